@@ -1,0 +1,781 @@
+//! Names, versions, aliases and ids as types that cannot hold a wrong value.
+//!
+//! A name is validated once, where it enters, and never rewritten: what was accepted is stored exactly, what cannot be
+//! stored exactly is refused. Names that travel to Azure Machine Learning follow its pattern
+//! (`^[a-zA-Z0-9][a-zA-Z0-9\-_]{0,254}$`), endpoint and deployment names its stricter one; keys of metrics, parameters and
+//! tags follow MLflow's. On top, names that some file system treats specially (`con`, `NUL`, …) are refused everywhere, so
+//! that a project moves between machines.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::num::NonZeroU64;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, needs_escape, quote};
+use crate::hash::Digest;
+use crate::time::Timestamp;
+
+/// Why a text is not a valid name, key, path or version.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameFault {
+    /// Nothing, or nothing visible.
+    Empty,
+    /// More characters than allowed.
+    TooLong {
+        /// The limit in characters.
+        limit: usize,
+        /// What was sent.
+        got: usize,
+    },
+    /// Fewer characters than required.
+    TooShort {
+        /// The minimum in characters.
+        min: usize,
+    },
+    /// The character at this position (counted in characters) is not allowed there.
+    Character {
+        /// The position.
+        position: usize,
+    },
+    /// The text is reserved: a device name, `latest`, a version number, `.` or `..`.
+    Reserved,
+    /// The text does not have the form this type needs.
+    Form,
+}
+
+impl fmt::Display for NameFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("must not be empty"),
+            Self::TooLong { limit, got } => write!(f, "has {got} characters, at most {limit} are allowed"),
+            Self::TooShort { min } => write!(f, "needs at least {min} characters"),
+            Self::Character { position } => {
+                write!(f, "has a character that is not allowed at position {position}")
+            }
+            Self::Reserved => f.write_str("is reserved"),
+            Self::Form => f.write_str("does not have the required form"),
+        }
+    }
+}
+
+/// A text that is not a valid name: which type refused it, why, and the text itself, escaped and cut.
+///
+/// ```
+/// use mlops_core::id::{ModelName, NameFault};
+/// let error = ModelName::new("../../evil").unwrap_err();
+/// assert_eq!(error.what(), "model name");
+/// assert_eq!(error.fault(), NameFault::Character { position: 0 });
+/// assert_eq!(
+///     error.to_string(),
+///     r#"model name "../../evil" has a character that is not allowed at position 0"#
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} \"{shown}\" {fault}")]
+pub struct NameError {
+    what: &'static str,
+    fault: NameFault,
+    shown: String,
+}
+
+impl NameError {
+    fn new(what: &'static str, fault: NameFault, value: &str) -> Self {
+        Self { what, fault, shown: quote(value) }
+    }
+
+    /// The type that refused, in words.
+    pub fn what(&self) -> &'static str {
+        self.what
+    }
+
+    /// Why.
+    pub fn fault(&self) -> NameFault {
+        self.fault
+    }
+}
+
+impl From<NameError> for Error {
+    fn from(error: NameError) -> Self {
+        let kind = match error.fault {
+            NameFault::TooLong { .. } => ErrorKind::LimitExceeded,
+            _ => ErrorKind::InvalidInput,
+        };
+        Self::new(kind, error.what, error.fault.to_string())
+            .with("field", error.what)
+            .with("value", &error.shown)
+    }
+}
+
+/// Windows device names; a file of that name cannot exist there, with or without an extension.
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or(name).to_ascii_lowercase();
+    matches!(stem.as_str(), "con" | "prn" | "aux" | "nul" | "conin$" | "conout$")
+        || (stem.len() == 4
+            && (stem.starts_with("com") || stem.starts_with("lpt"))
+            && stem.as_bytes()[3].is_ascii_digit())
+}
+
+fn check_chars(value: &str, max: usize, ok: impl Fn(usize, char) -> bool) -> Result<(), NameFault> {
+    if value.trim().is_empty() {
+        return Err(NameFault::Empty);
+    }
+    if let Some(position) = value.chars().enumerate().position(|(i, c)| !ok(i, c)) {
+        return Err(NameFault::Character { position });
+    }
+    let got = value.chars().count();
+    if got > max {
+        return Err(NameFault::TooLong { limit: max, got });
+    }
+    Ok(())
+}
+
+/// Azure ML's asset names: ASCII letters, digits, `-` and `_`, the first a letter or digit, at most 255.
+fn azure_asset(value: &str) -> Result<(), NameFault> {
+    check_chars(value, 255, |i, c| c.is_ascii_alphanumeric() || (i > 0 && matches!(c, '-' | '_')))?;
+    if is_device(value) { Err(NameFault::Reserved) } else { Ok(()) }
+}
+
+/// Azure ML's endpoint names: 3 to 32 of ASCII letters, digits and `-`, first a letter, last not `-`.
+fn azure_endpoint(value: &str) -> Result<(), NameFault> {
+    check_chars(value, 32, |i, c| {
+        if i == 0 { c.is_ascii_alphabetic() } else { c.is_ascii_alphanumeric() || c == '-' }
+    })?;
+    if value.ends_with('-') {
+        return Err(NameFault::Character { position: value.len() - 1 });
+    }
+    if value.len() < 3 {
+        return Err(NameFault::TooShort { min: 3 });
+    }
+    if is_device(value) { Err(NameFault::Reserved) } else { Ok(()) }
+}
+
+/// MLflow's keys: letters and digits of any script, `_ - . : /` and inner spaces; a relative path without empty, `.` or
+/// `..` segments; at most 250.
+fn mlflow_key(value: &str) -> Result<(), NameFault> {
+    check_chars(value, 250, |_, c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ' | ':' | '/'))?;
+    let plain = |s: &str| !matches!(s.trim(), "" | "." | "..");
+    if value != value.trim() || !value.split('/').all(plain) { Err(NameFault::Form) } else { Ok(()) }
+}
+
+/// Any visible text on one line.
+fn line(max: usize) -> impl Fn(&str) -> Result<(), NameFault> {
+    move |value| {
+        check_chars(value, max, |_, c| !needs_escape(c))?;
+        if value == value.trim() { Ok(()) } else { Err(NameFault::Form) }
+    }
+}
+
+fn alias(value: &str) -> Result<(), NameFault> {
+    check_chars(value, 255, |i, c| c.is_ascii_alphanumeric() || (i > 0 && matches!(c, '-' | '_' | '.')))?;
+    let digits = value.strip_prefix(['v', 'V']).unwrap_or(value);
+    let number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    if number || value.eq_ignore_ascii_case("latest") { Err(NameFault::Reserved) } else { Ok(()) }
+}
+
+fn run_id(value: &str) -> Result<(), NameFault> {
+    check_chars(value, 32, |_, c| matches!(c, '0'..='9' | 'a'..='f'))?;
+    if value.len() == 32 { Ok(()) } else { Err(NameFault::TooShort { min: 32 }) }
+}
+
+fn secret_name(value: &str) -> Result<(), NameFault> {
+    check_chars(value, 127, |_, c| c.is_ascii_alphanumeric() || c == '-')
+}
+
+fn key_128(value: &str) -> Result<(), NameFault> {
+    check_chars(value, 128, |_, c| c.is_ascii_graphic())
+}
+
+fn rel_path(value: &str) -> Result<(), NameFault> {
+    check_chars(value, 1024, |_, c| {
+        !needs_escape(c) && !matches!(c, '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')
+    })?;
+    let segments = || value.split('/');
+    if segments().count() > 64 {
+        return Err(NameFault::TooLong { limit: 64, got: segments().count() });
+    }
+    for segment in segments() {
+        if segment.is_empty()
+            || segment.len() > 255
+            || segment.starts_with(' ')
+            || segment.ends_with([' ', '.'])
+        {
+            return Err(NameFault::Form);
+        }
+        if is_device(segment) || segment.starts_with('~') {
+            return Err(NameFault::Reserved);
+        }
+        if looks_encoded(segment) {
+            return Err(NameFault::Form);
+        }
+    }
+    Ok(())
+}
+
+/// `%2e`, `%2F`, … : some peer would decode it, so it means two things.
+fn looks_encoded(segment: &str) -> bool {
+    segment
+        .as_bytes()
+        .windows(3)
+        .any(|w| w[0] == b'%' && w[1].is_ascii_hexdigit() && w[2].is_ascii_hexdigit())
+}
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident = $what:literal, $check:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(std::sync::Arc<str>);
+
+        impl $name {
+            #[doc = concat!("Checks and takes a ", $what, ".")]
+            ///
+            /// # Errors
+            /// [`NameError`] with the fault; the text is never changed to make it fit.
+            pub fn new(value: impl AsRef<str>) -> Result<Self, NameError> {
+                let value = value.as_ref();
+                match $check(value) {
+                    Ok(()) => Ok(Self(value.into())),
+                    Err(fault) => Err(NameError::new($what, fault, value)),
+                }
+            }
+
+            /// The text as it was given.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(value: &str) -> Result<Self, NameError> {
+                Self::new(value)
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = NameError;
+
+            fn try_from(value: &str) -> Result<Self, NameError> {
+                Self::new(value)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+names! {
+    /// A data asset's name, by Azure ML's rule for assets.
+    ///
+    /// ```
+    /// use mlops_core::AssetName;
+    /// assert!(AssetName::new("patients-2026_q1").is_ok());
+    /// for bad in ["", "a/b", "..", "é", "con", "-x", "a\nb", "a%2Fb"] {
+    ///     assert!(AssetName::new(bad).is_err(), "{bad:?}");
+    /// }
+    /// ```
+    AssetName = "asset name", azure_asset;
+
+    /// A registered model's name, by Azure ML's rule for assets.
+    ///
+    /// ```
+    /// use mlops_core::ModelName;
+    /// assert_eq!(ModelName::new("churn")?.as_str(), "churn");
+    /// # Ok::<(), mlops_core::id::NameError>(())
+    /// ```
+    ModelName = "model name", azure_asset;
+
+    /// An experiment's name, by Azure ML's rule for assets.
+    ///
+    /// ```
+    /// assert!(mlops_core::ExperimentName::new("diabetes-progression").is_ok());
+    /// ```
+    ExperimentName = "experiment name", azure_asset;
+
+    /// A monitor's name, by Azure ML's rule for assets.
+    ///
+    /// ```
+    /// assert!(mlops_core::MonitorName::new("diabetes-drift").is_ok());
+    /// ```
+    MonitorName = "monitor name", azure_asset;
+
+    /// An online endpoint's name: 3 to 32 letters, digits and `-`, as Azure ML demands.
+    ///
+    /// ```
+    /// use mlops_core::EndpointName;
+    /// assert!(EndpointName::new("diabetes").is_ok());
+    /// assert!(EndpointName::new("ab").is_err());
+    /// assert!(EndpointName::new("1st").is_err());
+    /// assert!(EndpointName::new("x".repeat(33)).is_err());
+    /// ```
+    EndpointName = "endpoint name", azure_endpoint;
+
+    /// A deployment's name within an endpoint (`blue`, `green`), by the same rule as [`EndpointName`].
+    ///
+    /// ```
+    /// assert!(mlops_core::DeploymentName::new("blue").is_ok());
+    /// ```
+    DeploymentName = "deployment name", azure_endpoint;
+
+    /// A metric's key, by MLflow's rule.
+    ///
+    /// ```
+    /// use mlops_core::MetricKey;
+    /// assert!(MetricKey::new("val/roc_auc").is_ok());
+    /// assert!(MetricKey::new("Güte @ 5").is_err());
+    /// assert!(MetricKey::new("../x").is_err());
+    /// ```
+    MetricKey = "metric key", mlflow_key;
+
+    /// A parameter's key, by MLflow's rule.
+    ///
+    /// ```
+    /// assert!(mlops_core::ParamKey::new("learning_rate").is_ok());
+    /// ```
+    ParamKey = "parameter key", mlflow_key;
+
+    /// A tag's key, by MLflow's rule.
+    ///
+    /// ```
+    /// assert!(mlops_core::TagKey::new("mlflow.source.git.commit").is_ok());
+    /// ```
+    TagKey = "tag key", mlflow_key;
+
+    /// An alias of a model version (`champion`): letters, digits, `-`, `_`, `.`; not `latest`, not a version number.
+    ///
+    /// ```
+    /// use mlops_core::Alias;
+    /// assert!(Alias::new("champion").is_ok());
+    /// for bad in ["latest", "3", "v3", "", "a b"] {
+    ///     assert!(Alias::new(bad).is_err(), "{bad:?}");
+    /// }
+    /// ```
+    Alias = "alias", alias;
+
+    /// A run's id: 32 lower-case hexadecimal digits, made by the client and ordered by time.
+    ///
+    /// ```
+    /// use mlops_core::RunId;
+    /// let id = RunId::generate();
+    /// assert_eq!(id.as_str().len(), 32);
+    /// assert!(RunId::new("not-a-run").is_err());
+    /// ```
+    RunId = "run id", run_id;
+
+    /// Who does something: a person, a service or a job, as one line of text.
+    ///
+    /// ```
+    /// assert!(mlops_core::ActorId::new("training-pipeline").is_ok());
+    /// ```
+    ActorId = "actor", line(256);
+
+    /// A secret's name, by Azure Key Vault's rule.
+    ///
+    /// ```
+    /// use mlops_core::SecretName;
+    /// assert!(SecretName::new("tracking-token").is_ok());
+    /// assert!(SecretName::new("TRACKING_TOKEN").is_err());
+    /// ```
+    SecretName = "secret name", secret_name;
+
+    /// A key made by the client that makes a repeated call the same call: 1 to 128 visible ASCII characters.
+    ///
+    /// ```
+    /// use mlops_core::IdempotencyKey;
+    /// assert_ne!(IdempotencyKey::generate(), IdempotencyKey::generate());
+    /// assert!(IdempotencyKey::new("two words").is_err());
+    /// ```
+    IdempotencyKey = "idempotency key", key_128;
+
+    /// A path inside a store: relative, `/`-separated, with no `.` or `..`, no empty segment, nothing that any file system
+    /// or URL reads as something else.
+    ///
+    /// ```
+    /// use mlops_core::RelPath;
+    /// assert!(RelPath::new("model/weights.json").is_ok());
+    /// for bad in ["../x", "/etc/passwd", "a//b", "a/./b", "a/", r"C:\x", "%2e%2e/x", "~/x", "a\0b", "nul.txt"] {
+    ///     assert!(RelPath::new(bad).is_err(), "{bad:?}");
+    /// }
+    /// ```
+    RelPath = "relative path", rel_path;
+}
+
+impl RunId {
+    /// A new id: the time in milliseconds first, then random bits (UUID version 7 without hyphens).
+    pub fn generate() -> Self {
+        Self(uuid::Uuid::now_v7().simple().to_string().into())
+    }
+}
+
+impl IdempotencyKey {
+    /// A new random key (UUID version 4).
+    pub fn generate() -> Self {
+        Self(uuid::Uuid::new_v4().simple().to_string().into())
+    }
+
+    /// The key that follows from what a call is about, so that a restarted process finds its own call again.
+    ///
+    /// ```
+    /// use mlops_core::{IdempotencyKey, hash::Digest};
+    /// let digest = Digest::of(b"rollout 7, step 2");
+    /// assert_eq!(IdempotencyKey::from_digest(&digest), IdempotencyKey::from_digest(&digest));
+    /// ```
+    pub fn from_digest(digest: &Digest) -> Self {
+        Self(digest.hex().into())
+    }
+}
+
+/// A version: 1, 2, 3, … up to 2⁶³ − 1, given out by the store, without gaps, never twice.
+///
+/// ```
+/// use mlops_core::Version;
+/// assert_eq!("12".parse::<Version>()?.get(), 12);
+/// for bad in ["", "0", "-1", "01", "1.0", "1e3", "latest", "99999999999999999999", "٣"] {
+///     assert!(bad.parse::<Version>().is_err(), "{bad}");
+/// }
+/// # Ok::<(), mlops_core::id::NameError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Version(NonZeroU64);
+
+impl Version {
+    /// The first version.
+    pub const FIRST: Self = Self(NonZeroU64::MIN);
+    const MAX: u64 = i64::MAX.unsigned_abs();
+
+    /// The version with this number, if it is one.
+    pub const fn new(number: u64) -> Option<Self> {
+        match NonZeroU64::new(number) {
+            Some(n) if number <= Self::MAX => Some(Self(n)),
+            _ => None,
+        }
+    }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0.get()
+    }
+
+    /// The version after this one; `None` at the end of the numbers.
+    pub const fn next(self) -> Option<Self> {
+        match self.0.get().checked_add(1) {
+            Some(n) => Self::new(n),
+            None => None,
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Version {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
+        let number = if plain { text.parse().ok() } else { None };
+        number.and_then(Self::new).ok_or_else(|| NameError::new("version", NameFault::Form, text))
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u64::deserialize(deserializer)?;
+        Self::new(number).ok_or_else(|| serde::de::Error::custom("a version lies between 1 and 2^63 - 1"))
+    }
+}
+
+/// Which version of a named thing is meant.
+///
+/// ```
+/// use mlops_core::{Version, VersionSpec};
+/// assert_eq!("latest".parse::<VersionSpec>()?, VersionSpec::Latest);
+/// assert_eq!("3".parse::<VersionSpec>()?, VersionSpec::Exact(Version::new(3).unwrap()));
+/// assert!(matches!("@champion".parse::<VersionSpec>()?, VersionSpec::Alias(_)));
+/// # Ok::<(), mlops_core::id::NameError>(())
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VersionSpec {
+    /// The highest version that is not archived.
+    Latest,
+    /// This version.
+    Exact(Version),
+    /// The version an alias points to now.
+    Alias(Alias),
+    /// The version an alias pointed to at a moment in the past.
+    AliasAsOf {
+        /// The alias.
+        alias: Alias,
+        /// The moment.
+        at: Timestamp,
+    },
+    /// The version with this content.
+    Digest(Digest),
+}
+
+impl FromStr for VersionSpec {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if text == "latest" {
+            return Ok(Self::Latest);
+        }
+        if let Some(alias) = text.strip_prefix('@') {
+            return Alias::new(alias).map(Self::Alias);
+        }
+        if text.starts_with("sha256:") {
+            let bad = |_| NameError::new("version", NameFault::Form, text);
+            return text.parse().map(Self::Digest).map_err(bad);
+        }
+        text.parse().map(Self::Exact)
+    }
+}
+
+impl fmt::Display for VersionSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Latest => f.write_str("latest"),
+            Self::Exact(version) => version.fmt(f),
+            Self::Alias(alias) => write!(f, "@{alias}"),
+            Self::AliasAsOf { alias, at } => write!(f, "@{alias} as of {}", at.to_rfc3339()),
+            Self::Digest(digest) => digest.fmt(f),
+        }
+    }
+}
+
+impl From<Version> for VersionSpec {
+    fn from(version: Version) -> Self {
+        Self::Exact(version)
+    }
+}
+
+impl From<Alias> for VersionSpec {
+    fn from(alias: Alias) -> Self {
+        Self::Alias(alias)
+    }
+}
+
+/// A share of traffic in whole per cent, 0 to 100.
+///
+/// ```
+/// use mlops_core::Percent;
+/// assert_eq!(Percent::new(10).map(Percent::get), Some(10));
+/// assert_eq!(Percent::new(101), None);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Percent(u8);
+
+impl Percent {
+    /// No traffic.
+    pub const ZERO: Self = Self(0);
+    /// All traffic.
+    pub const ALL: Self = Self(100);
+
+    /// The share, if it is at most 100.
+    pub const fn new(percent: u8) -> Option<Self> {
+        if percent <= 100 { Some(Self(percent)) } else { None }
+    }
+
+    /// The number.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// What is left to 100.
+    ///
+    /// ```
+    /// use mlops_core::Percent;
+    /// assert_eq!(Percent::ALL.complement(), Percent::ZERO);
+    /// ```
+    #[must_use]
+    pub const fn complement(self) -> Self {
+        Self(100 - self.0)
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} %", self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u8::deserialize(deserializer)?;
+        Self::new(number).ok_or_else(|| serde::de::Error::custom("a percentage lies between 0 and 100"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_names_are_refused_by_every_strict_name() {
+        let hostile = [
+            "",
+            " ",
+            "\t",
+            "\u{a0}",
+            ".",
+            "..",
+            "../../evil",
+            "a/b",
+            "a\\b",
+            "C:evil",
+            "con",
+            "NUL",
+            "aux",
+            "com1",
+            "model.",
+            "model ",
+            "a\0b",
+            "a\nb",
+            "a\r\nb",
+            "\u{1b}[2J",
+            "a\u{202e}b",
+            "a\u{200b}b",
+            "\u{feff}a",
+            "e\u{301}",
+            "é",
+            "а",
+            "a%2Fb",
+            "%2e%2e%2f",
+            "%252e",
+            "x?api-version=1",
+            "x#y",
+            "x;p=..",
+            "a&b=c",
+            "@evil.com/",
+            "//evil.com",
+            "'; DROP TABLE mv;--",
+            "%_",
+            "{{7*7}}",
+            "${env:HOME}",
+            "$(id)",
+            "`id`",
+            "<script>",
+            "=cmd|' /C calc'!A0",
+        ];
+        for name in hostile {
+            assert!(AssetName::new(name).is_err(), "asset {name:?}");
+            assert!(ModelName::new(name).is_err(), "model {name:?}");
+            assert!(ExperimentName::new(name).is_err(), "experiment {name:?}");
+            assert!(EndpointName::new(name).is_err(), "endpoint {name:?}");
+            assert!(
+                SecretName::new(name).is_err() || matches!(name, "con" | "NUL" | "aux" | "com1"),
+                "{name:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_is_too_long_by_one_character() {
+        let fault = ModelName::new("m".repeat(256)).unwrap_err().fault();
+        assert_eq!(fault, NameFault::TooLong { limit: 255, got: 256 });
+        assert!(ModelName::new("m".repeat(255)).is_ok());
+        let error: Error = ModelName::new("m".repeat(300)).unwrap_err().into();
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    }
+
+    #[test]
+    fn accepted_text_is_kept_exactly() {
+        for key in ["loss", "val/loss", "größe", "a:b c", "läs är"] {
+            assert_eq!(MetricKey::new(key).unwrap().as_str(), key);
+        }
+        let json = serde_json::to_string(&ModelName::new("Model").unwrap()).unwrap();
+        assert_eq!(json, "\"Model\"");
+        assert!(serde_json::from_str::<ModelName>("\"a/b\"").is_err());
+    }
+
+    #[test]
+    fn paths_that_leave_the_store_or_mean_two_things_are_refused() {
+        for bad in [
+            "..",
+            "a/..",
+            "../a",
+            "a/../../x",
+            "\\\\host\\share",
+            "a\\b",
+            "a:b",
+            " a",
+            "a ",
+            "a.",
+            "a/.",
+            "./a",
+            "%2e%2e/x",
+            "%252e%252e/x",
+            "con/x",
+            "x/aux.txt",
+            "a\u{202e}b",
+            "a?b",
+            "a*",
+        ] {
+            assert!(RelPath::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(RelPath::new(vec!["d"; 65].join("/")).is_err());
+        assert!(RelPath::new("a".repeat(256)).is_err());
+        for good in [".hidden", "a/b/c.txt", "Äpfel/ß", "100% done", "model"] {
+            assert!(RelPath::new(good).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn versions_end_where_signed_integers_end() {
+        let last = Version::new(u64::MAX / 2).unwrap();
+        assert_eq!(last.next(), None);
+        assert_eq!(Version::FIRST.next(), Version::new(2));
+        assert_eq!(Version::new(u64::MAX), None);
+    }
+
+    #[test]
+    fn run_ids_are_ordered_by_time_of_making() {
+        let a = RunId::generate();
+        std::thread::sleep(std::time::Duration::from_millis(3));
+        assert!(a < RunId::generate());
+    }
+}

@@ -1,0 +1,16 @@
+//! Core of the mlops SDK.
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod error;
+pub mod hash;
+pub mod id;
+pub mod num;
+pub mod page;
+pub mod time;
+
+pub use error::{Error, ErrorKind, Result};
+pub use id::{
+    ActorId, Alias, AssetName, DeploymentName, EndpointName, ExperimentName, IdempotencyKey, MetricKey,
+    ModelName, MonitorName, ParamKey, Percent, RelPath, RunId, SecretName, TagKey, Version, VersionSpec,
+};
+pub use page::{Page, PageRequest};
