@@ -1,6 +1,7 @@
 //! Core of the mlops SDK.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod data;
 pub mod error;
 pub mod hash;
 pub mod id;

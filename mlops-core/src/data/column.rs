@@ -1,0 +1,594 @@
+//! Columns and tables: the one shape in which data reaches validation, drift, evaluation and predictors.
+//!
+//! A [`Column`] is a name, typed values and optionally a validity bitmap; it borrows where it can, so that a frame of
+//! another library is looked at without a copy. A [`Table`] is columns of one length with distinct names. Text is
+//! dictionary-encoded: codes and the levels they stand for.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The type of a column's values.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataType {
+    /// 64-bit floating point.
+    F64,
+    /// 32-bit floating point.
+    F32,
+    /// 64-bit signed integer.
+    I64,
+    /// True or false.
+    Bool,
+    /// Text or any other categories, as codes and levels.
+    Category,
+    /// A point in time: microseconds since 1970-01-01T00:00:00Z.
+    Time,
+}
+
+impl DataType {
+    /// Whether values have an order and a distance.
+    ///
+    /// ```
+    /// use mlops_core::data::DataType;
+    /// assert!(DataType::I64.is_numeric());
+    /// assert!(!DataType::Category.is_numeric());
+    /// ```
+    pub const fn is_numeric(self) -> bool {
+        matches!(self, Self::F64 | Self::F32 | Self::I64)
+    }
+}
+
+/// Which values are present: one bit each, least significant first, 1 = present (Arrow's layout).
+///
+/// ```
+/// use mlops_core::data::Validity;
+/// let validity = Validity::from_bools(&[true, false, true]);
+/// assert!(validity.is_valid(0) && !validity.is_valid(1));
+/// assert_eq!(validity.missing(), 1);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Validity<'a> {
+    bytes: Cow<'a, [u8]>,
+    offset: usize,
+    len: usize,
+}
+
+impl<'a> Validity<'a> {
+    /// A bitmap of `len` bits that starts `offset` bits into `bytes`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] when `bytes` is too short.
+    pub fn new(bytes: impl Into<Cow<'a, [u8]>>, offset: usize, len: usize) -> Result<Self> {
+        let bytes = bytes.into();
+        let bits = bytes.len().saturating_mul(8);
+        if offset.checked_add(len).is_none_or(|end| end > bits) {
+            let message = format!("has {bits} bits, {len} from bit {offset} are asked for");
+            return Err(Error::invalid("Validity::new", "bytes", message));
+        }
+        Ok(Self { bytes, offset, len })
+    }
+
+    /// A bitmap from one `bool` a value.
+    pub fn from_bools(valid: &[bool]) -> Validity<'static> {
+        let mut bytes = vec![0_u8; valid.len().div_ceil(8)];
+        for (i, _) in valid.iter().enumerate().filter(|(_, valid)| **valid) {
+            bytes[i / 8] |= 1 << (i % 8);
+        }
+        Validity { bytes: bytes.into(), offset: 0, len: valid.len() }
+    }
+
+    /// Whether value `index` is present; what lies beyond the end is not.
+    pub fn is_valid(&self, index: usize) -> bool {
+        let bit = self.offset + index;
+        index < self.len && self.bytes[bit / 8] >> (bit % 8) & 1 == 1
+    }
+
+    /// The number of values described.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no values are described.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many values are missing.
+    pub fn missing(&self) -> usize {
+        (0..self.len).filter(|&i| !self.is_valid(i)).count()
+    }
+}
+
+/// A column's values. A missing value's slot holds an arbitrary one; ask the column's validity first.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values<'a> {
+    /// 64-bit floating point; NaN is a value, not a missing one.
+    F64(Cow<'a, [f64]>),
+    /// 32-bit floating point.
+    F32(Cow<'a, [f32]>),
+    /// 64-bit signed integers.
+    I64(Cow<'a, [i64]>),
+    /// True or false.
+    Bool(Cow<'a, [bool]>),
+    /// Codes into `levels`.
+    Category {
+        /// One code a row, each below the number of levels.
+        codes: Cow<'a, [u32]>,
+        /// What the codes stand for.
+        levels: Arc<[String]>,
+    },
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    Time(Cow<'a, [i64]>),
+}
+
+/// A named column of typed values.
+///
+/// ```
+/// use mlops_core::data::{Column, DataType};
+///
+/// let age = Column::f64("age", vec![59.0, 48.0])?;
+/// let sex = Column::text("sex", ["f", "m"])?;
+/// assert_eq!(age.data_type(), DataType::F64);
+/// assert_eq!(sex.label(1).as_deref(), Some("m"));
+/// # Ok::<(), mlops_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column<'a> {
+    name: Cow<'a, str>,
+    values: Values<'a>,
+    validity: Option<Validity<'a>>,
+}
+
+/// The longest column name, in characters.
+const MAX_NAME: usize = 1_024;
+
+impl<'a> Column<'a> {
+    /// A column of any type.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for an empty name, a validity bitmap of another length or a code without a level;
+    /// [`ErrorKind::LimitExceeded`] for a name of more than 1024 characters.
+    pub fn new(
+        name: impl Into<Cow<'a, str>>,
+        values: Values<'a>,
+        validity: Option<Validity<'a>>,
+    ) -> Result<Self> {
+        let column = Self { name: name.into(), values, validity };
+        column.check()?;
+        Ok(column)
+    }
+
+    fn check(&self) -> Result<()> {
+        const OP: &str = "Column::new";
+        if self.name.is_empty() {
+            return Err(Error::invalid(OP, "name", "must not be empty"));
+        }
+        let characters = self.name.chars().count();
+        if characters > MAX_NAME {
+            return Err(Error::limit(OP, "a column's name", MAX_NAME, characters));
+        }
+        let rows = self.len();
+        if let Some(validity) = self.validity.as_ref().filter(|v| v.len() != rows) {
+            let message = format!("has {} bits but there are {rows} values", validity.len());
+            return Err(Error::invalid(OP, "validity", message).with("column", &self.name));
+        }
+        if let Values::Category { codes, levels } = &self.values {
+            let known = |code: u32| usize::try_from(code).is_ok_and(|c| c < levels.len());
+            if let Some(row) = (0..rows).find(|&row| !known(codes[row]) && self.is_valid(row)) {
+                let message = format!("has code {} but there are {} levels", codes[row], levels.len());
+                return Err(Error::invalid(OP, "codes", message).with("column", &self.name).with("row", row));
+            }
+        }
+        Ok(())
+    }
+
+    /// A column of 64-bit floats, all present.
+    ///
+    /// # Errors
+    /// As [`Column::new`].
+    pub fn f64(name: impl Into<Cow<'a, str>>, values: impl Into<Cow<'a, [f64]>>) -> Result<Self> {
+        Self::new(name, Values::F64(values.into()), None)
+    }
+
+    /// A column of 64-bit integers, all present.
+    ///
+    /// # Errors
+    /// As [`Column::new`].
+    pub fn i64(name: impl Into<Cow<'a, str>>, values: impl Into<Cow<'a, [i64]>>) -> Result<Self> {
+        Self::new(name, Values::I64(values.into()), None)
+    }
+
+    /// A column of booleans, all present.
+    ///
+    /// # Errors
+    /// As [`Column::new`].
+    pub fn bool(name: impl Into<Cow<'a, str>>, values: impl Into<Cow<'a, [bool]>>) -> Result<Self> {
+        Self::new(name, Values::Bool(values.into()), None)
+    }
+
+    /// A column of text, all present; levels are numbered in order of first appearance.
+    ///
+    /// # Errors
+    /// As [`Column::new`].
+    pub fn text<S: AsRef<str>>(
+        name: impl Into<Cow<'a, str>>,
+        values: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        Self::optional_text(name, values.into_iter().map(Some))
+    }
+
+    /// A column of text where `None` is missing.
+    ///
+    /// # Errors
+    /// As [`Column::new`]; [`ErrorKind::LimitExceeded`] for more than 2³² − 1 distinct texts.
+    ///
+    /// ```
+    /// use mlops_core::data::Column;
+    /// let column = Column::optional_text("city", [Some("Bonn"), None])?;
+    /// assert_eq!(column.missing(), 1);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn optional_text<S: AsRef<str>>(
+        name: impl Into<Cow<'a, str>>,
+        values: impl IntoIterator<Item = Option<S>>,
+    ) -> Result<Self> {
+        let mut seen = std::collections::HashMap::new();
+        let mut levels: Vec<String> = Vec::new();
+        let (mut codes, mut valid) = (Vec::new(), Vec::new());
+        for value in values {
+            valid.push(value.is_some());
+            let Some(value) = value else {
+                codes.push(0);
+                continue;
+            };
+            let text = value.as_ref();
+            let code = match seen.get(text) {
+                Some(code) => *code,
+                None => {
+                    let code = u32::try_from(levels.len()).map_err(|_| {
+                        Error::limit("Column::text", "the number of levels", u32::MAX, levels.len())
+                    })?;
+                    seen.insert(text.to_owned(), code);
+                    levels.push(text.to_owned());
+                    code
+                }
+            };
+            codes.push(code);
+        }
+        let validity = valid.contains(&false).then(|| Validity::from_bools(&valid));
+        Self::new(name, Values::Category { codes: codes.into(), levels: levels.into() }, validity)
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The values; see [`Column::is_valid`] for which of them count.
+    pub fn values(&self) -> &Values<'a> {
+        &self.values
+    }
+
+    /// The validity bitmap; `None` when every value is present.
+    pub fn validity(&self) -> Option<&Validity<'a>> {
+        self.validity.as_ref()
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        match &self.values {
+            Values::F64(v) => v.len(),
+            Values::F32(v) => v.len(),
+            Values::I64(v) | Values::Time(v) => v.len(),
+            Values::Bool(v) => v.len(),
+            Values::Category { codes, .. } => codes.len(),
+        }
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The type of the values.
+    pub fn data_type(&self) -> DataType {
+        match &self.values {
+            Values::F64(_) => DataType::F64,
+            Values::F32(_) => DataType::F32,
+            Values::I64(_) => DataType::I64,
+            Values::Bool(_) => DataType::Bool,
+            Values::Category { .. } => DataType::Category,
+            Values::Time(_) => DataType::Time,
+        }
+    }
+
+    /// Whether row `index` has a value.
+    pub fn is_valid(&self, index: usize) -> bool {
+        index < self.len() && self.validity.as_ref().is_none_or(|v| v.is_valid(index))
+    }
+
+    /// How many rows have no value.
+    pub fn missing(&self) -> usize {
+        self.validity.as_ref().map_or(0, Validity::missing)
+    }
+
+    /// The values as 64-bit floats with NaN for missing ones; borrowed when they are that already. Integers beyond 2⁵³ are
+    /// rounded, `true` is 1, a time is its microseconds.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for categories: they have no number.
+    ///
+    /// ```
+    /// use mlops_core::data::Column;
+    /// assert_eq!(*Column::bool("b", vec![true, false])?.to_f64()?, [1.0, 0.0]);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn to_f64(&self) -> Result<Cow<'_, [f64]>> {
+        let all: Cow<'_, [f64]> = match &self.values {
+            Values::F64(v) => Cow::Borrowed(v),
+            Values::F32(v) => v.iter().map(|&x| f64::from(x)).collect(),
+            Values::I64(v) | Values::Time(v) => v.iter().map(|&x| x as f64).collect(),
+            Values::Bool(v) => v.iter().map(|&x| f64::from(u8::from(x))).collect(),
+            Values::Category { .. } => {
+                return Err(Error::invalid("Column::to_f64", "column", "categories have no numeric value")
+                    .with("column", &self.name));
+            }
+        };
+        if self.missing() == 0 {
+            return Ok(all);
+        }
+        Ok(all.iter().enumerate().map(|(i, &x)| if self.is_valid(i) { x } else { f64::NAN }).collect())
+    }
+
+    /// The value of one row as text; `None` when it is missing or beyond the end.
+    pub fn label(&self, index: usize) -> Option<Cow<'_, str>> {
+        if !self.is_valid(index) {
+            return None;
+        }
+        Some(match &self.values {
+            Values::F64(v) => v[index].to_string().into(),
+            Values::F32(v) => v[index].to_string().into(),
+            Values::I64(v) => v[index].to_string().into(),
+            Values::Bool(v) => if v[index] { "true" } else { "false" }.into(),
+            Values::Category { codes, levels } => levels[usize::try_from(codes[index]).ok()?].as_str().into(),
+            Values::Time(v) => chrono::DateTime::from_timestamp_micros(v[index])
+                .map(|t| t.to_rfc3339())
+                .unwrap_or_default()
+                .into(),
+        })
+    }
+
+    /// The rows at `indices`, in that order; an index may come twice.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for an index beyond the end.
+    ///
+    /// ```
+    /// use mlops_core::data::Column;
+    /// let column = Column::i64("n", vec![10, 20, 30])?.take(&[2, 0])?;
+    /// assert_eq!(*column.to_f64()?, [30.0, 10.0]);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn take(&self, indices: &[usize]) -> Result<Column<'static>> {
+        let rows = self.len();
+        if let Some(&bad) = indices.iter().find(|&&i| i >= rows) {
+            let message = format!("row {bad} is asked for but there are {rows}");
+            return Err(Error::invalid("Column::take", "indices", message).with("column", &self.name));
+        }
+        fn pick<T: Copy>(values: &[T], indices: &[usize]) -> Cow<'static, [T]> {
+            indices.iter().map(|&i| values[i]).collect()
+        }
+        let values = match &self.values {
+            Values::F64(v) => Values::F64(pick(v, indices)),
+            Values::F32(v) => Values::F32(pick(v, indices)),
+            Values::I64(v) => Values::I64(pick(v, indices)),
+            Values::Bool(v) => Values::Bool(pick(v, indices)),
+            Values::Category { codes, levels } => {
+                Values::Category { codes: pick(codes, indices), levels: Arc::clone(levels) }
+            }
+            Values::Time(v) => Values::Time(pick(v, indices)),
+        };
+        let validity = self.validity.as_ref().map(|v| {
+            let valid: Vec<bool> = indices.iter().map(|&i| v.is_valid(i)).collect();
+            Validity::from_bools(&valid)
+        });
+        Ok(Column { name: Cow::Owned(self.name.clone().into_owned()), values, validity })
+    }
+
+    /// The same column under another name.
+    ///
+    /// # Errors
+    /// As [`Column::new`].
+    pub fn renamed(mut self, name: impl Into<Cow<'a, str>>) -> Result<Self> {
+        self.name = name.into();
+        self.check()?;
+        Ok(self)
+    }
+
+    /// The same column with nothing borrowed.
+    pub fn into_owned(self) -> Column<'static> {
+        fn own<T: Clone>(values: Cow<'_, [T]>) -> Cow<'static, [T]> {
+            Cow::Owned(values.into_owned())
+        }
+        let values = match self.values {
+            Values::F64(v) => Values::F64(own(v)),
+            Values::F32(v) => Values::F32(own(v)),
+            Values::I64(v) => Values::I64(own(v)),
+            Values::Bool(v) => Values::Bool(own(v)),
+            Values::Category { codes, levels } => Values::Category { codes: own(codes), levels },
+            Values::Time(v) => Values::Time(own(v)),
+        };
+        let validity = self.validity.map(|v| Validity { bytes: own(v.bytes), offset: v.offset, len: v.len });
+        Column { name: Cow::Owned(self.name.into_owned()), values, validity }
+    }
+}
+
+/// Columns of one length with distinct names.
+///
+/// ```
+/// use mlops_core::data::{Column, Table};
+///
+/// let table = Table::new(vec![Column::f64("age", vec![59.0, 48.0])?, Column::text("sex", ["f", "m"])?])?;
+/// assert_eq!((table.rows(), table.columns().len()), (2, 2));
+/// assert!(table.column("weight").is_err());
+/// # Ok::<(), mlops_core::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table<'a> {
+    columns: Vec<Column<'a>>,
+    rows: usize,
+}
+
+impl<'a> Table<'a> {
+    /// A table of these columns.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for columns of different length or two of one name.
+    pub fn new(columns: Vec<Column<'a>>) -> Result<Self> {
+        let rows = columns.first().map_or(0, Column::len);
+        let mut seen = std::collections::HashSet::new();
+        for column in &columns {
+            if column.len() != rows {
+                let message = format!("has {} rows, the first column has {rows}", column.len());
+                return Err(Error::invalid("Table::new", "columns", message).with("column", column.name()));
+            }
+            if !seen.insert(column.name()) {
+                let error = Error::invalid("Table::new", "columns", "has two columns of one name");
+                return Err(error.with("column", column.name()));
+            }
+        }
+        Ok(Self { columns, rows })
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The columns, in order.
+    pub fn columns(&self) -> &[Column<'a>] {
+        &self.columns
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(Column::name)
+    }
+
+    /// The column called `name`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] that lists the names there are.
+    pub fn column(&self, name: &str) -> Result<&Column<'a>> {
+        self.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.names().take(20).collect();
+            Error::new(ErrorKind::NotFound, "Table::column", "no such column")
+                .with("column", name)
+                .with("columns", known.join(", "))
+        })
+    }
+
+    /// The column called `name`, if there is one.
+    pub fn get(&self, name: &str) -> Option<&Column<'a>> {
+        self.columns.iter().find(|c| c.name() == name)
+    }
+
+    /// The columns called `names`, in that order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for a name that is not there.
+    pub fn select<S: AsRef<str>>(&self, names: &[S]) -> Result<Self> {
+        let columns = names.iter().map(|n| self.column(n.as_ref()).cloned()).collect::<Result<Vec<_>>>()?;
+        let rows = self.rows;
+        Ok(Self { rows, ..Self::new(columns)? })
+    }
+
+    /// All columns but those called `names`.
+    #[must_use]
+    pub fn without<S: AsRef<str>>(&self, names: &[S]) -> Self {
+        let keep = |c: &&Column<'a>| !names.iter().any(|n| n.as_ref() == c.name());
+        Self { columns: self.columns.iter().filter(keep).cloned().collect(), rows: self.rows }
+    }
+
+    /// The same table with one more column.
+    ///
+    /// # Errors
+    /// As [`Table::new`].
+    pub fn with_column(mut self, column: Column<'a>) -> Result<Self> {
+        self.columns.push(column);
+        Self::new(self.columns)
+    }
+
+    /// The rows at `indices`, in that order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for an index beyond the end.
+    pub fn take(&self, indices: &[usize]) -> Result<Table<'static>> {
+        let columns = self.columns.iter().map(|c| c.take(indices)).collect::<Result<Vec<_>>>()?;
+        Ok(Table { columns, rows: indices.len() })
+    }
+
+    /// The same table with nothing borrowed.
+    pub fn into_owned(self) -> Table<'static> {
+        Table { columns: self.columns.into_iter().map(Column::into_owned).collect(), rows: self.rows }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_that_contradict_themselves_are_refused() {
+        let levels: Arc<[String]> = vec!["a".to_owned()].into();
+        let bad_code = Values::Category { codes: vec![0, 1].into(), levels: Arc::clone(&levels) };
+        assert_eq!(Column::new("c", bad_code.clone(), None).unwrap_err().kind(), ErrorKind::InvalidInput);
+        // The code of a missing value is arbitrary.
+        let validity = Some(Validity::from_bools(&[true, false]));
+        assert!(Column::new("c", bad_code, validity.clone()).is_ok());
+        assert!(Column::new("x", Values::F64(vec![1.0].into()), validity).is_err());
+        assert!(Column::f64("", vec![1.0]).is_err());
+        assert_eq!(Column::f64("x".repeat(1025), vec![]).unwrap_err().kind(), ErrorKind::LimitExceeded);
+    }
+
+    #[test]
+    fn a_bad_code_after_a_missing_one_is_found() {
+        let values = Values::Category { codes: vec![9, 9].into(), levels: vec!["a".to_owned()].into() };
+        let validity = Some(Validity::from_bools(&[false, true]));
+        assert!(Column::new("c", values, validity).is_err());
+    }
+
+    #[test]
+    fn tables_need_one_length_and_distinct_names() {
+        let x = Column::f64("x", vec![1.0]).unwrap();
+        let longer = Column::f64("y", vec![1.0, 2.0]).unwrap();
+        assert!(Table::new(vec![x.clone(), longer]).is_err());
+        assert!(Table::new(vec![x.clone(), x]).is_err());
+    }
+
+    #[test]
+    fn bitmaps_with_an_offset_read_the_right_bits() {
+        let bytes = [0b1010_1100_u8, 0b0000_0001];
+        let validity = Validity::new(&bytes[..], 2, 7).unwrap();
+        let bits: Vec<bool> = (0..8).map(|i| validity.is_valid(i)).collect();
+        assert_eq!(bits, [true, true, false, true, false, true, true, false]);
+        assert_eq!(validity.missing(), 2);
+        assert!(Validity::new(&bytes[..], 10, 7).is_err());
+        assert!(Validity::new(&bytes[..], usize::MAX, 2).is_err());
+    }
+
+    #[test]
+    fn missing_values_become_nan_and_have_no_label() {
+        let values = Values::I64(vec![1, 2].into());
+        let column = Column::new("n", values, Some(Validity::from_bools(&[true, false]))).unwrap();
+        let floats = column.to_f64().unwrap();
+        assert!(floats[0] == 1.0 && floats[1].is_nan());
+        assert_eq!((column.label(0).as_deref(), column.label(1)), (Some("1"), None));
+    }
+}
