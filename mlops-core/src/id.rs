@@ -437,6 +437,98 @@ names! {
     RelPath = "relative path", rel_path;
 }
 
+/// Tags of anything: keys to text.
+pub type Tags = std::collections::BTreeMap<TagKey, String>;
+
+/// The longest text of a tag, a parameter or a description, in characters.
+pub const MAX_TEXT: usize = 65_536;
+
+/// The most tags or parameters one thing may have.
+pub const MAX_ENTRIES: usize = 10_000;
+
+/// Checks free text against [`MAX_TEXT`]; `what` names it in the error.
+///
+/// # Errors
+/// [`ErrorKind::LimitExceeded`]: text is never cut.
+///
+/// ```
+/// use mlops_core::id::check_text;
+/// assert!(check_text("register", "description", "short").is_ok());
+/// assert!(check_text("register", "description", &"x".repeat(65_537)).is_err());
+/// ```
+pub fn check_text(operation: &'static str, what: &'static str, text: &str) -> crate::Result<()> {
+    // Most text is short: its length in bytes bounds the characters without counting them.
+    if text.len() <= MAX_TEXT {
+        return Ok(());
+    }
+    match text.chars().count() {
+        got if got > MAX_TEXT => Err(Error::limit(operation, what, MAX_TEXT, got)),
+        _ => Ok(()),
+    }
+}
+
+/// Checks tags against [`MAX_ENTRIES`] and their text against [`MAX_TEXT`].
+///
+/// # Errors
+/// [`ErrorKind::LimitExceeded`] that names the tag.
+pub fn check_tags(operation: &'static str, tags: &Tags) -> crate::Result<()> {
+    if tags.len() > MAX_ENTRIES {
+        return Err(Error::limit(operation, "the number of tags", MAX_ENTRIES, tags.len()));
+    }
+    tags.iter()
+        .try_for_each(|(key, text)| check_text(operation, "a tag", text).map_err(|e| e.with("tag", key)))
+}
+
+/// Checks the URI of external data: a known scheme, no credentials, no traversal, nothing that reads two ways.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] with the reason; the URI is quoted without its query.
+///
+/// ```
+/// use mlops_core::id::check_uri;
+/// assert!(check_uri("register", "abfss://data@lake.dfs.core.windows.net/patients/2026").is_ok());
+/// for bad in ["ftp://x/y", "https://u:p@host/x", "https://host/a/../b", "https://host/x?sig=secret", "x"] {
+///     assert!(check_uri("register", bad).is_err(), "{bad}");
+/// }
+/// ```
+pub fn check_uri(operation: &'static str, uri: &str) -> crate::Result<()> {
+    const SCHEMES: [&str; 8] = ["file", "https", "abfss", "wasbs", "azureml", "s3", "gs", "dbfs"];
+    // What follows `?` may be a signature: it is not even quoted.
+    let shown = uri.split(['?', '#']).next().unwrap_or_default();
+    let bad = |reason: &str| {
+        let credentials =
+            shown.split("://").nth(1).is_some_and(|rest| rest.contains('@') && rest.contains(':'));
+        let value = if credentials { "(not shown: it holds credentials)" } else { shown };
+        Err(Error::invalid(operation, "uri", reason).with("value", value))
+    };
+    let Some((scheme, rest)) = uri.split_once("://") else {
+        return bad("has no scheme");
+    };
+    if !SCHEMES.contains(&scheme) {
+        return bad("has a scheme that is not allowed (file, https, abfss, wasbs, azureml, s3, gs, dbfs)");
+    }
+    if uri.chars().count() > 2_048 {
+        return Err(Error::limit(operation, "the URI", 2_048, uri.chars().count()));
+    }
+    if uri.chars().any(|c| needs_escape(c) || c == ' ' || c == '\\') {
+        return bad("has a space, a backslash or an invisible character");
+    }
+    if uri.contains(['?', '#', ';']) {
+        return bad("has a query, a fragment or parameters; store credentials as secrets");
+    }
+    if rest
+        .split('/')
+        .next()
+        .is_some_and(|host| host.split_once('@').is_some_and(|(user, _)| user.contains(':')))
+    {
+        return bad("holds a password; store credentials as secrets");
+    }
+    if rest.split('/').any(|s| matches!(s, "." | "..")) || rest.split('/').any(looks_encoded) {
+        return bad("has a `.` or `..` segment or an escaped character");
+    }
+    Ok(())
+}
+
 impl RunId {
     /// A new id: the time in milliseconds first, then random bits (UUID version 7 without hyphens).
     pub fn generate() -> Self {

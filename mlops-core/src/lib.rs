@@ -1,6 +1,7 @@
 //! Core of the mlops SDK.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod artifact;
 pub mod data;
 pub mod error;
 pub mod hash;
@@ -12,6 +13,7 @@ pub mod time;
 pub use error::{Error, ErrorKind, Result};
 pub use id::{
     ActorId, Alias, AssetName, DeploymentName, EndpointName, ExperimentName, IdempotencyKey, MetricKey,
-    ModelName, MonitorName, ParamKey, Percent, RelPath, RunId, SecretName, TagKey, Version, VersionSpec,
+    ModelName, MonitorName, ParamKey, Percent, RelPath, RunId, SecretName, TagKey, Tags, Version,
+    VersionSpec,
 };
 pub use page::{Page, PageRequest};

@@ -2,6 +2,8 @@
 //!
 //! Everything here is a pure function on slices. The same input gives the same bits on every run.
 
+pub mod json_float;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,90 @@
+//! The trait of data asset stores.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{DataAsset, DataRef, DataVerification, NewDataAsset};
+use crate::error::Result;
+use crate::id::{AssetName, Version};
+use crate::page::{Page, PageRequest};
+
+/// Named, versioned data.
+///
+/// # Contract
+/// * `register` gives out versions 1, 2, 3, … for each name, without gaps, never twice, also when many register at once.
+///   (`versions_are_contiguous`, `concurrent_registrations_get_distinct_versions`)
+/// * The same key with the same content is the same registration and returns the same version; with other content it is
+///   [`ErrorKind::Conflict`](crate::ErrorKind::Conflict). (`register_is_idempotent`, `key_reuse_is_a_conflict`)
+/// * [`Location::Stored`](super::Location::Stored) needs the manifest in the artifact store, else
+///   [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), and no version is used up. (`stored_content_must_exist`)
+/// * What is registered never changes; only `archived` does. A failed call changes nothing. (`failed_calls_change_nothing`)
+/// * `Latest` is the highest version that is not archived; `Digest` the highest with that digest; an alias is
+///   [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported). (`latest_skips_archived`, `resolve_by_digest`)
+/// * `versions` lists newest first and `names` alphabetically; paging sees every item that was there when it began exactly
+///   once, also while others write. (`paging_is_complete_under_writes`)
+/// * `verify` reads every byte. (`verify_reads_every_byte`)
+#[async_trait]
+pub trait DataAssetStore: Debug + Send + Sync + 'static {
+    /// Registers the next version of a name.
+    async fn register(&self, asset: &NewDataAsset) -> Result<DataAsset>;
+
+    /// Finds one version.
+    async fn get(&self, reference: &DataRef) -> Result<DataAsset>;
+
+    /// All versions of a name, newest first, archived ones too.
+    async fn versions(&self, name: &AssetName, page: &PageRequest) -> Result<Page<DataAsset>>;
+
+    /// All names, alphabetically.
+    async fn names(&self, page: &PageRequest) -> Result<Page<AssetName>>;
+
+    /// Hides a version from `Latest`, or shows it again.
+    async fn set_archived(&self, name: &AssetName, version: Version, archived: bool) -> Result<DataAsset>;
+
+    /// Reads the content of a version and compares it with its digest.
+    async fn verify(&self, reference: &DataRef) -> Result<DataVerification>;
+}
+
+macro_rules! forward {
+    ($pointer:ident) => {
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: DataAssetStore + ?Sized> DataAssetStore for $pointer<T> {
+            async fn register(&self, asset: &NewDataAsset) -> Result<DataAsset> {
+                (**self).register(asset).await
+            }
+
+            async fn get(&self, reference: &DataRef) -> Result<DataAsset> {
+                (**self).get(reference).await
+            }
+
+            async fn versions(&self, name: &AssetName, page: &PageRequest) -> Result<Page<DataAsset>> {
+                (**self).versions(name, page).await
+            }
+
+            async fn names(&self, page: &PageRequest) -> Result<Page<AssetName>> {
+                (**self).names(page).await
+            }
+
+            async fn set_archived(
+                &self,
+                name: &AssetName,
+                version: Version,
+                archived: bool,
+            ) -> Result<DataAsset> {
+                (**self).set_archived(name, version, archived).await
+            }
+
+            async fn verify(&self, reference: &DataRef) -> Result<DataVerification> {
+                (**self).verify(reference).await
+            }
+        }
+    };
+}
+forward!(Arc);
+forward!(Box);
+
+/// Never called: that it compiles says that the trait can be an object.
+#[allow(dead_code)]
+fn is_object_safe(_: &dyn DataAssetStore) {}
