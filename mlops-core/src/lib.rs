@@ -4,6 +4,7 @@
 pub mod artifact;
 pub mod data;
 pub mod error;
+pub mod experiment;
 pub mod hash;
 pub mod id;
 pub mod num;

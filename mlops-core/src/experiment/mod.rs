@@ -1,0 +1,19 @@
+//! Phase 3: track experiments.
+//!
+//! A run has an id made by the client, so that starting it twice is starting it once. What is logged is kept exactly: NaN
+//! and infinities too. A write answers with a receipt that lists everything the backend could not keep as it was.
+
+mod capsule;
+mod query;
+mod run;
+mod tracker;
+
+pub use capsule::{Capsule, CodeVersion};
+pub use query::{Comparison, Field, Filter, Match, OrderBy, RunQuery, View};
+pub use run::{
+    ArtifactLink, DataInput, Experiment, ExperimentSpec, LogBatch, MetricPoint, MetricSummary, Run, RunEnd,
+    RunSpec, RunStatus,
+};
+pub use tracker::{
+    Degradation, ExperimentTracker, ExperimentTrackerExt, HistoryQuery, TrackerCapabilities, WriteReceipt,
+};

@@ -1,0 +1,268 @@
+//! The trait of experiment trackers.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::{Experiment, ExperimentSpec, LogBatch, MetricPoint, Run, RunEnd, RunQuery, RunSpec};
+use crate::error::Result;
+use crate::id::{ExperimentName, MetricKey, ParamKey, RunId};
+use crate::page::{Page, PageRequest};
+use crate::time::Timestamp;
+
+/// What a tracker can keep. What it cannot, it reports in the receipt, or refuses as unsupported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackerCapabilities {
+    /// NaN and infinities come back as they were.
+    pub non_finite_metrics: bool,
+    /// A batch is kept whole or not at all.
+    pub atomic_batches: bool,
+    /// Heartbeats are watched, and a run whose lease ran out becomes killed.
+    pub leases: bool,
+    /// Everything [`Filter`](super::Filter) can say is understood, `Or` and `Not` too.
+    pub full_filters: bool,
+    /// The longest parameter that is kept in full, in characters.
+    pub max_param: usize,
+}
+
+impl TrackerCapabilities {
+    /// Everything the trait can ask for.
+    pub const FULL: Self = Self {
+        non_finite_metrics: true,
+        atomic_batches: true,
+        leases: true,
+        full_filters: true,
+        max_param: crate::id::MAX_TEXT,
+    };
+}
+
+/// Something a backend could not keep as it was sent.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Degradation {
+    /// What it concerns: the metric, parameter or tag.
+    pub subject: String,
+    /// What happened to it, in words.
+    pub reason: String,
+}
+
+impl Degradation {
+    /// A degradation of `subject`; for backends.
+    pub fn new(subject: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { subject: subject.into(), reason: reason.into() }
+    }
+}
+
+/// What a write did.
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteReceipt {
+    /// How many metric points are new; points that were there already are not counted.
+    pub new_points: u64,
+    /// What could not be kept as it was sent; empty when all of it was.
+    pub degraded: Vec<Degradation>,
+}
+
+impl WriteReceipt {
+    /// A receipt without degradation; for backends.
+    pub fn new(new_points: u64) -> Self {
+        Self { new_points, degraded: Vec::new() }
+    }
+}
+
+/// Which part of a metric's history is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryQuery {
+    /// The metric.
+    pub key: MetricKey,
+    /// The first step wanted.
+    pub from_step: i64,
+    /// The last step wanted.
+    pub to_step: i64,
+    /// Which page.
+    pub page: PageRequest,
+}
+
+impl HistoryQuery {
+    /// All of a metric's history.
+    pub fn new(key: MetricKey) -> Self {
+        Self { key, from_step: i64::MIN, to_step: i64::MAX, page: PageRequest::first(PageRequest::MAX_LIMIT) }
+    }
+
+    /// Asks for a page.
+    #[must_use]
+    pub fn with_page(mut self, page: PageRequest) -> Self {
+        self.page = page;
+        self
+    }
+}
+
+/// Where runs, their parameters, metrics and results are kept.
+///
+/// # Contract
+/// * `ensure_experiment` makes the experiment or returns the one that is there, also when many ask at once.
+///   (`ensure_experiment_is_idempotent`, `concurrent_ensure_makes_one_experiment`)
+/// * `start_run` with an id that is there returns that run if experiment, name, parent and actor are the same, else it is
+///   [`ErrorKind::Conflict`](crate::ErrorKind::Conflict). The experiment and the parent must exist.
+///   (`start_run_is_idempotent`, `run_id_reuse_is_a_conflict`, `parent_must_exist`)
+/// * `write` is all or nothing; a parameter that has another value already is a conflict that names it, and nothing of the
+///   batch is kept. A point with the same key, step, time and value is the same point, so a repeated batch changes nothing.
+///   (`batch_is_atomic`, `params_are_immutable`, `replayed_batch_changes_nothing`)
+/// * Values are kept bit for bit: −0.0, subnormals, and with the capability NaN and infinities. Steps are any `i64`.
+///   (`metric_values_round_trip`, `extreme_steps_round_trip`)
+/// * After the run has ended, `write` and `heartbeat` are conflicts; ending it again with the same status returns it, with
+///   another is a conflict. (`log_after_end_is_a_conflict`, `run_status_moves_forward_only`)
+/// * With leases: a run whose lease ran out reads as killed, ended when the lease did. (`lost_lease_kills_the_run`)
+/// * `search_runs` answers exactly the runs that [`RunQuery::matches`], in the order of [`RunQuery::compare`]; paging sees
+///   every run that was there when it began, and matched throughout, exactly once. (`search_matches_and_orders`,
+///   `paging_is_complete_under_writes`)
+/// * `history` is ordered by step, then time, then order of logging. (`history_is_ordered`)
+/// * A deleted run is still there by id, hidden from searches, refuses writes, and can be restored.
+///   (`deleted_runs_can_be_restored`)
+/// * Names and text of any script are kept exactly. (`unicode_is_kept_exactly`)
+/// * Many tasks may log to one run at once; nothing is lost. (`concurrent_logging_loses_nothing`)
+#[async_trait]
+pub trait ExperimentTracker: Debug + Send + Sync + 'static {
+    /// What this backend can keep.
+    fn capabilities(&self) -> TrackerCapabilities;
+
+    /// Makes sure an experiment exists.
+    async fn ensure_experiment(&self, spec: &ExperimentSpec) -> Result<Experiment>;
+
+    /// Finds an experiment.
+    async fn experiment(&self, name: &ExperimentName) -> Result<Experiment>;
+
+    /// All experiments, alphabetically.
+    async fn experiments(&self, page: &PageRequest) -> Result<Page<Experiment>>;
+
+    /// Starts a run.
+    async fn start_run(&self, spec: &RunSpec) -> Result<Run>;
+
+    /// Logs to a run.
+    async fn write(&self, run: &RunId, batch: &LogBatch) -> Result<WriteReceipt>;
+
+    /// Says that a run is alive and will be heard of again within `lease`.
+    async fn heartbeat(&self, run: &RunId, lease: Duration) -> Result<()>;
+
+    /// Ends a run.
+    async fn finish_run(&self, run: &RunId, end: &RunEnd) -> Result<Run>;
+
+    /// Finds a run.
+    async fn run(&self, run: &RunId) -> Result<Run>;
+
+    /// Searches runs.
+    async fn search_runs(&self, query: &RunQuery) -> Result<Page<Run>>;
+
+    /// The points of one metric of a run.
+    async fn history(&self, run: &RunId, query: &HistoryQuery) -> Result<Page<MetricPoint>>;
+
+    /// Hides a run, or shows it again.
+    async fn set_deleted(&self, run: &RunId, deleted: bool) -> Result<Run>;
+}
+
+/// Conveniences on top of every [`ExperimentTracker`].
+#[async_trait]
+pub trait ExperimentTrackerExt: ExperimentTracker {
+    /// Logs one metric value.
+    async fn log_metric(
+        &self,
+        run: &RunId,
+        key: MetricKey,
+        value: f64,
+        step: i64,
+        at: Timestamp,
+    ) -> Result<WriteReceipt> {
+        self.write(run, &LogBatch::new().metric(MetricPoint { key, value, step, at })).await
+    }
+
+    /// Logs one parameter.
+    async fn log_param<V: ToString + Send>(
+        &self,
+        run: &RunId,
+        key: ParamKey,
+        value: V,
+    ) -> Result<WriteReceipt> {
+        self.write(run, &LogBatch::new().param(key, value.to_string())).await
+    }
+
+    /// All points of one metric, page by page.
+    async fn full_history(&self, run: &RunId, key: &MetricKey) -> Result<Vec<MetricPoint>> {
+        let mut query = HistoryQuery::new(key.clone());
+        let mut all = Vec::new();
+        loop {
+            let mut page = self.history(run, &query).await?;
+            all.append(&mut page.items);
+            match query.page.after(&page) {
+                Some(next) => query.page = next,
+                None => return Ok(all),
+            }
+        }
+    }
+}
+
+impl<T: ExperimentTracker + ?Sized> ExperimentTrackerExt for T {}
+
+macro_rules! forward {
+    ($pointer:ident) => {
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: ExperimentTracker + ?Sized> ExperimentTracker for $pointer<T> {
+            fn capabilities(&self) -> TrackerCapabilities {
+                (**self).capabilities()
+            }
+
+            async fn ensure_experiment(&self, spec: &ExperimentSpec) -> Result<Experiment> {
+                (**self).ensure_experiment(spec).await
+            }
+
+            async fn experiment(&self, name: &ExperimentName) -> Result<Experiment> {
+                (**self).experiment(name).await
+            }
+
+            async fn experiments(&self, page: &PageRequest) -> Result<Page<Experiment>> {
+                (**self).experiments(page).await
+            }
+
+            async fn start_run(&self, spec: &RunSpec) -> Result<Run> {
+                (**self).start_run(spec).await
+            }
+
+            async fn write(&self, run: &RunId, batch: &LogBatch) -> Result<WriteReceipt> {
+                (**self).write(run, batch).await
+            }
+
+            async fn heartbeat(&self, run: &RunId, lease: Duration) -> Result<()> {
+                (**self).heartbeat(run, lease).await
+            }
+
+            async fn finish_run(&self, run: &RunId, end: &RunEnd) -> Result<Run> {
+                (**self).finish_run(run, end).await
+            }
+
+            async fn run(&self, run: &RunId) -> Result<Run> {
+                (**self).run(run).await
+            }
+
+            async fn search_runs(&self, query: &RunQuery) -> Result<Page<Run>> {
+                (**self).search_runs(query).await
+            }
+
+            async fn history(&self, run: &RunId, query: &HistoryQuery) -> Result<Page<MetricPoint>> {
+                (**self).history(run, query).await
+            }
+
+            async fn set_deleted(&self, run: &RunId, deleted: bool) -> Result<Run> {
+                (**self).set_deleted(run, deleted).await
+            }
+        }
+    };
+}
+forward!(Arc);
+forward!(Box);
+
+/// Never called: that it compiles says that the trait can be an object.
+#[allow(dead_code)]
+fn is_object_safe(_: &dyn ExperimentTracker) {}
