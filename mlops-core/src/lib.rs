@@ -4,11 +4,16 @@
 pub mod artifact;
 pub mod data;
 pub mod error;
+pub mod evaluation;
 pub mod experiment;
+pub mod governance;
 pub mod hash;
 pub mod id;
+pub mod model;
 pub mod num;
 pub mod page;
+pub mod problem;
+pub mod registry;
 pub mod time;
 
 pub use error::{Error, ErrorKind, Result};
