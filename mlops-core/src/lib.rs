@@ -3,6 +3,7 @@
 
 pub mod artifact;
 pub mod data;
+pub mod deploy;
 pub mod error;
 pub mod evaluation;
 pub mod experiment;
@@ -10,10 +11,12 @@ pub mod governance;
 pub mod hash;
 pub mod id;
 pub mod model;
+pub mod monitor;
 pub mod num;
 pub mod page;
 pub mod problem;
 pub mod registry;
+pub mod retrain;
 pub mod time;
 
 pub use error::{Error, ErrorKind, Result};
