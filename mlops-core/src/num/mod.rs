@@ -2,6 +2,9 @@
 //!
 //! Everything here is a pure function on slices. The same input gives the same bits on every run.
 
+pub mod quantile;
+pub mod sum;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
