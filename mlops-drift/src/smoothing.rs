@@ -89,20 +89,33 @@ impl Smoothing {
         let raw = Shares::with_prior(0, pair, k, a, b);
         let each = |f: &dyn Fn(f64) -> f64| {
             let (reference, current) = (f(raw.reference), f(raw.current));
-            Shares { reference, current, difference: reference - current }
+            // Where ε touches neither share the exact difference still holds.
+            let untouched = reference == raw.reference && current == raw.current;
+            let difference = if untouched { raw.difference } else { reference - current };
+            Shares { reference, current, difference }
         };
         match self {
             Self::None => raw,
             Self::Jeffreys => Shares::with_prior(1, pair, k, a, b),
             Self::Laplace => Shares::with_prior(2, pair, k, a, b),
             Self::Replace(epsilon) => each(&|share| if share == 0.0 { epsilon } else { share }),
-            Self::AddRenormalise(epsilon) => each(&|share| (share + epsilon) / (1.0 + k as f64 * epsilon)),
+            Self::AddRenormalise(epsilon) => raw.lifted(epsilon, 1.0 + k as f64 * epsilon),
             Self::Floor(epsilon) => each(&|share| share.max(epsilon)),
         }
     }
 }
 
 impl Shares {
+    /// `epsilon` more in both shares, and both divided by `sum`.
+    fn lifted(self, epsilon: f64, sum: f64) -> Self {
+        let lift = |share: f64| (share + epsilon) / sum;
+        Self {
+            reference: lift(self.reference),
+            current: lift(self.current),
+            difference: self.difference / sum,
+        }
+    }
+
     /// Shares with `halves`/2 pseudo-counts a cell: (2c + halves)/(2n + halves·k).
     fn with_prior(halves: u64, pair: &Pair<'_>, k: u64, a: u64, b: u64) -> Self {
         let wide = |count: u64, prior: u64| u128::from(count) * 2 + u128::from(prior);

@@ -1,5 +1,7 @@
 //! The exact null distribution of D: how many orderings of n + m values keep |i·m − j·n| below a bound.
 
+use std::cell::Cell;
+
 /// Where the blocks of equal values end in the pooled, sorted sample: everywhere, unless there are ties.
 pub(super) struct Ends {
     len: usize,
@@ -69,7 +71,7 @@ trait Mass: Copy {
     /// a·self + b·other for a, b ≥ 0.
     fn mix(self, a: f64, other: Self, b: f64) -> Self;
     /// The logarithm of the ratio to [`Self::ONE`], unless precision was lost to underflow.
-    fn ln(self) -> Option<f64>;
+    fn ln_ratio(self) -> Option<f64>;
 }
 
 impl Mass for f64 {
@@ -82,8 +84,12 @@ impl Mass for f64 {
         a * self + b * other
     }
 
-    fn ln(self) -> Option<f64> {
-        (self > 1e-290).then(|| f64::ln(self) - 1000.0 * std::f64::consts::LN_2)
+    fn ln_ratio(self) -> Option<f64> {
+        let ratio = self / Self::ONE;
+        if ratio > 1e-300 {
+            return Some(ratio.ln());
+        }
+        (self > 1e-290).then(|| self.ln() - 1000.0 * std::f64::consts::LN_2)
     }
 }
 
@@ -128,7 +134,7 @@ impl Mass for Wide {
         }
     }
 
-    fn ln(self) -> Option<f64> {
+    fn ln_ratio(self) -> Option<f64> {
         let step = 500.0 * std::f64::consts::LN_2;
         Some(self.mantissa.ln() + f64::from(self.exponent) * step)
     }
@@ -141,8 +147,8 @@ pub(super) fn ln_p(n: u64, m: u64, numerator: u128, ends: &Ends) -> f64 {
     }
     // The smaller side is the one to keep a row of; the statistic does not know which side is which.
     let (n, m) = (n.min(m), n.max(m));
-    let quick = absorbed::<f64>(n, m, numerator, ends).ln();
-    let ln_p = quick.or_else(|| absorbed::<Wide>(n, m, numerator, ends).ln());
+    let quick = absorbed::<f64>(n, m, numerator, ends).ln_ratio();
+    let ln_p = quick.or_else(|| absorbed::<Wide>(n, m, numerator, ends).ln_ratio());
     ln_p.unwrap_or(f64::NEG_INFINITY).min(0.0)
 }
 
@@ -179,10 +185,9 @@ fn absorbed<M: Mass>(n: u64, m: u64, numerator: u128, ends: &Ends) -> M {
 /// One step back in time, in place: every state from itself and the next one.
 fn step<M: Mass>(f: &mut [M], left: &[f64], remaining: f64) {
     let inverse = 1.0 / remaining;
-    for (i, &up) in left.iter().enumerate() {
-        // `f` is one longer than `left`, so that the index of the next state is inside.
-        let Some(&[here, next]) = f.get(i..i + 2).and_then(|pair| pair.first_chunk::<2>()) else { break };
-        f[i] = next.mix(up * inverse, here, (remaining - up) * inverse);
+    let states = Cell::from_mut(f).as_slice_of_cells();
+    for (pair, &up) in states.windows(2).zip(left) {
+        pair[0].set(pair[1].get().mix(up * inverse, pair[0].get(), (remaining - up) * inverse));
     }
 }
 
@@ -229,8 +234,8 @@ mod tests {
     fn wide_numbers_do_what_doubles_do() {
         for (n, m, numerator) in [(30, 20, 200), (200, 150, 9000), (500, 37, 10_000)] {
             let ends = Ends::new(usize::try_from(n + m).unwrap());
-            let quick = absorbed::<f64>(n.min(m), n.max(m), numerator, &ends).ln().unwrap();
-            let wide = absorbed::<Wide>(n.min(m), n.max(m), numerator, &ends).ln().unwrap();
+            let quick = absorbed::<f64>(n.min(m), n.max(m), numerator, &ends).ln_ratio().unwrap();
+            let wide = absorbed::<Wide>(n.min(m), n.max(m), numerator, &ends).ln_ratio().unwrap();
             assert!((quick - wide).abs() < 1e-12, "{quick} {wide}");
         }
     }
