@@ -157,7 +157,9 @@ pub fn psi_from_counts(reference: &[u64], current: &[u64], smoothing: Smoothing)
     let pair = Pair::new(reference, current)?;
     let score: f64 = smoothing.shares(&pair)?.map(term).collect::<mlops_core::num::sum::Sum>().value();
     if !score.is_finite() {
-        return Err(StatsError::Overflow { what: "without smoothing, the PSI of a cell that is empty on one side" });
+        return Err(StatsError::Overflow {
+            what: "without smoothing, the PSI of a cell that is empty on one side",
+        });
     }
     let (cells, unit) = (pair.cells(), pair.inverse_size());
     let noise_floor = (cells - 1) as f64 * unit;

@@ -45,7 +45,8 @@ fn the_noise_floor_is_the_mean_of_the_score() {
     let mut scores = 0.0;
     let mut floors = 0.0;
     for s in 0..SIMULATIONS {
-        let psi = psi_with(&sample(2 * s + 1, 1000), &sample(2 * s + 2, 500), &PsiOptions::default()).unwrap();
+        let psi =
+            psi_with(&sample(2 * s + 1, 1000), &sample(2 * s + 2, 500), &PsiOptions::default()).unwrap();
         scores += psi.score;
         floors += psi.noise_floor;
     }
@@ -64,7 +65,12 @@ fn jensen_shannon_alarms_as_often_as_its_level_says() {
 fn chi_square_alarms_as_often_as_its_level_says() {
     let counts = |x: &[f64]| {
         let mut cells = [0u64; 5];
-        x.iter().for_each(|v| cells[usize::from(*v > 0.1) + usize::from(*v > 0.3) + usize::from(*v > 0.6) + usize::from(*v > 0.8)] += 1);
+        x.iter().for_each(|v| {
+            cells[usize::from(*v > 0.1)
+                + usize::from(*v > 0.3)
+                + usize::from(*v > 0.6)
+                + usize::from(*v > 0.8)] += 1
+        });
         cells
     };
     let rate = alarms(500, 400, |a, b| chi2_homogeneity(&counts(a), &counts(b)).unwrap().p.value());

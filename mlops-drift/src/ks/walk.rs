@@ -36,7 +36,9 @@ impl Ends {
     fn blocks_backwards(&self) -> Box<dyn Iterator<Item = (usize, usize)> + '_> {
         match &self.ends {
             None => Box::new((1..=self.len).rev().map(|end| (end - 1, end))),
-            Some(ends) => Box::new((0..ends.len()).rev().map(|k| (if k == 0 { 0 } else { ends[k - 1] }, ends[k]))),
+            Some(ends) => {
+                Box::new((0..ends.len()).rev().map(|k| (if k == 0 { 0 } else { ends[k - 1] }, ends[k])))
+            }
         }
     }
 }
