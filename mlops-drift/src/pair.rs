@@ -97,8 +97,16 @@ mod tests {
                 &[1, 2],
                 StatsError::LengthMismatch { left: "reference", left_len: 1, right: "current", right_len: 2 },
             ),
-            (&[u64::MAX, 1], &[1, 1], StatsError::Overflow { what: "the total of the counts (at most 2^62)" }),
-            (&[1, 1], &[u64::MAX, 0], StatsError::Overflow { what: "the total of the counts (at most 2^62)" }),
+            (
+                &[u64::MAX, 1],
+                &[1, 1],
+                StatsError::Overflow { what: "the total of the counts (at most 2^62)" },
+            ),
+            (
+                &[1, 1],
+                &[u64::MAX, 0],
+                StatsError::Overflow { what: "the total of the counts (at most 2^62)" },
+            ),
         ] {
             assert_eq!(Pair::new(reference, current).err(), Some(expected));
         }

@@ -9,7 +9,7 @@
 //! | `None` | c/n | yes | SciPy |
 //! | `Jeffreys` | (c + ½)/(n + k/2) | yes | the default here |
 //! | `Laplace` | (c + 1)/(n + k) | yes | Azure ML |
-//! | `Replace(ε)` | c/n, or ε if c = 0 | no | Evidently, scouter |
+//! | `Replace(ε)` | c/n, or ε if c = 0 | no | Evidently |
 //! | `AddRenormalise(ε)` | (c/n + ε)/(1 + kε) | yes | driftwatch |
 //! | `Floor(ε)` | max(c/n, ε) | no | deepchecks, ragdrift |
 //!
@@ -68,7 +68,10 @@ pub(crate) struct Shares {
 
 impl Smoothing {
     /// The shares of the cells that are occupied on some side, in order.
-    pub(crate) fn shares<'a>(self, pair: &'a Pair<'a>) -> Result<impl Iterator<Item = Shares> + 'a, StatsError> {
+    pub(crate) fn shares<'a>(
+        self,
+        pair: &'a Pair<'a>,
+    ) -> Result<impl Iterator<Item = Shares> + 'a, StatsError> {
         self.check()?;
         let k = pair.cells();
         Ok(pair.occupied().map(move |(a, b)| self.share(pair, k, a, b)))
@@ -79,7 +82,11 @@ impl Smoothing {
             Self::Replace(epsilon) | Self::AddRenormalise(epsilon) | Self::Floor(epsilon)
                 if !(epsilon > 0.0 && epsilon <= 1.0) =>
             {
-                Err(StatsError::Parameter { parameter: "epsilon", value: epsilon, reason: "must lie in (0, 1]" })
+                Err(StatsError::Parameter {
+                    parameter: "epsilon",
+                    value: epsilon,
+                    reason: "must lie in (0, 1]",
+                })
             }
             _ => Ok(()),
         }
@@ -175,7 +182,10 @@ mod tests {
                 [Smoothing::Replace(epsilon), Smoothing::AddRenormalise(epsilon), Smoothing::Floor(epsilon)]
             {
                 let refused = smoothing.shares(&pair).err();
-                assert!(matches!(refused, Some(StatsError::Parameter { parameter: "epsilon", .. })), "{smoothing:?}");
+                assert!(
+                    matches!(refused, Some(StatsError::Parameter { parameter: "epsilon", .. })),
+                    "{smoothing:?}"
+                );
             }
         }
     }

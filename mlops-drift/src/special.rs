@@ -52,7 +52,15 @@ fn stirling_remainder(a: f64) -> f64 {
         return ln_gamma(a) - ((a - 0.5) * a.ln() - a + 0.5 * std::f64::consts::TAU.ln());
     }
     let square = 1.0 / (a * a);
-    let series = [1.0 / 12.0, -1.0 / 360.0, 1.0 / 1260.0, -1.0 / 1680.0, 1.0 / 1188.0, -691.0 / 360_360.0, 1.0 / 156.0];
+    let series = [
+        1.0 / 12.0,
+        -1.0 / 360.0,
+        1.0 / 1260.0,
+        -1.0 / 1680.0,
+        1.0 / 1188.0,
+        -691.0 / 360_360.0,
+        1.0 / 156.0,
+    ];
     series.iter().rev().fold(0.0, |sum, coefficient| sum * square + coefficient) / a
 }
 

@@ -2,8 +2,9 @@
 
 use mlops_core::num::{Measured, NanPolicy, StatsError};
 use mlops_drift::{
-    BinRule, Bins, JsOptions, KsMethod, KsOptions, LogBase, Missing, PsiOptions, Smoothing, chi2_homogeneity, js,
-    js_divergence_from_counts, js_from_counts, js_with, ks, ks_sorted, ks_with, psi, psi_from_counts, psi_with,
+    BinRule, Bins, JsOptions, KsMethod, KsOptions, LogBase, Missing, PsiOptions, Smoothing, chi2_homogeneity,
+    js, js_divergence_from_counts, js_from_counts, js_with, ks, ks_sorted, ks_with, psi, psi_from_counts,
+    psi_with,
 };
 use proptest::prelude::*;
 
@@ -33,11 +34,16 @@ macro_rules! seen_ks {
 /// Name, function, largest score.
 const ON_SAMPLES: &[(&str, OnSamples, f64)] = &[
     ("psi", |a, b| seen!(psi(a, b)), f64::MAX),
-    ("psi missing cell", |a, b| seen!(psi_with(a, b, &PsiOptions::default().with_missing(Missing::Cell))), f64::MAX),
+    (
+        "psi missing cell",
+        |a, b| seen!(psi_with(a, b, &PsiOptions::default().with_missing(Missing::Cell))),
+        f64::MAX,
+    ),
     (
         "psi equal width",
         |a, b| {
-            let options = PsiOptions::default().with_bins(BinRule::EqualWidth(17)).with_missing(Missing::Omit);
+            let options =
+                PsiOptions::default().with_bins(BinRule::EqualWidth(17)).with_missing(Missing::Omit);
             seen!(psi_with(a, b, &options))
         },
         f64::MAX,
@@ -45,12 +51,22 @@ const ON_SAMPLES: &[(&str, OnSamples, f64)] = &[
     ("js", |a, b| seen!(js(a, b)), 1.0),
     (
         "js many bins",
-        |a, b| seen!(js_with(a, b, &JsOptions::default().with_bins(BinRule::Quantile(1000)).with_missing(Missing::Omit))),
+        |a, b| {
+            seen!(js_with(
+                a,
+                b,
+                &JsOptions::default().with_bins(BinRule::Quantile(1000)).with_missing(Missing::Omit)
+            ))
+        },
         1.0,
     ),
     ("ks", |a, b| seen_ks!(ks(a, b)), 1.0),
     ("ks omit", |a, b| seen_ks!(ks_with(a, b, &KsOptions::default().with_nan(NanPolicy::Omit))), 1.0),
-    ("ks propagate", |a, b| seen_ks!(ks_with(a, b, &KsOptions::default().with_nan(NanPolicy::Propagate))), 1.0),
+    (
+        "ks propagate",
+        |a, b| seen_ks!(ks_with(a, b, &KsOptions::default().with_nan(NanPolicy::Propagate))),
+        1.0,
+    ),
     (
         "ks continuous",
         |a, b| seen_ks!(ks_with(a, b, &KsOptions::default().with_method(KsMethod::ExactContinuous))),
@@ -76,7 +92,13 @@ const ON_SAMPLES: &[(&str, OnSamples, f64)] = &[
 ];
 
 const ON_COUNTS: &[(&str, OnCounts, f64)] = &[
-    ("chi2", |a, b| chi2_homogeneity(a, b).map(|r| Seen { score: Measured::Value(r.statistic), p: r.p, ln_p: r.ln_p }), f64::MAX),
+    (
+        "chi2",
+        |a, b| {
+            chi2_homogeneity(a, b).map(|r| Seen { score: Measured::Value(r.statistic), p: r.p, ln_p: r.ln_p })
+        },
+        f64::MAX,
+    ),
     ("psi none", |a, b| seen!(psi_from_counts(a, b, Smoothing::None)), f64::MAX),
     ("psi jeffreys", |a, b| seen!(psi_from_counts(a, b, Smoothing::Jeffreys)), f64::MAX),
     ("psi laplace", |a, b| seen!(psi_from_counts(a, b, Smoothing::Laplace)), f64::MAX),
@@ -267,7 +289,10 @@ fn every_statistic_names_an_empty_argument_and_a_nan() {
         assert_eq!(function(&[1.0], &[]), Err(StatsError::Empty { argument: "current" }), "{name}");
         match function(&[1.0, 2.0], &[1.0, f64::NAN]) {
             Err(error) => assert_eq!(error, StatsError::Nan { argument: "current", index: 1 }, "{name}"),
-            Ok(_) => assert!(["cell", "equal", "many", "omit", "propagate"].iter().any(|mode| name.contains(mode)), "{name}"),
+            Ok(_) => assert!(
+                ["cell", "equal", "many", "omit", "propagate"].iter().any(|mode| name.contains(mode)),
+                "{name}"
+            ),
         }
     }
     for &(name, function, _) in ON_COUNTS {

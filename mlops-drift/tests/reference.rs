@@ -9,8 +9,9 @@ use std::path::Path;
 
 use mlops_core::num::{Measured, NanPolicy};
 use mlops_drift::{
-    BinRule, Bins, Counts, JsOptions, Ks, KsMethod, KsOptions, LogBase, PsiOptions, Smoothing, chi2_homogeneity,
-    js_divergence_from_counts, js_from_counts, js_with, ks_sorted, ks_with, psi_from_counts, psi_with,
+    BinRule, Bins, Counts, JsOptions, Ks, KsMethod, KsOptions, LogBase, PsiOptions, Smoothing,
+    chi2_homogeneity, js_divergence_from_counts, js_from_counts, js_with, ks_sorted, ks_with,
+    psi_from_counts, psi_with,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -50,12 +51,7 @@ fn close_tail(p: Measured, ln_p: Measured, expected: (Option<f64>, Option<f64>),
 fn guises(a: &[u64], b: &[u64]) -> [(Vec<u64>, Vec<u64>); 4] {
     let reversed = |x: &[u64]| x.iter().rev().copied().collect::<Vec<u64>>();
     let spread = |x: &[u64]| x.iter().flat_map(|&count| [0, count, 0]).collect::<Vec<u64>>();
-    [
-        (a.to_vec(), b.to_vec()),
-        (b.to_vec(), a.to_vec()),
-        (reversed(a), reversed(b)),
-        (spread(a), spread(b)),
-    ]
+    [(a.to_vec(), b.to_vec()), (b.to_vec(), a.to_vec()), (reversed(a), reversed(b)), (spread(a), spread(b))]
 }
 
 /// The counts again, but counted from values and merged from three shards; `None` where that would take too long.
@@ -193,7 +189,8 @@ fn cells_fitted_on_samples_agree_with_numpy() {
         let bins = Bins::fit(&case.reference, case.rule).unwrap();
         assert_eq!(bins.count(&case.reference).present(), case.reference_counts, "{of}");
         assert_eq!(bins.count(&case.current).present(), case.current_counts, "{of}");
-        let psi = psi_with(&case.reference, &case.current, &PsiOptions::default().with_bins(case.rule)).unwrap();
+        let psi =
+            psi_with(&case.reference, &case.current, &PsiOptions::default().with_bins(case.rule)).unwrap();
         close(psi.score, case.psi, STATISTIC, &of);
         let js = js_with(&case.reference, &case.current, &JsOptions::default().with_bins(case.rule)).unwrap();
         close(js.score, case.js, STATISTIC, &of);

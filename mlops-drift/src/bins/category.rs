@@ -192,7 +192,11 @@ impl TryFrom<Stored> for CategoryBins {
 
     fn try_from(stored: Stored) -> Result<Self, String> {
         if stored.version != Self::VERSION {
-            return Err(format!("category bins of version {} are not known, only {}", stored.version, Self::VERSION));
+            return Err(format!(
+                "category bins of version {} are not known, only {}",
+                stored.version,
+                Self::VERSION
+            ));
         }
         if stored.categories.is_empty() || stored.categories.windows(2).any(|pair| pair[0] >= pair[1]) {
             return Err("category bins need distinct categories in ascending order".to_owned());

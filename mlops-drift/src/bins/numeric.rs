@@ -353,7 +353,9 @@ fn check_present(argument: &'static str, values: &[f64], missing: Missing) -> Re
             Some(index) => Err(StatsError::Nan { argument, index }),
             None => Ok(()),
         },
-        Missing::Omit if values.iter().all(|value| value.is_nan()) => Err(StatsError::AllMissing { argument }),
+        Missing::Omit if values.iter().all(|value| value.is_nan()) => {
+            Err(StatsError::AllMissing { argument })
+        }
         Missing::Omit | Missing::Cell => Ok(()),
     }
 }
@@ -414,20 +416,30 @@ mod tests {
             &[0.0, 0.0, 0.0, 1.0, 2.0, 2.0, 2.0, 3.5],
             &[f64::MAX, f64::MAX, 1.0],
         ];
-        let probes = [-INF, f64::MIN, -1e308, -1.0, -5e-324, -0.0, 0.0, 5e-324, 1.0, 2.0, 1e15, f64::MAX, INF];
+        let probes =
+            [-INF, f64::MIN, -1e308, -1.0, -5e-324, -0.0, 0.0, 5e-324, 1.0, 2.0, 1e15, f64::MAX, INF];
         for reference in references {
-            for rule in [BinRule::Quantile(3), BinRule::Quantile(100), BinRule::EqualWidth(7), BinRule::EqualWidth(50)]
-            {
+            for rule in [
+                BinRule::Quantile(3),
+                BinRule::Quantile(100),
+                BinRule::EqualWidth(7),
+                BinRule::EqualWidth(50),
+            ] {
                 let bins = Bins::fit(reference, rule).unwrap();
                 let cells: Vec<Cell> = bins.cells().collect();
                 assert_eq!(cells.len(), bins.len());
                 for probe in probes.iter().chain(reference) {
-                    let homes: Vec<usize> = (0..cells.len()).filter(|&i| contains(cells[i], *probe)).collect();
+                    let homes: Vec<usize> =
+                        (0..cells.len()).filter(|&i| contains(cells[i], *probe)).collect();
                     assert_eq!(homes, [bins.cell_of(*probe)], "{probe} in {cells:?}");
                 }
                 let fitted = bins.count(reference);
                 assert_eq!(fitted.total(), reference.len() as u64);
-                assert_eq!((fitted.as_slice()[0], fitted.as_slice()[bins.len() - 2]), (0, 0), "nothing falls outside");
+                assert_eq!(
+                    (fitted.as_slice()[0], fitted.as_slice()[bins.len() - 2]),
+                    (0, 0),
+                    "nothing falls outside"
+                );
                 let text = serde_json::to_string(&bins).unwrap();
                 assert_eq!(serde_json::from_str::<Bins>(&text).unwrap(), bins, "{text}");
             }
@@ -457,7 +469,9 @@ mod tests {
     #[test]
     fn both_kernels_agree_on_every_length() {
         let reference: Vec<f64> = (0..500).map(|i| f64::from(i * i % 97)).collect();
-        for rule in [BinRule::Quantile(5), BinRule::EqualWidth(15), BinRule::EqualWidth(16), BinRule::Quantile(60)] {
+        for rule in
+            [BinRule::Quantile(5), BinRule::EqualWidth(15), BinRule::EqualWidth(16), BinRule::Quantile(60)]
+        {
             let bins = Bins::fit(&reference, rule).unwrap();
             for len in 0..68 {
                 let mut values = reference[..len].to_vec();
