@@ -6,6 +6,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub mod ranks;
+pub mod weights;
+
 /// What to do with NaN in the data, with SciPy's names (`nan_policy`).
 ///
 /// Missing values marked by a validity bitmap are not NaN: they are counted and left out under every policy.
@@ -137,6 +140,14 @@ pub enum StatsError {
     Overflow {
         /// What overflowed.
         what: &'static str,
+    },
+    /// A combination that has no meaning: a statistic asked of data, or of another statistic, it is not defined for.
+    #[error("{what} is not available: {reason}")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+        /// Why there is no such thing, as a clause.
+        reason: &'static str,
     },
     /// Two states that cannot be merged: made with other parameters or of another version.
     #[error("cannot merge: {what} differs")]
