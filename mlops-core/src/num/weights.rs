@@ -114,10 +114,7 @@ mod tests {
         let cases: [(&[f64], StatsError); 6] = [
             (&[], StatsError::Empty { argument: "w" }),
             (&[1.0, f64::NAN], StatsError::Nan { argument: "w", index: 1 }),
-            (
-                &[f64::INFINITY],
-                StatsError::NotFinite { argument: "w", index: 0, value: f64::INFINITY },
-            ),
+            (&[f64::INFINITY], StatsError::NotFinite { argument: "w", index: 0, value: f64::INFINITY }),
             (
                 &[1.0, 1.0, -0.5],
                 StatsError::OutOfRange { argument: "w", index: 2, value: -0.5, low: 0.0, high: f64::MAX },
