@@ -58,14 +58,19 @@ pub fn wilson(successes: u64, trials: u64, confidence: f64) -> Result<Interval, 
         let reason = "must not exceed `trials`";
         return Err(StatsError::Parameter { parameter: "successes", value: successes as f64, reason });
     }
+    Ok(wilson_share(successes as f64, trials as f64, confidence))
+}
+
+/// [`wilson`] for counts that are f64 already; 0 ≤ k ≤ n, n > 0 and the confidence have been checked.
+pub(crate) fn wilson_share(k: f64, n: f64, confidence: f64) -> Interval {
     let z = normal_quantile(confidence);
-    let (lower, upper) = wilson_limits(successes as f64, trials as f64, z * z);
-    Ok(Interval {
+    let (lower, upper) = wilson_limits(k, n, z * z);
+    Interval {
         // Exact where the formula gives 0 or 1 up to a rounding error.
-        lower: if successes == 0 { 0.0 } else { lower },
-        upper: if successes == trials { 1.0 } else { upper },
+        lower: if k == 0.0 { 0.0 } else { lower },
+        upper: if k >= n { 1.0 } else { upper },
         confidence,
-    })
+    }
 }
 
 fn wilson_limits(k: f64, n: f64, z2: f64) -> (f64, f64) {

@@ -3,7 +3,9 @@
 
 pub mod catalog;
 pub mod classification;
+pub mod fairness;
 mod input;
 pub mod interval;
 pub mod regression;
+pub mod slice;
 mod sum;

@@ -24,6 +24,16 @@ impl Sum {
         self.add(other.lost);
     }
 
+    /// `x` minus the sum, with the digits the sum had set aside.
+    pub(crate) fn distance_to(self, x: f64) -> f64 {
+        (x - self.sum) - self.lost
+    }
+
+    /// `other` minus `self`.
+    pub(crate) fn distance_to_sum(self, other: Self) -> f64 {
+        (other.sum - self.sum) + (other.lost - self.lost)
+    }
+
     pub(crate) fn total(self) -> f64 {
         self.sum + self.lost
     }

@@ -166,6 +166,31 @@ impl WeightedConfusion {
         Self::new(true_positives, false_positives, false_negatives, true_negatives)
     }
 
+    /// The cells of both parts together.
+    ///
+    /// ```
+    /// use mlops_eval::classification::WeightedConfusion;
+    /// let part = WeightedConfusion::new(1.0, 0.5, 0.0, 2.0)?;
+    /// assert_eq!(part.plus(&part)?, WeightedConfusion::new(2.0, 1.0, 0.0, 4.0)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StatsError::Overflow`].
+    pub fn plus(&self, other: &Self) -> Result<Self, StatsError> {
+        let (a, b) = (&self.0, &other.0);
+        let sums = [
+            a.true_positives + b.true_positives,
+            a.false_positives + b.false_positives,
+            a.false_negatives + b.false_negatives,
+            a.true_negatives + b.true_negatives,
+        ];
+        if !sums.iter().sum::<f64>().is_finite() {
+            return Err(StatsError::Overflow { what: "the sum of the weights" });
+        }
+        Self::new(sums[0], sums[1], sums[2], sums[3])
+    }
+
     /// The weight of positive rows predicted positive.
     pub fn true_positives(&self) -> f64 {
         self.0.true_positives

@@ -346,7 +346,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_an_overflow_and_never_infinite() {
         for metric in RegressionMetric::ALL {
-            let result = metric.evaluate(&[f64::MAX, 1.0, 0.0], &[-f64::MAX, 1.0, f64::MAX], None);
+            let result = metric.evaluate(&[f64::MAX, f64::MAX, 0.0], &[-f64::MAX, -f64::MAX, 0.0], None);
             assert!(matches!(result, Err(StatsError::Overflow { .. })), "{metric}: {result:?}");
         }
     }

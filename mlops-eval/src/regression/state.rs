@@ -37,8 +37,8 @@ pub struct RegressionState {
     largest: f64,
     /// Of the targets with positive weight; the state around them is empty while `counted` is 0.
     counted: u64,
-    mean: f64,
-    spread: f64,
+    mean: Sum,
+    spread: Sum,
     lowest_target: f64,
     highest_target: f64,
 }
@@ -120,9 +120,10 @@ impl RegressionState {
         (self.lowest_target, self.highest_target) = (low.min(y), high.max(y));
         self.counted = self.counted.saturating_add(1);
         self.weight.add(weight);
-        let step = y - self.mean;
-        self.mean += step * (weight / self.weight.total());
-        self.spread += weight * step * (y - self.mean);
+        // The mean is kept to twice the digits: its rounding error, squared over many rows, would show in R².
+        let step = self.mean.distance_to(y);
+        self.mean.add(step * (weight / self.weight.total()));
+        self.spread.add(weight * step * self.mean.distance_to(y));
     }
 
     /// Adds the rows of another part of the data. O(1).
@@ -142,13 +143,14 @@ impl RegressionState {
             *self = Self { rows, ..kept };
             return;
         }
-        let step = other.mean - self.mean;
+        let step = self.mean.distance_to_sum(other.mean);
         let (left, right) = (self.weight.total(), other.weight.total());
         let share = right / (left + right);
         self.rows = rows;
         self.counted = self.counted.saturating_add(other.counted);
-        self.mean += step * share;
-        self.spread += other.spread + step * step * left * share;
+        self.mean.add(step * share);
+        self.spread.merge(other.spread);
+        self.spread.add(step * step * left * share);
         self.weight.merge(other.weight);
         self.absolute.merge(other.absolute);
         self.squared.merge(other.squared);
@@ -207,7 +209,7 @@ impl RegressionState {
         if self.lowest_target == self.highest_target {
             return Ok(constant_target(squared));
         }
-        explained(squared, in_range("the sum of squares of R²", self.spread)?)
+        explained(squared, in_range("the sum of squares of R²", self.spread.total())?)
     }
 }
 
