@@ -584,6 +584,14 @@ mod tests {
     }
 
     #[test]
+    fn the_crate_docs_list_every_metric() {
+        let docs = include_str!("lib.rs");
+        for metric in Metric::all() {
+            assert!(docs.contains(&format!("//! | `{metric}` | ")), "{metric} is not in the table");
+        }
+    }
+
+    #[test]
     fn an_unknown_name_is_escaped_and_the_known_ones_are_listed() {
         let message = "f1\n\u{1b}[31m".parse::<Metric>().unwrap_err().to_string();
         assert!(

@@ -226,8 +226,8 @@ mod tests {
     fn bins_put_every_row_into_exactly_one_slice() {
         let values = [f64::NEG_INFINITY, -1.0, 0.0, -0.0, 0.5, 1.0, 7.0, f64::INFINITY, f64::NAN];
         let slices = Slice::bins("x", &values, &[0.0, 1.0]).unwrap();
-        for row in 0..values.len() {
-            assert_eq!(slices.iter().filter(|slice| slice.mask()[row]).count(), 1, "{}", values[row]);
+        for (row, value) in values.iter().enumerate() {
+            assert_eq!(slices.iter().filter(|slice| slice.mask()[row]).count(), 1, "{value}");
         }
     }
 
