@@ -7,6 +7,8 @@
 //! - **Fairness**: the same metrics per group, with sizes, denominators and intervals, and the parity criteria, in [`fairness`].
 //! - **States that merge**: [`Confusion`](classification::Confusion), [`ConfusionMatrix`](classification::ConfusionMatrix),
 //!   [`RegressionState`](regression::RegressionState) and [`GroupMetrics`](fairness::GroupMetrics) add up across shards, windows and machines.
+//! - **An evaluator** that reports all of it for a model, in [`evaluator`]: what gates, monitors and registries of
+//!   `mlops-core` read.
 //!
 //! # What it is not
 //! It trains nothing, plots nothing, reads no files, and decides nothing: thresholds belong to the gate that applies them.
@@ -104,6 +106,7 @@
 
 pub mod catalog;
 pub mod classification;
+pub mod evaluator;
 pub mod fairness;
 mod input;
 pub mod interval;
