@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A running sum with Neumaier's compensation (1974): the error does not grow with the number of terms, as long as the terms do
-/// not cancel to nothing. Terms that overflow leave a total that is not finite; callers turn that into a typed error.
+/// A running sum with Neumaier's compensation (1974): the error does not grow with the number of terms, as long as
+/// the terms do not cancel to nothing. Terms that overflow leave a total that is not finite; callers turn that into a
+/// typed error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sum {
     sum: f64,

@@ -217,7 +217,8 @@ impl WeightedConfusion {
     }
 }
 
-/// The position of a pair of labels among the four cells: true negatives, false positives, false negatives, true positives.
+/// The position of a pair of labels among the four cells: true negatives, false positives, false negatives, true
+/// positives.
 pub(crate) fn cell_index(y_true: bool, y_pred: bool) -> usize {
     usize::from(y_true) << 1 | usize::from(y_pred)
 }

@@ -29,7 +29,8 @@ pub struct ConfusionMatrix {
 }
 
 impl ConfusionMatrix {
-    /// An empty matrix for the classes 0 to `classes` − 1, to be filled by [`push`](Self::push) and [`merge`](Self::merge).
+    /// An empty matrix for the classes 0 to `classes` − 1, to be filled by [`push`](Self::push) and
+    /// [`merge`](Self::merge).
     ///
     /// ```
     /// use mlops_eval::classification::ConfusionMatrix;
@@ -48,8 +49,8 @@ impl ConfusionMatrix {
     /// Counts the rows. One pass.
     ///
     /// # Errors
-    /// [`StatsError::LengthMismatch`], [`StatsError::Empty`], [`StatsError::UnknownCode`] for a code that is not below `classes`,
-    /// [`StatsError::Parameter`] as for [`new`](Self::new).
+    /// [`StatsError::LengthMismatch`], [`StatsError::Empty`], [`StatsError::UnknownCode`] for a code that is not
+    /// below `classes`, [`StatsError::Parameter`] as for [`new`](Self::new).
     pub fn of(y_true: &[u32], y_pred: &[u32], classes: usize) -> Result<Self, StatsError> {
         paired(named("y_true", y_true), named("y_pred", y_pred))?;
         let mut matrix = Self::new(classes)?;
@@ -91,7 +92,8 @@ impl ConfusionMatrix {
     /// ```
     ///
     /// # Errors
-    /// [`StatsError::Incompatible`] when the numbers of classes differ, [`StatsError::Overflow`]; `self` is unchanged then.
+    /// [`StatsError::Incompatible`] when the numbers of classes differ, [`StatsError::Overflow`]; `self` is unchanged
+    /// then.
     pub fn merge(&mut self, other: &Self) -> Result<(), StatsError> {
         if self.classes != other.classes {
             return Err(StatsError::Incompatible { what: "the number of classes" });
@@ -159,8 +161,8 @@ impl ConfusionMatrix {
 
 /// How the values of the classes become one number.
 ///
-/// Classes that occur neither among the true nor among the predicted labels are left out. A class whose own value is undefined
-/// makes the average undefined, unless a [`ZeroDivision`] puts a number in its place.
+/// Classes that occur neither among the true nor among the predicted labels are left out. A class whose own value is
+/// undefined makes the average undefined, unless a [`ZeroDivision`] puts a number in its place.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

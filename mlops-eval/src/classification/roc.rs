@@ -1,7 +1,7 @@
 //! Ranking quality of a score: the ROC curve and the area under it.
 //!
-//! A score is any finite number that is higher for rows more likely to be positive. Tied scores are one threshold: a positive
-//! and a negative with the same score count one half. NaN and infinities are errors.
+//! A score is any finite number that is higher for rows more likely to be positive. Tied scores are one threshold: a
+//! positive and a negative with the same score count one half. NaN and infinities are errors.
 
 use mlops_core::num::ranks::sort_pairs;
 use mlops_core::num::{Measured, StatsError, UndefinedReason};
@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::input::{finite, in_range, named, paired, weight, weight_total};
 use crate::sum::Sum;
 
-/// The area under the ROC curve: the probability that a random positive scores above a random negative, ties counting one half.
+/// The area under the ROC curve: the probability that a random positive scores above a random negative, ties counting
+/// one half.
 ///
-/// In [0, 1]; 0.5 for a score that tells nothing. Counted in integers, so the result is the exact ratio, rounded once. Undefined with
-/// [`UndefinedReason::SingleClass`] unless both classes occur. O(n) passes from 2 048 rows of a class on, O(n log n) below.
+/// In [0, 1]; 0.5 for a score that tells nothing. Counted in integers, so the result is the exact ratio, rounded
+/// once. Undefined with [`UndefinedReason::SingleClass`] unless both classes occur. O(n) passes from 2 048 rows of a
+/// class on, O(n log n) below.
 ///
 /// Mann and Whitney (1947); Hanley and McNeil (1982). Agrees with scikit-learn 1.9.1 to 1e-12.
 ///
@@ -96,8 +98,8 @@ pub struct RocCurve {
 
 /// The ROC curve, with one point for each distinct score.
 ///
-/// Agrees with `sklearn.metrics.roc_curve(drop_intermediate=False)` to 1e-12, whose first threshold is infinite where ours is
-/// `None`.
+/// Agrees with `sklearn.metrics.roc_curve(drop_intermediate=False)` to 1e-12, whose first threshold is infinite where
+/// ours is `None`.
 ///
 /// ```
 /// use mlops_eval::classification::roc_curve;

@@ -9,9 +9,9 @@ use crate::sum::Sum;
 
 /// Sums of errors that grow row by row and merge across shards and windows.
 ///
-/// The variance of the targets is kept around the running mean (Welford 1962; merged by Chan, Golub, LeVeque 1979), so that a large mean
-/// does not swallow a small spread. Merging in any order gives the same result up to rounding. The state serialises, and stays small: nothing is
-/// kept per row.
+/// The variance of the targets is kept around the running mean (Welford 1962; merged by Chan, Golub, LeVeque 1979),
+/// so that a large mean does not swallow a small spread. Merging in any order gives the same result up to rounding.
+/// The state serialises, and stays small: nothing is kept per row.
 ///
 /// ```
 /// use mlops_eval::regression::RegressionState;
@@ -90,8 +90,8 @@ impl RegressionState {
     /// Adds one row. O(1).
     ///
     /// # Errors
-    /// [`StatsError::Nan`], [`StatsError::NotFinite`] or [`StatsError::OutOfRange`] with the number of rows pushed before as
-    /// index; the row is not added then.
+    /// [`StatsError::Nan`], [`StatsError::NotFinite`] or [`StatsError::OutOfRange`] with the number of rows pushed
+    /// before as index; the row is not added then.
     pub fn push(&mut self, y_true: f64, y_pred: f64, weight: f64) -> Result<(), StatsError> {
         let index = usize::try_from(self.rows).unwrap_or(usize::MAX);
         for (argument, value) in [("y_true", y_true), ("y_pred", y_pred), ("weight", weight)] {
