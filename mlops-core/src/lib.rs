@@ -2,11 +2,14 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod artifact;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod data;
 pub mod error;
 pub mod experiment;
 pub mod hash;
 pub mod id;
+pub mod memory;
 pub mod num;
 pub mod page;
 pub mod time;
