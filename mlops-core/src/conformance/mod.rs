@@ -48,7 +48,7 @@
 
 pub mod artifact;
 pub mod data;
-//pub mod tracker;
+pub mod tracker;
 
 mod support;
 
@@ -79,7 +79,7 @@ mod tests {
     const SUITES: &[(&str, &str, &str)] = &[
         (include_str!("artifact.rs"), include_str!("../artifact/store.rs"), "ArtifactStore"),
         (include_str!("data.rs"), include_str!("../data/store.rs"), "DataAssetStore"),
-        //(include_str!("tracker.rs"), include_str!("../experiment/tracker.rs"), "ExperimentTracker"),
+        (include_str!("tracker.rs"), include_str!("../experiment/tracker.rs"), "ExperimentTracker"),
     ];
 
     /// The names in the list that the suite's macro expands.

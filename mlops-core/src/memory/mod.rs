@@ -14,8 +14,8 @@
 mod artifact;
 mod data;
 mod pager;
-//mod tracker;
+mod tracker;
 
 pub use artifact::MemoryArtifactStore;
 pub use data::MemoryDataAssetStore;
-//pub use tracker::MemoryTracker;
+pub use tracker::MemoryTracker;
