@@ -5,13 +5,21 @@ pub mod artifact;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod data;
+pub mod deploy;
 pub mod error;
+pub mod evaluation;
 pub mod experiment;
+pub mod governance;
 pub mod hash;
 pub mod id;
 pub mod memory;
+pub mod model;
+pub mod monitor;
 pub mod num;
 pub mod page;
+pub mod problem;
+pub mod registry;
+pub mod retrain;
 pub mod time;
 
 pub use error::{Error, ErrorKind, Result};

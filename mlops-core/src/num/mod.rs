@@ -3,6 +3,8 @@
 //! Everything here is a pure function on slices. The same input gives the same bits on every run.
 
 pub mod json_float;
+pub mod quantile;
+pub mod sum;
 
 use std::fmt;
 

@@ -1,0 +1,340 @@
+//! The trait of deployers.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::TrafficSplit;
+use crate::data::Table;
+use crate::error::Result;
+use crate::hash::Digest;
+use crate::id::{ActorId, DeploymentName, EndpointName, IdempotencyKey, ModelName, Tags, Version};
+use crate::model::Predictions;
+use crate::page::{Page, PageRequest};
+use crate::time::Timestamp;
+
+/// What a deployer can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployerCapabilities {
+    /// Requests with one routing key go to one deployment, and raising a share moves callers one way only.
+    pub sticky_routing: bool,
+    /// Traffic changes are compare-and-set on the endpoint's revision.
+    pub compare_and_set: bool,
+    /// `stats` answers.
+    pub operation_stats: bool,
+}
+
+impl DeployerCapabilities {
+    /// Everything the trait can ask for.
+    pub const FULL: Self = Self { sticky_routing: true, compare_and_set: true, operation_stats: true };
+}
+
+/// An endpoint to make sure of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointSpec {
+    /// The name, which is its identity.
+    pub name: EndpointName,
+    /// Tags.
+    pub tags: Tags,
+    /// Who asks for it.
+    pub actor: ActorId,
+}
+
+impl EndpointSpec {
+    /// An endpoint without tags.
+    pub fn new(name: EndpointName, actor: ActorId) -> Self {
+        Self { name, tags: Tags::new(), actor }
+    }
+}
+
+/// An endpoint: one address, several deployments, a split of the traffic.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The name.
+    pub name: EndpointName,
+    /// Tags.
+    pub tags: Tags,
+    /// How traffic is split now.
+    pub traffic: TrafficSplit,
+    /// Changes with every change of traffic: 0, 1, 2, …
+    pub revision: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl Endpoint {
+    /// An endpoint without traffic; for backends.
+    pub fn new(spec: EndpointSpec, created_at: Timestamp) -> Self {
+        Self { name: spec.name, tags: spec.tags, traffic: TrafficSplit::none(), revision: 0, created_at }
+    }
+}
+
+/// A deployment to make: one model version behind an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeploymentSpec {
+    /// The endpoint.
+    pub endpoint: EndpointName,
+    /// The name within the endpoint.
+    pub name: DeploymentName,
+    /// The model.
+    pub model: ModelName,
+    /// The version, exactly.
+    pub version: Version,
+    /// Tags.
+    pub tags: Tags,
+    /// Who deploys.
+    pub actor: ActorId,
+}
+
+impl DeploymentSpec {
+    /// A deployment of a model version.
+    pub fn new(
+        endpoint: EndpointName,
+        name: DeploymentName,
+        model: ModelName,
+        version: Version,
+        actor: ActorId,
+    ) -> Self {
+        Self { endpoint, name, model, version, tags: Tags::new(), actor }
+    }
+}
+
+/// How far a deployment has come.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeploymentState {
+    /// Being made.
+    Creating,
+    /// Answers.
+    Ready,
+    /// Could not be made.
+    Failed,
+}
+
+/// One model version behind an endpoint.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// What was asked for.
+    #[serde(flatten)]
+    pub spec: DeploymentSpec,
+    /// The digest of the model that answers.
+    pub artifact: Digest,
+    /// How far it has come.
+    pub state: DeploymentState,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl Deployment {
+    /// A deployment that answers; for backends.
+    pub fn ready(spec: DeploymentSpec, artifact: Digest, created_at: Timestamp) -> Self {
+        Self { spec, artifact, state: DeploymentState::Ready, created_at }
+    }
+}
+
+/// A change of an endpoint's traffic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrafficChange {
+    /// Makes a repeated change the same change.
+    pub key: IdempotencyKey,
+    /// The endpoint.
+    pub endpoint: EndpointName,
+    /// The new split.
+    pub split: TrafficSplit,
+    /// The revision the endpoint must have now; `None` takes any.
+    pub expected: Option<u64>,
+    /// Who.
+    pub actor: ActorId,
+}
+
+/// Rows to predict.
+#[derive(Clone, Debug)]
+pub struct InvokeRequest<'a> {
+    /// The endpoint.
+    pub endpoint: EndpointName,
+    /// A deployment to ask past the split, with or without traffic: for smoke tests.
+    pub deployment: Option<DeploymentName>,
+    /// Who asks: one key, one deployment, as long as the split allows it. Without a key each request is routed on its own.
+    pub routing_key: Option<String>,
+    /// The rows.
+    pub rows: &'a Table<'a>,
+}
+
+/// What an endpoint answered.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq)]
+pub struct InvokeResponse {
+    /// Which deployment answered.
+    pub deployment: DeploymentName,
+    /// Which model version.
+    pub version: Version,
+    /// One prediction a row.
+    pub predictions: Predictions,
+    /// How long it took.
+    pub latency: Duration,
+}
+
+impl InvokeResponse {
+    /// An answer; for backends.
+    pub fn new(
+        deployment: DeploymentName,
+        version: Version,
+        predictions: Predictions,
+        latency: Duration,
+    ) -> Self {
+        Self { deployment, version, predictions, latency }
+    }
+}
+
+/// How a deployment has been doing since it was made.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationStats {
+    /// Requests it was asked.
+    pub requests: u64,
+    /// Requests it could not answer, bad requests not counted.
+    pub failures: u64,
+    /// Requests that were bad.
+    pub bad_requests: u64,
+    /// The time all answers took together.
+    pub total_latency: Duration,
+    /// The longest answer.
+    pub max_latency: Duration,
+}
+
+impl OperationStats {
+    /// The share of requests that failed; `None` before the first.
+    ///
+    /// ```
+    /// assert_eq!(mlops_core::deploy::OperationStats::default().failure_rate(), None);
+    /// ```
+    pub fn failure_rate(&self) -> Option<f64> {
+        let judged = self.requests.saturating_sub(self.bad_requests);
+        (judged > 0).then(|| self.failures as f64 / judged as f64)
+    }
+}
+
+/// Where models answer.
+///
+/// # Contract
+/// * `ensure_endpoint` makes the endpoint or returns the one that is there. (`ensure_endpoint_is_idempotent`)
+/// * `deploy` makes a deployment with no traffic, after checking that the model's content is intact and loads; repeated with
+///   the same spec it returns the deployment, with another version it is
+///   [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists). A failed `deploy` leaves nothing behind.
+///   (`deploy_takes_no_traffic`, `deploy_is_idempotent`, `deployment_name_is_taken`, `failed_deploy_leaves_nothing`)
+/// * `set_traffic` is compare-and-set on the revision, atomic, idempotent by key, and refuses deployments that are not
+///   ready. (`traffic_compare_and_set`, `traffic_change_is_idempotent`, `traffic_needs_ready_deployments`,
+///   `of_many_racing_traffic_changes_one_wins`)
+/// * A deployment with traffic cannot be deleted: [`ErrorKind::Conflict`](crate::ErrorKind::Conflict).
+///   (`deployment_with_traffic_cannot_be_deleted`)
+/// * `invoke` routes by the split, or to the deployment named; with one routing key always to one deployment while the
+///   split stays, and raising a canary's share never moves a caller away from it. (`routing_meets_the_split`,
+///   `routing_is_sticky`, `named_deployment_is_asked`)
+/// * An endpoint without traffic answers [`ErrorKind::Conflict`](crate::ErrorKind::Conflict); rows that do not meet the
+///   signature are [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput). (`no_traffic_no_answer`,
+///   `bad_rows_are_refused`)
+/// * `stats` counts every request to a deployment. (`stats_count_requests`)
+#[async_trait]
+pub trait Deployer: Debug + Send + Sync + 'static {
+    /// What this backend can do.
+    fn capabilities(&self) -> DeployerCapabilities;
+
+    /// Makes sure an endpoint exists.
+    async fn ensure_endpoint(&self, spec: &EndpointSpec) -> Result<Endpoint>;
+
+    /// Finds an endpoint.
+    async fn endpoint(&self, name: &EndpointName) -> Result<Endpoint>;
+
+    /// All endpoints, alphabetically.
+    async fn endpoints(&self, page: &PageRequest) -> Result<Page<Endpoint>>;
+
+    /// Puts a model version behind an endpoint, without traffic.
+    async fn deploy(&self, spec: &DeploymentSpec) -> Result<Deployment>;
+
+    /// All deployments of an endpoint, by name.
+    async fn deployments(&self, endpoint: &EndpointName) -> Result<BTreeMap<DeploymentName, Deployment>>;
+
+    /// Changes the split of an endpoint's traffic.
+    async fn set_traffic(&self, change: &TrafficChange) -> Result<Endpoint>;
+
+    /// Removes a deployment that has no traffic; one that is not there is removed already.
+    async fn delete_deployment(&self, endpoint: &EndpointName, deployment: &DeploymentName) -> Result<()>;
+
+    /// Asks for predictions.
+    async fn invoke(&self, request: &InvokeRequest<'_>) -> Result<InvokeResponse>;
+
+    /// How a deployment has been doing.
+    async fn stats(&self, endpoint: &EndpointName, deployment: &DeploymentName) -> Result<OperationStats>;
+}
+
+macro_rules! forward {
+    ($pointer:ident) => {
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: Deployer + ?Sized> Deployer for $pointer<T> {
+            fn capabilities(&self) -> DeployerCapabilities {
+                (**self).capabilities()
+            }
+
+            async fn ensure_endpoint(&self, spec: &EndpointSpec) -> Result<Endpoint> {
+                (**self).ensure_endpoint(spec).await
+            }
+
+            async fn endpoint(&self, name: &EndpointName) -> Result<Endpoint> {
+                (**self).endpoint(name).await
+            }
+
+            async fn endpoints(&self, page: &PageRequest) -> Result<Page<Endpoint>> {
+                (**self).endpoints(page).await
+            }
+
+            async fn deploy(&self, spec: &DeploymentSpec) -> Result<Deployment> {
+                (**self).deploy(spec).await
+            }
+
+            async fn deployments(
+                &self,
+                endpoint: &EndpointName,
+            ) -> Result<BTreeMap<DeploymentName, Deployment>> {
+                (**self).deployments(endpoint).await
+            }
+
+            async fn set_traffic(&self, change: &TrafficChange) -> Result<Endpoint> {
+                (**self).set_traffic(change).await
+            }
+
+            async fn delete_deployment(
+                &self,
+                endpoint: &EndpointName,
+                deployment: &DeploymentName,
+            ) -> Result<()> {
+                (**self).delete_deployment(endpoint, deployment).await
+            }
+
+            async fn invoke(&self, request: &InvokeRequest<'_>) -> Result<InvokeResponse> {
+                (**self).invoke(request).await
+            }
+
+            async fn stats(
+                &self,
+                endpoint: &EndpointName,
+                deployment: &DeploymentName,
+            ) -> Result<OperationStats> {
+                (**self).stats(endpoint, deployment).await
+            }
+        }
+    };
+}
+forward!(Arc);
+forward!(Box);
+
+/// Never called: that it compiles says that the trait can be an object.
+#[allow(dead_code)]
+fn is_object_safe(_: &dyn Deployer) {}

@@ -1,0 +1,90 @@
+//! The trait of evaluators.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::EvaluationReport;
+use crate::data::{Column, Table};
+use crate::error::{Error, Result};
+use crate::hash::Digest;
+use crate::model::Predictions;
+use crate::problem::Task;
+use crate::time::Timestamp;
+
+/// What an evaluator looks at. All parts have one row for each prediction, in the same order.
+#[derive(Clone, Debug)]
+pub struct EvaluationInput<'a> {
+    /// The digest of the model.
+    pub model: Digest,
+    /// The digest of the data.
+    pub data: Digest,
+    /// What is predicted.
+    pub task: Task,
+    /// What the model said.
+    pub predictions: &'a Predictions,
+    /// What is true: a [`Bool`](crate::data::DataType::Bool) column for a binary task, numbers for a regression.
+    pub truth: &'a Column<'a>,
+    /// Columns by which rows are sliced.
+    pub slices: &'a Table<'a>,
+    /// Columns between whose groups fairness is judged.
+    pub sensitive: &'a Table<'a>,
+    /// When the evaluation takes place.
+    pub at: Timestamp,
+}
+
+impl EvaluationInput<'_> {
+    /// Checks that all parts have one length and that there are rows; evaluators call this first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) that names the part.
+    pub fn check(&self) -> Result<()> {
+        const OP: &str = "Evaluator::evaluate";
+        let rows = self.predictions.len();
+        if rows == 0 {
+            return Err(Error::invalid(OP, "predictions", "there are no rows to evaluate"));
+        }
+        let parts = [
+            ("truth", Some(self.truth.len())),
+            ("slices", (!self.slices.columns().is_empty()).then(|| self.slices.rows())),
+            ("sensitive", (!self.sensitive.columns().is_empty()).then(|| self.sensitive.rows())),
+        ];
+        for (part, got) in parts {
+            if let Some(got) = got.filter(|&got| got != rows) {
+                let message = format!("`{part}` has {got} rows but there are {rows} predictions");
+                return Err(Error::invalid(OP, part, message));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Judges predictions against the truth.
+///
+/// # Contract
+/// * `evaluate` is a pure function: the same input gives the same report, bit for bit. (`evaluation_is_deterministic`)
+/// * Parts of different length, no rows, a truth of the wrong type, missing or NaN truth are
+///   [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput); nothing panics. (`bad_input_is_refused`)
+/// * No number in a report is NaN or infinite: what has no value is a typed
+///   [`Undefined`](crate::num::Undefined). (`reports_hold_no_nan`)
+/// * The report carries the digests and the time of the input. (`report_names_its_subject`)
+pub trait Evaluator: Debug + Send + Sync + 'static {
+    /// Judges predictions.
+    fn evaluate(&self, input: &EvaluationInput<'_>) -> Result<EvaluationReport>;
+}
+
+macro_rules! forward {
+    ($pointer:ident) => {
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: Evaluator + ?Sized> Evaluator for $pointer<T> {
+            fn evaluate(&self, input: &EvaluationInput<'_>) -> Result<EvaluationReport> {
+                (**self).evaluate(input)
+            }
+        }
+    };
+}
+forward!(Arc);
+forward!(Box);
+
+/// Never called: that it compiles says that the trait can be an object.
+#[allow(dead_code)]
+fn is_object_safe(_: &dyn Evaluator) {}

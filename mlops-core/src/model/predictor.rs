@@ -1,0 +1,270 @@
+//! The trait of predictors, and what they take and give.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::{DataType, Table};
+use crate::error::{Error, ErrorKind, Result};
+use crate::problem::Task;
+
+/// One input of a model.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Feature {
+    /// The column's name.
+    pub name: String,
+    /// The type of its values.
+    pub data_type: DataType,
+    /// Whether missing values are understood.
+    pub nullable: bool,
+}
+
+impl Feature {
+    /// An input that must be present.
+    pub fn required(name: impl Into<String>, data_type: DataType) -> Self {
+        Self { name: name.into(), data_type, nullable: false }
+    }
+}
+
+/// What a model takes and what it answers.
+///
+/// ```
+/// use mlops_core::data::{Column, DataType, Table};
+/// use mlops_core::problem::Task;
+/// use mlops_core::model::{Feature, Signature};
+///
+/// let signature = Signature::new(Task::BinaryClassification, vec![Feature::required("age", DataType::F64)]);
+/// assert!(signature.check(&Table::new(vec![Column::f64("age", vec![59.0])?])?).is_ok());
+/// let error = signature.check(&Table::new(vec![Column::f64("bmi", vec![32.1])?])?).unwrap_err();
+/// assert!(error.to_string().contains("age"));
+/// # Ok::<(), mlops_core::Error>(())
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Signature {
+    /// What is predicted.
+    pub task: Task,
+    /// The inputs; more columns may be sent, they are ignored.
+    pub inputs: Vec<Feature>,
+}
+
+impl Signature {
+    /// A signature.
+    pub fn new(task: Task, inputs: Vec<Feature>) -> Self {
+        Self { task, inputs }
+    }
+
+    /// Checks that a table has every input, in a usable type, with nothing missing that must be there. Any numeric type
+    /// will do where a number is wanted; predictors read inputs with [`Column::to_f64`](crate::data::Column::to_f64).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] that names the column and, for a missing value, the row.
+    pub fn check(&self, rows: &Table<'_>) -> Result<()> {
+        self.inputs.iter().try_for_each(|feature| feature.check(rows))
+    }
+}
+
+impl Feature {
+    fn check(&self, rows: &Table<'_>) -> Result<()> {
+        const OP: &str = "Signature::check";
+        let bad = |message: String| Err(Error::invalid(OP, "rows", message).with("column", &self.name));
+        let Some(column) = rows.get(&self.name) else {
+            return bad(format!("the model needs the column {}", crate::error::quote(&self.name)));
+        };
+        let (want, got) = (self.data_type, column.data_type());
+        let number = |t: DataType| t.is_numeric() || t == DataType::Bool;
+        if want != got && !(number(want) && number(got)) {
+            return bad(format!("is {got:?} but the model needs {want:?}"));
+        }
+        if self.nullable || column.missing() == 0 {
+            return Ok(());
+        }
+        let row = (0..column.len()).find(|&row| !column.is_valid(row)).unwrap_or_default();
+        bad(format!("has no value in row {row}"))
+    }
+}
+
+/// What a model answers: one prediction a row.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Predictions {
+    /// The probability of the positive class.
+    Probability(Vec<f64>),
+    /// A number.
+    Value(Vec<f64>),
+}
+
+impl Predictions {
+    /// Probabilities, checked to lie in [0, 1].
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] that names the row.
+    ///
+    /// ```
+    /// use mlops_core::model::Predictions;
+    /// assert!(Predictions::probability(vec![0.0, 1.0]).is_ok());
+    /// assert!(Predictions::probability(vec![f64::NAN]).is_err());
+    /// ```
+    pub fn probability(values: Vec<f64>) -> Result<Self> {
+        match values.iter().position(|p| !(0.0..=1.0).contains(p)) {
+            None => Ok(Self::Probability(values)),
+            Some(row) => {
+                let message = format!("a probability lies in [0, 1], row {row} has {}", values[row]);
+                Err(Error::invalid("Predictions::probability", "values", message))
+            }
+        }
+    }
+
+    /// Numbers, checked to be finite.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] that names the row.
+    pub fn value(values: Vec<f64>) -> Result<Self> {
+        match values.iter().position(|v| !v.is_finite()) {
+            None => Ok(Self::Value(values)),
+            Some(row) => {
+                let message = format!("a prediction is finite, row {row} has {}", values[row]);
+                Err(Error::invalid("Predictions::value", "values", message))
+            }
+        }
+    }
+
+    /// The numbers, whatever they mean.
+    pub fn as_slice(&self) -> &[f64] {
+        match self {
+            Self::Probability(values) | Self::Value(values) => values,
+        }
+    }
+
+    /// The number of predictions.
+    pub fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.as_slice().is_empty()
+    }
+}
+
+/// A model that can answer.
+///
+/// # Contract
+/// * `predict` answers one prediction a row, in the order of the rows; no rows, no predictions. (`one_prediction_a_row`)
+/// * The same rows give the same bits, whatever other rows they are sent with. (`rows_do_not_influence_each_other`)
+/// * Rows that do not meet the signature are [`ErrorKind::InvalidInput`]; nothing panics. (`bad_rows_are_refused`)
+/// * Columns that the signature does not name change nothing. (`extra_columns_are_ignored`)
+/// * No prediction is NaN or infinite, and probabilities lie in [0, 1]. (`predictions_are_finite`)
+pub trait Predictor: Debug + Send + Sync + 'static {
+    /// What the model takes and answers.
+    fn signature(&self) -> &Signature;
+
+    /// Answers one prediction a row.
+    fn predict(&self, rows: &Table<'_>) -> Result<Predictions>;
+}
+
+/// The format of a model's bytes, as `name/version`: `mlops.linear/v1`.
+///
+/// ```
+/// use mlops_core::model::ModelFormat;
+/// assert!(ModelFormat::new("mlops.linear/v1").is_ok());
+/// assert!(ModelFormat::new("pickle").is_err());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModelFormat(Arc<str>);
+
+impl ModelFormat {
+    /// A format by its name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for anything but `name/version` of lower-case letters, digits, `.`, `-` and `_`.
+    pub fn new(name: impl AsRef<str>) -> Result<Self> {
+        let name = name.as_ref();
+        let part = |p: &str| {
+            let ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_');
+            !p.is_empty() && p.len() <= 100 && p.bytes().all(ok)
+        };
+        match name.split_once('/') {
+            Some((n, v)) if part(n) && part(v) => Ok(Self(name.into())),
+            _ => {
+                Err(Error::invalid("ModelFormat::new", "format", "expected NAME/VERSION").with("value", name))
+            }
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for ModelFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for ModelFormat {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ModelFormat {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Turns a model's bytes into a predictor. Loading never runs code from the bytes.
+///
+/// # Contract
+/// * A format that is not known is [`ErrorKind::Unsupported`]; bytes that are not of the format are
+///   [`ErrorKind::Corrupt`]. Nothing panics, and memory is bounded by a small multiple of the bytes.
+pub trait ModelLoader: Debug + Send + Sync + 'static {
+    /// Reads a model.
+    fn load(&self, format: &ModelFormat, bytes: &[u8]) -> Result<Arc<dyn Predictor>>;
+}
+
+/// Asks each loader in turn; the first that knows the format answers.
+impl ModelLoader for Vec<Arc<dyn ModelLoader>> {
+    fn load(&self, format: &ModelFormat, bytes: &[u8]) -> Result<Arc<dyn Predictor>> {
+        for loader in self {
+            match loader.load(format, bytes) {
+                Err(e) if e.kind() == ErrorKind::Unsupported => {}
+                answer => return answer,
+            }
+        }
+        Err(Error::unsupported("ModelLoader::load", "model format").with("format", format))
+    }
+}
+
+macro_rules! forward {
+    ($pointer:ident) => {
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: Predictor + ?Sized> Predictor for $pointer<T> {
+            fn signature(&self) -> &Signature {
+                (**self).signature()
+            }
+
+            fn predict(&self, rows: &Table<'_>) -> Result<Predictions> {
+                (**self).predict(rows)
+            }
+        }
+
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: ModelLoader + ?Sized> ModelLoader for $pointer<T> {
+            fn load(&self, format: &ModelFormat, bytes: &[u8]) -> Result<Arc<dyn Predictor>> {
+                (**self).load(format, bytes)
+            }
+        }
+    };
+}
+forward!(Arc);
+forward!(Box);
+
+/// Never called: that it compiles says that the traits can be objects.
+#[allow(dead_code)]
+fn is_object_safe(_: &dyn Predictor, _: &dyn ModelLoader) {}

@@ -1,0 +1,12 @@
+//! Phase 7: watch a model in production: drift of inputs and predictions, performance once labels arrive, operations.
+
+mod alert;
+mod drift;
+mod store;
+
+pub use alert::{Alert, AlertReceipt, AlertSink, Severity};
+pub use drift::{DriftDetector, DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome, FeatureScore};
+pub use store::{
+    GroundTruth, LabelReceipt, Monitor, MonitorCapabilities, MonitorReport, MonitorSpec, Observations,
+    ObserveReceipt, PerformanceRule, SignalKind, SignalOutcome, SignalReport, SignalSpec, Window,
+};

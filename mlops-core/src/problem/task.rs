@@ -1,0 +1,39 @@
+//! What kind of question a model answers, and which way a number is good.
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of question a model answers.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// One of two classes.
+    BinaryClassification,
+    /// A number.
+    Regression,
+}
+
+/// Which way a metric is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Greater is better, as accuracy.
+    HigherIsBetter,
+    /// Smaller is better, as an error.
+    LowerIsBetter,
+}
+
+impl Direction {
+    /// By how much `new` is better than `old`; negative when it is worse.
+    ///
+    /// ```
+    /// use mlops_core::problem::Direction;
+    /// assert_eq!(Direction::LowerIsBetter.gain(2.0, 3.0), 1.0);
+    /// ```
+    pub fn gain(self, new: f64, old: f64) -> f64 {
+        match self {
+            Self::HigherIsBetter => new - old,
+            Self::LowerIsBetter => old - new,
+        }
+    }
+}

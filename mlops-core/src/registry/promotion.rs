@@ -1,0 +1,179 @@
+//! Moving an alias: by compare-and-set, and for protected ones only with evidence.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::evaluation::GateDecision;
+use crate::governance::Approval;
+use crate::hash::Digest;
+use crate::id::{ActorId, Alias, IdempotencyKey, ModelName, Version, check_text};
+use crate::time::Timestamp;
+
+/// A change of an alias that needs no evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasChange {
+    /// Makes a repeated change the same change.
+    pub key: IdempotencyKey,
+    /// The model.
+    pub model: ModelName,
+    /// The alias.
+    pub alias: Alias,
+    /// The version it shall point to; `None` removes it.
+    pub to: Option<Version>,
+    /// The version it must point to now; `None`: it must not be set.
+    pub expected: Option<Version>,
+    /// Why, for the history.
+    pub reason: String,
+    /// Who.
+    pub actor: ActorId,
+}
+
+impl AliasChange {
+    /// Points an alias that is not set to a version.
+    pub fn new(model: ModelName, alias: Alias, to: Version, actor: ActorId) -> Self {
+        Self {
+            key: IdempotencyKey::generate(),
+            model,
+            alias,
+            to: Some(to),
+            expected: None,
+            reason: String::new(),
+            actor,
+        }
+    }
+
+    /// States what it must point to now.
+    #[must_use]
+    pub fn expecting(mut self, expected: Option<Version>) -> Self {
+        self.expected = expected;
+        self
+    }
+
+    /// States why.
+    #[must_use]
+    pub fn because(mut self, reason: impl Into<String>) -> Self {
+        self.reason = reason.into();
+        self
+    }
+}
+
+/// A change of an alias on the evidence of a gate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Promotion {
+    /// Makes a repeated promotion the same promotion.
+    pub key: IdempotencyKey,
+    /// The model.
+    pub model: ModelName,
+    /// The version to promote.
+    pub version: Version,
+    /// The alias it shall have.
+    pub alias: Alias,
+    /// The version the alias must point to now; `None`: it must not be set.
+    pub expected: Option<Version>,
+    /// The decision of the gate about exactly this version's content.
+    pub gate: GateDecision,
+    /// The approval, where one is needed, bound to exactly this decision.
+    pub approval: Option<Approval>,
+    /// Who promotes.
+    pub actor: ActorId,
+}
+
+impl Promotion {
+    /// Checks the evidence against the content to be promoted; registries call this, and refuse what it refuses.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Rejected`] when the gate did not pass, or the approval is not one or has expired;
+    /// [`ErrorKind::Conflict`] when the evidence is about something else.
+    pub fn check_evidence(&self, artifact: &Digest, now: Timestamp) -> Result<()> {
+        self.gate.require_pass(artifact)?;
+        match &self.approval {
+            Some(approval) => approval.require(&self.gate.digest()?, now),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a promotion that needs an approval and has none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Rejected`].
+    pub fn require_approval(&self) -> Result<()> {
+        if self.approval.is_some() {
+            return Ok(());
+        }
+        let error = Error::new(ErrorKind::Rejected, "ModelRegistry::promote", "an approval is needed");
+        Err(error.with("model", &self.model).with("version", self.version).with("alias", &self.alias))
+    }
+}
+
+/// One entry in the history of an alias.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AliasRecord {
+    /// Counts the changes of this alias: 1, 2, 3, …
+    pub sequence: u64,
+    /// The model.
+    pub model: ModelName,
+    /// The alias.
+    pub alias: Alias,
+    /// What it pointed to before.
+    pub from: Option<Version>,
+    /// What it points to since.
+    pub to: Option<Version>,
+    /// When; never before the entry that precedes it.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: ActorId,
+    /// Why.
+    pub reason: String,
+    /// The digest of the gate's decision, for a promotion.
+    pub gate: Option<Digest>,
+    /// The approval, for a promotion that had one.
+    pub approval: Option<Approval>,
+}
+
+impl AliasRecord {
+    /// The entry for a change; for backends.
+    pub fn of_change(change: &AliasChange, sequence: u64, at: Timestamp) -> Self {
+        Self {
+            sequence,
+            model: change.model.clone(),
+            alias: change.alias.clone(),
+            from: change.expected,
+            to: change.to,
+            at,
+            actor: change.actor.clone(),
+            reason: change.reason.clone(),
+            gate: None,
+            approval: None,
+        }
+    }
+
+    /// The entry for a promotion; for backends.
+    ///
+    /// # Errors
+    /// As [`GateDecision::digest`].
+    pub fn of_promotion(promotion: &Promotion, sequence: u64, at: Timestamp) -> Result<Self> {
+        Ok(Self {
+            sequence,
+            model: promotion.model.clone(),
+            alias: promotion.alias.clone(),
+            from: promotion.expected,
+            to: Some(promotion.version),
+            at,
+            actor: promotion.actor.clone(),
+            reason: format!("passed the gate {}", promotion.gate.gate),
+            gate: Some(promotion.gate.digest()?),
+            approval: promotion.approval.clone(),
+        })
+    }
+}
+
+impl AliasChange {
+    /// Checks the text; backends call this first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LimitExceeded`].
+    pub fn check(&self) -> Result<()> {
+        check_text("ModelRegistry::set_alias", "the reason", &self.reason)
+    }
+}
