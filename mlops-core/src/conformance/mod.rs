@@ -48,6 +48,7 @@
 
 pub mod artifact;
 pub mod data;
+pub mod registry;
 pub mod tracker;
 
 mod support;
@@ -80,6 +81,7 @@ mod tests {
         (include_str!("artifact.rs"), include_str!("../artifact/store.rs"), "ArtifactStore"),
         (include_str!("data.rs"), include_str!("../data/store.rs"), "DataAssetStore"),
         (include_str!("tracker.rs"), include_str!("../experiment/tracker.rs"), "ExperimentTracker"),
+        (include_str!("registry.rs"), include_str!("../registry/store.rs"), "ModelRegistry"),
     ];
 
     /// The names in the list that the suite's macro expands.

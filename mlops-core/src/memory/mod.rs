@@ -14,8 +14,10 @@
 mod artifact;
 mod data;
 mod pager;
+mod registry;
 mod tracker;
 
 pub use artifact::MemoryArtifactStore;
 pub use data::MemoryDataAssetStore;
+pub use registry::MemoryModelRegistry;
 pub use tracker::MemoryTracker;

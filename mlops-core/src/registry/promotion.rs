@@ -57,6 +57,23 @@ impl AliasChange {
     }
 }
 
+/// What it takes to move a protected alias forward. Every protected alias moves by [`Promotion`] only; moving it back to
+/// a version that held it before, or removing it, takes nothing.
+///
+/// ```
+/// use mlops_core::registry::Protection;
+/// assert_ne!(Protection::Gate, Protection::GateAndApproval);
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protection {
+    /// A gate that passed.
+    Gate,
+    /// A gate that passed, and an approval of its decision.
+    GateAndApproval,
+}
+
 /// A change of an alias on the evidence of a gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Promotion {
