@@ -72,6 +72,7 @@ macro_rules! model_registry_suite {
             alias_compare_and_set,
             of_many_racing_alias_changes_one_wins,
             of_many_racing_promotions_one_wins,
+            a_move_moves,
             alias_change_is_idempotent,
             promotion_is_idempotent,
             alias_key_reuse_is_a_conflict,
@@ -545,11 +546,12 @@ pub async fn of_many_racing_alias_changes_one_wins(under: &RegistryUnderTest) {
     if !under.promised.compare_and_set {
         return skipped("alias changes are not compare-and-set here");
     }
-    under.churn(RACERS as u64).await;
+    under.churn(RACERS as u64 + 1).await;
     for round in 0..3 {
         let now = under.registry.aliases(&name("churn")).await.unwrap().first().map(|(_, v)| v.get());
+        let targets: Vec<u64> = (1..=RACERS as u64 + 1).filter(|to| Some(*to) != now).collect();
         let results = race(RACERS, |i| {
-            let (registry, change) = (under.registry.clone(), candidate(now, Some(i as u64 + 1)));
+            let (registry, change) = (under.registry.clone(), candidate(now, Some(targets[i])));
             async move { registry.set_alias(&change).await }
         })
         .await;
@@ -579,6 +581,21 @@ pub async fn of_many_racing_promotions_one_wins(under: &RegistryUnderTest) {
     assert!(lost.into_iter().all(|r| kind(r) == ErrorKind::Conflict));
     let record = won.into_iter().next().unwrap().unwrap();
     assert_eq!(under.registry.aliases(&name("churn")).await.unwrap(), [(alias, record.to.unwrap())]);
+}
+
+/// A move to where the alias is expected to be already is refused: its peers could not tell that it had won.
+pub async fn a_move_moves(under: &RegistryUnderTest) {
+    let made = under.register("churn", "content").await;
+    let refused = async |change: AliasChange| {
+        let error = fault(under.registry.set_alias(&change).await);
+        assert_eq!((error.kind(), error.context("field")), (ErrorKind::InvalidInput, Some("to")));
+    };
+    refused(candidate(None, None)).await;
+    under.candidate(None, Some(1)).await;
+    refused(candidate(Some(1), Some(1))).await;
+    let again = under.registry.promote(&promotion(&made, &free(), Some(1))).await;
+    assert_eq!(kind(again), ErrorKind::InvalidInput);
+    assert_eq!(under.candidate(Some(1), None).await.sequence, 2);
 }
 
 /// A change repeated with its key is the same change, also when the alias has moved since.

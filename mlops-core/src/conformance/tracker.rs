@@ -533,7 +533,7 @@ pub async fn metric_values_round_trip(under: &TrackerUnderTest) {
         9_007_199_254_740_992.0,
         9_007_199_254_740_994.0,
         -1.797_693_134_862_315_7e308,
-        2.225_073_858_507_201_1e-308,
+        2.225_073_858_507_201e-308,
     ];
     for (step, value) in (0..).zip(sent) {
         under.tracker.write(&run, &LogBatch::new().metric(point("value", value, step))).await.unwrap();
@@ -945,7 +945,8 @@ pub async fn search_sees_deleted_runs_when_asked(under: &TrackerUnderTest) {
         let got = under.search(&RunQuery::everywhere().with_view(view)).await;
         let mut got: Vec<_> = got.into_iter().map(|run| run.id).collect();
         let mut expected = expected;
-        (got.sort(), expected.sort());
+        got.sort();
+        expected.sort();
         assert_eq!(got, expected, "{view:?}");
     }
 }

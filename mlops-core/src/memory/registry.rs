@@ -329,6 +329,7 @@ impl ModelRegistry for MemoryModelRegistry {
 
     async fn promote(&self, promotion: &Promotion) -> Result<AliasRecord> {
         const OP: &str = "ModelRegistry::promote";
+        promotion.check()?;
         let mut state = lock(&self.state);
         match state.calls.get(&promotion.key) {
             Some(Call::Promote(made)) if made.0 == *promotion => return Ok(made.1.clone()),

@@ -523,4 +523,161 @@ mod tests {
         assert_eq!(format!("{tracker:?}"), "MemoryTracker { experiments: 1, runs: 1, .. }");
         assert!(!format!("{tracker:?}").contains(run.as_str()));
     }
+
+    /// The same promises kept by something too simple to be wrong: a list of points, in the order of logging.
+    mod model {
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::ParamKey;
+        use crate::experiment::{Comparison, ExperimentTrackerExt as _, Filter};
+
+        const RUNS: usize = 3;
+
+        #[derive(Clone, Debug)]
+        enum Step {
+            Log { run: usize, points: Vec<MetricPoint>, param: Option<(ParamKey, u8)> },
+            End { run: usize, end: RunEnd },
+            Delete { run: usize, deleted: bool },
+        }
+
+        #[derive(Clone, Debug, Default)]
+        struct Simple {
+            points: Vec<MetricPoint>,
+            params: BTreeMap<ParamKey, String>,
+            end: Option<RunStatus>,
+            deleted: bool,
+        }
+
+        impl Simple {
+            /// How many points are new; nothing, if it is refused.
+            fn log(&mut self, points: &[MetricPoint], param: Option<&(ParamKey, u8)>) -> Option<u64> {
+                let open = self.end.is_none() && !self.deleted;
+                let same = param.is_none_or(|(k, v)| self.params.get(k).is_none_or(|w| *w == v.to_string()));
+                if !open || !same {
+                    return None;
+                }
+                self.params.extend(param.map(|(key, value)| (key.clone(), value.to_string())));
+                let before = self.points.len();
+                for point in points {
+                    if !self.points.contains(point) {
+                        self.points.push(point.clone());
+                    }
+                }
+                Some((self.points.len() - before) as u64)
+            }
+
+            fn end(&mut self, status: RunStatus) -> bool {
+                match self.end {
+                    Some(ended) => ended == status,
+                    None if self.deleted => false,
+                    None => {
+                        self.end = Some(status);
+                        true
+                    }
+                }
+            }
+
+            fn history(&self, key: &MetricKey) -> Vec<MetricPoint> {
+                let mut points: Vec<_> = self.points.iter().filter(|p| p.key == *key).cloned().collect();
+                points.sort_by_key(|p| (p.step, p.at));
+                points
+            }
+        }
+
+        fn points() -> impl Strategy<Value = Vec<MetricPoint>> {
+            let value = prop::sample::select(vec![0.0, -0.0, 1.0, -2.5, f64::NAN, f64::INFINITY, 5e-324]);
+            let step = prop::sample::select(vec![i64::MIN, -1, 0, 1, i64::MAX]);
+            let second = prop::sample::select(vec![-1, 0, 1]);
+            let point = (prop::sample::select(vec!["a", "b"]), value, step, second).prop_map(
+                |(key, value, step, second)| {
+                    let at = chrono::DateTime::from_timestamp(second, 0).unwrap();
+                    MetricPoint::new(MetricKey::new(key).unwrap(), value, at).with_step(step)
+                },
+            );
+            prop::collection::vec(point, 0..6)
+        }
+
+        fn step() -> impl Strategy<Value = Step> {
+            let param = prop::option::of((prop::sample::select(vec!["p", "q"]), 0..2_u8))
+                .prop_map(|p| p.map(|(key, value)| (ParamKey::new(key).unwrap(), value)));
+            let ends = vec![RunEnd::FINISHED, RunEnd::FAILED, RunEnd::KILLED];
+            prop_oneof![
+                8 => (0..RUNS, points(), param)
+                    .prop_map(|(run, points, param)| Step::Log { run, points, param }),
+                1 => (0..RUNS, prop::sample::select(ends)).prop_map(|(run, end)| Step::End { run, end }),
+                1 => (0..RUNS, any::<bool>()).prop_map(|(run, deleted)| Step::Delete { run, deleted }),
+            ]
+        }
+
+        async fn take(tracker: &MemoryTracker, id: &RunId, simple: &mut Simple, step: &Step) {
+            match step {
+                Step::Log { points, param, .. } => {
+                    let mut batch = LogBatch { metrics: points.clone(), ..LogBatch::new() };
+                    batch.params =
+                        param.iter().map(|(key, value)| (key.clone(), value.to_string())).collect();
+                    let new = tracker.write(id, &batch).await.ok().map(|receipt| receipt.new_points);
+                    assert_eq!(new, simple.log(points, param.as_ref()));
+                }
+                Step::End { end, .. } => {
+                    assert_eq!(tracker.finish_run(id, end).await.is_ok(), simple.end(end.status));
+                }
+                Step::Delete { deleted, .. } => {
+                    tracker.set_deleted(id, *deleted).await.unwrap();
+                    simple.deleted = *deleted;
+                }
+            }
+        }
+
+        async fn compare(tracker: &MemoryTracker, id: &RunId, simple: &Simple) {
+            let run = tracker.run(id).await.unwrap();
+            assert_eq!(run.status, simple.end.unwrap_or(RunStatus::Running));
+            assert_eq!((&run.params, run.deleted), (&simple.params, simple.deleted));
+            for key in ["a", "b"].map(|key| MetricKey::new(key).unwrap()) {
+                let expected = simple.history(&key);
+                assert_eq!(tracker.full_history(id, &key).await.unwrap(), expected);
+                let Some(summary) = run.metrics.get(&key) else {
+                    assert!(expected.is_empty());
+                    continue;
+                };
+                assert_eq!(Some(&summary.last), expected.last());
+                assert_eq!(summary.count, expected.len() as u64);
+                let numbers = || expected.iter().map(|p| p.value).filter(|v| !v.is_nan());
+                assert_eq!(summary.min, numbers().reduce(f64::min));
+                assert_eq!(summary.max, numbers().reduce(f64::max));
+            }
+        }
+
+        async fn check(steps: Vec<Step>) {
+            let tracker = MemoryTracker::default();
+            let mut runs = Vec::new();
+            for _ in 0..RUNS {
+                runs.push((one_run(&tracker).await, Simple::default()));
+            }
+            for step in &steps {
+                let (Step::Log { run, .. } | Step::End { run, .. } | Step::Delete { run, .. }) = step;
+                let (id, simple) = &mut runs[*run];
+                take(&tracker, id, simple, step).await;
+            }
+            for (id, simple) in &runs {
+                compare(&tracker, id, simple).await;
+            }
+            let key = MetricKey::new("a").unwrap();
+            let high = Filter::Metric { key: key.clone(), comparison: Comparison::AtLeast, value: 0.0 };
+            let found = tracker.search_runs(&RunQuery::everywhere().with_filter(high)).await.unwrap();
+            let last = |simple: &Simple| simple.history(&key).last().map(|p| p.value);
+            let wanted = |simple: &Simple| !simple.deleted && last(simple).is_some_and(|v| v >= 0.0);
+            let mut expected: Vec<_> = runs.iter().filter(|(_, s)| wanted(s)).map(|(id, _)| id).collect();
+            expected.sort_by(|left, right| right.cmp(left));
+            assert_eq!(found.items.iter().map(|run| &run.id).collect::<Vec<_>>(), expected);
+        }
+
+        proptest! {
+            #[test]
+            fn any_sequence_of_calls_does_what_the_simple_one_does(steps in prop::collection::vec(step(), 0..40)) {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                runtime.block_on(check(steps));
+            }
+        }
+    }
 }

@@ -89,8 +89,9 @@ impl RegistryEvent {
 /// * A version never changes but for tags and `archived`. A failed call changes nothing. (`versions_are_immutable`,
 ///   `tags_are_replaced`, `failed_calls_change_nothing`)
 /// * `set_alias` and `promote` are compare-and-set: unless the alias is as `expected`, it is a conflict that has
-///   `expected` and `found`, and of many that expect the same exactly one wins. (`alias_compare_and_set`,
-///   `of_many_racing_alias_changes_one_wins`, `of_many_racing_promotions_one_wins`)
+///   `expected` and `found`, and of many that expect the same exactly one wins. A move to where the alias is expected to
+///   be already is [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput). (`alias_compare_and_set`,
+///   `of_many_racing_alias_changes_one_wins`, `of_many_racing_promotions_one_wins`, `a_move_moves`)
 /// * Repeated with the same key, they return the record they made, also when the alias has moved since; the key with
 ///   other content is a conflict. (`alias_change_is_idempotent`, `promotion_is_idempotent`,
 ///   `alias_key_reuse_is_a_conflict`)
