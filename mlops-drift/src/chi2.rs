@@ -4,8 +4,8 @@
 //!
 //! > χ² = Σ (aᵢ·m − bᵢ·n)² / (n·m·(aᵢ + bᵢ))
 //!
-//! (Pearson, *On the probability that two distributions of frequency are really samples from the same population*,
-//! Biometrika 8, 1911), with k − 1 degrees of freedom for k cells that are occupied on some side. Both rows are random here.
+//! (Pearson, *On the probability that two independent distributions of frequency are really samples from the same
+//! population*, Biometrika 8, 1911), with k − 1 degrees of freedom for k cells that are occupied on some side. Both rows are random here.
 //! Treating the reference as known shares (a goodness-of-fit test, as several monitoring tools do) rejects a third of all
 //! undrifted samples at the 5 % level when both sides are equally large.
 //!

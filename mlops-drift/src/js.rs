@@ -10,7 +10,9 @@
 //! is and the result names its base. Empty cells are no difficulty, so there is no smoothing unless asked for.
 //!
 //! Under no drift, 8·JSD in nats is close to (1/n + 1/m) times a χ² variable with k − 1 degrees of freedom, the same law as
-//! for the [PSI](crate::psi): it gives the noise floor and the p-value, with the same limits.
+//! for the [PSI](mod@crate::psi): it gives the noise floor and the p-value. The p-value is that of the divergence with Jeffreys' half
+//! counts, also where the score has no smoothing: without it, a 5 % level alarms in up to 15 % of undrifted samples on cells
+//! fitted to the reference, with it in 4.5 to 6.5 %.
 
 use mlops_core::num::sum::Sum;
 use mlops_core::num::{Measured, StatsError};
@@ -37,7 +39,7 @@ pub enum LogBase {
 
 impl LogBase {
     /// From nats to this unit.
-    fn from_nats(self, nats: f64) -> f64 {
+    fn of_nats(self, nats: f64) -> f64 {
         match self {
             Self::Two => nats / std::f64::consts::LN_2,
             Self::E => nats,
@@ -117,7 +119,7 @@ pub struct JsDistance {
     pub noise_floor: f64,
     /// The root of the divergence above its noise floor, or 0.
     pub corrected: f64,
-    /// P(score or more | no drift) by the two-sample χ² law; undefined when only one cell is occupied.
+    /// P(this much or more | no drift) by the χ² law with Jeffreys' half counts; undefined for one occupied cell.
     pub p: Measured,
     /// The natural logarithm of `p`, finite where `p` is too small for a double.
     pub ln_p: Measured,
@@ -141,7 +143,7 @@ pub struct JsDivergence {
     pub noise_floor: f64,
     /// The divergence minus the noise floor, or 0 where that is negative.
     pub corrected: f64,
-    /// P(score or more | no drift) by the two-sample χ² law; undefined when only one cell is occupied.
+    /// P(this much or more | no drift) by the χ² law with Jeffreys' half counts; undefined for one occupied cell.
     pub p: Measured,
     /// The natural logarithm of `p`, finite where `p` is too small for a double.
     pub ln_p: Measured,
@@ -220,7 +222,7 @@ pub fn js_with(reference: &[f64], current: &[f64], options: &JsOptions) -> Resul
 /// use mlops_drift::{LogBase, js_from_counts};
 ///
 /// let js = js_from_counts(&[10, 20, 30, 40], &[40, 30, 20, 10], LogBase::Two)?;
-/// assert!((js.score - 0.3541370896275983).abs() < 1e-12);
+/// assert!((js.score - 0.3918681606471551).abs() < 1e-12);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn js_from_counts(reference: &[u64], current: &[u64], base: LogBase) -> Result<JsDistance, StatsError> {
@@ -251,12 +253,13 @@ fn divergence(pair: &Pair<'_>, smoothing: Smoothing, base: LogBase) -> Result<Js
     let nats = divergence_nats(pair, smoothing)?;
     let (cells, unit) = (pair.cells(), pair.inverse_size());
     let noise = (cells - 1) as f64 * unit / 8.0;
-    let tail = Tail::chi2(8.0 * nats / unit, cells - 1);
+    // Unsmoothed, an outlier or two in cells that the reference does not have would alarm by themselves: see the PSI.
+    let tail = Tail::chi2(8.0 * divergence_nats(pair, Smoothing::Jeffreys)? / unit, cells - 1);
     Ok(JsDivergence {
-        score: base.from_nats(nats),
+        score: base.of_nats(nats),
         base,
-        noise_floor: base.from_nats(noise),
-        corrected: base.from_nats((nats - noise).max(0.0)),
+        noise_floor: base.of_nats(noise),
+        corrected: base.of_nats((nats - noise).max(0.0)),
         p: tail.p,
         ln_p: tail.ln_p,
         n: pair.n,

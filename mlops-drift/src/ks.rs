@@ -18,8 +18,9 @@
 //!   stays near 1e-14 even for p = 1e-120.
 //! - **`ExactContinuous`**: the same as if nothing were tied, which is what SciPy's `method="exact"` computes. With ties it is
 //!   too large (conservative). For n = m it is Gnedenko and Korolyuk's closed form, at any size.
-//! - **Asymptotic**: Kolmogorov's limit law of D·√(nm/(n + m)) (Smirnov 1939), SciPy's `kstwobign`. Its relative error in p
-//!   is of the order of (ln 1/p)/√min(n, m), growing in the far tail.
+//! - **Asymptotic**: Kolmogorov's limit law of D·√(nm/(n + m)) (Smirnov 1939), SciPy's `kstwobign`. It errs on the side of
+//!   caution: with L = ln 1/p, measured ln p is too large by up to about √(L/min(n, m)) + L²/(6·min(n, m)), so p by 4 % at
+//!   p = 0.02 and 2000 values a side, by 1.7 % at p = 0.001 and 20 000.
 //!
 //! # Cost
 //! Sorting, O((n + m) log(n + m)), then for the exact walk one multiplication and addition for every state between the
@@ -361,7 +362,7 @@ mod tests {
         let test = ks(&low, &high).unwrap();
         assert_eq!(test.p, Measured::Value(0.0));
         // ln(2 · 3000! · 2500! / 5500!) by mpmath.
-        let expected = -3784.3297248446186;
+        let expected = -3_784.329_724_844_619;
         assert!(test.ln_p.value().is_some_and(|ln_p| (ln_p - expected).abs() < 1e-9), "{:?}", test.ln_p);
     }
 

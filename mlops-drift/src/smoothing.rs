@@ -9,7 +9,7 @@
 //! | `None` | c/n | yes | SciPy |
 //! | `Jeffreys` | (c + ½)/(n + k/2) | yes | the default here |
 //! | `Laplace` | (c + 1)/(n + k) | yes | Azure ML |
-//! | `Replace(ε)` | c/n, or ε if c = 0 | no | Evidently, scouter |
+//! | `Replace(ε)` | c/n, or ε if c = 0 | no | Evidently |
 //! | `AddRenormalise(ε)` | (c/n + ε)/(1 + kε) | yes | driftwatch |
 //! | `Floor(ε)` | max(c/n, ε) | no | deepchecks, ragdrift |
 //!

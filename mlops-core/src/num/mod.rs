@@ -4,7 +4,9 @@
 
 pub mod json_float;
 pub mod quantile;
+pub mod ranks;
 pub mod sum;
+pub mod weights;
 
 use std::fmt;
 
@@ -141,6 +143,14 @@ pub enum StatsError {
     Overflow {
         /// What overflowed.
         what: &'static str,
+    },
+    /// A combination that has no meaning: a statistic asked of data, or of another statistic, it is not defined for.
+    #[error("{what} is not available: {reason}")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+        /// Why there is no such thing, as a clause.
+        reason: &'static str,
     },
     /// Two states that cannot be merged: made with other parameters or of another version.
     #[error("cannot merge: {what} differs")]

@@ -44,7 +44,6 @@ impl Ends {
 }
 
 /// The i for which |i·m − j·n| stays below the numerator when i + j = t, as a half-open range.
-#[expect(clippy::cast_possible_truncation, reason = "the bounds are clamped to n, which came from a usize")]
 fn band(t: usize, n: u64, m: u64, numerator: u128) -> (usize, usize) {
     // With j = t − i the difference is i·(n + m) − t·n.
     let (whole, centre) = (u128::from(n) + u128::from(m), t as u128 * u128::from(n));
@@ -57,12 +56,11 @@ fn band(t: usize, n: u64, m: u64, numerator: u128) -> (usize, usize) {
 pub(super) fn states(n: u64, m: u64, numerator: u128, ends: &Ends) -> u128 {
     let side = u128::from(n.min(m)) + 1;
     let width = 2 * numerator / (u128::from(n) + u128::from(m)) + 2;
-    ends.blocks_backwards()
-        .map(|(start, end)| {
-            let len = (end - start) as u128;
-            len * (width + len).min(side)
-        })
-        .fold(0, u128::saturating_add)
+    let block = |len: u128| len.saturating_mul((width + len).min(side));
+    if !ends.ties() {
+        return block(1).saturating_mul(ends.len() as u128);
+    }
+    ends.blocks_backwards().map(|(start, end)| block((end - start) as u128)).fold(0, u128::saturating_add)
 }
 
 /// A number that can be as small as a probability gets.
@@ -159,7 +157,6 @@ pub(super) fn ln_p(n: u64, m: u64, numerator: u128, ends: &Ends) -> f64 {
 /// f(i) at time t is the probability to be absorbed at t or later, having seen i reference values among the first t. With
 /// r = n + m − t values left, f_t(i) = [(n − i)·f_{t+1}(i + 1) + (r − n + i)·f_{t+1}(i)] / r, and f is 1 outside the band
 /// where a block ends. Only i in `low..high` have f ≠ 1 and are kept up to date.
-#[expect(clippy::cast_possible_truncation, reason = "n came from a usize")]
 fn absorbed<M: Mass>(n: u64, m: u64, numerator: u128, ends: &Ends) -> M {
     let (rows, others) = (n as usize, usize::try_from(m).unwrap_or(usize::MAX));
     let left: Vec<f64> = (0..=rows).map(|i| (rows - i) as f64).collect();

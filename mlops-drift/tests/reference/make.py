@@ -124,11 +124,11 @@ def psi_cases():
                 continue
             score = psi_of(a, b, smoothing)
             yield {"name": name, "tool": MPMATH, "reference": a, "current": b, "smoothing": smoothing,
-                   "score": float(score), **calibrated(a, b, score)}
+                   "score": float(score), **calibrated(a, b, psi_of(a, b, "jeffreys"))}
 
 
-def js_of(a, b):
-    p, q = shares(a, b, "none")
+def js_of(a, b, smoothing="none"):
+    p, q = shares(a, b, smoothing)
     part = lambda x, mean: x * mpmath.log(x / mean) if x else mpf(0)
     return sum((part(x, (x + y) / 2) + part(y, (x + y) / 2)) / 2 for x, y in zip(p, q))
 
@@ -143,7 +143,7 @@ def js_cases():
             assert math.isclose(peer, scored, rel_tol=1e-12) or scored < 1e-3, (name, peer, scored)
             yield {"name": name, "tool": f"{SCIPY} spatial.distance.jensenshannon; {MPMATH}", "reference": a,
                    "current": b, "base": base, "distance": scored, "divergence": float(divergence / unit),
-                   **calibrated(a, b, 8 * divergence)}
+                   **calibrated(a, b, 8 * js_of(a, b, "jeffreys"))}
 
 
 def cut(values, edges):
