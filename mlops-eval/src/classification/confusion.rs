@@ -110,7 +110,7 @@ impl Confusion {
 ///
 /// let cells = WeightedConfusion::of(&[true, true, false], &[true, false, false], &[0.5, 1.5, 2.0])?;
 /// assert_eq!(cells.true_positives(), 0.5);
-/// assert_eq!(cells.value(), 4.0);
+/// assert_eq!(cells.total(), 4.0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
