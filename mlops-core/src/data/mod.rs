@@ -1,5 +1,18 @@
 //! Phase 2: version, validate and split data.
 
+mod cell;
 mod column;
+//csv
+//cfg
+//frame
+mod leakage;
+mod schema;
+mod split;
+mod validate;
 
+pub use cell::{distinct_rows, row_digests};
 pub use column::{Column, DataType, Table, Validity, Values};
+pub use leakage::{Leak, LeakKind, LeakageInput, LeakageReport};
+pub use schema::{Field, FieldChange, Range, Schema, SchemaDiff};
+pub use split::{Fractions, Method, Part, Partition, Sizes, Split, SplitManifest};
+pub use validate::{Expectation, Expectations, Failure, Rule, Severity, ValidationReport};

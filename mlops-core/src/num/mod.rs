@@ -2,9 +2,13 @@
 //!
 //! Everything here is a pure function on slices. The same input gives the same bits on every run.
 
+mod random;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use random::Random;
 
 /// What to do with NaN in the data, with SciPy's names (`nan_policy`).
 ///
