@@ -2,17 +2,20 @@
 
 mod cell;
 mod column;
-//csv
+mod csv;
 //cfg
 //frame
 mod leakage;
+mod number;
 mod schema;
 mod split;
 mod validate;
 
 pub use cell::{distinct_rows, row_digests};
 pub use column::{Column, DataType, Table, Validity, Values};
+pub use csv::{CsvOptions, parse_csv, read_csv};
 pub use leakage::{Leak, LeakKind, LeakageInput, LeakageReport};
+pub use number::require_numeric;
 pub use schema::{Field, FieldChange, Range, Schema, SchemaDiff};
 pub use split::{Fractions, Method, Part, Partition, Sizes, Split, SplitManifest};
 pub use validate::{Expectation, Expectations, Failure, Rule, Severity, ValidationReport};
