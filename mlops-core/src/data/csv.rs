@@ -344,7 +344,8 @@ impl<'b> Records<'b> {
             if self.fields.len() == names.len() {
                 return Ok(Some(at));
             }
-            let columns = if names.len() == 1 { "is 1 column".into() } else { format!("are {} columns", names.len()) };
+            let columns =
+                if names.len() == 1 { "is 1 column".into() } else { format!("are {} columns", names.len()) };
             let fields = if self.fields.len() == 1 { "field" } else { "fields" };
             return Err(at.fail(None, &format!("has {} {fields}, but there {columns}", self.fields.len())));
         }
@@ -451,7 +452,11 @@ fn header(records: &mut Records<'_>, options: &CsvOptions) -> Result<Vec<String>
     }
     let names = match &options.columns {
         None if !options.has_header => {
-            return Err(Error::invalid(OP, "columns", "must name the columns of a file without a header row"));
+            return Err(Error::invalid(
+                OP,
+                "columns",
+                "must name the columns of a file without a header row",
+            ));
         }
         None => (0..width).map(|i| records.text(i).into_owned()).collect(),
         Some(names) if names.len() == width => names.clone(),
@@ -489,7 +494,8 @@ struct Kept(Vec<(usize, Option<DataType>)>);
 
 impl Kept {
     fn new(names: &[String], options: &CsvOptions) -> Result<Self> {
-        let positions: HashMap<&str, usize> = names.iter().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
+        let positions: HashMap<&str, usize> =
+            names.iter().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
         let find = |name: &str| {
             positions.get(name).copied().ok_or_else(|| {
                 let known: Vec<&str> = names.iter().take(20).map(String::as_str).collect();
@@ -561,7 +567,10 @@ fn infer(
     let mut guesses = vec![Guess::NONE; kept.0.len()];
     while records.row(names)?.is_some() {
         for ((position, given), guess) in kept.0.iter().zip(&mut guesses) {
-            if given.is_none() && guess.is_open() && let Some(text) = records.value(*position) {
+            if given.is_none()
+                && guess.is_open()
+                && let Some(text) = records.value(*position)
+            {
                 guess.see(&text);
             }
         }
@@ -570,7 +579,12 @@ fn infer(
         let message = if options.has_header { "has a header, but no rows" } else { "has no rows" };
         return Err(Error::invalid(OP, "content", message));
     }
-    Ok(kept.0.iter().zip(guesses).map(|((_, given), guess)| given.unwrap_or_else(|| guess.data_type())).collect())
+    Ok(kept
+        .0
+        .iter()
+        .zip(guesses)
+        .map(|((_, given), guess)| given.unwrap_or_else(|| guess.data_type()))
+        .collect())
 }
 
 fn build(
@@ -619,11 +633,9 @@ impl Builder {
             DataType::I64 => Building::I64(Vec::with_capacity(rows)),
             DataType::Bool => Building::Bool(Vec::with_capacity(rows)),
             DataType::Time => Building::Time(Vec::with_capacity(rows)),
-            DataType::Category => Building::Text {
-                codes: Vec::with_capacity(rows),
-                levels: Vec::new(),
-                seen: HashMap::new(),
-            },
+            DataType::Category => {
+                Building::Text { codes: Vec::with_capacity(rows), levels: Vec::new(), seen: HashMap::new() }
+            }
         };
         Self { values, valid: Vec::with_capacity(rows) }
     }
@@ -631,7 +643,11 @@ impl Builder {
     /// Adds a value, and says whether it was of the type.
     fn push(&mut self, text: Option<&str>, zeros: Zeros) -> Result<bool> {
         self.valid.push(text.is_some());
-        fn put<T: Default>(values: &mut Vec<T>, text: Option<&str>, parse: impl Fn(&str) -> Option<T>) -> bool {
+        fn put<T: Default>(
+            values: &mut Vec<T>,
+            text: Option<&str>,
+            parse: impl Fn(&str) -> Option<T>,
+        ) -> bool {
             let value = text.map_or_else(|| Some(T::default()), parse);
             let good = value.is_some();
             values.extend(value);
@@ -732,10 +748,18 @@ mod tests {
             (default().with_separator('"'), ErrorKind::InvalidInput, "must be an ASCII character"),
             (default().with_separator('é'), ErrorKind::InvalidInput, "must be an ASCII character"),
             (default().with_header(false), ErrorKind::InvalidInput, "must name the columns"),
-            (default().with_columns(["a"]), ErrorKind::InvalidInput, "names 1 columns, but line 1 has 2 fields"),
+            (
+                default().with_columns(["a"]),
+                ErrorKind::InvalidInput,
+                "names 1 columns, but line 1 has 2 fields",
+            ),
             (default().with_columns(["a", "a"]), ErrorKind::InvalidInput, "columns 1 and 2 have one name"),
             (default().with_columns(["a", ""]), ErrorKind::InvalidInput, "column 2 has no name"),
-            (default().with_columns(["a".to_owned(), "x".repeat(1025)]), ErrorKind::LimitExceeded, "over its limit"),
+            (
+                default().with_columns(["a".to_owned(), "x".repeat(1025)]),
+                ErrorKind::LimitExceeded,
+                "over its limit",
+            ),
             (default().with_select(["c"]), ErrorKind::NotFound, "no such column"),
             (default().with_select(["a", "a"]), ErrorKind::InvalidInput, "two columns of one name"),
             (default().with_select(Vec::<String>::new()), ErrorKind::InvalidInput, "must not be empty"),
@@ -763,11 +787,10 @@ mod tests {
             let options = CsvOptions::default().with_type("y", ty);
             let error = parse_csv(format!("x,y\n1,\n2,{value}\n").as_bytes(), &options).unwrap_err();
             assert_eq!(error.message(), format!("column `y`, row 2 (line 3): {message}"));
-            assert_eq!((error.context("row"), error.context("line"), error.context("column")), (
-                Some("2"),
-                Some("3"),
-                Some("y")
-            ));
+            assert_eq!(
+                (error.context("row"), error.context("line"), error.context("column")),
+                (Some("2"), Some("3"), Some("y"))
+            );
         }
     }
 
@@ -831,7 +854,8 @@ mod tests {
     /// The layout of the Adult data of the UCI repository: no header, a blank after each comma, `?` for unknown.
     #[test]
     fn a_file_without_header_with_blanks_and_question_marks_is_read() {
-        let text = "39, State-gov, 77516, <=50K\n50, ?, 83311, <=50K\n\"38\" , \"Private \", 215646, >50K\n\n";
+        let text =
+            "39, State-gov, 77516, <=50K\n50, ?, 83311, <=50K\n\"38\" , \"Private \", 215646, >50K\n\n";
         let options = CsvOptions::default()
             .with_columns(["age", "workclass", "fnlwgt", "income"])
             .with_trim(true)

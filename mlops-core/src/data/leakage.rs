@@ -420,22 +420,22 @@ mod tests {
         let split = Partition::predefined(6, vec![0, 1], Some(vec![2, 3]), vec![4, 5]).unwrap();
         let report = LeakageInput::new(&table, &split).with_id("id").with_time("x").check().unwrap();
         assert_eq!(report.checked, [DuplicateRow, SharedId, TimeOverlap]);
-        let found: Vec<(LeakKind, Part, usize, Part, usize, usize)> = report
-            .leaks
-            .iter()
-            .map(|l| (l.kind, l.from.0, l.from.1, l.into.0, l.into.1, l.keys))
-            .collect();
-        assert_eq!(found, [
-            (DuplicateRow, Train, 1, Validation, 1, 1),
-            (DuplicateRow, Train, 1, Test, 1, 1),
-            (DuplicateRow, Validation, 1, Test, 1, 1),
-            (SharedId, Train, 1, Validation, 1, 1),
-            (SharedId, Train, 2, Test, 2, 2),
-            (SharedId, Validation, 1, Test, 1, 1),
-            (TimeOverlap, Train, 2, Validation, 1, 1),
-            (TimeOverlap, Train, 2, Test, 1, 1),
-            (TimeOverlap, Validation, 2, Test, 1, 1),
-        ]);
+        let found: Vec<(LeakKind, Part, usize, Part, usize, usize)> =
+            report.leaks.iter().map(|l| (l.kind, l.from.0, l.from.1, l.into.0, l.into.1, l.keys)).collect();
+        assert_eq!(
+            found,
+            [
+                (DuplicateRow, Train, 1, Validation, 1, 1),
+                (DuplicateRow, Train, 1, Test, 1, 1),
+                (DuplicateRow, Validation, 1, Test, 1, 1),
+                (SharedId, Train, 1, Validation, 1, 1),
+                (SharedId, Train, 2, Test, 2, 2),
+                (SharedId, Validation, 1, Test, 1, 1),
+                (TimeOverlap, Train, 2, Validation, 1, 1),
+                (TimeOverlap, Train, 2, Test, 1, 1),
+                (TimeOverlap, Validation, 2, Test, 1, 1),
+            ]
+        );
         let error = report.require_clean().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Rejected);
         for part in [
@@ -452,7 +452,8 @@ mod tests {
         for (times, leaks) in [(vec![1, 2, 2, 3], 1), (vec![1, 2, 3, 4], 0), (vec![3, 4, 1, 2], 1)] {
             let table = one(Column::i64("t", times).unwrap());
             let split = halves(4);
-            let report = LeakageInput::new(&table, &split).with_features(["t"]).with_time("t").check().unwrap();
+            let report =
+                LeakageInput::new(&table, &split).with_features(["t"]).with_time("t").check().unwrap();
             let found = report.leaks.iter().filter(|l| l.kind == LeakKind::TimeOverlap).count();
             assert_eq!(found, leaks, "{report}");
         }
@@ -497,7 +498,12 @@ mod tests {
 
     /// A table where every row differs in id, group and feature, with time going up.
     fn clean(rows: i64) -> [Vec<i64>; 4] {
-        [(0..rows).collect(), (0..rows).map(|i| i + 1_000).collect(), (0..rows).collect(), (0..rows).collect()]
+        [
+            (0..rows).collect(),
+            (0..rows).map(|i| i + 1_000).collect(),
+            (0..rows).collect(),
+            (0..rows).collect(),
+        ]
     }
 
     fn check(columns: &[Vec<i64>; 4], split: &Partition) -> LeakageReport {

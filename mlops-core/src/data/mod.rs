@@ -3,10 +3,12 @@
 mod cell;
 mod column;
 mod csv;
-//cfg
-//frame
+#[cfg(feature = "polars")]
+pub mod frame;
 mod leakage;
 mod number;
+#[cfg(feature = "polars-io")]
+mod parquet;
 mod schema;
 mod split;
 mod validate;

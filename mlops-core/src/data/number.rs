@@ -29,7 +29,8 @@ pub(super) fn float(text: &str, zeros: Zeros) -> Option<f64> {
 
 /// A whole number that fits 64 bits with sign.
 pub(super) fn integer(text: &str, zeros: Zeros) -> Option<i64> {
-    (zeros == Zeros::Allow || !has_leading_zero(text.strip_prefix(['+', '-']).unwrap_or(text))).then_some(())?;
+    (zeros == Zeros::Allow || !has_leading_zero(text.strip_prefix(['+', '-']).unwrap_or(text)))
+        .then_some(())?;
     text.parse().ok()
 }
 
@@ -145,7 +146,9 @@ pub fn require_numeric<'t>(table: &'t Table<'_>, column: &str) -> Result<Column<
     let fail = |message: String| Error::invalid(OP, "column", message).with("column", column.name());
     let Values::Category { codes, levels } = column.values() else {
         return match column.data_type() {
-            DataType::Time => Err(fail(format!("column `{}` holds times, not numbers", quote(column.name())))),
+            DataType::Time => {
+                Err(fail(format!("column `{}` holds times, not numbers", quote(column.name()))))
+            }
             _ => Ok(column.clone()),
         };
     };

@@ -407,7 +407,8 @@ mod tests {
     use super::*;
 
     fn schema(fields: &[(&str, DataType, bool)]) -> Schema {
-        let field = |(name, ty, nullable): &(&str, DataType, bool)| Field::new(*name, *ty).with_nullable(*nullable);
+        let field =
+            |(name, ty, nullable): &(&str, DataType, bool)| Field::new(*name, *ty).with_nullable(*nullable);
         Schema::new(fields.iter().map(field).collect()).unwrap()
     }
 

@@ -238,7 +238,8 @@ impl TryFrom<SplitWire> for Split {
             ("time", Some(column), gap) => Method::Time { column, gap: gap.unwrap_or(0) },
             ("predefined", None, None) => Method::Predefined,
             _ => {
-                let message = "must be holdout, or stratified, group or time with a column; only time has a gap";
+                let message =
+                    "must be holdout, or stratified, group or time with a column; only time has a gap";
                 return Err(Error::invalid("Split", "method", message).with("method", wire.method));
             }
         };
@@ -453,8 +454,7 @@ impl Partition {
         let share = |part: usize| part as f64 / used.max(1) as f64;
         // An empty part has no fraction; that it is empty is reported as such.
         check_parts(rows, &train, validation.as_deref(), &test)?;
-        let fractions =
-            Fractions::checked(validation.as_ref().map(|v| share(v.len())), share(test.len()))?;
+        let fractions = Fractions::checked(validation.as_ref().map(|v| share(v.len())), share(test.len()))?;
         Self::build(rows, Split { method: Method::Predefined, fractions, seed: 0 }, train, validation, test)
     }
 
@@ -533,7 +533,9 @@ fn check_parts(rows: usize, train: &[usize], validation: Option<&[usize]>, test:
     const OP: &str = "Partition::predefined";
     let mut used = vec![false; rows];
     let validation = validation.map(|rows| (Part::Validation, rows));
-    for (part, list) in [Some((Part::Train, train)), validation, Some((Part::Test, test))].into_iter().flatten() {
+    for (part, list) in
+        [Some((Part::Train, train)), validation, Some((Part::Test, test))].into_iter().flatten()
+    {
         if list.is_empty() {
             return Err(Error::invalid(OP, part.as_str(), "must not be empty"));
         }
@@ -542,7 +544,11 @@ fn check_parts(rows: usize, train: &[usize], validation: Option<&[usize]>, test:
                 Error::invalid(OP, part.as_str(), format!("has row {row}, but there are {rows} rows"))
             })?;
             if std::mem::replace(slot, true) {
-                return Err(Error::invalid(OP, part.as_str(), format!("has row {row}, which was taken already")));
+                return Err(Error::invalid(
+                    OP,
+                    part.as_str(),
+                    format!("has row {row}, which was taken already"),
+                ));
             }
         }
     }
@@ -552,7 +558,8 @@ fn check_parts(rows: usize, train: &[usize], validation: Option<&[usize]>, test:
 /// The identity of a partition: the number of rows, then for each part its name and its rows in ascending order.
 fn digest(rows: usize, train: &[usize], validation: Option<&[usize]>, test: &[usize]) -> Digest {
     let mut hasher = Hasher::new("mlops.split/v1").field((rows as u64).to_le_bytes());
-    for (part, list) in [(Part::Train, Some(train)), (Part::Validation, validation), (Part::Test, Some(test))] {
+    for (part, list) in [(Part::Train, Some(train)), (Part::Validation, validation), (Part::Test, Some(test))]
+    {
         let Some(list) = list else { continue };
         let bytes: Vec<u8> = list.iter().flat_map(|&row| (row as u64).to_le_bytes()).collect();
         hasher.push(part.as_str().as_bytes());
@@ -617,7 +624,8 @@ fn stratified(column: &Column<'_>, parts: &[(Part, f64)], random: &Random) -> Re
     for (row, &class) in class_of.iter().enumerate() {
         members[class].push(row);
     }
-    let counts = controlled_rounding(&members.iter().map(Vec::len).collect::<Vec<_>>(), parts, &sizes, random);
+    let counts =
+        controlled_rounding(&members.iter().map(Vec::len).collect::<Vec<_>>(), parts, &sizes, random);
     let mut chosen = vec![None; class_of.len()];
     for (class, rows) in members.iter_mut().enumerate() {
         random.stream("class").nth(class as u64).shuffle(rows);
@@ -751,8 +759,7 @@ fn in_order<T: Copy + PartialEq>(
     let sizes = sizes(times.len(), parts)?;
     let mut rows: Vec<usize> = (0..times.len()).collect();
     rows.sort_by(|&a, &b| order(&times[a], &times[b]));
-    let changes: Vec<usize> =
-        (1..rows.len()).filter(|&i| times[rows[i - 1]] != times[rows[i]]).collect();
+    let changes: Vec<usize> = (1..rows.len()).filter(|&i| times[rows[i - 1]] != times[rows[i]]).collect();
     let starts = cuts(&changes, &sizes).ok_or_else(|| {
         let message = format!("has {} different times for {} parts", changes.len() + 1, parts.len());
         Error::invalid(OP, "column", message)
@@ -826,7 +833,10 @@ mod tests {
     fn fractions_outside_their_range_are_refused_also_when_read() {
         for bad in [0.0, 1.0, -0.1, 1.1, f64::NAN, f64::INFINITY] {
             assert_eq!(Fractions::test(bad).unwrap_err().context("field"), Some("test"));
-            assert_eq!(Fractions::validation_test(bad, 0.5).unwrap_err().context("field"), Some("validation"));
+            assert_eq!(
+                Fractions::validation_test(bad, 0.5).unwrap_err().context("field"),
+                Some("validation")
+            );
         }
         assert!(Fractions::validation_test(0.6, 0.6).is_err());
         assert!(serde_json::from_str::<Fractions>(r#"{"test":1.5}"#).is_err());
@@ -861,14 +871,17 @@ mod tests {
             column(Values::I64(vec![1, 2, 3, 4, 5, 6, 7, 8].into()), &one_missing),
             column(Values::F64(nan.into()), &all),
         ] {
-            for split in [Split::stratified("c", two(), 0), Split::group("c", two(), 0), Split::time("c", two())] {
+            for split in
+                [Split::stratified("c", two(), 0), Split::group("c", two(), 0), Split::time("c", two())]
+            {
                 let error = split.apply(&table).unwrap_err();
                 assert!(error.message().contains("`c`, row 3"), "{error}");
             }
         }
         let text = Table::new(vec![Column::text("c", ["2024-01-01", "b", "c", "d"]).unwrap()]).unwrap();
         assert!(Split::time("c", two()).apply(&text).is_err());
-        for split in [Split::stratified("d", two(), 0), Split::group("d", two(), 0), Split::time("d", two())] {
+        for split in [Split::stratified("d", two(), 0), Split::group("d", two(), 0), Split::time("d", two())]
+        {
             assert_eq!(split.apply(&text).unwrap_err().kind(), ErrorKind::NotFound);
         }
     }
@@ -884,7 +897,8 @@ mod tests {
     #[test]
     fn one_seed_one_split_another_seed_another() {
         let table = numbers((0..100).collect());
-        for split in [Split::holdout, |f, seed| Split::stratified("c", f, seed), |f, seed| Split::group("c", f, seed)]
+        for split in
+            [Split::holdout, |f, seed| Split::stratified("c", f, seed), |f, seed| Split::group("c", f, seed)]
         {
             let [a, b, c] = [0, 0, u64::MAX].map(|seed| split(three(), seed).apply(&table).unwrap());
             assert_eq!(a, b);
@@ -908,7 +922,12 @@ mod tests {
         let table = numbers((0..8).collect());
         let mut counts = [0_u32; 8];
         for seed in 0..4_000 {
-            Split::holdout(two(), seed).apply(&table).unwrap().test().iter().for_each(|&row| counts[row] += 1);
+            Split::holdout(two(), seed)
+                .apply(&table)
+                .unwrap()
+                .test()
+                .iter()
+                .for_each(|&row| counts[row] += 1);
         }
         // 2 of 8 rows each time: 1000 expected, standard deviation 27.
         assert!(counts.iter().all(|count| count.abs_diff(1_000) < 120), "{counts:?}");
@@ -916,7 +935,8 @@ mod tests {
 
     #[test]
     fn equal_times_never_straddle_even_as_zeros_of_two_signs() {
-        let table = Table::new(vec![Column::f64("t", vec![0.0, -0.0, 0.0, -1.0, 5.0, 0.0, -0.0, 2.0]).unwrap()]);
+        let table =
+            Table::new(vec![Column::f64("t", vec![0.0, -0.0, 0.0, -1.0, 5.0, 0.0, -0.0, 2.0]).unwrap()]);
         let parts = Split::time("t", Fractions::test(0.5).unwrap()).apply(&table.unwrap()).unwrap();
         assert_eq!((parts.train(), parts.test()), (&[0, 1, 2, 3, 5, 6][..], &[4, 7][..]));
     }
@@ -941,7 +961,8 @@ mod tests {
         value["test"] = serde_json::json!([1]);
         let error = serde_json::from_value::<Partition>(value).unwrap_err().to_string();
         assert!(error.contains("does not describe the rows"), "{error}");
-        for (train, test) in [(vec![], vec![1]), (vec![1], vec![]), (vec![1, 1], vec![2]), (vec![1], vec![8])] {
+        for (train, test) in [(vec![], vec![1]), (vec![1], vec![]), (vec![1, 1], vec![2]), (vec![1], vec![8])]
+        {
             assert!(Partition::predefined(8, train, None, test).is_err());
         }
         assert!(parts.table(&numbers(vec![1]), Part::Train).is_err());
@@ -952,7 +973,8 @@ mod tests {
     #[test]
     fn settings_can_be_written_in_toml() {
         let split: Split =
-            toml::from_str("method = \"time\"\ncolumn = \"day\"\ngap = 7\nfractions = { test = 0.2 }").unwrap();
+            toml::from_str("method = \"time\"\ncolumn = \"day\"\ngap = 7\nfractions = { test = 0.2 }")
+                .unwrap();
         assert_eq!(split, Split::time("day", Fractions::test(0.2).unwrap()).with_gap(7));
         for bad in [
             "method = \"holdout\"\nsed = 1",

@@ -491,8 +491,7 @@ fn check(rule: &Rule, table: &Table<'_>) -> Option<Found> {
 
 fn check_type(column: &Column<'_>, expected: DataType) -> Option<Found> {
     let found = column.data_type();
-    let message =
-        || format!("{}: is {}, expected {}", named(column), type_name(found), type_name(expected));
+    let message = || format!("{}: is {}, expected {}", named(column), type_name(found), type_name(expected));
     (found != expected).then(|| Found::shape(message()))
 }
 
@@ -504,10 +503,17 @@ fn check_present(column: &Column<'_>, max_missing: f64) -> Option<Found> {
     }
     let rows = column.len();
     tally.found(|count, first| {
-        let allowed =
-            if max_missing == 0.0 { String::new() } else { format!(", at most {max_missing} of them may be") };
+        let allowed = if max_missing == 0.0 {
+            String::new()
+        } else {
+            format!(", at most {max_missing} of them may be")
+        };
         let verb = if count == 1 { "is" } else { "are" };
-        format!("{}: {count} of {rows} values {verb} missing{allowed}; first in row {}", named(column), first + 1)
+        format!(
+            "{}: {count} of {rows} values {verb} missing{allowed}; first in row {}",
+            named(column),
+            first + 1
+        )
     })
 }
 
@@ -576,7 +582,10 @@ fn check_unique(table: &Table<'_>, columns: &[String]) -> Option<Found> {
         let (subject, verb) = if count == 1 { ("row", "repeats") } else { ("rows", "repeat") };
         let values: Vec<String> = keys.columns().iter().map(|column| shown(column, first)).collect();
         let (columns, values) = (list(columns), values.join(", "));
-        format!("{columns}: {count} {subject} {verb} an earlier one; first in row {} (value {values})", first + 1)
+        format!(
+            "{columns}: {count} {subject} {verb} an earlier one; first in row {} (value {values})",
+            first + 1
+        )
     })
 }
 
