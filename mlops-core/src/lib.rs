@@ -2,6 +2,8 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod artifact;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod data;
 pub mod deploy;
 pub mod error;
@@ -10,6 +12,7 @@ pub mod experiment;
 pub mod governance;
 pub mod hash;
 pub mod id;
+pub mod memory;
 pub mod model;
 pub mod monitor;
 pub mod num;
