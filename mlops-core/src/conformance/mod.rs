@@ -46,8 +46,13 @@
 // A case fails by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod alert;
+pub mod approver;
 pub mod artifact;
+pub mod audit;
 pub mod data;
+pub mod deployer;
+pub mod secret;
 //pub mod tracker;
 
 mod support;

@@ -79,7 +79,7 @@ mod tests {
             let (digest, _) = tree(&store, files).await;
             let error = read_model(&store, &digest, 1 << 20).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{files:?}");
-            assert_eq!(error.context("artifact"), Some(digest.to_string().as_str()).map(|s| &s[..64]));
+            assert!(error.context("artifact").is_some_and(|shown| shown.starts_with("sha256:")), "{error}");
         }
     }
 
