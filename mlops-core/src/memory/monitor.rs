@@ -475,3 +475,195 @@ impl Monitor for MemoryMonitor {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::drift::tests::{Shares, people};
+    use crate::conformance::evaluator::tests::Accuracy;
+    use crate::conformance::monitor::MonitorUnderTest;
+    use crate::id::MetricKey;
+    use crate::monitor::{FeatureOutcome, Severity};
+    use crate::time::ManualClock;
+
+    /// Fails in the way its name says.
+    #[derive(Debug)]
+    struct Broken(&'static str);
+
+    impl DriftDetector for Broken {
+        fn name(&self) -> &str {
+            self.0
+        }
+
+        fn features(&self) -> Vec<String> {
+            vec!["age".to_owned()]
+        }
+
+        fn detect(&self, current: &Table<'_>, at: Timestamp) -> Result<DriftReport> {
+            match self.0 {
+                "panics" => panic!("this detector panics"),
+                "fails" => Err(Error::new(ErrorKind::Storage, "detect", "the reference is gone")),
+                _ => {
+                    let feature = crate::monitor::FeatureDrift {
+                        feature: "age".to_owned(),
+                        outcome: FeatureOutcome::Measured(crate::monitor::FeatureScore::new(
+                            "nan/v1",
+                            f64::NAN,
+                            0.1,
+                            DriftVerdict::NoDrift,
+                        )),
+                    };
+                    let rows = (1, current.rows() as u64);
+                    Ok(DriftReport::new(self.0, at, rows, vec![feature], DriftVerdict::NoDrift, "all is well"))
+                }
+            }
+        }
+    }
+
+    fn said() -> Table<'static> {
+        let said = MonitorUnderTest::usual_predictions(MonitorUnderTest::ROWS);
+        Table::new(vec![Column::f64(MemoryMonitor::PREDICTION, said.as_slice().to_vec()).unwrap()]).unwrap()
+    }
+
+    fn monitor() -> MemoryMonitor {
+        MemoryMonitor::new(Arc::new(ManualClock::at(chrono::DateTime::UNIX_EPOCH)))
+            .with_detector("inputs", Arc::new(Shares::new(people(40.0, "Bonn"))))
+            .with_detector("predictions", Arc::new(Shares::new(said())))
+            .with_detector("fails", Arc::new(Broken("fails")))
+            .with_detector("panics", Arc::new(Broken("panics")))
+            .with_detector("nan", Arc::new(Broken("nan")))
+            .with_evaluator(Arc::new(Accuracy), Task::BinaryClassification)
+    }
+
+    fn fresh(failing: &str, wrap: impl FnOnce(MemoryMonitor) -> Arc<dyn Monitor>) -> MonitorUnderTest {
+        MonitorUnderTest::new(wrap(monitor()), people(40.0, "Bonn"), people(70.0, "Bonn"))
+            .with_data_drift("inputs")
+            .with_prediction_drift("predictions")
+            .with_accuracy(MetricKey::new("accuracy").unwrap())
+            .with_failing(SignalSpec::new(failing, SignalKind::DataDrift))
+            .with_unsupported(SignalSpec::new("nobody's", SignalKind::DataDrift))
+            .with_unsupported(SignalSpec::new("nobody's", SignalKind::PredictionDrift))
+    }
+
+    crate::monitor_suite!(plain, fresh("fails", |m| Arc::new(m)));
+    crate::monitor_suite!(in_an_arc, fresh("panics", |m| Arc::new(Arc::new(m) as Arc<dyn Monitor>)));
+    crate::monitor_suite!(in_a_box, fresh("nan", |m| Arc::new(Box::new(m) as Box<dyn Monitor>)));
+
+    fn name() -> MonitorName {
+        MonitorName::new("watch").unwrap()
+    }
+
+    fn window() -> Window {
+        let start = chrono::DateTime::UNIX_EPOCH;
+        Window::new(start, start + chrono::TimeDelta::days(1)).unwrap()
+    }
+
+    async fn define(monitor: &MemoryMonitor, signals: Vec<SignalSpec>) {
+        let endpoint = EndpointName::new("diabetes").unwrap();
+        monitor.define(&MonitorSpec { name: name(), endpoint, signals }).await.unwrap();
+    }
+
+    async fn see(
+        monitor: &MemoryMonitor,
+        prefix: &str,
+        features: &Table<'_>,
+        said: &Predictions,
+    ) -> Result<ObserveReceipt> {
+        let ids: Vec<String> = (0..said.len()).map(|i| format!("{prefix}-{i}")).collect();
+        let (endpoint, deployment) = ("diabetes", "blue");
+        monitor
+            .observe(&Observations {
+                endpoint: EndpointName::new(endpoint).unwrap(),
+                deployment: DeploymentName::new(deployment).unwrap(),
+                at: chrono::DateTime::UNIX_EPOCH,
+                ids: &ids,
+                features,
+                predictions: said,
+            })
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_feature_that_changes_its_type_between_batches_costs_nobody_else_a_measurement() {
+        let monitor = monitor();
+        define(&monitor, vec![SignalSpec::new("inputs", SignalKind::DataDrift)]).await;
+        let usual = people(40.0, "Bonn");
+        let text = Column::text("city", vec!["Bonn"; 400]).unwrap();
+        let odd = Table::new(vec![Column::text("age", vec!["old"; 400]).unwrap(), text]).unwrap();
+        let said = MonitorUnderTest::usual_predictions(400);
+        see(&monitor, "a", &usual, &said).await.unwrap();
+        see(&monitor, "b", &odd, &said).await.unwrap();
+        let report = monitor.check(&name(), &window()).await.unwrap();
+        let SignalOutcome::Drift(drift) = &report.signals[0].outcome else { panic!("{report:?}") };
+        assert!(matches!(drift.features[0].outcome, FeatureOutcome::Failed(_)), "{drift:?}");
+        assert!(matches!(drift.features[1].outcome, FeatureOutcome::Measured(_)), "{drift:?}");
+        assert!(report.signals[0].reason.contains("age"), "{}", report.signals[0].reason);
+        assert_ne!(report.signals[0].verdict, Verdict::Pass);
+    }
+
+    #[tokio::test]
+    async fn predictions_that_are_none_are_refused() {
+        let monitor = monitor();
+        define(&monitor, vec![SignalSpec::new("inputs", SignalKind::DataDrift)]).await;
+        let rows = people(40.0, "Bonn").take(&[0]).unwrap();
+        for said in [Predictions::Probability(vec![1.5]), Predictions::Value(vec![f64::NAN])] {
+            let error = see(&monitor, "a", &rows, &said).await.unwrap_err();
+            assert_eq!((error.kind(), error.context("field")), (ErrorKind::InvalidInput, Some("predictions")));
+        }
+        assert_eq!(monitor.check(&name(), &window()).await.unwrap().rows, 0);
+    }
+
+    #[tokio::test]
+    async fn labels_of_a_binary_task_are_one_or_zero() {
+        let monitor = monitor();
+        let label = GroundTruth { id: "a".to_owned(), value: 0.5 };
+        let error = monitor.label(&EndpointName::new("diabetes").unwrap(), &[label]).await.unwrap_err();
+        assert_eq!((error.kind(), error.context("row")), (ErrorKind::InvalidInput, Some("0")));
+    }
+
+    #[test]
+    fn a_metric_is_held_against_its_limit_the_way_it_points() {
+        let metric = MetricKey::new("m").unwrap();
+        let rule = |limit| PerformanceRule { metric: metric.clone(), limit, min_labelled: 5 };
+        let digest = Digest::of(b"x");
+        let report = |value, direction| {
+            let now = chrono::DateTime::UNIX_EPOCH;
+            let mut report = EvaluationReport::new(digest, digest, Task::Regression, now, 5);
+            report.metrics.insert(metric.clone(), crate::evaluation::Estimate::new(value, direction, 5));
+            report
+        };
+        use Direction::{HigherIsBetter, LowerIsBetter};
+        let none = Measured::ratio(0.0, 0.0);
+        for (value, direction, limit, expected) in [
+            (Measured::Value(0.8), HigherIsBetter, 0.8, Verdict::Pass),
+            (Measured::Value(0.79), HigherIsBetter, 0.8, Verdict::Fail),
+            (Measured::Value(0.8), LowerIsBetter, 0.8, Verdict::Pass),
+            (Measured::Value(0.81), LowerIsBetter, 0.8, Verdict::Fail),
+            (Measured::Value(f64::NAN), HigherIsBetter, 0.8, Verdict::Fail),
+            (Measured::Value(f64::NAN), LowerIsBetter, 0.8, Verdict::Fail),
+            (none, HigherIsBetter, -1.0, Verdict::Insufficient),
+        ] {
+            let (verdict, reason) = judge(&rule(limit), &report(value, direction), 5);
+            assert_eq!(verdict, expected, "{reason}");
+            assert_eq!(judge(&rule(limit), &report(value, direction), 4).0, Verdict::Insufficient);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_window_of_two_kinds_of_predictions_is_not_judged() {
+        let monitor = monitor();
+        let metric = MetricKey::new("accuracy").unwrap();
+        let rule = PerformanceRule { metric, limit: 0.5, min_labelled: 1 };
+        let critical = Severity::Critical;
+        let spec = SignalSpec { severity: critical, ..SignalSpec::new("labels", SignalKind::Performance(rule)) };
+        define(&monitor, vec![spec]).await;
+        let rows = people(40.0, "Bonn").take(&[0]).unwrap();
+        see(&monitor, "a", &rows, &Predictions::Probability(vec![0.9])).await.unwrap();
+        see(&monitor, "b", &rows, &Predictions::Value(vec![0.9])).await.unwrap();
+        let labels = ["a-0", "b-0"].map(|id| GroundTruth { id: id.to_owned(), value: 1.0 });
+        monitor.label(&EndpointName::new("diabetes").unwrap(), &labels).await.unwrap();
+        let report = monitor.check(&name(), &window()).await.unwrap();
+        assert_eq!((report.signals[0].verdict, report.signals[0].severity), (Verdict::Insufficient, critical));
+        assert!(matches!(report.signals[0].outcome, SignalOutcome::Failed(_)), "{report:?}");
+    }
+}
