@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use mlops_core::data::{
-    Column, CsvOptions, DataType, Expectation, Expectations, Fractions, LeakageInput, Part, Partition, Schema, Split,
-    Table, distinct_rows, frame, require_numeric,
+    Column, CsvOptions, DataType, Expectation, Expectations, Fractions, LeakageInput, Part, Partition,
+    Schema, Split, Table, distinct_rows, frame, require_numeric,
 };
 use mlops_core::num::{NanPolicy, quantile};
 use mlops_core::{Error, ErrorKind, Result};
@@ -127,7 +127,8 @@ fn read(source: &Source) -> Result<Table<'static>> {
     match &source.columns {
         None => frame::read(&source.file),
         Some(names) => {
-            let options = CsvOptions::default().with_columns(names.clone()).with_trim(true).with_null_values(["?"]);
+            let options =
+                CsvOptions::default().with_columns(names.clone()).with_trim(true).with_null_values(["?"]);
             frame::read_csv(&source.file, &options)
         }
     }
@@ -178,7 +179,8 @@ fn label(source: &Source, file: &Table<'_>) -> Result<(Column<'static>, String)>
     };
     let positives = labels.iter().filter(|l| **l).count();
     if positives == 0 || positives == labels.len() {
-        let message = format!("has one class only: {positives} of {} rows are positive ({meaning})", labels.len());
+        let message =
+            format!("has one class only: {positives} of {} rows are positive ({meaning})", labels.len());
         return Err(Error::invalid("prepare", "target", message).with("column", &source.target));
     }
     Ok((Column::bool(LABEL, labels)?, meaning))

@@ -34,7 +34,8 @@ pub struct Candidate {
 pub type Trainer = fn(&Table<'_>, &[String], u64) -> Result<Candidate>;
 
 /// Every way of training there is.
-pub const TRAINERS: [(&str, Trainer); 2] = [("logistic regression", logistic), ("boosted trees", boosted_trees)];
+pub const TRAINERS: [(&str, Trainer); 2] =
+    [("logistic regression", logistic), ("boosted trees", boosted_trees)];
 
 /// The share of positives for everybody: what a model must beat.
 ///
@@ -44,7 +45,13 @@ pub fn prior(rows: &Table<'_>, _: &[String], _: u64) -> Result<Candidate> {
     let labels = rows.column(LABEL)?.to_f64()?;
     let share = labels.iter().sum::<f64>() / labels.len() as f64;
     let model = ConstantPredictor::new(Task::BinaryClassification, share)?;
-    candidate("prior", vec![("probability", share.to_string())], "mlops.constant/v1", model.to_bytes()?, model)
+    candidate(
+        "prior",
+        vec![("probability", share.to_string())],
+        "mlops.constant/v1",
+        model.to_bytes()?,
+        model,
+    )
 }
 
 /// Logistic regression with an L2 penalty, by smartcore.
@@ -64,7 +71,13 @@ pub fn logistic(rows: &Table<'_>, features: &[String], _: u64) -> Result<Candida
     let weights = (0..encoder.width()).map(|column| *model.coefficients().get((0, column))).collect();
     let intercept = *model.intercept().get((0, 0));
     let model = LinearPredictor::new(Task::BinaryClassification, encoder, weights, intercept)?;
-    candidate("logistic regression", vec![("alpha", ALPHA.to_string())], "mlops.linear/v1", model.to_bytes()?, model)
+    candidate(
+        "logistic regression",
+        vec![("alpha", ALPHA.to_string())],
+        "mlops.linear/v1",
+        model.to_bytes()?,
+        model,
+    )
 }
 
 /// Gradient-boosted trees for the log loss, by forust.
@@ -87,7 +100,8 @@ pub fn boosted_trees(rows: &Table<'_>, features: &[String], seed: u64) -> Result
         .set_min_leaf_weight(5.0)
         .set_parallel(false)
         .set_seed(seed);
-    let failed = |e: forust_ml::errors::ForustError| Error::new(ErrorKind::Internal, "boosted_trees", e.to_string());
+    let failed =
+        |e: forust_ml::errors::ForustError| Error::new(ErrorKind::Internal, "boosted_trees", e.to_string());
     let matrix = Columns::new(&columns, encoded.rows(), encoded.columns());
     booster.fit_unweighted(&matrix, &labels, None).map_err(failed)?;
     let trees = booster.trees.iter().map(|tree| convert(&tree.nodes)).collect();

@@ -46,10 +46,20 @@
 // A case fails by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod alert;
+pub mod approver;
 pub mod artifact;
+pub mod audit;
 pub mod data;
+pub mod deployer;
+pub mod drift;
+pub mod evaluator;
+pub mod monitor;
+pub mod predictor;
 pub mod registry;
+pub mod secret;
 pub mod tracker;
+pub mod trigger;
 
 mod support;
 
@@ -72,6 +82,25 @@ macro_rules! __conformance_suite {
     };
 }
 
+/// Expands the cases of one suite of a pure trait to plain tests; called by the suites' macros.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_suite_pure {
+    ($module:ident, $fresh:expr, $suite:ident, [$($case:ident),* $(,)?]) => {
+        mod $module {
+            #[allow(unused_imports)]
+            use super::*;
+
+            $(
+                #[test]
+                fn $case() {
+                    $crate::conformance::$suite::$case(&$fresh);
+                }
+            )*
+        }
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -82,11 +111,25 @@ mod tests {
         (include_str!("data.rs"), include_str!("../data/store.rs"), "DataAssetStore"),
         (include_str!("tracker.rs"), include_str!("../experiment/tracker.rs"), "ExperimentTracker"),
         (include_str!("registry.rs"), include_str!("../registry/store.rs"), "ModelRegistry"),
+        (include_str!("deployer.rs"), include_str!("../deploy/deployer.rs"), "Deployer"),
+        (include_str!("monitor.rs"), include_str!("../monitor/store.rs"), "Monitor"),
+        (include_str!("audit.rs"), include_str!("../governance/audit.rs"), "AuditLog"),
+        (include_str!("alert.rs"), include_str!("../monitor/alert.rs"), "AlertSink"),
+        (include_str!("secret.rs"), include_str!("../governance/secret.rs"), "SecretStore"),
+        (include_str!("approver.rs"), include_str!("../governance/approval.rs"), "Approver"),
+        (include_str!("predictor.rs"), include_str!("../model/predictor.rs"), "Predictor"),
+        (include_str!("evaluator.rs"), include_str!("../evaluation/evaluator.rs"), "Evaluator"),
+        (include_str!("drift.rs"), include_str!("../monitor/drift.rs"), "DriftDetector"),
+        (include_str!("trigger.rs"), include_str!("../retrain/trigger.rs"), "Trigger"),
     ];
+
+    /// Traits of one or two promises, and pure ones.
+    const SMALL: &[&str] =
+        &["AlertSink", "SecretStore", "Approver", "Predictor", "Evaluator", "DriftDetector", "Trigger"];
 
     /// The names in the list that the suite's macro expands.
     fn expanded(suite: &str) -> BTreeSet<String> {
-        let list = suite.split_once("$crate::__conformance_suite!").expect("the suite has a macro").1;
+        let list = suite.split_once("$crate::__conformance_suite").expect("the suite has a macro").1;
         let list = list.split_once('[').and_then(|(_, rest)| rest.split_once(']')).expect("with a list").0;
         let names: Vec<_> = list.split(',').map(str::trim).filter(|n| !n.is_empty()).collect();
         let set: BTreeSet<String> = names.iter().map(|n| (*n).to_owned()).collect();
@@ -94,9 +137,10 @@ mod tests {
         set
     }
 
-    /// The public async functions at the top level of the suite's file: its cases.
+    /// The public functions at the top level of the suite's file: its cases; async, but for suites of pure traits.
     fn written(suite: &str) -> BTreeSet<String> {
-        let cases = suite.lines().filter_map(|line| line.strip_prefix("pub async fn "));
+        let public = suite.lines().filter_map(|line| line.strip_prefix("pub "));
+        let cases = public.filter_map(|line| line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn "));
         cases.filter_map(|rest| rest.split_once('(')).map(|(name, _)| name.to_owned()).collect()
     }
 
@@ -133,7 +177,8 @@ mod tests {
     fn every_case_that_is_written_is_expanded() {
         for (suite, _, name) in SUITES {
             assert_eq!(written(suite), expanded(suite), "{name}");
-            assert!(written(suite).len() >= 15, "{name} has few cases");
+            let needed = if SMALL.contains(name) { 5 } else { 15 };
+            assert!(written(suite).len() >= needed, "{name} has few cases");
         }
     }
 

@@ -540,6 +540,112 @@ impl<'a> Table<'a> {
     }
 }
 
+/// Tables below each other.
+impl Table<'_> {
+    /// One table with the rows of all of these, in order. Columns stand in the order of the first table; those of the others
+    /// are found by name. Categories are the same where their text is the same, whatever their codes were.
+    ///
+    /// No tables make an empty table. Cost: O(rows + levels) for each column.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] that names the table (counted from 0) and the column, when a table has other names or types
+    /// than the first; [`ErrorKind::LimitExceeded`] for more than 2³² − 1 levels.
+    ///
+    /// ```
+    /// use mlops_core::data::{Column, Table};
+    ///
+    /// let morning = Table::new(vec![Column::text("city", ["Bonn", "Köln"])?])?;
+    /// let evening = Table::new(vec![Column::text("city", ["Köln", "Trier"])?])?;
+    /// let day = Table::concat(&[morning, evening])?;
+    /// let labels: Vec<_> = (0..day.rows()).filter_map(|row| day.column("city").ok()?.label(row)).collect();
+    /// assert_eq!(labels, ["Bonn", "Köln", "Köln", "Trier"]);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn concat(tables: &[Table<'_>]) -> Result<Table<'static>> {
+        let Some(first) = tables.first() else { return Ok(Table::default()) };
+        let width = first.columns.len();
+        if let Some((at, table)) = tables.iter().enumerate().find(|(_, t)| t.columns.len() != width) {
+            let message = format!("has {} columns, the first table has {width}", table.columns.len());
+            return Err(Error::invalid("Table::concat", "tables", message).with("table", at));
+        }
+        let columns =
+            first.columns.iter().map(|c| concat_column(c.name(), tables)).collect::<Result<Vec<_>>>()?;
+        let rows = tables.iter().map(Table::rows).sum();
+        Ok(Table { columns, rows })
+    }
+}
+
+/// The columns called `name` of all tables, below each other.
+fn concat_column(name: &str, tables: &[Table<'_>]) -> Result<Column<'static>> {
+    let bad = |at: usize, message: String| {
+        Error::invalid("Table::concat", "tables", message).with("table", at).with("column", name)
+    };
+    let mut parts = Vec::with_capacity(tables.len());
+    for (at, table) in tables.iter().enumerate() {
+        parts.push(
+            table.get(name).ok_or_else(|| bad(at, "has not the columns of the first table".to_owned()))?,
+        );
+    }
+    let want = parts.first().map_or(DataType::F64, |p| p.data_type());
+    if let Some((at, part)) = parts.iter().enumerate().find(|(_, p)| p.data_type() != want) {
+        return Err(bad(at, format!("is {:?}, in the first table {want:?}", part.data_type())));
+    }
+    let values = concat_values(want, &parts)?;
+    let validity = parts.iter().any(|p| p.missing() > 0).then(|| {
+        let valid: Vec<bool> = parts.iter().flat_map(|p| (0..p.len()).map(|row| p.is_valid(row))).collect();
+        Validity::from_bools(&valid)
+    });
+    Column::new(name.to_owned(), values, validity)
+}
+
+/// The values of columns of one type, below each other.
+fn concat_values(want: DataType, parts: &[&Column<'_>]) -> Result<Values<'static>> {
+    macro_rules! append {
+        ($($variant:ident)|+) => {{
+            let mut all = Vec::with_capacity(parts.iter().map(|p| p.len()).sum());
+            for part in parts {
+                match &part.values {
+                    $(Values::$variant(v) => all.extend_from_slice(v),)+
+                    _ => {}
+                }
+            }
+            all.into()
+        }};
+    }
+    Ok(match want {
+        DataType::F64 => Values::F64(append!(F64)),
+        DataType::F32 => Values::F32(append!(F32)),
+        DataType::I64 => Values::I64(append!(I64)),
+        DataType::Bool => Values::Bool(append!(Bool)),
+        DataType::Time => Values::Time(append!(Time)),
+        DataType::Category => concat_categories(parts)?,
+    })
+}
+
+/// Categories below each other: levels are merged by their text, in order of first appearance.
+fn concat_categories(parts: &[&Column<'_>]) -> Result<Values<'static>> {
+    let mut seen: std::collections::HashMap<&str, u32> = std::collections::HashMap::new();
+    let mut all: Vec<String> = Vec::new();
+    let mut merged = Vec::with_capacity(parts.iter().map(|p| p.len()).sum());
+    for part in parts {
+        let Values::Category { codes, levels } = &part.values else { continue };
+        let mut to = Vec::with_capacity(levels.len());
+        for level in levels.iter() {
+            let next = u32::try_from(all.len())
+                .map_err(|_| Error::limit("Table::concat", "the number of levels", u32::MAX, all.len()))?;
+            let code = *seen.entry(level).or_insert(next);
+            if code == next {
+                all.push(level.clone());
+            }
+            to.push(code);
+        }
+        // The code of a missing value is arbitrary and may have no level.
+        let code = |code: &u32| usize::try_from(*code).ok().and_then(|c| to.get(c).copied()).unwrap_or(0);
+        merged.extend(codes.iter().map(code));
+    }
+    Ok(Values::Category { codes: merged.into(), levels: all.into() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -590,5 +696,70 @@ mod tests {
         let floats = column.to_f64().unwrap();
         assert!(floats[0] == 1.0 && floats[1].is_nan());
         assert_eq!((column.label(0).as_deref(), column.label(1)), (Some("1"), None));
+    }
+
+    #[test]
+    fn tables_below_each_other_keep_values_levels_and_what_is_missing() {
+        let table = |n: Vec<i64>, valid: &[bool], city: &[Option<&str>]| {
+            let n = Column::new("n", Values::I64(n.into()), Some(Validity::from_bools(valid))).unwrap();
+            Table::new(vec![n, Column::optional_text("city", city.iter().copied()).unwrap()]).unwrap()
+        };
+        let one = table(vec![1, 2], &[true, false], &[Some("b"), Some("a")]);
+        let two = table(vec![3, 4], &[true, true], &[None, Some("c")]);
+        let three = table(vec![5], &[true], &[Some("a")]).select(&["city", "n"]).unwrap();
+        let all = Table::concat(&[one, two, table(vec![], &[], &[]), three]).unwrap();
+        assert_eq!((all.rows(), all.names().collect::<Vec<_>>()), (5, vec!["n", "city"]));
+        let labels = |name| {
+            (0..6).map(|i| all.column(name).unwrap().label(i).map(Cow::into_owned)).collect::<Vec<_>>()
+        };
+        let expected = |texts: [&str; 6]| texts.map(|t| (!t.is_empty()).then(|| t.to_owned())).to_vec();
+        assert_eq!(labels("n"), expected(["1", "", "3", "4", "5", ""]));
+        assert_eq!(labels("city"), expected(["b", "a", "", "c", "a", ""]));
+    }
+
+    #[test]
+    fn every_type_can_be_put_below_itself_and_no_other() {
+        let columns = [
+            Column::f64("x", vec![f64::NAN, -0.0]).unwrap(),
+            Column::new("x", Values::F32(vec![1.5, f32::INFINITY].into()), None).unwrap(),
+            Column::i64("x", vec![i64::MIN, i64::MAX]).unwrap(),
+            Column::bool("x", vec![true, false]).unwrap(),
+            Column::new("x", Values::Time(vec![0, 1].into()), None).unwrap(),
+            Column::text("x", ["a", ""]).unwrap(),
+        ];
+        for (i, a) in columns.iter().enumerate() {
+            for (j, b) in columns.iter().enumerate() {
+                let tables = [Table::new(vec![a.clone()]).unwrap(), Table::new(vec![b.clone()]).unwrap()];
+                match Table::concat(&tables) {
+                    Ok(both) => {
+                        assert_eq!(i, j);
+                        let both = &both.columns()[0];
+                        let labels: Vec<_> = (0..4).map(|row| both.label(row).unwrap()).collect();
+                        let one: Vec<_> = (0..2).map(|row| a.label(row).unwrap()).collect();
+                        assert_eq!(labels, [one.clone(), one].concat());
+                    }
+                    Err(error) => {
+                        assert_ne!(i, j, "{error}");
+                        assert_eq!((error.context("table"), error.context("column")), (Some("1"), Some("x")));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tables_of_other_columns_are_not_put_below_each_other() {
+        let table = |names: &[&'static str]| {
+            Table::new(names.iter().map(|n| Column::f64(*n, vec![1.0]).unwrap()).collect()).unwrap()
+        };
+        for (one, other) in
+            [(&["x"][..], &["y"][..]), (&["x"], &["x", "y"]), (&["x", "y"], &["x"]), (&["x"], &[])]
+        {
+            let error = Table::concat(&[table(one), table(other)]).unwrap_err();
+            assert_eq!((error.kind(), error.context("table")), (ErrorKind::InvalidInput, Some("1")));
+        }
+        assert_eq!(Table::concat(&[]).unwrap(), Table::default());
+        let no_columns = table(&["x"]).without(&["x"]);
+        assert_eq!(Table::concat(&[no_columns.clone(), no_columns]).unwrap().rows(), 2);
     }
 }

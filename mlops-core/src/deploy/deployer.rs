@@ -230,8 +230,9 @@ impl OperationStats {
 ///   [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists). A failed `deploy` leaves nothing behind.
 ///   (`deploy_takes_no_traffic`, `deploy_is_idempotent`, `deployment_name_is_taken`, `failed_deploy_leaves_nothing`)
 /// * `set_traffic` is compare-and-set on the revision, atomic, idempotent by key, and refuses deployments that are not
-///   ready. (`traffic_compare_and_set`, `traffic_change_is_idempotent`, `traffic_needs_ready_deployments`,
-///   `of_many_racing_traffic_changes_one_wins`)
+///   ready; a key that was used for another change is [`ErrorKind::Conflict`](crate::ErrorKind::Conflict).
+///   (`traffic_compare_and_set`, `traffic_change_is_idempotent`, `traffic_key_reuse_is_a_conflict`,
+///   `traffic_needs_ready_deployments`, `of_many_racing_traffic_changes_one_wins`)
 /// * A deployment with traffic cannot be deleted: [`ErrorKind::Conflict`](crate::ErrorKind::Conflict).
 ///   (`deployment_with_traffic_cannot_be_deleted`)
 /// * `invoke` routes by the split, or to the deployment named; with one routing key always to one deployment while the
@@ -240,7 +241,8 @@ impl OperationStats {
 /// * An endpoint without traffic answers [`ErrorKind::Conflict`](crate::ErrorKind::Conflict); rows that do not meet the
 ///   signature are [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput). (`no_traffic_no_answer`,
 ///   `bad_rows_are_refused`)
-/// * `stats` counts every request to a deployment. (`stats_count_requests`)
+/// * `stats` counts every request to a deployment; one that fails, also by a panic of the model, fails alone.
+///   (`stats_count_requests`, `a_failing_model_fails_alone`)
 #[async_trait]
 pub trait Deployer: Debug + Send + Sync + 'static {
     /// What this backend can do.

@@ -120,7 +120,10 @@ impl Approval {
 /// * The answer is bound to the subject of the request and carries its expiry. (`answer_is_bound_to_the_request`)
 /// * The same request asked again gives the same answer once it is decided. (`decided_requests_stay_decided`)
 /// * `decide` does not wait for a person: it answers [`ApprovalDecision::Pending`] until there is a decision.
-/// * A request that has expired is not approved. (`expired_requests_are_not_approved`)
+///   (`undecided_requests_are_pending`)
+/// * A request that has expired is not approved, also when it was approved in time.
+///   (`expired_requests_are_not_approved`, `an_approval_expires_with_its_request`)
+/// * Nobody approves what they asked for. (`nobody_approves_what_they_asked_for`)
 #[async_trait]
 pub trait Approver: Debug + Send + Sync + 'static {
     /// Asks.

@@ -1,10 +1,12 @@
 //! Across all phases: who may, who did, and what must stay secret.
 
 mod approval;
+mod approver;
 mod audit;
 mod secret;
 
 pub use approval::{Approval, ApprovalDecision, ApprovalRequest, Approver};
+pub use approver::{AutoApprover, CallbackApprover};
 pub use audit::{
     AuditEntry, AuditLog, AuditLogExt, AuditRecord, AuditVerification, Checkpoint, verify_chain,
 };

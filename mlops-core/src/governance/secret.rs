@@ -45,7 +45,7 @@ impl fmt::Debug for Secret {
 /// * A name that is not there is [`ErrorKind::NotFound`](crate::ErrorKind::NotFound). (`missing_secret_is_not_found`)
 /// * No value appears in any `Debug`, error or list. (`values_never_print`)
 /// * A store that is read-only answers `set` and `remove` with
-///   [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+///   [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported). (`read_only_stores_say_so`)
 #[async_trait]
 pub trait SecretStore: fmt::Debug + Send + Sync + 'static {
     /// The current value.

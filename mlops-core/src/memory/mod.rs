@@ -11,13 +11,23 @@
 //! One blob has at most [`MemoryArtifactStore::MAX_BLOB`] bytes (1 GiB). Text and tags have the limits of [`crate::id`].
 //! Page tokens are valid for the store that made them, and for the query they came from; anything else is refused.
 
+mod alert;
 mod artifact;
+mod audit;
 mod data;
+mod deployer;
+mod monitor;
 mod pager;
 mod registry;
+mod secret;
 mod tracker;
 
+pub use alert::MemoryAlertSink;
 pub use artifact::MemoryArtifactStore;
+pub use audit::MemoryAuditLog;
 pub use data::MemoryDataAssetStore;
+pub use deployer::MemoryDeployer;
+pub use monitor::MemoryMonitor;
 pub use registry::MemoryModelRegistry;
+pub use secret::MemorySecretStore;
 pub use tracker::MemoryTracker;

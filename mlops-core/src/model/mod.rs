@@ -2,6 +2,8 @@
 //!
 //! Evaluation, registry, deployment and serving all speak of models, so this stands before them.
 
+mod content;
 mod predictor;
 
+pub use content::{MODEL_FILES, read_model};
 pub use predictor::{Feature, ModelFormat, ModelLoader, Predictions, Predictor, Signature};

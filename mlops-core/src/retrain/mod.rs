@@ -2,5 +2,7 @@
 
 mod trigger;
 
-pub use crate::governance::{Approval, ApprovalDecision, ApprovalRequest, Approver};
+pub use crate::governance::{
+    Approval, ApprovalDecision, ApprovalRequest, Approver, AutoApprover, CallbackApprover,
+};
 pub use trigger::{Signal, Trigger, TriggerDecision, TriggerOutcome, TriggerState};
