@@ -8,7 +8,7 @@
 //!
 //! Compare figures of one machine in one hour only.
 
-use mlops_core::num::random::Random;
+use mlops_core::num::Random;
 
 /// `n` values, normal but for the tails: sums of twelve uniforms, shifted.
 pub fn normal(n: usize, seed: u64, shift: f64) -> Vec<f64> {

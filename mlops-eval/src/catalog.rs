@@ -1,6 +1,7 @@
 //! Every metric by name: what it needs, which way is better, and how to compute it.
 //!
-//! For code that is driven by a configuration file or fills a report. A name is one [`Metric`]; the rows to measure are an [`Input`]:
+//! For code that is driven by a configuration file or fills a report. A name is one [`Metric`]; the rows to measure
+//! are an [`Input`]:
 //!
 //! ```
 //! use mlops_eval::catalog::{Input, Metric};

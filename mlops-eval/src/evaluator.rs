@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use mlops_core::data::{Column, DataType, Table};
+use mlops_core::data::{Column, DataType};
 use mlops_core::evaluation::{
     Disparity, Estimate, EvaluationInput, EvaluationReport, Evaluator, FairnessReport, GroupReport,
     SliceReport,
@@ -406,6 +406,7 @@ fn quartiles(values: &[f64]) -> Result<Vec<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mlops_core::data::Table;
     use mlops_core::hash::Digest;
     use mlops_core::model::Predictions;
 

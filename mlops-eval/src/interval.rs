@@ -34,9 +34,10 @@ impl Interval {
 
 /// Wilson's score interval (1927) for a share of `successes` in `trials`, without continuity correction.
 ///
-/// The shares p that a two-sided score test at 1 − `confidence` does not reject: (k + z²/2 ± z √(k(n−k)/n + z²/4)) / (n + z²).
-/// Lies in [0, 1], is never empty and keeps its coverage for shares near 0 and 1, where the normal interval collapses (Brown, Cai, DasGupta
-/// 2001). Rows are taken as independent. Agrees with SciPy 1.17.1 (`binomtest(k, n).proportion_ci(method="wilson")`) to 1e-12.
+/// The shares p that a two-sided score test at 1 − `confidence` does not reject: (k + z²/2 ± z √(k(n−k)/n + z²/4)) /
+/// (n + z²). Lies in [0, 1], is never empty and keeps its coverage for shares near 0 and 1, where the normal interval
+/// collapses (Brown, Cai, DasGupta 2001). Rows are taken as independent. Agrees with SciPy 1.17.1 (`binomtest(k,
+/// n).proportion_ci(method="wilson")`) to 1e-12.
 ///
 /// ```
 /// use mlops_eval::interval::wilson;
@@ -48,7 +49,8 @@ impl Interval {
 /// ```
 ///
 /// # Errors
-/// [`StatsError::ZeroTotal`] without trials; [`StatsError::Parameter`] for more successes than trials, or a confidence outside (0, 1).
+/// [`StatsError::ZeroTotal`] without trials; [`StatsError::Parameter`] for more successes than trials, or a
+/// confidence outside (0, 1).
 pub fn wilson(successes: u64, trials: u64, confidence: f64) -> Result<Interval, StatsError> {
     check_confidence(confidence)?;
     if trials == 0 {

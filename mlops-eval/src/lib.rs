@@ -1,17 +1,20 @@
 //! Metrics, slices and group fairness as pure functions: slices in, a number or a typed reason out.
 //!
 //! # What it is
-//! - **Metrics** of labels, scores, probabilities and numbers, with weights, that mean what their papers say: [`classification`],
-//!   [`regression`]; all of them by name in [`catalog`].
+//! - **Metrics** of labels, scores, probabilities and numbers, with weights, that mean what their papers say:
+//!   [`classification`], [`regression`]; all of them by name in [`catalog`].
 //! - **Slices**: the same metrics on named parts of the data, in [`slice`](mod@slice).
-//! - **Fairness**: the same metrics per group, with sizes, denominators and intervals, and the parity criteria, in [`fairness`].
-//! - **States that merge**: [`Confusion`](classification::Confusion), [`ConfusionMatrix`](classification::ConfusionMatrix),
-//!   [`RegressionState`](regression::RegressionState) and [`GroupMetrics`](fairness::GroupMetrics) add up across shards, windows and machines.
+//! - **Fairness**: the same metrics per group, with sizes, denominators and intervals, and the parity criteria, in
+//!   [`fairness`].
+//! - **States that merge**: [`Confusion`](classification::Confusion),
+//!   [`ConfusionMatrix`](classification::ConfusionMatrix), [`RegressionState`](regression::RegressionState) and
+//!   [`GroupMetrics`](fairness::GroupMetrics) add up across shards, windows and machines.
 //! - **An evaluator** that reports all of it for a model, in [`evaluator`]: what gates, monitors and registries of
 //!   `mlops-core` read.
 //!
 //! # What it is not
-//! It trains nothing, plots nothing, reads no files, and decides nothing: thresholds belong to the gate that applies them.
+//! It trains nothing, plots nothing, reads no files, and decides nothing: thresholds belong to the gate that applies
+//! them.
 //!
 //! # A tour
 //! ```
@@ -61,7 +64,8 @@
 //! ```
 //!
 //! # The metrics
-//! Each exists as `f` and `f_weighted`; those of labels also as `f_from_counts`. TP, FP, FN, TN are the confusion cells.
+//! Each exists as `f` and `f_weighted`; those of labels also as `f_from_counts`. TP, FP, FN, TN are the confusion
+//! cells.
 //!
 //! | name | function | range | better | undefined when |
 //! |---|---|---|---|---|
@@ -93,8 +97,9 @@
 //! [`ConfusionMatrix`](classification::ConfusionMatrix) with per-class values and averages.
 //!
 //! # Policies
-//! - Empty input, unequal lengths, NaN and infinities, probabilities outside \[0, 1\], unknown codes, weights that are negative or add up to
-//!   zero: an error, always. No value that is returned is NaN or infinite; what does not fit an f64 is an overflow error.
+//! - Empty input, unequal lengths, NaN and infinities, probabilities outside \[0, 1\], unknown codes, weights that
+//!   are negative or add up to zero: an error, always. No value that is returned is NaN or infinite; what does not
+//!   fit an f64 is an overflow error.
 //! - Ties count one half in AUC; the median averages the two middle values.
 //! - The same input gives the same bits. Sums are compensated, so the order of rows changes the last digits at most.
 //!
@@ -112,4 +117,3 @@ mod input;
 pub mod interval;
 pub mod regression;
 pub mod slice;
-mod sum;

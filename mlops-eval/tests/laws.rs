@@ -1,5 +1,5 @@
-//! Laws that every metric of the catalogue obeys, on hostile numbers: nothing panics, nothing is NaN, order does not matter, weights of 1 do not
-//! matter, parts add up to the whole.
+//! Laws that every metric of the catalogue obeys, on hostile numbers: nothing panics, nothing is NaN, order does not
+//! matter, weights of 1 do not matter, parts add up to the whole.
 
 use mlops_core::num::{Measured, StatsError};
 use mlops_eval::catalog::{Input, Metric};

@@ -1,4 +1,5 @@
-//! Values of scikit-learn, SciPy and Fairlearn (versions inside the files), met to 1e-12 by every variant of every metric.
+//! Values of scikit-learn, SciPy and Fairlearn (versions inside the files), met to 1e-12 by every variant of every
+//! metric.
 
 use std::fs;
 use std::path::Path;

@@ -4,6 +4,7 @@
 
 pub mod json_float;
 pub mod quantile;
+mod random;
 pub mod ranks;
 pub mod sum;
 pub mod weights;
@@ -11,6 +12,8 @@ pub mod weights;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use random::Random;
 
 /// What to do with NaN in the data, with SciPy's names (`nan_policy`).
 ///

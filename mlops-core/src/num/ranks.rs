@@ -1,8 +1,8 @@
 //! Order and ranks of f64 values, with ties treated as ties.
 //!
-//! `-0.0` and `0.0` are equal here, as they are under `==`. Infinities have their place at the ends; NaN has none and is an
-//! error. Long inputs are sorted by their bits (least significant digit first, 11 bits a time), so that a million values take
-//! six linear passes and no comparison depends on the order they come in.
+//! `-0.0` and `0.0` are equal here, as they are under `==`. Infinities have their place at the ends; NaN has none and
+//! is an error. Long inputs are sorted by their bits (least significant digit first, 11 bits a time), so that a
+//! million values take six linear passes and no comparison depends on the order they come in.
 
 use super::StatsError;
 
@@ -27,9 +27,9 @@ fn digit(key: u64, pass: usize) -> usize {
 
 /// Sorts pairs by their first part, ascending and stable, carrying the second part along.
 ///
-/// `-0.0` and `0.0` count as equal and keep their order. NaNs are not looked for: those without a sign bit come last, those
-/// with one first; callers that must refuse them check before. O(n) passes over memory from 2 048 pairs on, with as much scratch memory
-/// as the input; O(n log n) below.
+/// `-0.0` and `0.0` count as equal and keep their order. NaNs are not looked for: those without a sign bit come last,
+/// those with one first; callers that must refuse them check before. O(n) passes over memory from 2 048 pairs on,
+/// with as much scratch memory as the input; O(n log n) below.
 ///
 /// ```
 /// use mlops_core::num::ranks::sort_pairs;

@@ -73,6 +73,28 @@ impl Sum {
         self.lost += other.lost;
     }
 
+    /// `x` minus the sum, with the digits that the total alone has lost.
+    ///
+    /// ```
+    /// use mlops_core::num::sum::Sum;
+    /// let sum: Sum = [1e16, 1.0].into_iter().collect();
+    /// assert_eq!(sum.distance_to(1e16), -1.0);
+    /// ```
+    pub fn distance_to(&self, x: f64) -> f64 {
+        (x - self.total) - self.lost
+    }
+
+    /// `other` minus this sum, with the digits that the totals alone have lost.
+    ///
+    /// ```
+    /// use mlops_core::num::sum::Sum;
+    /// let sum = |values: [f64; 2]| values.into_iter().collect::<Sum>();
+    /// assert_eq!(sum([1e16, 1.0]).distance_to_sum(&sum([1e16, 3.0])), 2.0);
+    /// ```
+    pub fn distance_to_sum(&self, other: &Self) -> f64 {
+        (other.total - self.total) + (other.lost - self.lost)
+    }
+
     /// The total so far.
     ///
     /// ```

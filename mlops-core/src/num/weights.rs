@@ -1,7 +1,8 @@
 //! Sample weights: what is accepted, what they add up to, and how many rows they are worth.
 //!
-//! One policy for every weighted statistic: a weight is finite and not negative, at least one is positive, and they add up
-//! to a finite number. Weights need not add up to 1 and are never rescaled; weights of 1 give the unweighted statistic.
+//! One policy for every weighted statistic: a weight is finite and not negative, at least one is positive, and they
+//! add up to a finite number. Weights need not add up to 1 and are never rescaled; weights of 1 give the unweighted
+//! statistic.
 
 use super::StatsError;
 
@@ -18,8 +19,8 @@ use super::StatsError;
 /// ```
 ///
 /// # Errors
-/// [`StatsError::Empty`], [`StatsError::Nan`], [`StatsError::NotFinite`], [`StatsError::OutOfRange`] for a negative weight,
-/// [`StatsError::ZeroTotal`] when all are zero, [`StatsError::Overflow`] when the total is not finite. O(n).
+/// [`StatsError::Empty`], [`StatsError::Nan`], [`StatsError::NotFinite`], [`StatsError::OutOfRange`] for a negative
+/// weight, [`StatsError::ZeroTotal`] when all are zero, [`StatsError::Overflow`] when the total is not finite. O(n).
 pub fn total(argument: &'static str, weights: &[f64]) -> Result<f64, StatsError> {
     if weights.is_empty() {
         return Err(StatsError::Empty { argument });

@@ -4,7 +4,7 @@ use mlops_core::num::StatsError;
 use serde::{Deserialize, Serialize};
 
 use crate::input::{named, paired, weight_total};
-use crate::sum::Sum;
+use mlops_core::num::sum::Sum;
 
 /// How often each pair of true and predicted label occurs. Counts merge: shards and windows add up.
 ///
@@ -137,7 +137,7 @@ impl WeightedConfusion {
         weight_total(Some(weights), rows)?;
         let mut sums = [Sum::default(); 4];
         for ((&t, &p), &weight) in y_true.iter().zip(y_pred).zip(weights) {
-            sums[cell_index(t, p)].add(weight);
+            sums[cell_index(t, p)].push(weight);
         }
         Self::from_sums(&sums)
     }
@@ -162,7 +162,7 @@ impl WeightedConfusion {
     }
 
     pub(crate) fn from_sums(sums: &[Sum; 4]) -> Result<Self, StatsError> {
-        let [true_negatives, false_positives, false_negatives, true_positives] = sums.map(Sum::total);
+        let [true_negatives, false_positives, false_negatives, true_positives] = sums.map(|sum| sum.value());
         Self::new(true_positives, false_positives, false_negatives, true_negatives)
     }
 
@@ -217,7 +217,8 @@ impl WeightedConfusion {
     }
 }
 
-/// The position of a pair of labels among the four cells: true negatives, false positives, false negatives, true positives.
+/// The position of a pair of labels among the four cells: true negatives, false positives, false negatives, true
+/// positives.
 pub(crate) fn cell_index(y_true: bool, y_pred: bool) -> usize {
     usize::from(y_true) << 1 | usize::from(y_pred)
 }

@@ -7,7 +7,7 @@ use super::ZeroDivision;
 use super::confusion::{Confusion, WeightedConfusion};
 use super::rates::{LabelMetric, power_of_two_below};
 use crate::input::{named, paired, weight_total};
-use crate::sum::Sum;
+use mlops_core::num::sum::Sum;
 
 /// The most classes a matrix may have: 2 048² cells take 32 MiB.
 pub const MAX_CLASSES: usize = 2_048;
@@ -29,7 +29,8 @@ pub struct ConfusionMatrix {
 }
 
 impl ConfusionMatrix {
-    /// An empty matrix for the classes 0 to `classes` − 1, to be filled by [`push`](Self::push) and [`merge`](Self::merge).
+    /// An empty matrix for the classes 0 to `classes` − 1, to be filled by [`push`](Self::push) and
+    /// [`merge`](Self::merge).
     ///
     /// ```
     /// use mlops_eval::classification::ConfusionMatrix;
@@ -48,8 +49,8 @@ impl ConfusionMatrix {
     /// Counts the rows. One pass.
     ///
     /// # Errors
-    /// [`StatsError::LengthMismatch`], [`StatsError::Empty`], [`StatsError::UnknownCode`] for a code that is not below `classes`,
-    /// [`StatsError::Parameter`] as for [`new`](Self::new).
+    /// [`StatsError::LengthMismatch`], [`StatsError::Empty`], [`StatsError::UnknownCode`] for a code that is not
+    /// below `classes`, [`StatsError::Parameter`] as for [`new`](Self::new).
     pub fn of(y_true: &[u32], y_pred: &[u32], classes: usize) -> Result<Self, StatsError> {
         paired(named("y_true", y_true), named("y_pred", y_pred))?;
         let mut matrix = Self::new(classes)?;
@@ -91,7 +92,8 @@ impl ConfusionMatrix {
     /// ```
     ///
     /// # Errors
-    /// [`StatsError::Incompatible`] when the numbers of classes differ, [`StatsError::Overflow`]; `self` is unchanged then.
+    /// [`StatsError::Incompatible`] when the numbers of classes differ, [`StatsError::Overflow`]; `self` is unchanged
+    /// then.
     pub fn merge(&mut self, other: &Self) -> Result<(), StatsError> {
         if self.classes != other.classes {
             return Err(StatsError::Incompatible { what: "the number of classes" });
@@ -159,8 +161,8 @@ impl ConfusionMatrix {
 
 /// How the values of the classes become one number.
 ///
-/// Classes that occur neither among the true nor among the predicted labels are left out. A class whose own value is undefined
-/// makes the average undefined, unless a [`ZeroDivision`] puts a number in its place.
+/// Classes that occur neither among the true nor among the predicted labels are left out. A class whose own value is
+/// undefined makes the average undefined, unless a [`ZeroDivision`] puts a number in its place.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -203,9 +205,9 @@ impl WeightedConfusionMatrix {
         check_classes(classes)?;
         let mut sums = vec![Sum::default(); classes * classes];
         for (row, ((&t, &p), &weight)) in y_true.iter().zip(y_pred).zip(weights).enumerate() {
-            sums[cell(row, t, p, classes)?].add(weight);
+            sums[cell(row, t, p, classes)?].push(weight);
         }
-        Ok(Self { classes, cells: sums.into_iter().map(Sum::total).collect() })
+        Ok(Self { classes, cells: sums.into_iter().map(|sum| sum.value()).collect() })
     }
 
     /// The number of classes.
@@ -215,7 +217,7 @@ impl WeightedConfusionMatrix {
 
     /// The weight of all rows.
     pub fn total(&self) -> f64 {
-        self.cells.iter().copied().collect::<Sum>().total()
+        self.cells.iter().copied().collect::<Sum>().value()
     }
 
     /// The share of rows predicted right, in [0, 1].
@@ -268,7 +270,7 @@ impl WeightedConfusionMatrix {
         let margins = self.margins();
         let dot = |a: fn(&Margins) -> f64, b: fn(&Margins) -> f64| {
             let products = margins.iter().map(|class| (a(class) / scale) * (b(class) / scale));
-            products.collect::<Sum>().total()
+            products.collect::<Sum>().value()
         };
         let covariance = total * (self.diagonal() / scale) - dot(|c| c.actual, |c| c.predicted);
         // One class holding everything leaves no variance; asked of the counts, where rounding cannot hide it.
@@ -344,14 +346,14 @@ impl WeightedConfusionMatrix {
         if let Average::Weighted = average {
             let support: Sum = seen.iter().map(|class| class.actual).collect();
             let terms =
-                seen.iter().zip(&values).map(|(class, value)| value * (class.actual / support.total()));
-            return Measured::Value(terms.collect::<Sum>().total());
+                seen.iter().zip(&values).map(|(class, value)| value * (class.actual / support.value()));
+            return Measured::Value(terms.collect::<Sum>().value());
         }
         Measured::Value(mean(&values))
     }
 
     fn diagonal(&self) -> f64 {
-        self.cells.iter().step_by(self.classes + 1).copied().collect::<Sum>().total()
+        self.cells.iter().step_by(self.classes + 1).copied().collect::<Sum>().value()
     }
 
     /// Row sums, column sums and diagonal in one pass over the cells.
@@ -361,14 +363,14 @@ impl WeightedConfusionMatrix {
         let mut predicted = vec![Sum::default(); k];
         for (row, cells) in self.cells.chunks_exact(k).enumerate() {
             for (column, &cell) in cells.iter().enumerate() {
-                actual[row].add(cell);
-                predicted[column].add(cell);
+                actual[row].push(cell);
+                predicted[column].push(cell);
             }
         }
         let class = |c: usize| Margins {
             hits: self.cells[c * (k + 1)],
-            actual: actual[c].total(),
-            predicted: predicted[c].total(),
+            actual: actual[c].value(),
+            predicted: predicted[c].value(),
         };
         (0..k).map(class).collect()
     }
@@ -405,7 +407,7 @@ fn micro(seen: &[Margins], metric: LabelMetric, total: f64) -> Measured {
         // Divided by the number of classes, which no metric notices, so that the sum stays within range.
         let parts =
             seen.iter().filter_map(|class| class.against(total).ok()).map(|cells| part(&cells) / share);
-        parts.collect::<Sum>().total()
+        parts.collect::<Sum>().value()
     };
     let pooled = WeightedConfusion::new(
         sum(&WeightedConfusion::true_positives),
@@ -420,7 +422,7 @@ fn micro(seen: &[Margins], metric: LabelMetric, total: f64) -> Measured {
 }
 
 fn mean(values: &[f64]) -> f64 {
-    values.iter().copied().collect::<Sum>().total() / values.len() as f64
+    values.iter().copied().collect::<Sum>().value() / values.len() as f64
 }
 
 fn check_classes(classes: usize) -> Result<(), StatsError> {

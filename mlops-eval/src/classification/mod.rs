@@ -1,9 +1,10 @@
-//! Metrics of classifiers: from labels ([`rates`], [`confusion`], [`matrix`]), from scores ([`roc`]), from probabilities
-//! ([`probability`]).
+//! Metrics of classifiers: from labels ([`rates`], [`confusion`], [`matrix`]), from scores ([`roc`]), from
+//! probabilities ([`probability`]).
 //!
-//! Binary labels are `&[bool]`, `true` being the positive class; the classes of a multiclass problem are codes `&[u32]` from 0.
-//! Every function checks its input and returns a [`Measured`](mlops_core::num::Measured): a number, or the typed reason why
-//! there is none. What other tools return instead of "no number" is one call away: [`ZeroDivision`].
+//! Binary labels are `&[bool]`, `true` being the positive class; the classes of a multiclass problem are codes
+//! `&[u32]` from 0. Every function checks its input and returns a [`Measured`](mlops_core::num::Measured): a number,
+//! or the typed reason why there is none. What other tools return instead of "no number" is one call away:
+//! [`ZeroDivision`].
 
 pub mod confusion;
 pub mod matrix;

@@ -4,7 +4,7 @@ use mlops_core::num::{Measured, StatsError};
 use serde::{Deserialize, Serialize};
 
 use crate::input::{in_range, named, paired, probabilities, weight, weight_total};
-use crate::sum::Sum;
+use mlops_core::num::sum::Sum;
 
 /// How [`log_loss_with`] treats certainty.
 ///
@@ -15,8 +15,9 @@ use crate::sum::Sum;
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogLossOptions {
-    /// Probabilities are moved into [eps, 1 − eps] first, so that a certain wrong answer costs −ln eps instead of infinity. Above 0
-    /// and below 0.5. Default: `f64::EPSILON` = 2.2e-16, a cost of at most 36.04 a row, as in scikit-learn.
+    /// Probabilities are moved into [eps, 1 − eps] first, so that a certain wrong answer costs −ln eps instead of
+    /// infinity. Above 0 and below 0.5. Default: `f64::EPSILON` = 2.2e-16, a cost of at most 36.04 a row, as in
+    /// scikit-learn.
     pub eps: f64,
 }
 
@@ -45,8 +46,8 @@ impl LogLossOptions {
 
 /// The mean of −ln of the probability given to what happened (Good 1952), with natural logarithms, in nats.
 ///
-/// At least 0, lower is better. `probabilities[i]` is the probability that row i is positive. Always defined; probabilities
-/// are clipped as [`LogLossOptions`] says. O(n). Agrees with scikit-learn 1.9.1 to 1e-12.
+/// At least 0, lower is better. `probabilities[i]` is the probability that row i is positive. Always defined;
+/// probabilities are clipped as [`LogLossOptions`] says. O(n). Agrees with scikit-learn 1.9.1 to 1e-12.
 ///
 /// ```
 /// use mlops_eval::classification::log_loss;
@@ -201,7 +202,7 @@ fn mean_over_rows(
         None => loss(y, p),
         Some(_) => loss(y, p) * (weight(weights, i) / total),
     });
-    let sum = terms.collect::<Sum>().total();
+    let sum = terms.collect::<Sum>().value();
     let mean = if weights.is_none() { sum / total } else { sum };
     Ok(Measured::Value(in_range(what, mean)?))
 }

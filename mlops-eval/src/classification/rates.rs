@@ -1,12 +1,12 @@
 //! Metrics that depend on the rows only through the four confusion cells.
 //!
 //! TP, FP, FN, TN are the counts, or weights, of the cells and n their sum. A ratio whose denominator is 0 is
-//! [`Undefined`](mlops_core::num::Undefined) with [`UndefinedReason::ZeroDenominator`]; [`ZeroDivision`](super::ZeroDivision)
-//! turns it into what other tools return. All values agree with scikit-learn 1.9.1 to 1e-12 where both define them
-//! (`tests/reference/`).
+//! [`Undefined`](mlops_core::num::Undefined) with [`UndefinedReason::ZeroDenominator`];
+//! [`ZeroDivision`](super::ZeroDivision) turns it into what other tools return. All values agree with scikit-learn
+//! 1.9.1 to 1e-12 where both define them (`tests/reference/`).
 //!
-//! Every metric comes three times: `f(y_true, y_pred)`, `f_weighted(y_true, y_pred, weights)` and `f_from_counts(cells)`, and
-//! all of them are one [`LabelMetric`] for code that handles them by name.
+//! Every metric comes three times: `f(y_true, y_pred)`, `f_weighted(y_true, y_pred, weights)` and
+//! `f_from_counts(cells)`, and all of them are one [`LabelMetric`] for code that handles them by name.
 
 use std::fmt;
 
@@ -125,7 +125,8 @@ impl LabelMetric {
         }
     }
 
-    /// Numerator and denominator, for a metric that is a share of rows; `None` for the others (balanced accuracy, F1, Jaccard, MCC).
+    /// Numerator and denominator, for a metric that is a share of rows; `None` for the others (balanced accuracy, F1,
+    /// Jaccard, MCC).
     ///
     /// ```
     /// use mlops_eval::classification::{Confusion, LabelMetric};
@@ -198,7 +199,8 @@ fn balanced_accuracy_of(cells: &WeightedConfusion) -> Measured {
     }
 }
 
-/// F-beta with `recall_share` = β²/(1+β²), the share that falls on false negatives: no coefficient exceeds 1, so nothing overflows.
+/// F-beta with `recall_share` = β²/(1+β²), the share that falls on false negatives: no coefficient exceeds 1, so
+/// nothing overflows.
 fn f_beta_of(cells: &WeightedConfusion, recall_share: f64) -> Measured {
     let tp = cells.true_positives();
     let errors = recall_share * cells.false_negatives() + (1.0 - recall_share) * cells.false_positives();
@@ -286,31 +288,35 @@ label_metrics! {
 
     /// The mean of recall and specificity, in [0, 1]: the accuracy if both classes were equally frequent.
     ///
-    /// Undefined with [`UndefinedReason::SingleClass`] unless both classes occur among the true labels; scikit-learn returns
-    /// the recall of the one class then, with a warning.
+    /// Undefined with [`UndefinedReason::SingleClass`] unless both classes occur among the true labels; scikit-learn
+    /// returns the recall of the one class then, with a warning.
     BalancedAccuracy: balanced_accuracy, balanced_accuracy_weighted, balanced_accuracy_from_counts,
         example "7.0 / 12.0";
 
-    /// The share of predicted positives that are positive: TP / (TP + FP), in [0, 1]. Undefined when nothing is predicted positive.
+    /// The share of predicted positives that are positive: TP / (TP + FP), in [0, 1]. Undefined when nothing is
+    /// predicted positive.
     Precision: precision, precision_weighted, precision_from_counts, example "2.0 / 3.0";
 
-    /// The share of positives that are found: TP / (TP + FN), in [0, 1]; also sensitivity or true positive rate. Undefined without
-    /// positives.
+    /// The share of positives that are found: TP / (TP + FN), in [0, 1]; also sensitivity or true positive rate.
+    /// Undefined without positives.
     Recall: recall, recall_weighted, recall_from_counts, example "2.0 / 3.0";
 
     /// The harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN), in [0, 1].
     ///
-    /// Undefined only when there are neither positives nor predicted positives; 0 when precision or recall alone is undefined.
+    /// Undefined only when there are neither positives nor predicted positives; 0 when precision or recall alone is
+    /// undefined.
     F1: f1, f1_weighted, f1_from_counts, example "2.0 / 3.0";
 
-    /// The overlap of positives and predicted positives: TP / (TP + FP + FN), in [0, 1]; also threat score or critical success index.
-    /// Undefined when there are neither.
+    /// The overlap of positives and predicted positives: TP / (TP + FP + FN), in [0, 1]; also threat score or
+    /// critical success index. Undefined when there are neither.
     Jaccard: jaccard, jaccard_weighted, jaccard_from_counts, example "2.0 / 4.0";
 
-    /// The share of negatives that are left alone: TN / (TN + FP), in [0, 1]; also true negative rate. Undefined without negatives.
+    /// The share of negatives that are left alone: TN / (TN + FP), in [0, 1]; also true negative rate. Undefined
+    /// without negatives.
     Specificity: specificity, specificity_weighted, specificity_from_counts, example "1.0 / 2.0";
 
-    /// The share of predicted negatives that are negative: TN / (TN + FN), in [0, 1]. Undefined when nothing is predicted negative.
+    /// The share of predicted negatives that are negative: TN / (TN + FN), in [0, 1]. Undefined when nothing is
+    /// predicted negative.
     NegativePredictiveValue: negative_predictive_value, negative_predictive_value_weighted,
         negative_predictive_value_from_counts, example "1.0 / 2.0";
 
@@ -322,11 +328,13 @@ label_metrics! {
     FalseNegativeRate: false_negative_rate, false_negative_rate_weighted, false_negative_rate_from_counts,
         example "1.0 / 3.0";
 
-    /// The share of predicted positives that are negative: FP / (FP + TP), in [0, 1]. Undefined when nothing is predicted positive.
+    /// The share of predicted positives that are negative: FP / (FP + TP), in [0, 1]. Undefined when nothing is
+    /// predicted positive.
     FalseDiscoveryRate: false_discovery_rate, false_discovery_rate_weighted, false_discovery_rate_from_counts,
         example "1.0 / 3.0";
 
-    /// The share of predicted negatives that are positive: FN / (FN + TN), in [0, 1]. Undefined when nothing is predicted negative.
+    /// The share of predicted negatives that are positive: FN / (FN + TN), in [0, 1]. Undefined when nothing is
+    /// predicted negative.
     FalseOmissionRate: false_omission_rate, false_omission_rate_weighted, false_omission_rate_from_counts,
         example "1.0 / 2.0";
 
@@ -342,7 +350,8 @@ label_metrics! {
 
 /// F-beta: recall counts β times as much as precision (van Rijsbergen 1979).
 ///
-/// (1 + β²) TP / ((1 + β²) TP + β² FN + FP), in [0, 1]. β = 1 is [`f1`], β = 0 is [`precision`]. Undefined when the denominator is 0.
+/// (1 + β²) TP / ((1 + β²) TP + β² FN + FP), in [0, 1]. β = 1 is [`f1`], β = 0 is [`precision`]. Undefined when the
+/// denominator is 0.
 ///
 /// ```
 /// use mlops_eval::classification::f_beta;

@@ -1,19 +1,21 @@
 //! Ranking quality of a score: the ROC curve and the area under it.
 //!
-//! A score is any finite number that is higher for rows more likely to be positive. Tied scores are one threshold: a positive
-//! and a negative with the same score count one half. NaN and infinities are errors.
+//! A score is any finite number that is higher for rows more likely to be positive. Tied scores are one threshold: a
+//! positive and a negative with the same score count one half. NaN and infinities are errors.
 
 use mlops_core::num::ranks::sort_pairs;
 use mlops_core::num::{Measured, StatsError, UndefinedReason};
 use serde::{Deserialize, Serialize};
 
 use crate::input::{finite, in_range, named, paired, weight, weight_total};
-use crate::sum::Sum;
+use mlops_core::num::sum::Sum;
 
-/// The area under the ROC curve: the probability that a random positive scores above a random negative, ties counting one half.
+/// The area under the ROC curve: the probability that a random positive scores above a random negative, ties counting
+/// one half.
 ///
-/// In [0, 1]; 0.5 for a score that tells nothing. Counted in integers, so the result is the exact ratio, rounded once. Undefined with
-/// [`UndefinedReason::SingleClass`] unless both classes occur. O(n) passes from 2 048 rows of a class on, O(n log n) below.
+/// In [0, 1]; 0.5 for a score that tells nothing. Counted in integers, so the result is the exact ratio, rounded
+/// once. Undefined with [`UndefinedReason::SingleClass`] unless both classes occur. O(n) passes from 2 048 rows of a
+/// class on, O(n log n) below.
 ///
 /// Mann and Whitney (1947); Hanley and McNeil (1982). Agrees with scikit-learn 1.9.1 to 1e-12.
 ///
@@ -64,10 +66,10 @@ pub fn roc_auc_weighted(y_true: &[bool], scores: &[f64], weights: &[f64]) -> Res
     let mut area = Sum::default();
     for step in &steps {
         let (gained, passed) = (step.positives / totals.positives, step.negatives / totals.negatives);
-        area.add(passed * (above + 0.5 * gained));
+        area.push(passed * (above + 0.5 * gained));
         above += gained;
     }
-    Ok(Measured::Value(area.total().clamp(0.0, 1.0)))
+    Ok(Measured::Value(area.value().clamp(0.0, 1.0)))
 }
 
 /// A point of a [`RocCurve`]: what happens when rows that score at least `threshold` are predicted positive.
@@ -96,8 +98,8 @@ pub struct RocCurve {
 
 /// The ROC curve, with one point for each distinct score.
 ///
-/// Agrees with `sklearn.metrics.roc_curve(drop_intermediate=False)` to 1e-12, whose first threshold is infinite where ours is
-/// `None`.
+/// Agrees with `sklearn.metrics.roc_curve(drop_intermediate=False)` to 1e-12, whose first threshold is infinite where
+/// ours is `None`.
 ///
 /// ```
 /// use mlops_eval::classification::roc_curve;
@@ -141,9 +143,9 @@ fn curve(y_true: &[bool], scores: &[f64], weights: Option<&[f64]>) -> Result<Roc
     let mut points = vec![point(None, 0.0, 0.0)];
     let (mut tp, mut fp) = (Sum::default(), Sum::default());
     for step in &steps {
-        tp.add(step.positives);
-        fp.add(step.negatives);
-        points.push(point(Some(step.score), tp.total(), fp.total()));
+        tp.push(step.positives);
+        fp.push(step.negatives);
+        points.push(point(Some(step.score), tp.value(), fp.value()));
     }
     Ok(RocCurve { points, positives: totals.positives, negatives: totals.negatives })
 }
@@ -178,7 +180,7 @@ fn steps(
     let mut rows: Vec<(f64, (bool, f64))> = (0..scores.len()).map(row).collect();
     sort_pairs(&mut rows);
     let steps: Vec<Step> = rows.chunk_by(|a, b| a.0 == b.0).map(step_of).collect();
-    let sum_of = |part: fn(&Step) -> f64| steps.iter().map(part).collect::<Sum>().total();
+    let sum_of = |part: fn(&Step) -> f64| steps.iter().map(part).collect::<Sum>().value();
     let totals = Totals {
         positives: in_range("the weight of the positives", sum_of(|step| step.positives))?,
         negatives: in_range("the weight of the negatives", sum_of(|step| step.negatives))?,
@@ -190,7 +192,7 @@ fn step_of(tied: &[(f64, (bool, f64))]) -> Step {
     let weight_of = |class| {
         let weights =
             tied.iter().filter(|(_, (positive, _))| *positive == class).map(|(_, (_, weight))| *weight);
-        weights.collect::<Sum>().total()
+        weights.collect::<Sum>().value()
     };
     let score = tied.first().map_or(0.0, |(negated, _)| 0.0 - negated);
     Step { score, positives: weight_of(true), negatives: weight_of(false) }

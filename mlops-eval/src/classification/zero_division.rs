@@ -3,8 +3,8 @@
 use mlops_core::num::{Measured, UndefinedReason};
 use serde::{Deserialize, Serialize};
 
-/// What a ratio with denominator 0 becomes. The default keeps it undefined; the other choices reproduce tools that put a
-/// number there (scikit-learn's `zero_division` with its default 0, Fairlearn's rates, which are always 0).
+/// What a ratio with denominator 0 becomes. The default keeps it undefined; the other choices reproduce tools that
+/// put a number there (scikit-learn's `zero_division` with its default 0, Fairlearn's rates, which are always 0).
 ///
 /// ```
 /// use mlops_eval::classification::{ZeroDivision, precision};

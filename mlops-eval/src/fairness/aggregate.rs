@@ -159,8 +159,8 @@ impl MetricByGroup {
 
     /// How far the groups are apart in proportion, as [`FairnessOptions::comparison`] says.
     ///
-    /// Between groups: smallest over largest value. To overall: the smallest of group over overall, or of its reciprocal where that is smaller. In
-    /// [0, 1]; 1 is equality. Undefined when all values are 0.
+    /// Between groups: smallest over largest value. To overall: the smallest of group over overall, or of its
+    /// reciprocal where that is smaller. In [0, 1]; 1 is equality. Undefined when all values are 0.
     ///
     /// # Errors
     /// [`StatsError::Unsupported`] for a metric that can be negative.

@@ -10,7 +10,8 @@ use crate::catalog::Metric;
 use crate::input::{finite, named, paired, weight, weight_total};
 use crate::regression::{RegressionMetric, RegressionState};
 
-/// The sums of errors of every group: one pass over the rows, and every regression metric that is a sum follows from them.
+/// The sums of errors of every group: one pass over the rows, and every regression metric that is a sum follows from
+/// them.
 ///
 /// ```
 /// use mlops_eval::fairness::{FairnessOptions, GroupErrors, SensitiveFeature};

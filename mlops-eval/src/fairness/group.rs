@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 /// The most groups a set of features may make: their cells take 4 MiB.
 pub const MAX_GROUPS: usize = 65_536;
 
-/// A feature whose values must not decide how a model treats somebody: a code for each row, and the categories the codes stand
-/// for.
+/// A feature whose values must not decide how a model treats somebody: a code for each row, and the categories the
+/// codes stand for.
 ///
 /// A missing value is a category of its own ("unknown"), if the data has one; rows are never dropped.
 ///
@@ -124,9 +124,11 @@ pub enum GroupStatus {
     Judged,
     /// It has rows, but fewer than the minimum.
     TooSmall,
-    /// It has no rows, and a category it is made of has none at all: the data says nothing about people it was announced to cover.
+    /// It has no rows, and a category it is made of has none at all: the data says nothing about people it was
+    /// announced to cover.
     Absent,
-    /// It has no rows, but each of its categories has some: nobody belongs to this combination. Not held against an aggregate.
+    /// It has no rows, but each of its categories has some: nobody belongs to this combination. Not held against an
+    /// aggregate.
     Vacant,
 }
 

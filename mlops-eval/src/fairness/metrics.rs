@@ -12,12 +12,12 @@ use crate::classification::confusion::cell_index;
 use crate::classification::{Confusion, LabelMetric, WeightedConfusion};
 use crate::input::{named, paired, weight_total};
 use crate::interval::wilson_share;
-use crate::sum::Sum;
+use mlops_core::num::sum::Sum;
 
 /// The confusion cells of every group: one pass over the rows, and all group metrics follow from them.
 ///
-/// The cells merge, so shards, windows and machines add up, and they serialise: the fairness of a model can be judged where the sensitive
-/// attributes are not.
+/// The cells merge, so shards, windows and machines add up, and they serialise: the fairness of a model can be judged
+/// where the sensitive attributes are not.
 ///
 /// ```
 /// use mlops_eval::classification::LabelMetric;
@@ -70,9 +70,9 @@ impl GroupMetrics {
     /// Counts the rows of every combination of the features' categories.
     ///
     /// # Errors
-    /// [`StatsError::LengthMismatch`], [`StatsError::Empty`], [`StatsError::UnknownCode`] for a code without a category,
-    /// [`StatsError::Parameter`] for more than [`MAX_GROUPS`](super::MAX_GROUPS) combinations or a confidence outside (0, 1),
-    /// [`StatsError::Unsupported`] for a feature or a category that is listed twice.
+    /// [`StatsError::LengthMismatch`], [`StatsError::Empty`], [`StatsError::UnknownCode`] for a code without a
+    /// category, [`StatsError::Parameter`] for more than [`MAX_GROUPS`](super::MAX_GROUPS) combinations or a
+    /// confidence outside (0, 1), [`StatsError::Unsupported`] for a feature or a category that is listed twice.
     pub fn of(
         y_true: &[bool],
         y_pred: &[bool],
@@ -87,7 +87,8 @@ impl GroupMetrics {
         Ok(Self { axes, cells: Cells::Counted(counts), options: *options })
     }
 
-    /// [`of`](Self::of) with a weight for each row. The size of a group stays its number of rows; there are no intervals.
+    /// [`of`](Self::of) with a weight for each row. The size of a group stays its number of rows; there are no
+    /// intervals.
     ///
     /// ```
     /// use mlops_eval::classification::LabelMetric;
@@ -116,7 +117,7 @@ impl GroupMetrics {
         for (((&t, &p), &group), &weight) in y_true.iter().zip(y_pred).zip(&groups).zip(weights) {
             let (rows, cells) = &mut sums[group as usize];
             *rows += 1;
-            cells[cell_index(t, p)].add(weight);
+            cells[cell_index(t, p)].push(weight);
         }
         let cells = sums.iter().map(|(rows, sums)| Ok((*rows, WeightedConfusion::from_sums(sums)?)));
         Ok(Self { axes, cells: Cells::Weighted(cells.collect::<Result<_, _>>()?), options: *options })
@@ -139,8 +140,8 @@ impl GroupMetrics {
     /// ```
     ///
     /// # Errors
-    /// [`StatsError::Incompatible`] when features, categories, options or the use of weights differ, [`StatsError::Overflow`]; `self` is
-    /// unchanged then.
+    /// [`StatsError::Incompatible`] when features, categories, options or the use of weights differ,
+    /// [`StatsError::Overflow`]; `self` is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<(), StatsError> {
         let differs = |what| Err(StatsError::Incompatible { what });
         if self.axes != other.axes {
@@ -243,8 +244,8 @@ impl GroupMetrics {
         self.by_group(LabelMetric::SelectionRate).difference()
     }
 
-    /// The smallest selection rate over the largest: 1 is demographic parity; below 0.8 the "four-fifths rule" sees adverse impact (a
-    /// convention).
+    /// The smallest selection rate over the largest: 1 is demographic parity; below 0.8 the "four-fifths rule" sees
+    /// adverse impact (a convention).
     ///
     /// ```
     /// use mlops_eval::fairness::{FairnessOptions, GroupMetrics, SensitiveFeature};
@@ -279,8 +280,8 @@ impl GroupMetrics {
         self.share_ratio(LabelMetric::Recall)
     }
 
-    /// How far true and false positive rates of the groups are apart, combined as [`FairnessOptions::odds`] says: 0 is equalized odds
-    /// (Hardt, Price, Srebro 2016).
+    /// How far true and false positive rates of the groups are apart, combined as [`FairnessOptions::odds`] says: 0
+    /// is equalized odds (Hardt, Price, Srebro 2016).
     ///
     /// Undefined when one of the two differences is: half of the criterion can look perfect.
     ///
@@ -299,7 +300,8 @@ impl GroupMetrics {
         self.odds(|metric| self.by_group(metric).difference(), f64::max)
     }
 
-    /// The smallest over the largest true and false positive rate, combined as [`FairnessOptions::odds`] says: 1 is equalized odds.
+    /// The smallest over the largest true and false positive rate, combined as [`FairnessOptions::odds`] says: 1 is
+    /// equalized odds.
     ///
     /// Undefined when one of the two ratios is, also when no group has false positives: 0/0.
     ///
@@ -360,7 +362,7 @@ fn prepare(
 }
 
 fn pooled(groups: &[WeightedConfusion]) -> Result<WeightedConfusion, StatsError> {
-    let sum = |part: fn(&WeightedConfusion) -> f64| groups.iter().map(part).collect::<Sum>().total();
+    let sum = |part: fn(&WeightedConfusion) -> f64| groups.iter().map(part).collect::<Sum>().value();
     WeightedConfusion::new(
         sum(WeightedConfusion::true_positives),
         sum(WeightedConfusion::false_positives),

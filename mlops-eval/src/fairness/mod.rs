@@ -4,8 +4,10 @@
 //! those cells. Groups are the combinations of one or several [`SensitiveFeature`]s.
 //!
 //! # What is not a number here
-//! - A group with fewer rows than [`FairnessOptions::minimum_size`] is listed as [`GroupStatus::TooSmall`] and left out of every aggregate.
-//! - A rate without a denominator, such as the true positive rate of a group without positives, is undefined and left out.
+//! - A group with fewer rows than [`FairnessOptions::minimum_size`] is listed as [`GroupStatus::TooSmall`] and left
+//!   out of every aggregate.
+//! - A rate without a denominator, such as the true positive rate of a group without positives, is undefined and left
+//!   out.
 //! - A comparison of fewer than two groups is undefined.
 //! - An [`Aggregate`] lists whom it left out, and why; a decision should not pass on one that is not
 //!   [complete](Aggregate::is_complete).
@@ -13,8 +15,9 @@
 //! Fairlearn makes 0 of such rates and compares groups of any size. [`FairnessOptions::fairlearn_0_15`] does the same.
 //!
 //! # What it does not do
-//! It measures; it neither repairs a model nor decides what is fair. The differences are plug-in values of one sample: the largest difference between
-//! many small groups is large by chance alone. The Wilson interval beside every rate says how large.
+//! It measures; it neither repairs a model nor decides what is fair. The differences are plug-in values of one
+//! sample: the largest difference between many small groups is large by chance alone. The Wilson interval beside
+//! every rate says how large.
 //!
 //! ```
 //! use mlops_eval::classification::LabelMetric;

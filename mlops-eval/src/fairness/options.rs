@@ -42,7 +42,8 @@ pub enum LoneGroup {
     Equal,
 }
 
-/// The choices behind a fairness number. The default is the defensible one; [`fairlearn_0_15`](Self::fairlearn_0_15) reproduces that tool.
+/// The choices behind a fairness number. The default is the defensible one; [`fairlearn_0_15`](Self::fairlearn_0_15)
+/// reproduces that tool.
 ///
 /// ```
 /// use mlops_eval::fairness::{Comparison, FairnessOptions};
@@ -53,8 +54,9 @@ pub enum LoneGroup {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FairnessOptions {
-    /// The fewest rows of a group that is judged. Default 10: the 95 % interval of a rate of one half is then half as wide as the
-    /// whole scale, and with fewer rows it says even less. A convention; the intervals say what larger groups can tell.
+    /// The fewest rows of a group that is judged. Default 10: the 95 % interval of a rate of one half is then half as
+    /// wide as the whole scale, and with fewer rows it says even less. A convention; the intervals say what larger
+    /// groups can tell.
     pub minimum_size: u64,
     /// The confidence of the interval beside each rate, above 0 and below 1. Default 0.95.
     pub confidence: f64,
@@ -84,8 +86,9 @@ impl Default for FairnessOptions {
 impl FairnessOptions {
     /// Fairlearn 0.15's choices: groups of any size, a rate 0/0 is 0, a lone group equals itself.
     ///
-    /// Agrees with it to 1e-12 wherever it returns a number, with one exception: a ratio of two rates that are 0 stays undefined, and so
-    /// does an equalized-odds ratio made of it, where Fairlearn passes over the false positive rate's.
+    /// Agrees with it to 1e-12 wherever it returns a number, with one exception: a ratio of two rates that are 0
+    /// stays undefined, and so does an equalized-odds ratio made of it, where Fairlearn passes over the false
+    /// positive rate's.
     ///
     /// ```
     /// use mlops_eval::fairness::{FairnessOptions, SensitiveFeature, equal_opportunity_difference};

@@ -1,7 +1,7 @@
 //! Sizes of the errors y − ŷ, and the share of variance they leave.
 //!
-//! y is the target, ŷ the prediction, w the weight (1 without weights), W the sum of the weights. All values agree with scikit-learn 1.9.1
-//! to 1e-12 where both define them (`tests/reference/`).
+//! y is the target, ŷ the prediction, w the weight (1 without weights), W the sum of the weights. All values agree
+//! with scikit-learn 1.9.1 to 1e-12 where both define them (`tests/reference/`).
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::Direction;
 use crate::input::{finite, in_range, named, paired, weight, weight_total};
-use crate::sum::Sum;
+use mlops_core::num::sum::Sum;
 
 /// A regression metric, as a value.
 ///
@@ -140,9 +140,9 @@ impl<'a> Rows<'a> {
     /// Σ w·term / W. With weights, each becomes a share first, so that large ones do not overflow.
     fn average(self, terms: impl Iterator<Item = f64>) -> f64 {
         match self.weights {
-            None => terms.collect::<Sum>().total() / self.total,
+            None => terms.collect::<Sum>().value() / self.total,
             Some(weights) => {
-                terms.zip(weights).map(|(term, w)| term * (w / self.total)).collect::<Sum>().total()
+                terms.zip(weights).map(|(term, w)| term * (w / self.total)).collect::<Sum>().value()
             }
         }
     }
@@ -183,17 +183,18 @@ impl<'a> Rows<'a> {
         explained(left, spread)
     }
 
-    /// The averaged lower and upper weighted median: where the cumulated weight meets W/2 exactly, the next value is averaged in.
+    /// The averaged lower and upper weighted median: where the cumulated weight meets W/2 exactly, the next value is
+    /// averaged in.
     fn median(self) -> Result<Measured, StatsError> {
         let mut errors: Vec<(f64, f64)> =
             self.counted().map(|(row, w)| ((self.y_true[row] - self.y_pred[row]).abs(), w)).collect();
         sort_pairs(&mut errors);
-        let half = errors.iter().map(|(_, w)| *w).collect::<Sum>().total() / 2.0;
+        let half = errors.iter().map(|(_, w)| *w).collect::<Sum>().value() / 2.0;
         let mut below = Sum::default();
         for (position, &(error, w)) in errors.iter().enumerate() {
-            below.add(w);
-            if below.total() >= half {
-                let exactly = below.total() == half;
+            below.push(w);
+            if below.value() >= half {
+                let exactly = below.value() == half;
                 let next = errors.get(position + 1).filter(|_| exactly).map_or(error, |(next, _)| *next);
                 let median = in_range("the median absolute error", error)?;
                 return in_range("the median absolute error", median.midpoint(next)).map(Measured::Value);
@@ -279,12 +280,12 @@ regression_metrics! {
     /// Root of the mean squared error: √(Σ w(y − ŷ)² / W), in the unit of y, at least 0. Always defined. O(n).
     Rmse: rmse, rmse_weighted, example "0.375_f64.sqrt()";
 
-    /// The share of the targets' variance that the predictions explain: 1 − Σ w(y − ŷ)² / Σ w(y − ȳ)², at most 1; 0 for predicting
-    /// the mean ȳ, negative for less than that. Two passes, O(n).
+    /// The share of the targets' variance that the predictions explain: 1 − Σ w(y − ŷ)² / Σ w(y − ȳ)², at most 1; 0
+    /// for predicting the mean ȳ, negative for less than that. Two passes, O(n).
     ///
     /// Undefined with [`UndefinedReason::TooFew`] for fewer than two rows of positive weight, and with
-    /// [`UndefinedReason::Constant`] when all targets are equal; scikit-learn returns 1 or 0 then, depending on whether the predictions are
-    /// perfect ([`compat`](crate::regression::r2_force_finite)).
+    /// [`UndefinedReason::Constant`] when all targets are equal; scikit-learn returns 1 or 0 then, depending on
+    /// whether the predictions are perfect ([`r2_force_finite`]).
     R2: r2, r2_weighted, example "0.9486081370449679";
 
     /// The median of |y − ŷ|, in the unit of y: the middle one, or the mean of the two middle ones. With weights the averaged inverted
@@ -295,7 +296,8 @@ regression_metrics! {
     MaxError: max_error, max_error_weighted, example "1.0";
 }
 
-/// What scikit-learn's `r2_score(force_finite=True)` makes of [`r2`] for constant targets: 1 for perfect predictions, else 0.
+/// What scikit-learn's `r2_score(force_finite=True)` makes of [`r2`] for constant targets: 1 for perfect predictions,
+/// else 0.
 ///
 /// ```
 /// use mlops_eval::regression::{r2, r2_force_finite};

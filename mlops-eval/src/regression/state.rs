@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use super::errors::{constant_target, explained};
 use crate::input::{finite, in_range, named, not_finite, paired, weight, weight_total};
-use crate::sum::Sum;
+use mlops_core::num::sum::Sum;
 
 /// Sums of errors that grow row by row and merge across shards and windows.
 ///
-/// The variance of the targets is kept around the running mean (Welford 1962; merged by Chan, Golub, LeVeque 1979), so that a large mean
-/// does not swallow a small spread. Merging in any order gives the same result up to rounding. The state serialises, and stays small: nothing is
-/// kept per row.
+/// The variance of the targets is kept around the running mean (Welford 1962; merged by Chan, Golub, LeVeque 1979),
+/// so that a large mean does not swallow a small spread. Merging in any order gives the same result up to rounding.
+/// The state serialises, and stays small: nothing is kept per row.
 ///
 /// ```
 /// use mlops_eval::regression::RegressionState;
@@ -90,8 +90,8 @@ impl RegressionState {
     /// Adds one row. O(1).
     ///
     /// # Errors
-    /// [`StatsError::Nan`], [`StatsError::NotFinite`] or [`StatsError::OutOfRange`] with the number of rows pushed before as
-    /// index; the row is not added then.
+    /// [`StatsError::Nan`], [`StatsError::NotFinite`] or [`StatsError::OutOfRange`] with the number of rows pushed
+    /// before as index; the row is not added then.
     pub fn push(&mut self, y_true: f64, y_pred: f64, weight: f64) -> Result<(), StatsError> {
         let index = usize::try_from(self.rows).unwrap_or(usize::MAX);
         for (argument, value) in [("y_true", y_true), ("y_pred", y_pred), ("weight", weight)] {
@@ -113,17 +113,17 @@ impl RegressionState {
             return;
         }
         let error = (y - p).abs();
-        self.absolute.add(weight * error);
-        self.squared.add(weight * (error * error));
+        self.absolute.push(weight * error);
+        self.squared.push(weight * (error * error));
         self.largest = self.largest.max(error);
         let (low, high) = if self.counted == 0 { (y, y) } else { (self.lowest_target, self.highest_target) };
         (self.lowest_target, self.highest_target) = (low.min(y), high.max(y));
         self.counted = self.counted.saturating_add(1);
-        self.weight.add(weight);
+        self.weight.push(weight);
         // The mean is kept to twice the digits: its rounding error, squared over many rows, would show in R².
         let step = self.mean.distance_to(y);
-        self.mean.add(step * (weight / self.weight.total()));
-        self.spread.add(weight * step * self.mean.distance_to(y));
+        self.mean.push(step * (weight / self.weight.value()));
+        self.spread.push(weight * step * self.mean.distance_to(y));
     }
 
     /// Adds the rows of another part of the data. O(1).
@@ -143,14 +143,14 @@ impl RegressionState {
             *self = Self { rows, ..kept };
             return;
         }
-        let step = self.mean.distance_to_sum(other.mean);
-        let (left, right) = (self.weight.total(), other.weight.total());
+        let step = self.mean.distance_to_sum(&other.mean);
+        let (left, right) = (self.weight.value(), other.weight.value());
         let share = right / (left + right);
         self.rows = rows;
         self.counted = self.counted.saturating_add(other.counted);
-        self.mean.add(step * share);
+        self.mean.push(step * share);
         self.spread.merge(other.spread);
-        self.spread.add(step * step * left * share);
+        self.spread.push(step * step * left * share);
         self.weight.merge(other.weight);
         self.absolute.merge(other.absolute);
         self.squared.merge(other.squared);
@@ -175,9 +175,9 @@ impl RegressionState {
     /// # Errors
     /// [`StatsError::Overflow`] when a sum does not fit an f64.
     pub fn finish(&self) -> Result<RegressionSummary, StatsError> {
-        let total = in_range("the sum of the weights", self.weight.total())?;
-        let absolute = in_range("the sum of absolute errors", self.absolute.total())?;
-        let squared = in_range("the sum of squared errors", self.squared.total())?;
+        let total = in_range("the sum of the weights", self.weight.value())?;
+        let absolute = in_range("the sum of absolute errors", self.absolute.value())?;
+        let squared = in_range("the sum of squared errors", self.squared.value())?;
         // A quotient by a tiny weight may overflow, and a state read from elsewhere may hold anything.
         let mean = |what, sum: f64| match Measured::ratio(sum, total).value() {
             Some(mean) => in_range(what, mean).map(Measured::Value),
@@ -209,7 +209,7 @@ impl RegressionState {
         if self.lowest_target == self.highest_target {
             return Ok(constant_target(squared));
         }
-        explained(squared, in_range("the sum of squares of R²", self.spread.total())?)
+        explained(squared, in_range("the sum of squares of R²", self.spread.value())?)
     }
 }
 

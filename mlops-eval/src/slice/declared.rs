@@ -67,8 +67,8 @@ impl Slice {
         Self::new(name, codes.iter().map(|&c| c == code).collect())
     }
 
-    /// Slices that cover every row: below the first edge, between neighbours (lower edge included), from the last edge on, and the missing values
-    /// if there are any.
+    /// Slices that cover every row: below the first edge, between neighbours (lower edge included), from the last
+    /// edge on, and the missing values if there are any.
     ///
     /// ```
     /// use mlops_eval::slice::Slice;
@@ -81,7 +81,8 @@ impl Slice {
     /// ```
     ///
     /// # Errors
-    /// [`StatsError::Empty`] without edges, [`StatsError::Nan`], [`StatsError::NotFinite`], or [`StatsError::Unsorted`] for edges that do not rise.
+    /// [`StatsError::Empty`] without edges, [`StatsError::Nan`], [`StatsError::NotFinite`], or
+    /// [`StatsError::Unsorted`] for edges that do not rise.
     pub fn bins(feature: &str, values: &[f64], edges: &[f64]) -> Result<Vec<Self>, StatsError> {
         crate::input::not_empty(crate::input::named("edges", edges))?;
         crate::input::finite("edges", edges)?;
@@ -102,7 +103,8 @@ impl Slice {
         Ok(slices)
     }
 
-    /// One slice for each category, named `feature = category`. Codes without a category are an error, so every row has a slice.
+    /// One slice for each category, named `feature = category`. Codes without a category are an error, so every row
+    /// has a slice.
     ///
     /// ```
     /// use mlops_eval::slice::Slice;

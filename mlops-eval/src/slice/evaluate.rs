@@ -76,8 +76,9 @@ pub struct SliceValue {
 /// ```
 ///
 /// # Errors
-/// [`StatsError::LengthMismatch`] for a mask or a part of the input that is not as long as the truth, and those of the metrics.
-/// Weights that are all zero within a slice leave its metrics undefined with [`UndefinedReason::TooFew`].
+/// [`StatsError::LengthMismatch`] for a mask or a part of the input that is not as long as the truth, and those of
+/// the metrics. Weights that are all zero within a slice leave its metrics undefined with
+/// [`UndefinedReason::TooFew`].
 pub fn evaluate_slices(
     input: &Input<'_>,
     slices: &[Slice],
@@ -131,8 +132,9 @@ mod tests {
         let whole = Input::binary(&y_true).with_labels(&labels).with_scores(&scores).with_weights(&weights);
         let metrics: Vec<Metric> = Metric::all().filter(|metric| whole.supports(*metric)).collect();
         let mask = (0..40).map(|i| i < 20).collect();
-        let results =
-            evaluate_slices(&whole, &[Slice::new("half", mask)], &metrics, &SliceOptions::default()).unwrap();
+        // Exactly as many rows as are needed.
+        let options = SliceOptions::default().with_minimum_size(20);
+        let results = evaluate_slices(&whole, &[Slice::new("half", mask)], &metrics, &options).unwrap();
         let half = Input::binary(&y_true[..20])
             .with_labels(&labels[..20])
             .with_scores(&scores[..20])

@@ -1,7 +1,7 @@
 //! Metrics on declared parts of the data: "customers over 60", "mobile traffic", "last month".
 //!
-//! A good number overall can hide a part where the model fails. A [`Slice`] names such a part; [`evaluate_slices`] measures every
-//! metric on every slice, and says "too few rows" where that is the answer.
+//! A good number overall can hide a part where the model fails. A [`Slice`] names such a part; [`evaluate_slices`]
+//! measures every metric on every slice, and says "too few rows" where that is the answer.
 //!
 //! ```
 //! use mlops_eval::catalog::{Input, Metric};
