@@ -21,6 +21,9 @@ use crate::time::{Clock, Timestamp, lock};
 
 /// Model versions in memory, whose content lies in an artifact store.
 ///
+/// Every registration, and every move of an alias, has one key for all of them: a key that registered a version cannot
+/// move an alias.
+///
 /// No alias is protected until [`Self::with_protected`] says so.
 ///
 /// ```
@@ -89,6 +92,20 @@ impl MemoryModelRegistry {
     }
 
     /// Protects an alias, of every model.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use mlops_core::Alias;
+    /// use mlops_core::memory::{MemoryArtifactStore, MemoryModelRegistry};
+    /// use mlops_core::registry::Protection;
+    /// use mlops_core::time::SystemClock;
+    ///
+    /// let artifacts = Arc::new(MemoryArtifactStore::default());
+    /// let registry = MemoryModelRegistry::new(artifacts, Arc::new(SystemClock::new()))
+    ///     .with_protected(Alias::new("champion")?, Protection::GateAndApproval);
+    /// assert!(format!("{registry:?}").contains("champion"));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_protected(mut self, alias: Alias, protection: Protection) -> Self {
         self.protected.insert(alias, protection);

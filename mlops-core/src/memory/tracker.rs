@@ -28,6 +28,9 @@ use crate::time::{Clock, SystemClock, Timestamp, lock};
 /// A search that has more than one page remembers which runs it found, so that its pages hold together while metrics move.
 /// The latest [`Self::LISTINGS`] searches are remembered; a token of an older one is refused.
 ///
+/// Cost: a write is O(log n) for each point, of n in the history, and so is the start of a page of a history; the first page
+/// of a search looks at every run and sorts those that match, the next ones look at their own runs only.
+///
 /// ```
 /// use mlops_core::experiment::{
 ///     ExperimentSpec, ExperimentTracker as _, ExperimentTrackerExt as _, RunEnd, RunSpec, RunStatus,
