@@ -1,5 +1,7 @@
 //! Time as something handed in: every timer, lease and record asks a [`Clock`], so that tests turn hours by hand.
 
+pub mod duration_text;
+
 use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

@@ -1,10 +1,13 @@
 //! Phase 6: deploy, shift traffic step by step, roll back.
 
 mod deployer;
+pub mod rollout;
+mod smoke;
 mod traffic;
 
 pub use deployer::{
     Deployer, DeployerCapabilities, Deployment, DeploymentSpec, DeploymentState, Endpoint, EndpointSpec,
     InvokeRequest, InvokeResponse, OperationStats, TrafficChange,
 };
+pub use smoke::{SmokeCheck, SmokeReport, SmokeTest};
 pub use traffic::TrafficSplit;

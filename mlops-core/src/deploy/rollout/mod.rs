@@ -1,0 +1,38 @@
+//! Canary rollouts: traffic moves to a candidate step by step, is judged at each, and comes back at the first sign of trouble.
+//!
+//! The rules are a pure function, [`step`]: state, event and time in, next state and effects out. [`RolloutDriver`] carries the
+//! effects out against any [`Deployer`](crate::deploy::Deployer) and writes every state into a [`RolloutJournal`] first. Whoever
+//! has a loop of their own uses the rules alone.
+//!
+//! # Questions and answers
+//! **Why does every change of traffic name a revision?** Of two controllers, or of a change that was delayed on its way and one
+//! that was made since, one must lose. A rollback names one as well: it meets the revision it was decided on, or looks again.
+//!
+//! **Why is a rollback to traffic that is back already a change all the same?** The change to undo may still be on its way; only
+//! a newer revision keeps it out.
+//!
+//! **Why are the plan's limits part of the plan, and other guards only named in it?** An approval is bound to the plan's digest:
+//! what was approved includes the limits, and that no guard is forgotten.
+//!
+//! **Why does the last step bake too?** Full load shows what half did not. Until it has baked, going back is one change away.
+
+mod driver;
+mod guard;
+mod journal;
+mod machine;
+mod plan;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use driver::{RolloutDriver, RolloutStatus};
+pub use guard::{
+    FnGuard, Guard, GuardEvidence, GuardVerdict, Judgement, LabelledPerformance, OperationGuard,
+    PerformanceGuard,
+};
+pub use journal::{JournalEntry, RolloutJournal, VecJournal};
+pub use machine::{Effect, EffectKind, Event, step};
+pub use plan::{RolloutOptions, RolloutPlan, ThinData};
+pub use state::{
+    Baseline, Cause, ObservedTraffic, PauseReason, PausedAt, Phase, RolloutState, TrafficIntent,
+};

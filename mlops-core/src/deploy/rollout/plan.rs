@@ -1,0 +1,441 @@
+//! What a rollout will do, decided before it starts.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::OperationGuard;
+use crate::deploy::TrafficSplit;
+use crate::error::{Error, Result};
+use crate::hash::{Digest, Hasher, digest_json};
+use crate::id::{ActorId, DeploymentName, EndpointName, IdempotencyKey, Percent};
+use crate::time::duration_text;
+
+/// What to do when a step has baked and its patience is over, but the guard still cannot say whether the candidate is good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ThinData {
+    /// Hold the traffic where it is until somebody resumes or aborts, or the deadline passes.
+    #[default]
+    Pause,
+    /// Back to the stable version.
+    Rollback,
+    /// On to the next step, unjudged.
+    Continue,
+}
+
+/// How a rollout proceeds. The defaults suit a service that people watch.
+///
+/// ```
+/// use std::time::Duration;
+/// use mlops_core::deploy::rollout::RolloutOptions;
+///
+/// let options: RolloutOptions = toml::from_str(
+///     r#"
+///     steps = [5, 25, 100]
+///     bake = "10m"
+///     on_no_data = "rollback"
+///     limits = { min_requests = 500, max_failure_rate = 0.002 }
+///     "#,
+/// )?;
+/// assert_eq!(options.bake, Duration::from_secs(600));
+/// assert_eq!(options.deadline, RolloutOptions::default().deadline);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RolloutOptions {
+    /// The candidate's share step by step: above 0, strictly increasing, the last 100. Default 10, 50, 100.
+    pub steps: Vec<Percent>,
+    /// How long each step lasts at least. Default 5 minutes.
+    #[serde(with = "duration_text")]
+    pub bake: Duration,
+    /// How long past the bake a step waits for data before `on_inconclusive` or `on_no_data` applies. Default 1 hour.
+    #[serde(with = "duration_text")]
+    pub patience: Duration,
+    /// How long the whole rollout may take, waiting and pauses included; after that it is rolled back. Default 1 day.
+    #[serde(with = "duration_text")]
+    pub deadline: Duration,
+    /// When there is too little data. Default pause.
+    pub on_inconclusive: ThinData,
+    /// When there is no data at all. Default pause.
+    pub on_no_data: ThinData,
+    /// Limits on how the candidate operates.
+    pub limits: OperationGuard,
+    /// Names of further guards that must be there; one that is not attached to the driver counts as without data.
+    pub guards: Vec<String>,
+    /// Whether somebody must approve the plan before the candidate gets all traffic. Default no.
+    pub approval: bool,
+    /// How often a smoke test that cannot be run, or a change of traffic that fails, is tried in a row. Default 5.
+    pub max_attempts: u32,
+}
+
+impl Default for RolloutOptions {
+    fn default() -> Self {
+        Self {
+            steps: [10, 50, 100].into_iter().filter_map(Percent::new).collect(),
+            bake: Duration::from_secs(300),
+            patience: Duration::from_secs(3_600),
+            deadline: Duration::from_secs(86_400),
+            on_inconclusive: ThinData::Pause,
+            on_no_data: ThinData::Pause,
+            limits: OperationGuard::default(),
+            guards: Vec::new(),
+            approval: false,
+            max_attempts: 5,
+        }
+    }
+}
+
+impl RolloutOptions {
+    /// Sets the candidate's share step by step.
+    #[must_use]
+    pub fn with_steps(mut self, steps: impl IntoIterator<Item = Percent>) -> Self {
+        self.steps = steps.into_iter().collect();
+        self
+    }
+
+    /// Sets how long each step lasts at least.
+    #[must_use]
+    pub fn with_bake(mut self, bake: Duration) -> Self {
+        self.bake = bake;
+        self
+    }
+
+    /// Sets how long past the bake a step waits for data.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Sets how long the whole rollout may take.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Sets what to do when there is too little data.
+    #[must_use]
+    pub fn on_inconclusive(mut self, policy: ThinData) -> Self {
+        self.on_inconclusive = policy;
+        self
+    }
+
+    /// Sets what to do when there is no data at all.
+    #[must_use]
+    pub fn on_no_data(mut self, policy: ThinData) -> Self {
+        self.on_no_data = policy;
+        self
+    }
+
+    /// Sets the limits on how the candidate operates.
+    #[must_use]
+    pub fn with_limits(mut self, limits: OperationGuard) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Demands a further guard.
+    #[must_use]
+    pub fn with_guard(mut self, name: impl Into<String>) -> Self {
+        self.guards.push(name.into());
+        self
+    }
+
+    /// Demands an approval before the candidate gets all traffic.
+    #[must_use]
+    pub fn with_approval(mut self) -> Self {
+        self.approval = true;
+        self
+    }
+
+    /// Sets how often what fails is tried in a row.
+    #[must_use]
+    pub fn with_max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = attempts;
+        self
+    }
+
+    /// Checks that the options can be followed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) that names the option.
+    ///
+    /// ```
+    /// use mlops_core::Percent;
+    /// use mlops_core::deploy::rollout::RolloutOptions;
+    /// let options = RolloutOptions::default();
+    /// assert!(options.check().is_ok());
+    /// assert!(options.with_steps(Percent::new(50)).check().is_err());
+    /// ```
+    pub fn check(&self) -> Result<()> {
+        let bad = |field, message: String| Err(Error::invalid("RolloutOptions::check", field, message));
+        if self.steps.first().is_none_or(|first| *first == Percent::ZERO)
+            || self.steps.last() != Some(&Percent::ALL)
+            || !self.steps.is_sorted_by(|a, b| a < b)
+        {
+            let shown: Vec<_> = self.steps.iter().map(|step| step.get()).collect();
+            return bad(
+                "steps",
+                format!("must lie above 0, strictly increase and end at 100, got {shown:?}"),
+            );
+        }
+        let longest = Duration::from_secs(10 * 365 * 86_400);
+        for (field, value) in [("bake", self.bake), ("patience", self.patience), ("deadline", self.deadline)]
+        {
+            if value > longest {
+                return bad(
+                    field,
+                    format!("must be at most ten years, got {}", duration_text::format(value)),
+                );
+            }
+        }
+        // At most a hundred steps of at most ten years: no overflow.
+        let least = self.bake * u32::try_from(self.steps.len()).unwrap_or(u32::MAX);
+        if self.deadline <= least {
+            let (deadline, least) = (duration_text::format(self.deadline), duration_text::format(least));
+            return bad("deadline", format!("is {deadline}, but the steps alone take {least}"));
+        }
+        if self.max_attempts == 0 {
+            return bad("max_attempts", "must be at least 1".into());
+        }
+        if self.guards.iter().any(|name| name.trim().is_empty()) {
+            return bad("guards", "a guard has no name".into());
+        }
+        self.limits.check()
+    }
+}
+
+/// What a rollout will do: immutable, checked, and known by its [digest](Self::digest).
+///
+/// Two rollouts of the same candidate are two plans: each has its own [key](Self::key), from which the keys of its changes of
+/// traffic follow.
+///
+/// ```
+/// use mlops_core::deploy::rollout::{RolloutOptions, RolloutPlan};
+/// use mlops_core::{ActorId, DeploymentName, EndpointName};
+///
+/// let (blue, green) = (DeploymentName::new("blue")?, DeploymentName::new("green")?);
+/// let (endpoint, actor) = (EndpointName::new("diabetes")?, ActorId::new("release-bot")?);
+/// let plan = RolloutPlan::canary(endpoint.clone(), blue.clone(), green, actor.clone(), RolloutOptions::default())?;
+/// assert_eq!(plan.split(0).to_string(), "blue 90 %, green 10 %");
+/// assert_eq!(plan.initial_split().to_string(), "blue 100 %");
+///
+/// // The first version of an endpoint has nothing to fall back on: all traffic at once, after the smoke test.
+/// let first = RolloutPlan::first(endpoint, blue, actor, RolloutOptions::default())?;
+/// assert!(first.initial_split().is_none());
+/// assert_eq!(first.steps().len(), 1);
+/// # Ok::<(), mlops_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
+pub struct RolloutPlan {
+    key: IdempotencyKey,
+    endpoint: EndpointName,
+    stable: Option<DeploymentName>,
+    candidate: DeploymentName,
+    actor: ActorId,
+    options: RolloutOptions,
+}
+
+#[derive(Deserialize)]
+struct Unchecked {
+    key: IdempotencyKey,
+    endpoint: EndpointName,
+    stable: Option<DeploymentName>,
+    candidate: DeploymentName,
+    actor: ActorId,
+    options: RolloutOptions,
+}
+
+impl TryFrom<Unchecked> for RolloutPlan {
+    type Error = Error;
+
+    fn try_from(raw: Unchecked) -> Result<Self> {
+        let Unchecked { key, endpoint, stable, candidate, actor, options } = raw;
+        Self { key, endpoint, stable, candidate, actor, options }.checked()
+    }
+}
+
+impl RolloutPlan {
+    /// Moves an endpoint's traffic from `stable` to `candidate` in steps.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when both are the same, or an option cannot be followed.
+    pub fn canary(
+        endpoint: EndpointName,
+        stable: DeploymentName,
+        candidate: DeploymentName,
+        actor: ActorId,
+        options: RolloutOptions,
+    ) -> Result<Self> {
+        let (key, stable) = (IdempotencyKey::generate(), Some(stable));
+        Self { key, endpoint, stable, candidate, actor, options }.checked()
+    }
+
+    /// Gives the first deployment of an endpoint all traffic; the steps of the options do not apply.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when an option cannot be followed.
+    pub fn first(
+        endpoint: EndpointName,
+        candidate: DeploymentName,
+        actor: ActorId,
+        options: RolloutOptions,
+    ) -> Result<Self> {
+        let options = options.with_steps([Percent::ALL]);
+        Self { key: IdempotencyKey::generate(), endpoint, stable: None, candidate, actor, options }.checked()
+    }
+
+    /// Sets the key that tells this rollout from others; with the same key and content it is the same rollout.
+    #[must_use]
+    pub fn with_key(mut self, key: IdempotencyKey) -> Self {
+        self.key = key;
+        self
+    }
+
+    fn checked(self) -> Result<Self> {
+        const OP: &str = "RolloutPlan";
+        self.options.check()?;
+        match &self.stable {
+            Some(stable) if *stable == self.candidate => {
+                let message = "must be another deployment than the stable one";
+                Err(Error::invalid(OP, "candidate", message).with("deployment", stable))
+            }
+            None if self.options.steps != [Percent::ALL] => {
+                let message = "the first deployment of an endpoint gets all traffic in one step";
+                Err(Error::invalid(OP, "steps", message))
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// What tells this rollout from others.
+    pub fn key(&self) -> &IdempotencyKey {
+        &self.key
+    }
+
+    /// The endpoint.
+    pub fn endpoint(&self) -> &EndpointName {
+        &self.endpoint
+    }
+
+    /// The deployment that has all traffic before, and again after a rollback; `None` for the first one of an endpoint.
+    pub fn stable(&self) -> Option<&DeploymentName> {
+        self.stable.as_ref()
+    }
+
+    /// The deployment that shall have all traffic.
+    pub fn candidate(&self) -> &DeploymentName {
+        &self.candidate
+    }
+
+    /// Who rolls out.
+    pub fn actor(&self) -> &ActorId {
+        &self.actor
+    }
+
+    /// How it proceeds.
+    pub fn options(&self) -> &RolloutOptions {
+        &self.options
+    }
+
+    /// The candidate's share step by step.
+    pub fn steps(&self) -> &[Percent] {
+        &self.options.steps
+    }
+
+    /// The split before the rollout and after a rollback.
+    pub fn initial_split(&self) -> TrafficSplit {
+        self.stable.clone().map_or_else(TrafficSplit::none, TrafficSplit::all_to)
+    }
+
+    /// The split of a step, counted from 0; from the last on, all traffic to the candidate.
+    pub fn split(&self, step: usize) -> TrafficSplit {
+        let share = self.steps().get(step).copied().unwrap_or(Percent::ALL);
+        let canary = |stable: &DeploymentName| {
+            TrafficSplit::canary(stable.clone(), self.candidate.clone(), share).ok()
+        };
+        // A checked plan has two different deployments, or one step; nothing is lost here.
+        self.stable.as_ref().and_then(canary).unwrap_or_else(|| TrafficSplit::all_to(self.candidate.clone()))
+    }
+
+    /// The digest of everything in the plan: what approvals are bound to, and what a journal knows a rollout by.
+    ///
+    /// # Errors
+    /// As [`digest_json`]; a checked plan has no number that JSON cannot hold.
+    pub fn digest(&self) -> Result<Digest> {
+        Ok(Hasher::new("mlops.rollout.plan/v1").field(digest_json(self)?.as_bytes()).finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(options: RolloutOptions) -> Result<RolloutPlan> {
+        let name = |text: &str| DeploymentName::new(text).unwrap();
+        let (endpoint, actor) = (EndpointName::new("diabetes").unwrap(), ActorId::new("bot").unwrap());
+        RolloutPlan::canary(endpoint, name("blue"), name("green"), actor, options)
+    }
+
+    fn steps(steps: &[u8]) -> RolloutOptions {
+        RolloutOptions::default().with_steps(steps.iter().filter_map(|p| Percent::new(*p)))
+    }
+
+    #[test]
+    fn plans_that_cannot_be_followed_are_refused() {
+        let good = RolloutOptions::default();
+        let day = Duration::from_secs(86_400);
+        for (field, options) in [
+            ("steps", steps(&[])),
+            ("steps", steps(&[10, 50])),
+            ("steps", steps(&[0, 100])),
+            ("steps", steps(&[50, 10, 100])),
+            ("steps", steps(&[10, 10, 100])),
+            ("steps", steps(&[10, 100, 100])),
+            ("deadline", good.clone().with_bake(day)),
+            ("deadline", good.clone().with_deadline(Duration::ZERO)),
+            ("patience", good.clone().with_patience(Duration::MAX)),
+            ("max_attempts", good.clone().with_max_attempts(0)),
+            ("guards", good.clone().with_guard(" ")),
+            ("max_failure_rate", good.with_limits(OperationGuard::default().with_max_failure_rate(2.0))),
+        ] {
+            let error = plan(options).unwrap_err();
+            assert_eq!(error.context("field"), Some(field), "{error}");
+        }
+        assert!(plan(steps(&[100])).is_ok());
+    }
+
+    #[test]
+    fn a_plan_read_from_text_is_checked_like_any_other() {
+        let good = serde_json::to_value(plan(steps(&[10, 100])).unwrap()).unwrap();
+        assert!(serde_json::from_value::<RolloutPlan>(good.clone()).is_ok());
+        for (pointer, value) in [
+            ("/candidate", serde_json::json!("blue")),
+            ("/stable", serde_json::Value::Null),
+            ("/options/steps", serde_json::json!([10])),
+            ("/options/bake", serde_json::json!("2d")),
+        ] {
+            let mut bad = good.clone();
+            *bad.pointer_mut(pointer).unwrap() = value;
+            assert!(serde_json::from_value::<RolloutPlan>(bad).is_err(), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn the_digest_changes_with_every_part_of_the_plan() {
+        let key = IdempotencyKey::new("one").unwrap();
+        let base = plan(steps(&[10, 100])).unwrap().with_key(key.clone());
+        assert_eq!(base.digest().unwrap(), base.clone().digest().unwrap());
+        let other_key = base.clone().with_key(IdempotencyKey::new("two").unwrap());
+        let other_steps = plan(steps(&[20, 100])).unwrap().with_key(key.clone());
+        let approval = plan(steps(&[10, 100]).with_approval()).unwrap().with_key(key);
+        for other in [other_key, other_steps, approval] {
+            assert_ne!(base.digest().unwrap(), other.digest().unwrap());
+        }
+    }
+}

@@ -1,0 +1,1298 @@
+//! The rules by tables and by random events; the driver against an endpoint in memory that fails and crashes on demand.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use proptest::prelude::*;
+
+use super::*;
+use crate::data::{Column, Table};
+use crate::deploy::{
+    Deployer, DeployerCapabilities, Deployment, DeploymentSpec, Endpoint, EndpointSpec, InvokeRequest,
+    InvokeResponse, OperationStats, SmokeCheck, SmokeReport, SmokeTest, TrafficChange, TrafficSplit,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::evaluation::Estimate;
+use crate::governance::{
+    Approval, ApprovalDecision, ApprovalRequest, Approver, AuditEntry, AuditLog, AuditRecord,
+    AuditVerification, Checkpoint, verify_chain,
+};
+use crate::hash::Digest;
+use crate::id::{ActorId, DeploymentName, EndpointName, IdempotencyKey, MetricKey, Percent, Version};
+use crate::model::Predictions;
+use crate::num::Measured;
+use crate::page::{Page, PageRequest};
+use crate::problem::Direction;
+use crate::time::{Timestamp, lock};
+
+fn name(text: &str) -> DeploymentName {
+    DeploymentName::new(text).unwrap()
+}
+
+fn endpoint_name() -> EndpointName {
+    EndpointName::new("diabetes").unwrap()
+}
+
+fn actor(text: &str) -> ActorId {
+    ActorId::new(text).unwrap()
+}
+
+fn at(seconds: i64) -> Timestamp {
+    chrono::DateTime::from_timestamp(1_767_225_600 + seconds, 0).unwrap()
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Bakes for 10 s, waits for data for 20 s more, ends after 1000 s.
+fn options() -> RolloutOptions {
+    RolloutOptions::default()
+        .with_bake(secs(10))
+        .with_patience(secs(20))
+        .with_deadline(secs(1_000))
+        .with_max_attempts(3)
+        .with_limits(OperationGuard::default().with_min_requests(10).with_max_failure_rate(0.1))
+}
+
+fn plan(options: RolloutOptions) -> RolloutPlan {
+    let plan = RolloutPlan::canary(endpoint_name(), name("blue"), name("green"), actor("bot"), options);
+    plan.unwrap().with_key(IdempotencyKey::new("rollout-1").unwrap())
+}
+
+fn blue() -> TrafficSplit {
+    TrafficSplit::all_to(name("blue"))
+}
+
+fn green(share: u8) -> TrafficSplit {
+    TrafficSplit::canary(name("blue"), name("green"), Percent::new(share).unwrap()).unwrap()
+}
+
+// ── the rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// A rollout that carries out nothing: events in, effects out, and the endpoint as the events say it is.
+struct Desk {
+    state: RolloutState,
+    effects: Vec<Effect>,
+    now: i64,
+}
+
+impl Desk {
+    fn new(plan: RolloutPlan) -> Self {
+        Self { state: RolloutState::new(plan), effects: Vec::new(), now: 0 }
+    }
+
+    /// Started, smoke test passed, first split in force and baseline taken: baking the first step.
+    fn baking(options: RolloutOptions) -> Self {
+        let mut desk = Self::new(plan(options));
+        desk.started();
+        desk.send(smoke(true));
+        desk.obeyed();
+        desk.baseline();
+        assert_eq!(desk.state.phase, Phase::Baking { step: 0, since: at(0) });
+        desk
+    }
+
+    /// The last split before all traffic is in force, and the candidate passed: waiting for the approval.
+    fn awaiting_approval() -> Self {
+        let mut desk = Self::baking(options().with_steps(percents(&[50, 100])).with_approval());
+        desk.now += 10;
+        desk.judge(GuardVerdict::Pass);
+        assert_eq!(desk.state.phase, Phase::AwaitingApproval { step: 1 });
+        desk
+    }
+
+    fn started(&mut self) {
+        self.send(Event::Started(ObservedTraffic { split: self.state.plan.initial_split(), revision: 1 }));
+    }
+
+    fn try_send(&mut self, event: Event) -> Result<()> {
+        let (state, effects) = step(&self.state, &event, at(self.now))?;
+        // Every state survives being written down.
+        let text = serde_json::to_string(&state).unwrap();
+        assert_eq!(serde_json::from_str::<RolloutState>(&text).unwrap(), state);
+        (self.state, self.effects) = (state, effects);
+        Ok(())
+    }
+
+    fn send(&mut self, event: Event) {
+        self.try_send(event).unwrap();
+    }
+
+    fn change(&self) -> Option<TrafficChange> {
+        self.effects.iter().find_map(|effect| match effect {
+            Effect::SetTraffic { change, .. } => Some((**change).clone()),
+            _ => None,
+        })
+    }
+
+    /// The change of traffic that was just asked for happens.
+    fn obeyed(&mut self) {
+        let change = self.change().expect("a change of traffic was asked for");
+        let traffic =
+            ObservedTraffic { split: change.split, revision: change.expected.unwrap_or_default() + 1 };
+        self.send(Event::TrafficObserved { traffic, answers: Some(change.key) });
+    }
+
+    fn observe(&mut self, split: TrafficSplit, revision: u64) {
+        self.send(Event::TrafficObserved { traffic: ObservedTraffic { split, revision }, answers: None });
+    }
+
+    fn baseline(&mut self) {
+        let baseline = Baseline { at: at(self.now), candidate: None, stable: None };
+        self.send(Event::BaselineTaken { epoch: self.state.epoch, baseline });
+    }
+
+    fn judge(&mut self, verdict: GuardVerdict) {
+        self.send(judged(self.state.epoch, verdict));
+    }
+}
+
+fn percents(steps: &[u8]) -> Vec<Percent> {
+    steps.iter().filter_map(|step| Percent::new(*step)).collect()
+}
+
+fn smoke(passed: bool) -> Event {
+    let check = SmokeCheck::new("answers", passed, "looked");
+    Event::SmokeTested(SmokeReport::new(name("green"), 1).with_check(check))
+}
+
+fn judged(epoch: u64, verdict: GuardVerdict) -> Event {
+    Event::GuardJudged { epoch, judgement: Judgement::new(verdict, "looked"), evidence: None }
+}
+
+fn abort() -> Event {
+    Event::AbortRequested("enough".into())
+}
+
+fn failed(effect: EffectKind, epoch: u64, retryable: bool) -> Event {
+    Event::EffectFailed { effect, epoch, retryable, message: "no answer".into() }
+}
+
+fn approval(state: &RolloutState, decision: ApprovalDecision, by: &str) -> Approval {
+    let request = ApprovalRequest {
+        subject: state.plan.digest().unwrap(),
+        question: "?".into(),
+        requester: actor("bot"),
+        expires_at: at(500),
+    };
+    Approval::answer(&request, decision, actor(by), "said so", at(20))
+}
+
+#[test]
+fn a_good_candidate_gets_the_traffic_step_by_step() {
+    let mut desk = Desk::baking(options());
+    for (step, next) in [(0, 50), (1, 100)] {
+        desk.now += 9;
+        desk.judge(GuardVerdict::Pass);
+        assert_eq!(desk.effects, [], "the step has not baked");
+        desk.now += 1;
+        desk.judge(GuardVerdict::Pass);
+        assert_eq!(desk.state.phase, Phase::Shifting { step: step + 1 });
+        assert_eq!(desk.change().unwrap().split, green(next));
+        desk.obeyed();
+        desk.baseline();
+    }
+    desk.now += 10;
+    desk.judge(GuardVerdict::Pass);
+    assert_eq!(desk.state.phase, Phase::Promoted);
+    assert_eq!(desk.effects, [Effect::Promoted]);
+}
+
+#[test]
+fn the_first_deployment_gets_all_traffic_after_the_smoke_test() {
+    let plan = RolloutPlan::first(endpoint_name(), name("green"), actor("bot"), options()).unwrap();
+    let mut desk = Desk::new(plan);
+    desk.started();
+    desk.send(smoke(true));
+    assert_eq!(desk.change().unwrap().split, TrafficSplit::all_to(name("green")));
+    desk.obeyed();
+    assert_eq!(desk.state.phase, Phase::Promoted);
+}
+
+#[test]
+fn a_rollout_starts_only_from_the_traffic_of_its_plan() {
+    let mut desk = Desk::new(plan(options()));
+    for split in [TrafficSplit::none(), green(10), green(100), TrafficSplit::all_to(name("other"))] {
+        let error = desk.try_send(Event::Started(ObservedTraffic { split, revision: 1 })).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert_eq!(desk.state.phase, Phase::Draft);
+    }
+}
+
+#[test]
+fn a_candidate_that_fails_the_smoke_test_gets_no_traffic() {
+    let mut desk = Desk::new(plan(options()));
+    desk.started();
+    desk.send(smoke(false));
+    assert!(matches!(desk.state.phase, Phase::RolledBack { cause: Cause::SmokeTest(_) }));
+    assert!(desk.change().is_none());
+}
+
+#[test]
+fn what_thin_data_leads_to_is_what_the_plan_says() {
+    let baking = |policy| options().on_no_data(policy).on_inconclusive(ThinData::Pause);
+    for (policy, verdict, expected) in [
+        (ThinData::Pause, GuardVerdict::NoData, Some(PauseReason::NoData)),
+        (ThinData::Rollback, GuardVerdict::Inconclusive, Some(PauseReason::Inconclusive)),
+        (ThinData::Rollback, GuardVerdict::NoData, None),
+        (ThinData::Continue, GuardVerdict::NoData, None),
+    ] {
+        let mut desk = Desk::baking(baking(policy));
+        desk.now += 29;
+        desk.judge(verdict);
+        assert!(matches!(desk.state.phase, Phase::Baking { step: 0, .. }), "patience is not over");
+        desk.now += 1;
+        desk.judge(verdict);
+        match (&desk.state.phase, expected) {
+            (Phase::Paused { reason, .. }, Some(expected)) => assert_eq!(*reason, expected),
+            (Phase::RollingBack { cause: Cause::NoData }, None) => assert_eq!(policy, ThinData::Rollback),
+            (Phase::Shifting { step: 1 }, None) => assert_eq!(policy, ThinData::Continue),
+            (phase, _) => panic!("{policy:?}, {verdict}: {phase:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_pass_without_a_baseline_is_not_believed() {
+    let mut desk = Desk::new(plan(options()));
+    desk.started();
+    desk.send(smoke(true));
+    desk.obeyed();
+    desk.now += 10;
+    desk.judge(GuardVerdict::Pass);
+    assert!(matches!(desk.state.phase, Phase::Baking { step: 0, .. }));
+    desk.now += 20;
+    desk.send(Event::Tick);
+    assert!(matches!(desk.state.phase, Phase::Paused { reason: PauseReason::NoData, .. }));
+}
+
+#[test]
+fn the_guard_goes_on_judging_while_paused_or_awaiting_approval() {
+    let mut waiting = Desk::awaiting_approval();
+    let mut paused = Desk::baking(options());
+    paused.send(Event::PauseRequested("lunch".into()));
+    for desk in [&mut waiting, &mut paused] {
+        desk.send(Event::Tick);
+        let judge = Effect::JudgeGuard { epoch: desk.state.epoch };
+        assert!(desk.effects.contains(&judge), "{:?}", desk.effects);
+        let before = desk.state.phase.clone();
+        desk.judge(GuardVerdict::Pass);
+        assert_eq!(desk.state.phase, before, "a pass opens nothing");
+        desk.judge(GuardVerdict::Fail);
+        assert!(matches!(desk.state.phase, Phase::RollingBack { cause: Cause::Guard(_) }));
+        assert_eq!(desk.change().unwrap().split, blue());
+    }
+}
+
+#[test]
+fn a_resumed_step_bakes_anew_and_old_judgements_do_not_count() {
+    let mut desk = Desk::baking(options());
+    desk.send(Event::PauseRequested("lunch".into()));
+    let old = desk.state.epoch;
+    desk.now += 100;
+    desk.send(Event::Resumed);
+    assert_eq!(desk.state.phase, Phase::Baking { step: 0, since: at(100) });
+    desk.baseline();
+    desk.now += 10;
+    desk.send(judged(old, GuardVerdict::Pass));
+    assert_eq!(desk.state.phase, Phase::Baking { step: 0, since: at(100) });
+    desk.judge(GuardVerdict::Pass);
+    assert_eq!(desk.state.phase, Phase::Shifting { step: 1 });
+}
+
+#[test]
+fn all_traffic_needs_the_approval_that_the_plan_demands() {
+    use ApprovalDecision::{Approved, Pending, Rejected};
+    let mut desk = Desk::awaiting_approval();
+    assert!(
+        matches!(&desk.effects[..], [Effect::RequestApproval(request)] if request.expires_at == at(1_000))
+    );
+    desk.send(Event::ApprovalGiven(approval(&desk.state, Pending, "officer")));
+    assert_eq!(desk.state.phase, Phase::AwaitingApproval { step: 1 });
+
+    let own = approval(&desk.state, Approved, "bot");
+    assert_eq!(desk.try_send(Event::ApprovalGiven(own)).unwrap_err().kind(), ErrorKind::Rejected);
+    let mut other = approval(&desk.state, Approved, "officer");
+    other.subject = Digest::of(b"another plan");
+    assert_eq!(desk.try_send(Event::ApprovalGiven(other)).unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(desk.state.phase, Phase::AwaitingApproval { step: 1 });
+
+    let mut refused = Desk::awaiting_approval();
+    refused.send(Event::ApprovalGiven(approval(&refused.state, Rejected, "officer")));
+    assert!(matches!(refused.state.phase, Phase::RollingBack { cause: Cause::Refused(_) }));
+
+    desk.send(Event::ApprovalGiven(approval(&desk.state, Approved, "officer")));
+    assert_eq!(desk.change().unwrap().split, green(100));
+}
+
+#[test]
+fn an_approval_given_during_a_pause_counts_when_it_goes_on() {
+    let mut desk = Desk::awaiting_approval();
+    desk.send(Event::PauseRequested("lunch".into()));
+    desk.send(Event::ApprovalGiven(approval(&desk.state, ApprovalDecision::Approved, "officer")));
+    assert_eq!(desk.effects, []);
+    desk.send(Event::Resumed);
+    assert_eq!(desk.state.phase, Phase::Shifting { step: 1 });
+}
+
+#[test]
+fn the_deadline_rolls_back_from_anywhere_even_paused() {
+    let mut paused = Desk::baking(options());
+    paused.send(Event::PauseRequested("holiday".into()));
+    for mut desk in [Desk::baking(options()), paused, Desk::awaiting_approval()] {
+        desk.now = 999;
+        desk.send(Event::Tick);
+        assert!(!matches!(desk.state.phase, Phase::RollingBack { .. }));
+        desk.now = 1_000;
+        desk.send(Event::Tick);
+        assert!(matches!(desk.state.phase, Phase::RollingBack { cause: Cause::Deadline }));
+    }
+}
+
+#[test]
+fn a_clock_that_goes_back_ends_no_bake_and_no_deadline() {
+    let mut desk = Desk::baking(options());
+    desk.now = -1_000_000;
+    desk.judge(GuardVerdict::Pass);
+    desk.send(Event::Tick);
+    assert!(matches!(desk.state.phase, Phase::Baking { step: 0, .. }));
+    desk.now = 10;
+    desk.judge(GuardVerdict::Pass);
+    assert_eq!(desk.state.phase, Phase::Shifting { step: 1 });
+}
+
+#[test]
+fn a_change_of_traffic_by_somebody_else_pauses_and_is_not_fought_over() {
+    for foreign in [blue(), green(90), TrafficSplit::all_to(name("other")), TrafficSplit::none()] {
+        let mut desk = Desk::baking(options());
+        desk.observe(foreign.clone(), 7);
+        let Phase::Paused { reason: PauseReason::TrafficChanged(seen), .. } = &desk.state.phase else {
+            panic!("{foreign}: {:?}", desk.state.phase);
+        };
+        assert_eq!(*seen, foreign);
+        assert!(desk.change().is_none());
+        // Whoever lets it go on wants the plan's split back, from the revision that is there now.
+        desk.send(Event::Resumed);
+        let change = desk.change().unwrap();
+        assert_eq!((change.split, change.expected), (green(10), Some(7)));
+    }
+}
+
+#[test]
+fn a_rollback_leaves_traffic_alone_that_somebody_else_took_from_the_candidate() {
+    let mut desk = Desk::baking(options());
+    desk.observe(TrafficSplit::all_to(name("other")), 7);
+    desk.send(abort());
+    assert!(matches!(desk.state.phase, Phase::Failed { .. }));
+    assert!(matches!(&desk.effects[..], [Effect::Escalate(_)]));
+
+    let mut desk = Desk::baking(options());
+    desk.observe(green(90), 7);
+    desk.send(abort());
+    assert_eq!(desk.change().unwrap().split, blue());
+}
+
+#[test]
+fn a_change_that_lost_the_race_is_decided_again_at_the_new_revision() {
+    let mut desk = Desk::new(plan(options()));
+    desk.started();
+    desk.send(smoke(true));
+    let first = desk.change().unwrap();
+    // Somebody set the same split again: nothing moved but the revision.
+    desk.observe(blue(), 2);
+    let second = desk.change().unwrap();
+    assert_eq!((&first.split, first.expected), (&second.split, Some(1)));
+    assert_eq!(second.expected, Some(2));
+    assert_ne!(first.key, second.key);
+    // The failure of the first one counts no more.
+    desk.send(failed(EffectKind::SetTraffic, desk.state.epoch - 1, false));
+    assert_eq!(desk.state.phase, Phase::Shifting { step: 0 });
+    // Three times in a row is enough.
+    desk.observe(blue(), 3);
+    desk.observe(blue(), 4);
+    assert!(matches!(desk.state.phase, Phase::RollingBack { cause: Cause::Effect(_) }));
+}
+
+#[test]
+fn a_late_answer_to_an_early_question_is_ignored() {
+    let mut desk = Desk::baking(options());
+    let before = desk.state.clone();
+    desk.observe(blue(), 1);
+    assert_eq!(desk.state, before);
+}
+
+#[test]
+fn a_rollback_is_done_only_when_its_own_change_is_in_force() {
+    let mut desk = Desk::new(plan(options()));
+    desk.started();
+    desk.send(smoke(true));
+    let shift = desk.change().unwrap();
+    desk.send(abort());
+    let back = desk.change().unwrap();
+    assert_eq!((&back.split, back.expected), (&blue(), Some(1)));
+    // The traffic looks right, but the shift may still be on its way.
+    desk.observe(blue(), 1);
+    assert!(matches!(desk.state.phase, Phase::RollingBack { .. }));
+    // It was, and it came first: the rollback meets another revision, looks, and is decided again.
+    desk.observe(shift.split, 2);
+    let again = desk.change().unwrap();
+    assert_eq!((again.split, again.expected), (blue(), Some(2)));
+    desk.send(Event::Tick);
+    desk.obeyed();
+    assert!(matches!(desk.state.phase, Phase::RolledBack { cause: Cause::Aborted(_) }));
+}
+
+#[test]
+fn what_keeps_failing_rolls_back_and_a_rollback_that_keeps_failing_escalates() {
+    let mut desk = Desk::new(plan(options()));
+    desk.started();
+    for _ in 0..2 {
+        desk.send(failed(EffectKind::RunSmokeTest, 0, true));
+        assert_eq!(desk.state.phase, Phase::SmokeTest);
+    }
+    desk.send(failed(EffectKind::RunSmokeTest, 0, true));
+    assert!(matches!(desk.state.phase, Phase::RolledBack { cause: Cause::Effect(_) }));
+
+    let mut desk = Desk::new(plan(options()));
+    desk.started();
+    desk.send(smoke(true));
+    desk.send(failed(EffectKind::SetTraffic, desk.state.epoch, false));
+    assert!(matches!(desk.state.phase, Phase::RollingBack { .. }), "not worth another try");
+    for _ in 0..2 {
+        desk.send(failed(EffectKind::SetTraffic, desk.state.epoch, false));
+        assert!(matches!(desk.state.phase, Phase::RollingBack { .. }));
+    }
+    desk.send(failed(EffectKind::SetTraffic, desk.state.epoch, true));
+    assert!(matches!(desk.state.phase, Phase::Failed { .. }));
+    assert!(matches!(&desk.effects[..], [Effect::Escalate(_)]));
+}
+
+#[test]
+fn states_that_no_rollout_can_be_in_are_refused() {
+    let good = Desk::baking(options()).state;
+    let mut unknown = good.clone();
+    unknown.schema = 2;
+    let mut beyond = good.clone();
+    beyond.phase = Phase::Baking { step: 3, since: at(0) };
+    let mut aimless = good.clone();
+    aimless.phase = Phase::Shifting { step: 0 };
+    let mut blind = good;
+    blind.observed = None;
+    for (state, kind) in [
+        (unknown, ErrorKind::Unsupported),
+        (beyond, ErrorKind::Corrupt),
+        (aimless, ErrorKind::Corrupt),
+        (blind, ErrorKind::Corrupt),
+    ] {
+        assert_eq!(step(&state, &Event::Tick, at(0)).unwrap_err().kind(), kind);
+    }
+}
+
+/// What the world may do next; revisions and epochs are made up relative to the state, so that they often fit.
+#[derive(Clone, Debug)]
+enum Move {
+    Smoke(bool),
+    Obey,
+    ObserveNow,
+    ObserveForeign(u8, u64),
+    Baseline,
+    Judge(GuardVerdict, u64),
+    Approve(ApprovalDecision),
+    Pause,
+    Resume,
+    Abort,
+    Tick,
+    Fail(EffectKind, bool),
+    Restart,
+}
+
+fn moves() -> impl Strategy<Value = Move> {
+    let verdict = prop_oneof![
+        4 => Just(GuardVerdict::Pass),
+        1 => Just(GuardVerdict::Fail),
+        1 => Just(GuardVerdict::Inconclusive),
+        1 => Just(GuardVerdict::NoData),
+    ];
+    let decision = prop_oneof![
+        Just(ApprovalDecision::Approved),
+        Just(ApprovalDecision::Pending),
+        Just(ApprovalDecision::Rejected)
+    ];
+    let kind = prop_oneof![
+        Just(EffectKind::SetTraffic),
+        Just(EffectKind::RunSmokeTest),
+        Just(EffectKind::JudgeGuard),
+        Just(EffectKind::ObserveTraffic)
+    ];
+    prop_oneof![
+        4 => prop::bool::weighted(0.9).prop_map(Move::Smoke),
+        8 => Just(Move::Obey),
+        2 => Just(Move::ObserveNow),
+        1 => (0..4_u8, 0..3_u64).prop_map(|(split, ahead)| Move::ObserveForeign(split, ahead)),
+        6 => Just(Move::Baseline),
+        8 => (verdict, 0..2_u64).prop_map(|(verdict, behind)| Move::Judge(verdict, behind)),
+        2 => decision.prop_map(Move::Approve),
+        1 => Just(Move::Pause),
+        2 => Just(Move::Resume),
+        1 => Just(Move::Abort),
+        4 => Just(Move::Tick),
+        1 => (kind, any::<bool>()).prop_map(|(kind, retryable)| Move::Fail(kind, retryable)),
+        1 => Just(Move::Restart),
+    ]
+}
+
+/// The rules under random events, with an endpoint that applies changes by compare-and-set, and the laws checked at each one.
+struct World {
+    desk: Desk,
+    traffic: ObservedTraffic,
+    /// Changes asked for and not yet made, oldest first: each may be made late, or never.
+    on_the_way: Vec<TrafficChange>,
+    passed: Vec<bool>,
+    approved: bool,
+}
+
+impl World {
+    fn new(options: RolloutOptions) -> Self {
+        let mut desk = Desk::new(plan(options));
+        let traffic = ObservedTraffic { split: blue(), revision: 1 };
+        desk.send(Event::Started(traffic.clone()));
+        let passed = vec![false; desk.state.plan.steps().len()];
+        Self { desk, traffic, on_the_way: Vec::new(), passed, approved: false }
+    }
+
+    fn play(&mut self, one: &Move) {
+        let epoch = self.desk.state.epoch;
+        let event = match one {
+            Move::Smoke(passed) => smoke(*passed),
+            Move::Obey => return self.obey(),
+            Move::ObserveNow => self.observed(None),
+            Move::ObserveForeign(which, ahead) => {
+                let split = [blue(), green(10), green(77), TrafficSplit::all_to(name("other"))]
+                    [usize::from(*which)]
+                .clone();
+                if *ahead > 0 {
+                    self.traffic = ObservedTraffic { split, revision: self.traffic.revision + ahead };
+                }
+                self.observed(None)
+            }
+            Move::Baseline => {
+                let baseline = Baseline { at: at(self.desk.now), candidate: None, stable: None };
+                Event::BaselineTaken { epoch, baseline }
+            }
+            Move::Judge(verdict, behind) => {
+                self.note_judgement(*verdict, *behind);
+                judged(epoch.saturating_sub(*behind), *verdict)
+            }
+            Move::Approve(decision) => {
+                self.approved |= *decision == ApprovalDecision::Approved;
+                Event::ApprovalGiven(approval(&self.desk.state, *decision, "officer"))
+            }
+            Move::Pause => Event::PauseRequested("because".into()),
+            Move::Resume => Event::Resumed,
+            Move::Abort => abort(),
+            Move::Tick => Event::Tick,
+            Move::Fail(kind, retryable) => failed(*kind, epoch, *retryable),
+            Move::Restart => {
+                let text = serde_json::to_vec(&self.desk.state).unwrap();
+                self.desk.state = serde_json::from_slice(&text).unwrap();
+                Event::Tick
+            }
+        };
+        self.send(event);
+    }
+
+    fn observed(&self, answers: Option<IdempotencyKey>) -> Event {
+        Event::TrafficObserved { traffic: self.traffic.clone(), answers }
+    }
+
+    /// The oldest change on the way arrives.
+    fn obey(&mut self) {
+        if self.on_the_way.is_empty() {
+            return;
+        }
+        let change = self.on_the_way.remove(0);
+        if change.expected != Some(self.traffic.revision) {
+            return self.send(self.observed(None));
+        }
+        self.traffic = ObservedTraffic { split: change.split, revision: self.traffic.revision + 1 };
+        self.send(self.observed(Some(change.key)));
+    }
+
+    fn note_judgement(&mut self, verdict: GuardVerdict, behind: u64) {
+        if let Phase::Baking { step, since } = self.desk.state.phase
+            && verdict == GuardVerdict::Pass
+            && behind == 0
+            && at(self.desk.now) - since >= chrono::TimeDelta::seconds(10)
+        {
+            self.passed[step] = true;
+        }
+    }
+
+    fn send(&mut self, event: Event) {
+        let before = self.desk.state.clone();
+        let result = step(&before, &event, at(self.desk.now));
+        // Pure: the same again.
+        match (&result, step(&before, &event, at(self.desk.now))) {
+            (Ok(one), Ok(two)) => assert_eq!(*one, two),
+            (Err(_), Err(_)) => return,
+            _ => panic!("one of two equal calls failed"),
+        }
+        self.desk.send(event.clone());
+        if before.phase.is_terminal() {
+            assert_eq!(self.desk.state, before, "an end changes no more");
+            assert_eq!(self.desk.effects, []);
+        }
+        self.check_changes();
+        self.check_rollback();
+        for effect in std::mem::take(&mut self.desk.effects) {
+            if let Effect::SetTraffic { change, .. } = effect {
+                self.on_the_way.push(*change);
+            }
+        }
+    }
+
+    fn check_changes(&self) {
+        let plan = &self.desk.state.plan;
+        for effect in &self.desk.effects {
+            let Effect::SetTraffic { change, epoch } = effect else { continue };
+            assert_eq!(*epoch, self.desk.state.intent.as_ref().unwrap().epoch);
+            let total: u32 = change.split.shares().map(|(_, share)| u32::from(share.get())).sum();
+            assert_eq!(total, 100);
+            if change.split == plan.initial_split() {
+                assert!(matches!(self.desk.state.phase, Phase::RollingBack { .. }));
+                continue;
+            }
+            let step = (0..plan.steps().len()).find(|step| plan.split(*step) == change.split);
+            let step = step.expect("a split of the plan");
+            assert!(self.passed[..step].iter().all(|passed| *passed), "step {step} is not earned");
+            if plan.options().approval && plan.steps()[step] == Percent::ALL {
+                assert!(self.approved);
+            }
+        }
+    }
+
+    /// From here, a rollback takes one change of traffic at most.
+    fn check_rollback(&self) {
+        let (state, effects) = step(&self.desk.state, &abort(), at(self.desk.now)).unwrap();
+        let changes = effects.iter().filter(|effect| effect.kind() == EffectKind::SetTraffic).count();
+        match state.phase {
+            Phase::RollingBack { .. } => assert_eq!(state.intent.unwrap().split, blue()),
+            Phase::RolledBack { .. } | Phase::Promoted | Phase::Failed { .. } => assert_eq!(changes, 0),
+            phase => panic!("{phase:?} after an abort"),
+        }
+        assert!(changes <= 1);
+    }
+
+    /// From now on nobody interferes and everything works: how does it end?
+    fn settle(&mut self) {
+        // Whatever is on the way arrives first.
+        while !self.on_the_way.is_empty() {
+            self.obey();
+        }
+        self.send(abort());
+        for _ in 0..20 {
+            if self.desk.state.phase.is_terminal() && self.on_the_way.is_empty() {
+                return;
+            }
+            self.send(Event::Tick);
+            self.send(self.observed(None));
+            self.obey();
+        }
+        panic!("it did not end: {:?}", self.desk.state);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn the_laws_hold_under_any_events(
+        moves in prop::collection::vec((moves(), 0..8_i64), 1..120),
+        approval in any::<bool>(),
+    ) {
+        let options = options().with_patience(secs(40));
+        let mut world = World::new(if approval { options.with_approval() } else { options });
+        for (one, later) in &moves {
+            world.desk.now += later;
+            world.play(one);
+        }
+        world.settle();
+        // Nobody but the rollout moved traffic unless the moves say so: then it ends at one end or the other.
+        let alone = !moves.iter().any(|(one, _)| matches!(one, Move::ObserveForeign(..) ));
+        if alone && !matches!(world.desk.state.phase, Phase::Failed { .. }) {
+            let expected = if world.desk.state.phase == Phase::Promoted { green(100) } else { blue() };
+            prop_assert_eq!(&world.traffic.split, &expected);
+        }
+    }
+
+    #[test]
+    fn an_event_that_comes_twice_is_an_event_that_came_once(
+        moves in prop::collection::vec((moves(), 0..8_i64), 1..60),
+        twice in prop_oneof![
+            Just(Move::Smoke(true)), Just(Move::ObserveNow), Just(Move::Baseline),
+            Just(Move::Pause), Just(Move::Abort), Just(Move::Tick)
+        ],
+    ) {
+        let mut world = World::new(options());
+        for (one, later) in &moves {
+            world.desk.now += later;
+            world.play(one);
+        }
+        world.play(&twice);
+        let once = world.desk.state.clone();
+        world.play(&twice);
+        prop_assert_eq!(&world.desk.state, &once);
+    }
+}
+
+// ── the driver ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// What goes wrong at one call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Trouble {
+    /// The process stops before the call does anything.
+    CrashBefore,
+    /// The process stops after the call, before its answer.
+    CrashAfter,
+    /// The call is lost on its way.
+    ErrorBefore,
+    /// The answer is lost.
+    ErrorAfter,
+}
+
+/// Counts calls, and strikes at one of them.
+#[derive(Debug, Default)]
+struct Fate {
+    calls: usize,
+    strike: Option<(usize, Trouble)>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Shared(Arc<Mutex<Fate>>);
+
+impl Shared {
+    fn striking(at: usize, trouble: Trouble) -> Self {
+        Self(Arc::new(Mutex::new(Fate { calls: 0, strike: Some((at, trouble)) })))
+    }
+
+    fn next(&self) -> Option<Trouble> {
+        let mut fate = lock(&self.0);
+        fate.calls += 1;
+        let calls = fate.calls;
+        fate.strike.filter(|(strike, _)| *strike == calls).map(|(_, trouble)| trouble)
+    }
+
+    async fn call<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        let lost = || Error::new(ErrorKind::Transport, "test", "the connection was reset");
+        match self.next() {
+            None => act(),
+            // A process that stops never sees this future ready, and drops it.
+            Some(Trouble::CrashBefore) => std::future::pending().await,
+            Some(Trouble::CrashAfter) => {
+                let _ = act();
+                std::future::pending().await
+            }
+            Some(Trouble::ErrorBefore) => Err(lost()),
+            Some(Trouble::ErrorAfter) => act().and_then(|_| Err(lost())),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Served {
+    traffic: TrafficSplit,
+    revision: u64,
+    changes: BTreeMap<IdempotencyKey, (TrafficChange, u64)>,
+    stats: BTreeMap<DeploymentName, OperationStats>,
+    failing: Option<DeploymentName>,
+    prediction: f64,
+    history: Vec<TrafficSplit>,
+}
+
+/// One endpoint with two deployments.
+#[derive(Debug)]
+struct TestDeployer {
+    state: Mutex<Served>,
+    fate: Shared,
+    capabilities: DeployerCapabilities,
+}
+
+impl TestDeployer {
+    fn new(traffic: TrafficSplit) -> Self {
+        let stats = ["blue", "green"].map(|d| (name(d), OperationStats::default())).into();
+        let state = Served {
+            history: vec![traffic.clone()],
+            traffic,
+            revision: 4,
+            changes: BTreeMap::new(),
+            stats,
+            failing: None,
+            prediction: 0.5,
+        };
+        let (fate, capabilities) = (Shared::default(), DeployerCapabilities::FULL);
+        Self { state: Mutex::new(state), fate, capabilities }
+    }
+
+    fn traffic(&self) -> TrafficSplit {
+        lock(&self.state).traffic.clone()
+    }
+
+    fn fail_at(&self, deployment: &str) {
+        lock(&self.state).failing = Some(name(deployment));
+    }
+
+    /// A hundred requests, split as the traffic is.
+    fn send_traffic(&self) {
+        let mut state = lock(&self.state);
+        let shares: Vec<_> = state.traffic.shares().map(|(n, share)| (n.clone(), share)).collect();
+        for (deployment, share) in shares {
+            let failing = state.failing.as_ref() == Some(&deployment);
+            let stats = state.stats.entry(deployment).or_default();
+            stats.requests += u64::from(share.get());
+            stats.failures += if failing { u64::from(share.get()) } else { 0 };
+        }
+    }
+
+    fn endpoint_now(state: &Served) -> Endpoint {
+        let mut endpoint = Endpoint::new(EndpointSpec::new(endpoint_name(), actor("bot")), at(0));
+        (endpoint.traffic, endpoint.revision) = (state.traffic.clone(), state.revision);
+        endpoint
+    }
+
+    fn apply(&self, change: &TrafficChange) -> Result<Endpoint> {
+        let mut state = lock(&self.state);
+        if let Some((made, revision)) = state.changes.get(&change.key) {
+            assert_eq!(made, change, "one key, two changes");
+            let mut endpoint = Self::endpoint_now(&state);
+            (endpoint.traffic, endpoint.revision) = (made.split.clone(), *revision);
+            return Ok(endpoint);
+        }
+        if let Some(expected) = change.expected.filter(|expected| *expected != state.revision) {
+            return Err(Error::conflict("test", "the traffic was changed", expected, state.revision));
+        }
+        state.traffic = change.split.clone();
+        state.history.push(change.split.clone());
+        state.revision += 1;
+        let revision = state.revision;
+        state.changes.insert(change.key.clone(), (change.clone(), revision));
+        Ok(Self::endpoint_now(&state))
+    }
+}
+
+#[async_trait]
+impl Deployer for TestDeployer {
+    fn capabilities(&self) -> DeployerCapabilities {
+        self.capabilities
+    }
+
+    async fn ensure_endpoint(&self, _: &EndpointSpec) -> Result<Endpoint> {
+        Err(Error::unsupported("test", "ensure_endpoint"))
+    }
+
+    async fn endpoint(&self, _: &EndpointName) -> Result<Endpoint> {
+        self.fate.call(|| Ok(Self::endpoint_now(&lock(&self.state)))).await
+    }
+
+    async fn endpoints(&self, _: &PageRequest) -> Result<Page<Endpoint>> {
+        Err(Error::unsupported("test", "endpoints"))
+    }
+
+    async fn deploy(&self, _: &DeploymentSpec) -> Result<Deployment> {
+        Err(Error::unsupported("test", "deploy"))
+    }
+
+    async fn deployments(&self, _: &EndpointName) -> Result<BTreeMap<DeploymentName, Deployment>> {
+        Err(Error::unsupported("test", "deployments"))
+    }
+
+    async fn set_traffic(&self, change: &TrafficChange) -> Result<Endpoint> {
+        self.fate.call(|| self.apply(change)).await
+    }
+
+    async fn delete_deployment(&self, _: &EndpointName, _: &DeploymentName) -> Result<()> {
+        Err(Error::unsupported("test", "delete_deployment"))
+    }
+
+    async fn invoke(&self, request: &InvokeRequest<'_>) -> Result<InvokeResponse> {
+        let answer = || {
+            let prediction = lock(&self.state).prediction;
+            let predictions = Predictions::Probability(vec![prediction; request.rows.rows()]);
+            let deployment = request.deployment.clone().unwrap();
+            Ok(InvokeResponse::new(deployment, Version::FIRST, predictions, Duration::from_millis(5)))
+        };
+        self.fate.call(answer).await
+    }
+
+    async fn stats(&self, _: &EndpointName, deployment: &DeploymentName) -> Result<OperationStats> {
+        let read = || {
+            let stats = lock(&self.state).stats.get(deployment).copied();
+            stats.ok_or_else(|| Error::not_found("test", "deployment", deployment))
+        };
+        self.fate.call(read).await
+    }
+}
+
+/// A journal whose calls may be struck like those of the deployer.
+#[derive(Debug, Default)]
+struct TestJournal {
+    inner: VecJournal,
+    fate: Shared,
+}
+
+#[async_trait]
+impl RolloutJournal for TestJournal {
+    async fn append(&self, rollout: &Digest, entry: &JournalEntry) -> Result<()> {
+        self.fate.call(|| self.inner.append(rollout, entry).now_or_never().unwrap()).await
+    }
+
+    async fn entries(&self, rollout: &Digest) -> Result<Vec<JournalEntry>> {
+        self.inner.entries(rollout).await
+    }
+}
+
+#[derive(Debug, Default)]
+struct TestAudit {
+    records: Mutex<Vec<AuditRecord>>,
+    down: Mutex<bool>,
+}
+
+#[async_trait]
+impl AuditLog for TestAudit {
+    async fn append(&self, entry: &AuditEntry) -> Result<AuditRecord> {
+        if *lock(&self.down) {
+            return Err(Error::new(ErrorKind::Transport, "test", "the log is down"));
+        }
+        let mut records = lock(&self.records);
+        if let Some(record) = records.iter().find(|record| record.entry.key == entry.key) {
+            assert_eq!(record.entry, *entry, "one key, two entries");
+            return Ok(record.clone());
+        }
+        let record = AuditRecord::chain(records.last(), entry.clone(), at(0))?;
+        records.push(record.clone());
+        Ok(record)
+    }
+
+    async fn read(&self, _: u64, _: usize) -> Result<Vec<AuditRecord>> {
+        Ok(lock(&self.records).clone())
+    }
+
+    async fn checkpoint(&self) -> Result<Checkpoint> {
+        Err(Error::unsupported("test", "checkpoint"))
+    }
+
+    async fn verify(&self, checkpoint: Option<&Checkpoint>) -> Result<AuditVerification> {
+        Ok(verify_chain(&lock(&self.records), checkpoint))
+    }
+}
+
+#[derive(Debug)]
+struct Officer(ApprovalDecision);
+
+#[async_trait]
+impl Approver for Officer {
+    async fn decide(&self, request: &ApprovalRequest, now: Timestamp) -> Result<Approval> {
+        Ok(Approval::answer(request, self.0, actor("officer"), "", now))
+    }
+}
+
+fn smoke_test() -> SmokeTest {
+    SmokeTest::new(Table::new(vec![Column::f64("bmi", vec![32.1, 21.6]).unwrap()]).unwrap()).unwrap()
+}
+
+fn quick() -> RolloutOptions {
+    options().with_bake(Duration::ZERO)
+}
+
+struct Stage {
+    deployer: Arc<TestDeployer>,
+    journal: Arc<TestJournal>,
+    plan: RolloutPlan,
+    now: i64,
+}
+
+impl Stage {
+    fn new(options: RolloutOptions) -> Self {
+        let deployer = Arc::new(TestDeployer::new(blue()));
+        Self { deployer, journal: Arc::default(), plan: plan(options), now: 0 }
+    }
+
+    /// Deployer and journal share one count of calls, and one stroke of fate.
+    fn struck(options: RolloutOptions, strike: usize, trouble: Trouble) -> Self {
+        let fate = Shared::striking(strike, trouble);
+        let mut deployer = TestDeployer::new(blue());
+        deployer.fate = fate.clone();
+        let journal = TestJournal { inner: VecJournal::default(), fate };
+        Self { deployer: Arc::new(deployer), journal: Arc::new(journal), plan: plan(options), now: 0 }
+    }
+
+    fn driver(&self) -> RolloutDriver {
+        let (deployer, journal) = (self.deployer.clone(), self.journal.clone());
+        RolloutDriver::new(self.plan.clone(), smoke_test(), deployer, journal)
+    }
+
+    async fn resumed(&self) -> RolloutDriver {
+        let (deployer, journal) = (self.deployer.clone(), self.journal.clone());
+        RolloutDriver::resume(self.plan.clone(), smoke_test(), deployer, journal).await.unwrap()
+    }
+
+    /// Traffic and time until it ends; a crash, or an error, begins again from the journal. At the end: the driver, and whether
+    /// there was a crash or an error.
+    async fn run(&mut self, mut driver: RolloutDriver) -> (RolloutDriver, bool) {
+        let mut troubled = false;
+        for _ in 0..50 {
+            self.now += 1;
+            let advanced = driver.advance(at(self.now)).now_or_never();
+            match advanced {
+                Some(Ok(status)) if status.is_terminal() => return (driver, troubled),
+                Some(Ok(_)) => {}
+                None | Some(Err(_)) => {
+                    troubled = true;
+                    driver = self.resumed().await;
+                }
+            }
+            self.deployer.send_traffic();
+        }
+        panic!("it did not end: {:?}", driver.status());
+    }
+}
+
+#[tokio::test]
+async fn a_good_candidate_is_promoted() {
+    let mut stage = Stage::new(quick());
+    let driver = stage.driver();
+    let (driver, _) = stage.run(driver).await;
+    assert!(driver.status().is_promoted());
+    let history = lock(&stage.deployer.state).history.clone();
+    assert_eq!(history, [blue(), green(10), green(50), green(100)]);
+}
+
+#[tokio::test]
+async fn one_call_moves_one_step_and_the_status_says_which() {
+    let stage = Stage::new(quick());
+    let mut driver = stage.driver();
+    let shown = driver.advance(at(0)).await.unwrap().to_string();
+    assert_eq!(shown, "step 1: baking (10 % to the candidate)");
+    // Nobody asked the candidate anything: it stays where it is.
+    let status = driver.advance(at(1)).await.unwrap();
+    assert_eq!((status.share, status.verdict), (Percent::new(10).unwrap(), Some(GuardVerdict::NoData)));
+    stage.deployer.send_traffic();
+    let status = driver.advance(at(2)).await.unwrap();
+    assert_eq!(status.share.get(), 50);
+}
+
+#[tokio::test]
+async fn a_candidate_that_fails_is_rolled_back_and_the_stable_version_serves_on() {
+    for options in [quick(), quick().with_limits(OperationGuard::default())] {
+        let mut stage = Stage::new(options);
+        stage.deployer.fail_at("green");
+        let driver = stage.driver();
+        let (driver, _) = stage.run(driver).await;
+        let Phase::RolledBack { cause: Cause::Guard(reason) } = driver.status().phase else {
+            panic!("{}", driver.status());
+        };
+        assert!(reason.contains("10 of 10 requests failed"), "{reason}");
+        assert_eq!(stage.deployer.traffic(), blue());
+    }
+}
+
+#[tokio::test]
+async fn failures_of_the_past_are_not_held_against_a_step() {
+    let mut stage = Stage::new(quick());
+    let mut old = OperationStats::default();
+    (old.requests, old.failures) = (1_000, 1_000);
+    lock(&stage.deployer.state).stats.insert(name("green"), old);
+    let driver = stage.driver();
+    let (driver, _) = stage.run(driver).await;
+    assert!(driver.status().is_promoted());
+}
+
+#[tokio::test]
+async fn a_candidate_that_answers_nonsense_gets_no_traffic() {
+    let mut stage = Stage::new(quick());
+    lock(&stage.deployer.state).prediction = f64::NAN;
+    let driver = stage.driver();
+    let (driver, _) = stage.run(driver).await;
+    assert!(matches!(driver.status().phase, Phase::RolledBack { cause: Cause::SmokeTest(_) }));
+    assert_eq!(lock(&stage.deployer.state).history, [blue()]);
+}
+
+#[tokio::test]
+async fn a_guard_that_the_plan_demands_must_be_there() {
+    let mut stage = Stage::new(quick().with_guard("performance").on_no_data(ThinData::Rollback));
+    let driver = stage.driver();
+    let (driver, _) = stage.run(driver).await;
+    assert!(matches!(driver.status().phase, Phase::RolledBack { cause: Cause::NoData }));
+
+    let stage = Stage::new(quick().with_guard("performance"));
+    let mut driver = stage.driver().with_guard(Arc::new(PerformanceGuard::default()));
+    let accuracy = |value| Estimate::new(Measured::Value(value), Direction::HigherIsBetter, 500);
+    let score = |candidate| LabelledPerformance {
+        metric: MetricKey::new("accuracy").unwrap(),
+        candidate: accuracy(candidate),
+        stable: accuracy(0.75),
+    };
+    driver.advance(at(0)).await.unwrap();
+    stage.deployer.send_traffic();
+    driver.report_performance(score(0.76));
+    assert_eq!(driver.advance(at(1)).await.unwrap().share.get(), 50);
+    // Numbers of an earlier step say nothing about this one.
+    stage.deployer.send_traffic();
+    assert_eq!(driver.advance(at(2)).await.unwrap().verdict, Some(GuardVerdict::NoData));
+    driver.report_performance(score(0.70));
+    let status = driver.advance(at(3)).await.unwrap();
+    assert!(matches!(status.phase, Phase::RolledBack { cause: Cause::Guard(_) }), "{status}");
+}
+
+#[tokio::test]
+async fn a_deployer_that_does_not_tell_gives_no_data() {
+    let mut stage = Stage::new(quick().on_no_data(ThinData::Rollback));
+    let mut deployer = TestDeployer::new(blue());
+    deployer.capabilities = DeployerCapabilities { operation_stats: false, ..DeployerCapabilities::FULL };
+    stage.deployer = Arc::new(deployer);
+    let driver = stage.driver();
+    let (driver, _) = stage.run(driver).await;
+    assert!(matches!(driver.status().phase, Phase::RolledBack { cause: Cause::NoData }));
+}
+
+#[tokio::test]
+async fn approval_comes_from_the_approver_or_by_hand() {
+    let mut stage = Stage::new(quick().with_approval());
+    let driver = stage.driver().with_approver(Arc::new(Officer(ApprovalDecision::Approved)));
+    let (driver, _) = stage.run(driver).await;
+    assert!(driver.status().is_promoted());
+
+    let mut stage = Stage::new(quick().with_approval());
+    let driver = stage.driver().with_approver(Arc::new(Officer(ApprovalDecision::Rejected)));
+    let (driver, _) = stage.run(driver).await;
+    assert!(matches!(driver.status().phase, Phase::RolledBack { cause: Cause::Refused(_) }));
+    assert_eq!(stage.deployer.traffic(), blue());
+
+    let stage = Stage::new(quick().with_steps(percents(&[50, 100])).with_approval());
+    let mut driver = stage.driver();
+    for now in 0..5 {
+        driver.advance(at(now)).await.unwrap();
+        stage.deployer.send_traffic();
+    }
+    assert_eq!(driver.status().phase, Phase::AwaitingApproval { step: 1 });
+    assert_eq!(stage.deployer.traffic(), green(50));
+    let yes = approval(driver.state(), ApprovalDecision::Approved, "officer");
+    assert_eq!(driver.approve(yes, at(6)).await.unwrap().share.get(), 100);
+}
+
+#[tokio::test]
+async fn somebody_elses_change_of_traffic_pauses_until_it_is_let_go_on() {
+    let mut stage = Stage::new(quick());
+    let mut driver = stage.driver();
+    driver.advance(at(0)).await.unwrap();
+    {
+        let mut state = lock(&stage.deployer.state);
+        (state.traffic, state.revision) = (green(90), state.revision + 1);
+    }
+    stage.deployer.send_traffic();
+    let status = driver.advance(at(1)).await.unwrap();
+    assert_eq!(
+        status.to_string().split(" (").next(),
+        Some("paused: somebody else changed the traffic to blue 10 %, green 90 %")
+    );
+    driver.unpause(at(2)).await.unwrap();
+    assert_eq!(stage.deployer.traffic(), green(10));
+    let (driver, _) = stage.run(driver).await;
+    assert!(driver.status().is_promoted());
+}
+
+#[tokio::test]
+async fn a_race_for_the_traffic_is_seen_and_run_again() {
+    let stage = Stage::new(quick());
+    let mut driver = stage.driver();
+    driver.advance(at(0)).await.unwrap();
+    stage.deployer.send_traffic();
+    // Somebody sets the same split again behind its back; the next shift expects the revision before.
+    lock(&stage.deployer.state).revision += 1;
+    let status = driver.advance(at(1)).await.unwrap();
+    assert_eq!(status.share.get(), 50, "{status}");
+    assert_eq!(status.problem, None);
+}
+
+#[tokio::test]
+async fn every_change_of_phase_is_audited_once_also_across_restarts_and_outages() {
+    let stage = Stage::new(quick());
+    let audit = Arc::new(TestAudit::default());
+    *lock(&audit.down) = true;
+    let mut driver = stage.driver().with_audit(audit.clone());
+    assert_eq!(driver.advance(at(0)).await.unwrap_err().kind(), ErrorKind::Transport);
+    assert_eq!(stage.deployer.traffic(), green(10), "traffic does not wait for the log");
+    *lock(&audit.down) = false;
+    stage.deployer.send_traffic();
+    driver.advance(at(1)).await.unwrap();
+    drop(driver);
+    let mut driver = stage.resumed().await.with_audit(audit.clone());
+    stage.deployer.fail_at("green");
+    stage.deployer.send_traffic();
+    driver.advance(at(2)).await.unwrap();
+    let actions: Vec<_> = lock(&audit.records).iter().map(|r| r.entry.action.clone()).collect();
+    assert_eq!(
+        actions,
+        [
+            "rollout.smoke_test",
+            "rollout.shift",
+            "rollout.bake",
+            "rollout.shift",
+            "rollout.bake",
+            "rollout.roll_back",
+            "rollout.rolled_back"
+        ]
+    );
+    assert!(audit.verify(None).await.unwrap().is_intact());
+}
+
+#[tokio::test]
+async fn a_second_driver_of_the_same_rollout_is_stopped_by_the_journal() {
+    let stage = Stage::new(quick());
+    let mut one = stage.driver();
+    one.advance(at(0)).await.unwrap();
+    let mut two = stage.resumed().await;
+    stage.deployer.send_traffic();
+    two.advance(at(1)).await.unwrap();
+    assert_eq!(one.advance(at(2)).await.unwrap_err().kind(), ErrorKind::Conflict);
+    // Nor does the plan start again.
+    let mut anew = stage.driver();
+    assert_eq!(anew.advance(at(3)).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(stage.deployer.traffic(), green(50));
+}
+
+/// At every call to deployer or journal in turn, whatever can go wrong with it: at the end all traffic is with the candidate if it
+/// is good, with the stable version if it is not, and no split was in force that the plan does not have.
+#[tokio::test]
+async fn a_crash_at_any_call_ends_at_one_end_or_the_other() {
+    use Trouble::{CrashAfter, CrashBefore, ErrorAfter, ErrorBefore};
+    let mut struck = 0;
+    for trouble in [CrashBefore, CrashAfter, ErrorBefore, ErrorAfter] {
+        for good in [true, false] {
+            for strike in 1.. {
+                let mut stage = Stage::struck(quick(), strike, trouble);
+                if !good {
+                    stage.deployer.fail_at("green");
+                }
+                let driver = stage.driver();
+                let (driver, troubled) = stage.run(driver).await;
+                let (phase, traffic) = (driver.status().phase, stage.deployer.traffic());
+                let expected = if good { green(100) } else { blue() };
+                assert_eq!(traffic, expected, "{trouble:?} at call {strike}: {phase}");
+                assert_eq!(phase == Phase::Promoted, good, "{trouble:?} at call {strike}: {phase}");
+                for split in &lock(&stage.deployer.state).history {
+                    assert!([blue(), green(10), green(50), green(100)].contains(split), "{split}");
+                }
+                // Past the last call nothing strikes any more.
+                if lock(&stage.deployer.fate.0).calls < strike {
+                    break;
+                }
+                struck += usize::from(troubled);
+            }
+        }
+    }
+    assert!(struck > 50, "only {struck} crashes and errors were seen");
+}
