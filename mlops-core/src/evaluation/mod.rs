@@ -1,9 +1,15 @@
 //! Phase 5: evaluate, and decide by rules.
 
+pub mod champion;
 mod decision;
 mod evaluator;
+pub mod gate;
 mod report;
+mod subject;
+mod table;
 
+pub use champion::{ChampionDecision, ChampionOutcome, ChampionRules, Guard, MetricEvidence};
 pub use decision::{CriterionResult, GateDecision, Verdict};
 pub use evaluator::{EvaluationInput, Evaluator};
+pub use gate::{Criterion, GateSpec, IntervalEnd, NoChampion};
 pub use report::{Disparity, Estimate, EvaluationReport, FairnessReport, GroupReport, SliceReport};

@@ -3,11 +3,13 @@
 //! A run has an id made by the client, so that starting it twice is starting it once. What is logged is kept exactly: NaN
 //! and infinities too. A write answers with a receipt that lists everything the backend could not keep as it was.
 
+pub mod baseline;
 mod capsule;
 mod query;
 mod run;
 mod tracker;
 
+pub use baseline::Baseline;
 pub use capsule::{Capsule, CodeVersion};
 pub use query::{Comparison, Field, Filter, Match, OrderBy, RunQuery, View};
 pub use run::{

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::builtin::Document;
 use crate::data::Table;
 use crate::error::{Error, Result};
+use crate::experiment::Baseline;
 use crate::model::{Predictions, Predictor, Signature};
 use crate::problem::Task;
 
@@ -61,6 +62,23 @@ impl ConstantPredictor {
 
     pub(super) fn from_stored(stored: Stored) -> Result<Self> {
         Self::new(stored.task, stored.value)
+    }
+}
+
+/// The predictor of a baseline.
+///
+/// ```
+/// use mlops_core::experiment::baseline::majority_class;
+/// use mlops_core::serve::ConstantPredictor;
+/// let baseline = majority_class(&[true, false, false, false])?;
+/// assert_eq!(ConstantPredictor::try_from(baseline)?.to_bytes()?.len(), 60);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl TryFrom<Baseline> for ConstantPredictor {
+    type Error = Error;
+
+    fn try_from(baseline: Baseline) -> Result<Self> {
+        Self::new(baseline.task, baseline.value)
     }
 }
 
