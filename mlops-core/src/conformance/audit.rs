@@ -233,7 +233,8 @@ pub async fn readers_see_a_prefix_while_others_append(under: &AuditUnderTest) {
 /// What was read once is read the same for ever.
 pub async fn records_never_change(under: &AuditUnderTest) {
     let records = append(&under.log, 3).await;
-    let _ = under.log.append(&AuditEntry { detail: "rewritten".to_owned(), ..records[1].entry.clone() }).await;
+    let _ =
+        under.log.append(&AuditEntry { detail: "rewritten".to_owned(), ..records[1].entry.clone() }).await;
     append(&under.log, 3).await;
     assert_eq!(all(&under.log).await[..3], records);
 }

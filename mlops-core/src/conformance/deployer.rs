@@ -439,7 +439,9 @@ pub async fn traffic_key_reuse_is_a_conflict(under: &DeployerUnderTest) {
 pub async fn traffic_needs_ready_deployments(under: &DeployerUnderTest) {
     let deployer = under.blue_and_green().await;
     let before = under.set(&[("blue", 100)]).await;
-    for shares in [&[("red", 100)][..], &[("blue", 99), ("red", 1)], &[("blue", 50), ("green", 49), ("red", 1)]] {
+    for shares in
+        [&[("red", 100)][..], &[("blue", 99), ("red", 1)], &[("blue", 50), ("green", 49), ("red", 1)]]
+    {
         let error = fault(deployer.set_traffic(&change(shares, None)).await);
         assert!(matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict), "{error}");
         assert_eq!(under.now().await, before);

@@ -156,15 +156,18 @@ pub fn reports_hold_no_nan(under: &DriftUnderTest) {
     for name in under.detector.features() {
         let column = under.reference.column(&name).unwrap();
         let valid = vec![false; rows];
-        let nothing = Column::new(name.clone(), column.values().clone(), Some(Validity::from_bools(&valid))).unwrap();
+        let nothing =
+            Column::new(name.clone(), column.values().clone(), Some(Validity::from_bools(&valid))).unwrap();
         let mut hostile = vec![nothing];
         match column.data_type() {
             DataType::Category => {
                 hostile.push(Column::text(name.clone(), vec!["a level nobody has seen"; rows]).unwrap());
-                hostile.push(Column::text(name.clone(), (0..rows).map(|row| format!("level {row}"))).unwrap());
+                hostile
+                    .push(Column::text(name.clone(), (0..rows).map(|row| format!("level {row}"))).unwrap());
             }
             _ => {
-                let extremes = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN, 0.0, -0.0, 5e-324];
+                let extremes =
+                    [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN, 0.0, -0.0, 5e-324];
                 for value in extremes {
                     hostile.push(Column::f64(name.clone(), vec![value; rows]).unwrap());
                 }
@@ -283,7 +286,8 @@ pub(crate) mod tests {
         }
 
         fn detect(&self, current: &Table<'_>, at: Timestamp) -> Result<DriftReport> {
-            let measure = |name: &str| FeatureDrift { feature: name.to_owned(), outcome: self.measure(name, current) };
+            let measure =
+                |name: &str| FeatureDrift { feature: name.to_owned(), outcome: self.measure(name, current) };
             let features: Vec<_> = self.reference.names().map(measure).collect();
             let any = |verdict| features.iter().any(|f| f.verdict() == verdict);
             let verdict = match (any(DriftVerdict::Drift), any(DriftVerdict::Inconclusive)) {
@@ -304,7 +308,11 @@ pub(crate) mod tests {
     }
 
     fn fresh(wrap: impl FnOnce(Shares) -> Arc<dyn DriftDetector>) -> DriftUnderTest {
-        DriftUnderTest::new(wrap(Shares::new(people(40.0, "Bonn"))), people(40.0, "Bonn"), people(70.0, "Bonn"))
+        DriftUnderTest::new(
+            wrap(Shares::new(people(40.0, "Bonn"))),
+            people(40.0, "Bonn"),
+            people(70.0, "Bonn"),
+        )
     }
 
     crate::drift_detector_suite!(plain, fresh(|d| Arc::new(d)));

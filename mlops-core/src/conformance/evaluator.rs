@@ -75,7 +75,7 @@ fn now() -> Timestamp {
 impl Data {
     /// Sixty rows, half of them positive, mostly predicted well; two slices and two groups of equal size.
     fn of(task: Task) -> Self {
-        let positive = |row: usize| row % 2 == 0;
+        let positive = |row: usize| row.is_multiple_of(2);
         let wrong = |row: usize| row % 10 == 3;
         let score = |row: usize| if positive(row) != wrong(row) { 0.9 } else { 0.2 };
         let (predictions, truth) = match task {
@@ -182,7 +182,11 @@ pub fn bad_truth_is_refused(under: &EvaluatorUnderTest) {
         let mut bad = vec![
             Column::text("truth", vec!["yes"; 60]).unwrap(),
             Column::new("truth", values, Some(Validity::from_bools(&known))).unwrap(),
-            Column::f64("truth", (0..60).map(|row| if row == 7 { f64::NAN } else { 1.0 }).collect::<Vec<_>>()).unwrap(),
+            Column::f64(
+                "truth",
+                (0..60).map(|row| if row == 7 { f64::NAN } else { 1.0 }).collect::<Vec<_>>(),
+            )
+            .unwrap(),
         ];
         if task == Task::BinaryClassification {
             bad.push(Column::new("truth", Values::Time(vec![1; 60].into()), None).unwrap());
@@ -231,7 +235,8 @@ pub fn slices_and_groups_of_any_kind_are_survived(under: &EvaluatorUnderTest) {
             Column::text("every row its own", (0..60).map(|row| row.to_string())).unwrap(),
             Column::optional_text("nobody's", vec![None::<&str>; 60]).unwrap(),
             Column::optional_text("some", (0..60).map(|row| (row % 3 > 0).then_some("known"))).unwrap(),
-            Column::text("größe 家族 \u{202e}", (0..60).map(|row| ["", "\0", "a\nb", "🦀"][row % 4])).unwrap(),
+            Column::text("größe 家族 \u{202e}", (0..60).map(|row| ["", "\0", "a\nb", "🦀"][row % 4]))
+                .unwrap(),
             Column::bool("flag", (0..60).map(|row| row == 0).collect::<Vec<_>>()).unwrap(),
             Column::i64("number", (0..60).map(|row| row % 2).collect::<Vec<_>>()).unwrap(),
         ];
@@ -262,7 +267,10 @@ pub fn better_predictions_are_not_worse(under: &EvaluatorUnderTest) {
         let (best, worst) = (under.judge(&best).unwrap(), under.judge(&worst).unwrap());
         for (key, estimate) in &best.metrics {
             if let (Some(best), Some(worst)) = (estimate.value.value(), worst.metric(key.as_str())) {
-                assert!(estimate.direction.gain(best, worst) >= 0.0, "{key}: {best} perfect, {worst} all wrong");
+                assert!(
+                    estimate.direction.gain(best, worst) >= 0.0,
+                    "{key}: {best} perfect, {worst} all wrong"
+                );
             }
         }
     }

@@ -55,7 +55,8 @@ impl PredictorUnderTest {
     /// The rows with one column replaced.
     fn with(&self, column: Column<'static>) -> Table<'static> {
         let columns = self.rows.columns().iter().cloned();
-        Table::new(columns.map(|c| if c.name() == column.name() { column.clone() } else { c }).collect()).unwrap()
+        Table::new(columns.map(|c| if c.name() == column.name() { column.clone() } else { c }).collect())
+            .unwrap()
     }
 
     /// Answers that are either predictions or a refusal of the rows.
@@ -215,8 +216,19 @@ pub fn categories_are_known_by_their_text(under: &PredictorUnderTest) {
 pub fn predictions_are_finite(under: &PredictorUnderTest) {
     let rows = under.rows.rows();
     sound(&under.predictor.predict(&under.rows).unwrap(), rows);
-    let extremes =
-        [0.0, -0.0, 1e308, -1e308, f64::MAX, f64::MIN, f64::MIN_POSITIVE, 5e-324, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+    let extremes = [
+        0.0,
+        -0.0,
+        1e308,
+        -1e308,
+        f64::MAX,
+        f64::MIN,
+        f64::MIN_POSITIVE,
+        5e-324,
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+    ];
     let mut all = under.rows.clone();
     for feature in under.features().iter().filter(|f| f.data_type.is_numeric()) {
         for value in extremes {
@@ -265,7 +277,11 @@ mod tests {
     impl Tiny {
         fn new() -> Self {
             let age = Feature { nullable: true, ..Feature::required("age", DataType::F64) };
-            let inputs = vec![age, Feature::required("smokes", DataType::Bool), Feature::required("city", DataType::Category)];
+            let inputs = vec![
+                age,
+                Feature::required("smokes", DataType::Bool),
+                Feature::required("city", DataType::Category),
+            ];
             Self(Signature::new(Task::BinaryClassification, inputs))
         }
     }
@@ -286,7 +302,8 @@ mod tests {
                     let message = format!("row {row} has a number that is not finite");
                     return Err(Error::invalid("Tiny::predict", "rows", message));
                 }
-                let bonus = if rows.column("city")?.label(row).as_deref() == Some("Bonn") { 1.0 } else { 0.0 };
+                let bonus =
+                    if rows.column("city")?.label(row).as_deref() == Some("Bonn") { 1.0 } else { 0.0 };
                 answers.push(1.0 / (1.0 + (-(years - 50.0 + smoke[row] + bonus)).exp()));
             }
             Predictions::probability(answers)

@@ -68,7 +68,12 @@ impl TriggerUnderTest {
     }
 
     /// A whole round from `start`: when the last step was, and what was decided in each.
-    fn play(&self, state: &mut TriggerState, number: u32, start: Timestamp) -> (Timestamp, Vec<TriggerOutcome>) {
+    fn play(
+        &self,
+        state: &mut TriggerState,
+        number: u32,
+        start: Timestamp,
+    ) -> (Timestamp, Vec<TriggerOutcome>) {
         let steps = (self.round)(number);
         let last = steps.last().map_or(start, |(after, _)| start + *after);
         (last, steps.iter().map(|(after, signal)| self.step(state, signal, start + *after)).collect())
@@ -141,7 +146,9 @@ pub fn state_survives_being_written_down(under: &TriggerUnderTest) {
 /// The same event again is no reason again, however much later it comes.
 pub fn events_fire_once(under: &TriggerUnderTest) {
     let steps = (under.round)(0);
-    let Some((_, event @ Signal::Event { .. })) = steps.last() else { return skipped("it fires on no event") };
+    let Some((_, event @ Signal::Event { .. })) = steps.last() else {
+        return skipped("it fires on no event");
+    };
     let (mut state, when) = under.fired();
     for later in [0, 1, 3_600, 86_400 * 400] {
         let outcome = under.step(&mut state, event, when + Duration::from_secs(later));

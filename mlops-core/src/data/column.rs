@@ -568,7 +568,8 @@ impl Table<'_> {
             let message = format!("has {} columns, the first table has {width}", table.columns.len());
             return Err(Error::invalid("Table::concat", "tables", message).with("table", at));
         }
-        let columns = first.columns.iter().map(|c| concat_column(c.name(), tables)).collect::<Result<Vec<_>>>()?;
+        let columns =
+            first.columns.iter().map(|c| concat_column(c.name(), tables)).collect::<Result<Vec<_>>>()?;
         let rows = tables.iter().map(Table::rows).sum();
         Ok(Table { columns, rows })
     }
@@ -581,7 +582,9 @@ fn concat_column(name: &str, tables: &[Table<'_>]) -> Result<Column<'static>> {
     };
     let mut parts = Vec::with_capacity(tables.len());
     for (at, table) in tables.iter().enumerate() {
-        parts.push(table.get(name).ok_or_else(|| bad(at, "has not the columns of the first table".to_owned()))?);
+        parts.push(
+            table.get(name).ok_or_else(|| bad(at, "has not the columns of the first table".to_owned()))?,
+        );
     }
     let want = parts.first().map_or(DataType::F64, |p| p.data_type());
     if let Some((at, part)) = parts.iter().enumerate().find(|(_, p)| p.data_type() != want) {
@@ -706,7 +709,9 @@ mod tests {
         let three = table(vec![5], &[true], &[Some("a")]).select(&["city", "n"]).unwrap();
         let all = Table::concat(&[one, two, table(vec![], &[], &[]), three]).unwrap();
         assert_eq!((all.rows(), all.names().collect::<Vec<_>>()), (5, vec!["n", "city"]));
-        let labels = |name| (0..6).map(|i| all.column(name).unwrap().label(i).map(Cow::into_owned)).collect::<Vec<_>>();
+        let labels = |name| {
+            (0..6).map(|i| all.column(name).unwrap().label(i).map(Cow::into_owned)).collect::<Vec<_>>()
+        };
         let expected = |texts: [&str; 6]| texts.map(|t| (!t.is_empty()).then(|| t.to_owned())).to_vec();
         assert_eq!(labels("n"), expected(["1", "", "3", "4", "5", ""]));
         assert_eq!(labels("city"), expected(["b", "a", "", "c", "a", ""]));
@@ -747,7 +752,9 @@ mod tests {
         let table = |names: &[&'static str]| {
             Table::new(names.iter().map(|n| Column::f64(*n, vec![1.0]).unwrap()).collect()).unwrap()
         };
-        for (one, other) in [(&["x"][..], &["y"][..]), (&["x"], &["x", "y"]), (&["x", "y"], &["x"]), (&["x"], &[])] {
+        for (one, other) in
+            [(&["x"][..], &["y"][..]), (&["x"], &["x", "y"]), (&["x", "y"], &["x"]), (&["x"], &[])]
+        {
             let error = Table::concat(&[table(one), table(other)]).unwrap_err();
             assert_eq!((error.kind(), error.context("table")), (ErrorKind::InvalidInput, Some("1")));
         }

@@ -212,10 +212,7 @@ mod tests {
         in_an_arc,
         ApproverUnderTest::new(Arc::new(Arc::new(auto()) as Arc<dyn Approver>))
     );
-    crate::approver_suite!(
-        in_a_box,
-        ApproverUnderTest::new(Arc::new(Box::new(auto()) as Box<dyn Approver>))
-    );
+    crate::approver_suite!(in_a_box, ApproverUnderTest::new(Arc::new(Box::new(auto()) as Box<dyn Approver>)));
 
     fn request(subject: &[u8]) -> (ApprovalRequest, Timestamp) {
         let now = chrono::DateTime::UNIX_EPOCH;

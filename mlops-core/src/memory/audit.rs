@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use crate::error::{Error, Result};
-use crate::governance::{
-    AuditEntry, AuditLog, AuditRecord, AuditVerification, Checkpoint, verify_chain,
-};
+use crate::governance::{AuditEntry, AuditLog, AuditRecord, AuditVerification, Checkpoint, verify_chain};
 use crate::id::IdempotencyKey;
 use crate::time::{Clock, SystemClock, lock};
 
@@ -85,7 +83,8 @@ impl AuditLog for MemoryAuditLog {
     async fn read(&self, after: u64, limit: usize) -> Result<Vec<AuditRecord>> {
         let chain = lock(&self.chain);
         // The record with sequence n lies at n − 1, so the one after it lies at n.
-        let rest = usize::try_from(after).ok().and_then(|after| chain.records.get(after..)).unwrap_or_default();
+        let rest =
+            usize::try_from(after).ok().and_then(|after| chain.records.get(after..)).unwrap_or_default();
         Ok(rest.iter().take(limit).cloned().collect())
     }
 

@@ -237,7 +237,9 @@ fn predict(predictor: &dyn Predictor, rows: &Table<'_>) -> Result<Predictions> {
             Predictions::Probability(values) => Predictions::probability(values),
             Predictions::Value(values) => Predictions::value(values),
         }
-        .map_err(|e| Error::new(ErrorKind::Internal, OP, "the predictor's answer is no prediction").with_source(e))
+        .map_err(|e| {
+            Error::new(ErrorKind::Internal, OP, "the predictor's answer is no prediction").with_source(e)
+        })
     })
 }
 
@@ -355,7 +357,8 @@ impl Deployer for MemoryDeployer {
     }
 
     async fn invoke(&self, request: &InvokeRequest<'_>) -> Result<InvokeResponse> {
-        let live = self.with_served("Deployer::invoke", &request.endpoint, |served| served.choose(request))?;
+        let live =
+            self.with_served("Deployer::invoke", &request.endpoint, |served| served.choose(request))?;
         let start = self.clock.monotonic();
         let answer = predict(&live.predictor, request.rows);
         let latency = self.clock.monotonic().saturating_sub(start);
@@ -407,7 +410,12 @@ mod tests {
     #[async_trait]
     impl ModelRegistry for Shelf {
         fn capabilities(&self) -> RegistryCapabilities {
-            RegistryCapabilities { compare_and_set: false, alias_history: false, lineage: true, events: false }
+            RegistryCapabilities {
+                compare_and_set: false,
+                alias_history: false,
+                lineage: true,
+                events: false,
+            }
         }
 
         async fn register(&self, version: &NewModelVersion) -> Result<ModelVersion> {
@@ -444,7 +452,12 @@ mod tests {
             unused()
         }
 
-        async fn alias_history(&self, _: &ModelName, _: &Alias, _: &PageRequest) -> Result<Page<AliasRecord>> {
+        async fn alias_history(
+            &self,
+            _: &ModelName,
+            _: &Alias,
+            _: &PageRequest,
+        ) -> Result<Page<AliasRecord>> {
             unused()
         }
 
@@ -452,7 +465,13 @@ mod tests {
             unused()
         }
 
-        async fn set_archived(&self, _: &ModelName, _: Version, _: bool, _: &ActorId) -> Result<ModelVersion> {
+        async fn set_archived(
+            &self,
+            _: &ModelName,
+            _: Version,
+            _: bool,
+            _: &ActorId,
+        ) -> Result<ModelVersion> {
             unused()
         }
 
@@ -573,10 +592,14 @@ mod tests {
         let world = World::new(Shelf::default());
         let versions = [world.put("scaled", "2 ok").await, world.put("scaled", "3 ok").await];
         let text = Table::new(vec![Column::text("age", ["old", "young"]).unwrap()]).unwrap();
-        let mut under =
-            DeployerUnderTest::new(wrap(world.deployer.clone()), model("scaled"), versions, ages(vec![59.0, 48.0]))
-                .with_lineage(world.registry.clone())
-                .with_bad_rows(text);
+        let mut under = DeployerUnderTest::new(
+            wrap(world.deployer.clone()),
+            model("scaled"),
+            versions,
+            ages(vec![59.0, 48.0]),
+        )
+        .with_lineage(world.registry.clone())
+        .with_bad_rows(text);
         for (name, content) in [("corrupt", "nonsense"), ("panicking", "loader panics")] {
             under = under.with_broken(model(name), world.put(name, content).await);
         }

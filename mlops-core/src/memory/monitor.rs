@@ -147,7 +147,8 @@ impl MemoryMonitor {
 
     fn check_label(&self, row: usize, label: &GroundTruth) -> Result<()> {
         const OP: &str = "Monitor::label";
-        let bad = |what: String| Err(Error::invalid(OP, "labels", what).with("row", row).with("id", &label.id));
+        let bad =
+            |what: String| Err(Error::invalid(OP, "labels", what).with("row", row).with("id", &label.id));
         if label.id.is_empty() || label.id.len() > 512 {
             return bad("an id has 1 to 512 bytes".to_owned());
         }
@@ -514,7 +515,14 @@ mod tests {
                         )),
                     };
                     let rows = (1, current.rows() as u64);
-                    Ok(DriftReport::new(self.0, at, rows, vec![feature], DriftVerdict::NoDrift, "all is well"))
+                    Ok(DriftReport::new(
+                        self.0,
+                        at,
+                        rows,
+                        vec![feature],
+                        DriftVerdict::NoDrift,
+                        "all is well",
+                    ))
                 }
             }
         }
@@ -608,7 +616,10 @@ mod tests {
         let rows = people(40.0, "Bonn").take(&[0]).unwrap();
         for said in [Predictions::Probability(vec![1.5]), Predictions::Value(vec![f64::NAN])] {
             let error = see(&monitor, "a", &rows, &said).await.unwrap_err();
-            assert_eq!((error.kind(), error.context("field")), (ErrorKind::InvalidInput, Some("predictions")));
+            assert_eq!(
+                (error.kind(), error.context("field")),
+                (ErrorKind::InvalidInput, Some("predictions"))
+            );
         }
         assert_eq!(monitor.check(&name(), &window()).await.unwrap().rows, 0);
     }
@@ -655,7 +666,8 @@ mod tests {
         let metric = MetricKey::new("accuracy").unwrap();
         let rule = PerformanceRule { metric, limit: 0.5, min_labelled: 1 };
         let critical = Severity::Critical;
-        let spec = SignalSpec { severity: critical, ..SignalSpec::new("labels", SignalKind::Performance(rule)) };
+        let spec =
+            SignalSpec { severity: critical, ..SignalSpec::new("labels", SignalKind::Performance(rule)) };
         define(&monitor, vec![spec]).await;
         let rows = people(40.0, "Bonn").take(&[0]).unwrap();
         see(&monitor, "a", &rows, &Predictions::Probability(vec![0.9])).await.unwrap();
@@ -663,7 +675,10 @@ mod tests {
         let labels = ["a-0", "b-0"].map(|id| GroundTruth { id: id.to_owned(), value: 1.0 });
         monitor.label(&EndpointName::new("diabetes").unwrap(), &labels).await.unwrap();
         let report = monitor.check(&name(), &window()).await.unwrap();
-        assert_eq!((report.signals[0].verdict, report.signals[0].severity), (Verdict::Insufficient, critical));
+        assert_eq!(
+            (report.signals[0].verdict, report.signals[0].severity),
+            (Verdict::Insufficient, critical)
+        );
         assert!(matches!(report.signals[0].outcome, SignalOutcome::Failed(_)), "{report:?}");
     }
 }

@@ -73,10 +73,7 @@ mod tests {
     }
 
     crate::secret_store_suite!(plain, SecretsUnderTest::new(fresh()));
-    crate::secret_store_suite!(
-        in_an_arc,
-        SecretsUnderTest::new(Arc::new(fresh() as Arc<dyn SecretStore>))
-    );
+    crate::secret_store_suite!(in_an_arc, SecretsUnderTest::new(Arc::new(fresh() as Arc<dyn SecretStore>)));
     crate::secret_store_suite!(
         in_a_box,
         SecretsUnderTest::new(Arc::new(Box::new(fresh()) as Box<dyn SecretStore>))

@@ -51,7 +51,9 @@ fn model_file(manifest: &Manifest) -> Result<Digest> {
     let files = MODEL_FILES.iter().filter_map(|name| manifest.get(&RelPath::new(name).ok()?));
     match files.collect::<Vec<_>>()[..] {
         [file] => Ok(file.digest),
-        [] => Err(Error::new(ErrorKind::Corrupt, "read_model", "the tree has no file `model` or `model.json`")),
+        [] => {
+            Err(Error::new(ErrorKind::Corrupt, "read_model", "the tree has no file `model` or `model.json`"))
+        }
         _ => Err(Error::new(ErrorKind::Corrupt, "read_model", "the tree has two models")),
     }
 }
@@ -71,7 +73,9 @@ mod tests {
     #[tokio::test]
     async fn the_model_is_the_one_file_that_is_called_so() {
         let store = MemoryArtifactStore::default();
-        for files in [&[("model", "m")][..], &[("model.json", "m"), ("x", "y")], &[("a/model", "x"), ("model", "m")]] {
+        for files in
+            [&[("model", "m")][..], &[("model.json", "m"), ("x", "y")], &[("a/model", "x"), ("model", "m")]]
+        {
             let (digest, _) = tree(&store, files).await;
             assert_eq!(read_model(&store, &digest, 1 << 20).await.unwrap(), "m", "{files:?}");
         }
