@@ -20,6 +20,7 @@ pub mod page;
 pub mod problem;
 pub mod registry;
 pub mod retrain;
+pub mod serve;
 pub mod time;
 
 pub use error::{Error, ErrorKind, Result};

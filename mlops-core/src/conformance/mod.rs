@@ -56,9 +56,10 @@ pub mod drift;
 pub mod evaluator;
 pub mod monitor;
 pub mod predictor;
+pub mod registry;
 pub mod secret;
+pub mod tracker;
 pub mod trigger;
-//pub mod tracker;
 
 mod support;
 
@@ -108,7 +109,8 @@ mod tests {
     const SUITES: &[(&str, &str, &str)] = &[
         (include_str!("artifact.rs"), include_str!("../artifact/store.rs"), "ArtifactStore"),
         (include_str!("data.rs"), include_str!("../data/store.rs"), "DataAssetStore"),
-        //(include_str!("tracker.rs"), include_str!("../experiment/tracker.rs"), "ExperimentTracker"),
+        (include_str!("tracker.rs"), include_str!("../experiment/tracker.rs"), "ExperimentTracker"),
+        (include_str!("registry.rs"), include_str!("../registry/store.rs"), "ModelRegistry"),
         (include_str!("deployer.rs"), include_str!("../deploy/deployer.rs"), "Deployer"),
         (include_str!("monitor.rs"), include_str!("../monitor/store.rs"), "Monitor"),
         (include_str!("audit.rs"), include_str!("../governance/audit.rs"), "AuditLog"),

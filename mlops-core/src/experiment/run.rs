@@ -242,7 +242,7 @@ pub struct ArtifactLink {
 /// Things to log in one call; all of them or none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LogBatch {
-    /// Makes a repeated call the same call, for what has no identity of its own. Optional.
+    /// Makes a repeated call the same call, for what has no identity of its own: one key for each batch of a run. Optional.
     pub key: Option<IdempotencyKey>,
     /// Metric values.
     pub metrics: Vec<MetricPoint>,

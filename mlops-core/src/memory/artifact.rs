@@ -16,6 +16,8 @@ use crate::time::{Clock, SystemClock, lock};
 
 /// Content in memory, by digest.
 ///
+/// `get` hashes the whole blob again, also for a range: O(size). Garbage collection looks at every blob once and reads none.
+///
 /// ```
 /// use mlops_core::artifact::ArtifactStoreExt as _;
 /// use mlops_core::memory::MemoryArtifactStore;
@@ -59,7 +61,27 @@ impl MemoryArtifactStore {
     /// The most bytes one blob may have, unless [`Self::with_max_blob`] says less: 1 GiB.
     pub const MAX_BLOB: usize = 1 << 30;
 
-    /// An empty store that tells the age of content by `clock`.
+    /// An empty store that tells the age of content by the monotonic time of `clock`.
+    ///
+    /// ```
+    /// use std::collections::BTreeSet;
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use mlops_core::artifact::{ArtifactStore as _, ArtifactStoreExt as _, GcOptions};
+    /// use mlops_core::memory::MemoryArtifactStore;
+    /// use mlops_core::time::ManualClock;
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let clock = Arc::new(ManualClock::at("2026-01-01T00:00:00Z".parse().unwrap()));
+    /// let store = MemoryArtifactStore::new(clock.clone());
+    /// store.put_bytes(b"nobody refers to this".to_vec()).await?;
+    ///
+    /// let hour = GcOptions::default().with_grace(Duration::from_secs(3600));
+    /// assert_eq!(store.collect_garbage(&BTreeSet::new(), &hour).await?.in_grace, 1);
+    /// clock.advance(Duration::from_secs(3600));
+    /// assert_eq!(store.collect_garbage(&BTreeSet::new(), &hour).await?.removed.len(), 1);
+    /// # Ok::<(), mlops_core::Error>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, max_blob: Self::MAX_BLOB, blobs: Mutex::default() }
     }

@@ -18,8 +18,9 @@ mod data;
 mod deployer;
 mod monitor;
 mod pager;
+mod registry;
 mod secret;
-//mod tracker;
+mod tracker;
 
 pub use alert::MemoryAlertSink;
 pub use artifact::MemoryArtifactStore;
@@ -27,5 +28,6 @@ pub use audit::MemoryAuditLog;
 pub use data::MemoryDataAssetStore;
 pub use deployer::MemoryDeployer;
 pub use monitor::MemoryMonitor;
+pub use registry::MemoryModelRegistry;
 pub use secret::MemorySecretStore;
-//pub use tracker::MemoryTracker;
+pub use tracker::MemoryTracker;

@@ -1,0 +1,162 @@
+//! Linear and logistic regression.
+
+use serde::{Deserialize, Serialize};
+
+use super::FeatureEncoder;
+use super::builtin::Document;
+use crate::data::Table;
+use crate::error::{Error, Result};
+use crate::model::{Predictions, Predictor, Signature};
+use crate::problem::Task;
+
+/// A weighted sum of encoded features, and for a binary task its logistic function 1 / (1 + e⁻ᶻ).
+///
+/// ```
+/// use mlops_core::data::{Column, Table};
+/// use mlops_core::model::Predictor as _;
+/// use mlops_core::problem::Task;
+/// use mlops_core::serve::{EncoderOptions, FeatureEncoder, LinearPredictor};
+///
+/// let rows = Table::new(vec![Column::f64("age", vec![40.0, 60.0])?])?;
+/// let encoder = FeatureEncoder::fit(&rows, &["age"], &EncoderOptions::default())?;
+/// let model = LinearPredictor::new(Task::BinaryClassification, encoder, vec![2.0], 0.0)?;
+/// let predicted = model.predict(&rows)?;
+/// assert!(predicted.as_slice()[0] < 0.2 && predicted.as_slice()[1] > 0.8);
+/// # Ok::<(), mlops_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinearPredictor {
+    signature: Signature,
+    encoder: FeatureEncoder,
+    weights: Vec<f64>,
+    intercept: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Stored {
+    task: Task,
+    encoder: FeatureEncoder,
+    weights: Vec<f64>,
+    intercept: f64,
+}
+
+impl LinearPredictor {
+    /// A model with one weight for each column of the encoder.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for another number of weights, or one that is not finite.
+    pub fn new(task: Task, encoder: FeatureEncoder, weights: Vec<f64>, intercept: f64) -> Result<Self> {
+        const OP: &str = "LinearPredictor::new";
+        if weights.len() != encoder.width() {
+            let message =
+                format!("there are {} weights for {} encoded columns", weights.len(), encoder.width());
+            return Err(Error::invalid(OP, "weights", message));
+        }
+        if let Some(bad) = weights.iter().chain([&intercept]).find(|w| !w.is_finite()) {
+            return Err(Error::invalid(OP, "weights", "must be finite").with("value", bad));
+        }
+        Ok(Self { signature: Signature::new(task, encoder.features()), encoder, weights, intercept })
+    }
+
+    /// The weights with the names of the columns they belong to.
+    pub fn weights(&self) -> impl Iterator<Item = (String, f64)> {
+        self.encoder.names().into_iter().zip(self.weights.iter().copied())
+    }
+
+    /// The model as bytes of the format `mlops.linear/v1`.
+    ///
+    /// # Errors
+    /// None in practice: the numbers were checked.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        Document::write(&Stored {
+            task: self.signature.task,
+            encoder: self.encoder.clone(),
+            weights: self.weights.clone(),
+            intercept: self.intercept,
+        })
+    }
+
+    pub(super) fn from_stored(stored: Stored) -> Result<Self> {
+        Self::new(stored.task, stored.encoder, stored.weights, stored.intercept)
+    }
+}
+
+impl Predictor for LinearPredictor {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn predict(&self, rows: &Table<'_>) -> Result<Predictions> {
+        self.signature.check(rows)?;
+        let matrix = self.encoder.encode(rows)?;
+        let sum = |row: usize| {
+            matrix.row(row).iter().zip(&self.weights).fold(self.intercept, |z, (x, w)| z + x * w)
+        };
+        respond(self.signature.task, (0..matrix.rows()).map(sum))
+    }
+}
+
+/// Sums of a model turned into answers of its task.
+pub(super) fn respond(task: Task, sums: impl Iterator<Item = f64>) -> Result<Predictions> {
+    match task {
+        Task::BinaryClassification => Predictions::probability(sums.map(logistic).collect()),
+        Task::Regression => Predictions::value(sums.collect()),
+    }
+}
+
+/// 1 / (1 + e⁻ᶻ) without overflow: never outside [0, 1], NaN only for NaN.
+fn logistic(z: f64) -> f64 {
+    if z >= 0.0 {
+        1.0 / (1.0 + (-z).exp())
+    } else {
+        let e = z.exp();
+        e / (1.0 + e)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Column;
+    use crate::error::ErrorKind;
+    use crate::serve::EncoderOptions;
+
+    fn model(weight: f64) -> LinearPredictor {
+        let table = Table::new(vec![Column::f64("x", vec![-1.0, 1.0]).unwrap()]).unwrap();
+        let encoder = FeatureEncoder::fit(&table, &["x"], &EncoderOptions::default()).unwrap();
+        LinearPredictor::new(Task::BinaryClassification, encoder, vec![weight], 0.5).unwrap()
+    }
+
+    /// SciPy 1.17.1, `scipy.special.expit`.
+    #[test]
+    fn the_logistic_function_meets_scipy() {
+        for (z, expected) in [
+            (0.0, 0.5),
+            (1.0, 0.7310585786300049),
+            (-1.0, 0.2689414213699951),
+            (-40.0, 4.248354255291589e-18),
+            (-745.0, 5e-324),
+            (800.0, 1.0),
+            (f64::NEG_INFINITY, 0.0),
+        ] {
+            let error = (logistic(z) - expected).abs();
+            assert!(error <= 4.0 * f64::EPSILON * expected, "{z}: {} {expected}", logistic(z));
+        }
+    }
+
+    #[test]
+    fn extreme_sums_stay_probabilities() {
+        let rows = Table::new(vec![Column::f64("x", vec![-1e300, 1e300, 0.0]).unwrap()]).unwrap();
+        assert_eq!(model(1e5).predict(&rows).unwrap().as_slice()[..2], [0.0, 1.0]);
+    }
+
+    #[test]
+    fn rows_that_do_not_fit_are_refused() {
+        let text = Table::new(vec![Column::text("x", ["a"]).unwrap()]).unwrap();
+        let infinite = Table::new(vec![Column::f64("x", vec![f64::INFINITY]).unwrap()]).unwrap();
+        for rows in [Table::default(), text, infinite] {
+            assert_eq!(model(1.0).predict(&rows).unwrap_err().kind(), ErrorKind::InvalidInput);
+        }
+    }
+}
