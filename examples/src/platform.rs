@@ -9,7 +9,8 @@ use mlops_core::deploy::Deployer;
 use mlops_core::experiment::ExperimentTracker;
 use mlops_core::governance::{AuditLog, AuditLogExt as _};
 use mlops_core::memory::{
-    MemoryArtifactStore, MemoryAuditLog, MemoryDataAssetStore, MemoryDeployer, MemoryModelRegistry, MemoryTracker,
+    MemoryArtifactStore, MemoryAuditLog, MemoryDataAssetStore, MemoryDeployer, MemoryModelRegistry,
+    MemoryTracker,
 };
 use mlops_core::registry::{ModelRegistry, Protection};
 use mlops_core::serve::BuiltinLoader;

@@ -4,7 +4,8 @@ use mlops_core::artifact::{ArtifactStoreExt as _, Entry, Manifest};
 use mlops_core::data::{AssetKind, DataAsset, Fractions, NewDataAsset, Part, Split, Table};
 use mlops_core::evaluation::{EvaluationInput, EvaluationReport, Evaluator as _, GateDecision, GateSpec};
 use mlops_core::experiment::{
-    ArtifactLink, Capsule, DataInput, ExperimentSpec, Field, LogBatch, MetricPoint, OrderBy, RunEnd, RunQuery, RunSpec,
+    ArtifactLink, Capsule, DataInput, ExperimentSpec, Field, LogBatch, MetricPoint, OrderBy, RunEnd,
+    RunQuery, RunSpec,
 };
 use mlops_core::governance::{ApprovalDecision, ApprovalRequest, Approver as _, CallbackApprover};
 use mlops_core::hash::{Digest, Hasher, canonical_json};
@@ -14,8 +15,8 @@ use mlops_core::problem::Task;
 use mlops_core::registry::{ModelVersion, NewModelVersion, Promotion};
 use mlops_core::time::{Clock as _, SystemClock, Timestamp};
 use mlops_core::{
-    ActorId, Alias, AssetName, Error, ErrorKind, ExperimentName, IdempotencyKey, MetricKey, ModelName, ParamKey,
-    RelPath, Result, RunId, TagKey, Version,
+    ActorId, Alias, AssetName, Error, ErrorKind, ExperimentName, IdempotencyKey, MetricKey, ModelName,
+    ParamKey, RelPath, Result, RunId, TagKey, Version,
 };
 use mlops_eval::evaluator::{EvaluatorOptions, StandardEvaluator};
 use mlops_examples::narrate::{Progress, say};
@@ -107,7 +108,8 @@ impl World {
         let file = Entry { path: RelPath::new("data")?, digest: blob.digest, size: blob.size };
         let asset = register_data(&platform, &prepared, &file, "as delivered", None).await?;
 
-        let first = Rows { asset, train: prepared.part(Part::Train)?, judge: prepared.part(Part::Validation)? };
+        let first =
+            Rows { asset, train: prepared.part(Part::Train)?, judge: prepared.part(Part::Validation)? };
         let production = prepared.part(Part::Test)?;
         say(format_args!(
             "Split without leaks: {} rows to learn from, {} to judge by, {} stand in for production.",
@@ -125,7 +127,9 @@ impl World {
         let mut order: Vec<usize> = (0..self.production.rows()).collect();
         Random::new(self.setup.source.seed).stream("grow").shuffle(&mut order);
         let (learn, judge) = order.split_at(order.len() / 2);
-        let add = |base: &Table<'static>, rows: &[usize]| Table::concat(&[base.clone(), self.production.take(rows)?]);
+        let add = |base: &Table<'static>, rows: &[usize]| {
+            Table::concat(&[base.clone(), self.production.take(rows)?])
+        };
         let train = add(&self.first.train, learn)?;
         let judge = add(&self.first.judge, judge)?;
         let note = format!("{} labelled rows of production added", order.len());
@@ -190,7 +194,8 @@ pub async fn train(world: &World, rows: &Rows, purpose: &'static str) -> Result<
     let mut best: Option<(f64, &str, Trainer)> = None;
     for (name, trainer) in TRAINERS {
         let candidate = trainer(&fit, &world.prepared.features, seed)?;
-        let report = judge(world, &*candidate.predictor, Digest::of(&candidate.bytes), &pick, rows.asset.spec.digest)?;
+        let report =
+            judge(world, &*candidate.predictor, Digest::of(&candidate.bytes), &pick, rows.asset.spec.digest)?;
         let auc = report.metric("roc_auc").ok_or_else(|| {
             Error::new(ErrorKind::Rejected, "train", "the rows to choose by have one class only")
         })?;
@@ -217,7 +222,12 @@ async fn leaderboard(world: &World) -> Result<()> {
     let query = RunQuery::new(experiment()?).with_order(OrderBy::descending(Field::Metric(auc.clone())));
     let runs = world.platform.tracker.search_runs(&query).await?.items;
     if let Some(best) = runs.first().and_then(|run| Some((run, run.metric(auc.as_str())?))) {
-        say(format_args!("{} runs are tracked; the best to choose by is {} with {:.3}.", runs.len(), best.0.name, best.1));
+        say(format_args!(
+            "{} runs are tracked; the best to choose by is {} with {:.3}.",
+            runs.len(),
+            best.0.name,
+            best.1
+        ));
     }
     Ok(())
 }
@@ -227,7 +237,12 @@ fn experiment() -> Result<ExperimentName> {
 }
 
 /// Stores a model and tracks its run: parameters, metrics, data, commit and seed.
-pub async fn track(world: &World, candidate: Candidate, rows: &Rows, metrics: &[(&str, f64)]) -> Result<Trained> {
+pub async fn track(
+    world: &World,
+    candidate: Candidate,
+    rows: &Rows,
+    metrics: &[(&str, f64)],
+) -> Result<Trained> {
     let Platform { tracker, artifacts, actor, .. } = &world.platform;
     tracker.ensure_experiment(&ExperimentSpec::new(experiment()?)).await?;
     let capsule = Capsule::capture(std::path::Path::new(env!("CARGO_MANIFEST_DIR")))
@@ -292,14 +307,19 @@ pub fn tell_report(world: &World, report: &EvaluationReport) {
     let metrics = ["roc_auc", "accuracy", "f1", "log_loss", "brier"].map(|m| format!("{m} {}", number(m)));
     say(format_args!("On {} rows: {}", report.rows, metrics.join(", ")));
     for slice in &report.slices {
-        let accuracy = slice.metrics.get("accuracy").map_or_else(String::new, |e| short(&e.value.to_string()));
+        let accuracy =
+            slice.metrics.get("accuracy").map_or_else(String::new, |e| short(&e.value.to_string()));
         say(format_args!("  {:<22} {:>6} rows, accuracy {accuracy}", slice.name, slice.rows));
     }
     for fairness in &report.fairness {
         for group in &fairness.groups {
-            let rate = |key: &str| group.metrics.get(key).map_or_else(String::new, |e| short(&e.value.to_string()));
+            let rate =
+                |key: &str| group.metrics.get(key).map_or_else(String::new, |e| short(&e.value.to_string()));
             let (selected, found) = (rate("selection_rate"), rate("recall"));
-            say(format_args!("  {:<22} {:>6} rows, selected {selected}, found {found}", group.name, group.rows));
+            say(format_args!(
+                "  {:<22} {:>6} rows, selected {selected}, found {found}",
+                group.name, group.rows
+            ));
         }
         let name = "equal_opportunity_difference";
         if let Some(disparity) = fairness.disparities.get(name) {
@@ -318,10 +338,15 @@ fn short(text: &str) -> String {
 pub async fn register(world: &World, trained: &Trained) -> Result<ModelVersion> {
     let Platform { registry, actor, .. } = &world.platform;
     let signature = trained.predictor.signature().clone();
-    let mut version =
-        NewModelVersion::new(world.model()?, trained.artifact, trained.format.clone(), signature, actor.clone())
-            .with_run(trained.run.clone())
-            .with_description(trained.name);
+    let mut version = NewModelVersion::new(
+        world.model()?,
+        trained.artifact,
+        trained.format.clone(),
+        signature,
+        actor.clone(),
+    )
+    .with_run(trained.run.clone())
+    .with_description(trained.name);
     version.data.clone_from(&trained.inputs);
     let version = registry.register(&version).await?;
     let reference = version.reference().to_string();

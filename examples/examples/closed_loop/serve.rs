@@ -51,7 +51,11 @@ impl Outcome {
         if self.0.is_promoted() {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Rejected, "rollout", format!("the rollout did not reach the end: {}", self.0)))
+        Err(Error::new(
+            ErrorKind::Rejected,
+            "rollout",
+            format!("the rollout did not reach the end: {}", self.0),
+        ))
     }
 
     pub fn require_rolled_back(&self) -> Result<()> {
@@ -68,7 +72,10 @@ impl Service {
     pub async fn open(world: &World, first: &ModelVersion) -> Result<Self> {
         let platform = &world.platform;
         let endpoint = EndpointName::new("progression")?;
-        platform.deployer.ensure_endpoint(&EndpointSpec::new(endpoint.clone(), platform.actor.clone())).await?;
+        platform
+            .deployer
+            .ensure_endpoint(&EndpointSpec::new(endpoint.clone(), platform.actor.clone()))
+            .await?;
         let stable = deployment(first)?;
         let service = Self { endpoint: endpoint.clone(), stable: stable.clone(), requests: 0 };
         service.deploy(world, first).await?;
@@ -129,7 +136,12 @@ impl Service {
     }
 
     /// Moves all traffic to a version, step by step, judged at each step on operation and on labelled rows.
-    pub async fn roll_out(&mut self, world: &World, version: &ModelVersion, trained: &Trained) -> Result<Outcome> {
+    pub async fn roll_out(
+        &mut self,
+        world: &World,
+        version: &ModelVersion,
+        trained: &Trained,
+    ) -> Result<Outcome> {
         let platform = &world.platform;
         self.deploy(world, version).await?;
         let candidate = deployment(version)?;

@@ -18,7 +18,11 @@ pub struct Setup {
 
 impl Setup {
     pub fn read(source: Source, gate: Option<&Path>, own_data: bool) -> Result<Self> {
-        let charter = if own_data { own_charter(&source)? } else { Charter::from_file(config("diabetes.charter.toml"))? };
+        let charter = if own_data {
+            own_charter(&source)?
+        } else {
+            Charter::from_file(config("diabetes.charter.toml"))?
+        };
         let gate = match gate {
             Some(file) => GateSpec::from_file(file)?,
             None if own_data => own_gate(&source)?,
