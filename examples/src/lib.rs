@@ -1,1 +1,6 @@
-//! Shared helpers of the examples.
+//! What the examples share: telling what happens, preparing a data set, training two models, and the in-memory platform.
+
+pub mod narrate;
+pub mod platform;
+pub mod prepare;
+pub mod train;

@@ -3,6 +3,8 @@
 
 pub mod artifact;
 mod config;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod data;
 pub mod deploy;
 pub mod error;
@@ -11,6 +13,7 @@ pub mod experiment;
 pub mod governance;
 pub mod hash;
 pub mod id;
+pub mod memory;
 pub mod model;
 pub mod monitor;
 pub mod num;

@@ -1,1 +1,119 @@
-//! See the workspace README.
+//! Metrics, slices and group fairness as pure functions: slices in, a number or a typed reason out.
+//!
+//! # What it is
+//! - **Metrics** of labels, scores, probabilities and numbers, with weights, that mean what their papers say:
+//!   [`classification`], [`regression`]; all of them by name in [`catalog`].
+//! - **Slices**: the same metrics on named parts of the data, in [`slice`](mod@slice).
+//! - **Fairness**: the same metrics per group, with sizes, denominators and intervals, and the parity criteria, in
+//!   [`fairness`].
+//! - **States that merge**: [`Confusion`](classification::Confusion),
+//!   [`ConfusionMatrix`](classification::ConfusionMatrix), [`RegressionState`](regression::RegressionState) and
+//!   [`GroupMetrics`](fairness::GroupMetrics) add up across shards, windows and machines.
+//! - **An evaluator** that reports all of it for a model, in [`evaluator`]: what gates, monitors and registries of
+//!   `mlops-core` read.
+//!
+//! # What it is not
+//! It trains nothing, plots nothing, reads no files, and decides nothing: thresholds belong to the gate that applies
+//! them.
+//!
+//! # A tour
+//! ```
+//! use mlops_eval::catalog::{Input, Metric};
+//! use mlops_eval::classification::{ZeroDivision, precision, roc_auc};
+//! use mlops_eval::fairness::{FairnessOptions, SensitiveFeature, equalized_odds_difference};
+//! use mlops_eval::slice::{Slice, SliceOptions, evaluate_slices};
+//!
+//! let y_true = [true, true, false, false, true, false];
+//! let scores = [0.9, 0.6, 0.4, 0.2, 0.3, 0.7];
+//! let y_pred: Vec<bool> = scores.iter().map(|score| *score >= 0.5).collect();
+//!
+//! // A metric is a function.
+//! assert_eq!(roc_auc(&y_true, &scores)?.value(), Some(6.0 / 9.0));
+//!
+//! // "No number" is an answer with a reason; what other tools return instead is one call away.
+//! let nothing_selected = precision(&y_true, &[false; 6])?;
+//! assert_eq!(nothing_selected.to_string(), "undefined (the denominator is zero)");
+//! assert_eq!(ZeroDivision::Zero.apply(nothing_selected).value(), Some(0.0));
+//!
+//! // Bad input is an error that names the argument and the index.
+//! let error = roc_auc(&y_true, &[0.9, f64::NAN, 0.4, 0.2, 0.3, 0.7]).unwrap_err();
+//! assert_eq!(error.to_string(), "`scores` has a NaN at index 1");
+//!
+//! // By name, as a configuration file would.
+//! let metrics = ["f1", "roc_auc", "brier"].map(str::parse::<Metric>);
+//! let metrics = metrics.into_iter().collect::<Result<Vec<_>, _>>()?;
+//! let input = Input::binary(&y_true).with_labels(&y_pred).with_scores(&scores);
+//! for metric in &metrics {
+//!     println!("{metric}: {}", metric.evaluate(&input)?);
+//! }
+//!
+//! // On parts of the data. The second part is too small to say anything.
+//! let slices = Slice::bins("age", &[25.0, 31.0, 38.0, 39.0, 62.0, 70.0], &[60.0])?;
+//! let options = SliceOptions::default().with_minimum_size(4);
+//! for slice in evaluate_slices(&input, &slices, &metrics, &options)? {
+//!     println!("{} ({} rows): {}", slice.name, slice.rows, slice.values[0].value);
+//! }
+//!
+//! // For groups of people.
+//! let sex = SensitiveFeature::from_values("sex", &["f", "f", "f", "m", "m", "m"]);
+//! let options = FairnessOptions::default().with_minimum_size(3);
+//! let odds = equalized_odds_difference(&y_true, &y_pred, &[sex], &options)?;
+//! assert_eq!(odds.value.value(), Some(1.0));
+//! assert!(odds.is_complete());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The metrics
+//! Each exists as `f` and `f_weighted`; those of labels also as `f_from_counts`. TP, FP, FN, TN are the confusion
+//! cells.
+//!
+//! | name | function | range | better | undefined when |
+//! |---|---|---|---|---|
+//! | `accuracy` | [`accuracy`](classification::accuracy) | 0 to 1 | high | never |
+//! | `balanced_accuracy` | [`balanced_accuracy`](classification::balanced_accuracy) | 0 to 1 | high | one class only |
+//! | `precision` | [`precision`](classification::precision) | 0 to 1 | high | TP + FP = 0 |
+//! | `recall` | [`recall`](classification::recall) | 0 to 1 | high | TP + FN = 0 |
+//! | `f1` | [`f1`](classification::f1), [`f_beta`](classification::f_beta()) | 0 to 1 | high | TP + FP + FN = 0 |
+//! | `jaccard` | [`jaccard`](classification::jaccard) | 0 to 1 | high | TP + FP + FN = 0 |
+//! | `specificity` | [`specificity`](classification::specificity) | 0 to 1 | high | TN + FP = 0 |
+//! | `negative_predictive_value` | [`negative_predictive_value`](classification::negative_predictive_value) | 0 to 1 | high | TN + FN = 0 |
+//! | `false_positive_rate` | [`false_positive_rate`](classification::false_positive_rate) | 0 to 1 | low | FP + TN = 0 |
+//! | `false_negative_rate` | [`false_negative_rate`](classification::false_negative_rate) | 0 to 1 | low | FN + TP = 0 |
+//! | `false_discovery_rate` | [`false_discovery_rate`](classification::false_discovery_rate) | 0 to 1 | low | FP + TP = 0 |
+//! | `false_omission_rate` | [`false_omission_rate`](classification::false_omission_rate) | 0 to 1 | low | FN + TN = 0 |
+//! | `selection_rate` | [`selection_rate`](classification::selection_rate) | 0 to 1 | neither | never |
+//! | `mcc` | [`mcc`](classification::mcc) | −1 to 1 | high | true or predicted labels all alike |
+//! | `roc_auc` | [`roc_auc`](classification::roc_auc), [`roc_curve`](classification::roc_curve) | 0 to 1 | high | one class only |
+//! | `log_loss` | [`log_loss`](classification::log_loss) | 0 to 36.04 | low | never |
+//! | `brier` | [`brier`](classification::brier) | 0 to 1 | low | never |
+//! | `mae` | [`mae`](regression::mae) | from 0 | low | never |
+//! | `mse` | [`mse`](regression::mse) | from 0 | low | never |
+//! | `rmse` | [`rmse`](regression::rmse) | from 0 | low | never |
+//! | `r2` | [`r2`](regression::r2) | to 1 | high | targets all alike, or fewer than two rows |
+//! | `median_absolute_error` | [`median_absolute_error`](regression::median_absolute_error) | from 0 | low | never |
+//! | `max_error` | [`max_error`](regression::max_error) | from 0 | low | never |
+//!
+//! "Never" means: for at least one row of positive weight; no rows are an error. Classes that are codes have a
+//! [`ConfusionMatrix`](classification::ConfusionMatrix) with per-class values and averages.
+//!
+//! # Policies
+//! - Empty input, unequal lengths, NaN and infinities, probabilities outside \[0, 1\], unknown codes, weights that
+//!   are negative or add up to zero: an error, always. No value that is returned is NaN or infinite; what does not
+//!   fit an f64 is an overflow error.
+//! - Ties count one half in AUC; the median averages the two middle values.
+//! - The same input gives the same bits. Sums are compensated, so the order of rows changes the last digits at most.
+//!
+//! # Features
+//! | feature | default | brings |
+//! |---|---|---|
+//! | `polars` | no | `mlops-core`'s frame door, which turns a data frame into the slices these functions take |
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod catalog;
+pub mod classification;
+pub mod evaluator;
+pub mod fairness;
+mod input;
+pub mod interval;
+pub mod regression;
+pub mod slice;

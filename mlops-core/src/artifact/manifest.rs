@@ -31,8 +31,9 @@ pub struct Entry {
 /// };
 /// let one = Manifest::new(vec![entry("b", b"2")?, entry("a", b"1")?])?;
 /// let two = Manifest::new(vec![entry("a", b"1")?, entry("b", b"2")?])?;
-/// assert_eq!(one.digest(), two.digest());
-/// assert_ne!(Manifest::new(vec![entry("a", b"bc")?])?.digest(), Manifest::new(vec![entry("ab", b"c")?])?.digest());
+/// assert_eq!(one.digest()?, two.digest()?);
+/// let (a_bc, ab_c) = (Manifest::new(vec![entry("a", b"bc")?])?, Manifest::new(vec![entry("ab", b"c")?])?);
+/// assert_ne!(a_bc.digest()?, ab_c.digest()?);
 /// # Ok::<(), mlops_core::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]

@@ -75,13 +75,18 @@ impl GcReport {
 ///   content of another digest is [`ErrorKind::Integrity`] and nothing is stored. (`put_is_idempotent`, `put_checks_expect`)
 /// * A body that ends in an error stores nothing. (`broken_body_stores_nothing`)
 /// * Content never changes: a digest that was readable stays readable, byte for byte, until garbage collection removes it.
+///   Should it be damaged from outside, putting it again repairs it. (`content_never_changes`, `put_repairs_damage`)
 /// * `get` hands out verified bytes only: content that no longer hashes to its digest is [`ErrorKind::Integrity`], before
-///   any byte of it. A digest that is not there is [`ErrorKind::NotFound`]. (`get_missing_is_not_found`)
+///   any byte of it. A digest that is not there is [`ErrorKind::NotFound`]. (`damaged_content_is_not_handed_out`,
+///   `get_missing_is_not_found`)
 /// * `get` with a range that does not lie within the content is [`ErrorKind::InvalidInput`]. (`get_range`)
 /// * `put_tree` needs every file of the manifest in the store, with the size stated; else [`ErrorKind::NotFound`] or
 ///   [`ErrorKind::Integrity`] and nothing is stored. (`put_tree_needs_its_files`)
-/// * `collect_garbage` removes nothing that is a root, is in the tree of a root, or is younger than the grace.
-///   (`gc_keeps_what_is_reachable`, `gc_keeps_what_is_young`, `gc_dry_run_removes_nothing`)
+/// * `tree` of content that is not a manifest is [`ErrorKind::Corrupt`]. (`tree_of_other_content_is_corrupt`)
+/// * `collect_garbage` removes nothing that is a root, is in the tree of a root, or is younger than the grace. Content is
+///   as old as the last `put` of it, or `put_tree` with it. (`gc_keeps_what_is_reachable`, `gc_keeps_what_is_young`,
+///   `gc_dry_run_removes_nothing`, `gc_counts_age_from_the_last_put`)
+/// * A call that fails changes nothing. (`failed_calls_change_nothing`)
 /// * All methods may be called from many tasks at once. (`concurrent_puts_are_one_blob`)
 #[async_trait]
 pub trait ArtifactStore: Debug + Send + Sync + 'static {

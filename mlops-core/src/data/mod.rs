@@ -1,9 +1,27 @@
 //! Phase 2: version, validate and split data.
 
 mod asset;
+mod cell;
 mod column;
+mod csv;
+#[cfg(feature = "polars")]
+pub mod frame;
+mod leakage;
+mod number;
+#[cfg(feature = "polars-io")]
+mod parquet;
+mod schema;
+mod split;
 mod store;
+mod validate;
 
 pub use asset::{AssetKind, DataAsset, DataRef, DataVerification, Location, NewDataAsset};
+pub use cell::{distinct_rows, row_digests};
 pub use column::{Column, DataType, Table, Validity, Values};
+pub use csv::{CsvOptions, parse_csv, read_csv};
+pub use leakage::{Leak, LeakKind, LeakageInput, LeakageReport};
+pub use number::require_numeric;
+pub use schema::{Field, FieldChange, Range, Schema, SchemaDiff};
+pub use split::{Fractions, Method, Part, Partition, Sizes, Split, SplitManifest};
 pub use store::DataAssetStore;
+pub use validate::{Expectation, Expectations, Failure, Rule, Severity, ValidationReport};

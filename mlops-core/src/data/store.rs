@@ -18,13 +18,22 @@ use crate::page::{Page, PageRequest};
 /// * The same key with the same content is the same registration and returns the same version; with other content it is
 ///   [`ErrorKind::Conflict`](crate::ErrorKind::Conflict). (`register_is_idempotent`, `key_reuse_is_a_conflict`)
 /// * [`Location::Stored`](super::Location::Stored) needs the manifest in the artifact store, else
-///   [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), and no version is used up. (`stored_content_must_exist`)
-/// * What is registered never changes; only `archived` does. A failed call changes nothing. (`failed_calls_change_nothing`)
+///   [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), and no version is used up. Content that is there but is no
+///   manifest is [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput). (`stored_content_must_exist`,
+///   `stored_content_must_be_a_manifest`)
+/// * What is registered never changes; only `archived` does. A failed call changes nothing.
+///   (`registered_versions_never_change`, `failed_calls_change_nothing`)
 /// * `Latest` is the highest version that is not archived; `Digest` the highest with that digest; an alias is
-///   [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported). (`latest_skips_archived`, `resolve_by_digest`)
-/// * `versions` lists newest first and `names` alphabetically; paging sees every item that was there when it began exactly
-///   once, also while others write. (`paging_is_complete_under_writes`)
-/// * `verify` reads every byte. (`verify_reads_every_byte`)
+///   [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported). A name or version that is not there is
+///   [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), for `versions` too. (`latest_skips_archived`,
+///   `resolve_by_digest`, `aliases_are_unsupported`, `missing_is_not_found`)
+/// * `versions` lists newest first and `names` alphabetically (by bytes); paging sees every item that was there when it
+///   began exactly once, also while others write. A token of another query is
+///   [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput). (`versions_are_newest_first`, `names_are_alphabetical`,
+///   `paging_is_complete_under_writes`, `tokens_belong_to_their_query`, `bad_pages_are_refused`)
+/// * `verify` reads every byte; content that is gone is damage. (`verify_reads_every_byte`,
+///   `verify_notices_missing_content`)
+/// * Text of any script is kept exactly. (`unicode_is_kept_exactly`)
 #[async_trait]
 pub trait DataAssetStore: Debug + Send + Sync + 'static {
     /// Registers the next version of a name.

@@ -107,23 +107,44 @@ impl HistoryQuery {
 ///   (`ensure_experiment_is_idempotent`, `concurrent_ensure_makes_one_experiment`)
 /// * `start_run` with an id that is there returns that run if experiment, name, parent and actor are the same, else it is
 ///   [`ErrorKind::Conflict`](crate::ErrorKind::Conflict). The experiment and the parent must exist.
-///   (`start_run_is_idempotent`, `run_id_reuse_is_a_conflict`, `parent_must_exist`)
-/// * `write` is all or nothing; a parameter that has another value already is a conflict that names it, and nothing of the
-///   batch is kept. A point with the same key, step, time and value is the same point, so a repeated batch changes nothing.
-///   (`batch_is_atomic`, `params_are_immutable`, `replayed_batch_changes_nothing`)
-/// * Values are kept bit for bit: −0.0, subnormals, and with the capability NaN and infinities. Steps are any `i64`.
-///   (`metric_values_round_trip`, `extreme_steps_round_trip`)
+///   (`start_run_is_idempotent`, `run_id_reuse_is_a_conflict`, `of_many_that_reuse_a_run_id_one_wins`,
+///   `experiment_must_exist`, `parent_must_exist`)
+/// * `write` is all or nothing; a parameter that has another value already is a conflict that names it, so is an
+///   artifact's path that has other content, and nothing of the batch is kept. A point with the same key, step, time and
+///   value is the same point, and the same input is one input, so a repeated batch changes nothing. (`batch_is_atomic`,
+///   `params_are_immutable`, `of_many_values_of_a_param_one_wins`, `artifact_paths_are_immutable`,
+///   `inputs_are_kept_once`, `replayed_batch_changes_nothing`)
+/// * A batch with a key is one call: repeated it returns the receipt of the first, also after the run has ended and when
+///   tags have changed since; the key with other content is a conflict. (`keyed_batch_is_one_call`,
+///   `concurrent_replays_are_one_call`)
+/// * Values are kept bit for bit: −0.0, subnormals, and with the capability NaN and infinities. Steps are any `i64`, times
+///   any microsecond. (`metric_values_round_trip`, `non_finite_metrics_round_trip`, `extreme_steps_round_trip`,
+///   `distant_times_round_trip`)
+/// * A run's metrics are the summaries of its points, as by [`MetricSummary`](super::MetricSummary).
+///   (`summaries_follow_the_points`)
 /// * After the run has ended, `write` and `heartbeat` are conflicts; ending it again with the same status returns it, with
-///   another is a conflict. (`log_after_end_is_a_conflict`, `run_status_moves_forward_only`)
-/// * With leases: a run whose lease ran out reads as killed, ended when the lease did. (`lost_lease_kills_the_run`)
+///   another is a conflict. (`log_after_end_is_a_conflict`, `run_status_moves_forward_only`, `of_many_ends_one_wins`)
+/// * With leases: a run whose lease ran out reads as killed, ended when the lease did. A heartbeat replaces the lease; an
+///   empty one is [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput). (`lost_lease_kills_the_run`,
+///   `heartbeats_keep_a_run_alive`)
 /// * `search_runs` answers exactly the runs that [`RunQuery::matches`], in the order of [`RunQuery::compare`]; paging sees
-///   every run that was there when it began, and matched throughout, exactly once. (`search_matches_and_orders`,
-///   `paging_is_complete_under_writes`)
-/// * `history` is ordered by step, then time, then order of logging. (`history_is_ordered`)
+///   every run that was there when it began, and matched throughout, exactly once, in the order in which they were then. A
+///   token of another query is [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput). (`search_matches_and_orders`,
+///   `search_takes_text_literally`, `search_combines_filters`, `search_sees_deleted_runs_when_asked`,
+///   `paging_is_complete_under_writes`, `paging_holds_while_the_order_moves`, `tokens_belong_to_their_query`,
+///   `bad_pages_are_refused`)
+/// * `history` is ordered by step, then time, then order of logging; of a metric that was not logged it is empty. Paging
+///   sees every point that was there when it began exactly once. (`history_is_ordered`, `history_has_windows`,
+///   `history_is_complete_under_writes`)
+/// * `experiments` is alphabetical, by bytes. (`experiments_are_alphabetical`)
 /// * A deleted run is still there by id, hidden from searches, refuses writes, and can be restored.
 ///   (`deleted_runs_can_be_restored`)
 /// * Names and text of any script are kept exactly. (`unicode_is_kept_exactly`)
 /// * Many tasks may log to one run at once; nothing is lost. (`concurrent_logging_loses_nothing`)
+/// * A call that fails changes nothing; what is not there is [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), what is
+///   too much is [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded). (`failed_calls_change_nothing`,
+///   `missing_is_not_found`, `limits_are_typed`)
+/// * What cannot be kept as it was sent is refused, or listed in the receipt. (`nothing_is_degraded_in_silence`)
 #[async_trait]
 pub trait ExperimentTracker: Debug + Send + Sync + 'static {
     /// What this backend can keep.
@@ -156,7 +177,8 @@ pub trait ExperimentTracker: Debug + Send + Sync + 'static {
     /// Searches runs.
     async fn search_runs(&self, query: &RunQuery) -> Result<Page<Run>>;
 
-    /// The points of one metric of a run.
+    /// The points of one metric of a run; [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a window whose
+    /// first step is greater than its last.
     async fn history(&self, run: &RunId, query: &HistoryQuery) -> Result<Page<MetricPoint>>;
 
     /// Hides a run, or shows it again.

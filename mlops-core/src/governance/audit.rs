@@ -286,7 +286,8 @@ mod tests {
         let mut records: Vec<AuditRecord> = Vec::new();
         for i in 0..n {
             let actor = ActorId::new("a").unwrap();
-            let entry = AuditEntry::new(actor, "model.register", format!("model/m:{i}"));
+            let key = IdempotencyKey::new(format!("key-{i}")).unwrap();
+            let entry = AuditEntry::new(actor, "model.register", format!("model/m:{i}")).with_key(key);
             let next = AuditRecord::chain(records.last(), entry, chrono::DateTime::UNIX_EPOCH).unwrap();
             records.push(next);
         }

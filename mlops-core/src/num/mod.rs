@@ -3,10 +3,17 @@
 //! Everything here is a pure function on slices. The same input gives the same bits on every run.
 
 pub mod json_float;
+pub mod quantile;
+mod random;
+pub mod ranks;
+pub mod sum;
+pub mod weights;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use random::Random;
 
 /// What to do with NaN in the data, with SciPy's names (`nan_policy`).
 ///
@@ -139,6 +146,14 @@ pub enum StatsError {
     Overflow {
         /// What overflowed.
         what: &'static str,
+    },
+    /// A combination that has no meaning: a statistic asked of data, or of another statistic, it is not defined for.
+    #[error("{what} is not available: {reason}")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+        /// Why there is no such thing, as a clause.
+        reason: &'static str,
     },
     /// Two states that cannot be merged: made with other parameters or of another version.
     #[error("cannot merge: {what} differs")]

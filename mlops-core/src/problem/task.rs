@@ -21,10 +21,12 @@ pub enum Direction {
     HigherIsBetter,
     /// Smaller is better, as an error.
     LowerIsBetter,
+    /// The number describes, neither end is better, as the share of rows that are selected.
+    Neither,
 }
 
 impl Direction {
-    /// By how much `new` is better than `old`; negative when it is worse.
+    /// By how much `new` is better than `old`; negative when it is worse, 0 where neither way is better.
     ///
     /// ```
     /// use mlops_core::problem::Direction;
@@ -34,6 +36,7 @@ impl Direction {
         match self {
             Self::HigherIsBetter => new - old,
             Self::LowerIsBetter => old - new,
+            Self::Neither => 0.0,
         }
     }
 }

@@ -6,6 +6,6 @@ mod store;
 mod version;
 
 pub use lineage::{Direction, Edge, LineageGraph, Node, Relation};
-pub use promotion::{AliasChange, AliasRecord, Promotion};
+pub use promotion::{AliasChange, AliasRecord, Promotion, Protection};
 pub use store::{ModelRegistry, RegistryCapabilities, RegistryEvent, RegistryEventKind};
 pub use version::{ModelRef, ModelVersion, NewModelVersion};

@@ -57,6 +57,23 @@ impl AliasChange {
     }
 }
 
+/// What it takes to move a protected alias forward. Every protected alias moves by [`Promotion`] only; moving it back to
+/// a version that held it before, or removing it, takes nothing.
+///
+/// ```
+/// use mlops_core::registry::Protection;
+/// assert_ne!(Protection::Gate, Protection::GateAndApproval);
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protection {
+    /// A gate that passed.
+    Gate,
+    /// A gate that passed, and an approval of its decision.
+    GateAndApproval,
+}
+
 /// A change of an alias on the evidence of a gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Promotion {
@@ -90,6 +107,14 @@ impl Promotion {
             Some(approval) => approval.require(&self.gate.digest()?, now),
             None => Ok(()),
         }
+    }
+
+    /// Checks that the alias would move; backends call this first. The reason is the one of [`AliasChange::check`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] when the version is the one expected already.
+    pub fn check(&self) -> Result<()> {
+        check_moves("ModelRegistry::promote", "version", Some(self.version), self.expected, &self.alias)
     }
 
     /// Refuses a promotion that needs an approval and has none.
@@ -169,11 +194,40 @@ impl AliasRecord {
 }
 
 impl AliasChange {
-    /// Checks the text; backends call this first.
+    /// Checks the text, and that something is changed; backends call this first.
+    ///
+    /// A change from a version to the same version is refused: it would win and leave the alias as every other writer
+    /// expects it, so that of many that expect the same more than one could win.
     ///
     /// # Errors
-    /// [`ErrorKind::LimitExceeded`].
+    /// [`ErrorKind::LimitExceeded`], [`ErrorKind::InvalidInput`] when `to` is what is expected already.
+    ///
+    /// ```
+    /// use mlops_core::registry::AliasChange;
+    /// use mlops_core::{ActorId, Alias, ModelName, Version};
+    /// let one = Version::FIRST;
+    /// let change = AliasChange::new(ModelName::new("churn")?, Alias::new("candidate")?, one, ActorId::new("me")?);
+    /// assert!(change.check().is_ok());
+    /// assert!(change.expecting(Some(one)).check().is_err());
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     pub fn check(&self) -> Result<()> {
-        check_text("ModelRegistry::set_alias", "the reason", &self.reason)
+        const OP: &str = "ModelRegistry::set_alias";
+        check_text(OP, "the reason", &self.reason)?;
+        check_moves(OP, "to", self.to, self.expected, &self.alias)
     }
+}
+
+fn check_moves(
+    operation: &'static str,
+    field: &'static str,
+    to: Option<Version>,
+    expected: Option<Version>,
+    alias: &Alias,
+) -> Result<()> {
+    if to != expected {
+        return Ok(());
+    }
+    let message = "is where the alias is expected to be already";
+    Err(Error::invalid(operation, field, message).with("alias", alias))
 }

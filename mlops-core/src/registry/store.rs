@@ -83,27 +83,40 @@ impl RegistryEvent {
 /// * `register` gives out versions 1, 2, 3, … for each model, without gaps, never twice, also when many register at once;
 ///   the artifact must be in the artifact store, else [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), and no version
 ///   is used up. (`versions_are_contiguous`, `concurrent_registrations_get_distinct_versions`, `artifact_must_exist`)
-/// * The same key with the same content is the same registration; with other content it is
-///   [`ErrorKind::Conflict`](crate::ErrorKind::Conflict). (`register_is_idempotent`, `key_reuse_is_a_conflict`)
+/// * The same key with the same content is the same registration, and returns it as it is now; with other content it is
+///   [`ErrorKind::Conflict`](crate::ErrorKind::Conflict). (`register_is_idempotent`,
+///   `concurrent_replays_are_one_registration`, `key_reuse_is_a_conflict`, `of_many_that_reuse_a_key_one_wins`)
 /// * A version never changes but for tags and `archived`. A failed call changes nothing. (`versions_are_immutable`,
-///   `failed_calls_change_nothing`)
+///   `tags_are_replaced`, `failed_calls_change_nothing`)
 /// * `set_alias` and `promote` are compare-and-set: unless the alias is as `expected`, it is a conflict that has
-///   `expected` and `found`, and of many that expect the same exactly one wins. (`alias_compare_and_set`,
-///   `of_many_racing_alias_changes_one_wins`)
-/// * Repeated with the same key, they return the record they made. (`alias_change_is_idempotent`)
+///   `expected` and `found`, and of many that expect the same exactly one wins. A move to where the alias is expected to
+///   be already is [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput). (`alias_compare_and_set`,
+///   `of_many_racing_alias_changes_one_wins`, `of_many_racing_promotions_one_wins`, `a_move_moves`)
+/// * Repeated with the same key, they return the record they made, also when the alias has moved since; the key with
+///   other content is a conflict. (`alias_change_is_idempotent`, `promotion_is_idempotent`,
+///   `alias_key_reuse_is_a_conflict`)
 /// * `promote` needs a gate decision that passed for exactly this version's artifact, and where the alias demands it an
-///   approval of exactly that decision; else [`ErrorKind::Rejected`](crate::ErrorKind::Rejected) or a conflict.
-///   (`promotion_needs_a_passed_gate`, `promotion_needs_the_right_subject`, `promotion_needs_a_valid_approval`)
-/// * A protected alias moves by `promote` only; `set_alias` may move it back to a version that held it before (a rollback)
-///   or remove it. (`protected_alias_needs_promotion`, `protected_alias_may_roll_back`)
-/// * `AliasAsOf` answers from the history what the alias pointed to at that moment. (`alias_as_of_a_time`)
-/// * `Latest` is the highest version not archived. A version that an alias points to cannot be archived.
-///   (`latest_skips_archived`, `aliased_version_cannot_be_archived`)
-/// * Registering records the edges from data and run; `link` adds more; linking twice is linking once.
-///   (`lineage_reaches_both_ways`, `links_are_idempotent`)
-/// * `events` are in order without gaps. (`events_are_ordered_without_gaps`)
-/// * Lists are newest version first, models alphabetically, alias history oldest first; paging sees every item that was
-///   there when it began exactly once. (`paging_is_complete_under_writes`)
+///   approval of exactly that decision; else [`ErrorKind::Rejected`](crate::ErrorKind::Rejected) or a conflict. An
+///   approval that was given is checked even where none is demanded. (`promotion_needs_a_passed_gate`,
+///   `promotion_needs_the_right_subject`, `promotion_needs_a_valid_approval`, `an_approval_that_is_given_is_checked`)
+/// * A protected alias moves by `promote` only, else it is [`ErrorKind::Rejected`](crate::ErrorKind::Rejected);
+///   `set_alias` may move it back to a version that held it before (a rollback) or remove it.
+///   (`protected_alias_needs_promotion`, `protected_alias_may_roll_back`)
+/// * `AliasAsOf` answers from the history what the alias pointed to at that moment. The history does not go back in time,
+///   whatever the clock does. (`alias_as_of_a_time`, `alias_history_never_goes_back_in_time`)
+/// * `Latest` is the highest version not archived, `Digest` the highest with that content. A version that an alias points
+///   to cannot be archived, and an alias cannot point to an archived version: a conflict. A model, version or alias that
+///   is not there is [`ErrorKind::NotFound`](crate::ErrorKind::NotFound). (`latest_skips_archived`, `resolve_by_digest`,
+///   `aliased_version_cannot_be_archived`, `archived_version_gets_no_alias`, `missing_is_not_found`)
+/// * Registering records the edges from data and run to the model; `link` adds more; linking twice is linking once.
+///   (`lineage_reaches_both_ways`, `links_are_idempotent`, `lineage_survives_cycles`)
+/// * `events` are in order without gaps; a call that changed nothing makes none. (`events_are_ordered_without_gaps`)
+/// * Lists are newest version first, models and aliases alphabetically (by bytes), alias history oldest first; paging sees
+///   every item that was there when it began exactly once. A token of another query is
+///   [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput). (`lists_are_ordered`, `aliases_are_listed_while_set`,
+///   `paging_is_complete_under_writes`, `tokens_belong_to_their_query`, `bad_pages_are_refused`)
+/// * Text of any script is kept exactly; what is too much is
+///   [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded). (`unicode_is_kept_exactly`, `limits_are_typed`)
 #[async_trait]
 pub trait ModelRegistry: Debug + Send + Sync + 'static {
     /// What this backend can do.
@@ -162,7 +175,7 @@ pub trait ModelRegistry: Debug + Send + Sync + 'static {
     /// Follows lineage from a node, at most `depth` steps.
     async fn lineage(&self, node: &Node, direction: Direction, depth: u32) -> Result<LineageGraph>;
 
-    /// At most `limit` events after the one with sequence `after` (0 for all).
+    /// At most `limit` events after the one with sequence `after` (0 for all); `limit` as in [`PageRequest`].
     async fn events(&self, after: u64, limit: usize) -> Result<Vec<RegistryEvent>>;
 }
 

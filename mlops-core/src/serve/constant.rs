@@ -1,129 +1,83 @@
-//! One answer for every row.
+//! One number for everybody.
 
 use serde::{Deserialize, Serialize};
 
-use super::json;
+use super::builtin::Document;
 use crate::data::Table;
 use crate::error::{Error, Result};
 use crate::experiment::Baseline;
-use crate::model::{ModelFormat, Predictions, Predictor, Signature};
+use crate::model::{Predictions, Predictor, Signature};
 use crate::problem::Task;
 
-/// Answers every row alike: the predictor of a baseline. It takes no inputs.
+/// Predicts one number for every row: the baseline that a model must beat. Needs no input.
 ///
 /// ```
 /// use mlops_core::data::{Column, Table};
-/// use mlops_core::experiment::baseline::majority_class;
-/// use mlops_core::model::{Predictions, Predictor};
+/// use mlops_core::model::Predictor as _;
+/// use mlops_core::problem::Task;
 /// use mlops_core::serve::ConstantPredictor;
 ///
-/// let predictor = ConstantPredictor::try_from(majority_class(&[true, false, false, false])?)?;
+/// let prior = ConstantPredictor::new(Task::BinaryClassification, 0.25)?;
 /// let rows = Table::new(vec![Column::f64("age", vec![59.0, 48.0])?])?;
-/// assert_eq!(predictor.predict(&rows)?, Predictions::Probability(vec![0.25, 0.25]));
-///
-/// let again = ConstantPredictor::from_bytes(&predictor.to_bytes()?)?;
-/// assert_eq!(again, predictor);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// assert_eq!(prior.predict(&rows)?.as_slice(), [0.25, 0.25]);
+/// # Ok::<(), mlops_core::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Stored", into = "Stored")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ConstantPredictor {
     signature: Signature,
     value: f64,
 }
 
-/// The predictor as it is written.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stored {
-    format: String,
+pub(super) struct Stored {
     task: Task,
     value: f64,
 }
 
 impl ConstantPredictor {
-    /// The name of the format: `mlops.constant/v1`.
-    pub const FORMAT: &'static str = "mlops.constant/v1";
-
-    /// Answers `value` for every row: a probability for a classification, a number for a regression.
+    /// Predicts `value`: a probability for a binary task, else any finite number.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a probability outside [0, 1] and for NaN and infinities.
-    ///
-    /// ```
-    /// use mlops_core::problem::Task;
-    /// use mlops_core::serve::ConstantPredictor;
-    /// assert!(ConstantPredictor::new(Task::Regression, 152.1).is_ok());
-    /// assert!(ConstantPredictor::new(Task::BinaryClassification, 152.1).is_err());
-    /// ```
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a value that is not one.
     pub fn new(task: Task, value: f64) -> Result<Self> {
-        const OP: &str = "ConstantPredictor::new";
-        let (ok, range) = match task {
-            Task::BinaryClassification => ((0.0..=1.0).contains(&value), "a probability in [0, 1]"),
-            Task::Regression => (value.is_finite(), "a finite number"),
+        let good = match task {
+            Task::BinaryClassification => (0.0..=1.0).contains(&value),
+            Task::Regression => value.is_finite(),
         };
-        if !ok {
-            return Err(Error::invalid(OP, "value", format!("is {value}, expected {range}")));
+        if good {
+            return Ok(Self { signature: Signature::new(task, Vec::new()), value });
         }
-        Ok(Self { signature: Signature::new(task, Vec::new()), value })
+        Err(Error::invalid("ConstantPredictor::new", "value", "is not a prediction of this task")
+            .with("value", value))
     }
 
-    /// The answer.
-    pub fn value(&self) -> f64 {
-        self.value
-    }
-
-    /// The format of [`ConstantPredictor::to_bytes`].
+    /// The model as bytes of the format `mlops.constant/v1`.
     ///
     /// # Errors
-    /// None in practice: the name is valid.
-    pub fn format() -> Result<ModelFormat> {
-        ModelFormat::new(Self::FORMAT)
-    }
-
-    /// The predictor's bytes; the same predictor gives the same bytes.
-    ///
-    /// # Errors
-    /// As `serde_json`, which does not fail on this shape.
+    /// None in practice: the numbers were checked.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        json::to_bytes("ConstantPredictor::to_bytes", self)
+        Document::write(&Stored { task: self.signature.task, value: self.value })
     }
 
-    /// Reads a predictor.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) for what [`to_bytes`](Self::to_bytes) does not write;
-    /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for more than 8 MiB.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        json::from_bytes("ConstantPredictor::from_bytes", bytes)
-    }
-}
-
-impl TryFrom<Baseline> for ConstantPredictor {
-    type Error = Error;
-
-    fn try_from(baseline: Baseline) -> Result<Self> {
-        Self::new(baseline.task, baseline.value)
-    }
-}
-
-impl TryFrom<Stored> for ConstantPredictor {
-    type Error = Error;
-
-    fn try_from(stored: Stored) -> Result<Self> {
-        if stored.format != Self::FORMAT {
-            let message = format!("expected {}", Self::FORMAT);
-            return Err(Error::invalid("ConstantPredictor::from_bytes", "format", message)
-                .with("value", stored.format));
-        }
+    pub(super) fn from_stored(stored: Stored) -> Result<Self> {
         Self::new(stored.task, stored.value)
     }
 }
 
-impl From<ConstantPredictor> for Stored {
-    fn from(predictor: ConstantPredictor) -> Self {
-        let format = ConstantPredictor::FORMAT.to_owned();
-        Self { format, task: predictor.signature.task, value: predictor.value }
+/// ```
+/// use mlops_core::experiment::baseline::majority_class;
+/// use mlops_core::serve::ConstantPredictor;
+/// let baseline = majority_class(&[true, false, false, false])?;
+/// assert!(ConstantPredictor::try_from(baseline).is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl TryFrom<Baseline> for ConstantPredictor {
+    type Error = Error;
+
+    /// The baseline as a predictor; only one that was changed by hand is refused.
+    fn try_from(baseline: Baseline) -> Result<Self> {
+        Self::new(baseline.task, baseline.value)
     }
 }
 
@@ -133,10 +87,10 @@ impl Predictor for ConstantPredictor {
     }
 
     fn predict(&self, rows: &Table<'_>) -> Result<Predictions> {
-        let answers = vec![self.value; rows.rows()];
+        let values = vec![self.value; rows.rows()];
         match self.signature.task {
-            Task::BinaryClassification => Predictions::probability(answers),
-            Task::Regression => Predictions::value(answers),
+            Task::BinaryClassification => Predictions::probability(values),
+            Task::Regression => Predictions::value(values),
         }
     }
 }
@@ -146,21 +100,32 @@ mod tests {
     use super::*;
     use crate::data::Column;
     use crate::error::ErrorKind;
+    use crate::experiment::baseline;
+    use crate::model::{ModelFormat, ModelLoader as _};
+    use crate::serve::BuiltinLoader;
 
     #[test]
     fn every_row_gets_the_answer_and_no_rows_get_none() {
-        let predictor = ConstantPredictor::new(Task::Regression, -3.5).unwrap();
+        let predictor = ConstantPredictor::try_from(baseline::mean(&[-3.0, -4.0]).unwrap()).unwrap();
         let rows = |n: usize| Table::new(vec![Column::f64("x", vec![f64::NAN; n]).unwrap()]).unwrap();
         assert_eq!(predictor.predict(&rows(3)).unwrap(), Predictions::Value(vec![-3.5; 3]));
         assert!(predictor.predict(&rows(0)).unwrap().is_empty());
         assert!(predictor.predict(&Table::default()).unwrap().is_empty());
+        let mut forged = baseline::majority_class(&[true]).unwrap();
+        forged.value = 1.5;
+        assert_eq!(ConstantPredictor::try_from(forged).unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 
     #[test]
     fn bytes_that_are_not_a_constant_are_corrupt() {
-        let good = r#"{"format":"mlops.constant/v1","task":"regression","value":1.5}"#;
-        let read = ConstantPredictor::from_bytes(good.as_bytes()).unwrap();
-        assert_eq!(String::from_utf8(read.to_bytes().unwrap()).unwrap(), good);
+        let format = ModelFormat::new("mlops.constant/v1").unwrap();
+        let good = r#"{"model":{"task":"regression","value":1.5}}"#;
+        let load = |bytes: &str| BuiltinLoader.load(&format, bytes.as_bytes());
+        assert_eq!(
+            ConstantPredictor::new(Task::Regression, 1.5).unwrap().to_bytes().unwrap(),
+            good.as_bytes()
+        );
+        assert!(load(good).is_ok());
         for bad in [
             "",
             "{}",
@@ -170,14 +135,12 @@ mod tests {
             &good.replace("1.5", "NaN"),
             &good.replace("1.5", "\"1.5\""),
             &good.replace("regression", "binary_classification"),
-            &good.replace("constant", "linear"),
             &good.replace("1.5", "1.5,\"value\":2"),
             &good.replace("1.5", "1.5,\"extra\":2"),
             &format!("{good}x"),
             &"[".repeat(100_000),
         ] {
-            let error = ConstantPredictor::from_bytes(bad.as_bytes()).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Corrupt, "{bad}");
+            assert_eq!(load(bad).unwrap_err().kind(), ErrorKind::Corrupt, "{bad}");
         }
     }
 }

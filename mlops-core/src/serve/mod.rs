@@ -1,21 +1,25 @@
-//! Phase 6: serve. Predictors that need no library: their bytes are JSON, and whoever has this crate can load them.
+//! Phase 6: predictors that come with the crate.
 //!
-//! | predictor | format | what it is |
+//! Train with any library; serve with these. A model is data in JSON, checked when it is loaded: every index in range, every
+//! number finite, so that predicting cannot fail in ways that loading could have seen. Nothing that is loaded can run.
+//!
+//! | format | predictor | what it is |
 //! |---|---|---|
-//! | [`ConstantPredictor`] | `mlops.constant/v1` | one answer for every row: a baseline |
-//! | [`LinearPredictor`] | `mlops.linear/v1` | a linear or logistic regression over encoded columns |
+//! | `mlops.constant/v1` | [`ConstantPredictor`] | a baseline: one number for everybody |
+//! | `mlops.linear/v1` | [`LinearPredictor`] | linear or logistic regression |
+//! | `mlops.forest/v1` | [`ForestPredictor`] | a sum of decision trees, as gradient boosting makes them |
 //!
-//! Nothing is trained here. [`FeatureEncoder`] learns from a table how to turn columns into numbers; train on those numbers with
-//! any library and hand the weights to [`LinearPredictor`], which ships the very encoder that training used.
+//! The [`FeatureEncoder`] that turned columns into numbers for training travels inside the model, so that training and serving
+//! cannot disagree about it.
 
+mod builtin;
 mod constant;
 mod encoder;
-mod json;
+mod forest;
 mod linear;
-mod loader;
 
+pub use builtin::BuiltinLoader;
 pub use constant::ConstantPredictor;
-pub use encoder::{EncodedRows, EncoderOptions, Encoding, FeatureEncoder, InputEncoding};
-pub use json::MAX_MODEL_BYTES;
-pub use linear::{LinearPredictor, Link};
-pub use loader::BuiltinLoader;
+pub use encoder::{EncoderOptions, FeatureEncoder, Matrix};
+pub use forest::{ForestPredictor, Node, Tree};
+pub use linear::LinearPredictor;

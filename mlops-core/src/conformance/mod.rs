@@ -1,0 +1,164 @@
+//! Conformance suites: what every backend of a trait must do, as named cases that anybody can run.
+//!
+//! A trait says under `# Contract` what its backends promise, and names after each promise the case that checks it. The
+//! cases live here, one file per trait; a macro turns each of them into a test of its own, so that a failure names the
+//! promise that was broken. The memory backends run every suite, and so do `Arc<dyn T>` and `Box<dyn T>`.
+//!
+//! Not covered by semantic versioning: a release may add cases.
+//!
+//! # Writing a backend against a suite
+//! 1. Depend on this crate with the feature `conformance` under `[dev-dependencies]`, and on `tokio` with `macros` and
+//!    `rt-multi-thread`: the expanded tests are `#[tokio::test]`s.
+//! 2. Write an expression that makes a *fresh* environment, such as
+//!    [`ArtifactsUnderTest`](artifact::ArtifactsUnderTest): the backend with nothing in it, and what the suite may use to
+//!    play tricks on it. The expression is evaluated once per case, inside an async function: it may `.await`.
+//! 3. Expand the suite with its macro, for instance [`artifact_store_suite!`](crate::artifact_store_suite).
+//!
+//! ```
+//! // tests/conformance.rs
+//! use std::sync::Arc;
+//! use mlops_core::conformance::artifact::ArtifactsUnderTest;
+//! use mlops_core::memory::MemoryArtifactStore; // your backend here
+//!
+//! async fn fresh() -> ArtifactsUnderTest {
+//!     ArtifactsUnderTest::new(Arc::new(MemoryArtifactStore::default()))
+//! }
+//!
+//! // One test per case: `my_store::put_is_idempotent`, `my_store::get_range`, …
+//! mlops_core::artifact_store_suite!(my_store, fresh().await);
+//! # // The macro expands to tests, which do not run here; one case is called by hand.
+//! # tokio::runtime::Builder::new_multi_thread().build()?.block_on(async {
+//! #     mlops_core::conformance::artifact::put_is_idempotent(&fresh().await).await;
+//! # });
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Skipped is not passed
+//! A case that needs something the environment does not offer (a clock that can be turned, a way to damage content, a
+//! capability) prints `skipped:` and the reason. What a backend can do is stated twice: by the backend itself and, where the
+//! trait has capabilities, in the environment as what was promised. A capability that got lost therefore fails.
+//!
+//! # What the cases are like
+//! They see a backend through its trait only. They panic when a promise is broken; that is how a test fails. Hostile text
+//! is the same everywhere: control characters, right-to-left text, emoji, SQL and `LIKE` metacharacters, combining
+//! characters in both normal forms.
+
+// A case fails by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod artifact;
+pub mod data;
+pub mod registry;
+pub mod tracker;
+
+mod support;
+
+/// Expands the cases of one suite to tests; called by the suites' macros.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_suite {
+    ($module:ident, $fresh:expr, $suite:ident, [$($case:ident),* $(,)?]) => {
+        mod $module {
+            #[allow(unused_imports)]
+            use super::*;
+
+            $(
+                #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    $crate::conformance::$suite::$case(&$fresh).await;
+                }
+            )*
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// Every suite: its source, the source of its trait, the trait's name.
+    const SUITES: &[(&str, &str, &str)] = &[
+        (include_str!("artifact.rs"), include_str!("../artifact/store.rs"), "ArtifactStore"),
+        (include_str!("data.rs"), include_str!("../data/store.rs"), "DataAssetStore"),
+        (include_str!("tracker.rs"), include_str!("../experiment/tracker.rs"), "ExperimentTracker"),
+        (include_str!("registry.rs"), include_str!("../registry/store.rs"), "ModelRegistry"),
+    ];
+
+    /// The names in the list that the suite's macro expands.
+    fn expanded(suite: &str) -> BTreeSet<String> {
+        let list = suite.split_once("$crate::__conformance_suite!").expect("the suite has a macro").1;
+        let list = list.split_once('[').and_then(|(_, rest)| rest.split_once(']')).expect("with a list").0;
+        let names: Vec<_> = list.split(',').map(str::trim).filter(|n| !n.is_empty()).collect();
+        let set: BTreeSet<String> = names.iter().map(|n| (*n).to_owned()).collect();
+        assert_eq!(set.len(), names.len(), "a case is listed twice");
+        set
+    }
+
+    /// The public async functions at the top level of the suite's file: its cases.
+    fn written(suite: &str) -> BTreeSet<String> {
+        let cases = suite.lines().filter_map(|line| line.strip_prefix("pub async fn "));
+        cases.filter_map(|rest| rest.split_once('(')).map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// The bullets under `# Contract` in the docs of a trait, each on one line.
+    fn bullets(source: &str, name: &str) -> Vec<String> {
+        let head = format!("pub trait {name}:");
+        let docs = source.split_once(&head).unwrap_or_else(|| panic!("no {head}")).0;
+        let docs = docs.rsplit_once("/// # Contract\n").unwrap_or_else(|| panic!("no contract: {name}")).1;
+        let mut bullets: Vec<String> = Vec::new();
+        for line in docs.lines().map_while(|line| line.strip_prefix("///")) {
+            match line.strip_prefix(" * ") {
+                Some(start) => bullets.push(start.to_owned()),
+                None if line.starts_with("   ") => {
+                    let last = bullets.last_mut().expect("a bullet is continued");
+                    last.push_str(&line[2..]);
+                }
+                None => break,
+            }
+        }
+        bullets
+    }
+
+    /// The cases a bullet names: `` (`one`, `two`) ``.
+    fn named(bullet: &str) -> Vec<String> {
+        let groups = bullet.match_indices("(`").filter_map(|(at, _)| bullet[at + 1..].split_once(')'));
+        let items = groups.flat_map(|(group, _)| group.split(',').map(str::trim));
+        let plain =
+            |name: &&str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        let names = items.filter_map(|item| item.strip_prefix('`')?.strip_suffix('`')).filter(plain);
+        names.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_case_that_is_written_is_expanded() {
+        for (suite, _, name) in SUITES {
+            assert_eq!(written(suite), expanded(suite), "{name}");
+            assert!(written(suite).len() >= 15, "{name} has few cases");
+        }
+    }
+
+    #[test]
+    fn every_promise_names_cases_that_exist() {
+        for (suite, source, name) in SUITES {
+            let cases = expanded(suite);
+            let bullets = bullets(source, name);
+            assert!(!bullets.is_empty(), "{name} promises nothing");
+            for bullet in bullets {
+                let named = named(&bullet);
+                assert!(!named.is_empty(), "{name}: nothing checks: {bullet}");
+                for case in named {
+                    assert!(cases.contains(&case), "{name}: `{case}` does not exist");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_reader_of_contracts_sees_what_is_missing() {
+        let source = "/// # Contract\n/// * One. (`a_b`,\n///   `c`) Two [`X`](crate::X).\n/// * Three.\npub trait T: Send {}";
+        let bullets = bullets(source, "T");
+        assert_eq!(bullets.len(), 2);
+        assert_eq!(named(&bullets[0]), ["a_b", "c"]);
+        assert!(named(&bullets[1]).is_empty());
+    }
+}

@@ -1,0 +1,23 @@
+//! Backends that keep everything in memory: the reference of every trait, always compiled.
+//!
+//! They keep every promise of the contracts, and they are the first clients of the conformance suites: other backends are
+//! compared with them. What they do not do is outlive the process. They fit tests, examples, services that hold short-lived
+//! state, and anybody who wants to read in one page what a trait means.
+//!
+//! Each keeps its state behind one mutex that is never held while something is awaited, so a call is one atomic step. Time
+//! comes from the [`Clock`](crate::time::Clock) handed in; order never does. None of them prints what it keeps.
+//!
+//! # Limits
+//! One blob has at most [`MemoryArtifactStore::MAX_BLOB`] bytes (1 GiB). Text and tags have the limits of [`crate::id`].
+//! Page tokens are valid for the store that made them, and for the query they came from; anything else is refused.
+
+mod artifact;
+mod data;
+mod pager;
+mod registry;
+mod tracker;
+
+pub use artifact::MemoryArtifactStore;
+pub use data::MemoryDataAssetStore;
+pub use registry::MemoryModelRegistry;
+pub use tracker::MemoryTracker;

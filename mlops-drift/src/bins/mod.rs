@@ -1,0 +1,83 @@
+//! Cells: how a column becomes counts that can be compared.
+//!
+//! [`Bins`] cuts numbers and [`CategoryBins`] cuts categories. Both are fitted on the **reference alone**, serialised, and
+//! used for every later sample, so that today's and tomorrow's scores speak about the same cells and one outlier in a current
+//! sample cannot stretch them. Nothing is dropped in silence: what lies below or above the reference, what the reference has
+//! never seen, and what is missing all have cells of their own.
+//!
+//! The [default rule](BinRule::Quantile) cuts at quantiles and isolates **atoms**: a value that makes up 1/k of the
+//! reference or more gets a cell to itself. Plain quantile edges coincide there, and a mass that moves onto the atom
+//! (1 % exact ones that become 50 %) scores 0.
+//!
+//! [`Counts`] of shards, days or machines add up: the heavy pass can run anywhere.
+
+mod category;
+mod counts;
+mod fit;
+mod numeric;
+
+pub use category::{CategoryBins, CategoryCell};
+pub use counts::Counts;
+pub use numeric::{Bins, Cell};
+
+use serde::{Deserialize, Serialize};
+
+/// How the finite values of a reference are cut into cells.
+///
+/// ```
+/// assert_eq!(mlops_drift::BinRule::default(), mlops_drift::BinRule::Quantile(10));
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BinRule {
+    /// About k cells of equal mass, between 1 and [`Bins::MAX_BINS`], with atoms isolated. Where values tie or are few there
+    /// are fewer cells, and around atoms there are more.
+    Quantile(usize),
+    /// k cells of equal width from the smallest to the largest value, between 1 and [`Bins::MAX_BINS`]; fewer where
+    /// doubles are too coarse for k edges. One outlier in the reference empties most of them.
+    EqualWidth(usize),
+}
+
+impl Default for BinRule {
+    fn default() -> Self {
+        Self::Quantile(10)
+    }
+}
+
+/// What a missing value (NaN) is to a statistic on cells.
+///
+/// ```
+/// assert_eq!(mlops_drift::Missing::default(), mlops_drift::Missing::Raise);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Missing {
+    /// An error that names the argument and the index. The default.
+    #[default]
+    Raise,
+    /// Left out: the score compares the values that are present.
+    Omit,
+    /// A cell of its own: a changed share of missing values is drift.
+    Cell,
+}
+
+impl Missing {
+    /// The cells of `counts` that take part in a score: all of them, or all but the missing one.
+    ///
+    /// ```
+    /// use mlops_drift::{Bins, Missing};
+    ///
+    /// let bins = Bins::from_edges(&[0.0, 1.0])?;
+    /// let counts = bins.count(&[0.5, f64::NAN]);
+    /// assert_eq!(Missing::Cell.cells(&counts), [0, 1, 0, 1]);
+    /// assert_eq!(Missing::Omit.cells(&counts), [0, 1, 0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn cells(self, counts: &Counts) -> &[u64] {
+        match self {
+            Self::Cell => counts.as_slice(),
+            Self::Raise | Self::Omit => counts.present(),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Population stability index.
+//!
+//! Over k cells with reference shares pᵢ and current shares qᵢ,
+//!
+//! > PSI = Σ (pᵢ − qᵢ) · ln(pᵢ / qᵢ),
+//!
+//! the symmetrised Kullback–Leibler divergence (Jeffreys, *An invariant form for the prior probability in estimation
+//! problems*, Proc. R. Soc. A 186, 1946) in nats: 0 for equal shares, without an upper bound, the same when the two sides
+//! change places. Shares are [smoothed](crate::smoothing), by default with Jeffreys' half counts.
+//!
+//! # A score alone says little
+//! Two samples of n and m values from the *same* distribution do not score 0. Their PSI is close to (1/n + 1/m) times a χ²
+//! variable with k − 1 degrees of freedom (Yurdakul and Naranjo, *Statistical properties of the population stability index*,
+//! Journal of Risk Model Validation 14, 2020), so on average it is the **noise floor** (k − 1)(1/n + 1/m): 0.09 for ten cells
+//! and 200 values a side, most of the way to the customary threshold of 0.1. So every result carries the floor, the score
+//! above it, and a p-value by that law. The p-value is always that of the index with Jeffreys' half counts, whatever smoothing
+//! the score has: it is the one that keeps nearest to its level where cells are sparse.
+//!
+//! How near: in 8000 simulations without drift a 5 % level alarmed in 5.0 % on ten cells fixed beforehand, and in 5.9 to
+//! 7.5 % on ten cells fitted to 200 to 20 000 reference values. The excess comes from the underflow and overflow cells, which are
+//! empty in the reference because its own extremes define them.
+
+use mlops_core::num::sum::Sum;
+use mlops_core::num::{Measured, StatsError};
+use serde::{Deserialize, Serialize};
+
+use crate::bins::{BinRule, Bins, Missing};
+use crate::pair::{Pair, Tail};
+use crate::smoothing::{Shares, Smoothing};
+
+/// How [`psi_with`] cuts, counts and smooths.
+///
+/// ```
+/// use mlops_drift::{BinRule, PsiOptions, Smoothing};
+///
+/// let options = PsiOptions::default().with_bins(BinRule::EqualWidth(20)).with_smoothing(Smoothing::Laplace);
+/// assert_eq!(options.bins, BinRule::EqualWidth(20));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PsiOptions {
+    /// How the reference is cut into cells; ten quantile cells by default.
+    pub bins: BinRule,
+    /// How shares are kept away from zero; Jeffreys by default.
+    pub smoothing: Smoothing,
+    /// What a NaN is; an error by default.
+    pub missing: Missing,
+}
+
+impl PsiOptions {
+    /// With this rule for the cells.
+    #[must_use]
+    pub fn with_bins(mut self, bins: BinRule) -> Self {
+        self.bins = bins;
+        self
+    }
+
+    /// With this smoothing.
+    #[must_use]
+    pub fn with_smoothing(mut self, smoothing: Smoothing) -> Self {
+        self.smoothing = smoothing;
+        self
+    }
+
+    /// With this meaning of NaN.
+    #[must_use]
+    pub fn with_missing(mut self, missing: Missing) -> Self {
+        self.missing = missing;
+        self
+    }
+}
+
+/// A population stability index with what is needed to judge it.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Psi {
+    /// The index in nats, at least 0 for every smoothing.
+    pub score: f64,
+    /// What the score is on average when nothing drifts: (k − 1)(1/n + 1/m).
+    pub noise_floor: f64,
+    /// The score minus the noise floor, or 0 where that is negative.
+    pub corrected: f64,
+    /// P(this much or more | no drift) by the χ² law of Jeffreys' index; undefined when only one cell is occupied.
+    pub p: Measured,
+    /// The natural logarithm of `p`, finite where `p` is too small for a double.
+    pub ln_p: Measured,
+    /// How many reference values were counted.
+    pub n: u64,
+    /// How many current values were counted.
+    pub m: u64,
+    /// k: how many cells are occupied on some side.
+    pub cells: u64,
+}
+
+/// The PSI of two samples on ten quantile cells of the reference, with Jeffreys' smoothing; NaN is an error.
+///
+/// Bins are fitted on the reference alone (O(n log n)), so the result changes when the arguments change places. To compare
+/// many samples with one reference, fit [`Bins`] once and use [`psi_from_counts`].
+///
+/// # Errors
+/// [`StatsError::Empty`] and [`StatsError::Nan`] name the argument; [`StatsError::NotFinite`] when the reference has no finite
+/// value.
+///
+/// ```
+/// use mlops_drift::psi;
+///
+/// let reference: Vec<f64> = (0..1000).map(f64::from).collect();
+/// let shifted: Vec<f64> = reference.iter().map(|value| value + 300.0).collect();
+/// assert_eq!(psi(&reference, &reference)?.score, 0.0);
+///
+/// let drift = psi(&reference, &shifted)?;
+/// assert!(drift.score > 0.25 && drift.noise_floor < 0.03);
+/// assert!(drift.ln_p.value().is_some_and(|ln_p| ln_p < -100.0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn psi(reference: &[f64], current: &[f64]) -> Result<Psi, StatsError> {
+    psi_with(reference, current, &PsiOptions::default())
+}
+
+/// The PSI of two samples under given [`PsiOptions`].
+///
+/// # Errors
+/// As [`psi`]; [`StatsError::AllMissing`] under [`Missing::Omit`] and, for the reference, [`Missing::Cell`]; as [`Bins::fit`]
+/// for the rule and as [`psi_from_counts`] for the smoothing.
+///
+/// # Example: missing values are a cell of their own
+/// ```
+/// use mlops_drift::{Missing, PsiOptions, psi_with};
+///
+/// let reference = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+/// let current = [1.0, f64::NAN, 3.0, f64::NAN, 5.0, f64::NAN, 7.0, f64::NAN];
+/// let score = |missing| psi_with(&reference, &current, &PsiOptions::default().with_missing(missing));
+/// assert!(score(Missing::Raise).is_err());
+/// assert!(score(Missing::Cell)?.score > score(Missing::Omit)?.score);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn psi_with(reference: &[f64], current: &[f64], options: &PsiOptions) -> Result<Psi, StatsError> {
+    let (reference, current) = Bins::count_both(reference, current, options.bins, options.missing)?;
+    let (reference, current) = (options.missing.cells(&reference), options.missing.cells(&current));
+    psi_from_counts(reference, current, options.smoothing)
+}
+
+/// The PSI of two rows of counts over the same cells. Linear time, no allocation.
+///
+/// Cells empty on both sides are dropped. The score agrees with 50-digit arithmetic to 1e-12 for every smoothing.
+///
+/// # Errors
+/// [`StatsError::LengthMismatch`], [`StatsError::Empty`], [`StatsError::ZeroTotal`]; [`StatsError::Overflow`] when a side adds
+/// up to more than 2⁶², and under [`Smoothing::None`] when a cell is empty on one side only, where the PSI is infinite;
+/// [`StatsError::Parameter`] for an ε outside (0, 1].
+///
+/// ```
+/// use mlops_drift::{Smoothing, psi_from_counts};
+///
+/// let psi = psi_from_counts(&[100, 200, 300], &[90, 210, 330], Smoothing::Jeffreys)?;
+/// assert_eq!((psi.n, psi.m, psi.cells), (600, 630, 3));
+/// assert!((psi.noise_floor - 2.0 * (1.0 / 600.0 + 1.0 / 630.0)).abs() < 1e-15);
+/// assert_eq!(psi.corrected, 0.0); // the score does not even reach the noise
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn psi_from_counts(reference: &[u64], current: &[u64], smoothing: Smoothing) -> Result<Psi, StatsError> {
+    let pair = Pair::new(reference, current)?;
+    let score = index(&pair, smoothing)?;
+    if !score.is_finite() {
+        return Err(StatsError::Overflow {
+            what: "without smoothing, the PSI of a cell that is empty on one side",
+        });
+    }
+    let (cells, unit) = (pair.cells(), pair.inverse_size());
+    let noise_floor = (cells - 1) as f64 * unit;
+    // Only Jeffreys' index keeps to the law where cells are sparse, so the p-value is always its own.
+    let calibrated =
+        if smoothing == Smoothing::Jeffreys { score } else { index(&pair, Smoothing::Jeffreys)? };
+    let tail = Tail::chi2(calibrated / unit, cells - 1);
+    let (n, m) = (pair.n, pair.m);
+    let corrected = (score - noise_floor).max(0.0);
+    Ok(Psi { score, noise_floor, corrected, p: tail.p, ln_p: tail.ln_p, n, m, cells })
+}
+
+fn index(pair: &Pair<'_>, smoothing: Smoothing) -> Result<f64, StatsError> {
+    Ok(smoothing.shares(pair)?.map(term).collect::<Sum>().value())
+}
+
+/// (p − q)·ln(p/q), precise also where p and q are nearly equal.
+fn term(shares: Shares) -> f64 {
+    let Shares { reference, current, difference } = shares;
+    if difference == 0.0 {
+        return 0.0;
+    }
+    let relative = difference / current;
+    difference * if relative.abs() < 0.5 { relative.ln_1p() } else { (reference / current).ln() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_sides_may_change_places() {
+        for smoothing in [Smoothing::Jeffreys, Smoothing::Laplace, Smoothing::Floor(0.01)] {
+            let (a, b) = ([10, 0, 30, 7], [1, 20, 25, 90]);
+            let there = psi_from_counts(&a, &b, smoothing).unwrap().score;
+            let back = psi_from_counts(&b, &a, smoothing).unwrap().score;
+            assert!((there - back).abs() <= 1e-15 * there, "{smoothing:?}");
+        }
+    }
+
+    #[test]
+    fn an_infinite_index_is_an_error_and_not_a_number() {
+        let refused = psi_from_counts(&[1, 0], &[1, 1], Smoothing::None);
+        assert!(matches!(refused, Err(StatsError::Overflow { .. })), "{refused:?}");
+        assert_eq!(psi_from_counts(&[1, 0, 1], &[1, 0, 1], Smoothing::None).unwrap().score, 0.0);
+    }
+
+    #[test]
+    fn cells_empty_on_both_sides_change_nothing() {
+        let dense = psi_from_counts(&[50, 70], &[5, 2], Smoothing::Jeffreys).unwrap();
+        let sparse = psi_from_counts(&[0, 50, 0, 0, 70], &[0, 5, 0, 0, 2], Smoothing::Jeffreys).unwrap();
+        assert_eq!(dense, sparse);
+    }
+
+    #[test]
+    fn a_single_cell_has_a_score_and_no_p_value() {
+        let psi = psi_from_counts(&[7], &[9], Smoothing::Jeffreys).unwrap();
+        assert_eq!((psi.score, psi.noise_floor, psi.p.value()), (0.0, 0.0, None));
+    }
+
+    #[test]
+    fn a_growing_atom_is_seen() {
+        // One per cent of exact ones becomes half of the sample: plain quantile cells score 0 here.
+        let reference: Vec<f64> = (0..990).map(|i| f64::from(i) / 990.0).chain([1.0; 10]).collect();
+        let current: Vec<f64> = (0..500).map(|i| f64::from(i) / 500.0).chain([1.0; 500]).collect();
+        assert!(psi(&reference, &current).unwrap().score > 0.5);
+    }
+
+    #[test]
+    fn a_constant_that_moves_is_seen() {
+        let drift = psi(&[3.5; 100], &[4.5; 100]).unwrap();
+        assert!(drift.score > 5.0, "{drift:?}");
+        assert_eq!(psi(&[3.5; 100], &[3.5; 100]).unwrap().score, 0.0);
+    }
+
+    #[test]
+    fn one_outlier_does_not_hide_a_shift() {
+        let reference: Vec<f64> = (0..1000).map(f64::from).collect();
+        let mut current: Vec<f64> = reference.iter().map(|v| v + 500.0).collect();
+        let clean = psi(&reference, &current).unwrap().score;
+        current[0] = 1e300;
+        assert!((psi(&reference, &current).unwrap().score - clean).abs() < 0.1 * clean);
+    }
+}

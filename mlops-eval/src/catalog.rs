@@ -1,0 +1,618 @@
+//! Every metric by name: what it needs, which way is better, and how to compute it.
+//!
+//! For code that is driven by a configuration file or fills a report. A name is one [`Metric`]; the rows to measure
+//! are an [`Input`]:
+//!
+//! ```
+//! use mlops_eval::catalog::{Input, Metric};
+//!
+//! let input = Input::binary(&[true, false, true]).with_labels(&[true, false, false]).with_scores(&[0.9, 0.2, 0.4]);
+//! for name in ["f1", "roc_auc"] {
+//!     let metric: Metric = name.parse()?;
+//!     println!("{metric} = {}", metric.evaluate(&input)?);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::fmt;
+use std::str::FromStr;
+
+use mlops_core::num::{Measured, StatsError};
+pub use mlops_core::problem::Direction;
+use serde::{Deserialize, Serialize};
+
+use crate::classification::{
+    Average, Confusion, ConfusionMatrix, LabelMetric, WeightedConfusion, WeightedConfusionMatrix,
+    ZeroDivision, brier, brier_weighted, log_loss, log_loss_weighted, roc_auc, roc_auc_weighted,
+};
+use crate::regression::RegressionMetric;
+
+/// What a metric is computed from, beside the truth.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Needs {
+    /// Predicted labels.
+    Labels,
+    /// Scores of any scale, higher for positives.
+    Scores,
+    /// Probabilities in [0, 1] of being positive.
+    Probabilities,
+    /// Predicted numbers.
+    Numbers,
+}
+
+/// A metric of scores or probabilities, as a value.
+///
+/// ```
+/// use mlops_eval::catalog::ScoreMetric;
+///
+/// let auc = ScoreMetric::RocAuc.evaluate(&[false, true], &[0.2, 0.7], None)?;
+/// assert_eq!(auc.value(), Some(1.0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScoreMetric {
+    /// [`roc_auc`]
+    RocAuc,
+    /// [`log_loss`]
+    LogLoss,
+    /// [`brier`]
+    Brier,
+}
+
+impl ScoreMetric {
+    /// Every metric of this kind.
+    pub const ALL: &[Self] = &[Self::RocAuc, Self::LogLoss, Self::Brier];
+
+    /// The name it has in reports and configuration files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RocAuc => "roc_auc",
+            Self::LogLoss => "log_loss",
+            Self::Brier => "brier",
+        }
+    }
+
+    /// Which way is better.
+    pub const fn direction(self) -> Direction {
+        match self {
+            Self::RocAuc => Direction::HigherIsBetter,
+            Self::LogLoss | Self::Brier => Direction::LowerIsBetter,
+        }
+    }
+
+    /// The smallest and the largest value it can take.
+    pub const fn range(self) -> (f64, f64) {
+        match self {
+            Self::RocAuc | Self::Brier => (0.0, 1.0),
+            Self::LogLoss => (0.0, f64::INFINITY),
+        }
+    }
+
+    /// Scores of any scale, or probabilities.
+    pub const fn needs(self) -> Needs {
+        match self {
+            Self::RocAuc => Needs::Scores,
+            Self::LogLoss | Self::Brier => Needs::Probabilities,
+        }
+    }
+
+    /// The metric of these rows. Weights that are `None` are all 1.
+    ///
+    /// # Errors
+    /// Those of the metric's function.
+    pub fn evaluate(
+        self,
+        y_true: &[bool],
+        scores: &[f64],
+        weights: Option<&[f64]>,
+    ) -> Result<Measured, StatsError> {
+        match (self, weights) {
+            (Self::RocAuc, None) => roc_auc(y_true, scores),
+            (Self::RocAuc, Some(weights)) => roc_auc_weighted(y_true, scores, weights),
+            (Self::LogLoss, None) => log_loss(y_true, scores),
+            (Self::LogLoss, Some(weights)) => log_loss_weighted(y_true, scores, weights),
+            (Self::Brier, None) => brier(y_true, scores),
+            (Self::Brier, Some(weights)) => brier_weighted(y_true, scores, weights),
+        }
+    }
+}
+
+impl fmt::Display for ScoreMetric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A metric of this crate, by what it is computed from. Serialises as its name.
+///
+/// ```
+/// use mlops_eval::catalog::{Metric, Needs};
+///
+/// let metric: Metric = "rmse".parse()?;
+/// assert_eq!(metric.needs(), Needs::Numbers);
+/// assert_eq!(metric.to_string(), "rmse");
+/// assert!("rsme".parse::<Metric>().is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Metric {
+    /// Of predicted labels.
+    Label(LabelMetric),
+    /// Of scores or probabilities.
+    Score(ScoreMetric),
+    /// Of predicted numbers.
+    Regression(RegressionMetric),
+}
+
+impl Metric {
+    /// Every metric there is.
+    ///
+    /// ```
+    /// use mlops_eval::catalog::Metric;
+    /// assert!(Metric::all().all(|metric| metric.name().parse() == Ok(metric)));
+    /// ```
+    pub fn all() -> impl Iterator<Item = Self> {
+        let labels = LabelMetric::ALL.iter().copied().map(Self::Label);
+        let scores = ScoreMetric::ALL.iter().copied().map(Self::Score);
+        labels.chain(scores).chain(RegressionMetric::ALL.iter().copied().map(Self::Regression))
+    }
+
+    /// The name it has in reports and configuration files.
+    ///
+    /// ```
+    /// use mlops_eval::catalog::{Metric, ScoreMetric};
+    /// assert_eq!(Metric::Score(ScoreMetric::RocAuc).name(), "roc_auc");
+    /// ```
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Label(metric) => metric.name(),
+            Self::Score(metric) => metric.name(),
+            Self::Regression(metric) => metric.name(),
+        }
+    }
+
+    /// Which way is better.
+    pub const fn direction(self) -> Direction {
+        match self {
+            Self::Label(metric) => metric.direction(),
+            Self::Score(metric) => metric.direction(),
+            Self::Regression(metric) => metric.direction(),
+        }
+    }
+
+    /// The smallest and the largest value it can take.
+    pub const fn range(self) -> (f64, f64) {
+        match self {
+            Self::Label(metric) => metric.range(),
+            Self::Score(metric) => metric.range(),
+            Self::Regression(metric) => metric.range(),
+        }
+    }
+
+    /// What it is computed from.
+    pub const fn needs(self) -> Needs {
+        match self {
+            Self::Label(_) => Needs::Labels,
+            Self::Score(metric) => metric.needs(),
+            Self::Regression(_) => Needs::Numbers,
+        }
+    }
+
+    /// The metric of these rows.
+    ///
+    /// ```
+    /// use mlops_eval::catalog::{Input, Metric};
+    ///
+    /// let input = Input::regression(&[1.0, 2.0], &[1.0, 3.0]).with_weights(&[1.0, 1.0]);
+    /// assert_eq!("mae".parse::<Metric>()?.evaluate(&input)?.value(), Some(0.5));
+    /// assert!("f1".parse::<Metric>()?.evaluate(&input).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StatsError::Unsupported`] when the input lacks what the metric needs, and those of the metric's function.
+    pub fn evaluate(self, input: &Input<'_>) -> Result<Measured, StatsError> {
+        let weights = input.weights;
+        match (self, input.rows) {
+            (Self::Label(metric), Rows::Binary { y_true, labels: Some(labels), .. }) => {
+                Ok(metric.from_counts(binary_cells(y_true, labels, weights)?))
+            }
+            (Self::Label(metric), Rows::Multiclass { y_true, y_pred, classes, average }) => {
+                let matrix = match weights {
+                    None => ConfusionMatrix::of(y_true, y_pred, classes)?.weighted(),
+                    Some(weights) => WeightedConfusionMatrix::of(y_true, y_pred, weights, classes)?,
+                };
+                multiclass(metric, &matrix, average)
+            }
+            (Self::Score(metric), Rows::Binary { y_true, scores: Some(scores), .. }) => {
+                metric.evaluate(y_true, scores, weights)
+            }
+            (Self::Regression(metric), Rows::Regression { y_true, y_pred }) => {
+                metric.evaluate(y_true, y_pred, weights)
+            }
+            (metric, _) => Err(metric.missing()),
+        }
+    }
+
+    fn missing(self) -> StatsError {
+        let reason = match self {
+            Self::Label(_) => "it needs predicted labels",
+            Self::Score(_) => "it needs binary labels and scores",
+            Self::Regression(_) => "it needs predicted numbers",
+        };
+        StatsError::Unsupported { what: self.name(), reason }
+    }
+}
+
+fn binary_cells(
+    y_true: &[bool],
+    labels: &[bool],
+    weights: Option<&[f64]>,
+) -> Result<WeightedConfusion, StatsError> {
+    match weights {
+        None => Ok(Confusion::of(y_true, labels)?.into()),
+        Some(weights) => WeightedConfusion::of(y_true, labels, weights),
+    }
+}
+
+fn multiclass(
+    metric: LabelMetric,
+    matrix: &WeightedConfusionMatrix,
+    average: Average,
+) -> Result<Measured, StatsError> {
+    match metric {
+        LabelMetric::Accuracy => Ok(matrix.accuracy()),
+        LabelMetric::BalancedAccuracy => Ok(matrix.balanced_accuracy()),
+        LabelMetric::Mcc => Ok(matrix.mcc()),
+        LabelMetric::SelectionRate => {
+            let reason = "with several classes there is no positive one";
+            Err(StatsError::Unsupported { what: metric.name(), reason })
+        }
+        metric => Ok(matrix.average(metric, average, ZeroDivision::Undefined)),
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl From<Metric> for String {
+    fn from(metric: Metric) -> Self {
+        metric.name().to_owned()
+    }
+}
+
+/// A name that is no metric; the message lists those that are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownMetric {
+    name: String,
+}
+
+impl UnknownMetric {
+    /// The name that was asked for.
+    ///
+    /// ```
+    /// use mlops_eval::catalog::Metric;
+    /// assert_eq!("auk".parse::<Metric>().map_err(|e| e.name().to_owned()), Err("auk".to_owned()));
+    /// ```
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl fmt::Display for UnknownMetric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Escaped and cut: the name comes from a file, and the message goes to a terminal.
+        let shown: String = self.name.chars().take(64).flat_map(char::escape_debug).collect();
+        write!(f, "\"{shown}\" is not a metric; known are ")?;
+        for (position, metric) in Metric::all().enumerate() {
+            write!(f, "{}{metric}", if position == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for UnknownMetric {}
+
+impl FromStr for Metric {
+    type Err = UnknownMetric;
+
+    fn from_str(name: &str) -> Result<Self, UnknownMetric> {
+        Self::all()
+            .find(|metric| metric.name() == name)
+            .ok_or_else(|| UnknownMetric { name: name.to_owned() })
+    }
+}
+
+impl TryFrom<String> for Metric {
+    type Error = UnknownMetric;
+
+    fn try_from(name: String) -> Result<Self, UnknownMetric> {
+        name.parse()
+    }
+}
+
+/// The rows to measure: truth, predictions of one or two kinds, and weights. Borrows everything; checked by the metric.
+///
+/// ```
+/// use mlops_eval::catalog::{Input, Metric};
+///
+/// let input = Input::multiclass(&[0, 1, 2], &[0, 1, 1], 3);
+/// assert_eq!("accuracy".parse::<Metric>()?.evaluate(&input)?.value(), Some(2.0 / 3.0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    rows: Rows<'a>,
+    weights: Option<&'a [f64]>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Rows<'a> {
+    Binary { y_true: &'a [bool], labels: Option<&'a [bool]>, scores: Option<&'a [f64]> },
+    Multiclass { y_true: &'a [u32], y_pred: &'a [u32], classes: usize, average: Average },
+    Regression { y_true: &'a [f64], y_pred: &'a [f64] },
+}
+
+impl<'a> Input<'a> {
+    /// Binary truth; labels and scores follow.
+    ///
+    /// ```
+    /// use mlops_eval::catalog::Input;
+    /// let input = Input::binary(&[true, false]).with_scores(&[0.9, 0.1]);
+    /// assert_eq!(input.rows(), 2);
+    /// ```
+    pub const fn binary(y_true: &'a [bool]) -> Self {
+        Self { rows: Rows::Binary { y_true, labels: None, scores: None }, weights: None }
+    }
+
+    /// Codes of `classes` classes, averaged by [`Average::Macro`] where a metric is defined class by class.
+    pub const fn multiclass(y_true: &'a [u32], y_pred: &'a [u32], classes: usize) -> Self {
+        let average = Average::Macro;
+        Self { rows: Rows::Multiclass { y_true, y_pred, classes, average }, weights: None }
+    }
+
+    /// Numbers.
+    pub const fn regression(y_true: &'a [f64], y_pred: &'a [f64]) -> Self {
+        Self { rows: Rows::Regression { y_true, y_pred }, weights: None }
+    }
+
+    /// Adds predicted labels to a binary input; leaves other inputs alone.
+    ///
+    /// ```
+    /// use mlops_eval::catalog::{Input, Metric};
+    /// let input = Input::binary(&[true, false]).with_labels(&[true, true]);
+    /// assert_eq!("precision".parse::<Metric>()?.evaluate(&input)?.value(), Some(0.5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn with_labels(mut self, y_pred: &'a [bool]) -> Self {
+        if let Rows::Binary { labels, .. } = &mut self.rows {
+            *labels = Some(y_pred);
+        }
+        self
+    }
+
+    /// Adds scores or probabilities to a binary input; leaves other inputs alone.
+    ///
+    /// ```
+    /// use mlops_eval::catalog::{Input, Metric};
+    /// let input = Input::binary(&[true, false]).with_scores(&[0.5, 0.5]);
+    /// assert_eq!("brier".parse::<Metric>()?.evaluate(&input)?.value(), Some(0.25));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn with_scores(mut self, values: &'a [f64]) -> Self {
+        if let Rows::Binary { scores, .. } = &mut self.rows {
+            *scores = Some(values);
+        }
+        self
+    }
+
+    /// Chooses the average of a multiclass input; leaves other inputs alone.
+    ///
+    /// ```
+    /// use mlops_eval::catalog::{Input, Metric};
+    /// use mlops_eval::classification::Average;
+    /// let input = Input::multiclass(&[0, 1, 1], &[0, 1, 0], 2).with_average(Average::Micro);
+    /// assert_eq!("f1".parse::<Metric>()?.evaluate(&input)?.value(), Some(2.0 / 3.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn with_average(mut self, choice: Average) -> Self {
+        if let Rows::Multiclass { average, .. } = &mut self.rows {
+            *average = choice;
+        }
+        self
+    }
+
+    /// Adds a weight for each row.
+    #[must_use]
+    pub const fn with_weights(mut self, weights: &'a [f64]) -> Self {
+        self.weights = Some(weights);
+        self
+    }
+
+    /// The number of rows of the truth.
+    pub const fn rows(&self) -> usize {
+        match self.rows {
+            Rows::Binary { y_true, .. } => y_true.len(),
+            Rows::Multiclass { y_true, .. } => y_true.len(),
+            Rows::Regression { y_true, .. } => y_true.len(),
+        }
+    }
+
+    /// Whether this input holds what `metric` needs, as far as can be told without computing.
+    ///
+    /// ```
+    /// use mlops_eval::catalog::{Input, Metric};
+    ///
+    /// let input = Input::binary(&[true]).with_labels(&[true]);
+    /// let names: Vec<_> = Metric::all().filter(|metric| input.supports(*metric)).map(Metric::name).collect();
+    /// assert!(names.contains(&"f1") && !names.contains(&"roc_auc"));
+    /// ```
+    pub const fn supports(&self, metric: Metric) -> bool {
+        match (metric, self.rows) {
+            (Metric::Label(_), Rows::Binary { labels: Some(_), .. })
+            | (Metric::Score(_), Rows::Binary { scores: Some(_), .. })
+            | (Metric::Regression(_), Rows::Regression { .. }) => true,
+            (Metric::Label(metric), Rows::Multiclass { .. }) => !matches!(metric, LabelMetric::SelectionRate),
+            _ => false,
+        }
+    }
+
+    /// Checks that every part has as many elements as the truth, so that rows can be picked from it.
+    pub(crate) fn check(&self) -> Result<(), StatsError> {
+        let rows = self.rows();
+        let same = |left: &'static str, left_len: usize| {
+            let mismatch = StatsError::LengthMismatch { left, left_len, right: "y_true", right_len: rows };
+            if left_len == rows { Ok(()) } else { Err(mismatch) }
+        };
+        match self.rows {
+            Rows::Binary { labels, scores, .. } => {
+                labels.map_or(Ok(()), |labels| same("y_pred", labels.len()))?;
+                scores.map_or(Ok(()), |scores| same("scores", scores.len()))?;
+            }
+            Rows::Multiclass { y_pred, .. } => same("y_pred", y_pred.len())?,
+            Rows::Regression { y_pred, .. } => same("y_pred", y_pred.len())?,
+        }
+        self.weights.map_or(Ok(()), |weights| same("weights", weights.len()))?;
+        if rows == 0 { Err(StatsError::Empty { argument: "y_true" }) } else { Ok(()) }
+    }
+
+    /// The rows that `mask` marks, copied. Lengths must have been checked.
+    pub(crate) fn pick(&self, mask: &[bool]) -> Picked {
+        match self.rows {
+            Rows::Binary { y_true, labels, scores } => Picked {
+                truth: PickedRows::Binary {
+                    y_true: picked(y_true, mask),
+                    labels: labels.map(|labels| picked(labels, mask)),
+                    scores: scores.map(|scores| picked(scores, mask)),
+                },
+                weights: self.weights.map(|weights| picked(weights, mask)),
+            },
+            Rows::Multiclass { y_true, y_pred, classes, average } => Picked {
+                truth: PickedRows::Multiclass {
+                    y_true: picked(y_true, mask),
+                    y_pred: picked(y_pred, mask),
+                    classes,
+                    average,
+                },
+                weights: self.weights.map(|weights| picked(weights, mask)),
+            },
+            Rows::Regression { y_true, y_pred } => Picked {
+                truth: PickedRows::Regression { y_true: picked(y_true, mask), y_pred: picked(y_pred, mask) },
+                weights: self.weights.map(|weights| picked(weights, mask)),
+            },
+        }
+    }
+}
+
+fn picked<T: Copy>(values: &[T], mask: &[bool]) -> Vec<T> {
+    values.iter().zip(mask).filter(|(_, keep)| **keep).map(|(value, _)| *value).collect()
+}
+
+/// The rows of a slice.
+pub(crate) struct Picked {
+    truth: PickedRows,
+    weights: Option<Vec<f64>>,
+}
+
+enum PickedRows {
+    Binary { y_true: Vec<bool>, labels: Option<Vec<bool>>, scores: Option<Vec<f64>> },
+    Multiclass { y_true: Vec<u32>, y_pred: Vec<u32>, classes: usize, average: Average },
+    Regression { y_true: Vec<f64>, y_pred: Vec<f64> },
+}
+
+impl Picked {
+    pub(crate) fn input(&self) -> Input<'_> {
+        let rows = match &self.truth {
+            PickedRows::Binary { y_true, labels, scores } => {
+                Rows::Binary { y_true, labels: labels.as_deref(), scores: scores.as_deref() }
+            }
+            PickedRows::Multiclass { y_true, y_pred, classes, average } => {
+                Rows::Multiclass { y_true, y_pred, classes: *classes, average: *average }
+            }
+            PickedRows::Regression { y_true, y_pred } => Rows::Regression { y_true, y_pred },
+        };
+        Input { rows, weights: self.weights.as_deref() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_lead_back() {
+        let names: Vec<&str> = Metric::all().map(Metric::name).collect();
+        let mut unique = names.clone();
+        unique.sort_unstable();
+        unique.dedup();
+        assert_eq!(unique.len(), names.len());
+        for metric in Metric::all() {
+            assert_eq!(metric.name().parse(), Ok(metric));
+            let text = serde_json::to_string(&metric).unwrap();
+            assert_eq!(text, format!("\"{metric}\""));
+            assert_eq!(serde_json::from_str::<Metric>(&text).unwrap(), metric);
+        }
+    }
+
+    #[test]
+    fn the_crate_docs_list_every_metric() {
+        let docs = include_str!("lib.rs");
+        for metric in Metric::all() {
+            assert!(docs.contains(&format!("//! | `{metric}` | ")), "{metric} is not in the table");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_escaped_and_the_known_ones_are_listed() {
+        let message = "f1\n\u{1b}[31m".parse::<Metric>().unwrap_err().to_string();
+        assert!(
+            message.starts_with(r#""f1\n\u{1b}[31m" is not a metric; known are accuracy, "#),
+            "{message}"
+        );
+        assert!(message.ends_with("max_error"), "{message}");
+    }
+
+    #[test]
+    fn what_an_input_supports_is_what_it_evaluates() {
+        let inputs = [
+            Input::binary(&[true, false]),
+            Input::binary(&[true, false]).with_labels(&[true, false]),
+            Input::binary(&[true, false]).with_scores(&[0.9, 0.1]),
+            Input::multiclass(&[0, 1], &[0, 1], 2).with_weights(&[1.0, 2.0]),
+            Input::regression(&[1.0, 2.0], &[1.0, 2.0]),
+        ];
+        for input in inputs {
+            for metric in Metric::all() {
+                let unsupported = matches!(metric.evaluate(&input), Err(StatsError::Unsupported { .. }));
+                assert_eq!(input.supports(metric), !unsupported, "{metric} {input:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_lie_in_the_announced_range() {
+        let binary = Input::binary(&[true, false, true])
+            .with_labels(&[true, true, false])
+            .with_scores(&[0.2, 0.9, 0.8]);
+        let regression = Input::regression(&[1.0, 2.0, 4.0], &[2.0, 0.0, 9.0]);
+        for input in [binary, regression] {
+            for metric in Metric::all().filter(|metric| input.supports(*metric)) {
+                let value = metric.evaluate(&input).unwrap().value();
+                let (low, high) = metric.range();
+                assert!(value.is_none_or(|value| (low..=high).contains(&value)), "{metric}: {value:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! How a model treats groups: metrics per group, their differences and ratios, and the named parity criteria.
+//!
+//! The rows are counted once, into the confusion cells of every group ([`GroupMetrics`]); everything else is read off
+//! those cells. Groups are the combinations of one or several [`SensitiveFeature`]s.
+//!
+//! # What is not a number here
+//! - A group with fewer rows than [`FairnessOptions::minimum_size`] is listed as [`GroupStatus::TooSmall`] and left
+//!   out of every aggregate.
+//! - A rate without a denominator, such as the true positive rate of a group without positives, is undefined and left
+//!   out.
+//! - A comparison of fewer than two groups is undefined.
+//! - An [`Aggregate`] lists whom it left out, and why; a decision should not pass on one that is not
+//!   [complete](Aggregate::is_complete).
+//!
+//! Fairlearn makes 0 of such rates and compares groups of any size. [`FairnessOptions::fairlearn_0_15`] does the same.
+//!
+//! # What it does not do
+//! It measures; it neither repairs a model nor decides what is fair. The differences are plug-in values of one
+//! sample: the largest difference between many small groups is large by chance alone. The Wilson interval beside
+//! every rate says how large.
+//!
+//! ```
+//! use mlops_eval::classification::LabelMetric;
+//! use mlops_eval::fairness::{FairnessOptions, GroupMetrics, SensitiveFeature};
+//!
+//! let y_true = [true, true, false, false, true, true, false, false];
+//! let y_pred = [true, true, false, true, true, false, false, false];
+//! let sex = SensitiveFeature::new("sex", &[0, 0, 0, 0, 1, 1, 1, 1], ["female", "male"]);
+//!
+//! let options = FairnessOptions::default().with_minimum_size(4);
+//! let groups = GroupMetrics::of(&y_true, &y_pred, &[sex], &options)?;
+//! for group in groups.by_group(LabelMetric::Recall).groups {
+//!     println!("{}: {} of {} rows", group.group, group.value, group.rows);
+//! }
+//! let parity = groups.demographic_parity_difference();
+//! assert_eq!(parity.value.value(), Some(0.5));
+//! assert!(parity.is_complete());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod aggregate;
+mod errors;
+mod group;
+mod metrics;
+mod options;
+mod parity;
+
+pub use aggregate::{Aggregate, GroupValue, LeftOut, LeftOutReason, MetricByGroup};
+pub use errors::GroupErrors;
+pub use group::{FeatureValue, Group, GroupStatus, MAX_GROUPS, SensitiveFeature};
+pub use metrics::GroupMetrics;
+pub use options::{Comparison, FairnessOptions, LoneGroup, OddsAggregation};
+pub use parity::{
+    EqualizedOdds, demographic_parity_difference, demographic_parity_difference_weighted,
+    demographic_parity_ratio, demographic_parity_ratio_weighted, equal_opportunity_difference,
+    equal_opportunity_difference_weighted, equal_opportunity_ratio, equal_opportunity_ratio_weighted,
+    equalized_odds_difference, equalized_odds_difference_weighted, equalized_odds_ratio,
+    equalized_odds_ratio_weighted,
+};
