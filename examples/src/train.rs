@@ -104,7 +104,22 @@ pub fn boosted_trees(rows: &Table<'_>, features: &[String], seed: u64) -> Result
         |e: forust_ml::errors::ForustError| Error::new(ErrorKind::Internal, "boosted_trees", e.to_string());
     let matrix = Columns::new(&columns, encoded.rows(), encoded.columns());
     booster.fit_unweighted(&matrix, &labels, None).map_err(failed)?;
-    let trees = booster.trees.iter().map(|tree| convert(&tree.nodes)).collect();
+    // Training numbers nodes far below 2^32; a number beyond would be refused by the forest as a path that leads nowhere.
+    let place = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
+    let convert = booster.trees.iter().map(|tree| {
+        let nodes = tree.nodes.iter().map(|n| match n.is_leaf {
+            true => Node::Leaf(f64::from(n.weight_value)),
+            false => Node::Split {
+                column: place(n.split_feature),
+                below: n.split_value,
+                left: place(n.left_child),
+                right: place(n.right_child),
+                missing: place(n.missing_node),
+            },
+        });
+        Tree(nodes.collect())
+    });
+    let trees = convert.collect();
     let model = ForestPredictor::new(Task::BinaryClassification, encoder, booster.base_score, trees)?;
     let params = vec![
         ("trees", TREES.to_string()),
@@ -113,24 +128,6 @@ pub fn boosted_trees(rows: &Table<'_>, features: &[String], seed: u64) -> Result
         ("seed", seed.to_string()),
     ];
     candidate("boosted trees", params, "mlops.forest/v1", model.to_bytes()?, model)
-}
-
-fn convert(nodes: &[forust_ml::node::Node]) -> Tree {
-    // Training numbers nodes far below 2^32; a number beyond would be refused by the forest as a path that leads nowhere.
-    let place = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
-    let node = |n: &forust_ml::node::Node| {
-        if n.is_leaf {
-            return Node::Leaf(f64::from(n.weight_value));
-        }
-        Node::Split {
-            column: place(n.split_feature),
-            below: n.split_value,
-            left: place(n.left_child),
-            right: place(n.right_child),
-            missing: place(n.missing_node),
-        }
-    };
-    Tree(nodes.iter().map(node).collect())
 }
 
 fn candidate(
