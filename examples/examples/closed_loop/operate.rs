@@ -20,7 +20,6 @@ use mlops_core::registry::{Direction, ModelRegistry as _, ModelVersion, Node};
 use mlops_core::retrain::{
     AnyTrigger, DriftTrigger, PerformanceTrigger, Signal, Trigger as _, TriggerOutcome, TriggerState,
 };
-use mlops_core::time::Clock as _;
 use mlops_core::{Error, ErrorKind, IdempotencyKey, MetricKey, MonitorName, Result};
 use mlops_drift::detector::{Detector, DetectorOptions};
 use mlops_examples::narrate::say;
