@@ -64,7 +64,8 @@ pub fn logistic(rows: &Table<'_>, features: &[String], _: u64) -> Result<Candida
     let encoded = encoder.encode(rows)?;
     let labels: Vec<u32> = rows.column(LABEL)?.to_f64()?.iter().map(|y| u32::from(*y == 1.0)).collect();
     let failed = |e: &dyn std::fmt::Display| Error::new(ErrorKind::Internal, "logistic", e.to_string());
-    let x = DenseMatrix::new(encoded.rows(), encoded.columns(), encoded.row_major().to_vec(), false);
+    // Column by column: the solver walks columns, and is several times faster where they lie together.
+    let x = DenseMatrix::new(encoded.rows(), encoded.columns(), encoded.column_major(), true);
     let x = x.map_err(|e| failed(&e))?;
     let options = LogisticRegressionParameters::default().with_alpha(ALPHA);
     let model = LogisticRegression::fit(&x, &labels, options).map_err(|e| failed(&e))?;
