@@ -41,7 +41,8 @@ fn allowed(from: &str, to: &str) -> Option<bool> {
     Some(match (floor(from)?, floor(to)?) {
         _ if from == to => true,
         (0..=2, 0) => true,
-        (2, 1) => from != "model",
+        // Where in an artifact a model's bytes lie is part of what a model is.
+        (2, 1) => from != "model" || to == "artifact",
         (2, 2) if from == "model" => matches!(to, "problem" | "data"),
         (2, 2) => place(to) < place(from),
         _ => false,
@@ -332,6 +333,7 @@ fn the_table_is_the_drawing() {
         ("problem", "data", Some(false)),
         ("data", "model", Some(false)),
         ("model", "data", Some(true)),
+        ("model", "artifact", Some(true)),
         ("model", "config", Some(false)),
         ("model", "experiment", Some(false)),
         ("experiment", "serve", Some(false)),

@@ -161,7 +161,8 @@ async fn register_data(
     let split = Entry { path: RelPath::new("split.json")?, digest: blob.digest, size: blob.size };
     let manifest = Manifest::new(vec![file.clone(), split])?;
     let tree = platform.artifacts.put_tree(&manifest).await?;
-    let name = AssetName::new(if prepared.features.iter().any(|f| f == "bmi") { "patients" } else { "own-data" })?;
+    let name =
+        AssetName::new(if prepared.features.iter().any(|f| f == "bmi") { "patients" } else { "own-data" })?;
     let asset = NewDataAsset::stored(name, AssetKind::Table, tree.digest, platform.actor.clone())
         .with_schema(prepared.schema.digest())
         .with_rows(prepared.table.rows() as u64)
