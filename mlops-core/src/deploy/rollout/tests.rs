@@ -1,11 +1,14 @@
 //! The rules by tables and by random events; the driver against an endpoint in memory that fails and crashes on demand.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 
 use super::support::*;
 use super::*;
@@ -488,16 +491,17 @@ enum Move {
 }
 
 fn moves() -> impl Strategy<Value = Move> {
+    // Mostly what a rollout that goes well sees: else few would come far enough to go wrong late.
     let verdict = prop_oneof![
-        4 => Just(GuardVerdict::Pass),
+        30 => Just(GuardVerdict::Pass),
         1 => Just(GuardVerdict::Fail),
-        1 => Just(GuardVerdict::Inconclusive),
+        2 => Just(GuardVerdict::Inconclusive),
         1 => Just(GuardVerdict::NoData),
     ];
     let decision = prop_oneof![
-        Just(ApprovalDecision::Approved),
-        Just(ApprovalDecision::Pending),
-        Just(ApprovalDecision::Rejected)
+        8 => Just(ApprovalDecision::Approved),
+        1 => Just(ApprovalDecision::Pending),
+        1 => Just(ApprovalDecision::Rejected)
     ];
     let kind = prop_oneof![
         Just(EffectKind::SetTraffic),
@@ -506,19 +510,19 @@ fn moves() -> impl Strategy<Value = Move> {
         Just(EffectKind::ObserveTraffic)
     ];
     prop_oneof![
-        4 => prop::bool::weighted(0.9).prop_map(Move::Smoke),
-        8 => Just(Move::Obey),
-        2 => Just(Move::ObserveNow),
+        12 => prop::bool::weighted(0.97).prop_map(Move::Smoke),
+        30 => Just(Move::Obey),
+        4 => Just(Move::ObserveNow),
         1 => (0..4_u8, 0..3_u64).prop_map(|(split, ahead)| Move::ObserveForeign(split, ahead)),
-        6 => Just(Move::Baseline),
-        8 => (verdict, 0..2_u64).prop_map(|(verdict, behind)| Move::Judge(verdict, behind)),
-        2 => decision.prop_map(Move::Approve),
+        25 => Just(Move::Baseline),
+        35 => (verdict, prop::bool::weighted(0.1)).prop_map(|(verdict, old)| Move::Judge(verdict, u64::from(old))),
+        8 => decision.prop_map(Move::Approve),
         1 => Just(Move::Pause),
-        2 => Just(Move::Resume),
+        4 => Just(Move::Resume),
         1 => Just(Move::Abort),
-        4 => Just(Move::Tick),
-        1 => (kind, any::<bool>()).prop_map(|(kind, retryable)| Move::Fail(kind, retryable)),
-        1 => Just(Move::Restart),
+        8 => Just(Move::Tick),
+        1 => (kind, prop::bool::weighted(0.8)).prop_map(|(kind, retryable)| Move::Fail(kind, retryable)),
+        2 => Just(Move::Restart),
     ]
 }
 
@@ -723,6 +727,37 @@ proptest! {
         let once = world.desk.state.clone();
         world.play(&twice);
         prop_assert_eq!(&world.desk.state, &once);
+    }
+}
+
+/// That the laws held says little if nothing happened.
+#[test]
+fn random_events_reach_every_phase() {
+    let mut runner = TestRunner::deterministic();
+    let plays = prop::collection::vec((moves(), 0..8_i64), 1..120);
+    let mut reached = BTreeMap::<String, usize>::new();
+    for _ in 0..500 {
+        let mut world = World::new(options().with_approval());
+        for (one, later) in plays.new_tree(&mut runner).unwrap().current() {
+            world.desk.now += later;
+            world.play(&one);
+            let shown = format!("{:?}", world.desk.state.phase);
+            let phase = shown.split(' ').next().unwrap_or_default().to_owned();
+            *reached.entry(phase).or_default() += 1;
+        }
+    }
+    for phase in [
+        "SmokeTest",
+        "Shifting",
+        "Baking",
+        "AwaitingApproval",
+        "Paused",
+        "RollingBack",
+        "RolledBack",
+        "Promoted",
+        "Failed",
+    ] {
+        assert!(reached.contains_key(phase), "{phase} was never reached: {reached:?}");
     }
 }
 
