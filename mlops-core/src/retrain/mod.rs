@@ -1,6 +1,7 @@
 //! Phase 8: decide when to retrain, and close the loop.
 
 mod any_trigger;
+pub mod closed_loop;
 mod cooldown;
 mod drift_trigger;
 mod event_trigger;

@@ -582,9 +582,11 @@ impl Machine {
         if effect == EffectKind::SetTraffic && !moving {
             return Ok(());
         }
-        let counts = match (&self.state.phase, effect) {
-            (Phase::SmokeTest, EffectKind::RunSmokeTest) => true,
-            (Phase::Shifting { .. } | Phase::RollingBack { .. }, EffectKind::SetTraffic) => true,
+        let counts = match effect {
+            EffectKind::RunSmokeTest => self.state.phase == Phase::SmokeTest,
+            EffectKind::SetTraffic => {
+                matches!(self.state.phase, Phase::Shifting { .. } | Phase::RollingBack { .. })
+            }
             _ => false,
         };
         if !counts {

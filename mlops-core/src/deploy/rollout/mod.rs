@@ -23,6 +23,8 @@ mod machine;
 mod plan;
 mod state;
 #[cfg(test)]
+pub(crate) mod support;
+#[cfg(test)]
 mod tests;
 
 pub use driver::{RolloutDriver, RolloutStatus};

@@ -1,0 +1,137 @@
+//! What a closed loop keeps up to date, and by which rules.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::deploy::rollout::RolloutOptions;
+use crate::error::{Error, Result};
+use crate::id::{ActorId, Alias, EndpointName, ModelName};
+use crate::time::duration_text;
+
+/// A model, the alias of the version that serves, the endpoint it serves at, and the rules by which another one takes over.
+///
+/// ```
+/// use mlops_core::retrain::closed_loop::LoopConfig;
+///
+/// let config: LoopConfig = toml::from_str(
+///     r#"
+///     model = "diabetes"
+///     alias = "champion"
+///     endpoint = "diabetes"
+///     actor = "retraining"
+///     approval = true
+///     rollout = { steps = [10, 100], bake = "1h" }
+///     "#,
+/// )?;
+/// config.check()?;
+/// assert_eq!(config.max_gate_failures, 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoopConfig {
+    /// The model.
+    pub model: ModelName,
+    /// The alias of the version that serves.
+    pub alias: Alias,
+    /// The endpoint it serves at.
+    pub endpoint: EndpointName,
+    /// In whose name the loop acts; cannot approve.
+    pub actor: ActorId,
+    /// How traffic moves to a challenger.
+    #[serde(default)]
+    pub rollout: RolloutOptions,
+    /// Whether somebody must approve the gate's decision before a challenger gets any traffic. Default no.
+    #[serde(default)]
+    pub approval: bool,
+    /// How long an answer is waited for. Default 7 days.
+    #[serde(default = "week", with = "duration_text")]
+    pub approval_window: Duration,
+    /// After how many challengers in a row that failed the gate the loop stops asking for more, at least 1. Default 3.
+    #[serde(default = "three")]
+    pub max_gate_failures: u32,
+}
+
+fn week() -> Duration {
+    Duration::from_secs(7 * 86_400)
+}
+
+fn three() -> u32 {
+    3
+}
+
+impl LoopConfig {
+    /// A loop with the default rules.
+    pub fn new(model: ModelName, alias: Alias, endpoint: EndpointName, actor: ActorId) -> Self {
+        Self {
+            model,
+            alias,
+            endpoint,
+            actor,
+            rollout: RolloutOptions::default(),
+            approval: false,
+            approval_window: week(),
+            max_gate_failures: three(),
+        }
+    }
+
+    /// Sets how traffic moves to a challenger.
+    #[must_use]
+    pub fn with_rollout(mut self, options: RolloutOptions) -> Self {
+        self.rollout = options;
+        self
+    }
+
+    /// Demands an approval before a challenger gets any traffic.
+    #[must_use]
+    pub fn with_approval(mut self) -> Self {
+        self.approval = true;
+        self
+    }
+
+    /// Sets how long an answer is waited for.
+    #[must_use]
+    pub fn with_approval_window(mut self, window: Duration) -> Self {
+        self.approval_window = window;
+        self
+    }
+
+    /// Sets after how many gate failures in a row the loop stops.
+    #[must_use]
+    pub fn with_max_gate_failures(mut self, failures: u32) -> Self {
+        self.max_gate_failures = failures;
+        self
+    }
+
+    /// Checks that the rules can be followed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) that names the rule.
+    ///
+    /// ```
+    /// use mlops_core::retrain::closed_loop::LoopConfig;
+    /// use mlops_core::{ActorId, Alias, EndpointName, ModelName};
+    /// let (model, alias) = (ModelName::new("diabetes")?, Alias::new("champion")?);
+    /// let config = LoopConfig::new(model, alias, EndpointName::new("diabetes")?, ActorId::new("retraining")?);
+    /// assert!(config.check().is_ok());
+    /// assert!(config.with_max_gate_failures(0).check().is_err());
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn check(&self) -> Result<()> {
+        const OP: &str = "LoopConfig::check";
+        if self.max_gate_failures == 0 {
+            return Err(Error::invalid(OP, "max_gate_failures", "must be at least 1"));
+        }
+        if self.approval_window > Duration::from_secs(10 * 365 * 86_400) {
+            let got = duration_text::format(self.approval_window);
+            return Err(Error::invalid(
+                OP,
+                "approval_window",
+                format!("must be at most ten years, got {got}"),
+            ));
+        }
+        self.rollout.check()
+    }
+}

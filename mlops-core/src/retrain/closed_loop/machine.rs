@@ -1,0 +1,476 @@
+//! The rules: from a state and an event to the next state and what is to be done.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Challenger, LoopPhase, LoopState, Serving};
+use crate::deploy::rollout::{Cause, RolloutPlan};
+use crate::error::{Error, ErrorKind, Result};
+use crate::evaluation::GateDecision;
+use crate::governance::{Approval, ApprovalDecision, ApprovalRequest};
+use crate::hash::Digest;
+use crate::id::{RunId, Version};
+use crate::time::Timestamp;
+
+/// What happened.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoopEvent {
+    /// A trigger fired, for this reason.
+    Triggered(String),
+    /// A run trains.
+    TrainingStarted(RunId),
+    /// It made a model.
+    TrainingFinished,
+    /// It did not, for this reason.
+    TrainingFailed(String),
+    /// A gate judged what the run made.
+    Judged {
+        /// The version.
+        version: Version,
+        /// The digest of its content.
+        artifact: Digest,
+        /// The decision.
+        gate: Box<GateDecision>,
+    },
+    /// Somebody answered the request for approval.
+    ApprovalGiven(Approval),
+    /// The challenger is deployed, and its rollout planned.
+    RolloutPlanned(Box<RolloutPlan>),
+    /// The challenger could not be deployed, for this reason, and trying again will not help.
+    DeployFailed(String),
+    /// The rollout gave the challenger all traffic.
+    RolloutPromoted,
+    /// The rollout was rolled back.
+    RolloutRolledBack(Cause),
+    /// The rollout could not be rolled back.
+    RolloutFailed(String),
+    /// The alias points to the challenger.
+    AliasMoved,
+    /// The registry refused to move the alias, for this reason.
+    AliasRefused(String),
+    /// Somebody, or a monitor, wants the version before back, for this reason.
+    RevertRequested(String),
+    /// Traffic and alias are back.
+    Reverted,
+    /// Somebody ends the cycle before anything was deployed, for this reason.
+    Cancelled(String),
+    /// Somebody has looked: the circuit breaker is closed and a failure forgotten.
+    Reset,
+    /// Somebody gives content another chance.
+    Released(Digest),
+    /// Time passed.
+    Tick,
+}
+
+/// Something to be done. All of it may be done twice.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoopEffect {
+    /// Train, for this reason.
+    Train(String),
+    /// Ask for approval.
+    RequestApproval(ApprovalRequest),
+    /// Deploy the challenger without traffic and plan its rollout.
+    PlanRollout(Box<Challenger>),
+    /// Drive the rollout on.
+    DriveRollout(Box<RolloutPlan>),
+    /// Move the alias to the challenger.
+    MoveAlias(Box<Challenger>),
+    /// Move traffic, then the alias, back.
+    Revert {
+        /// What has them.
+        from: Serving,
+        /// What shall have them.
+        to: Option<Serving>,
+    },
+    /// Record that a reason to retrain was held back, and why.
+    Suppressed(String),
+    /// Call somebody, for this reason.
+    Escalate(String),
+}
+
+/// The next state of a closed loop, and what is to be done.
+///
+/// Pure, like the rollout's [`step`](crate::deploy::rollout::step). A [`LoopEvent::Tick`] gives what is still to be done in a phase.
+///
+/// # Errors
+/// [`ErrorKind::Conflict`] for an event that has no place in the phase the loop is in, an approval or a decision about something
+/// else; [`ErrorKind::Rejected`] for an approval that is not valid, or when there is no version to go back to. The state stays.
+///
+/// ```
+/// use mlops_core::retrain::closed_loop::{LoopConfig, LoopEffect, LoopEvent, LoopState, step};
+/// use mlops_core::{ActorId, Alias, EndpointName, ModelName};
+///
+/// let (model, alias) = (ModelName::new("diabetes")?, Alias::new("champion")?);
+/// let config = LoopConfig::new(model, alias, EndpointName::new("diabetes")?, ActorId::new("retraining")?);
+/// let now = "2026-01-01T00:00:00Z".parse()?;
+/// let (state, effects) = step(&LoopState::new(config, None), &LoopEvent::Triggered("drift".into()), now)?;
+/// assert_eq!(effects, [LoopEffect::Train("drift".into())]);
+/// // One cycle at a time.
+/// let (same, effects) = step(&state, &LoopEvent::Triggered("more drift".into()), now)?;
+/// assert_eq!(same, state);
+/// assert!(matches!(&effects[..], [LoopEffect::Suppressed(_)]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn step(state: &LoopState, event: &LoopEvent, now: Timestamp) -> Result<(LoopState, Vec<LoopEffect>)> {
+    state.check()?;
+    let mut machine = Machine { state: state.clone(), effects: Vec::new(), now };
+    machine.handle(event)?;
+    Ok((machine.state, machine.effects))
+}
+
+struct Machine {
+    state: LoopState,
+    effects: Vec<LoopEffect>,
+    now: Timestamp,
+}
+
+impl Machine {
+    fn handle(&mut self, event: &LoopEvent) -> Result<()> {
+        match event {
+            LoopEvent::Triggered(reason) => self.triggered(reason),
+            LoopEvent::TrainingStarted(run) => self.training_started(run),
+            LoopEvent::TrainingFinished => self.training_finished(),
+            LoopEvent::TrainingFailed(reason) => self.training_failed(reason),
+            LoopEvent::Judged { version, artifact, gate } => self.judged(*version, *artifact, gate),
+            LoopEvent::ApprovalGiven(approval) => self.approval_given(approval),
+            LoopEvent::RolloutPlanned(plan) => self.rollout_planned(plan),
+            LoopEvent::DeployFailed(reason) => self.deploy_failed(reason),
+            LoopEvent::RolloutPromoted => self.rollout_promoted(),
+            LoopEvent::RolloutRolledBack(cause) => self.rollout_rolled_back(cause),
+            LoopEvent::RolloutFailed(reason) => self.rollout_failed(reason),
+            LoopEvent::AliasMoved => self.alias_moved(),
+            LoopEvent::AliasRefused(reason) => self.alias_refused(reason),
+            LoopEvent::RevertRequested(reason) => self.revert_requested(reason),
+            LoopEvent::Reverted => self.reverted(),
+            LoopEvent::Cancelled(reason) => self.cancelled(reason),
+            LoopEvent::Reset => self.reset(),
+            LoopEvent::Released(digest) => {
+                self.state.quarantine.remove(digest);
+                Ok(())
+            }
+            LoopEvent::Tick => self.tick(),
+        }
+    }
+
+    // ── from a reason to a challenger ────────────────────────────────────────────────────────────────────────────────
+
+    fn triggered(&mut self, reason: &str) -> Result<()> {
+        let held = if self.state.breaker_open {
+            let failures = self.state.gate_failures;
+            Some(format!("{failures} challengers in a row failed the gate and nobody has looked yet"))
+        } else if !self.state.phase.is_at_rest() {
+            Some(format!("a cycle is under way: {}", self.state.phase))
+        } else {
+            None
+        };
+        if let Some(held) = held {
+            self.effects.push(LoopEffect::Suppressed(format!("{held}; held back: {reason}")));
+            return Ok(());
+        }
+        self.state.cycle += 1;
+        self.state.phase = LoopPhase::Requested { reason: reason.to_owned() };
+        self.effects.push(LoopEffect::Train(reason.to_owned()));
+        Ok(())
+    }
+
+    fn training_started(&mut self, run: &RunId) -> Result<()> {
+        match &self.state.phase {
+            LoopPhase::Requested { .. } => {
+                self.state.phase = LoopPhase::Training { run: run.clone() };
+                Ok(())
+            }
+            LoopPhase::Training { run: known } if known == run => Ok(()),
+            _ => self.out_of_place("training started"),
+        }
+    }
+
+    fn training_finished(&mut self) -> Result<()> {
+        match &self.state.phase {
+            LoopPhase::Training { run } => {
+                self.state.phase = LoopPhase::Evaluating { run: run.clone() };
+                Ok(())
+            }
+            LoopPhase::Evaluating { .. } => Ok(()),
+            _ => self.out_of_place("training finished"),
+        }
+    }
+
+    fn training_failed(&mut self, reason: &str) -> Result<()> {
+        match &self.state.phase {
+            LoopPhase::Requested { .. } | LoopPhase::Training { .. } | LoopPhase::Evaluating { .. } => {
+                self.gate_failed(format!("training failed: {reason}"));
+                Ok(())
+            }
+            LoopPhase::GateFailed { .. } => Ok(()),
+            _ => self.out_of_place("training failed"),
+        }
+    }
+
+    fn judged(&mut self, version: Version, artifact: Digest, gate: &GateDecision) -> Result<()> {
+        if !matches!(self.state.phase, LoopPhase::Evaluating { .. }) {
+            let known = |c: &Challenger| c.version == version && c.artifact == artifact && c.gate == *gate;
+            return match &self.state.phase {
+                LoopPhase::AwaitingApproval { challenger, .. }
+                | LoopPhase::ChallengerReady { challenger }
+                    if known(challenger) =>
+                {
+                    Ok(())
+                }
+                _ => self.out_of_place("a gate judged"),
+            };
+        }
+        if self.state.quarantine.contains(&artifact) {
+            self.gate_failed(format!("version {version} has the content of one that was rolled back"));
+            return Ok(());
+        }
+        match gate.require_pass(&artifact) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Rejected => {
+                self.gate_failed(error.to_string());
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        self.state.gate_failures = 0;
+        let challenger = Box::new(Challenger { version, artifact, gate: gate.clone(), approval: None });
+        if self.state.config.approval { self.await_approval(challenger) } else { self.ready(challenger) }
+    }
+
+    fn gate_failed(&mut self, reason: String) {
+        self.state.phase = LoopPhase::GateFailed { reason: reason.clone() };
+        self.state.gate_failures = self.state.gate_failures.saturating_add(1);
+        let failures = self.state.gate_failures;
+        if failures >= self.state.config.max_gate_failures {
+            self.state.breaker_open = true;
+            let message = format!("{failures} challengers in a row failed the gate; the last: {reason}");
+            self.effects.push(LoopEffect::Escalate(message));
+        }
+    }
+
+    // ── from a challenger to the champion ────────────────────────────────────────────────────────────────────────────
+
+    fn await_approval(&mut self, challenger: Box<Challenger>) -> Result<()> {
+        let config = &self.state.config;
+        let until = later(self.now, config.approval_window);
+        let request = ApprovalRequest {
+            subject: challenger.gate.digest()?,
+            question: format!(
+                "Make {}:{} the {} and let it serve at {}?",
+                config.model, challenger.version, config.alias, config.endpoint
+            ),
+            requester: config.actor.clone(),
+            // It has to count still when the alias moves, after a rollout that begins as late as it may.
+            expires_at: later(later(until, config.rollout.deadline), config.rollout.deadline),
+        };
+        self.effects.push(LoopEffect::RequestApproval(request.clone()));
+        self.state.phase = LoopPhase::AwaitingApproval { challenger, request, until };
+        Ok(())
+    }
+
+    fn approval_given(&mut self, approval: &Approval) -> Result<()> {
+        let LoopPhase::AwaitingApproval { challenger, request, .. } = &self.state.phase else {
+            return Ok(());
+        };
+        if approval.subject != request.subject {
+            let message = "the approval is about something else";
+            return Err(Error::conflict("closed_loop::step", message, request.subject, approval.subject));
+        }
+        let mut challenger = challenger.clone();
+        match approval.decision {
+            ApprovalDecision::Pending => Ok(()),
+            ApprovalDecision::Rejected => self
+                .decline(challenger.version, format!("{} refused: {}", approval.approver, approval.comment)),
+            ApprovalDecision::Approved => {
+                approval.require(&request.subject, self.now)?;
+                challenger.approval = Some(approval.clone());
+                self.ready(challenger)
+            }
+        }
+    }
+
+    fn ready(&mut self, challenger: Box<Challenger>) -> Result<()> {
+        self.effects.push(LoopEffect::PlanRollout(challenger.clone()));
+        self.state.phase = LoopPhase::ChallengerReady { challenger };
+        Ok(())
+    }
+
+    fn rollout_planned(&mut self, plan: &RolloutPlan) -> Result<()> {
+        let LoopPhase::ChallengerReady { challenger } = &self.state.phase else {
+            return Ok(());
+        };
+        let plan = Box::new(plan.clone());
+        self.effects.push(LoopEffect::DriveRollout(plan.clone()));
+        self.state.phase = LoopPhase::RollingOut { challenger: challenger.clone(), plan };
+        Ok(())
+    }
+
+    fn deploy_failed(&mut self, reason: &str) -> Result<()> {
+        match &self.state.phase {
+            LoopPhase::ChallengerReady { challenger } => {
+                self.decline(challenger.version, format!("it could not be deployed: {reason}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn decline(&mut self, version: Version, reason: String) -> Result<()> {
+        self.state.phase = LoopPhase::Declined { version, reason };
+        Ok(())
+    }
+
+    fn rollout_promoted(&mut self) -> Result<()> {
+        let LoopPhase::RollingOut { challenger, plan } = &self.state.phase else {
+            return Ok(());
+        };
+        self.effects.push(LoopEffect::MoveAlias(challenger.clone()));
+        self.state.phase =
+            LoopPhase::Promoting { challenger: challenger.clone(), deployment: plan.candidate().clone() };
+        Ok(())
+    }
+
+    fn rollout_rolled_back(&mut self, cause: &Cause) -> Result<()> {
+        let LoopPhase::RollingOut { challenger, .. } = &self.state.phase else {
+            return Ok(());
+        };
+        let (version, artifact) = (challenger.version, challenger.artifact);
+        // What failed around the model is not held against it.
+        if !matches!(cause, Cause::Effect(_)) {
+            self.state.quarantine.insert(artifact);
+        }
+        self.state.phase = LoopPhase::RolledBack { version, reason: cause.to_string() };
+        Ok(())
+    }
+
+    fn rollout_failed(&mut self, reason: &str) -> Result<()> {
+        if matches!(self.state.phase, LoopPhase::RollingOut { .. }) {
+            self.effects.push(LoopEffect::Escalate(reason.to_owned()));
+            self.state.phase = LoopPhase::Failed { reason: reason.to_owned() };
+        }
+        Ok(())
+    }
+
+    fn alias_moved(&mut self) -> Result<()> {
+        let Some(now_serving) = self.promoting() else {
+            return Ok(());
+        };
+        self.state.phase = LoopPhase::Promoted { version: now_serving.version };
+        self.state.previous = self.state.serving.replace(now_serving);
+        Ok(())
+    }
+
+    fn alias_refused(&mut self, reason: &str) -> Result<()> {
+        match self.promoting() {
+            Some(from) => {
+                let to = self.state.serving.clone();
+                self.revert(from, to, format!("the alias could not be moved: {reason}"), false)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The challenger that has all traffic, as what would serve.
+    fn promoting(&self) -> Option<Serving> {
+        match &self.state.phase {
+            LoopPhase::Promoting { challenger, deployment } => Some(Serving {
+                version: challenger.version,
+                artifact: challenger.artifact,
+                deployment: deployment.clone(),
+            }),
+            _ => None,
+        }
+    }
+
+    // ── back ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    fn revert_requested(&mut self, reason: &str) -> Result<()> {
+        if matches!(self.state.phase, LoopPhase::Reverting { .. }) {
+            return Ok(());
+        }
+        if !self.state.phase.is_at_rest() {
+            return self.out_of_place("a revert was requested");
+        }
+        match (self.state.serving.clone(), self.state.previous.clone()) {
+            (Some(from), Some(to)) => self.revert(from, Some(to), reason.to_owned(), true),
+            _ => {
+                let message = "there is no version to go back to";
+                Err(Error::new(ErrorKind::Rejected, "closed_loop::step", message))
+            }
+        }
+    }
+
+    fn revert(&mut self, from: Serving, to: Option<Serving>, reason: String, quarantine: bool) -> Result<()> {
+        self.effects.push(LoopEffect::Revert { from: from.clone(), to: to.clone() });
+        self.state.phase = LoopPhase::Reverting { from, to, reason, quarantine };
+        Ok(())
+    }
+
+    fn reverted(&mut self) -> Result<()> {
+        let LoopPhase::Reverting { from, to, reason, quarantine } = self.state.phase.clone() else {
+            return Ok(());
+        };
+        if quarantine {
+            self.state.quarantine.insert(from.artifact);
+            // One step back: what served before that is not known any more.
+            self.state.previous = None;
+        }
+        self.state.serving = to;
+        self.state.phase = LoopPhase::RolledBack { version: from.version, reason };
+        Ok(())
+    }
+
+    fn cancelled(&mut self, reason: &str) -> Result<()> {
+        match &self.state.phase {
+            LoopPhase::Requested { .. } | LoopPhase::Training { .. } | LoopPhase::Evaluating { .. } => {
+                self.state.phase = LoopPhase::Idle;
+                Ok(())
+            }
+            LoopPhase::AwaitingApproval { challenger, .. } | LoopPhase::ChallengerReady { challenger } => {
+                self.decline(challenger.version, format!("cancelled: {reason}"))
+            }
+            phase if phase.is_at_rest() => Ok(()),
+            _ => self.out_of_place("a cycle was cancelled"),
+        }
+    }
+
+    fn reset(&mut self) -> Result<()> {
+        (self.state.gate_failures, self.state.breaker_open) = (0, false);
+        if matches!(self.state.phase, LoopPhase::Failed { .. }) {
+            self.state.phase = LoopPhase::Idle;
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<()> {
+        let effect = match &self.state.phase {
+            LoopPhase::AwaitingApproval { challenger, until, .. } if self.now >= *until => {
+                return self.decline(challenger.version, "nobody answered in time".to_owned());
+            }
+            LoopPhase::AwaitingApproval { request, .. } => LoopEffect::RequestApproval(request.clone()),
+            LoopPhase::Requested { reason } => LoopEffect::Train(reason.clone()),
+            LoopPhase::ChallengerReady { challenger } => LoopEffect::PlanRollout(challenger.clone()),
+            LoopPhase::RollingOut { plan, .. } => LoopEffect::DriveRollout(plan.clone()),
+            LoopPhase::Promoting { challenger, .. } => LoopEffect::MoveAlias(challenger.clone()),
+            LoopPhase::Reverting { from, to, .. } => {
+                LoopEffect::Revert { from: from.clone(), to: to.clone() }
+            }
+            _ => return Ok(()),
+        };
+        self.effects.push(effect);
+        Ok(())
+    }
+
+    fn out_of_place(&self, what: &str) -> Result<()> {
+        let message = format!("{what}, which has no place where the loop is");
+        Err(Error::new(ErrorKind::Conflict, "closed_loop::step", message).with("phase", &self.state.phase))
+    }
+}
+
+fn later(at: Timestamp, by: Duration) -> Timestamp {
+    let by = chrono::TimeDelta::from_std(by).unwrap_or(chrono::TimeDelta::MAX);
+    at.checked_add_signed(by).unwrap_or(Timestamp::MAX_UTC)
+}
