@@ -14,8 +14,8 @@
 //! - **Exact**: that share given the values that are *tied* in the pooled sample, so that it is right for rounded and
 //!   integer data too. A walk over (i, j) with absorption where |i·m − j·n| reaches the numerator, looked at only where a
 //!   block of ties ends (Schröer and Trenkler, *Exact and randomization distributions of Kolmogorov–Smirnov tests two or
-//!   three samples*, Comput. Stat. Data Anal. 20, 1995). Written backwards it only adds positive numbers: the relative error
-//!   stays near 1e-14 even for p = 1e-120.
+//!   three samples*, Computational Statistics & Data Analysis 20, 1995). Written backwards it only adds positive
+//!   numbers: the relative error stays near 1e-14 even for p = 1e-120.
 //! - **`ExactContinuous`**: the same as if nothing were tied, which is what SciPy's `method="exact"` computes. With ties it is
 //!   too large (conservative). For n = m it is Gnedenko and Korolyuk's closed form, at any size.
 //! - **Asymptotic**: Kolmogorov's limit law of D·√(nm/(n + m)) (Smirnov 1939), SciPy's `kstwobign`. It errs on the side of

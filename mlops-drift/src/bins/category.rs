@@ -118,8 +118,8 @@ impl CategoryBins {
     ///
     /// ```
     /// use mlops_drift::CategoryBins;
-    /// let [ab, ba] = [["a", "b"], ["b", "a"]].map(|reference| CategoryBins::fit(reference.map(Some)));
-    /// assert_eq!(ab?.digest(), ba?.digest());
+    /// let [one, other] = [["a", "b"], ["b", "a"]].map(|reference| CategoryBins::fit(reference.map(Some)));
+    /// assert_eq!(one?.digest(), other?.digest());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn digest(&self) -> Digest {
