@@ -8,7 +8,7 @@ use mlops_examples::prepare::{Source, prepare};
 /// A file of good rows, to be spoiled: id, age, bmi, sex, outcome.
 fn rows() -> Vec<Vec<String>> {
     let row = |i: usize| {
-        let sex = if i % 3 == 0 { "f" } else { "m" };
+        let sex = ["f", "m", "m"][i % 3];
         let age = 20 + (i * 7) % 60;
         vec![
             format!("p{i}"),
