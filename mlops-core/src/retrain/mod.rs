@@ -1,8 +1,23 @@
 //! Phase 8: decide when to retrain, and close the loop.
 
+mod any_trigger;
+mod cooldown;
+mod drift_trigger;
+mod event_trigger;
+mod performance_trigger;
+mod schedule_trigger;
+mod seen;
 mod trigger;
+#[cfg(test)]
+mod trigger_laws;
+mod windows;
 
 pub use crate::governance::{
     Approval, ApprovalDecision, ApprovalRequest, Approver, AutoApprover, CallbackApprover,
 };
+pub use any_trigger::AnyTrigger;
+pub use drift_trigger::DriftTrigger;
+pub use event_trigger::EventTrigger;
+pub use performance_trigger::PerformanceTrigger;
+pub use schedule_trigger::ScheduleTrigger;
 pub use trigger::{Signal, Trigger, TriggerDecision, TriggerOutcome, TriggerState};

@@ -1,0 +1,127 @@
+//! Retrain when data or predictions have drifted.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::windows::{BadWindows, WindowsWire};
+use super::{Signal, Trigger, TriggerDecision, TriggerState};
+use crate::error::{Error, Result};
+use crate::monitor::SignalOutcome;
+use crate::time::Timestamp;
+
+/// Fires when a drift signal of a monitor is raised for so many windows in a row.
+///
+/// It looks at the [`SignalReport`](crate::monitor::SignalReport) of its name in every
+/// [`Signal::Monitored`] whose outcome is [`SignalOutcome::Drift`]:
+///
+/// | what the monitor found | what the trigger does |
+/// |---|---|
+/// | `Verdict::Fail` | counts the window; fires when enough came in a row, else it is suppressed |
+/// | `Verdict::Pass` | starts counting afresh |
+/// | `Verdict::Insufficient`, an outcome that `Failed` | neither counts nor starts afresh: nothing is known of that window |
+/// | another outcome, no signal of that name | nothing |
+///
+/// A window counts once, however often it is reported (as long as it is among the last 1000 bad ones). Firing starts the
+/// count afresh. Bad windows during the cooldown count, so that the first one after it fires if there were enough; until
+/// then they are suppressed.
+///
+/// The names of signals are unique within a monitor only: where several monitors report, give each its own trigger
+/// and its own state.
+///
+/// As configuration: `signal`, `windows` and `cooldown_seconds`. Cost: proportional to the signals in the report and to
+/// what is remembered.
+///
+/// ```
+/// use std::time::Duration;
+/// use mlops_core::evaluation::Verdict;
+/// use mlops_core::monitor::{
+///     DriftReport, DriftVerdict, MonitorReport, SignalKind, SignalOutcome, SignalReport, SignalSpec, Window,
+/// };
+/// use mlops_core::retrain::{DriftTrigger, Signal, Trigger, TriggerState};
+/// use mlops_core::time::Timestamp;
+///
+/// let day = Duration::from_secs(86_400);
+/// let trigger = DriftTrigger::new("inputs", 2, 7 * day)?;
+///
+/// let mut state = TriggerState::default();
+/// let mut start: Timestamp = "2026-01-01T00:00:00Z".parse()?;
+/// let mut fired = Vec::new();
+/// for _ in 0..3 {
+///     let window = Window::new(start, start + day)?;
+///     let drift =
+///         DriftReport::new("psi", window.end, (1000, 500), vec![], DriftVerdict::Drift, "age has shifted");
+///     let spec = SignalSpec::new("inputs", SignalKind::DataDrift);
+///     let found = SignalReport::new(&spec, Verdict::Fail, "age has shifted", SignalOutcome::Drift(drift));
+///     let report = MonitorReport::new("production".parse()?, window, window.end, 500, vec![found]);
+///     let decision = trigger.evaluate(&state, &Signal::Monitored(Box::new(report)), window.end)?;
+///     fired.push(decision.fires());
+///     (state, start) = (decision.state, window.end);
+/// }
+/// // The first window is not enough, the third falls into the cooldown.
+/// assert_eq!(fired, [false, true, false]);
+///
+/// let written = serde_json::to_string(&trigger)?;
+/// assert_eq!(written, r#"{"signal":"inputs","windows":2,"cooldown_seconds":604800}"#);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "WindowsWire", into = "WindowsWire")]
+pub struct DriftTrigger(BadWindows);
+
+impl DriftTrigger {
+    /// Fires when the monitor's signal of this name is bad for `windows` windows in a row, and not again during the cooldown.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when `signal` is empty, `windows` is 0 or `cooldown` is
+    /// not a whole number of seconds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mlops_core::retrain::DriftTrigger;
+    /// let trigger = DriftTrigger::new("inputs", 3, Duration::from_secs(3600))?;
+    /// assert_eq!((trigger.signal(), trigger.windows()), ("inputs", 3));
+    /// let error = DriftTrigger::new("inputs", 0, Duration::ZERO).unwrap_err();
+    /// assert_eq!(error.context("field"), Some("windows"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn new(signal: impl Into<String>, windows: u32, cooldown: Duration) -> Result<Self> {
+        BadWindows::new("DriftTrigger::new", signal.into(), windows, cooldown).map(Self)
+    }
+
+    /// The name of the monitor's signal.
+    pub fn signal(&self) -> &str {
+        self.0.signal()
+    }
+
+    /// How many bad windows in a row are needed.
+    pub fn windows(&self) -> u32 {
+        self.0.windows()
+    }
+
+    /// How long it is held back after it fired.
+    pub fn cooldown(&self) -> Duration {
+        self.0.cooldown()
+    }
+}
+
+impl Trigger for DriftTrigger {
+    fn evaluate(&self, state: &TriggerState, signal: &Signal, now: Timestamp) -> Result<TriggerDecision> {
+        Ok(self.0.evaluate(state, signal, now, |outcome| matches!(outcome, SignalOutcome::Drift(_))))
+    }
+}
+
+impl From<DriftTrigger> for WindowsWire {
+    fn from(trigger: DriftTrigger) -> Self {
+        trigger.0.into()
+    }
+}
+
+impl TryFrom<WindowsWire> for DriftTrigger {
+    type Error = Error;
+
+    fn try_from(wire: WindowsWire) -> Result<Self> {
+        let cooldown = wire.cooldown();
+        Self::new(wire.signal, wire.windows, cooldown)
+    }
+}

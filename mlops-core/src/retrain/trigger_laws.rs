@@ -1,0 +1,1 @@
+//! What the contract of [`Trigger`] says, for all triggers at once.
