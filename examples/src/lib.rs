@@ -4,3 +4,8 @@ pub mod narrate;
 pub mod platform;
 pub mod prepare;
 pub mod train;
+
+/// The README's own example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

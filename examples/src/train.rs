@@ -64,7 +64,8 @@ pub fn logistic(rows: &Table<'_>, features: &[String], _: u64) -> Result<Candida
     let encoded = encoder.encode(rows)?;
     let labels: Vec<u32> = rows.column(LABEL)?.to_f64()?.iter().map(|y| u32::from(*y == 1.0)).collect();
     let failed = |e: &dyn std::fmt::Display| Error::new(ErrorKind::Internal, "logistic", e.to_string());
-    let x = DenseMatrix::new(encoded.rows(), encoded.columns(), encoded.row_major().to_vec(), false);
+    // Column by column: the solver walks columns, and is several times faster where they lie together.
+    let x = DenseMatrix::new(encoded.rows(), encoded.columns(), encoded.column_major(), true);
     let x = x.map_err(|e| failed(&e))?;
     let options = LogisticRegressionParameters::default().with_alpha(ALPHA);
     let model = LogisticRegression::fit(&x, &labels, options).map_err(|e| failed(&e))?;
@@ -104,7 +105,22 @@ pub fn boosted_trees(rows: &Table<'_>, features: &[String], seed: u64) -> Result
         |e: forust_ml::errors::ForustError| Error::new(ErrorKind::Internal, "boosted_trees", e.to_string());
     let matrix = Columns::new(&columns, encoded.rows(), encoded.columns());
     booster.fit_unweighted(&matrix, &labels, None).map_err(failed)?;
-    let trees = booster.trees.iter().map(|tree| convert(&tree.nodes)).collect();
+    // Training numbers nodes far below 2^32; a number beyond would be refused by the forest as a path that leads nowhere.
+    let place = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
+    let convert = booster.trees.iter().map(|tree| {
+        let nodes = tree.nodes.iter().map(|n| match n.is_leaf {
+            true => Node::Leaf(f64::from(n.weight_value)),
+            false => Node::Split {
+                column: place(n.split_feature),
+                below: n.split_value,
+                left: place(n.left_child),
+                right: place(n.right_child),
+                missing: place(n.missing_node),
+            },
+        });
+        Tree(nodes.collect())
+    });
+    let trees = convert.collect();
     let model = ForestPredictor::new(Task::BinaryClassification, encoder, booster.base_score, trees)?;
     let params = vec![
         ("trees", TREES.to_string()),
@@ -113,24 +129,6 @@ pub fn boosted_trees(rows: &Table<'_>, features: &[String], seed: u64) -> Result
         ("seed", seed.to_string()),
     ];
     candidate("boosted trees", params, "mlops.forest/v1", model.to_bytes()?, model)
-}
-
-fn convert(nodes: &[forust_ml::node::Node]) -> Tree {
-    // Training numbers nodes far below 2^32; a number beyond would be refused by the forest as a path that leads nowhere.
-    let place = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
-    let node = |n: &forust_ml::node::Node| {
-        if n.is_leaf {
-            return Node::Leaf(f64::from(n.weight_value));
-        }
-        Node::Split {
-            column: place(n.split_feature),
-            below: n.split_value,
-            left: place(n.left_child),
-            right: place(n.right_child),
-            missing: place(n.missing_node),
-        }
-    };
-    Tree(nodes.iter().map(node).collect())
 }
 
 fn candidate(

@@ -127,8 +127,9 @@ impl<'a> Document<'a> {
 
     /// The `id` of the table in the array `list` within which a byte lies.
     fn id_at(&self, list: &str, offset: usize) -> Option<String> {
-        // What follows an error of syntax may be read wrongly; the ids before it are not.
-        let (document, _) = DeTable::parse_recoverable(self.text);
+        // What lies further down does not matter, and whatever does not parse there would cost an error each.
+        let end = self.text.floor_char_boundary(offset.saturating_add(16 << 10));
+        let (document, _) = DeTable::parse_recoverable(&self.text[..end]);
         let tables = document.get_ref().get(list)?.get_ref();
         let DeValue::Array(tables) = tables else { return None };
         let table = tables.iter().take_while(|table| table.span().start <= offset).last()?;
@@ -322,6 +323,10 @@ mod tests {
     fn what_is_no_toml_at_all_is_refused_quickly_and_without_a_forged_line() {
         for text in [
             "[".repeat(50_000),
+            "[".repeat(MAX_BYTES),
+            "=\n".repeat(MAX_BYTES / 2),
+            "a=1\n".repeat(MAX_BYTES / 4),
+            "[[items]]\n".repeat(MAX_BYTES / 10),
             format!("max = {}", "[".repeat(50_000)),
             format!("max = \"{}\"", "x".repeat(900_000)),
             format!("\"{}\" = 1", "\\n".repeat(1000)),

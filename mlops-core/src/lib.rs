@@ -1,4 +1,72 @@
-//! Core of the mlops SDK.
+//! The core of the mlops SDK: the domain types, the traits and the lifecycle logic of machine-learning operations, with a
+//! complete in-memory backend.
+//!
+//! A module is named after what its user does, in the order in which a model's life goes:
+//!
+//! | phase | module | trait | on Azure | example |
+//! |---|---|---|---|---|
+//! | 1 define the problem | [`problem`] | – | – | `phase1_charter` |
+//! | 2 version, validate, split data | [`data`] | [`DataAssetStore`](data::DataAssetStore) | data assets | `phase2_data` |
+//! | 3 track experiments | [`experiment`] | [`ExperimentTracker`](experiment::ExperimentTracker) | MLflow tracking | `phase3_experiment` |
+//! | 4 train | [`artifact`] | [`ArtifactStore`](artifact::ArtifactStore) | Blob Storage | `phase4_train` |
+//! | 5 evaluate and decide | [`evaluation`] | [`Evaluator`](evaluation::Evaluator) | responsible-AI components | `phase5_evaluate` |
+//! | 5 register | [`registry`] | [`ModelRegistry`](registry::ModelRegistry) | model registry | `phase5_evaluate` |
+//! | 6 deploy and roll out | [`deploy`], [`serve`] | [`Deployer`](deploy::Deployer), [`Predictor`](model::Predictor) | online endpoints | `phase6_deploy` |
+//! | 7 monitor | [`monitor`] | [`Monitor`](monitor::Monitor), [`DriftDetector`](monitor::DriftDetector), [`AlertSink`](monitor::AlertSink) | model monitors | `phase7_monitor` |
+//! | 8 retrain | [`retrain`] | [`Trigger`](retrain::Trigger) | Event Grid, schedules | `phase8_retrain` |
+//! | across all | [`governance`] | [`AuditLog`](governance::AuditLog), [`Approver`](governance::Approver), [`SecretStore`](governance::SecretStore) | Activity log, Key Vault | all |
+//!
+//! Below them lies the ground: [`error`], [`num`], [`id`], [`page`], [`time`], [`hash`]; beside them [`model`], what a model is to its
+//! surroundings, and [`memory`], the reference backend of every trait. `conformance` (a feature) holds the suites that every
+//! backend is held to.
+//!
+//! # A tour
+//! ```
+//! use std::sync::Arc;
+//! use mlops_core::artifact::ArtifactStoreExt as _;
+//! use mlops_core::memory::{MemoryArtifactStore, MemoryModelRegistry};
+//! use mlops_core::model::ModelFormat;
+//! use mlops_core::problem::Task;
+//! use mlops_core::registry::{AliasChange, ModelRef, ModelRegistry as _, NewModelVersion};
+//! use mlops_core::serve::ConstantPredictor;
+//! use mlops_core::time::SystemClock;
+//! use mlops_core::{ActorId, Alias, ModelName, model::Predictor as _};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! // Backends are held as `Arc<dyn Trait>`: another backend is another line here.
+//! let clock = Arc::new(SystemClock::new());
+//! let artifacts = Arc::new(MemoryArtifactStore::new(clock.clone()));
+//! let registry = MemoryModelRegistry::new(artifacts.clone(), clock);
+//!
+//! // A model is content: its digest is its identity.
+//! let model = ConstantPredictor::new(Task::BinaryClassification, 0.25)?;
+//! let blob = artifacts.put_bytes(model.to_bytes()?).await?;
+//!
+//! // Registering gives it the next version, which nobody can change.
+//! let (name, actor) = (ModelName::new("churn")?, ActorId::new("trainer")?);
+//! let format = ModelFormat::new("mlops.constant/v1")?;
+//! let new = NewModelVersion::new(name.clone(), blob.digest, format, model.signature().clone(), actor.clone());
+//! let version = registry.register(&new).await?;
+//!
+//! // An alias moves by compare-and-set: of two who expect the same, one wins.
+//! let champion = Alias::new("champion")?;
+//! registry.set_alias(&AliasChange::new(name.clone(), champion.clone(), version.version, actor)).await?;
+//! let serving = registry.get(&ModelRef::new(name, champion)).await?;
+//! assert_eq!(serving.spec.artifact, blob.digest);
+//! # Ok::<(), mlops_core::Error>(()) })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it is not
+//! It trains nothing: use the library you like, and serve with [`serve`] or a [`Predictor`](model::Predictor) of your own. It is
+//! no platform: no server, no scheduler, no user interface. It holds no HTTP client.
+//!
+//! # Features
+//! | feature | default | brings |
+//! |---|---|---|
+//! | `polars` | no | the frame door: polars data frames as tables, borrowed where possible |
+//! | `polars-io` | no | an eager Parquet reader; CSV needs no feature |
+//! | `conformance` | no | the suites for writers of backends; not covered by semantic versioning |
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod artifact;

@@ -20,6 +20,21 @@ use crate::registry::{Direction, Edge, ModelRegistry, Node, Relation};
 /// Takes the name of the module to put them in, and an expression that makes a fresh
 /// [`DeployerUnderTest`](crate::conformance::deployer::DeployerUnderTest). See [the module](crate::conformance) for a whole
 /// example.
+///
+/// ```
+/// use std::sync::Arc;
+/// use mlops_core::conformance::deployer::DeployerUnderTest;
+/// use mlops_core::data::{Column, Table};
+/// use mlops_core::deploy::Deployer;
+/// use mlops_core::{ModelName, Version};
+///
+/// // A deployer without endpoints, and two versions of one model, registered where it finds them.
+/// fn under_test(deployer: Arc<dyn Deployer>, versions: [Version; 2]) -> DeployerUnderTest {
+///     let rows = Table::new(vec![Column::f64("age", vec![59.0, 48.0]).unwrap()]).unwrap();
+///     DeployerUnderTest::new(deployer, ModelName::new("diabetes").unwrap(), versions, rows)
+/// }
+/// // mlops_core::deployer_suite!(my_deployer, fresh().await);
+/// ```
 #[macro_export]
 macro_rules! deployer_suite {
     ($module:ident, $fresh:expr) => {
@@ -78,8 +93,8 @@ pub struct DeployerUnderTest {
 }
 
 impl DeployerUnderTest {
-    /// A deployer that promises everything; two versions of a model that it can deploy; and rows, at least two, that both of
-    /// them answer.
+    /// A deployer that promises everything; two versions of a model that needs at least one input and that it can deploy; and
+    /// rows, at least two, that both of them answer.
     pub fn new(
         deployer: Arc<dyn Deployer>,
         model: ModelName,

@@ -13,6 +13,21 @@ use crate::time::Timestamp;
 /// Takes the name of the module to put them in, and an expression that makes a
 /// [`DriftUnderTest`](crate::conformance::drift::DriftUnderTest). See [the module](crate::conformance) for a whole example;
 /// the tests are plain `#[test]`s and need no tokio.
+///
+/// ```
+/// use std::sync::Arc;
+/// use mlops_core::conformance::drift::DriftUnderTest;
+/// use mlops_core::data::{Column, Table};
+/// use mlops_core::monitor::DriftDetector;
+///
+/// fn ages(from: f64) -> Table<'static> {
+///     Table::new(vec![Column::f64("age", (0..500).map(|i| from + f64::from(i % 20)).collect::<Vec<_>>()).unwrap()]).unwrap()
+/// }
+/// fn under_test(fit: impl Fn(&Table<'_>) -> Arc<dyn DriftDetector>) -> DriftUnderTest {
+///     DriftUnderTest::new(fit(&ages(40.0)), ages(40.0), ages(70.0))
+/// }
+/// // mlops_core::drift_detector_suite!(my_detector, under_test(my_fit));
+/// ```
 #[macro_export]
 macro_rules! drift_detector_suite {
     ($module:ident, $fresh:expr) => {

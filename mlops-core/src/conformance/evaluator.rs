@@ -16,6 +16,18 @@ use crate::time::Timestamp;
 /// Takes the name of the module to put them in, and an expression that makes an
 /// [`EvaluatorUnderTest`](crate::conformance::evaluator::EvaluatorUnderTest). See [the module](crate::conformance) for a whole
 /// example; the tests are plain `#[test]`s and need no tokio.
+///
+/// ```
+/// use std::sync::Arc;
+/// use mlops_core::conformance::evaluator::EvaluatorUnderTest;
+/// use mlops_core::evaluation::Evaluator;
+/// use mlops_core::problem::Task;
+///
+/// fn under_test(evaluator: Arc<dyn Evaluator>) -> EvaluatorUnderTest {
+///     EvaluatorUnderTest::new(evaluator, [Task::BinaryClassification, Task::Regression])
+/// }
+/// // mlops_core::evaluator_suite!(my_evaluator, under_test(Arc::new(my_evaluator())));
+/// ```
 #[macro_export]
 macro_rules! evaluator_suite {
     ($module:ident, $fresh:expr) => {
@@ -75,7 +87,7 @@ fn now() -> Timestamp {
 impl Data {
     /// Sixty rows, half of them positive, mostly predicted well; two slices and two groups of equal size.
     fn of(task: Task) -> Self {
-        let positive = |row: usize| row % 2 == 0;
+        let positive = |row: usize| row.is_multiple_of(2);
         let wrong = |row: usize| row % 10 == 3;
         let score = |row: usize| if positive(row) != wrong(row) { 0.9 } else { 0.2 };
         let (predictions, truth) = match task {

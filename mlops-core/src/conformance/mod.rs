@@ -8,7 +8,8 @@
 //!
 //! # Writing a backend against a suite
 //! 1. Depend on this crate with the feature `conformance` under `[dev-dependencies]`, and on `tokio` with `macros` and
-//!    `rt-multi-thread`: the expanded tests are `#[tokio::test]`s.
+//!    `rt-multi-thread`: the expanded tests are `#[tokio::test]`s. Those of the pure traits (predictors, evaluators, drift
+//!    detectors, triggers) are plain `#[test]`s and need no tokio.
 //! 2. Write an expression that makes a *fresh* environment, such as
 //!    [`ArtifactsUnderTest`](artifact::ArtifactsUnderTest): the backend with nothing in it, and what the suite may use to
 //!    play tricks on it. The expression is evaluated once per case, inside an async function: it may `.await`.

@@ -12,6 +12,21 @@ use crate::model::{Feature, Predictions, Predictor};
 /// Takes the name of the module to put them in, and an expression that makes a
 /// [`PredictorUnderTest`](crate::conformance::predictor::PredictorUnderTest). See [the module](crate::conformance) for a whole
 /// example; the tests are plain `#[test]`s and need no tokio.
+///
+/// ```
+/// use std::sync::Arc;
+/// use mlops_core::conformance::predictor::{PredictorUnderTest, one_prediction_a_row};
+/// use mlops_core::data::{Column, Table};
+/// use mlops_core::problem::Task;
+/// use mlops_core::serve::ConstantPredictor; // your predictor here
+///
+/// fn fresh() -> PredictorUnderTest {
+///     let rows = Table::new(vec![Column::f64("age", vec![59.0, 48.0]).unwrap()]).unwrap();
+///     PredictorUnderTest::new(Arc::new(ConstantPredictor::new(Task::Regression, 4.5).unwrap()), rows)
+/// }
+/// mlops_core::predictor_suite!(my_predictor, fresh());
+/// # one_prediction_a_row(&fresh());
+/// ```
 #[macro_export]
 macro_rules! predictor_suite {
     ($module:ident, $fresh:expr) => {
@@ -269,6 +284,7 @@ mod tests {
     use crate::error::{Error, Result};
     use crate::model::Signature;
     use crate::problem::Task;
+    use crate::serve::{ConstantPredictor, EncoderOptions, FeatureEncoder, LinearPredictor};
 
     /// `σ(age − 50 + bonus of the city)`, with age optional.
     #[derive(Debug)]
@@ -319,6 +335,31 @@ mod tests {
         PredictorUnderTest::new(wrap(Tiny::new()), rows.unwrap())
     }
 
+    /// The predictors that come with the crate, over numbers and categories.
+    fn builtin(make: impl FnOnce(FeatureEncoder) -> Arc<dyn Predictor>) -> PredictorUnderTest {
+        let rows = Table::new(vec![
+            Column::f64("age", vec![48.0, 51.0, 63.5, 20.0]).unwrap(),
+            Column::text("city", ["Köln", "Bonn", "Trier", "Bonn"]).unwrap(),
+        ])
+        .unwrap();
+        let encoder = FeatureEncoder::fit(&rows, &["age", "city"], &EncoderOptions::default()).unwrap();
+        PredictorUnderTest::new(make(encoder), rows)
+    }
+
+    fn linear(task: Task) -> PredictorUnderTest {
+        builtin(|encoder| {
+            let weights = (1..=encoder.width()).map(|i| 0.5 * i as f64).collect();
+            Arc::new(LinearPredictor::new(task, encoder, weights, -1.0).unwrap())
+        })
+    }
+
+    fn constant() -> PredictorUnderTest {
+        builtin(|_| Arc::new(ConstantPredictor::new(Task::Regression, 4.5).unwrap()))
+    }
+
+    crate::predictor_suite!(constant_numbers, constant());
+    crate::predictor_suite!(linear_regression, linear(Task::Regression));
+    crate::predictor_suite!(logistic_regression, linear(Task::BinaryClassification));
     crate::predictor_suite!(plain, fresh(|p| Arc::new(p)));
     crate::predictor_suite!(in_an_arc, fresh(|p| Arc::new(Arc::new(p) as Arc<dyn Predictor>)));
     crate::predictor_suite!(in_a_box, fresh(|p| Arc::new(Box::new(p) as Box<dyn Predictor>)));

@@ -16,6 +16,25 @@ use crate::time::Timestamp;
 /// Takes the name of the module to put them in, and an expression that makes a
 /// [`TriggerUnderTest`](crate::conformance::trigger::TriggerUnderTest). See [the module](crate::conformance) for a whole
 /// example; the tests are plain `#[test]`s and need no tokio.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use mlops_core::conformance::trigger::TriggerUnderTest;
+/// use mlops_core::retrain::{Signal, Trigger};
+///
+/// // A trigger that fires on every event, and then not for an hour.
+/// fn under_test(trigger: Arc<dyn Trigger>) -> TriggerUnderTest {
+///     let event = |round: u32| Signal::Event {
+///         id: round.to_string(),
+///         kind: "data.registered".into(),
+///         source: "registry".into(),
+///     };
+///     TriggerUnderTest::new(trigger, move |round| vec![(Duration::ZERO, event(round))])
+///         .with_cooldown(Duration::from_secs(3600))
+/// }
+/// // mlops_core::trigger_suite!(my_trigger, under_test(Arc::new(my_trigger())));
+/// ```
 #[macro_export]
 macro_rules! trigger_suite {
     ($module:ident, $fresh:expr) => {

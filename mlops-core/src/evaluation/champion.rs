@@ -13,7 +13,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::EvaluationReport;
-use super::gate::{comparable, keeps_margin};
+use super::gate::{comparable, keeps_margin, undirected};
 use super::subject::{Subject, check_report, number, show};
 use crate::error::{Error, Result};
 use crate::hash::{Digest, digest_json};
@@ -316,6 +316,7 @@ impl Pair<'_> {
         };
         let found = subject.find(self.challenger).and_then(|found| {
             let new = found.usable(min_rows).map_err(|reason| format!("{subject} {reason}"))?;
+            undirected(subject, &found).map_or(Ok(()), Err)?;
             let old = comparable(subject, &found, self.challenger, self.champion)?;
             Ok((found.estimate.direction, new, old))
         });
@@ -431,6 +432,17 @@ mod tests {
         }
         assert_eq!(outcome(&base, &good, &guarded), ChampionOutcome::Promote);
         assert_eq!(outcome(&base, &good, &guarded.with_min_rows(101)), Inconclusive);
+    }
+
+    #[test]
+    fn a_metric_without_a_direction_decides_nothing() {
+        let flat = |v| Estimate::new(Measured::Value(v), Direction::Neither, 100);
+        let (old, new) = ([("auc", up(0.8)), ("rate", flat(0.1))], [("auc", up(0.9)), ("rate", flat(0.9))]);
+        let primary = ChampionRules::new(key("rate"));
+        let guarded = auc().with_guard(Guard::new(key("rate"), 1.0));
+        for rules in [primary, guarded] {
+            assert_eq!(outcome(&old, &new, &rules), ChampionOutcome::Inconclusive);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | what the report has | verdict of the criterion |
 //! |---|---|
 //! | no such metric, slice or attribute | `Fail`: the gate asks for what was not measured, and more data will not heal a misspelt name |
+//! | a metric of which neither way is better, to compare with the champion | `Fail`, likewise |
 //! | the metric, without a value ([`Undefined`](crate::num::Undefined)) | `Insufficient` |
 //! | a disparity that leaves out groups | `Insufficient`: what the left-out groups would have shown is not known |
 //! | fewer rows than `min_rows`, or none | `Insufficient` |
@@ -610,6 +611,9 @@ impl Criterion {
         champion: Option<&EvaluationReport>,
     ) -> Finding {
         let subject = self.subject();
+        if let Some(reason) = undirected(subject, found) {
+            return (Verdict::Fail, reason);
+        }
         let Some(champion) = champion else {
             let verdict = Verdict::from(self.no_champion.unwrap_or_default());
             return (verdict, format!("there is no champion to compare {subject} with"));
@@ -642,8 +646,17 @@ pub(super) fn keeps_margin(direction: Direction, new: f64, old: f64, margin: f64
     match direction {
         Direction::HigherIsBetter => (at_least(new, old + margin, scale), old + margin),
         Direction::LowerIsBetter => (at_least(-new, -(old - margin), scale), old - margin),
+        // Nothing is better than anything: no margin is ever kept.
         Direction::Neither => (false, old),
     }
+}
+
+/// A sentence, for a metric in which nothing can be better than anything else.
+pub(super) fn undirected(subject: Subject<'_>, found: &Found<'_>) -> Option<String> {
+    let neither = found.estimate.direction == Direction::Neither;
+    neither.then(|| {
+        format!("of {subject} neither more nor less is better: it cannot be compared with a champion's")
+    })
 }
 
 /// The champion's value, if its report speaks of the same rows; else a sentence that says why it cannot be compared.
@@ -659,9 +672,6 @@ pub(super) fn comparable(
     }
     if champion.task != report.task {
         return Err("the champion answers another kind of question".to_owned());
-    }
-    if found.estimate.direction == Direction::Neither {
-        return Err(format!("neither end of {subject} is the better one, so it cannot be compared"));
     }
     let other = subject.find(champion).map_err(|reason| format!("of the champion, {reason}"))?;
     let old = other.usable(1).map_err(|reason| format!("the champion's {subject} {reason}"))?;
@@ -927,6 +937,20 @@ mod tests {
         ] {
             let result = judge(auc().with_max_drop(1.0), &new, Some(&champion));
             assert_eq!((result.verdict, result.reason.as_str()), (Verdict::Insufficient, reason));
+        }
+    }
+
+    #[test]
+    fn a_metric_without_a_direction_has_bounds_but_no_champion() {
+        let rate = Estimate::new(Measured::Value(0.5), Direction::Neither, 100);
+        let new = report(&[("rate", rate)]);
+        let rate = || Criterion::new("c", key("rate"));
+        assert_eq!(judge(rate().with_min(0.4).with_max(0.6), &new, None).verdict, Verdict::Pass);
+        for criterion in [rate().with_max_drop(1.0), rate().with_min_gain(0.0)] {
+            for champion in [None, Some(&new)] {
+                let result = judge(criterion.clone().with_no_champion(NoChampion::Pass), &new, champion);
+                assert_eq!(result.verdict, Verdict::Fail, "{}", result.reason);
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::num::StatsError;
+use crate::num::{self, StatsError};
 use crate::problem::Task;
 
 /// One answer for every row, learnt from the targets alone.
@@ -58,7 +58,7 @@ pub fn majority_class(labels: &[bool]) -> Result<Baseline, StatsError> {
 }
 
 /// The mean of the targets, as the answer for every row: what minimises the squared error without inputs. O(n), summed with
-/// compensation (Neumaier 1974), so that the order of the rows hardly counts. Agrees with scikit-learn's
+/// compensation, so that the order of the rows hardly counts. Agrees with scikit-learn's
 /// `DummyRegressor(strategy="mean")`.
 ///
 /// # Errors
@@ -70,34 +70,9 @@ pub fn majority_class(labels: &[bool]) -> Result<Baseline, StatsError> {
 /// assert!(mean(&[1.0, f64::NAN]).is_err());
 /// # Ok::<(), mlops_core::num::StatsError>(())
 /// ```
-pub fn mean(targets: &[f64]) -> Result<Baseline, StatsError> {
-    const ARGUMENT: &str = "targets";
-    if targets.is_empty() {
-        return Err(StatsError::Empty { argument: ARGUMENT });
-    }
-    if let Some(index) = targets.iter().position(|t| !t.is_finite()) {
-        let value = targets[index];
-        return Err(match value.is_nan() {
-            true => StatsError::Nan { argument: ARGUMENT, index },
-            false => StatsError::NotFinite { argument: ARGUMENT, index, value },
-        });
-    }
-    let rows = targets.len();
-    let n = rows as f64;
-    let direct = sum(targets.iter().copied()) / n;
-    // The sum of values near the largest number overflows although their mean is a number.
-    let value = if direct.is_finite() { direct } else { sum(targets.iter().map(|t| t / n)) };
-    Ok(Baseline { task: Task::Regression, value, rows: rows as u64 })
-}
-
-/// Neumaier's sum: what each addition loses is summed apart.
-fn sum(values: impl Iterator<Item = f64>) -> f64 {
-    let (total, lost) = values.fold((0.0_f64, 0.0_f64), |(total, lost), x| {
-        let next = total + x;
-        let rest = if total.abs() >= x.abs() { (total - next) + x } else { (x - next) + total };
-        (next, lost + rest)
-    });
-    total + lost
+pub fn mean(values: &[f64]) -> Result<Baseline, StatsError> {
+    let value = num::sum::mean(values)?;
+    Ok(Baseline { task: Task::Regression, value, rows: values.len() as u64 })
 }
 
 #[cfg(test)]
@@ -117,9 +92,9 @@ mod tests {
     #[test]
     fn targets_that_have_no_mean_are_refused_with_their_place() {
         assert_eq!(majority_class(&[]), Err(StatsError::Empty { argument: "labels" }));
-        assert_eq!(mean(&[]), Err(StatsError::Empty { argument: "targets" }));
-        assert_eq!(mean(&[0.0, f64::NAN]), Err(StatsError::Nan { argument: "targets", index: 1 }));
-        let infinite = StatsError::NotFinite { argument: "targets", index: 2, value: f64::NEG_INFINITY };
+        assert_eq!(mean(&[]), Err(StatsError::Empty { argument: "values" }));
+        assert_eq!(mean(&[0.0, f64::NAN]), Err(StatsError::Nan { argument: "values", index: 1 }));
+        let infinite = StatsError::NotFinite { argument: "values", index: 2, value: f64::NEG_INFINITY };
         assert_eq!(mean(&[0.0, 0.0, f64::NEG_INFINITY]), Err(infinite));
     }
 

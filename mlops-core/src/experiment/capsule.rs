@@ -142,7 +142,8 @@ mod tests {
         let loose = format!("{COMMIT}\n");
         let packed = format!("# pack-refs with: peeled\n{COMMIT} refs/heads/main\n");
         let detached = loose.clone();
-        let cases: [(&str, Vec<(&str, &str)>, Option<&str>); 4] = [
+        type Case<'a> = (&'a str, Vec<(&'a str, &'a str)>, Option<&'a str>);
+        let cases: [Case<'_>; 4] = [
             (
                 "loose",
                 vec![(".git/HEAD", "ref: refs/heads/main\n"), (".git/refs/heads/main", &loose)],

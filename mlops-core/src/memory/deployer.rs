@@ -39,19 +39,42 @@ use crate::time::{Clock, lock};
 ///
 /// ```
 /// # use std::sync::Arc;
-/// use mlops_core::deploy::{Deployer, EndpointSpec};
-/// use mlops_core::memory::MemoryDeployer;
-/// use mlops_core::{ActorId, EndpointName};
-/// # use mlops_core::{artifact::ArtifactStore, model::ModelLoader, registry::ModelRegistry, time::SystemClock};
-/// # async fn example(
-/// #     registry: Arc<dyn ModelRegistry>, artifacts: Arc<dyn ArtifactStore>, loader: Arc<dyn ModelLoader>,
-/// # ) -> mlops_core::Result<()> {
+/// # use mlops_core::artifact::ArtifactStoreExt as _;
+/// # use mlops_core::data::{Column, Table};
+/// use mlops_core::deploy::{Deployer, DeploymentSpec, EndpointSpec, InvokeRequest, TrafficChange, TrafficSplit};
+/// use mlops_core::memory::{MemoryArtifactStore, MemoryDeployer, MemoryModelRegistry};
+/// # use mlops_core::model::{ModelFormat, Predictor as _};
+/// use mlops_core::registry::{ModelRegistry, NewModelVersion};
+/// # use mlops_core::problem::Task;
+/// use mlops_core::serve::{BuiltinLoader, ConstantPredictor};
+/// # use mlops_core::time::SystemClock;
+/// # use mlops_core::{ActorId, DeploymentName, EndpointName, IdempotencyKey, ModelName};
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let clock = Arc::new(SystemClock::new());
+/// let artifacts = Arc::new(MemoryArtifactStore::default());
+/// let registry = Arc::new(MemoryModelRegistry::new(artifacts.clone(), clock.clone()));
+/// let deployer = MemoryDeployer::new(registry.clone(), artifacts.clone(), Arc::new(BuiltinLoader), clock);
 ///
-/// let deployer = MemoryDeployer::new(registry, artifacts, loader, Arc::new(SystemClock::new()));
-/// let endpoint = EndpointSpec::new(EndpointName::new("diabetes")?, ActorId::new("release")?);
-/// assert!(deployer.ensure_endpoint(&endpoint).await?.traffic.is_none());
-/// # Ok(())
-/// # }
+/// // A registered model: here the prior of the positive class.
+/// let (me, model) = (ActorId::new("release")?, ModelName::new("prior")?);
+/// let prior = ConstantPredictor::new(Task::BinaryClassification, 0.25)?;
+/// let blob = artifacts.put_bytes(prior.to_bytes()?).await?;
+/// let format = ModelFormat::new("mlops.constant/v1")?;
+/// let spec = NewModelVersion::new(model.clone(), blob.digest, format, prior.signature().clone(), me.clone());
+/// let version = registry.register(&spec).await?.version;
+///
+/// // Deployed without traffic, then given all of it.
+/// let (endpoint, blue) = (EndpointName::new("diabetes")?, DeploymentName::new("blue")?);
+/// deployer.ensure_endpoint(&EndpointSpec::new(endpoint.clone(), me.clone())).await?;
+/// deployer.deploy(&DeploymentSpec::new(endpoint.clone(), blue.clone(), model, version, me.clone())).await?;
+/// let (key, split) = (IdempotencyKey::generate(), TrafficSplit::all_to(blue));
+/// let change = TrafficChange { key, endpoint: endpoint.clone(), split, expected: Some(0), actor: me };
+/// deployer.set_traffic(&change).await?;
+///
+/// let rows = Table::new(vec![Column::f64("age", vec![59.0, 48.0])?])?;
+/// let request = InvokeRequest { endpoint, deployment: None, routing_key: Some("user-7".into()), rows: &rows };
+/// assert_eq!(deployer.invoke(&request).await?.predictions.as_slice(), [0.25, 0.25]);
+/// # Ok::<(), mlops_core::Error>(()) })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct MemoryDeployer {
@@ -386,7 +409,7 @@ mod tests {
     use crate::data::{Column, DataType};
     use crate::hash::Digest;
     use crate::id::{ActorId, Alias, ModelName, Percent, RelPath, Tags, Version};
-    use crate::memory::MemoryArtifactStore;
+    use crate::memory::{MemoryArtifactStore, MemoryModelRegistry};
     use crate::model::{Feature, ModelFormat, Signature};
     use crate::problem::Task;
     use crate::registry::{
@@ -621,6 +644,30 @@ mod tests {
     crate::deployer_suite!(plain, fresh(|deployer| deployer).await);
     crate::deployer_suite!(in_an_arc, fresh(|deployer| Arc::new(deployer as Arc<dyn Deployer>)).await);
     crate::deployer_suite!(in_a_box, fresh(|d| Arc::new(Box::new(d) as Box<dyn Deployer>)).await);
+
+    /// The same with the registry of this module.
+    async fn beside_the_memory_registry() -> DeployerUnderTest {
+        let clock = Arc::new(ManualClock::at(chrono::DateTime::UNIX_EPOCH));
+        let artifacts = Arc::new(MemoryArtifactStore::default());
+        let registry = Arc::new(MemoryModelRegistry::new(artifacts.clone(), clock.clone()));
+        let loader = Arc::new(ScaledLoader);
+        let deployer = MemoryDeployer::new(registry.clone(), artifacts.clone(), loader, clock);
+        let register = async |name: &str, content: &str| {
+            let blob = artifacts.put_bytes(content.to_owned()).await.unwrap();
+            let format = ModelFormat::new("test.scaled/v1").unwrap();
+            let spec = NewModelVersion::new(model(name), blob.digest, format, signature(), actor());
+            (blob.digest, registry.register(&spec).await.unwrap().version)
+        };
+        let versions = [register("scaled", "2 ok").await.1, register("scaled", "3 ok").await.1];
+        let (digest, damaged) = register("damaged", "4 ok").await;
+        artifacts.damage(&digest);
+        let rows = ages(vec![59.0, 48.0]);
+        DeployerUnderTest::new(Arc::new(deployer), model("scaled"), versions, rows)
+            .with_broken(model("damaged"), damaged)
+            .with_lineage(registry)
+    }
+
+    crate::deployer_suite!(with_the_memory_registry, beside_the_memory_registry().await);
 
     async fn ask(world: &World, endpoint: &str, rows: &Table<'_>) -> Result<InvokeResponse> {
         let endpoint = EndpointName::new(endpoint).unwrap();

@@ -356,7 +356,7 @@ fn judge(rule: &PerformanceRule, report: &EvaluationReport, labelled: u64) -> (V
         Direction::HigherIsBetter => (value >= *limit, "least"),
         Direction::LowerIsBetter => (value <= *limit, "most"),
         Direction::Neither => {
-            return (Verdict::Insufficient, format!("{metric} is neither better high nor low"));
+            return (Verdict::Insufficient, format!("{metric} describes: neither end of it is good or bad"));
         }
     };
     let verdict = if good { Verdict::Pass } else { Verdict::Fail };
@@ -646,7 +646,7 @@ mod tests {
             report.metrics.insert(metric.clone(), crate::evaluation::Estimate::new(value, direction, 5));
             report
         };
-        use Direction::{HigherIsBetter, LowerIsBetter};
+        use Direction::{HigherIsBetter, LowerIsBetter, Neither};
         let none = Measured::ratio(0.0, 0.0);
         for (value, direction, limit, expected) in [
             (Measured::Value(0.8), HigherIsBetter, 0.8, Verdict::Pass),
@@ -656,6 +656,7 @@ mod tests {
             (Measured::Value(f64::NAN), HigherIsBetter, 0.8, Verdict::Fail),
             (Measured::Value(f64::NAN), LowerIsBetter, 0.8, Verdict::Fail),
             (none, HigherIsBetter, -1.0, Verdict::Insufficient),
+            (Measured::Value(0.8), Neither, 0.8, Verdict::Insufficient),
         ] {
             let (verdict, reason) = judge(&rule(limit), &report(value, direction), 5);
             assert_eq!(verdict, expected, "{reason}");

@@ -23,7 +23,7 @@ const MAX_TEXT: usize = 10_000;
 pub struct Kpi {
     /// The metric.
     pub metric: MetricKey,
-    /// Which way is better.
+    /// Which way is better; one of the two must be.
     pub direction: Direction,
     /// The value to reach.
     pub target: f64,
@@ -35,7 +35,7 @@ impl Kpi {
         Self { metric, direction, target }
     }
 
-    /// Whether a value reaches the target; NaN never does.
+    /// Whether a value reaches the target; NaN never does, and nothing does where neither way is better.
     ///
     /// ```
     /// use mlops_core::MetricKey;
@@ -340,7 +340,7 @@ impl Charter {
                 return fault("target", format!("is {}, which is not a finite number", kpi.target));
             }
             if kpi.direction == Direction::Neither {
-                return fault("direction", "is `neither`: a target needs a better way".to_owned());
+                return fault("direction", "a target needs a way that is better".to_owned());
             }
             if !seen.insert(&kpi.metric) {
                 return fault("metric", format!("`{}` has a target already", quote(kpi.metric.as_str())));
@@ -428,6 +428,7 @@ availability = 0.999
             ("target = 0.75", "target = nan", "kpis.target", Some("12")),
             ("target = 0.75", "target = inf", "kpis.target", Some("12")),
             ("target = 0.75", "target = \"0.75\"", "kpis.target", Some("12")),
+            ("higher_is_better", "neither", "kpis.direction", Some("11")),
             ("higher_is_better", "higher", "kpis.direction", Some("11")),
             ("cost_of_error = \"c\"", "cost_of_error = \"\"", "feasibility.cost_of_error", Some("18")),
             ("mitigation = \"m\"", "mitigation = \"\"", "risks.mitigation", Some("22")),

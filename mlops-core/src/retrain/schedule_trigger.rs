@@ -138,6 +138,7 @@ impl Trigger for ScheduleTrigger {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::TriggerOutcome;
     use super::*;
 
     const EVERY: i64 = 100;
@@ -191,7 +192,7 @@ mod tests {
     fn the_reason_names_the_point() {
         let decision = trigger().evaluate(&TriggerState::default(), &Signal::Tick, at(1_150_000)).unwrap();
         let expected = "the schedule was due at 1970-01-01T00:18:20Z";
-        assert_eq!(decision.outcome, super::super::TriggerOutcome::Fire(expected.to_owned()));
+        assert_eq!(decision.outcome, TriggerOutcome::Fire(expected.to_owned()));
     }
 
     #[test]
@@ -221,7 +222,7 @@ mod tests {
     }
 
     proptest! {
-        /// As long as the clock steps back by less than an interval at a time in all.
+        /// While the clock steps back by less than an interval.
         #[test]
         fn a_point_fires_once_and_none_is_left_out(steps in prop::collection::vec(0..250_i64, 1..60), jitter in 0..EVERY) {
             let mut state = TriggerState::default();

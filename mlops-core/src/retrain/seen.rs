@@ -49,8 +49,8 @@ mod tests {
 
     #[test]
     fn a_memory_that_arrives_too_long_is_cut() {
-        let mut state = TriggerState::default();
-        state.seen_events = (0..LIMIT + 500).map(|id| ("s".to_owned(), id.to_string())).collect();
+        let seen_events = (0..LIMIT + 500).map(|id| ("s".to_owned(), id.to_string())).collect();
+        let mut state = TriggerState { seen_events, ..TriggerState::default() };
         assert!(is_new(&mut state, "s", "new"));
         assert_eq!(state.seen_events.len(), LIMIT);
         assert_eq!(state.seen_events.last().map(|(_, id)| id.as_str()), Some("new"));

@@ -50,7 +50,7 @@ impl BadWindows {
         windows: u32,
         cooldown: Duration,
     ) -> Result<Self> {
-        check_text(operation, "signal", &signal)?;
+        check_text(operation, "a signal's name", &signal)?;
         if signal.trim().is_empty() {
             return Err(Error::invalid(operation, "signal", "must name a signal of the monitor"));
         }

@@ -297,13 +297,23 @@ fn fit(column: &Column<'_>, options: &EncoderOptions) -> Result<Input> {
 }
 
 fn standard(present: &[f64]) -> Result<Encoding> {
+    // The mean of equal values need not be one of them, and their computed spread need not be 0: three times 0.1 would become
+    // −1. That they are equal is exact.
+    if let Some(&first) = present.first().filter(|first| present.iter().all(|v| v == *first)) {
+        return Ok(Encoding::Standard { center: first, scale: 1.0 });
+    }
     let center = crate::num::sum::mean(present)?;
-    let squares: Vec<f64> = present.iter().map(|v| (v - center) * (v - center)).collect();
-    let spread = crate::num::sum::sum(&squares) / present.len() as f64;
-    let scale = spread.sqrt();
-    // A spread that over- or underflows says nothing about the scale that the numbers are useful on.
+    let scale = spread(present, center);
+    // A spread that overflows, or is too small to divide by, says nothing about the scale that the numbers are useful on.
     let scale = if scale.is_normal() { scale } else { 1.0 };
     Ok(Encoding::Standard { center, scale })
+}
+
+/// The population standard deviation, relative to the largest deviation so that squares neither overflow nor vanish.
+fn spread(values: &[f64], center: f64) -> f64 {
+    let largest = values.iter().fold(0.0_f64, |most, v| most.max((v - center).abs()));
+    let squares: Vec<f64> = values.iter().map(|v| ((v - center) / largest).powi(2)).collect();
+    largest * (crate::num::sum::sum(&squares) / values.len() as f64).sqrt()
 }
 
 impl<'de> Deserialize<'de> for FeatureEncoder {
@@ -387,6 +397,26 @@ mod tests {
             let bad = json.replace(from, to);
             assert_ne!(bad, json);
             assert!(serde_json::from_str::<FeatureEncoder>(&bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_vary_is_zero_everywhere() {
+        for constant in [0.1, 0.3, -1e-3, 1e15 + 0.3, 1e308, 5e-324] {
+            for rows in 1..50 {
+                let data = table(vec![Column::f64("x", vec![constant; rows]).unwrap()]);
+                let encoder = FeatureEncoder::fit(&data, &["x"], &EncoderOptions::default()).unwrap();
+                assert_eq!(encoder.encode(&data).unwrap().row_major(), vec![0.0; rows], "{constant} {rows}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_spread_whose_square_is_no_number_is_a_scale_all_the_same() {
+        for size in [1e200, 1e-200] {
+            let data = table(vec![Column::f64("x", vec![0.0, size]).unwrap()]);
+            let encoder = FeatureEncoder::fit(&data, &["x"], &EncoderOptions::default()).unwrap();
+            assert_eq!(encoder.encode(&data).unwrap().row_major(), [-1.0, 1.0], "{size}");
         }
     }
 }

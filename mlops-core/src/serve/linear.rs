@@ -159,4 +159,58 @@ mod tests {
             assert_eq!(model(1.0).predict(&rows).unwrap_err().kind(), ErrorKind::InvalidInput);
         }
     }
+
+    /// scikit-learn 1.9.1: `StandardScaler`, missing values at its mean, `OneHotEncoder(handle_unknown="ignore")`, then
+    /// `LogisticRegression(C=1.0)` and `LinearRegression()` trained on twelve rows; weights and predictions are theirs.
+    #[test]
+    fn predictions_agree_with_scikit_learn() {
+        let rows = |age: &[f64], bmi: &[f64], sex: &[&str]| {
+            let age = Column::f64("age", age.to_vec()).unwrap();
+            let bmi = Column::f64("bmi", bmi.to_vec()).unwrap();
+            Table::new(vec![age, bmi, Column::text("sex", sex).unwrap()]).unwrap()
+        };
+        let train = rows(
+            &[59.0, 48.0, 72.0, 24.0, 50.0, f64::NAN, 36.0, 66.0, 60.0, 29.0, 22.0, 56.0],
+            &[32.1, 21.6, 30.5, 25.3, 23.0, 22.6, f64::NAN, 26.2, 32.1, 30.0, 18.6, 28.0],
+            &["m", "f", "m", "f", "f", "f", "m", "m", "f", "x", "f", "m"],
+        );
+        let later =
+            rows(&[41.0, f64::NAN, 90.0, 55.0], &[f64::NAN, 35.5, 18.0, 27.25], &["m", "q", "f", "x"]);
+        let encoder =
+            FeatureEncoder::fit(&train, &["age", "bmi", "sex"], &EncoderOptions::default()).unwrap();
+        for (task, weights, intercept, expected) in [
+            (
+                Task::BinaryClassification,
+                [
+                    -0.6056886022057714,
+                    1.4413859260071882,
+                    -0.13201483074718004,
+                    0.017191968002845177,
+                    0.11473971935646858,
+                ],
+                0.04692347080628869,
+                [0.574777264064133, 0.955734156964782, 0.011909577696045223, 0.5443365673830254],
+            ),
+            (
+                Task::Regression,
+                [
+                    -36.48001829670024,
+                    36.75924102542436,
+                    -31.875080422857224,
+                    -45.2094748170817,
+                    77.0845552399389,
+                ],
+                161.3511084485511,
+                [130.4312072357953, 238.50554009014422, -35.34333325084623, 229.21608231134866],
+            ),
+        ] {
+            let model = LinearPredictor::new(task, encoder.clone(), weights.to_vec(), intercept).unwrap();
+            let predicted = model.predict(&later).unwrap();
+            for (row, (got, expected)) in predicted.as_slice().iter().zip(expected).enumerate() {
+                assert!((got - expected).abs() <= 1e-12 * expected.abs(), "{got} {expected}");
+                let alone = model.predict(&later.take(&[row]).unwrap()).unwrap();
+                assert_eq!(alone.as_slice()[0].to_bits(), got.to_bits());
+            }
+        }
+    }
 }

@@ -1,0 +1,155 @@
+//! The closed loop: one data set through the whole life of a model, from the charter to a retrained champion.
+//!
+//! ```sh
+//! cargo run --release -p mlops-examples --example closed_loop
+//! cargo run --release -p mlops-examples --example closed_loop -- \
+//!     --data FILE --target COL [--positive VALUE] --sensitive COL [--time COL] [--columns a,b,c]
+//! ```
+//!
+//! Everything runs in memory, with no server and no network. The exit code is 0 when the loop closes; else the program says
+//! why it did not.
+
+mod build;
+mod operate;
+mod serve;
+mod setup;
+
+use std::error::Error as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use mlops_core::{Error, Result};
+use mlops_examples::narrate::{say, step};
+use mlops_examples::prepare::Source;
+
+use self::setup::Setup;
+
+/// Takes a data set through the whole life of a model.
+#[derive(Debug, Parser)]
+struct Args {
+    /// A CSV or Parquet file; without it, the bundled diabetes data.
+    #[arg(long, requires = "target", requires = "sensitive")]
+    data: Option<PathBuf>,
+    /// The column to predict: numbers are cut at their median, other values need --positive.
+    #[arg(long)]
+    target: Option<String>,
+    /// The value of the target that counts as positive.
+    #[arg(long)]
+    positive: Option<String>,
+    /// The column between whose groups fairness is judged.
+    #[arg(long)]
+    sensitive: Option<String>,
+    /// A column of times: the split follows them.
+    #[arg(long)]
+    time: Option<String>,
+    /// A column that identifies a row; it is not used to learn.
+    #[arg(long)]
+    id: Option<String>,
+    /// The numeric column by which slices are made and whose upper third takes over later; `age` if there is one.
+    #[arg(long)]
+    slice: Option<String>,
+    /// The names of all columns of a CSV file without a header row.
+    #[arg(long, value_delimiter = ',')]
+    columns: Option<Vec<String>>,
+    /// The gate, as a TOML file.
+    #[arg(long)]
+    gate: Option<PathBuf>,
+    /// The seed of everything random.
+    #[arg(long, default_value_t = 2004)]
+    seed: u64,
+}
+
+impl Args {
+    fn source(&self) -> Source {
+        let bundled = Source { seed: self.seed, ..Source::diabetes() };
+        let (Some(file), Some(target), Some(sensitive)) = (&self.data, &self.target, &self.sensitive) else {
+            return bundled;
+        };
+        Source {
+            file: file.clone(),
+            columns: self.columns.clone(),
+            target: target.clone(),
+            positive: self.positive.clone(),
+            sensitive: sensitive.clone(),
+            time: self.time.clone(),
+            id: self.id.clone(),
+            slice: self.slice.clone(),
+            seed: self.seed,
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nthe loop did not close: {}", error.message());
+            explain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Everything else there is to know about an error.
+fn explain(error: &Error) {
+    eprintln!("  {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        eprintln!("  because {cause}");
+        source = cause.source();
+    }
+}
+
+async fn run(args: &Args) -> Result<()> {
+    step(1, "Define the problem");
+    let setup = Setup::read(args.source(), args.gate.as_deref(), args.data.is_some())?;
+    setup.tell();
+
+    step(2, "Load, check, register and split the data");
+    let world = build::World::prepare(setup).await?;
+
+    step(3, "Train candidates and keep track of them");
+    let prior = build::baseline(&world).await?;
+    let candidate = build::train(&world, &world.first, "first").await?;
+
+    step(4, "Evaluate on rows that no candidate has seen");
+    let report = build::evaluate(&world, &candidate, &world.first)?;
+    build::tell_report(&world, &report);
+
+    step(5, "Decide by the gate");
+    let decision = world.gate().decide(&report, None, world.now())?;
+    say(&decision);
+    decision.require_pass(&report.model)?;
+
+    step(6, "Register, and make it champion on the gate's evidence");
+    let stand_in = build::register(&world, &prior).await?;
+    let champion = build::register(&world, &candidate).await?;
+    build::promote(&world, &champion, decision, None).await?;
+
+    step(7, "Deploy: smoke test, then a canary from 10 over 50 to 100 %");
+    let mut service = serve::Service::open(&world, &stand_in).await?;
+    service.roll_out(&world, &champion, &candidate).await?.require_promoted()?;
+
+    step(8, "Watch production: first as usual, then an older cohort takes over");
+    let watch = operate::Watch::new(&world, &candidate, &report).await?;
+    let quiet = operate::usual_day(&world, &mut service, &watch).await?;
+    operate::no_alarm(&quiet)?;
+    let alarmed = operate::shifted_day(&world, &mut service, &watch).await?;
+
+    step(9, "Trigger, retrain, and let the challenger meet the champion");
+    let retrain = operate::triggered(&world, &quiet, &alarmed)?;
+    say(retrain);
+    let grown = world.grow().await?;
+    let challenger = build::train(&world, &grown, "retrained").await?;
+    operate::challenge(&world, &mut service, &grown, (&champion, &candidate), &challenger).await?;
+
+    step(10, "A bad candidate slips past the gate: the guard takes it back");
+    operate::bad_candidate(&world, &mut service, &grown).await?;
+
+    step(11, "Prove it: the audit log and the lineage");
+    operate::prove(&world, &service).await?;
+    say("The loop is closed.");
+    Ok(())
+}
