@@ -3,6 +3,7 @@
 use forust_ml::objective::ObjectiveType;
 use forust_ml::{GradientBooster, Matrix as Columns};
 use mlops_core::data::Table;
+use mlops_core::experiment::baseline::majority_class;
 use mlops_core::model::{ModelFormat, Predictor};
 use mlops_core::problem::Task;
 use mlops_core::serve::{
@@ -40,14 +41,14 @@ pub const TRAINERS: [(&str, Trainer); 2] =
 /// The share of positives for everybody: what a model must beat.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`] for a label column that is not there.
+/// [`ErrorKind::InvalidInput`] for a label column that is not there, or no rows.
 pub fn prior(rows: &Table<'_>, _: &[String], _: u64) -> Result<Candidate> {
-    let labels = rows.column(LABEL)?.to_f64()?;
-    let share = labels.iter().sum::<f64>() / labels.len() as f64;
-    let model = ConstantPredictor::new(Task::BinaryClassification, share)?;
+    let labels: Vec<bool> = rows.column(LABEL)?.to_f64()?.iter().map(|y| *y == 1.0).collect();
+    let baseline = majority_class(&labels)?;
+    let model = ConstantPredictor::try_from(baseline)?;
     candidate(
         "prior",
-        vec![("probability", share.to_string())],
+        vec![("probability", baseline.value.to_string())],
         "mlops.constant/v1",
         model.to_bytes()?,
         model,
