@@ -70,7 +70,7 @@ pub fn parse(text: &str) -> Option<Duration> {
     Some(Duration::new(seconds, rest))
 }
 
-/// Writes a duration as [`format`] does.
+/// Writes a duration as [`format()`] does.
 ///
 /// # Errors
 /// Those of the serializer.
@@ -78,7 +78,7 @@ pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S:
     serializer.serialize_str(&format(*duration))
 }
 
-/// Reads a duration as [`parse`] does.
+/// Reads a duration as [`parse()`] does.
 ///
 /// # Errors
 /// A text that is not a duration.
