@@ -1,6 +1,6 @@
 //! The evaluator: predictions and truth in, a report with metrics, slices and fairness out.
 //!
-//! [`StandardEvaluator`] implements [`Evaluator`](mlops_core::evaluation::Evaluator) of `mlops-core` on top of this crate's functions. What
+//! [`StandardEvaluator`] implements [`Evaluator`] of `mlops-core` on top of this crate's functions. What
 //! it reports is what a gate can ask for: every metric of the task, the same on slices, and the parity criteria between the
 //! groups of each sensitive column, with the groups that could not be compared named.
 

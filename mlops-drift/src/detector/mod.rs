@@ -1,6 +1,6 @@
 //! Detectors: a reference fitted once, current data held against it feature by feature, one verdict.
 //!
-//! [`Detector`] implements [`DriftDetector`](mlops_core::monitor::DriftDetector) of `mlops-core`, so that monitors and triggers
+//! [`Detector`] implements [`DriftDetector`] of `mlops-core`, so that monitors and triggers
 //! can use it. A feature drifts when **both** hold: its p-value, adjusted for the number of features, is at most α, so that
 //! chance does not explain it; and its score reaches a threshold, so that it matters. The first alone alarms on anything once
 //! there are enough rows, the second alone alarms on noise while there are few.
