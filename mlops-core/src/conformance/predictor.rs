@@ -284,7 +284,9 @@ mod tests {
     use crate::error::{Error, Result};
     use crate::model::Signature;
     use crate::problem::Task;
-    use crate::serve::{ConstantPredictor, EncoderOptions, FeatureEncoder, LinearPredictor};
+    use crate::serve::{
+        ConstantPredictor, EncoderOptions, FeatureEncoder, ForestPredictor, LinearPredictor, Node, Tree,
+    };
 
     /// `σ(age − 50 + bonus of the city)`, with age optional.
     #[derive(Debug)]
@@ -353,11 +355,23 @@ mod tests {
         })
     }
 
+    fn forest() -> PredictorUnderTest {
+        builtin(|encoder| {
+            let stump = |column, below| {
+                let split = Node::Split { column, below, left: 1, right: 2, missing: 1 };
+                Tree(vec![split, Node::Leaf(-0.7), Node::Leaf(0.4)])
+            };
+            let trees = vec![stump(0, 0.1), stump(1, 0.5)];
+            Arc::new(ForestPredictor::new(Task::BinaryClassification, encoder, 0.2, trees).unwrap())
+        })
+    }
+
     fn constant() -> PredictorUnderTest {
         builtin(|_| Arc::new(ConstantPredictor::new(Task::Regression, 4.5).unwrap()))
     }
 
     crate::predictor_suite!(constant_numbers, constant());
+    crate::predictor_suite!(boosted_trees, forest());
     crate::predictor_suite!(linear_regression, linear(Task::Regression));
     crate::predictor_suite!(logistic_regression, linear(Task::BinaryClassification));
     crate::predictor_suite!(plain, fresh(|p| Arc::new(p)));

@@ -225,6 +225,8 @@ pub fn clock_going_back_does_no_harm(under: &TriggerUnderTest) {
 mod tests {
     use super::*;
     use crate::error::Result;
+    use crate::monitor::{DriftReport, DriftVerdict};
+    use crate::retrain::{AnyTrigger, DriftTrigger, EventTrigger};
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -284,13 +286,15 @@ mod tests {
         .with_cooldown(HOUR)
     }
 
-    fn alarms() -> TriggerUnderTest {
-        TriggerUnderTest::new(Arc::new(Simple), |number| {
+    fn alarms(trigger: impl Trigger) -> TriggerUnderTest {
+        TriggerUnderTest::new(Arc::new(trigger), |number| {
             let alarm = move |minute: u32| {
                 let begin = start() + HOUR * number + Duration::from_secs(60) * minute;
                 let window = Window::new(begin, begin + Duration::from_secs(60)).unwrap();
                 let spec = SignalSpec::new("inputs", SignalKind::DataDrift);
-                let outcome = SignalOutcome::Failed(String::new());
+                let drift =
+                    DriftReport::new("ks", window.end, (99, 9), vec![], DriftVerdict::Drift, "age drifted");
+                let outcome = SignalOutcome::Drift(drift);
                 let signals = vec![SignalReport::new(&spec, Verdict::Fail, "age drifted", outcome)];
                 let monitor = MonitorName::new("diabetes").unwrap();
                 Signal::Monitored(Box::new(MonitorReport::new(monitor, window, window.end, 9, signals)))
@@ -301,7 +305,16 @@ mod tests {
     }
 
     crate::trigger_suite!(on_events, events(Arc::new(Simple)));
-    crate::trigger_suite!(on_alarms, alarms());
+    crate::trigger_suite!(on_alarms, alarms(Simple));
+    crate::trigger_suite!(
+        event_trigger,
+        events(Arc::new(EventTrigger::new("data.registered", HOUR).unwrap()))
+    );
+    crate::trigger_suite!(drift_trigger, alarms(DriftTrigger::new("inputs", 2, HOUR).unwrap()));
+    crate::trigger_suite!(any_trigger, {
+        let part = EventTrigger::new("data.*", HOUR).unwrap();
+        events(Arc::new(AnyTrigger::new(vec![Arc::new(part)]).unwrap()))
+    });
     crate::trigger_suite!(in_an_arc, events(Arc::new(Arc::new(Simple) as Arc<dyn Trigger>)));
     crate::trigger_suite!(in_a_box, events(Arc::new(Box::new(Simple) as Box<dyn Trigger>)));
 }

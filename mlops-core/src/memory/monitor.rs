@@ -360,7 +360,10 @@ fn judge(rule: &PerformanceRule, report: &EvaluationReport, labelled: u64) -> (V
         }
     };
     let verdict = if good { Verdict::Pass } else { Verdict::Fail };
-    (verdict, format!("{metric} is {value} over {labelled} labelled rows, at {at} {limit} is asked for"))
+    (
+        verdict,
+        format!("{metric} is {value:.4} over {labelled} labelled rows, at {at} {limit:.4} is asked for"),
+    )
 }
 
 impl Observed {

@@ -540,7 +540,7 @@ impl Guard for PerformanceGuard {
             false => GuardVerdict::Fail,
         };
         let reason =
-            format!("{metric} is {new}, {old} at the stable version; {} worse is allowed", self.margin);
+            format!("{metric} is {new:.4}, {old:.4} at the stable version; {} worse is allowed", self.margin);
         Judgement::new(verdict, reason)
     }
 }
