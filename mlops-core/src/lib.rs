@@ -81,6 +81,8 @@ pub mod experiment;
 pub mod governance;
 pub mod hash;
 pub mod id;
+#[cfg(feature = "local")]
+pub mod local;
 pub mod memory;
 pub mod model;
 pub mod monitor;
@@ -91,6 +93,7 @@ pub mod registry;
 pub mod retrain;
 pub mod serve;
 pub mod time;
+pub mod wrap;
 
 pub use error::{Error, ErrorKind, Result};
 pub use id::{

@@ -1,5 +1,7 @@
 //! Paging: how a list too long for one answer is read, also while it grows.
 
+pub(crate) mod pager;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};

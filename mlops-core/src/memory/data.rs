@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use super::pager::Pager;
 use crate::artifact::{ArtifactStore, ArtifactStoreExt as _};
 use crate::data::{DataAsset, DataAssetStore, DataRef, DataVerification, Location, NewDataAsset};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::Digest;
 use crate::id::{AssetName, IdempotencyKey, Version, VersionSpec};
+use crate::page::pager::Pager;
 use crate::page::{Page, PageRequest};
 use crate::time::{Clock, lock};
 

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::pager::Pager;
 use crate::artifact::ArtifactStore;
 use crate::data::Table;
 use crate::deploy::{
@@ -19,6 +18,7 @@ use crate::deploy::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{DeploymentName, EndpointName, IdempotencyKey, check_tags};
 use crate::model::{ModelLoader, Predictions, Predictor, read_model};
+use crate::page::pager::Pager;
 use crate::page::{Page, PageRequest};
 use crate::registry::{Edge, ModelRef, ModelRegistry, ModelVersion, Node, Relation};
 use crate::time::{Clock, lock};

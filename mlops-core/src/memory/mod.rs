@@ -17,7 +17,6 @@ mod audit;
 mod data;
 mod deployer;
 mod monitor;
-mod pager;
 mod registry;
 mod secret;
 mod tracker;

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use serde::Serialize;
 
-use super::pager::Pager;
 use crate::data::{Column, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluation::{EvaluationInput, EvaluationReport, Evaluator, Verdict};
@@ -21,6 +20,7 @@ use crate::monitor::{
     SignalReport, SignalSpec, Window,
 };
 use crate::num::Measured;
+use crate::page::pager::Pager;
 use crate::page::{Page, PageRequest};
 use crate::problem::{Direction, Task};
 use crate::time::{Clock, Timestamp, lock};

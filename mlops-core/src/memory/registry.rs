@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use super::pager::Pager;
 use crate::artifact::ArtifactStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ActorId, Alias, IdempotencyKey, ModelName, Tags, Version, VersionSpec, check_tags};
+use crate::page::pager::Pager;
 use crate::page::{Page, PageRequest};
 use crate::registry::{
     AliasChange, AliasRecord, Direction, Edge, LineageGraph, ModelRef, ModelRegistry, ModelVersion,

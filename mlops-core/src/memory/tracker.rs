@@ -9,7 +9,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 
-use super::pager::Pager;
 use crate::error::{Error, ErrorKind, Result};
 use crate::experiment::{
     Experiment, ExperimentSpec, ExperimentTracker, HistoryQuery, LogBatch, MetricPoint, MetricSummary, Run,
@@ -17,6 +16,7 @@ use crate::experiment::{
 };
 use crate::hash::Digest;
 use crate::id::{ExperimentName, IdempotencyKey, MAX_ENTRIES, MetricKey, RunId, check_tags};
+use crate::page::pager::Pager;
 use crate::page::{Page, PageRequest};
 use crate::time::{Clock, SystemClock, Timestamp, lock};
 

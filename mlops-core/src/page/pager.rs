@@ -8,17 +8,23 @@ use crate::hash::{Digest, Hasher};
 use crate::page::{Page, PageRequest, PageToken};
 
 /// Cuts lists into pages, and seals the key where a page ended into a token that only this store and this query accept.
-pub(super) struct Pager {
+pub(crate) struct Pager {
     secret: uuid::Uuid,
 }
 
 impl Pager {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { secret: uuid::Uuid::new_v4() }
     }
 
+    /// A pager whose tokens hold for everybody who knows the secret: other handles of the same store, other processes.
+    #[cfg(feature = "local")]
+    pub(crate) fn with_secret(secret: uuid::Uuid) -> Self {
+        Self { secret }
+    }
+
     /// One page of `rows`, which yields the items after a key (all of them for `None`), each with its own key.
-    pub(super) fn page<K, T, R>(
+    pub(crate) fn page<K, T, R>(
         &self,
         operation: &'static str,
         query: &impl Serialize,

@@ -1,0 +1,18 @@
+//! The embedded backend: every stateful trait on one folder, no server, safe for many processes.
+
+mod alert;
+mod approval;
+mod artifact;
+mod audit;
+mod data;
+mod db;
+mod deployer;
+mod file_system;
+mod journal;
+mod monitor;
+mod projection;
+mod registry;
+mod rollout;
+mod secret;
+mod store;
+mod tracker;

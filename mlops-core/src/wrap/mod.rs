@@ -1,0 +1,1 @@
+//! Wrappers around backends: each is a backend itself.
