@@ -8,6 +8,7 @@
 //! | [`capabilities`] | what the server at the other end can do, asked once |
 //! | [`error`] | MLflow's error bodies, turned into [`mlops_core::Error`] |
 //! | [`wire`] | values as MLflow's JSON has them; no I/O |
+//! | [`MlflowTracker`] | core's experiment tracker |
 //!
 //! ```no_run
 //! use mlops_azure::mlflow::MlflowClient;
@@ -24,9 +25,11 @@ pub mod capabilities;
 pub mod client;
 pub mod config;
 pub mod error;
+mod tracker;
 pub mod wire;
 
 pub use auth::{MlflowAuth, TokenProvider};
 pub use capabilities::{Dialect, ServerCapabilities};
 pub use client::{MlflowClient, RawCall};
 pub use config::MlflowBuilder;
+pub use tracker::MlflowTracker;
