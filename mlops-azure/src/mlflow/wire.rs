@@ -106,7 +106,6 @@ pub struct Metric {
 #[derive(Clone, Debug, Deserialize)]
 pub struct RunInfo {
     /// MLflow's own id.
-    #[serde(alias = "run_uuid", default)]
     pub run_id: String,
     /// The experiment's id.
     pub experiment_id: String,
