@@ -296,18 +296,17 @@ impl ExperimentTracker for MlflowTracker {
             return Err(Error::invalid(OP, "lease", "must be longer than nothing").with("run", run));
         }
         let session = self.session(run);
-        let mut session = session.lock().await;
+        let mut session = session.state.lock().await;
         let kept = self.load(OP, run, &mut session).await?;
         kept.check_open(OP)?;
         let until = record::lease_end(self.clock.now(), lease);
         let value = until.timestamp_micros().to_string();
         let body = json!({ "run_id": kept.uuid, "key": names::LEASE, "value": value });
-        kept.run.lease_until = Some(until);
-        let sent = self.post(OP, "mlflow/runs/set-tag", &body).await;
-        if sent.is_err() {
-            session.forget();
-        }
-        sent.map(|_| ())
+        session.begin();
+        self.post(OP, "mlflow/runs/set-tag", &body).await?;
+        session.end();
+        self.load(OP, run, &mut session).await?.run.lease_until = Some(until);
+        Ok(())
     }
 
     async fn finish_run(&self, run: &RunId, end: &RunEnd) -> Result<Run> {
@@ -350,7 +349,7 @@ impl ExperimentTracker for MlflowTracker {
     async fn set_deleted(&self, run: &RunId, deleted: bool) -> Result<Run> {
         const OP: &str = "ExperimentTracker::set_deleted";
         let session = self.session(run);
-        let mut session = session.lock().await;
+        let mut session = session.state.lock().await;
         session.forget();
         let kept = self.load(OP, run, &mut session).await?;
         if kept.run.deleted != deleted {

@@ -38,7 +38,7 @@ impl MlflowTracker {
         spec.check()?;
         names::check_tags(START, &spec.tags)?;
         let session = self.session(&spec.id);
-        let mut session = session.lock().await;
+        let mut session = session.state.lock().await;
         if let Some(kept) = self.find_own(START, &spec.id).await? {
             kept.check_same(spec)?;
             return Ok(session.learn(kept).run.clone());
@@ -227,7 +227,7 @@ impl MlflowTracker {
             return Err(error.with("value", format!("{:?}", end.status)));
         }
         let session = self.session(id);
-        let mut session = session.lock().await;
+        let mut session = session.state.lock().await;
         session.forget();
         let kept = self.load(FINISH, id, &mut session).await?;
         if kept.run.status == end.status {
