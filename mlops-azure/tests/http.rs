@@ -66,6 +66,20 @@ async fn what_may_be_repeated_is_tried_again_until_it_succeeds() {
 }
 
 #[tokio::test]
+async fn two_that_wrote_at_once_are_not_told_of_it() {
+    let message = "(sqlite3.IntegrityError) UNIQUE constraint failed: params.key";
+    let race = answer(400, &[], &json!({ "error_code": "BAD_REQUEST", "message": message }).to_string());
+    let server = Scripted::start(vec![race.clone(), race.clone(), ok("{}")]).await;
+    assert!(post(&server, Repeat::Safe).await.is_ok());
+    assert_eq!(server.seen().len(), 3);
+    let server = Scripted::start(vec![race]).await;
+    assert_eq!(post(&server, Repeat::Safe).await.unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(server.seen().len(), 4);
+    assert_eq!(post(&server, Repeat::Never).await.unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(server.seen().len(), 5);
+}
+
+#[tokio::test]
 async fn trying_again_has_an_end() {
     let server = Scripted::start(vec![answer(503, &[], "")]).await;
     let error = get(&server).await.unwrap_err();

@@ -78,6 +78,7 @@ pub struct MlflowTracker {
     clock: Arc<dyn Clock>,
     namespace: Option<ExperimentName>,
     freshness: Duration,
+    page_size: Option<usize>,
     shared: Arc<Shared>,
 }
 
@@ -121,6 +122,7 @@ impl MlflowTracker {
             clock: Arc::new(SystemClock::new()),
             namespace: None,
             freshness: Duration::from_secs(1),
+            page_size: None,
             shared: Arc::default(),
         }
     }
@@ -146,6 +148,14 @@ impl MlflowTracker {
     #[must_use]
     pub fn with_freshness(mut self, age: Duration) -> Self {
         self.freshness = age;
+        self
+    }
+
+    /// How many runs of a search, or points of a history, are asked for at once: 1 000 and 25 000 where nothing is set. At
+    /// least one.
+    #[must_use]
+    pub fn with_page_size(mut self, size: usize) -> Self {
+        self.page_size = Some(size.max(1));
         self
     }
 
@@ -229,14 +239,14 @@ impl MlflowTracker {
 
     /// All rows of a metric's history.
     async fn rows(&self, op: &'static str, uuid: &str, key: &str) -> Result<Vec<Metric>> {
-        const PAGE: &str = "25000";
+        let size = self.page_size.unwrap_or(25_000).to_string();
         let paged = self.client.capabilities().await?.paged_history;
         let mut rows = Vec::new();
         let mut token: Option<String> = None;
         loop {
             let mut query = vec![("run_id", uuid), ("metric_key", key)];
             if paged {
-                query.push(("max_results", PAGE));
+                query.push(("max_results", &size));
             }
             if let Some(token) = &token {
                 query.push(("page_token", token));

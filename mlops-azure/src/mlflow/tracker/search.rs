@@ -115,7 +115,7 @@ impl MlflowTracker {
     async fn by_ids(&self, experiments: &[String], ids: &[(RunId, String)]) -> Result<HashMap<RunId, Run>> {
         let list: Vec<_> = ids.iter().map(|(_, uuid)| format!("'{uuid}'")).collect();
         let filter = format!("attributes.run_id IN ({})", list.join(","));
-        let (runs, _) = self.fetch_page(experiments, &filter, View::All, None).await?;
+        let runs = self.fetch_all(experiments, &filter, View::All, Vec::new(), None).await?;
         Ok(runs.into_iter().map(|kept| (kept.run.id.clone(), kept.run)).collect())
     }
 
@@ -176,7 +176,8 @@ impl MlflowTracker {
         if experiments.is_empty() {
             return Ok((Vec::new(), None));
         }
-        let body = push::body(experiments, filter, push::view(view), PAGE, token);
+        let size = self.page_size.unwrap_or(PAGE);
+        let body = push::body(experiments, filter, push::view(view), size, token);
         let answer = self.post(OP, "mlflow/runs/search", &body).await?;
         let page: RunsAnswer = wire::read(OP, answer)?;
         let mut runs = Vec::with_capacity(page.runs.len());
