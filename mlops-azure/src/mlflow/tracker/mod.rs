@@ -185,7 +185,8 @@ impl MlflowTracker {
         let Some(experiment) = self.experiment_name(op, &body.info.experiment_id).await? else {
             return Ok(None);
         };
-        let kept = Kept::read(op, experiment, body)?;
+        let uuid = body.info.run_id.clone();
+        let kept = Kept::read(op, experiment, body).map_err(|e| e.with("run", uuid))?;
         Ok(kept.is_live.then(|| kept.at(self.clock.now())))
     }
 
