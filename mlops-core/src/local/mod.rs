@@ -4,6 +4,7 @@ mod alert;
 mod approval;
 mod artifact;
 mod audit;
+mod blocking;
 mod data;
 mod db;
 mod deployer;
@@ -16,3 +17,5 @@ mod rollout;
 mod secret;
 mod store;
 mod tracker;
+
+pub use store::{LocalOptions, LocalStore, NetworkPolicy};
