@@ -5,6 +5,7 @@
 
 pub mod baseline;
 mod capsule;
+mod filter_text;
 mod pattern;
 mod query;
 mod run;
@@ -12,6 +13,7 @@ mod tracker;
 
 pub use baseline::Baseline;
 pub use capsule::{Capsule, CodeVersion};
+pub use filter_text::{MlflowDialect, MlflowFilter};
 pub use query::{Comparison, Field, Filter, InputMatch, Match, MetricStat, OrderBy, RunQuery, View};
 pub use run::{
     ArtifactLink, DataInput, Experiment, ExperimentSpec, LogBatch, MetricPoint, MetricSummary, Run, RunEnd,

@@ -351,7 +351,7 @@ impl Filter {
         }
     }
 
-    fn depth_is_at_most(&self, limit: usize) -> bool {
+    pub(super) fn depth_is_at_most(&self, limit: usize) -> bool {
         let Some(limit) = limit.checked_sub(1) else { return false };
         match self {
             Self::And(parts) | Self::Or(parts) => parts.iter().all(|f| f.depth_is_at_most(limit)),
