@@ -49,10 +49,10 @@ RUNS = [
          inputs=[("holdout", digest("c"), "validation")]),
     dict(name="größe", user="çelik", status="RUNNING", start=6_000, end=None,
          metrics={"größe": 3.0}, params={"größe": "ÄÖÜ", "depth": "é"}, tags={"größe": "äöü", "team": "家族"},
-         inputs=[("größen", digest("d"), "training")]),
+         inputs=[("sizes", digest("d"), "training")]),
     dict(name="not a number", user="ann", status="FINISHED", start=7_000, end=7_000,
          metrics={"loss": "NaN"}, params={"depth": "6"}, tags={"team": "risk"}, inputs=[]),
-    dict(name="bare", user="ann", status="SCHEDULED", start=8_000, end=None,
+    dict(name="bare", user="ann", status="RUNNING", start=8_000, end=None,
          metrics={}, params={}, tags={}, inputs=[]),
     dict(name="empty", user="ann", status="FINISHED", start=9_000, end=9_001,
          metrics={"loss": 6.0}, params={"depth": ""}, tags={"team": ""}, inputs=[]),
@@ -198,6 +198,8 @@ tags.a > 'x'
 tags.a IS NULL
 tags.a:b = 'x'
 tags.a/b/c = 'x'
+tags.mlflow.parentRunId = 'x'
+tags.mlflow.parentRunId LIKE 'a%'
 tags.mlflow.source.name = 'x'
 tags.`mlflow.source.name` LIKE 'x%'
 metrics.a IS NULL
@@ -410,6 +412,7 @@ dataset.name LIKE 'P%'
 dataset.name ILIKE 'p%'
 dataset.name IN ('patients', 'holdout')
 dataset.name NOT IN ('patients', 'holdout')
+dataset.name IN ('Patients')
 dataset.context = 'training'
 dataset.context != 'training'
 dataset.context IN ('test')
@@ -560,9 +563,9 @@ def order(store, text):
 
 
 def main():
-    # The ids are the same each time.
+    # The ids are the same each time. They have letters: MLflow 2 drops ids without any from lists.
     numbers = itertools.count(1)
-    uuid.uuid4 = lambda: uuid.UUID(int=0x4000_8000_0000_0000_0000 + next(numbers))
+    uuid.uuid4 = lambda: uuid.UUID(int=0x0abc_def0_0000_4000_8000_0000_0000_0000 + next(numbers))
     with tempfile.TemporaryDirectory() as folder:
         store = SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", f"{folder}/artifacts")
         ids = {}

@@ -401,6 +401,8 @@ impl<'t> Parser<'t> {
                 let ids: Result<Vec<_>> = ids.iter().map(|id| self.checked_parent(place, id)).collect();
                 Ok(if negated { differs(ids?) } else { Filter::Or(ids?) })
             }
+            // The way to ask for any parent where `IS NOT NULL` is not known.
+            Said::Matches(Operator::Like) if self.string()? == "%" => Ok(Filter::HasParent),
             _ => Err(self.not_for("a parent is compared with =, !=, IN, NOT IN or IS NULL")),
         }
     }

@@ -1,5 +1,6 @@
 //! What of a filter an MLflow server can answer.
 
+use super::field::is_field_in_mlflow;
 use super::parse::mlflow_status;
 use super::print::Quoted;
 use crate::experiment::{Comparison, Filter, InputMatch, Match, RunStatus};
@@ -118,6 +119,10 @@ impl Sent {
                     self.add(Clause::Whole(format!("attributes.status != '{}'", mlflow_status(status))));
                 }
             }
+            // The server's tags of these names are fields here.
+            (Filter::Tag(key, _) | Filter::HasTag(key), _) if is_field_in_mlflow(key.as_str()) => {
+                self.exact = false
+            }
             (Filter::Param(key, text), false) => self.text(&format!("params.`{key}`"), text),
             (Filter::Tag(key, text), false) => self.text(&format!("tags.`{key}`"), text),
             (leaf, false) => {
@@ -161,7 +166,9 @@ impl Sent {
             Filter::HasParent => self.has("tags.`mlflow.parentRunId`"),
             Filter::Parent(parent) => Clause::Whole(format!("tags.`mlflow.parentRunId` = '{parent}'")),
             // A run without a name gets one from the server.
-            Filter::Name(text) if !text.holds("") => comparison("attributes.run_name", text, self.dialect.whole_texts),
+            Filter::Name(text) if !text.holds("") => {
+                comparison("attributes.run_name", text, self.dialect.whole_texts)
+            }
             Filter::Actor(text) if self.dialect.actors => comparison("attributes.user_id", text, true),
             Filter::Id(text) => match text {
                 Match::In(ids) => listed("attributes.run_id", "IN", ids),
@@ -298,11 +305,15 @@ fn comparison(field: &str, text: &Match, whole: bool) -> Clause {
     if operator == "ILIKE" { Clause::Wider(clause) } else { Clause::Whole(clause) }
 }
 
-/// A list, which MLflow 3 reads as one of Python's, with its escapes. MLflow 2 finds nothing where a space follows a comma or
-/// the quotes are double ones, and says nothing of it: lists are sent without spaces, in single quotes.
+/// A list. MLflow 2 drops from it, without a word, what has a capital letter or no letter at all; MLflow 3 reads it as one of
+/// Python's, with its escapes. What is plain and small means the same to both.
 fn listed(field: &str, operator: &str, values: &[String]) -> Clause {
-    let plain = |c: char| !c.is_control() && !matches!(c, '\\' | '\'' | '"' | ',' | '(' | ')');
-    let sent = |value: &String| value.len() <= MAX_TEXT && value.chars().all(plain);
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
+    let sent = |value: &String| {
+        value.len() <= MAX_TEXT
+            && value.chars().all(plain)
+            && value.contains(|c: char| c.is_ascii_lowercase())
+    };
     if values.is_empty() || !values.iter().all(sent) {
         return Clause::Nothing;
     }
