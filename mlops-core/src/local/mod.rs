@@ -19,3 +19,4 @@ mod store;
 mod tracker;
 
 pub use store::{LocalOptions, LocalStore, NetworkPolicy};
+pub use tracker::LocalTracker;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::db::{Db, Durability, JournalMode, failed};
 use super::file_system;
+use super::tracker::TrackerState;
 use crate::artifact::ArtifactStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::pager::Pager;
@@ -124,6 +125,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) pager: Pager,
     pub(crate) artifacts: Arc<dyn ArtifactStore>,
+    pub(crate) tracker: TrackerState,
 }
 
 /// What `store.json` says: that this folder is a store, and which.
@@ -218,7 +220,8 @@ impl LocalStore {
         let clock = options.clock.clone();
         let artifacts = Arc::new(crate::memory::MemoryArtifactStore::new(clock.clone()));
         let pager = Pager::with_secret(identity.secret);
-        let inner = Inner { root, id: identity.id, db: Arc::new(db), clock, pager, artifacts };
+        let tracker = TrackerState::new(clock.clone());
+        let inner = Inner { root, id: identity.id, db: Arc::new(db), clock, pager, artifacts, tracker };
         Ok(Self { inner: Arc::new(inner) })
     }
 
