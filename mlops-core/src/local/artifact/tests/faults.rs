@@ -108,8 +108,9 @@ fn a_process_killed_at_any_change_leaves_what_it_acknowledged_and_nothing_half()
     for calls in calls {
         for nth in 1..200 {
             let folder = tempfile::tempdir().unwrap();
+            let traced = format!("trace={calls}");
             let inject = format!("inject={calls}:signal=KILL:when={nth}");
-            let trace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=none", "-e", &inject];
+            let trace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &traced, "-e", &inject];
             let output = children::command("stores", &trace, folder.path()).output().unwrap();
             let text = children::shown(&output);
             if text.contains("ptrace") {
@@ -138,8 +139,9 @@ fn a_call_that_fails_loses_nothing_that_was_acknowledged() {
     {
         for nth in 1..200 {
             let folder = tempfile::tempdir().unwrap();
+            let traced = format!("trace={calls}");
             let inject = format!("inject={calls}:error={errno}:when={nth}");
-            let trace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=none", "-e", &inject];
+            let trace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &traced, "-e", &inject];
             let output = children::command("stores", &trace, folder.path()).output().unwrap();
             let text = children::shown(&output);
             if text.contains("ptrace") {
@@ -170,7 +172,7 @@ fn a_lock_that_is_interrupted_is_waited_for_again() {
         "-o",
         "/dev/null",
         "-e",
-        "trace=none",
+        "trace=flock",
         "-e",
         "inject=flock:error=EINTR:when=1+2",
     ];
