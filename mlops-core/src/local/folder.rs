@@ -169,7 +169,7 @@ pub(crate) fn make_folders(path: &Path) -> io::Result<()> {
     };
     make_folders(above)?;
     match std::fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Folder::open(above)?.sync(),
     }
 }

@@ -448,6 +448,27 @@ mod tests {
         assert!(all.contains(&name("cargo-pkg-version")) && all.contains(&name("path")));
     }
 
+    /// Runs in a process of its own, whose environment has a value that is no text.
+    #[tokio::test]
+    async fn a_variable_that_is_no_text_is_corrupt_and_does_not_print() {
+        use std::os::unix::ffi::OsStringExt as _;
+        const VARIABLE: &str = "MLOPS_SECRET_NO_TEXT";
+        if env::var_os(VARIABLE).is_some() {
+            let error = EnvSecretStore::default().get(&name("no-text")).await.unwrap_err();
+            assert_eq!((error.kind(), error.context("variable")), (ErrorKind::Corrupt, Some(VARIABLE)));
+            assert!(!format!("{error} {error:?}").contains("canary"));
+            return;
+        }
+        let test = "local::secret::tests::a_variable_that_is_no_text_is_corrupt_and_does_not_print";
+        let output = std::process::Command::new(env::current_exe().unwrap())
+            .args(["--exact", test])
+            .env(VARIABLE, OsString::from_vec(b"canary\xff".to_vec()))
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    }
+
     #[tokio::test]
     async fn files_are_for_their_owner_alone() {
         let store = fresh();

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, SystemTime};
 
 use chrono::DateTime;
@@ -23,15 +23,23 @@ use crate::time::{Clock, Timestamp};
 const LOCK: &str = "gc.lock";
 
 /// The folder of a store, held open.
-#[derive(Debug)]
 pub(super) struct Cas {
     root: Folder,
     contents: Folder,
     pub(super) temporary: Arc<Folder>,
     pub(super) clock: Arc<dyn Clock>,
-    /// Which of the 256 folders this process knows to be durable in the one above.
-    durable: Vec<AtomicBool>,
+    /// What this handle knows of each of the 256 folders.
+    folders: Vec<AtomicU8>,
+    /// Whether the store's own folders are known to be durable.
+    above: AtomicBool,
 }
+
+/// Nothing is known of a folder yet.
+const UNKNOWN: u8 = 0;
+/// Its name is durable.
+const DURABLE: u8 = 1;
+/// An `fsync` of it failed.
+const FAILED: u8 = 2;
 
 /// Where content of one digest lies: its folder and its name there.
 pub(super) struct Place {
@@ -72,15 +80,12 @@ impl Cas {
         let fault = |path| move |error| storage(OP, path, error);
         make_folders(dir).map_err(fault("cas"))?;
         let root = Folder::open(dir).map_err(fault("cas"))?;
-        let made = root.make_folder("sha256", 0o777).map_err(fault("cas/sha256"))?;
-        let made = root.make_folder("tmp", 0o700).map_err(fault("cas/tmp"))? || made;
-        if made {
-            root.sync().map_err(fault("cas"))?;
-        }
+        root.make_folder("sha256", 0o777).map_err(fault("cas/sha256"))?;
+        root.make_folder("tmp", 0o700).map_err(fault("cas/tmp"))?;
         let contents = root.folder("sha256").map_err(fault("cas/sha256"))?;
         let temporary = Arc::new(root.folder("tmp").map_err(fault("cas/tmp"))?);
-        let durable = (0..=u8::MAX).map(|_| AtomicBool::new(false)).collect();
-        let cas = Self { root, contents, temporary, clock, durable };
+        let folders = (0..=u8::MAX).map(|_| AtomicU8::new(UNKNOWN)).collect();
+        let cas = Self { root, contents, temporary, clock, folders, above: AtomicBool::new(false) };
         cas.remove_stale();
         Ok(cas)
     }
@@ -112,17 +117,43 @@ impl Cas {
 
     /// Makes the names in `place` durable, whoever made them.
     ///
-    /// Also when the content was there before: whoever put it may not have come to this point.
+    /// Also when the content was there before: whoever put it may not have come to this point. Once it failed for a
+    /// folder it fails for as long as the store is open: the system reports a write that was lost to one `fsync` and
+    /// answers well to the next.
     pub(super) fn sync(&self, operation: &'static str, place: &Place) -> Result<()> {
         let fault = |error| storage(operation, shown(place), error);
-        place.folder.sync().map_err(fault)?;
-        let durable = self.durable.get(usize::from(place.first));
-        if !durable.is_some_and(|durable| durable.load(Ordering::Acquire)) {
-            self.contents.sync().map_err(fault)?;
-            if let Some(durable) = durable {
-                durable.store(true, Ordering::Release);
-            }
+        let Some(known) = self.folders.get(usize::from(place.first)) else { return Ok(()) };
+        if known.load(Ordering::Acquire) == FAILED {
+            return Err(fault(io::Error::other("an earlier fsync of this folder failed")));
         }
+        let sync = || {
+            place.folder.sync()?;
+            match known.load(Ordering::Acquire) {
+                DURABLE => Ok(()),
+                _ => self.contents.sync().and_then(|()| self.sync_above()),
+            }
+        };
+        let answer = sync();
+        match answer {
+            // Unless it failed meanwhile for somebody else.
+            Ok(()) => drop(known.compare_exchange(UNKNOWN, DURABLE, Ordering::AcqRel, Ordering::Acquire)),
+            Err(_) => known.store(FAILED, Ordering::Release),
+        }
+        answer.map_err(fault)
+    }
+
+    /// Makes the store's own folders durable: another process may have made them and not have come to that.
+    fn sync_above(&self) -> io::Result<()> {
+        if self.above.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.root.sync()?;
+        match self.root.folder("..") {
+            // Somebody else's folder: whoever made ours could write to it, and made it durable then.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            parent => parent?.sync()?,
+        }
+        self.above.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -232,6 +263,7 @@ impl Cas {
         let _nobody_stores = self.lock_to_remove(operation)?;
         match self.stored(operation, digest)? {
             None => Ok(Removal::WasGone),
+            Some(stored) if stored.kind != FileType::RegularFile => Ok(Removal::WasGone),
             Some(stored) if stored.age(self.clock.now()) < grace => Ok(Removal::IsYoung),
             Some(_) => match place.folder.remove_file(&place.name) {
                 Ok(()) => Ok(Removal::Removed(place)),

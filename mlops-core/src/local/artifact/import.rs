@@ -72,7 +72,8 @@ impl Cas {
         if copied != size || !same(stat, &now(&file, path)?) {
             return Err(changed());
         }
-        writer.commit(None, || Ok(()))
+        // Storing the tree makes the names of all its files durable.
+        writer.commit_name(None, || Ok(())).map(|(blob, _)| blob)
     }
 }
 

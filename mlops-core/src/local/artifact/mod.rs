@@ -9,6 +9,7 @@ mod read;
 mod write;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::time::Clock;
 
 /// Content on the file system, by digest: `sha256/ab/cdef…`, one read-only file each.
 ///
-/// Any number of processes may use the folder at once, on one machine.
+/// Any number of processes of one user may use the folder at once, on one machine.
 ///
 /// * **Nothing is half there.** Content is written to a file that only its writer sees, made durable, and then moved under
 ///   its digest; the call returns when the name is durable too. What a process that died left unfinished is removed when
@@ -55,9 +56,15 @@ use crate::time::Clock;
 /// # Ok::<(), mlops_core::Error>(()) })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LocalArtifactStore {
     cas: Arc<Cas>,
+}
+
+impl fmt::Debug for LocalArtifactStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalArtifactStore").finish_non_exhaustive()
+    }
 }
 
 const PUT: &str = "ArtifactStore::put";

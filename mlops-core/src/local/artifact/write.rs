@@ -17,7 +17,6 @@ use crate::local::temp::TempFile;
 use crate::time::Timestamp;
 
 /// Content on its way into the store. Dropping it leaves nothing behind.
-#[derive(Debug)]
 pub(super) struct Writer {
     cas: Arc<Cas>,
     operation: &'static str,
@@ -49,11 +48,19 @@ impl Writer {
     ///
     /// Returns when it is durable under its digest: first the bytes, then the name, then the names above. A failed `fsync`
     /// is final.
-    pub(super) fn commit(
+    pub(super) fn commit(self, expect: Option<Digest>, check: impl FnOnce() -> Result<()>) -> Result<Blob> {
+        let (cas, operation) = (self.cas.clone(), self.operation);
+        let (blob, place) = self.commit_name(expect, check)?;
+        cas.sync(operation, &place)?;
+        Ok(blob)
+    }
+
+    /// As [`Writer::commit`], for a caller who makes the name durable later.
+    pub(super) fn commit_name(
         mut self,
         expect: Option<Digest>,
         check: impl FnOnce() -> Result<()>,
-    ) -> Result<Blob> {
+    ) -> Result<(Blob, Place)> {
         let (cas, operation) = (self.cas.clone(), self.operation);
         let digest = std::mem::take(&mut self.hasher).finish();
         if let Some(expected) = expect.filter(|expected| *expected != digest) {
@@ -76,8 +83,7 @@ impl Writer {
                 self.place(&place, &digest, now)?;
             }
         }
-        cas.sync(operation, &place)?;
-        Ok(Blob { digest, size: self.size })
+        Ok((Blob { digest, size: self.size }, place))
     }
 
     /// Finishes the file itself: nobody may write to it, and its bytes outlive a power failure.

@@ -58,7 +58,7 @@ fn open(folder: &Path) -> LocalArtifactStore {
 }
 
 /// Prints a line of its own, whatever the test harness printed before.
-fn say(text: impl std::fmt::Display) {
+fn say(text: impl fmt::Display) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "\n{text}").unwrap();
     out.flush().unwrap();
@@ -79,6 +79,61 @@ fn stores() {
     say(format_args!("stored {}", tree.digest));
     let report = now(store.collect_garbage(&BTreeSet::from([tree.digest]), &GcOptions::default())).unwrap();
     say(format_args!("collected {}", report.removed.len()));
+}
+
+/// Stores twice where the first time fails: a file can be written anew, a folder cannot.
+#[test]
+#[ignore = "run by another test, in a process of its own"]
+fn stores_again_after_a_failure() {
+    let Some(folder) = folder() else { return };
+    let store = LocalArtifactStore::open(&folder.join("cas"), Arc::new(SystemClock::new()));
+    let Ok(store) = store else { return say("opening failed") };
+    let put = || now(store.put_bytes(noise(100)));
+    let Err(first) = put() else { return say("nothing failed") };
+    assert_eq!((first.kind(), first.context("reason")), (ErrorKind::Storage, Some("i/o")), "{first:?}");
+    let second = put();
+    if first.context("path") == Some("cas/tmp") {
+        assert!(second.is_ok(), "{second:?}");
+        return say("the file failed");
+    }
+    assert_eq!(second.unwrap_err().kind(), ErrorKind::Storage, "{first:?}");
+    // Opened again, it looks at what is there.
+    let again = LocalArtifactStore::open(&folder.join("cas"), Arc::new(SystemClock::new())).unwrap();
+    assert!(now(again.put_bytes(noise(100))).is_ok());
+    say("the folder failed");
+}
+
+/// Runs where few files may be open at once.
+#[test]
+#[ignore = "run by another test, in a process of its own"]
+fn runs_out_of_open_files() {
+    let Some(folder) = folder() else { return };
+    let store = open(&folder);
+    let kept = now(store.put_bytes(noise(100))).unwrap();
+    let mut open: Vec<_> =
+        std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).take(10_000).collect();
+    assert!(open.len() < 10_000, "there is no limit");
+    // One by one there are more, until all succeed.
+    let mut failed = 0;
+    while !open.is_empty() {
+        let answers = [
+            now(store.put_bytes(noise(200))).map(drop),
+            now(store.get(&kept.digest, None)).map(drop),
+            now(store.collect_garbage(&BTreeSet::from([kept.digest]), &GcOptions::default())).map(drop),
+        ];
+        for error in answers.into_iter().filter_map(Result::err) {
+            let shown = (error.kind(), error.context("reason"), error.is_retryable());
+            assert_eq!(shown, (ErrorKind::Storage, Some("open files"), true), "{error:?}");
+            failed += 1;
+        }
+        assert_eq!(now(store.head(&Digest::of(b"x"))).ok().flatten(), None);
+        open.pop();
+    }
+    assert!(failed >= 3, "{failed}");
+    assert!(now(store.put_bytes(noise(200))).is_ok());
+    assert!(now(store.verify_all(&BTreeSet::from([kept.digest]))).unwrap().is_sound());
+    assert_eq!(now(store.stats()).unwrap().temporary, 0);
+    say("as promised");
 }
 
 /// Stores the same content as others do, many times.

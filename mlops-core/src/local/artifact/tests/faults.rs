@@ -160,6 +160,43 @@ fn a_call_that_fails_loses_nothing_that_was_acknowledged() {
 }
 
 #[test]
+fn a_failed_fsync_is_not_tried_again_into_a_success() {
+    if !is_there("strace") {
+        return skipped("needs strace");
+    }
+    let (mut files, mut folders) = (0, 0);
+    for nth in 1..50 {
+        let folder = tempfile::tempdir().unwrap();
+        let inject = format!("inject=fsync:error=EIO:when={nth}");
+        let trace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e", &inject];
+        let output =
+            children::command("stores_again_after_a_failure", &trace, folder.path()).output().unwrap();
+        let text = children::shown(&output);
+        if text.contains("ptrace") {
+            return skipped("strace may not trace here");
+        }
+        assert!(output.status.success(), "{inject}: {text}");
+        files += usize::from(text.contains("the file failed"));
+        folders += usize::from(text.contains("the folder failed"));
+        if text.contains("nothing failed") {
+            break;
+        }
+    }
+    assert!(files == 1 && folders >= 2, "{files} {folders}");
+}
+
+#[test]
+fn running_out_of_open_files_is_said_and_passes() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = children::run(
+        "runs_out_of_open_files",
+        &["sh", "-c", "ulimit -n 40; exec \"$0\" \"$@\""],
+        folder.path(),
+    );
+    assert!(text.contains("as promised"), "{text}");
+}
+
+#[test]
 fn a_lock_that_is_interrupted_is_waited_for_again() {
     if !is_there("strace") {
         return skipped("needs strace");
