@@ -107,8 +107,9 @@ impl LocalOptions {
 /// | `journal/` | metric values on their way into the database; each file belongs to one process |
 /// | `cas/` | content by its digest |
 /// | `secrets/` | secrets, one file each |
+/// | `audit.checkpoints` | how far the audit log had come, outside the database |
 /// | `mlflow.db` | what MLflow's user interface shows; can be made again at any time |
-/// | `store.json`, `lock` | what this folder is; held while somebody opens it |
+/// | `store.json`, `lock`, `roots.lock` | what this folder is; held while somebody opens it, and while content is collected |
 ///
 /// A handle is cheap to clone. See the [module](super) for what is promised.
 #[derive(Clone)]
@@ -220,6 +221,11 @@ impl LocalStore {
         let pager = Pager::with_secret(identity.secret);
         let inner = Inner { root, id: identity.id, db: Arc::new(db), clock, pager, artifacts };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The content of this store.
+    pub fn artifacts(&self) -> Arc<dyn ArtifactStore> {
+        self.inner.artifacts.clone()
     }
 
     /// What the backends share; for them.
