@@ -108,8 +108,9 @@ impl LocalOptions {
 /// | `journal/` | metric values on their way into the database; each file belongs to one process |
 /// | `cas/` | content by its digest |
 /// | `secrets/` | secrets, one file each |
+/// | `audit.checkpoints` | how far the audit log had come, outside the database |
 /// | `mlflow.db` | what MLflow's user interface shows; can be made again at any time |
-/// | `store.json`, `lock` | what this folder is; held while somebody opens it |
+/// | `store.json`, `lock`, `roots.lock` | what this folder is; held while somebody opens it, and while content is collected |
 ///
 /// A handle is cheap to clone. See the [module](super) for what is promised.
 #[derive(Clone)]
@@ -223,6 +224,11 @@ impl LocalStore {
         let tracker = TrackerState::new(clock.clone());
         let inner = Inner { root, id: identity.id, db: Arc::new(db), clock, pager, artifacts, tracker };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The content of this store.
+    pub fn artifacts(&self) -> Arc<dyn ArtifactStore> {
+        self.inner.artifacts.clone()
     }
 
     /// What the backends share; for them.
