@@ -13,6 +13,7 @@ use super::garbage::keep;
 use super::row::{self, Cells, Record, Tally, bytes, damaged, doc, number, text, time};
 use super::store::{Inner, LocalStore};
 use super::verify::{Contents, FindingKind, Findings, gaps};
+use crate::artifact::ArtifactStore as _;
 use crate::artifact::ArtifactStoreExt as _;
 use crate::data::{DataAsset, DataAssetStore, DataRef, DataVerification, Location, NewDataAsset};
 use crate::error::{Error, ErrorKind, Result};

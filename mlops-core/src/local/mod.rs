@@ -25,11 +25,10 @@ mod tracker;
 mod verify;
 
 pub use artifact::{ContentReport, ContentStats, DamagedContent, LocalArtifactStore};
-pub use secret::{EnvSecretStore, FileSecretStore};
-pub use store::{LocalOptions, LocalStore, NetworkPolicy};
-pub use tracker::LocalTracker;
 pub use audit::LocalAuditLog;
 pub use data::LocalDataAssetStore;
 pub use registry::LocalModelRegistry;
+pub use secret::{EnvSecretStore, FileSecretStore};
 pub use store::{LocalOptions, LocalStore, NetworkPolicy};
+pub use tracker::LocalTracker;
 pub use verify::{Finding, FindingKind, StoreReport};

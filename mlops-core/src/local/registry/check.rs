@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use rusqlite::Connection;
 
 use super::lineage::{EDGES, EdgeRow, NodeRow};
-use super::rows::{AliasRow, CallRow, ContentRow, EVENTS, EventRow, HistoryRow, MODELS, ModelRow, VersionRow};
+use super::rows::{
+    AliasRow, CallRow, ContentRow, EVENTS, EventRow, HistoryRow, MODELS, ModelRow, VersionRow,
+};
 use crate::error::Result;
 use crate::id::{Alias, ModelName, Version};
 use crate::local::verify::{Contents, FindingKind, Findings, gaps};
