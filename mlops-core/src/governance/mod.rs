@@ -8,6 +8,7 @@ mod secret;
 pub use approval::{Approval, ApprovalDecision, ApprovalRequest, Approver};
 pub use approver::{AutoApprover, CallbackApprover};
 pub use audit::{
-    AuditEntry, AuditLog, AuditLogExt, AuditRecord, AuditVerification, Checkpoint, verify_chain,
+    AuditEntry, AuditLog, AuditLogExt, AuditRecord, AuditVerification, ChainVerifier, Checkpoint,
+    verify_chain,
 };
 pub use secret::{Secret, SecretStore};
