@@ -27,6 +27,7 @@ mod verify;
 pub use artifact::{ContentReport, ContentStats, DamagedContent, LocalArtifactStore};
 pub use audit::LocalAuditLog;
 pub use data::LocalDataAssetStore;
+pub use projection::{Edit, EditKind, Follower, ImportReport, MlflowProjection, RefusedEdit, SyncReport};
 pub use registry::LocalModelRegistry;
 pub use secret::{EnvSecretStore, FileSecretStore};
 pub use store::{LocalOptions, LocalStore, NetworkPolicy};

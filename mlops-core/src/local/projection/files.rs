@@ -7,6 +7,7 @@ use std::path::Path;
 use futures_util::StreamExt as _;
 
 use super::{SYNC, SyncReport, storage};
+use crate::artifact::ArtifactStore as _;
 use crate::error::{ErrorKind, Result};
 use crate::hash::Digest;
 use crate::id::RelPath;

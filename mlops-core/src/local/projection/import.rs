@@ -57,7 +57,10 @@ pub struct Edit {
 impl fmt::Display for Edit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |value: &Option<String>| {
-            value.as_deref().map_or_else(|| "nothing".to_owned(), |v| format!("\u{201c}{}\u{201d}", crate::error::quote(v)))
+            value.as_deref().map_or_else(
+                || "nothing".to_owned(),
+                |v| format!("\u{201c}{}\u{201d}", crate::error::quote(v)),
+            )
         };
         write!(f, "{:?} {} of {}: ", self.kind, self.key, self.owner)?;
         write!(f, "{} instead of {}", shown(&self.after), shown(&self.before))
@@ -131,7 +134,9 @@ impl MlflowProjection {
                     let inner = self.inner.clone();
                     blocking(IMPORT, move || {
                         let Difference { kept, owner, key, found, .. } = difference;
-                        transact(&mut connect(&inner)?, |tx| kept.remember(tx, &owner, &key, found.as_deref()))
+                        transact(&mut connect(&inner)?, |tx| {
+                            kept.remember(tx, &owner, &key, found.as_deref())
+                        })
                     })
                     .await?;
                     report.applied.push(edit);
@@ -170,8 +175,7 @@ impl MlflowProjection {
         let (key, value) = tag(difference)?;
         let value = value.ok_or_else(|| no("a tag of a run is replaced, never removed"))?;
         let run = RunId::new(&difference.owner.name)?;
-        let tracker = self.tracker.clone();
-        tracker.set_tag(&run, key, value).await
+        self.tracker.set_tag(IMPORT, &run, (key, value)).await
     }
 
     async fn move_run(&self, difference: &Difference) -> Result<()> {
@@ -183,11 +187,12 @@ impl MlflowProjection {
 
     async fn tag_experiment(&self, difference: &Difference) -> Result<()> {
         let (key, value) = tag(difference)?;
-        let id: i64 = difference.owner.name.parse().map_err(|_| no("the experiment is not one of the store's"))?;
+        let id: i64 =
+            difference.owner.name.parse().map_err(|_| no("the experiment is not one of the store's"))?;
         if id == DEFAULT.0 {
             return Err(no("MLflow's default experiment is not one of the store's"));
         }
-        self.tracker.set_experiment_tag(id, key, value).await
+        self.tracker.set_experiment_tag(IMPORT, id, (key, value)).await
     }
 
     async fn tag_version(&self, difference: &Difference, actor: &ActorId) -> Result<()> {

@@ -182,7 +182,8 @@ impl Kept {
         let owner = owner.text();
         match value {
             Some(value) => {
-                let sql = "INSERT OR REPLACE INTO mlops_written (kind, owner, key, value) VALUES (?1, ?2, ?3, ?4)";
+                let sql =
+                    "INSERT OR REPLACE INTO mlops_written (kind, owner, key, value) VALUES (?1, ?2, ?3, ?4)";
                 tx.prepare_cached(sql)?.execute(params![self.kind, owner, key, value])?;
             }
             None => {
@@ -196,7 +197,8 @@ impl Kept {
     fn written(self, tx: &Connection, owner: &Owner) -> rusqlite::Result<BTreeMap<String, String>> {
         let sql = "SELECT key, value FROM mlops_written WHERE kind = ?1 AND owner = ?2";
         let mut statement = tx.prepare_cached(sql)?;
-        let rows = statement.query_map(params![self.kind, owner.text()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows =
+            statement.query_map(params![self.kind, owner.text()], |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.collect()
     }
 

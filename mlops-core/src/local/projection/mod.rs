@@ -25,7 +25,7 @@ pub use import::{Edit, EditKind, ImportReport, RefusedEdit};
 use super::blocking::blocking;
 use super::db::failed;
 use super::store::Inner;
-use super::{LocalModelRegistry, LocalStore};
+use super::{LocalModelRegistry, LocalStore, LocalTracker};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ModelName;
 use crate::page::PageRequest;
@@ -92,13 +92,14 @@ pub struct SyncReport {
 #[derive(Clone)]
 pub struct MlflowProjection {
     inner: Arc<Inner>,
+    tracker: LocalTracker,
     registry: LocalModelRegistry,
 }
 
 impl LocalStore {
     /// The store as MLflow sees it.
     pub fn mlflow(&self) -> MlflowProjection {
-        MlflowProjection { inner: self.inner().clone(), registry: self.registry() }
+        MlflowProjection { inner: self.inner().clone(), tracker: self.tracker(), registry: self.registry() }
     }
 }
 
@@ -112,6 +113,13 @@ impl MlflowProjection {
     /// Where MLflow's database lies.
     pub fn database(&self) -> PathBuf {
         self.inner.root.join("mlflow.db")
+    }
+
+    /// Moves aliases through this registry when edits are imported: one that knows which aliases are protected.
+    #[must_use]
+    pub fn with_registry(mut self, registry: LocalModelRegistry) -> Self {
+        self.registry = registry;
+        self
     }
 
     /// The command that shows it, for a shell.
@@ -217,7 +225,8 @@ impl MlflowProjection {
                 report.models += 1;
             }
             let inner = self.inner.clone();
-            blocking(SYNC, move || transact(&mut connect(&inner)?, |tx| set_progress(tx, EVENTS, after))).await?;
+            blocking(SYNC, move || transact(&mut connect(&inner)?, |tx| set_progress(tx, EVENTS, after)))
+                .await?;
         }
     }
 
@@ -375,7 +384,10 @@ fn set_progress(tx: &Connection, stream: &str, to: u64) -> rusqlite::Result<()> 
 /// A statement that MLflow's database refused: its tables are no longer those we know.
 fn refused(e: rusqlite::Error) -> Error {
     let schema = matches!(&e, rusqlite::Error::SqlInputError { .. })
-        || matches!(e.sqlite_error_code(), Some(rusqlite::ErrorCode::Unknown | rusqlite::ErrorCode::ConstraintViolation));
+        || matches!(
+            e.sqlite_error_code(),
+            Some(rusqlite::ErrorCode::Unknown | rusqlite::ErrorCode::ConstraintViolation)
+        );
     if schema {
         let message = "MLflow's tables are not as they were made; rebuild the projection";
         return Error::new(ErrorKind::Unsupported, SYNC, message).with_source(e);

@@ -181,3 +181,8 @@ CREATE TABLE mlops_written (
     value TEXT NOT NULL,
     PRIMARY KEY (kind, owner, key)
 ) WITHOUT ROWID;
+CREATE TABLE mlops_series (
+    series INTEGER NOT NULL PRIMARY KEY,
+    count INTEGER NOT NULL,
+    chunk INTEGER NOT NULL
+);

@@ -131,8 +131,14 @@ pub(super) fn run(
         let sql = "INSERT OR REPLACE INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let last = &summary.last;
-        tx.prepare_cached(sql)?
-            .execute(params![last.key.as_str(), value, millis(last.at), last.step, is_nan, id])?;
+        tx.prepare_cached(sql)?.execute(params![
+            last.key.as_str(),
+            value,
+            millis(last.at),
+            last.step,
+            is_nan,
+            id
+        ])?;
     }
     run.inputs.iter().try_for_each(|input| dataset(tx, experiment_id, id, input))
 }
@@ -192,7 +198,8 @@ fn dataset(tx: &Connection, experiment_id: i64, run: &str, input: &DataInput) ->
     let sql = "INSERT INTO inputs (input_uuid, source_type, source_id, destination_type, destination_id)
                VALUES (?1, 'DATASET', ?2, 'RUN', ?3) ON CONFLICT DO NOTHING";
     tx.prepare_cached(sql)?.execute(params![of_input, of_data, run])?;
-    let sql = "INSERT OR REPLACE INTO input_tags (input_uuid, name, value) VALUES (?1, 'mlflow.data.context', ?2)";
+    let sql =
+        "INSERT OR REPLACE INTO input_tags (input_uuid, name, value) VALUES (?1, 'mlflow.data.context', ?2)";
     tx.prepare_cached(sql)?.execute(params![of_input, input.role]).map(drop)
 }
 
@@ -232,7 +239,8 @@ pub(super) fn model(tx: &Connection, name: &ModelName, created: Timestamp) -> ru
 pub(super) fn version(tx: &Connection, places: &Places<'_>, made: &ModelVersion) -> rusqlite::Result<()> {
     let spec = &made.spec;
     let number = i64::try_from(made.version.get()).unwrap_or(i64::MAX);
-    let sql = "INSERT INTO model_versions (name, version, creation_time, last_updated_time, description, user_id,
+    let sql =
+        "INSERT INTO model_versions (name, version, creation_time, last_updated_time, description, user_id,
                current_stage, source, run_id, status, status_message, run_link, storage_location)
                VALUES (?1, ?2, ?3, ?3, '', ?4, 'None', ?5, ?6, 'READY', '', '', ?5) ON CONFLICT DO NOTHING";
     tx.prepare_cached(sql)?.execute(params![
