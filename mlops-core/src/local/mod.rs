@@ -12,6 +12,7 @@ mod file_system;
 mod garbage;
 mod journal;
 mod monitor;
+mod names;
 mod projection;
 mod registry;
 mod rollout;
