@@ -14,7 +14,7 @@ use super::names::{self, Listed};
 use super::row::{self, Cells, Record, bytes, damaged, doc, number, text, time};
 use super::store::{Inner, LocalStore};
 use super::verify::{Contents, FindingKind, Findings, gaps};
-use crate::artifact::ArtifactStoreExt as _;
+use crate::artifact::{ArtifactStore as _, ArtifactStoreExt as _};
 use crate::data::{DataAsset, DataAssetStore, DataRef, DataVerification, Location, NewDataAsset};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::Digest;

@@ -9,8 +9,8 @@ use rusqlite::Connection;
 
 use super::blocking::blocking;
 use super::store::{Inner, LocalStore};
-use super::{data, registry};
-use crate::artifact::{GcOptions, GcReport};
+use super::{data, registry, tracker};
+use crate::artifact::{ArtifactStore as _, GcOptions, GcReport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::Digest;
 
@@ -20,7 +20,7 @@ impl LocalStore {
     /// Removes content that nothing in the store refers to and that is older than `options.grace`.
     ///
     /// What stays: the content of every registered model version and data asset, archived ones too, with all files where it
-    /// is a tree. So what a deployment serves stays, for it refers to registered versions. Give a grace that is longer than
+    /// is a tree, and the files of every run, deleted ones too. So what a deployment serves stays, for it refers to registered versions. Give a grace that is longer than
     /// anything takes between storing content and registering it: content that is younger stays in any case.
     ///
     /// Somebody who registers content at the same moment, in any process, either has it registered before the references are
@@ -59,6 +59,7 @@ impl LocalStore {
 pub(crate) fn roots(operation: &'static str, connection: &Connection) -> Result<BTreeSet<Digest>> {
     let mut roots = registry::roots(operation, connection)?;
     roots.extend(data::roots(operation, connection)?);
+    roots.extend(tracker::feed::roots(operation, connection)?);
     Ok(roots)
 }
 

@@ -126,11 +126,7 @@ impl Cells<'_, '_> {
 }
 
 /// A row that does not hold what it should, or is not there and should be.
-pub(crate) fn damaged(
-    operation: &'static str,
-    table: &'static str,
-    key: impl std::fmt::Display,
-) -> Error {
+pub(crate) fn damaged(operation: &'static str, table: &'static str, key: impl std::fmt::Display) -> Error {
     let message = "a row of the database is damaged or missing";
     Error::new(ErrorKind::Corrupt, operation, message).with("row", format_args!("{table} {key}"))
 }
@@ -162,12 +158,7 @@ pub(crate) fn put<R: Record>(operation: &'static str, connection: &Connection, r
     write(operation, connection, "INSERT OR REPLACE", record)
 }
 
-fn write<R: Record>(
-    operation: &'static str,
-    connection: &Connection,
-    verb: &str,
-    record: &R,
-) -> Result<()> {
+fn write<R: Record>(operation: &'static str, connection: &Connection, verb: &str, record: &R) -> Result<()> {
     let mut cells = record.cells()?;
     let mut hasher = Hasher::new("mlops.row/v1").field(R::TABLE);
     cells.iter().for_each(|cell| push(&mut hasher, cell.into()));

@@ -11,7 +11,7 @@ use super::names::{List, Listed};
 use super::row::{self, Record};
 use super::store::{Inner, LocalStore};
 use super::{audit, data, registry};
-use crate::artifact::ArtifactStoreExt as _;
+use crate::artifact::{ArtifactStore as _, ArtifactStoreExt as _};
 use crate::error::{Error, ErrorKind, Result};
 use crate::governance::AuditVerification;
 use crate::hash::Digest;
@@ -168,12 +168,7 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    pub(crate) fn add(
-        &mut self,
-        kind: FindingKind,
-        subject: impl Into<String>,
-        reason: impl Into<String>,
-    ) {
+    pub(crate) fn add(&mut self, kind: FindingKind, subject: impl Into<String>, reason: impl Into<String>) {
         self.report.findings.push(Finding { kind, subject: subject.into(), reason: reason.into() });
     }
 

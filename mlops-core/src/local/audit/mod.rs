@@ -13,9 +13,7 @@ use super::db::{Durability, failed};
 use super::row::{self, Tally, damaged};
 use super::store::{Inner, LocalStore};
 use crate::error::{Error, ErrorKind, Result};
-use crate::governance::{
-    AuditEntry, AuditLog, AuditRecord, AuditVerification, ChainVerifier, Checkpoint,
-};
+use crate::governance::{AuditEntry, AuditLog, AuditRecord, AuditVerification, ChainVerifier, Checkpoint};
 use crate::hash::Digest;
 use crate::time::{Timestamp, truncate};
 

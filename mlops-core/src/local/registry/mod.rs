@@ -23,6 +23,7 @@ use super::garbage::keep;
 use super::names;
 use super::row::{self, Tally};
 use super::store::{Inner, LocalStore};
+use crate::artifact::ArtifactStore as _;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::Digest;
 use crate::id::{ActorId, Alias, IdempotencyKey, ModelName, Tags, Version, VersionSpec, check_tags};

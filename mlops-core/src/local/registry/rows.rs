@@ -70,8 +70,7 @@ impl ModelRow {
     }
 
     pub(super) fn get(operation: &'static str, connection: &Connection, model: &ModelName) -> Result<Self> {
-        Self::find(operation, connection, model)?
-            .ok_or_else(|| Error::not_found(operation, "model", model))
+        Self::find(operation, connection, model)?.ok_or_else(|| Error::not_found(operation, "model", model))
     }
 
     /// A version that a caller names.
