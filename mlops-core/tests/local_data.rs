@@ -8,13 +8,24 @@ use common::{fresh, open, sabotage, wait};
 use mlops_core::artifact::{ArtifactStoreExt as _, GcOptions};
 use mlops_core::conformance::data::DataAssetsUnderTest;
 use mlops_core::data::{AssetKind, DataAsset, DataAssetStore as _, DataRef, Location, NewDataAsset};
+use mlops_core::hash::Digest;
 use mlops_core::local::{LocalStore, NetworkPolicy};
 use mlops_core::time::ManualClock;
 use mlops_core::{ActorId, AssetName, ErrorKind, PageRequest, RelPath, VersionSpec};
 
 fn under_test() -> DataAssetsUnderTest {
     let (store, _) = fresh(NetworkPolicy::Refuse);
-    DataAssetsUnderTest::new(Arc::new(store.data_assets()), store.artifacts())
+    let contents = store.folder().join("cas/sha256");
+    let damage = move |digest: &Digest| {
+        let hex = digest.hex();
+        let path = contents.join(&hex[..2]).join(&hex[2..]);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[0] ^= 1;
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+    };
+    let under_test = DataAssetsUnderTest::new(Arc::new(store.data_assets()), Arc::new(store.artifacts()));
+    under_test.with_damage(damage)
 }
 
 mlops_core::data_asset_store_suite!(suite, under_test());

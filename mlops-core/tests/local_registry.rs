@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{children, fresh, open, sabotage, wait};
-use mlops_core::artifact::{ArtifactStoreExt as _, GcOptions};
+use mlops_core::artifact::{ArtifactStore as _, ArtifactStoreExt as _, GcOptions};
 use mlops_core::conformance::registry::RegistryUnderTest;
 use mlops_core::data::{AssetKind, DataAssetStore as _, NewDataAsset};
 use mlops_core::evaluation::{CriterionResult, GateDecision, Verdict};
-use mlops_core::experiment::DataInput;
+use mlops_core::experiment::{
+    ArtifactLink, DataInput, ExperimentSpec, ExperimentTracker as _, LogBatch, RunSpec,
+};
 use mlops_core::governance::AuditLogExt as _;
 use mlops_core::hash::Digest;
 use mlops_core::local::{FindingKind, LocalStore, NetworkPolicy};
@@ -25,7 +27,7 @@ use mlops_core::registry::{
 };
 use mlops_core::time::{Clock as _, ManualClock};
 use mlops_core::{
-    ActorId, Alias, AssetName, DeploymentName, EndpointName, ErrorKind, IdempotencyKey, ModelName, PageRequest,
+    ActorId, Alias, AssetName, DeploymentName, EndpointName, ErrorKind, ExperimentName, IdempotencyKey, ModelName, PageRequest,
     RelPath, RunId, TagKey, Tags, Version, VersionSpec,
 };
 
@@ -36,7 +38,7 @@ fn under_test() -> RegistryUnderTest {
         .registry()
         .with_protected(gated.clone(), Protection::Gate)
         .with_protected(approved.clone(), Protection::GateAndApproval);
-    RegistryUnderTest::new(Arc::new(registry), store.artifacts())
+    RegistryUnderTest::new(Arc::new(registry), Arc::new(store.artifacts()))
         .with_clock(clock)
         .with_gated(gated)
         .with_approved(approved)
@@ -233,7 +235,7 @@ fn a_clock_that_goes_back_does_not_change_what_was() {
         let history = history.unwrap().items;
         assert_eq!(history.len(), 7);
         assert!(history.iter().all(|record| record.at == seen));
-        assert!(store.verify().await.unwrap().findings.iter().all(|f| f.kind == FindingKind::ContentMissing));
+        assert!(store.verify().await.unwrap().is_sound());
     });
 }
 
@@ -462,18 +464,77 @@ fn a_check_of_everything_finds_what_was_done_to_it() {
 }
 
 #[test]
-fn content_that_is_gone_is_found() {
+fn content_that_is_gone_or_damaged_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
     wait(async {
         let store = open(dir.path(), &clock);
-        let made = register(&store, "churn", "content").await;
-        store.artifacts().collect_garbage(&BTreeSet::new(), &GcOptions::default()).await.unwrap();
+        fill(&store, &clock).await;
+        let blob = |digest: &Digest| {
+            let hex = digest.hex();
+            dir.path().join("cas/sha256").join(&hex[..2]).join(&hex[2..])
+        };
+        let damage = |path: &Path| {
+            let mut bytes = std::fs::read(path).unwrap();
+            bytes[0] ^= 1;
+            std::fs::remove_file(path).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        };
+        std::fs::remove_file(blob(&Digest::of(b"content 1"))).unwrap();
+        damage(&blob(&Digest::of(b"content 0")));
+        damage(&blob(&Digest::of(b"weather")));
         let findings = store.verify().await.unwrap().findings;
-        let [finding] = &findings[..] else { panic!("{findings:?}") };
-        assert_eq!(finding.kind, FindingKind::ContentMissing);
-        assert_eq!(finding.subject, made.spec.artifact.to_string());
-        assert!(finding.reason.contains("model churn:1"), "{}", finding.reason);
+        let found: BTreeSet<_> = findings.iter().map(|f| (format!("{:?}", f.kind), f.subject.clone())).collect();
+        let weather = store.data_assets().get(&"weather:1".parse().unwrap()).await.unwrap().spec.digest;
+        let expected = [
+            ("ContentMissing", Digest::of(b"content 1")),
+            ("ContentDamaged", Digest::of(b"content 0")),
+            ("ContentDamaged", weather),
+        ];
+        let expected = expected.map(|(kind, digest)| (kind.to_owned(), digest.to_string()));
+        assert_eq!(found, BTreeSet::from(expected));
+        assert!(findings.iter().any(|f| f.reason.contains("model churn:1")), "{findings:?}");
+    });
+}
+
+#[test]
+fn what_runs_use_and_make_is_lineage_and_is_not_collected() {
+    wait(async {
+        let (store, _) = fresh(NetworkPolicy::Refuse);
+        let experiment = ExperimentName::new("churn").unwrap();
+        let tracker = store.tracker();
+        tracker.ensure_experiment(&ExperimentSpec::new(experiment.clone())).await.unwrap();
+        let run = tracker.start_run(&RunSpec::new(experiment, "one", actor())).await.unwrap().id;
+        let input = DataInput {
+            asset: AssetName::new("patients").unwrap(),
+            version: version(3),
+            digest: Digest::of(b"patients"),
+            role: "training".to_owned(),
+        };
+        let plot = store.artifacts().put_bytes("a plot").await.unwrap();
+        let path = RelPath::new("plots/roc.svg").unwrap();
+        let batch = LogBatch {
+            inputs: vec![input.clone(), DataInput { role: "test".to_owned(), ..input.clone() }],
+            artifacts: vec![ArtifactLink { path, digest: plot.digest, size: plot.size }],
+            ..LogBatch::new()
+        };
+        tracker.write(&run, &batch).await.unwrap();
+        let new = new_version(&store, "churn", "content").await.with_run(run.clone());
+        store.registry().register(&new).await.unwrap();
+        let data = Node::Data { name: input.asset, version: input.version, digest: input.digest };
+        let model = Node::Model { name: name("churn"), version: Version::FIRST };
+        let chain = [data.clone(), Node::Run(run.clone()), model.clone()];
+        let down = store.lineage(&data, Direction::Downstream, 10).await.unwrap();
+        assert_eq!((down.nodes, down.edges.len()), (chain.to_vec(), 2));
+        let up = store.lineage(&model, Direction::Upstream, 10).await.unwrap();
+        assert_eq!(up.nodes, chain.iter().rev().cloned().collect::<Vec<_>>());
+        assert_eq!(store.lineage(&model, Direction::Upstream, 1).await.unwrap().nodes.len(), 2);
+        let other = Node::Data { name: AssetName::new("patients").unwrap(), version: version(2), digest: input.digest };
+        assert_eq!(store.lineage(&other, Direction::Downstream, 10).await.unwrap().nodes, [other]);
+        // Deleted runs can be brought back, so their files stay.
+        tracker.set_deleted(&run, true).await.unwrap();
+        assert!(store.collect_garbage(&GcOptions::default()).await.unwrap().removed.is_empty());
+        assert_eq!(&store.artifacts().get_bytes(&plot.digest, 100).await.unwrap()[..], b"a plot");
     });
 }
 
@@ -522,7 +583,6 @@ fn a_store_that_is_only_read_registers_nothing_and_changes_no_file() {
         };
         let before = files();
         let reader = LocalStore::options().with_read_only(true).open(dir.path()).unwrap();
-        reader.artifacts().put_bytes("content").await.ok();
         let errors = [
             reader.registry().register(&new).await.unwrap_err(),
             reader.registry().link(&edge_of_nothing()).await.unwrap_err(),
