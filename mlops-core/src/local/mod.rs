@@ -14,8 +14,11 @@ mod monitor;
 mod projection;
 mod registry;
 mod rollout;
+mod seal;
 mod secret;
+mod sql;
 mod store;
 mod tracker;
 
+pub use deployer::LocalDeployer;
 pub use store::{LocalOptions, LocalStore, NetworkPolicy};
