@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Row, Transaction};
+use rusqlite::{Connection, Transaction};
 use serde::{Deserialize, Serialize};
 
 use self::ledger::Ledger;
@@ -361,7 +361,7 @@ fn find_deployments(
 ) -> Result<Vec<(i64, Deployment)>> {
     let query = "SELECT id, name, body, digest FROM deployment WHERE endpoint = ?1 ORDER BY name";
     sql::all(operation, connection, query, [endpoint.as_str()], |row| {
-        let (id, name): (i64, String) = head(operation, row)?;
+        let (id, name): (i64, String) = sql::head(operation, row)?;
         Ok((id, open(operation, "deployment", &format!("{endpoint}/{name}"), row, 2)?))
     })
 }
@@ -374,7 +374,7 @@ fn find_deployment(
 ) -> Result<Option<(i64, Deployment)>> {
     let query = "SELECT id, name, body, digest FROM deployment WHERE endpoint = ?1 AND name = ?2";
     sql::first(operation, connection, query, [endpoint.as_str(), name.as_str()], |row| {
-        let (id, _): (i64, String) = head(operation, row)?;
+        let (id, _): (i64, String) = sql::head(operation, row)?;
         Ok((id, open(operation, "deployment", &deployment_key(endpoint, name), row, 2)?))
     })
 }
@@ -387,16 +387,6 @@ fn the_deployment(
 ) -> Result<(i64, Deployment)> {
     let found = find_deployment(operation, connection, endpoint, name)?;
     found.ok_or_else(|| serving::no_deployment(operation, endpoint, name))
-}
-
-/// The first two columns of a row.
-fn head<A, B>(operation: &'static str, row: &Row<'_>) -> Result<(A, B)>
-where
-    A: rusqlite::types::FromSql,
-    B: rusqlite::types::FromSql,
-{
-    let read = || Ok((row.get(0)?, row.get(1)?));
-    read().map_err(failed(operation))
 }
 
 fn existing(connection: &Connection, spec: &DeploymentSpec) -> Result<Option<Deployment>> {

@@ -20,5 +20,9 @@ mod sql;
 mod store;
 mod tracker;
 
+pub use alert::LocalAlertSink;
+pub use approval::{LocalApprovals, LocalApprover, PendingApproval};
 pub use deployer::LocalDeployer;
+pub use monitor::LocalMonitor;
+pub use rollout::LocalRolloutJournal;
 pub use store::{LocalOptions, LocalStore, NetworkPolicy};

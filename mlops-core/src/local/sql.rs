@@ -1,5 +1,6 @@
 //! Statements, prepared once for each connection, with errors of ours.
 
+use rusqlite::types::FromSql;
 use rusqlite::{Connection, Params, Row};
 
 use super::db::failed;
@@ -55,4 +56,14 @@ pub(super) fn signed(operation: &'static str, what: &'static str, number: u64) -
 /// How many rows tell whether there is a page after this one.
 pub(super) fn one_more(page: &PageRequest) -> i64 {
     i64::try_from(page.limit).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+/// The first two columns of a row.
+pub(super) fn head<A, B>(operation: &'static str, row: &Row<'_>) -> Result<(A, B)>
+where
+    A: FromSql,
+    B: FromSql,
+{
+    let read = || Ok((row.get(0)?, row.get(1)?));
+    read().map_err(failed(operation))
 }
