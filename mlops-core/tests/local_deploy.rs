@@ -190,8 +190,26 @@ impl World {
     }
 }
 
-/// Opens the folder anew for every call, and closes it after.
-struct Reopening(Arc<World>);
+/// Opens the folder anew for every call, and closes it after; of requests, for every sixteenth.
+struct Reopening(Arc<World>, Mutex<Option<(LocalDeployer, u32)>>);
+
+impl Reopening {
+    fn new(world: &Arc<World>) -> Self {
+        Self(world.clone(), Mutex::default())
+    }
+
+    fn anew(&self) -> LocalDeployer {
+        drop(self.1.lock().unwrap().take());
+        self.0.deployer()
+    }
+
+    fn for_a_request(&self) -> LocalDeployer {
+        let mut kept = self.1.lock().unwrap();
+        let (deployer, used) = kept.take().unwrap_or_else(|| (self.0.deployer(), 0));
+        *kept = (used < 15).then(|| (deployer.clone(), used + 1));
+        deployer
+    }
+}
 
 impl std::fmt::Debug for Reopening {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -202,46 +220,46 @@ impl std::fmt::Debug for Reopening {
 #[async_trait]
 impl Deployer for Reopening {
     fn capabilities(&self) -> DeployerCapabilities {
-        self.0.deployer().capabilities()
+        self.anew().capabilities()
     }
 
     async fn ensure_endpoint(&self, spec: &EndpointSpec) -> Result<Endpoint> {
-        self.0.deployer().ensure_endpoint(spec).await
+        self.anew().ensure_endpoint(spec).await
     }
 
     async fn endpoint(&self, name: &EndpointName) -> Result<Endpoint> {
-        self.0.deployer().endpoint(name).await
+        self.anew().endpoint(name).await
     }
 
     async fn endpoints(&self, page: &PageRequest) -> Result<Page<Endpoint>> {
-        self.0.deployer().endpoints(page).await
+        self.anew().endpoints(page).await
     }
 
     async fn deploy(&self, spec: &DeploymentSpec) -> Result<Deployment> {
-        self.0.deployer().deploy(spec).await
+        self.anew().deploy(spec).await
     }
 
     async fn deployments(&self, endpoint: &EndpointName) -> Result<BTreeMap<DeploymentName, Deployment>> {
-        self.0.deployer().deployments(endpoint).await
+        self.anew().deployments(endpoint).await
     }
 
     async fn set_traffic(&self, change: &TrafficChange) -> Result<Endpoint> {
-        self.0.deployer().set_traffic(change).await
+        self.anew().set_traffic(change).await
     }
 
     async fn delete_deployment(&self, endpoint: &EndpointName, name: &DeploymentName) -> Result<()> {
-        self.0.deployer().delete_deployment(endpoint, name).await
+        self.anew().delete_deployment(endpoint, name).await
     }
 
     async fn invoke(&self, request: &InvokeRequest<'_>) -> Result<InvokeResponse> {
         // Requests without a key are numbered by each deployer: one that is new each time would send all of them one way.
         let number = format!("request {}", unused_number());
         let routing_key = request.routing_key.clone().or(Some(number));
-        self.0.deployer().invoke(&InvokeRequest { routing_key, ..request.clone() }).await
+        self.for_a_request().invoke(&InvokeRequest { routing_key, ..request.clone() }).await
     }
 
     async fn stats(&self, endpoint: &EndpointName, name: &DeploymentName) -> Result<OperationStats> {
-        self.0.deployer().stats(endpoint, name).await
+        self.anew().stats(endpoint, name).await
     }
 }
 
@@ -260,7 +278,7 @@ async fn open() -> DeployerUnderTest {
 
 async fn reopening() -> DeployerUnderTest {
     let world = World::new();
-    world.under_test(Arc::new(Reopening(world.clone()))).await
+    world.under_test(Arc::new(Reopening::new(&world))).await
 }
 
 mlops_core::deployer_suite!(deployer, open().await);
@@ -564,7 +582,7 @@ async fn driver(world: &Arc<World>, journal: Arc<dyn RolloutJournal>) -> Rollout
     let smoke = SmokeTest::new(ages(&[59.0, 48.0])).unwrap();
     let staffed =
         Staffed { folder: world.folder.clone(), says: Arc::new(Mutex::new(ApprovalDecision::Approved)) };
-    let deployer = Arc::new(Reopening(world.clone()));
+    let deployer = Arc::new(Reopening::new(world));
     let driver = RolloutDriver::resume(plan(), smoke, deployer, journal).await.unwrap();
     driver.with_approver(Arc::new(staffed))
 }

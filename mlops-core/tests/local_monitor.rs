@@ -344,12 +344,12 @@ async fn it_finds_what_the_monitor_in_memory_finds() {
     for (from, to) in [(0, 333), (333, 334), (334, 1_000), (0, 1_998), (1_999, 3_000), (3_000, 4_000)] {
         let at = |nanos| start() + chrono::TimeDelta::nanoseconds(nanos);
         let window = Window::new(at(from), at(to)).unwrap();
-        let [found, expected] = [both[0].check(&name(), &window), both[1].check(&name(), &window)];
-        assert_eq!(found.await.unwrap(), expected.await.unwrap(), "{from} to {to}");
+        let found = both[0].check(&name(), &window).await.unwrap();
+        assert_eq!(found, both[1].check(&name(), &window).await.unwrap(), "{from} to {to}");
     }
     let page = PageRequest::default();
-    let [found, expected] = [both[0].reports(&name(), &page), both[1].reports(&name(), &page)];
-    let (found, expected) = (found.await.unwrap().items, expected.await.unwrap().items);
+    let found = both[0].reports(&name(), &page).await.unwrap().items;
+    let expected = both[1].reports(&name(), &page).await.unwrap().items;
     assert!(expected.iter().any(|report| report.rows > 100));
     assert_eq!(found, expected);
 }
