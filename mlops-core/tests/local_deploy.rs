@@ -1,5 +1,5 @@
-//! Deployments, rollouts and approvals in a folder: the suites, with the store kept open, opened anew for every call, and opened
-//! twice; what is damaged; who else is there.
+//! Deployments, rollouts and approvals in a folder: the suites, with the store kept open and opened anew for every call; what
+//! is damaged; restarts; many processes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,23 +13,26 @@ use mlops_core::conformance::deployer::DeployerUnderTest;
 use mlops_core::conformance::rollout_journal::JournalUnderTest;
 use mlops_core::data::{Column, DataType, Table};
 use mlops_core::deploy::rollout::{
-    JournalEntry, OperationGuard, Phase, RolloutDriver, RolloutJournal, RolloutOptions, RolloutPlan,
+    Event, GuardEvidence, GuardVerdict, JournalEntry, Judgement, LabelledPerformance, OperationGuard, Phase,
+    RolloutDriver, RolloutJournal, RolloutOptions, RolloutPlan, RolloutState,
 };
 use mlops_core::deploy::{
     Deployer, DeployerCapabilities, Deployment, DeploymentSpec, Endpoint, EndpointSpec, InvokeRequest,
     InvokeResponse, OperationStats, SmokeTest, TrafficChange, TrafficSplit,
 };
+use mlops_core::evaluation::Estimate;
 use mlops_core::governance::{Approval, ApprovalDecision, ApprovalRequest, Approver};
 use mlops_core::hash::Digest;
 use mlops_core::local::{LocalDeployer, LocalStore};
 use mlops_core::memory::{MemoryArtifactStore, MemoryModelRegistry};
 use mlops_core::model::{Feature, ModelFormat, ModelLoader, Predictions, Predictor, Signature};
-use mlops_core::problem::Task;
+use mlops_core::num::Measured;
+use mlops_core::problem::{Direction, Task};
 use mlops_core::registry::{ModelRegistry, NewModelVersion};
 use mlops_core::time::{Clock, ManualClock, Timestamp};
 use mlops_core::{
-    ActorId, DeploymentName, EndpointName, Error, ErrorKind, IdempotencyKey, ModelName, Page, PageRequest,
-    Percent, Result, Version,
+    ActorId, DeploymentName, EndpointName, Error, ErrorKind, IdempotencyKey, MetricKey, ModelName, Page,
+    PageRequest, Percent, Result, Version,
 };
 
 // ── models ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -674,6 +677,28 @@ async fn a_journal_that_was_changed_is_refused() {
         let entries = store_in(&world.folder).rollouts().entries(&plan().digest().unwrap()).await;
         assert_eq!(entries.unwrap_err().kind(), ErrorKind::Corrupt, "{sql}");
     }
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_kept_exactly_is_not_kept() {
+    let folder = folder();
+    let journal = store_in(&folder).rollouts();
+    let score = |value| Estimate::new(Measured::Value(value), Direction::HigherIsBetter, 10);
+    let metric = MetricKey::new("accuracy").unwrap();
+    let entry = |candidate| {
+        let performance =
+            LabelledPerformance { metric: metric.clone(), candidate: score(candidate), stable: score(0.5) };
+        let evidence = GuardEvidence::new(Percent::ALL, None, None).with_performance(performance);
+        let judgement = Judgement::new(GuardVerdict::NoData, "nobody knows");
+        let event = Event::GuardJudged { epoch: 1, judgement, evidence: Some(Box::new(evidence)) };
+        JournalEntry::new(1, start(), event, RolloutState::new(plan()), Vec::new())
+    };
+    let rollout = plan().digest().unwrap();
+    let error = journal.append(&rollout, &entry(f64::NAN)).await.unwrap_err();
+    assert_eq!((error.kind(), error.context("field")), (ErrorKind::InvalidInput, Some("entry")));
+    assert!(journal.entries(&rollout).await.unwrap().is_empty());
+    journal.append(&rollout, &entry(0.1)).await.unwrap();
+    assert_eq!(journal.entries(&rollout).await.unwrap(), [entry(0.1)]);
 }
 
 // ── approvals ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,16 +1,20 @@
 //! The suite of [`RolloutJournal`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::support::{RACERS, TEXTS, actor, at, fault, race};
 use crate::deploy::rollout::{
-    Cause, Effect, Event, JournalEntry, ObservedTraffic, Phase, RolloutJournal, RolloutOptions, RolloutPlan,
-    RolloutState,
+    Cause, Effect, Event, GuardEvidence, GuardVerdict, JournalEntry, Judgement, LabelledPerformance,
+    ObservedTraffic, Phase, RolloutJournal, RolloutOptions, RolloutPlan, RolloutState,
 };
-use crate::deploy::{TrafficChange, TrafficSplit};
+use crate::deploy::{OperationStats, TrafficChange, TrafficSplit};
 use crate::error::{Error, ErrorKind};
+use crate::evaluation::Estimate;
 use crate::hash::Digest;
-use crate::id::{DeploymentName, EndpointName, IdempotencyKey};
+use crate::id::{DeploymentName, EndpointName, IdempotencyKey, MetricKey, Percent};
+use crate::num::Measured;
+use crate::problem::Direction;
 
 /// Makes a test of every case of the [`RolloutJournal`] suite.
 ///
@@ -130,10 +134,28 @@ pub async fn entries_come_back_as_they_were(under: &JournalUnderTest) {
     let effects = vec![Effect::SetTraffic { epoch: u64::MAX, change: Box::new(change) }, Effect::Promoted];
     let sequence = written.len() as u64 + 1;
     written.push(JournalEntry::new(sequence, at("1969-12-31T23:59:59.999999Z"), Event::Tick, state, effects));
+    written.push(judged(sequence + 1));
     for entry in &written {
         under.append(&rollout, entry).await;
     }
     assert_eq!(under.entries(&rollout).await, written);
+}
+
+/// An entry about what guards saw, with numbers that are easily rounded.
+fn judged(sequence: u64) -> JournalEntry {
+    let score = |value| Estimate::new(Measured::Value(value), Direction::HigherIsBetter, u64::MAX);
+    let metric = MetricKey::new("größe").unwrap();
+    let performance = LabelledPerformance { metric, candidate: score(0.1 + 0.2), stable: score(5e-324) };
+    let stats = OperationStats {
+        requests: u64::MAX,
+        total_latency: Duration::new(123_456_789, 987_654_321),
+        ..OperationStats::default()
+    };
+    let mut evidence = GuardEvidence::new(Percent::ALL, Some(stats), None).with_performance(performance);
+    evidence.elapsed = Duration::from_nanos(1_000_000_007);
+    let judgement = Judgement::new(GuardVerdict::Inconclusive, TEXTS.concat());
+    let event = Event::GuardJudged { epoch: 7, judgement, evidence: Some(Box::new(evidence)) };
+    JournalEntry { event, ..entry(sequence, "") }
 }
 
 /// A rollout that nobody wrote about has no entries, and that is no error.

@@ -99,7 +99,8 @@ impl LocalStore {
 }
 
 impl LocalApprovals {
-    /// Decides about a request; the digest is [`PendingApproval::digest`]. Deciding the same again changes nothing.
+    /// Decides about a request; its digest is [`PendingApproval::digest`], that of its canonical JSON. Deciding the same again
+    /// changes nothing.
     ///
     /// Who `approver` is, is the caller's to make sure of: this store is as trustworthy as those who can write to its folder.
     ///

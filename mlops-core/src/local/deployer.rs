@@ -527,14 +527,16 @@ impl Deployer for LocalDeployer {
         }
         let version = handle.models.version(spec).await?;
         let predictor = handle.models.load(OP, &version).await?;
-        let _held = handle.hold().await?;
+        let held = handle.hold().await?;
         if let Some(made) = handle.existing(spec).await? {
             return Ok(made);
         }
         // The edge comes before the deployment: if it cannot be kept, there is no deployment without an origin.
         handle.models.link(spec).await?;
         let new = Deployment::ready(spec.clone(), version.spec.artifact, handle.store.clock.now());
-        let (made, id) = handle.write(OP, |tx| insert_deployment(tx, new)).await?;
+        // The lock goes with the answer: it is held until this is committed, also when nobody waits for it any more.
+        let insert = move |tx: &Transaction<'_>| Ok((insert_deployment(tx, new)?, held));
+        let ((made, id), _held) = handle.write(OP, insert).await?;
         if let Some(id) = id {
             handle.keep(&spec.endpoint, id, predictor).await;
         }

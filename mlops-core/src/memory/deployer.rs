@@ -23,17 +23,17 @@ use crate::time::{Clock, lock};
 
 /// Endpoints in memory: models are loaded into this process and asked on the caller's thread.
 ///
-/// `deploy` fetches the version from the registry, reads its model with [`read_model`](crate::model::read_model), loads it with the loader and checks
-/// that the model takes and answers what it was registered with. Where the registry keeps lineage, the deployment is linked
-/// to its model version.
+/// `deploy` fetches the version from the registry, reads its model with [`read_model`](crate::model::read_model), loads it
+/// with the loader and checks that the model takes and answers what it was registered with. Where the registry keeps lineage,
+/// the deployment is linked to its model version.
 ///
 /// Routing is by [`TrafficSplit::route`] with the endpoint's name as salt and the fixed, alphabetical order of deployments.
 /// With a fixed order, raising the share of one deployment only ever moves callers to it, whichever deployment that is, and
 /// lowering it again moves the same callers back. Requests without a key are counted, and routed by their number.
 ///
-/// A predictor that panics answers [`ErrorKind::Internal`](crate::ErrorKind::Internal) to that one request and takes nothing else down, as does one that
-/// answers NaN or too few rows; all of them count as failures. Latency is measured by the clock's monotonic time, and only
-/// requests that were answered count towards it.
+/// A predictor that panics answers [`ErrorKind::Internal`](crate::ErrorKind::Internal) to that one request and takes nothing
+/// else down, as does one that answers NaN or too few rows; all of them count as failures. Latency is measured by the clock's
+/// monotonic time, and only requests that were answered count towards it.
 ///
 /// ```
 /// # use std::sync::Arc;

@@ -22,22 +22,22 @@ use crate::time::{Clock, lock};
 /// Observations and labels in memory, checked by the detectors and the evaluator handed in.
 ///
 /// # How signals are computed
-/// * A [`SignalKind::DataDrift`](crate::monitor::SignalKind::DataDrift) asks the detector registered under the signal's name about the features of all rows in the
-///   window, over all deployments of the endpoint. A feature that is not in every batch of the window, or not in one type, is
-///   left out; the detector reports it as failed, the signal says why.
-/// * A [`SignalKind::PredictionDrift`](crate::monitor::SignalKind::PredictionDrift) asks it about a table of one column of 64-bit floats, called
-///   [`MemoryMonitor::PREDICTION`].
-/// * A [`SignalKind::Performance`](crate::monitor::SignalKind::Performance) hands the labelled rows of the window to the evaluator and holds the rule's metric against
-///   its limit, the way the metric's [`Direction`](crate::problem::Direction) says. With fewer labels than the rule needs, a metric that is missing or
-///   has no value, it is insufficient.
+/// * A [data drift](crate::monitor::SignalKind::DataDrift) signal asks the detector registered under its name about the features
+///   of all rows in the window, over all deployments of the endpoint. A feature that is not in every batch of the window, or
+///   not in one type, is left out; the detector reports it as failed, the signal says why.
+/// * A [prediction drift](crate::monitor::SignalKind::PredictionDrift) signal asks it about a table of one column of 64-bit
+///   floats, called [`MemoryMonitor::PREDICTION`].
+/// * A [performance](crate::monitor::SignalKind::Performance) signal hands the labelled rows of the window to the evaluator and
+///   holds the rule's metric against its limit, the way the metric's [`Direction`](crate::problem::Direction) says. With fewer
+///   labels than the rule needs, a metric that is missing or has no value, it is insufficient.
 ///
 /// The reports of evaluators name the model and the data they are about. A monitor knows neither's digest; it puts there
 /// digests of what it does know: the endpoint and the names of the deployments that answered, and the ids, predictions and
 /// truths that were judged.
 ///
 /// A detector or evaluator that fails, panics or reports NaN makes a signal
-/// [`SignalOutcome::Failed`](crate::monitor::SignalOutcome::Failed), never a passed one.
-/// Predictions that are NaN, infinite or no probability are refused by `observe`; features are kept as they are.
+/// [`SignalOutcome::Failed`](crate::monitor::SignalOutcome::Failed), never a passed one. Predictions that are NaN, infinite or
+/// no probability are refused by `observe`; features are kept as they are.
 ///
 /// ```
 /// # use std::sync::Arc;

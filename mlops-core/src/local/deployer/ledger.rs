@@ -1,7 +1,8 @@
 //! How requests are counted by many processes at once, without a write for each.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::Thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, Row, Transaction};
@@ -23,7 +24,8 @@ pub(super) struct Ledger {
     db: Arc<Db>,
     writer: String,
     counts: Mutex<HashMap<i64, Counted>>,
-    thread: Once,
+    /// Who writes once a second; nobody where there can be no thread.
+    thread: OnceLock<Option<Thread>>,
     /// Whether the writer has ended; held while it writes.
     closed: Mutex<bool>,
 }
@@ -41,13 +43,13 @@ impl Ledger {
 
     pub(super) fn new(db: Arc<Db>) -> Self {
         let writer = uuid::Uuid::new_v4().simple().to_string();
-        Self { db, writer, counts: Mutex::default(), thread: Once::new(), closed: Mutex::new(false) }
+        Self { db, writer, counts: Mutex::default(), thread: OnceLock::new(), closed: Mutex::new(false) }
     }
 
     /// Counts a request to a deployment.
     pub(super) fn count(self: &Arc<Self>, deployment: i64, answer: &Result<Predictions>, latency: Duration) {
         serving::count(&mut lock(&self.counts).entry(deployment).or_default().total, answer, latency);
-        self.thread.call_once(|| self.write_at_intervals());
+        self.thread.get_or_init(|| self.write_at_intervals());
     }
 
     /// Everything counted for a deployment: here, and by everybody else as far as they have written it.
@@ -60,17 +62,21 @@ impl Ledger {
     }
 
     /// A thread that ends with the writer; where there can be none, the counts are written when the writer ends.
-    fn write_at_intervals(self: &Arc<Self>) {
+    fn write_at_intervals(self: &Arc<Self>) -> Option<Thread> {
         let writer = Arc::downgrade(self);
         let run = move || {
             loop {
-                std::thread::sleep(Self::INTERVAL);
+                std::thread::park_timeout(Self::INTERVAL);
                 let Some(ledger) = writer.upgrade() else { return };
                 // Nothing is lost by a failure: the next write says it all.
                 let _failed = ledger.write();
+                if *lock(&ledger.closed) {
+                    return;
+                }
             }
         };
-        let _thread = std::thread::Builder::new().name("mlops-counts".to_owned()).spawn(run);
+        let thread = std::thread::Builder::new().name("mlops-counts".to_owned()).spawn(run).ok()?;
+        Some(thread.thread().clone())
     }
 
     /// Writes what is new.
@@ -123,6 +129,9 @@ impl Ledger {
 
     /// Writes what is new and adds everything of this writer to what earlier ones left, in one transaction.
     pub(super) fn close(&self) -> Result<()> {
+        if let Some(Some(thread)) = self.thread.get() {
+            thread.unpark();
+        }
         let mut closed = lock(&self.closed);
         if std::mem::replace(&mut *closed, true) || lock(&self.counts).is_empty() {
             return Ok(());
