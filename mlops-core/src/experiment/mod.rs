@@ -5,13 +5,16 @@
 
 pub mod baseline;
 mod capsule;
+mod filter_text;
+mod pattern;
 mod query;
 mod run;
 mod tracker;
 
 pub use baseline::Baseline;
 pub use capsule::{Capsule, CodeVersion};
-pub use query::{Comparison, Field, Filter, Match, OrderBy, RunQuery, View};
+pub use filter_text::{MlflowDialect, MlflowFilter};
+pub use query::{Comparison, Field, Filter, InputMatch, Match, MetricStat, OrderBy, RunQuery, View};
 pub use run::{
     ArtifactLink, DataInput, Experiment, ExperimentSpec, LogBatch, MetricPoint, MetricSummary, Run, RunEnd,
     RunSpec, RunStatus,

@@ -10,6 +10,7 @@ pub use approval::{Approval, ApprovalDecision, ApprovalRequest, Approver};
 pub(crate) use approver::standing;
 pub use approver::{AutoApprover, CallbackApprover};
 pub use audit::{
-    AuditEntry, AuditLog, AuditLogExt, AuditRecord, AuditVerification, Checkpoint, verify_chain,
+    AuditEntry, AuditLog, AuditLogExt, AuditRecord, AuditVerification, ChainVerifier, Checkpoint,
+    verify_chain,
 };
 pub use secret::{Secret, SecretStore};

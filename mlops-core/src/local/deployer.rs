@@ -104,7 +104,7 @@ impl LocalStore {
     /// Deploys models of `registry` that `loader` understands; their content is read from this store.
     pub fn deployer(&self, registry: Arc<dyn ModelRegistry>, loader: Arc<dyn ModelLoader>) -> LocalDeployer {
         let store = self.inner().clone();
-        let artifacts = store.artifacts.clone();
+        let artifacts = Arc::new(store.artifacts.clone());
         LocalDeployer::new(store, Models { registry, artifacts, loader })
     }
 }
@@ -284,6 +284,7 @@ impl Handle {
 
     /// Keeps other processes from writing down a deployment while this is held.
     async fn hold(&self) -> Result<File> {
+        self.store.db.check_writable("Deployer::deploy")?;
         let path = self.store.root.join("deploy.lock");
         blocking("Deployer::deploy", move || hold(&path)).await
     }
