@@ -493,6 +493,23 @@ async fn a_read_only_store_serves_and_changes_nothing() {
     assert_eq!(requests(&world.deployer(), "blue").await, 0);
 }
 
+#[tokio::test]
+async fn what_does_not_agree_is_found() {
+    for (sql, subject) in [
+        ("DELETE FROM traffic_change WHERE revision = 1", "traffic_change diabetes 1"),
+        ("DELETE FROM traffic_change WHERE revision = 2", "traffic_change diabetes 2"),
+        ("DELETE FROM deployment WHERE name = 'green'", "deployment diabetes/green"),
+    ] {
+        let world = World::new();
+        let deployer = serving(&world).await;
+        set(&deployer, 10).await;
+        assert_eq!(world.store().verify().await.unwrap().findings, []);
+        damage(&world.folder, sql);
+        let report = world.store().verify().await.unwrap();
+        assert!(report.findings.iter().any(|found| found.subject == subject), "{sql}: {report:?}");
+    }
+}
+
 /// Every byte of what decisions rest on is covered: whatever is changed, the row is refused and named.
 #[tokio::test]
 async fn rows_that_were_changed_are_refused_by_name() {
@@ -531,7 +548,9 @@ async fn rows_that_were_changed_are_refused_by_name() {
             _ => ask(&deployer, None).await.unwrap_err(),
         };
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{sql}: {error}");
-        assert_eq!((error.context("table"), error.context("row")), (Some(table), Some(row)), "{sql}");
+        assert_eq!(error.context("row"), Some(format!("{table} {row}").as_str()), "{sql}");
+        let report = world.store().verify().await.unwrap();
+        assert!(report.findings.iter().any(|found| found.subject == format!("{table} {row}")), "{report:?}");
     }
 }
 
@@ -612,6 +631,7 @@ async fn drive(life: usize) -> (Phase, usize, Vec<JournalEntry>, Vec<u64>) {
             if status.is_terminal() {
                 let entries =
                     store_in(&world.folder).rollouts().entries(&plan().digest().unwrap()).await.unwrap();
+                assert!(world.store().verify().await.unwrap().is_sound());
                 return (status.phase, process, entries, revisions);
             }
             let deployer = world.deployer();
@@ -674,6 +694,7 @@ async fn a_journal_that_was_changed_is_refused() {
         rollout.advance(world.folder.now()).await.unwrap();
         drop(rollout);
         damage(&world.folder, sql);
+        assert!(!store_in(&world.folder).verify().await.unwrap().is_sound(), "{sql}");
         let entries = store_in(&world.folder).rollouts().entries(&plan().digest().unwrap()).await;
         assert_eq!(entries.unwrap_err().kind(), ErrorKind::Corrupt, "{sql}");
     }
@@ -783,7 +804,10 @@ async fn an_answer_that_was_changed_is_refused() {
     desk.decide(&digest, &actor("officer"), ApprovalDecision::Rejected, "no").await.unwrap();
     damage(&folder, "UPDATE approval SET body = replace(body, 'rejected', 'approved')");
     let error = approver.decide(&asked, folder.now()).await.unwrap_err();
-    assert_eq!((error.kind(), error.context("table")), (ErrorKind::Corrupt, Some("approval")));
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.context("row").is_some_and(|row| row.starts_with("approval ")), "{error}");
+    let report = store_in(&folder).verify().await.unwrap();
+    assert_eq!(report.findings.len(), 1, "{report:?}");
 }
 
 // ── processes ────────────────────────────────────────────────────────────────────────────────────────────────────────────

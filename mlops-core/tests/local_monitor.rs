@@ -414,9 +414,9 @@ async fn what_was_damaged_is_refused_by_name() {
     for (sql, row) in [
         ("UPDATE observation_batch SET block = substr(block, 1, length(block) - 1)", "observation_batch 1"),
         ("UPDATE observation_batch SET block = zeroblob(length(block))", "observation_batch 1"),
-        ("UPDATE monitor SET body = replace(body, '0.8', '0.1')", "watch"),
-        ("UPDATE monitor_report SET body = replace(body, '\"fail\"', '\"pass\"')", "watch/1"),
-        ("UPDATE alert SET body = replace(body, 'critical', 'info')", "an-alert"),
+        ("UPDATE monitor SET body = replace(body, '0.8', '0.1')", "monitor watch"),
+        ("UPDATE monitor_report SET body = replace(body, '\"fail\"', '\"pass\"')", "monitor_report watch/1"),
+        ("UPDATE alert SET body = replace(body, 'critical', 'info')", "alert an-alert"),
     ] {
         let folder = folder();
         let monitor = monitor_in(&folder);
@@ -490,4 +490,7 @@ async fn rows_of_many_processes_are_there_once() {
     assert_eq!(report.rows, 102);
     let SignalOutcome::Performance { labelled, .. } = report.signals[2].outcome else { panic!("{report:?}") };
     assert_eq!(labelled, 102);
+    assert!(store_in(&folder).verify().await.unwrap().is_sound());
+    damage(&folder, "DELETE FROM observation WHERE id = 'row-7'");
+    assert_eq!(store_in(&folder).verify().await.unwrap().findings.len(), 1);
 }

@@ -1,5 +1,6 @@
 //! Approvals in the folder: one process asks, somebody decides in another.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,9 +9,10 @@ use rusqlite::{Connection, Transaction};
 use serde::{Deserialize, Serialize};
 
 use super::db::Durability;
-use super::seal::{open, seal};
+use super::seal::{self, open, seal};
 use super::sql;
 use super::store::{Inner, LocalStore};
+use super::verify::{FindingKind, Findings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::governance::{Approval, ApprovalDecision, ApprovalRequest, Approver, standing};
 use crate::hash::{Digest, digest_json};
@@ -255,6 +257,27 @@ fn pending(
         }
     }
     Ok(open_ones.into_iter())
+}
+
+/// Checks requests and answers, and that each answer is about its request.
+pub(crate) fn check(connection: &Connection, findings: &mut Findings) -> Result<()> {
+    let query = "SELECT request, body, digest FROM approval_request";
+    let requests: Vec<(String, PendingApproval)> =
+        seal::check(connection, findings, "approval_request", query)?;
+    let requests: HashMap<String, ApprovalRequest> =
+        requests.into_iter().map(|(key, asked)| (key, asked.request)).collect();
+    let query = "SELECT request, body, digest FROM approval";
+    for (key, answer) in seal::check::<Approval>(connection, findings, "approval", query)? {
+        let about = |asked: &ApprovalRequest| {
+            (asked.subject, &asked.requester, asked.expires_at)
+                == (answer.subject, &answer.requester, answer.expires_at)
+        };
+        if !requests.get(&key).is_some_and(about) {
+            let reason = "the answer is not about its request";
+            findings.add(FindingKind::Inconsistent, format!("approval {key}"), reason);
+        }
+    }
+    Ok(())
 }
 
 #[async_trait]

@@ -2,7 +2,7 @@
 
 mod ledger;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::sync::{Arc, Mutex};
@@ -15,9 +15,10 @@ use serde::{Deserialize, Serialize};
 use self::ledger::Ledger;
 use super::blocking::blocking;
 use super::db::{Durability, failed};
-use super::seal::{open, seal};
+use super::seal::{self, open, seal};
 use super::sql;
 use super::store::{Inner, LocalStore};
+use super::verify::{FindingKind, Findings, gaps};
 use crate::artifact::ArtifactStore;
 use crate::deploy::serving::{self, Models};
 use crate::deploy::{
@@ -473,6 +474,49 @@ fn ensure_endpoint(tx: &Transaction<'_>, new: Endpoint) -> Result<Endpoint> {
     let insert = "INSERT INTO endpoint (name, generation, body, digest) VALUES (?1, 0, ?2, ?3)";
     sql::execute(OP, tx, insert, (new.name.as_str(), row.body, row.digest))?;
     Ok(new)
+}
+
+/// Checks endpoints, deployments and traffic, and that they agree with each other.
+pub(crate) fn check(connection: &Connection, findings: &mut Findings) -> Result<()> {
+    let query = "SELECT name, body, digest FROM endpoint";
+    let endpoints: Vec<(String, Endpoint)> = seal::check(connection, findings, "endpoint", query)?;
+    let query = "SELECT endpoint || '/' || name, body, digest FROM deployment";
+    let deployments: Vec<(String, Deployment)> = seal::check(connection, findings, "deployment", query)?;
+    let deployments: BTreeSet<String> = deployments.into_iter().map(|(key, _)| key).collect();
+    let query = "SELECT key, body, digest FROM traffic_change ORDER BY revision";
+    let mut changes: BTreeMap<EndpointName, Vec<Endpoint>> = BTreeMap::new();
+    for (_, made) in seal::check::<Made>(connection, findings, "traffic_change", query)? {
+        changes.entry(made.endpoint.name.clone()).or_default().push(made.endpoint);
+    }
+    for (_, endpoint) in endpoints {
+        let made = changes.remove(&endpoint.name).unwrap_or_default();
+        check_traffic(findings, &endpoint, &made, &deployments);
+    }
+    Ok(())
+}
+
+fn check_traffic(
+    findings: &mut Findings,
+    endpoint: &Endpoint,
+    changes: &[Endpoint],
+    deployments: &BTreeSet<String>,
+) {
+    let name = &endpoint.name;
+    for gap in gaps(endpoint.revision, changes.iter().map(|made| made.revision)) {
+        findings.add(FindingKind::Missing, format!("traffic_change {name} {gap}"), "the change is gone");
+    }
+    let newest = changes.last().map(|made| &made.traffic);
+    if newest.is_some_and(|newest| *newest != endpoint.traffic) {
+        let reason = "the traffic is not what the last change of it says";
+        findings.add(FindingKind::Inconsistent, format!("endpoint {name}"), reason);
+    }
+    for (deployment, _) in endpoint.traffic.shares() {
+        let key = deployment_key(name, deployment);
+        if !deployments.contains(&key) {
+            let reason = "the deployment has traffic, and is not there";
+            findings.add(FindingKind::Inconsistent, format!("deployment {key}"), reason);
+        }
+    }
 }
 
 #[async_trait]

@@ -2,25 +2,28 @@
 
 mod block;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, Row, Transaction};
 
 use self::block::Rows;
 use super::blocking::blocking;
-use super::db::{Durability, corrupt, failed};
-use super::seal::{open, seal};
+use super::db::{Durability, failed};
+use super::row::damaged;
+use super::seal::{self, open, seal};
 use super::sql;
 use super::store::{Inner, LocalStore};
+use super::verify::Findings;
 use crate::error::{Error, Result};
 use crate::evaluation::Evaluator;
 use crate::id::{DeploymentName, EndpointName, MonitorName};
 use crate::monitor::compute::{self, Batch, Judges, Slice};
 use crate::monitor::{
-    DriftDetector, GroundTruth, LabelReceipt, Monitor, MonitorCapabilities, MonitorReport, MonitorSpec,
-    Observations, ObserveReceipt, Window,
+    Alert, DriftDetector, GroundTruth, LabelReceipt, Monitor, MonitorCapabilities, MonitorReport,
+    MonitorSpec, Observations, ObserveReceipt, Window,
 };
 use crate::page::{Page, PageRequest};
 use crate::problem::Task;
@@ -30,6 +33,7 @@ const OBSERVE: &str = "Monitor::observe";
 const LABEL: &str = "Monitor::label";
 const CHECK: &str = "Monitor::check";
 const REPORTS: &str = "Monitor::reports";
+const VERIFY: &str = "LocalStore::verify";
 
 /// Observations, labels and reports in a folder, checked by the detectors and the evaluator handed in.
 ///
@@ -255,16 +259,14 @@ fn batches(connection: &Connection, endpoint: i64, window: &Window) -> Result<Ve
         let read = || Ok((row.get::<_, u32>(2)?, row.get::<_, String>(3)?));
         let (nanos, deployment) = read().map_err(failed(CHECK))?;
         let Some(at) = exact(micros, nanos) else {
-            return Err(corrupt(CHECK, "observation_batch", "a time that is none").with("id", id));
+            return Err(damaged(CHECK, "observation_batch", id));
         };
         if !window.contains(at) {
             return Ok(None);
         }
-        let block = row.get_ref(4).and_then(|block| Ok(block.as_blob()?)).map_err(failed(CHECK))?;
-        let Rows { ids, features, predictions } =
-            block::decode(block).map_err(|e| e.with("row", format!("observation_batch {id}")))?;
+        let Rows { ids, features, predictions } = read_block(CHECK, row, 4, id)?;
         let deployment = DeploymentName::new(deployment)
-            .map_err(|e| corrupt(CHECK, "observation_batch", e).with("id", id))?;
+            .map_err(|e| damaged(CHECK, "observation_batch", id).with_source(e))?;
         Ok(Some(Arc::new(Batch { at, deployment, ids, features, predictions })))
     })?;
     Ok(found.into_iter().flatten().collect())
@@ -312,6 +314,45 @@ fn reports(
         Ok((id, open(REPORTS, "monitor_report", &report_key(monitor, id), row, 1)?))
     })?;
     Ok(found.into_iter())
+}
+
+/// Checks definitions, reports, alerts and what was observed, and that every row that was observed has its id.
+pub(crate) fn check(connection: &Connection, findings: &mut Findings) -> Result<()> {
+    let query = "SELECT name, body, digest FROM monitor";
+    seal::check::<MonitorSpec>(connection, findings, "monitor", query)?;
+    let query = "SELECT monitor || '/' || id, body, digest FROM monitor_report";
+    seal::check::<MonitorReport>(connection, findings, "monitor_report", query)?;
+    let query = "SELECT key, body, digest FROM alert";
+    seal::check::<Alert>(connection, findings, "alert", query)?;
+    let query = "SELECT endpoint, id, block FROM observation_batch";
+    let mut rows: BTreeMap<i64, u64> = BTreeMap::new();
+    let mut unread = 0_u64;
+    sql::all(VERIFY, connection, query, [], |row| {
+        let (endpoint, id): (i64, i64) = sql::head(VERIFY, row)?;
+        let read = read_block(VERIFY, row, 2, id);
+        match findings.row("observation_batch", read)? {
+            Some(read) => *rows.entry(endpoint).or_default() += read.ids.len() as u64,
+            None => unread += 1,
+        }
+        Ok(())
+    })?;
+    let query = "SELECT endpoint, count(*) FROM observation GROUP BY endpoint";
+    let ids = sql::all(VERIFY, connection, query, [], |row| sql::head::<i64, i64>(VERIFY, row))?;
+    // How many ids a block that cannot be read would have is not known.
+    for (endpoint, ids) in ids.into_iter().filter(|_| unread == 0) {
+        let rows = rows.remove(&endpoint).unwrap_or_default();
+        findings.count(format!("observation {endpoint}"), rows, ids.unsigned_abs());
+    }
+    for (endpoint, rows) in rows.into_iter().filter(|_| unread == 0) {
+        findings.count(format!("observation {endpoint}"), rows, 0);
+    }
+    Ok(())
+}
+
+/// The block in a column of the batch with this number.
+fn read_block(operation: &'static str, row: &Row<'_>, at: usize, batch: i64) -> Result<Rows> {
+    let block = row.get_ref(at).and_then(|block| Ok(block.as_blob()?)).map_err(failed(operation))?;
+    block::decode(block).map_err(|e| damaged(operation, "observation_batch", batch).with_source(e))
 }
 
 #[async_trait]

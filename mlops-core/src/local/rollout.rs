@@ -1,5 +1,6 @@
 //! The embedded journal of rollouts.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,9 +8,10 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Row, Transaction};
 
 use super::db::{Durability, corrupt, failed};
-use super::seal::{open, seal};
+use super::seal::{self, open, seal};
 use super::sql;
 use super::store::{Inner, LocalStore};
+use super::verify::{FindingKind, Findings, gaps};
 use crate::deploy::rollout::{JournalEntry, RolloutJournal, RolloutState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::Digest;
@@ -146,6 +148,24 @@ fn append(tx: &Transaction<'_>, rollout: &str, new: &JournalEntry) -> Result<()>
     let insert = "INSERT INTO rollout_entry (rollout, sequence, body, digest) VALUES (?1, ?2, ?3, ?4)";
     let sequence = sql::signed(APPEND, "the number of an entry", new.sequence)?;
     sql::execute(APPEND, tx, insert, (rollout, sequence, row.body, row.digest)).map(drop)
+}
+
+/// Checks every entry, and that they are contiguous.
+pub(crate) fn check(connection: &Connection, findings: &mut Findings) -> Result<()> {
+    let query = "SELECT rollout || '/' || sequence, body, digest FROM rollout_entry";
+    let entries: Vec<(String, JournalEntry)> = seal::check(connection, findings, "rollout_entry", query)?;
+    let mut found: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for (key, entry) in &entries {
+        let rollout = key.split_once('/').map_or(key.as_str(), |(rollout, _)| rollout);
+        found.entry(rollout).or_default().push(entry.sequence);
+    }
+    for (rollout, found) in found {
+        let last = found.iter().copied().max().unwrap_or_default();
+        for gap in gaps(last, found) {
+            findings.add(FindingKind::Missing, format!("rollout_entry {rollout}/{gap}"), "the entry is gone");
+        }
+    }
+    Ok(())
 }
 
 #[async_trait]

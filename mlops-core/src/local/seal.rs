@@ -1,12 +1,17 @@
 //! Rows that decisions rest on: a body in JSON, and a digest of the table, the row's key and the body.
 //!
 //! SQLite has no checksums of its own. A bit that flips in such a row is found when the row is read; so is a row that was
-//! moved to another key or another table.
+//! moved to another key or another table. Where a decision is a document that is read as a whole, this is less to write than a
+//! [`Record`](super::row::Record), which has a column for each part.
 
-use rusqlite::Row;
+use rusqlite::{Connection, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::db::failed;
+use super::row::damaged;
+use super::sql;
+use super::verify::{FindingKind, Findings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{Digest, Hasher};
 
@@ -37,15 +42,36 @@ pub(super) fn open<T: DeserializeOwned>(
     row: &Row<'_>,
     at: usize,
 ) -> Result<T> {
-    let damaged = |message: &str| {
-        Error::new(ErrorKind::Corrupt, operation, message).with("table", table).with("row", key)
-    };
+    let wrong = || damaged(operation, table, key);
     let columns = || Ok((row.get::<_, String>(at)?, row.get::<_, Vec<u8>>(at + 1)?));
-    let (body, found) = columns().map_err(|e: rusqlite::Error| damaged("a row is damaged").with_source(e))?;
+    let (body, found) = columns().map_err(|e: rusqlite::Error| wrong().with_source(e))?;
     if found != digest(table, key, &body).as_bytes() {
-        return Err(damaged("a row is not what was written"));
+        return Err(wrong());
     }
-    serde_json::from_str(&body).map_err(|e| damaged("a row cannot be read").with_source(e))
+    serde_json::from_str(&body).map_err(|e| wrong().with_source(e))
+}
+
+/// Opens every row of a table; those that are not what was written are findings. The query gives key, body and digest.
+pub(super) fn check<T: DeserializeOwned>(
+    connection: &Connection,
+    findings: &mut Findings,
+    table: &'static str,
+    query: &str,
+) -> Result<Vec<(String, T)>> {
+    const OP: &str = "LocalStore::verify";
+    let read = sql::all(OP, connection, query, [], |row| {
+        let key: String = row.get(0).map_err(failed(OP))?;
+        let opened = open(OP, table, &key, row, 1);
+        Ok(findings.row(table, opened)?.map(|value| (key, value)))
+    });
+    match read {
+        Ok(rows) => Ok(rows.into_iter().flatten().collect()),
+        Err(e) if e.kind() == ErrorKind::Corrupt => {
+            findings.add(FindingKind::Database, table, e.to_string());
+            Ok(Vec::new())
+        }
+        Err(e) => Err(e),
+    }
 }
 
 fn digest(table: &str, key: &str, body: &str) -> Digest {
@@ -78,7 +104,8 @@ mod tests {
             ("endpoint", "a/b", &body, &[]),
         ] {
             let error = read(table, key, body, digest).unwrap_err();
-            assert_eq!((error.kind(), error.context("row")), (ErrorKind::Corrupt, Some(key)));
+            let row = format!("{table} {key}");
+            assert_eq!((error.kind(), error.context("row")), (ErrorKind::Corrupt, Some(row.as_str())));
         }
     }
 }
