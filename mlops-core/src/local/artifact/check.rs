@@ -31,6 +31,15 @@ pub struct ContentReport {
 
 impl ContentReport {
     /// Whether nothing is damaged or missing.
+    ///
+    /// ```
+    /// use mlops_core::hash::Digest;
+    /// use mlops_core::local::ContentReport;
+    /// let mut report = ContentReport::default();
+    /// assert!(report.is_sound());
+    /// report.missing.push(Digest::of(b"lost"));
+    /// assert!(!report.is_sound());
+    /// ```
     pub fn is_sound(&self) -> bool {
         self.damaged.is_empty() && self.missing.is_empty()
     }

@@ -206,6 +206,22 @@ impl LocalArtifactStore {
     ///
     /// # Errors
     /// [`ErrorKind::Storage`] where the store cannot be listed.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use mlops_core::artifact::ArtifactStoreExt as _;
+    /// use mlops_core::local::LocalArtifactStore;
+    /// use mlops_core::time::SystemClock;
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let store = LocalArtifactStore::open(&folder.path().join("cas"), Arc::new(SystemClock::new()))?;
+    /// store.put_bytes(b"weights".to_vec()).await?;
+    /// store.put_bytes(b"weights".to_vec()).await?;
+    /// let stats = store.stats().await?;
+    /// assert_eq!((stats.blobs, stats.bytes, stats.temporary), (1, 7, 0));
+    /// # Ok::<(), mlops_core::Error>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn stats(&self) -> Result<ContentStats> {
         let cas = self.cas.clone();
         blocking("LocalArtifactStore::stats", move || cas.stats()).await
