@@ -490,8 +490,10 @@ fn hostile_texts_are_refused_without_effort() {
         (format!("params.{} = 'x'", "k".repeat(1_000_000)), ErrorKind::InvalidInput),
         (format!("metrics.a > {}e", "9".repeat(1_000_000)), ErrorKind::InvalidInput),
         (format!("start_time > 0.{}1", "0".repeat(1_000_000)), ErrorKind::InvalidInput),
-        (fill("metrics.a>1 AND "), ErrorKind::InvalidInput),
-        (format!("run_id IN ({}", "'x',".repeat(200_000)), ErrorKind::InvalidInput),
+        (fill("metrics.a>1 AND "), ErrorKind::LimitExceeded),
+        (fill("TRUE OR "), ErrorKind::LimitExceeded),
+        (format!("run_id IN ({})", "'x',".repeat(200_000)), ErrorKind::LimitExceeded),
+        (format!("run_id IN ({}", "'x',".repeat(1_000)), ErrorKind::InvalidInput),
         ("metrics.a > 1; DROP TABLE runs --".to_owned(), ErrorKind::InvalidInput),
         ("(a+)+$".to_owned(), ErrorKind::InvalidInput),
         ("params.a = 'x\0".to_owned(), ErrorKind::InvalidInput),
@@ -517,6 +519,24 @@ fn brackets_that_mean_nothing_do_not_deepen_a_filter() {
     assert_eq!(Filter::parse(&deepest.to_string()).unwrap(), deepest);
     let error = Filter::parse(&not(deepest).to_string()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+}
+
+#[test]
+fn filters_that_say_too_much_are_refused() {
+    let all = |n: usize| Filter::And(vec![Filter::Not(Box::new(Filter::Or(vec![]))); n]);
+    let ids = |n: usize| Filter::Id(Match::NotIn(vec![String::new(); n]));
+    let like = |n: usize| Filter::AnyInput(InputMatch::default().with_role(Match::ILike("é".repeat(n))));
+    for (filter, limit) in [
+        (&all as &dyn Fn(usize) -> Filter, Filter::MAX_COMPARISONS),
+        (&ids, Filter::MAX_TEXTS),
+        (&like, Match::MAX_PATTERN),
+    ] {
+        assert!(RunQuery::everywhere().with_filter(filter(limit)).check().is_ok());
+        assert_eq!(Filter::parse(&filter(limit).to_string()).unwrap(), filter(limit));
+        let error = RunQuery::everywhere().with_filter(filter(limit + 1)).check().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+        assert_eq!(error.context("limit"), Some(limit.to_string().as_str()));
+    }
 }
 
 #[test]

@@ -51,11 +51,13 @@ impl Operator {
 pub(super) struct Parser<'t> {
     scanner: Scanner<'t>,
     nesting: usize,
+    comparisons: usize,
+    texts: usize,
 }
 
 impl<'t> Parser<'t> {
     pub(super) fn new(text: &'t str, source: Source) -> Self {
-        Self { scanner: Scanner::new(text, source), nesting: 0 }
+        Self { scanner: Scanner::new(text, source), nesting: 0, comparisons: 0, texts: 0 }
     }
 
     /// A whole filter; the empty text is everything.
@@ -91,9 +93,13 @@ impl<'t> Parser<'t> {
         self.scanner.fault(self.scanner.place(), what)
     }
 
+    fn excess(&self, what: &'static str, limit: usize) -> crate::Error {
+        self.scanner.excess(self.scanner.place(), what, limit)
+    }
+
     fn deeper<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.nesting >= MAX_NESTING {
-            return Err(self.scanner.excess(self.scanner.place(), "the filter's depth", Filter::MAX_DEPTH));
+            return Err(self.excess("the filter's depth", Filter::MAX_DEPTH));
         }
         self.nesting += 1;
         let result = inner(self)?;
@@ -139,6 +145,10 @@ impl<'t> Parser<'t> {
         }
         if self.scanner.call("ANY") {
             return self.deeper(|p| Ok(Filter::Or(vec![p.closed()?])));
+        }
+        self.comparisons += 1;
+        if self.comparisons > Filter::MAX_COMPARISONS {
+            return Err(self.excess("the number of comparisons", Filter::MAX_COMPARISONS));
         }
         if self.scanner.word("TRUE") {
             return Ok(Filter::And(Vec::new()));
@@ -513,6 +523,10 @@ impl<'t> Parser<'t> {
             // A comma may follow the last one.
             if self.scanner.symbol(")") {
                 return Ok(texts);
+            }
+            self.texts += 1;
+            if self.texts > Filter::MAX_TEXTS {
+                return Err(self.excess("the number of texts in lists", Filter::MAX_TEXTS));
             }
             texts.push(self.string()?);
             if !self.scanner.symbol(",") {
