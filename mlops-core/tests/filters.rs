@@ -540,6 +540,30 @@ fn filters_that_say_too_much_are_refused() {
 }
 
 #[test]
+fn stored_filters_keep_their_shape() {
+    for (text, json) in [
+        ("params.a = 'x'", r#"{"param":["a",{"equals":"x"}]}"#),
+        ("params.a != 'x'", r#"{"param":["a",{"not_in":["x"]}]}"#),
+        ("tags.a ILIKE 'x%'", r#"{"tag":["a",{"ilike":"x%"}]}"#),
+        ("metrics.a > inf", r#"{"metric":{"key":"a","comparison":"greater","value":"Infinity"}}"#),
+        (
+            "max(metrics.a) <= 1",
+            r#"{"metric_stat":{"key":"a","stat":"max","comparison":"at_most","value":1.0}}"#,
+        ),
+        ("end_time IS NULL", r#"{"not":"has_ended"}"#),
+        ("duration < '1500ms'", r#"{"took":["less",{"secs":1,"nanos":500000000}]}"#),
+        (
+            "dataset(name = 'a' AND version = 2)",
+            r#"{"any_input":{"asset":{"equals":"a"},"version":2,"digest":null,"role":null}}"#,
+        ),
+    ] {
+        let filter = Filter::parse(text).unwrap();
+        assert_eq!(serde_json::to_string(&filter).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Filter>(json).unwrap(), filter);
+    }
+}
+
+#[test]
 fn words_bind_as_in_sql() {
     for (text, same) in [
         ("TRUE OR FALSE AND FALSE", "TRUE OR (FALSE AND FALSE)"),
