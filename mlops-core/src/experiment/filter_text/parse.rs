@@ -14,6 +14,9 @@ const MAX_NESTING: usize = 2 * Filter::MAX_DEPTH;
 /// What nobody's digest starts with here, and what is pasted easily.
 const ALGORITHM: &str = "sha256:";
 
+/// The longest number, in bytes: longer than any that means something, short enough to read at once.
+const MAX_NUMBER: usize = 1_000;
+
 /// MLflow's names of a run's status.
 pub(super) fn mlflow_status(status: RunStatus) -> String {
     status.as_str().to_ascii_uppercase()
@@ -474,14 +477,16 @@ impl<'t> Parser<'t> {
     fn digits(&mut self) -> Option<&'t str> {
         let text = self.number_text();
         let plain = text.contains(|c: char| c.is_ascii_digit());
-        (plain && text.parse::<f64>().is_ok()).then_some(text)
+        (plain && text.len() <= MAX_NUMBER && text.parse::<f64>().is_ok()).then_some(text)
     }
 
     fn number(&mut self) -> Result<f64> {
         let place = self.scanner.place();
         let text = self.number_text();
-        text.parse()
-            .map_err(|_| self.scanner.fault(place, "a number without quotes, such as 0.9, -1e-3, inf or nan"))
+        let number = if text.len() <= MAX_NUMBER { text.parse().ok() } else { None };
+        number.ok_or_else(|| {
+            self.scanner.fault(place, "a number without quotes, such as 0.9, -1e-3, inf or nan")
+        })
     }
 
     /// What may be a number: a sign, word characters and points, and a sign after the `e`.
