@@ -489,6 +489,94 @@ mod tests {
         assert_eq!(content_digest(&file), content_digest(&memory));
     }
 
+    #[cfg(feature = "polars-io")]
+    mod files {
+        use super::*;
+        use crate::data::frame::{self, ParquetOptions, read_parquet};
+        use crate::data::{CsvOptions, read_csv};
+        use polars::prelude::{Categories, DataFrame, DataType as Polars, ParquetWriter, TimeUnit};
+
+        const CSV: &str = "name,id,score,ok,seen\n\
+            Ada,1,0.1,true,1970-01-01T00:00:00.001Z\n\
+            \"Köln, \"\"x\"\"\",-2,nan,false,1969-12-31T23:59:59.999Z\n\
+            ,3,,,\n\
+            Ada,1,0.1,true,1970-01-01T01:00:00.001+01:00\n\
+            null,4,-0.0,true,2001-09-09T01:46:40Z\n";
+
+        fn frame() -> DataFrame {
+            type C = polars::prelude::Column;
+            let times = [Some(1_i64), Some(-1), None, Some(1), Some(1_000_000_000_000)];
+            let names = [Some("Ada"), Some("Köln, \"x\""), None, Some("Ada"), Some("null")];
+            let columns = vec![
+                C::new("id".into(), [1_i64, -2, 3, 1, 4]),
+                C::new("name".into(), names),
+                C::new("ok".into(), [Some(true), Some(false), None, Some(true), Some(true)]),
+                C::new("score".into(), [Some(0.1), Some(f64::NAN), None, Some(0.1), Some(0.0)]),
+                C::new("seen".into(), times).cast(&Polars::Datetime(TimeUnit::Milliseconds, None)).unwrap(),
+            ];
+            DataFrame::new(5, columns).unwrap()
+        }
+
+        fn cast(frame: &DataFrame, name: &str, to: Polars) -> DataFrame {
+            let mut frame = frame.clone();
+            let column = frame.column(name).unwrap().cast(&to).unwrap();
+            frame.with_column(column).unwrap();
+            frame
+        }
+
+        #[test]
+        fn csv_parquet_and_frames_of_any_width_sharding_and_order_agree() {
+            let folder = tempfile::tempdir().unwrap();
+            let frame = frame();
+            let expected = content_digest(&frame::table(&frame).unwrap());
+            std::fs::write(folder.path().join("all.csv"), CSV).unwrap();
+            let csv = read_csv(folder.path().join("all.csv"), &CsvOptions::default()).unwrap();
+            assert_eq!(content_digest(&csv), expected);
+
+            let parquet = |name: &str, mut frame: DataFrame| {
+                let path = folder.path().join(name);
+                ParquetWriter::new(std::fs::File::create(&path).unwrap()).finish(&mut frame).unwrap();
+                read_parquet(path, &ParquetOptions::default()).unwrap()
+            };
+            let microseconds = Polars::Datetime(TimeUnit::Microseconds, None);
+            for (i, other) in [
+                frame.clone(),
+                frame.reverse(),
+                cast(&frame, "id", Polars::Int8),
+                cast(&frame, "id", Polars::Int32),
+                cast(&frame, "name", Polars::from_categories(Categories::global())),
+                cast(&frame, "seen", microseconds),
+                cast(&frame, "seen", Polars::Datetime(TimeUnit::Nanoseconds, None)),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                assert_eq!(content_digest(&frame::table(&other).unwrap()), expected, "{i} in memory");
+                assert_eq!(
+                    content_digest(&parquet(&format!("{i}.parquet"), other)),
+                    expected,
+                    "{i} as a file"
+                );
+            }
+
+            let mut state = ContentDigest::new();
+            for (i, rows) in [3..5, 0..1, 1..3].into_iter().enumerate() {
+                let shard = frame.slice(i64::try_from(rows.start).unwrap(), rows.len());
+                state.push(&parquet(&format!("shard-{i}.parquet"), shard)).unwrap();
+            }
+            assert_eq!((state.finish(), state.rows()), (expected, 5));
+
+            // Other values or other types are another content.
+            for other in [
+                cast(&frame, "id", Polars::Float64),
+                cast(&frame, "score", Polars::Float32),
+                frame.slice(0, 4),
+            ] {
+                assert_ne!(content_digest(&frame::table(&other).unwrap()), expected);
+            }
+        }
+    }
+
     /// A table of every type that repeats values, so that rows may be equal and swaps may matter.
     fn tables() -> impl Strategy<Value = Table<'static>> {
         let row = (prop::option::of(0..3_i64), 0..4_usize, prop::option::of("[ab]{0,2}"), any::<bool>());
