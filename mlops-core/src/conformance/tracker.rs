@@ -354,6 +354,13 @@ pub async fn what_was_started_is_kept(under: &TrackerUnderTest) {
     capsule.code.dirty = Some(true);
     capsule.lock = Some(Digest::of(b"lock"));
     capsule.versions.insert("rustc".to_owned(), "1.95.0".to_owned());
+    capsule.code.diff = Some(Digest::of(b"diff"));
+    capsule.code.repository = Some("https://example.org/repo".to_owned());
+    capsule.machine.memory = Some(1 << 40);
+    capsule.program.name = Some("trainer".to_owned());
+    capsule.inputs.insert("training".to_owned(), Digest::of(b"rows"));
+    capsule.environment.insert("TZ".to_owned(), "UTC".to_owned());
+    capsule.gaps.insert("code.dirty".to_owned(), "there is no git".to_owned());
     let mut spec = under.spec("whole").await.with_capsule(capsule.clone()).with_tag(tag("k"), "v");
     spec.started_at = Some(at("2001-02-03T04:05:06.000007Z"));
     under.tracker.start_run(&spec).await.unwrap();
