@@ -18,5 +18,9 @@ mod secret;
 mod store;
 mod tracker;
 
+pub use journal::{
+    JournalOutcome, LogReport, LoggerOptions, MetricHandle, MetricName, RecoveredJournal, RecoveryReport,
+    RunLogger,
+};
 pub use store::{LocalOptions, LocalStore, NetworkPolicy};
 pub use tracker::LocalTracker;

@@ -63,6 +63,7 @@ impl Key {
 impl LocalTracker {
     pub(super) fn search_now(&self, query: &RunQuery) -> Result<Page<Run>> {
         query.check()?;
+        self.catch_up(OP);
         let asked = (&query.experiments, &query.filter, &query.order, query.view);
         let mut dead = Vec::new();
         let answer = self.inner.pager.page(OP, &asked, &query.page, |after: Option<Mark>| {
