@@ -14,10 +14,10 @@ mod run;
 mod tracker;
 
 pub use baseline::Baseline;
-pub use filter_text::{MlflowDialect, MlflowFilter};
-pub use query::{Comparison, Field, Filter, InputMatch, Match, MetricStat, OrderBy, RunQuery, View};
 pub use capsule::{Capsule, CaptureOptions, CodeVersion, GitOptions, Machine, Program};
+pub use filter_text::{MlflowDialect, MlflowFilter};
 pub use process_metrics::{ProcessMetrics, ProcessSampler, SamplingReport};
+pub use query::{Comparison, Field, Filter, InputMatch, Match, MetricStat, OrderBy, RunQuery, View};
 pub use run::{
     ArtifactLink, DataInput, Experiment, ExperimentSpec, LogBatch, MetricPoint, MetricSummary, Run, RunEnd,
     RunSpec, RunStatus,

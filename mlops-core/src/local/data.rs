@@ -431,8 +431,7 @@ impl DataAssetStore for LocalDataAssetStore {
 /// The content of every version, archived ones too.
 pub(crate) fn roots(operation: &'static str, connection: &Connection) -> Result<BTreeSet<Digest>> {
     let assets: Vec<AssetRow> = names::all(operation, connection)?;
-    let mut expected: BTreeMap<_, _> =
-        assets.into_iter().map(|asset| (asset.name, asset.versions)).collect();
+    let mut expected: BTreeMap<_, _> = assets.into_iter().map(|asset| (asset.name, asset.versions)).collect();
     let mut roots = BTreeSet::new();
     row::each(operation, connection, "", [], |version: Result<AssetVersionRow>| {
         let AssetVersionRow(version) = version?;

@@ -33,9 +33,13 @@ pub use approval::{LocalApprovals, LocalApprover, PendingApproval};
 pub use artifact::{ContentReport, ContentStats, DamagedContent, LocalArtifactStore};
 pub use audit::LocalAuditLog;
 pub use data::LocalDataAssetStore;
-pub use projection::{Edit, EditKind, Follower, ImportReport, MlflowProjection, RefusedEdit, SyncReport};
 pub use deployer::LocalDeployer;
+pub use journal::{
+    JournalOutcome, LogReport, LoggerOptions, MetricHandle, MetricName, RecoveredJournal, RecoveryReport,
+    RunLogger,
+};
 pub use monitor::LocalMonitor;
+pub use projection::{Edit, EditKind, Follower, ImportReport, MlflowProjection, RefusedEdit, SyncReport};
 pub use registry::LocalModelRegistry;
 pub use rollout::LocalRolloutJournal;
 pub use secret::{EnvSecretStore, FileSecretStore};

@@ -246,7 +246,8 @@ impl Findings {
         let mut expected = list.first.as_deref();
         for row in rows {
             if expected != Some(row.name()) {
-                let reason = format!("before {} there should be {}", row.name(), expected.unwrap_or("nothing"));
+                let reason =
+                    format!("before {} there should be {}", row.name(), expected.unwrap_or("nothing"));
                 self.add(FindingKind::Missing, R::TABLE, reason);
             }
             expected = row.next();
