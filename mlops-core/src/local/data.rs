@@ -10,11 +10,11 @@ use rusqlite::{Connection, Transaction};
 
 use super::db::Durability;
 use super::garbage::keep;
-use super::row::{self, Cells, Record, Tally, bytes, damaged, doc, number, text, time};
+use super::names::{self, Listed};
+use super::row::{self, Cells, Record, bytes, damaged, doc, number, text, time};
 use super::store::{Inner, LocalStore};
 use super::verify::{Contents, FindingKind, Findings, gaps};
-use crate::artifact::ArtifactStore as _;
-use crate::artifact::ArtifactStoreExt as _;
+use crate::artifact::{ArtifactStore as _, ArtifactStoreExt as _};
 use crate::data::{DataAsset, DataAssetStore, DataRef, DataVerification, Location, NewDataAsset};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::Digest;
@@ -23,9 +23,6 @@ use crate::page::{Page, PageRequest};
 use crate::time::truncate;
 
 const REGISTER: &str = "DataAssetStore::register";
-
-/// The tally of names.
-const NAMES: &str = "data assets";
 
 /// Data assets in a [`LocalStore`], whose content lies in its artifact store.
 ///
@@ -80,21 +77,40 @@ impl fmt::Debug for LocalDataAssetStore {
 /// An asset, and how many versions it has.
 #[derive(Debug)]
 pub(crate) struct AssetRow {
-    pub(crate) name: AssetName,
-    pub(crate) versions: u64,
+    name: AssetName,
+    versions: u64,
+    next: Option<AssetName>,
 }
 
 impl Record for AssetRow {
     const TABLE: &'static str = "data_asset";
-    const COLUMNS: &'static str = "name, versions";
+    const COLUMNS: &'static str = "name, versions, next";
     const KEY: usize = 1;
 
     fn cells(&self) -> Result<Vec<Value>> {
-        Ok(vec![text(&self.name), number(REGISTER, self.versions)?])
+        let next = self.next.as_ref().map_or(Value::Null, text);
+        Ok(vec![text(&self.name), number(REGISTER, self.versions)?, next])
     }
 
     fn read(cells: &Cells<'_, '_>) -> Result<Self> {
-        Ok(Self { name: cells.parse(0)?, versions: cells.number(1)? })
+        let next = cells.optional(2, Cells::parse)?;
+        Ok(Self { name: cells.parse(0)?, versions: cells.number(1)?, next })
+    }
+}
+
+impl Listed for AssetRow {
+    fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    fn next(&self) -> Option<&str> {
+        self.next.as_ref().map(AssetName::as_str)
+    }
+
+    fn set_next(&mut self, operation: &'static str, next: Option<&str>) -> Result<()> {
+        let read = |name| AssetName::new(name).map_err(|_| damaged(operation, Self::TABLE, name));
+        self.next = next.map(read).transpose()?;
+        Ok(())
     }
 }
 
@@ -266,8 +282,9 @@ fn register(inner: &Inner, tx: &Transaction<'_>, asset: NewDataAsset) -> Result<
     let mut kept = match AssetRow::find(REGISTER, tx, &asset.name)? {
         Some(kept) => kept,
         None => {
-            Tally::next(REGISTER, tx, NAMES)?;
-            AssetRow { name: asset.name.clone(), versions: 0 }
+            let mut kept = AssetRow { name: asset.name.clone(), versions: 0, next: None };
+            names::add(REGISTER, tx, &mut kept)?;
+            kept
         }
     };
     let version = Version::new(kept.versions).map_or(Some(Version::FIRST), Version::next);
@@ -368,11 +385,8 @@ impl DataAssetStore for LocalDataAssetStore {
         let page = page.clone();
         self.read(OP, move |inner, connection| {
             inner.pager.page(OP, &(), &page, |after: Option<AssetName>| {
-                Tally::check::<AssetRow>(OP, connection, NAMES)?;
-                let after = after.as_ref().map_or("", AssetName::as_str);
-                let params = (after, row::bound(page.limit as u64 + 1));
-                let tail = "WHERE name > ?1 ORDER BY name LIMIT ?2";
-                let rows: Vec<AssetRow> = row::list(OP, connection, tail, params)?;
+                let after = after.as_ref().map(AssetName::as_str);
+                let rows: Vec<AssetRow> = names::page(OP, connection, after, page.limit + 1)?;
                 Ok(rows.into_iter().map(|row| (row.name.clone(), row.name)))
             })
         })
@@ -416,13 +430,8 @@ impl DataAssetStore for LocalDataAssetStore {
 
 /// The content of every version, archived ones too.
 pub(crate) fn roots(operation: &'static str, connection: &Connection) -> Result<BTreeSet<Digest>> {
-    Tally::check::<AssetRow>(operation, connection, NAMES)?;
-    let mut expected = BTreeMap::new();
-    row::each(operation, connection, "", [], |asset: Result<AssetRow>| {
-        let asset = asset?;
-        expected.insert(asset.name, asset.versions);
-        Ok(())
-    })?;
+    let assets: Vec<AssetRow> = names::all(operation, connection)?;
+    let mut expected: BTreeMap<_, _> = assets.into_iter().map(|asset| (asset.name, asset.versions)).collect();
     let mut roots = BTreeSet::new();
     row::each(operation, connection, "", [], |version: Result<AssetVersionRow>| {
         let AssetVersionRow(version) = version?;
@@ -444,8 +453,7 @@ pub(crate) fn roots(operation: &'static str, connection: &Connection) -> Result<
 /// Checks the data assets, and says what content they refer to.
 pub(crate) fn check(connection: &Connection, findings: &mut Findings, contents: &mut Contents) -> Result<()> {
     let assets: Vec<AssetRow> = findings.rows(connection, "name")?;
-    let counted = findings.tally(connection, NAMES)?;
-    findings.count(AssetRow::TABLE, counted, assets.len() as u64);
+    findings.names(connection, &assets)?;
     let assets: BTreeMap<AssetName, u64> = assets.into_iter().map(|row| (row.name, row.versions)).collect();
     let mut numbers: BTreeMap<AssetName, Vec<u64>> =
         assets.keys().map(|name| (name.clone(), Vec::new())).collect();

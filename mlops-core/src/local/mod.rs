@@ -12,7 +12,9 @@ mod file_system;
 mod folder;
 mod garbage;
 mod journal;
+mod lineage;
 mod monitor;
+mod names;
 mod projection;
 mod registry;
 mod rollout;
@@ -32,7 +34,12 @@ pub use artifact::{ContentReport, ContentStats, DamagedContent, LocalArtifactSto
 pub use audit::LocalAuditLog;
 pub use data::LocalDataAssetStore;
 pub use deployer::LocalDeployer;
+pub use journal::{
+    JournalOutcome, LogReport, LoggerOptions, MetricHandle, MetricName, RecoveredJournal, RecoveryReport,
+    RunLogger,
+};
 pub use monitor::LocalMonitor;
+pub use projection::{Edit, EditKind, Follower, ImportReport, MlflowProjection, RefusedEdit, SyncReport};
 pub use registry::LocalModelRegistry;
 pub use rollout::LocalRolloutJournal;
 pub use secret::{EnvSecretStore, FileSecretStore};

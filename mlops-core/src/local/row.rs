@@ -2,8 +2,8 @@
 //! believed.
 //!
 //! A digest finds a changed row. A row that is not found any more, because the tree above it was damaged, is found by its
-//! neighbours: versions and sequence numbers are contiguous, and what has no numbers is counted ([`Tally`] and the counts
-//! that parents keep). Somebody who writes rows with the right digests is not found; that is what the audit log is for.
+//! neighbours: versions and sequence numbers are contiguous, names know the next one (`names.rs`), and what has neither is
+//! counted by its parent. Somebody who writes rows with the right digests is not found; that is what the audit log is for.
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row};
@@ -222,14 +222,6 @@ fn read<R: Record>(operation: &'static str, row: &Row<'_>) -> Result<R> {
     R::read(&cells)
 }
 
-/// How many rows a table has, as it says itself.
-pub(crate) fn count<R: Record>(operation: &'static str, connection: &Connection) -> Result<u64> {
-    let sql = format!("SELECT count(*) FROM {}", R::TABLE);
-    let mut statement = connection.prepare_cached(&sql).map_err(failed(operation))?;
-    let count: i64 = statement.query_row([], |row| row.get(0)).map_err(failed(operation))?;
-    u64::try_from(count).map_err(|e| damaged(operation, R::TABLE, "count").with_source(e))
-}
-
 /// A document as it is kept: the JSON of a type, whose fields have one order.
 ///
 /// Not RFC 8785, which has no sign for zero and no integers beyond 2⁵³: what was said is kept to the bit.
@@ -275,7 +267,7 @@ pub(crate) fn bound(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-/// How many there are of something that has no numbers of its own.
+/// How many there are of something that is numbered from 1 without gaps.
 #[derive(Debug)]
 pub(crate) struct Tally {
     name: &'static str,
@@ -308,19 +300,6 @@ impl Tally {
         let value = Self::of(operation, connection, name)?.saturating_add(1);
         put(operation, connection, &Self { name, value })?;
         Ok(value)
-    }
-
-    /// Refuses a table that has not as many rows as were counted.
-    pub(crate) fn check<R: Record>(
-        operation: &'static str,
-        connection: &Connection,
-        name: &'static str,
-    ) -> Result<()> {
-        let (counted, found) = (Self::of(operation, connection, name)?, count::<R>(operation, connection)?);
-        if counted == found {
-            return Ok(());
-        }
-        Err(damaged(operation, R::TABLE, "count").with("expected", counted).with("found", found))
     }
 }
 

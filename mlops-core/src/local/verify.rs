@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 use super::db::failed;
+use super::names::{List, Listed};
 use super::row::{self, Record};
 use super::store::{Inner, LocalStore};
 use super::{approval, audit, data, deployer, monitor, registry, rollout};
@@ -230,6 +231,31 @@ impl Findings {
             }
             answer => answer,
         }
+    }
+
+    /// Checks that the rows of a table are the list of their names.
+    pub(crate) fn names<R: Listed>(&mut self, connection: &Connection, rows: &[R]) -> Result<()> {
+        let list = match List::of::<R>(OP, connection) {
+            Err(e) if e.kind() == ErrorKind::Corrupt => {
+                self.damaged(List::TABLE, &e);
+                return Ok(());
+            }
+            list => list?,
+        };
+        self.count(R::TABLE, list.count, rows.len() as u64);
+        let mut expected = list.first.as_deref();
+        for row in rows {
+            if expected != Some(row.name()) {
+                let reason =
+                    format!("before {} there should be {}", row.name(), expected.unwrap_or("nothing"));
+                self.add(FindingKind::Missing, R::TABLE, reason);
+            }
+            expected = row.next();
+        }
+        if let Some(missing) = expected {
+            self.add(FindingKind::Missing, R::TABLE, format!("at the end there should be {missing}"));
+        }
+        Ok(())
     }
 
     fn damaged(&mut self, table: &str, e: &Error) {

@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use rusqlite::Connection;
 
 use super::lineage::{EDGES, EdgeRow, NodeRow};
-use super::rows::{
-    AliasRow, CallRow, ContentRow, EVENTS, EventRow, HistoryRow, MODELS, ModelRow, VersionRow,
-};
+use super::rows::{AliasRow, CallRow, ContentRow, EVENTS, EventRow, HistoryRow, ModelRow, VersionRow};
 use crate::error::Result;
 use crate::id::{Alias, ModelName, Version};
 use crate::local::verify::{Contents, FindingKind, Findings, gaps};
@@ -31,8 +29,7 @@ pub(crate) fn check(connection: &Connection, findings: &mut Findings, contents: 
 
 fn models(connection: &Connection, findings: &mut Findings) -> Result<BTreeMap<ModelName, ModelRow>> {
     let models: Vec<ModelRow> = findings.rows(connection, "name")?;
-    let counted = findings.tally(connection, MODELS)?;
-    findings.count("model", counted, models.len() as u64);
+    findings.names(connection, &models)?;
     Ok(models.into_iter().map(|model| (model.name.clone(), model)).collect())
 }
 
@@ -127,9 +124,14 @@ fn check_history(findings: &mut Findings, subject: &str, row: &AliasRow, history
             inconsistent(format!("its record {} does not begin where the one before ended", two.sequence));
         }
     }
-    let last = history.last().filter(|last| last.sequence == row.sequence);
-    if last.is_some_and(|last| (last.to, last.at) != (row.target, row.at)) {
-        inconsistent("it does not point to where its last record says".to_owned());
+    match history.last() {
+        Some(last) if last.sequence > row.sequence => {
+            inconsistent(format!("it was changed {} times, and has records of more", row.sequence));
+        }
+        Some(last) if last.sequence == row.sequence && (last.to, last.at) != (row.target, row.at) => {
+            inconsistent("it does not point to where its last record says".to_owned());
+        }
+        _ => {}
     }
 }
 

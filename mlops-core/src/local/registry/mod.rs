@@ -16,10 +16,11 @@ pub(crate) use self::lineage::{neighbours, reach};
 
 use self::lineage::link;
 use self::rows::{
-    AliasRow, CallKind, CallRow, ContentRow, EVENTS, EventRow, HistoryRow, MODELS, ModelRow, VersionRow,
+    AliasRow, CallKind, CallRow, ContentRow, EVENTS, EventRow, HistoryRow, ModelRow, VersionRow,
 };
 use super::db::Durability;
 use super::garbage::keep;
+use super::names;
 use super::row::{self, Tally};
 use super::store::{Inner, LocalStore};
 use crate::artifact::ArtifactStore as _;
@@ -250,8 +251,9 @@ impl Write<'_, '_> {
         let mut model = match ModelRow::find(operation, transaction, &new.model)? {
             Some(model) => model,
             None => {
-                Tally::next(operation, transaction, MODELS)?;
-                ModelRow { name: new.model.clone(), versions: 0, aliases: 0 }
+                let mut model = ModelRow { name: new.model.clone(), versions: 0, aliases: 0, next: None };
+                names::add(operation, transaction, &mut model)?;
+                model
             }
         };
         let version = Version::new(model.versions).map_or(Some(Version::FIRST), Version::next);
@@ -451,18 +453,6 @@ impl Write<'_, '_> {
     }
 }
 
-/// Models after `after`, alphabetically, at most `limit`.
-fn models(
-    operation: &'static str,
-    connection: &Connection,
-    after: Option<&ModelName>,
-    limit: usize,
-) -> Result<Vec<ModelRow>> {
-    Tally::check::<ModelRow>(operation, connection, MODELS)?;
-    let params = (after.map_or("", ModelName::as_str), row::bound(limit as u64));
-    row::list(operation, connection, "WHERE name > ?1 ORDER BY name LIMIT ?2", params)
-}
-
 /// Events after number `after`, at most `limit`.
 fn events(
     operation: &'static str,
@@ -545,7 +535,8 @@ impl ModelRegistry for LocalModelRegistry {
         let page = page.clone();
         self.read(OP, move |inner, connection| {
             inner.pager.page(OP, &(), &page, |after: Option<ModelName>| {
-                let rows = models(OP, connection, after.as_ref(), page.limit + 1)?;
+                let after = after.as_ref().map(ModelName::as_str);
+                let rows: Vec<ModelRow> = names::page(OP, connection, after, page.limit + 1)?;
                 Ok(rows.into_iter().map(|row| (row.name.clone(), row.name)))
             })
         })
@@ -659,13 +650,8 @@ impl ModelRegistry for LocalModelRegistry {
 
 /// The content of every version, archived ones too.
 pub(crate) fn roots(operation: &'static str, connection: &Connection) -> Result<BTreeSet<Digest>> {
-    Tally::check::<ModelRow>(operation, connection, MODELS)?;
-    let mut expected = BTreeMap::new();
-    row::each(operation, connection, "", [], |model: Result<ModelRow>| {
-        let model = model?;
-        expected.insert(model.name, model.versions);
-        Ok(())
-    })?;
+    let models: Vec<ModelRow> = names::all(operation, connection)?;
+    let mut expected: BTreeMap<_, _> = models.into_iter().map(|model| (model.name, model.versions)).collect();
     let mut roots = BTreeSet::new();
     row::each(operation, connection, "", [], |version: Result<VersionRow>| {
         let version = version?.made;

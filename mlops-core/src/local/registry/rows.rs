@@ -6,12 +6,11 @@ use rusqlite::types::Value;
 use crate::error::{Error, Result};
 use crate::hash::Digest;
 use crate::id::{Alias, IdempotencyKey, ModelName, Tags, Version};
+use crate::local::names::Listed;
 use crate::local::row::{self, Cells, Record, bytes, damaged, doc, number, text, time, version};
 use crate::registry::{AliasRecord, ModelVersion, NewModelVersion, RegistryEvent};
 use crate::time::Timestamp;
 
-/// The tally of models.
-pub(super) const MODELS: &str = "models";
 /// The tally of events.
 pub(super) const EVENTS: &str = "registry events";
 
@@ -21,20 +20,43 @@ pub(crate) struct ModelRow {
     pub(crate) name: ModelName,
     pub(crate) versions: u64,
     pub(crate) aliases: u64,
+    pub(super) next: Option<ModelName>,
 }
 
 impl Record for ModelRow {
     const TABLE: &'static str = "model";
-    const COLUMNS: &'static str = "name, versions, aliases";
+    const COLUMNS: &'static str = "name, versions, aliases, next";
     const KEY: usize = 1;
 
     fn cells(&self) -> Result<Vec<Value>> {
         const OP: &str = "ModelRegistry";
-        Ok(vec![text(&self.name), number(OP, self.versions)?, number(OP, self.aliases)?])
+        let next = self.next.as_ref().map_or(Value::Null, text);
+        Ok(vec![text(&self.name), number(OP, self.versions)?, number(OP, self.aliases)?, next])
     }
 
     fn read(cells: &Cells<'_, '_>) -> Result<Self> {
-        Ok(Self { name: cells.parse(0)?, versions: cells.number(1)?, aliases: cells.number(2)? })
+        Ok(Self {
+            name: cells.parse(0)?,
+            versions: cells.number(1)?,
+            aliases: cells.number(2)?,
+            next: cells.optional(3, Cells::parse)?,
+        })
+    }
+}
+
+impl Listed for ModelRow {
+    fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    fn next(&self) -> Option<&str> {
+        self.next.as_ref().map(ModelName::as_str)
+    }
+
+    fn set_next(&mut self, operation: &'static str, next: Option<&str>) -> Result<()> {
+        let read = |name| ModelName::new(name).map_err(|_| damaged(operation, Self::TABLE, name));
+        self.next = next.map(read).transpose()?;
+        Ok(())
     }
 }
 

@@ -1,7 +1,9 @@
--- Data assets. `versions` counts their versions, which are numbered from 1 without gaps.
+-- Data assets. `versions` counts their versions, which are numbered from 1 without gaps; `next` is the name after this
+-- one.
 CREATE TABLE data_asset (
     name     TEXT PRIMARY KEY,
     versions INTEGER NOT NULL,
+    next     TEXT,
     digest   BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 

@@ -1,8 +1,10 @@
--- Models. `versions` counts their versions, which are numbered from 1 without gaps; `aliases` counts the aliases they ever had.
+-- Models. `versions` counts their versions, which are numbered from 1 without gaps; `aliases` counts the aliases they ever had;
+-- `next` is the name after this one.
 CREATE TABLE model (
     name     TEXT PRIMARY KEY,
     versions INTEGER NOT NULL,
     aliases  INTEGER NOT NULL,
+    next     TEXT,
     digest   BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 

@@ -119,8 +119,8 @@ pub(crate) fn roots(operation: &'static str, db: &Connection) -> Result<BTreeSet
         let mut statement = db.prepare("SELECT DISTINCT digest FROM artifact")?;
         statement.query_map([], |row| row.get(0))?.collect()
     };
-    let parse = |text: String| text.parse().map_err(|e| corrupt(operation, "artifact", e));
-    find().map_err(failed(operation))?.into_iter().map(parse).collect()
+    let digest = |hex: String| rows::digest(operation, "artifact", &hex);
+    find().map_err(failed(operation))?.into_iter().map(digest).collect()
 }
 
 impl LocalTracker {

@@ -395,7 +395,7 @@ fn metrics(operation: &'static str, db: &Connection, wanted: &str, runs: &mut Ru
     Ok(())
 }
 
-fn digest(operation: &'static str, what: &'static str, hex: &str) -> Result<Digest> {
+pub(crate) fn digest(operation: &'static str, what: &'static str, hex: &str) -> Result<Digest> {
     format!("sha256:{hex}").parse().map_err(|e: Error| corrupt(operation, what, e))
 }
 
