@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mlops_core::artifact::ArtifactStoreExt as _;
+use mlops_core::artifact::{ArtifactStoreExt as _, GcOptions};
 use mlops_core::conformance::approver::ApproverUnderTest;
 use mlops_core::conformance::deployer::DeployerUnderTest;
 use mlops_core::conformance::rollout_journal::JournalUnderTest;
@@ -28,7 +28,8 @@ use mlops_core::memory::{MemoryArtifactStore, MemoryModelRegistry};
 use mlops_core::model::{Feature, ModelFormat, ModelLoader, Predictions, Predictor, Signature};
 use mlops_core::num::Measured;
 use mlops_core::problem::{Direction, Task};
-use mlops_core::registry::{ModelRegistry, NewModelVersion};
+use mlops_core::registry::Direction::Upstream;
+use mlops_core::registry::{ModelRegistry, NewModelVersion, Node};
 use mlops_core::time::{Clock, ManualClock, Timestamp};
 use mlops_core::{
     ActorId, DeploymentName, EndpointName, Error, ErrorKind, IdempotencyKey, MetricKey, ModelName, Page,
@@ -491,6 +492,32 @@ async fn a_read_only_store_serves_and_changes_nothing() {
     assert!(ensured.is_ok(), "{ensured:?}");
     drop((deployer, store));
     assert_eq!(requests(&world.deployer(), "blue").await, 0);
+}
+
+/// The registry, the content and the lineage of the same folder; what is served is not collected.
+#[tokio::test]
+async fn one_folder_holds_the_model_and_what_serves_it() {
+    let folder = folder();
+    let loader = Arc::new(ScaledLoader::default());
+    {
+        let store = store_in(&folder);
+        let blob = store.artifacts().put_bytes("2 ok").await.unwrap();
+        let format = ModelFormat::new("test.scaled/v1").unwrap();
+        let new = NewModelVersion::new(model("scaled"), blob.digest, format, signature(), actor("trainer"));
+        store.registry().register(&new).await.unwrap();
+        let deployer = store.deployer(Arc::new(store.registry()), loader.clone());
+        deployer.ensure_endpoint(&EndpointSpec::new(endpoint(), actor("release"))).await.unwrap();
+        deployer.deploy(&spec("blue", 1)).await.unwrap();
+    }
+    let store = store_in(&folder);
+    folder.clock.advance(Duration::from_secs(86_400));
+    assert!(store.collect_garbage(&GcOptions::default()).await.unwrap().removed.is_empty());
+    let deployer = store.deployer(Arc::new(store.registry()), loader);
+    assert_eq!(ask(&deployer, Some("blue")).await.unwrap(), 20.0);
+    let node = Node::Deployment { endpoint: endpoint(), deployment: deployment("blue") };
+    let graph = store.registry().lineage(&node, Upstream, 1).await.unwrap();
+    assert_eq!(graph.edges.len(), 1, "{graph:?}");
+    assert_eq!(store.verify().await.unwrap().findings, []);
 }
 
 #[tokio::test]

@@ -54,42 +54,41 @@ use crate::time::lock;
 ///
 /// ```
 /// # use std::sync::Arc;
-/// # use mlops_core::artifact::ArtifactStoreExt as _;
+/// use mlops_core::artifact::ArtifactStoreExt as _;
 /// # use mlops_core::data::{Column, Table};
 /// use mlops_core::deploy::{Deployer, DeploymentSpec, EndpointSpec, InvokeRequest, TrafficChange, TrafficSplit};
 /// use mlops_core::local::LocalStore;
-/// # use mlops_core::memory::{MemoryArtifactStore, MemoryModelRegistry};
 /// # use mlops_core::model::{ModelFormat, Predictor as _};
-/// # use mlops_core::registry::{ModelRegistry, NewModelVersion};
+/// use mlops_core::registry::{ModelRegistry, NewModelVersion};
 /// # use mlops_core::problem::Task;
-/// use mlops_core::serve::BuiltinLoader;
-/// # use mlops_core::serve::ConstantPredictor;
-/// # use mlops_core::time::SystemClock;
+/// use mlops_core::serve::{BuiltinLoader, ConstantPredictor};
 /// # use mlops_core::{ActorId, DeploymentName, EndpointName, IdempotencyKey, ModelName};
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// # let dir = tempfile::tempdir().unwrap();
 /// # let folder = dir.path();
-/// # let artifacts = Arc::new(MemoryArtifactStore::default());
-/// # let registry = Arc::new(MemoryModelRegistry::new(artifacts.clone(), Arc::new(SystemClock::new())));
-/// # let (me, model) = (ActorId::new("release")?, ModelName::new("prior")?);
-/// # let prior = ConstantPredictor::new(Task::BinaryClassification, 0.25)?;
-/// # let blob = artifacts.put_bytes(prior.to_bytes()?).await?;
-/// # let format = ModelFormat::new("mlops.constant/v1")?;
-/// # let spec = NewModelVersion::new(model.clone(), blob.digest, format, prior.signature().clone(), me.clone());
-/// # let version = registry.register(&spec).await?.version;
+/// let store = LocalStore::open(folder)?;
+/// let deployer = store.deployer(Arc::new(store.registry()), Arc::new(BuiltinLoader));
+///
+/// // A registered model: here the prior of the positive class.
+/// let (me, model) = (ActorId::new("release")?, ModelName::new("prior")?);
+/// let prior = ConstantPredictor::new(Task::BinaryClassification, 0.25)?;
+/// let blob = store.artifacts().put_bytes(prior.to_bytes()?).await?;
+/// let format = ModelFormat::new("mlops.constant/v1")?;
+/// let spec = NewModelVersion::new(model.clone(), blob.digest, format, prior.signature().clone(), me.clone());
+/// let version = store.registry().register(&spec).await?.version;
+///
+/// // Deployed without traffic, then given all of it.
 /// let (endpoint, blue) = (EndpointName::new("diabetes")?, DeploymentName::new("blue")?);
-/// let deployer = LocalStore::open(folder)?.deployer(registry.clone(), Arc::new(BuiltinLoader));
-/// # let deployer = deployer.with_artifacts(artifacts.clone());
 /// deployer.ensure_endpoint(&EndpointSpec::new(endpoint.clone(), me.clone())).await?;
 /// deployer.deploy(&DeploymentSpec::new(endpoint.clone(), blue.clone(), model, version, me.clone())).await?;
 /// let (key, split) = (IdempotencyKey::generate(), TrafficSplit::all_to(blue));
 /// let change = TrafficChange { key, endpoint: endpoint.clone(), split, expected: Some(0), actor: me };
 /// deployer.set_traffic(&change).await?;
-/// drop(deployer);
+/// drop((deployer, store));
 ///
-/// // Later, or elsewhere: it serves as it was left.
-/// let deployer = LocalStore::open(folder)?.deployer(registry, Arc::new(BuiltinLoader));
-/// # let deployer = deployer.with_artifacts(artifacts);
+/// // Later, or in another process: it serves as it was left.
+/// let store = LocalStore::open(folder)?;
+/// let deployer = store.deployer(Arc::new(store.registry()), Arc::new(BuiltinLoader));
 /// let rows = Table::new(vec![Column::f64("age", vec![59.0, 48.0])?])?;
 /// let request = InvokeRequest { endpoint, deployment: None, routing_key: Some("user-7".into()), rows: &rows };
 /// assert_eq!(deployer.invoke(&request).await?.predictions.as_slice(), [0.25, 0.25]);

@@ -203,7 +203,9 @@ fn attribute(name: &str) -> Option<Named> {
 
 fn unknown(scanner: &Scanner<'_>, place: usize, name: &str, known: &[&str]) -> Error {
     let shown = quote(name);
-    let message = match nearest(name, known).or_else(|| nearest(&name.to_lowercase(), known)) {
+    // What is as long as a whole text is no slip.
+    let small: String = name.chars().take(65).flat_map(char::to_lowercase).collect();
+    let message = match nearest(name, known).or_else(|| nearest(&small, known)) {
         Some(near) => format!("unknown field `{shown}`; did you mean `{near}`?"),
         None => format!("unknown field `{shown}`; known are {}", known.join(", ")),
     };
