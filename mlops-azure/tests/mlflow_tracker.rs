@@ -448,10 +448,22 @@ mod beyond {
                 .metric(point("a b/c:d", [-1e-300, -2.5, 1e300, f64::INFINITY][i], 0));
             tracker.write(&spec.id, &batch).await.unwrap();
         }
+        for (name, text) in
+            [("nul", "a\0b".to_owned()), ("long", format!("plain{}needle", "x".repeat(20_000)))]
+        {
+            let spec = world.spec(name).await;
+            tracker.start_run(&spec).await.unwrap();
+            let key = "a b/c:d";
+            let batch = LogBatch::new()
+                .param(ParamKey::new(key).unwrap(), &text)
+                .tag(TagKey::new(key).unwrap(), &*text);
+            tracker.write(&spec.id, &batch).await.unwrap();
+        }
         let all = tracker.search_runs(&RunQuery::everywhere().with_view(View::All)).await.unwrap().items;
         let mut filters = Vec::new();
-        for text in ["plain", "PLAIN", "pla_n", "a-b.c:d/e f", "a", "_"] {
-            for by in [Match::Equals, Match::Contains, Match::StartsWith] {
+        for text in ["plain", "PLAIN", "pla_n", "a-b.c:d/e f", "a", "_", "b", "needle", "pla%", "a_b%", "A%"]
+        {
+            for by in [Match::Equals, Match::Contains, Match::StartsWith, Match::Like, Match::ILike] {
                 filters.push(Filter::Param(ParamKey::new("a b/c:d").unwrap(), by(text.to_owned())));
                 filters.push(Filter::Tag(TagKey::new("a b/c:d").unwrap(), by(text.to_owned())));
             }

@@ -121,11 +121,12 @@ fn clause(what: &str, key: &str, text: &Match) -> Option<String> {
     let key = plain_key(key)?;
     match text {
         Match::Equals(value) if is_plain(value) => Some(format!("{what}.{key} = '{value}'")),
-        // `%` and `_` in the text are wildcards to MLflow: more comes back, and is checked here.
-        Match::Contains(value) if is_plain(value) => Some(format!("{what}.{key} LIKE '%{value}%'")),
+        // `_` in the text is a wildcard to MLflow: more comes back, and is checked here.
         Match::StartsWith(value) if is_plain(value) => Some(format!("{what}.{key} LIKE '{value}%'")),
-        Match::Like(pattern) if is_plain_pattern(pattern) => Some(format!("{what}.{key} LIKE '{pattern}'")),
-        Match::ILike(pattern) if is_plain_pattern(pattern) => Some(format!("{what}.{key} ILIKE '{pattern}'")),
+        Match::Like(pattern) if is_plain_prefix(pattern) => Some(format!("{what}.{key} LIKE '{pattern}'")),
+        Match::ILike(pattern) if is_plain_prefix(pattern) => Some(format!("{what}.{key} ILIKE '{pattern}'")),
+        // MLflow has the beginning of a long text only, and SQLite compares patterns up to the first NUL only: what may
+        // stand anywhere is looked for here.
         _ => None,
     }
 }
@@ -136,9 +137,9 @@ fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.len() <= 200 && text == text.trim() && text.chars().all(safe)
 }
 
-/// [`is_plain`], and `%` in between.
-fn is_plain_pattern(pattern: &str) -> bool {
-    is_plain(&pattern.replace('%', "x"))
+/// A pattern that says how a text begins, and nothing else.
+fn is_plain_prefix(pattern: &str) -> bool {
+    pattern.strip_suffix('%').is_some_and(|prefix| is_plain(prefix) && !prefix.contains('_'))
 }
 
 fn plain_key(key: &str) -> Option<String> {
@@ -205,8 +206,8 @@ mod tests {
             (score(Comparison::Greater, 0.5), "metrics.`val/auc` >= 0.5"),
             (param(equals("6")), "params.`depth` = '6'"),
             (param(Match::StartsWith("a_b".to_owned())), "params.`depth` LIKE 'a_b%'"),
-            (param(Match::Like("a%b".to_owned())), "params.`depth` LIKE 'a%b'"),
-            (param(Match::ILike("%x".to_owned())), "params.`depth` ILIKE '%x'"),
+            (param(Match::Like("ab%".to_owned())), "params.`depth` LIKE 'ab%'"),
+            (param(Match::ILike("x%".to_owned())), "params.`depth` ILIKE 'x%'"),
             (Filter::Started(Comparison::Less, at), "attributes.start_time <= 1767225600000"),
             (
                 Filter::Status(vec![RunStatus::Finished]),
@@ -233,7 +234,12 @@ mod tests {
             Filter::Param(ParamKey::new("p").unwrap(), equals("it's")),
             Filter::Param(ParamKey::new("p").unwrap(), equals("")),
             Filter::Param(ParamKey::new("größe").unwrap(), equals("1")),
-            Filter::Tag(TagKey::new("t").unwrap(), Match::Contains("' or 1=1 --".to_owned())),
+            Filter::Tag(TagKey::new("t").unwrap(), Match::StartsWith("' or 1=1 --".to_owned())),
+            // A long text goes on where MLflow's ends.
+            Filter::Tag(TagKey::new("t").unwrap(), Match::Contains("x".to_owned())),
+            Filter::Tag(TagKey::new("t").unwrap(), Match::Like("%x".to_owned())),
+            // SQLite finds no NUL in place of the wildcard.
+            Filter::Tag(TagKey::new("t").unwrap(), Match::Like("a_b%".to_owned())),
             Filter::Not(Box::new(Filter::Name(equals("x")))),
             Filter::Or(vec![Filter::Name(equals("x"))]),
         ] {
