@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::artifact::LocalArtifactStore;
 use super::db::{Db, Durability, JournalMode, failed};
 use super::file_system;
 use super::journal::{self, RecoveryReport};
+use super::secret::FileSecretStore;
 use super::tracker::TrackerState;
-use crate::artifact::ArtifactStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::pager::Pager;
 use crate::time::{Clock, SystemClock};
@@ -109,8 +110,9 @@ impl LocalOptions {
 /// | `journal/` | metric values on their way into the database; each file belongs to one process |
 /// | `cas/` | content by its digest |
 /// | `secrets/` | secrets, one file each |
+/// | `audit.checkpoints` | how far the audit log had come, outside the database |
 /// | `mlflow.db` | what MLflow's user interface shows; can be made again at any time |
-/// | `store.json`, `lock` | what this folder is; held while somebody opens it |
+/// | `store.json`, `lock`, `roots.lock` | what this folder is; held while somebody opens it, and while content is collected |
 ///
 /// A handle is cheap to clone. See the [module](super) for what is promised.
 #[derive(Clone)]
@@ -125,7 +127,7 @@ pub(crate) struct Inner {
     pub(crate) db: Arc<Db>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) pager: Pager,
-    pub(crate) artifacts: Arc<dyn ArtifactStore>,
+    pub(crate) artifacts: LocalArtifactStore,
     pub(crate) tracker: TrackerState,
     pub(crate) recovery: RecoveryReport,
 }
@@ -228,7 +230,7 @@ impl LocalStore {
         recovery: RecoveryReport,
     ) -> Result<Self> {
         let (clock, db) = (options.clock.clone(), Arc::new(db));
-        let artifacts = Arc::new(crate::memory::MemoryArtifactStore::new(clock.clone()));
+        let artifacts = LocalArtifactStore::open(&root.join("cas"), clock.clone())?;
         let pager = Pager::with_secret(identity.secret);
         let tracker = TrackerState::new(&root, identity.id, &db, &clock);
         let inner = Inner { root, id: identity.id, db, clock, pager, artifacts, tracker, recovery };
@@ -239,6 +241,45 @@ impl LocalStore {
     /// what the report says. A store that was opened for reading only was not looked through.
     pub fn recovery(&self) -> &RecoveryReport {
         &self.inner.recovery
+    }
+
+    /// The content of this store.
+    ///
+    /// ```
+    /// use mlops_core::artifact::ArtifactStoreExt as _;
+    /// use mlops_core::local::LocalStore;
+    /// # let dir = tempfile::tempdir()?;
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let store = LocalStore::open(dir.path())?;
+    /// let blob = store.artifacts().put_bytes(b"weights".to_vec()).await?;
+    /// assert_eq!(blob.size, 7);
+    /// # Ok::<(), mlops_core::Error>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn artifacts(&self) -> LocalArtifactStore {
+        self.inner.artifacts.clone()
+    }
+
+    /// The secrets of this store, one file each, which only their owner may read.
+    ///
+    /// # Errors
+    /// As [`FileSecretStore::open`].
+    ///
+    /// ```
+    /// use mlops_core::SecretName;
+    /// use mlops_core::governance::{Secret, SecretStore as _};
+    /// use mlops_core::local::LocalStore;
+    /// # let dir = tempfile::tempdir()?;
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let secrets = LocalStore::open(dir.path())?.secrets()?;
+    /// let name = SecretName::new("tracking-token")?;
+    /// secrets.set(&name, &Secret::new("hunter2")).await?;
+    /// assert_eq!(secrets.get(&name).await?.expose(), "hunter2");
+    /// # Ok::<(), mlops_core::Error>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn secrets(&self) -> Result<FileSecretStore> {
+        FileSecretStore::open(&self.inner.root.join("secrets"))
     }
 
     /// What the backends share; for them.

@@ -1,6 +1,7 @@
 //! The experiment tracker in the store.
 
 pub(crate) mod chunk;
+pub(crate) mod feed;
 pub(crate) mod lease;
 mod listing;
 pub(crate) mod points;

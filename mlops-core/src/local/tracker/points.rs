@@ -259,7 +259,8 @@ fn chunks(
     find().map_err(failed(operation))
 }
 
-fn unpack(operation: &'static str, db: &Connection, id: i64) -> Result<Vec<Point>> {
+/// The points of a chunk.
+pub(crate) fn unpack(operation: &'static str, db: &Connection, id: i64) -> Result<Vec<Point>> {
     let sql = "SELECT count, crc, points FROM chunk WHERE id = ?1";
     let find = || {
         let mut statement = db.prepare_cached(sql)?;
@@ -312,6 +313,12 @@ fn rows(
     let mut statement = db.prepare_cached(sql)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     statement.query_map((series, after.0, after.1, after.2, to_step, limit), Point::read)?.collect()
+}
+
+/// The points of a series that are kept as rows, from a number on.
+pub(crate) fn rows_from(db: &Connection, series: i64, number: i64) -> rusqlite::Result<Vec<Point>> {
+    let sql = "SELECT step, at, value, number FROM point WHERE series = ?1 AND number >= ?2";
+    db.prepare_cached(sql)?.query_map((series, number), Point::read)?.collect()
 }
 
 /// The id of a series.

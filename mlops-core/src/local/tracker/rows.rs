@@ -104,6 +104,19 @@ pub(crate) fn experiments(
     raw.into_iter().map(|raw| Ok(read_experiment(operation, raw)?.1)).collect()
 }
 
+/// The experiments that changed after a count of changes, with the ids of their rows.
+pub(crate) fn experiments_changed(
+    operation: &'static str,
+    db: &Connection,
+    after: i64,
+) -> Result<Vec<(i64, Experiment)>> {
+    let sql = "SELECT id, name, tags, created_at FROM experiment WHERE change > ?1 ORDER BY id";
+    let find = || -> rusqlite::Result<Vec<RawExperiment>> {
+        db.prepare_cached(sql)?.query_map([after], raw_experiment)?.collect()
+    };
+    find().map_err(failed(operation))?.into_iter().map(|raw| read_experiment(operation, raw)).collect()
+}
+
 type RawExperiment = (i64, String, String, i64);
 
 fn raw_experiment(row: &Row<'_>) -> rusqlite::Result<RawExperiment> {
@@ -382,7 +395,7 @@ fn metrics(operation: &'static str, db: &Connection, wanted: &str, runs: &mut Ru
     Ok(())
 }
 
-fn digest(operation: &'static str, what: &'static str, hex: &str) -> Result<Digest> {
+pub(crate) fn digest(operation: &'static str, what: &'static str, hex: &str) -> Result<Digest> {
     format!("sha256:{hex}").parse().map_err(|e: Error| corrupt(operation, what, e))
 }
 
