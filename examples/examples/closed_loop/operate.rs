@@ -47,7 +47,10 @@ impl Watch {
         let options = DetectorOptions::default().with_name("predictions");
         let predictions = Detector::fit(&Table::new(vec![predicted])?, options)?;
         let evaluator = Arc::new(world.evaluator.clone());
-        let monitor = world.platform.store.monitor()
+        let monitor = world
+            .platform
+            .store
+            .monitor()
             .with_detector("inputs", Arc::new(inputs))
             .with_detector("predictions", Arc::new(predictions))
             .with_evaluator(evaluator, Task::BinaryClassification);

@@ -189,9 +189,13 @@ impl Shared {
                     }
                     count(&mut writer, &records);
                     moved(&mut writer, &name, next);
+                    let mut done = Vec::new();
                     while writer.sealed.front().is_some_and(|file| file.committed == file.end) {
-                        gone.extend(writer.sealed.pop_front().map(Writer::remove));
+                        done.extend(writer.sealed.pop_front());
                     }
+                    // Nobody who logs waits for the removal of a file.
+                    drop(writer);
+                    gone.extend(done.into_iter().map(Writer::remove));
                 }
                 Work::Queue(records) => {
                     self.commit(operation, &records, None, gone)?;
