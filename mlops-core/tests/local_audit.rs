@@ -30,7 +30,11 @@ fn actor() -> ActorId {
 
 async fn fill(store: &LocalStore, count: usize) {
     for number in 0..count {
-        store.audit_log().record(&actor(), "model.register", &format!("model/churn:{number}"), "").await.unwrap();
+        store
+            .audit_log()
+            .record(&actor(), "model.register", &format!("model/churn:{number}"), "")
+            .await
+            .unwrap();
     }
 }
 
@@ -68,7 +72,9 @@ fn forge(dir: &Path, keep: u64, forged: usize) {
     };
     let sql = "SELECT sequence, at, doc, previous, hash FROM audit_record WHERE sequence = ?1";
     let mut last = Some(connection.query_row(sql, [i64::try_from(keep).unwrap()], row).unwrap());
-    connection.execute("DELETE FROM audit_record WHERE sequence > ?1", [i64::try_from(keep).unwrap()]).unwrap();
+    connection
+        .execute("DELETE FROM audit_record WHERE sequence > ?1", [i64::try_from(keep).unwrap()])
+        .unwrap();
     for number in 0..forged {
         let entry = AuditEntry::new(actor(), "model.promote", format!("forged {number}"));
         let record = AuditRecord::chain(last.as_ref(), entry, chrono::DateTime::UNIX_EPOCH).unwrap();
@@ -103,19 +109,35 @@ fn every_kind_of_tampering_in_the_database_is_found_at_its_place() {
                 UPDATE audit_record SET sequence = 5 WHERE sequence = 6;
                 UPDATE audit_record SET sequence = 6 WHERE sequence = -1;";
     let cases = [
-        ("an edit of the entry", 7, "UPDATE audit_record SET doc = replace(doc, 'churn:6', 'churn:9') WHERE sequence = 7"),
+        (
+            "an edit of the entry",
+            7,
+            "UPDATE audit_record SET doc = replace(doc, 'churn:6', 'churn:9') WHERE sequence = 7",
+        ),
         ("an edit that is no entry", 7, "UPDATE audit_record SET doc = '{}' WHERE sequence = 7"),
         ("an edit of the key", 7, "UPDATE audit_record SET key = 'another' WHERE sequence = 7"),
         ("an edit of the time", 3, "UPDATE audit_record SET at = at + 1 WHERE sequence = 3"),
         ("an edit of the hash", 3, "UPDATE audit_record SET hash = zeroblob(32) WHERE sequence = 3"),
-        ("an edit of the hash before", 3, "UPDATE audit_record SET previous = zeroblob(32) WHERE sequence = 3"),
+        (
+            "an edit of the hash before",
+            3,
+            "UPDATE audit_record SET previous = zeroblob(32) WHERE sequence = 3",
+        ),
         ("a hash that is none", 3, "UPDATE audit_record SET hash = x'00' WHERE sequence = 3"),
         ("a removal", 4, "DELETE FROM audit_record WHERE sequence = 4"),
         ("the removal of the first", 1, "DELETE FROM audit_record WHERE sequence = 1"),
-        ("a removal that closes the gap", 4, "DELETE FROM audit_record WHERE sequence = 4;
-            UPDATE audit_record SET sequence = sequence - 1 WHERE sequence > 4"),
+        (
+            "a removal that closes the gap",
+            4,
+            "DELETE FROM audit_record WHERE sequence = 4;
+            UPDATE audit_record SET sequence = sequence - 1 WHERE sequence > 4",
+        ),
         ("a swap", 5, swap),
-        ("an insertion", 11, "INSERT INTO audit_record SELECT 11, at, 'key', doc, previous, hash FROM audit_record WHERE sequence = 10"),
+        (
+            "an insertion",
+            11,
+            "INSERT INTO audit_record SELECT 11, at, 'key', doc, previous, hash FROM audit_record WHERE sequence = 10",
+        ),
         ("the end cut off", 9, "DELETE FROM audit_record WHERE sequence > 8"),
         ("everything removed", 1, "DELETE FROM audit_record"),
         ("the count changed", 11, "UPDATE tally SET value = 3 WHERE name = 'audit records'"),
@@ -151,7 +173,9 @@ fn what_the_chain_cannot_show_the_checkpoints_outside_the_database_do() {
     let (keep, forged) = (2 * every + 1, 2);
     for asked in [false, true] {
         let (dir, clock) = filled(count);
-        let seen = wait(async { if asked { open(dir.path(), &clock).audit_log().checkpoint().await.ok() } else { None } });
+        let seen = wait(async {
+            if asked { open(dir.path(), &clock).audit_log().checkpoint().await.ok() } else { None }
+        });
         forge(dir.path(), keep, forged);
         recount(dir.path(), keep + forged as u64);
         assert_eq!(verified(dir.path(), &clock).is_intact(), !asked);
@@ -230,7 +254,10 @@ fn a_log_that_was_closed_goes_on_where_it_ended() {
     let other = entry.with_detail("other");
     let conflict = wait(open(dir.path(), &clock).audit_log().append(&other)).unwrap_err();
     assert_eq!(conflict.kind(), ErrorKind::Conflict);
-    assert_eq!(verified(dir.path(), &clock), AuditVerification::Intact(Checkpoint { size: 4, head: made.hash }));
+    assert_eq!(
+        verified(dir.path(), &clock),
+        AuditVerification::Intact(Checkpoint { size: 4, head: made.hash })
+    );
 }
 
 const STORE: &str = "MLOPS_TEST_AUDIT";

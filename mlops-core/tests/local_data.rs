@@ -79,7 +79,10 @@ fn damage_to_the_database_is_an_error_that_names_the_row() {
     wait(async {
         for (damage, row) in [
             ("UPDATE data_version SET archived = 1 WHERE version = 2", "data_version patients 2"),
-            ("UPDATE data_version SET doc = replace(doc, 'table', 'file') WHERE version = 2", "data_version patients 2"),
+            (
+                "UPDATE data_version SET doc = replace(doc, 'table', 'file') WHERE version = 2",
+                "data_version patients 2",
+            ),
             ("UPDATE data_version SET created_at = created_at + 1", "data_version patients 2"),
             ("DELETE FROM data_version WHERE version = 2", "data_version patients 2"),
             ("UPDATE data_asset SET versions = 1", "data_asset patients"),
@@ -146,7 +149,9 @@ fn external_content_is_neither_collected_nor_missed() {
 /// Names that could lead out of the store, or into a statement, are no names.
 #[test]
 fn hostile_names_are_refused_before_the_store_sees_them() {
-    for bad in ["", " ", ".", "..", "../../evil", "a/b", "C:evil", "a\0b", "a\r\nb", "'; DROP TABLE x;--", "a%2Fb"] {
+    for bad in
+        ["", " ", ".", "..", "../../evil", "a/b", "C:evil", "a\0b", "a\r\nb", "'; DROP TABLE x;--", "a%2Fb"]
+    {
         assert!(AssetName::new(bad).is_err(), "{bad:?}");
         assert!(format!("{bad}:latest").parse::<DataRef>().is_err(), "{bad:?}");
     }

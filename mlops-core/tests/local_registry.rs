@@ -27,8 +27,8 @@ use mlops_core::registry::{
 };
 use mlops_core::time::{Clock as _, ManualClock};
 use mlops_core::{
-    ActorId, Alias, AssetName, DeploymentName, EndpointName, ErrorKind, ExperimentName, IdempotencyKey, ModelName, PageRequest,
-    RelPath, RunId, TagKey, Tags, Version, VersionSpec,
+    ActorId, Alias, AssetName, DeploymentName, EndpointName, ErrorKind, ExperimentName, IdempotencyKey,
+    ModelName, PageRequest, RelPath, RunId, TagKey, Tags, Version, VersionSpec,
 };
 
 fn under_test() -> RegistryUnderTest {
@@ -95,10 +95,7 @@ async fn answers(store: &LocalStore) -> Vec<Result<String, ErrorKind>> {
         answers.push(shown(registry.versions(&name(model), &PageRequest::first(2)).await.map(|p| p.items)));
         answers.push(shown(registry.aliases(&name(model)).await));
         answers.push(shown(registry.alias_history(&name(model), &candidate(), &all).await));
-        let at = |text: &str| VersionSpec::AliasAsOf {
-            alias: candidate(),
-            at: text.parse().unwrap(),
-        };
+        let at = |text: &str| VersionSpec::AliasAsOf { alias: candidate(), at: text.parse().unwrap() };
         let mut specs = vec![
             VersionSpec::Latest,
             candidate().into(),
@@ -231,7 +228,8 @@ fn a_clock_that_goes_back_does_not_change_what_was() {
             move_candidate(&store, "churn", Some(2), Some(1)).await;
         }
         let store = open(dir.path(), &clock);
-        let history = store.registry().alias_history(&name("churn"), &candidate(), &PageRequest::default()).await;
+        let history =
+            store.registry().alias_history(&name("churn"), &candidate(), &PageRequest::default()).await;
         let history = history.unwrap().items;
         assert_eq!(history.len(), 7);
         assert!(history.iter().all(|record| record.at == seen));
@@ -414,11 +412,23 @@ async fn a_registration_that_succeeds_beside_a_collection_keeps_its_content() {
 fn a_check_of_everything_finds_what_was_done_to_it() {
     use FindingKind::{Audit, Inconsistent, Missing, Row};
     let cases: [(&str, FindingKind, &str); 20] = [
-        ("UPDATE model_version SET archived = 1 WHERE model = 'churn' AND version = 1", Row, "model_version churn 1"),
-        ("UPDATE model_version SET tags = '{}' WHERE model = 'churn' AND version = 2", Row, "model_version churn 2"),
+        (
+            "UPDATE model_version SET archived = 1 WHERE model = 'churn' AND version = 1",
+            Row,
+            "model_version churn 1",
+        ),
+        (
+            "UPDATE model_version SET tags = '{}' WHERE model = 'churn' AND version = 2",
+            Row,
+            "model_version churn 2",
+        ),
         ("UPDATE model SET versions = 2 WHERE name = 'churn'", Row, "model churn"),
         ("UPDATE alias SET target = 1 WHERE model = 'churn'", Row, "alias churn candidate"),
-        ("UPDATE alias_history SET at = 0 WHERE model = 'churn' AND sequence = 2", Row, "alias_history churn candidate 2"),
+        (
+            "UPDATE alias_history SET at = 0 WHERE model = 'churn' AND sequence = 2",
+            Row,
+            "alias_history churn candidate 2",
+        ),
         ("UPDATE registry_event SET at = 0 WHERE sequence = 4", Row, "registry_event 4"),
         ("UPDATE lineage_edge SET relation = '\"deployed_as\"' WHERE sequence = 1", Row, "lineage_edge 1"),
         ("UPDATE tally SET value = 1 WHERE name = 'registry events'", Row, "tally registry events"),
@@ -426,10 +436,18 @@ fn a_check_of_everything_finds_what_was_done_to_it() {
         ("DELETE FROM model_version WHERE model = 'fraud' AND version = 3", Missing, "model_version fraud 3"),
         ("DELETE FROM model WHERE name = 'fraud'", Missing, "model"),
         ("DELETE FROM alias WHERE model = 'churn'", Missing, "alias churn"),
-        ("DELETE FROM alias_history WHERE model = 'churn' AND sequence = 1", Missing, "alias_history churn candidate 1"),
+        (
+            "DELETE FROM alias_history WHERE model = 'churn' AND sequence = 1",
+            Missing,
+            "alias_history churn candidate 1",
+        ),
         ("DELETE FROM registry_event WHERE sequence = 3", Missing, "registry_event 3"),
         ("DELETE FROM lineage_edge WHERE sequence = 2", Missing, "lineage_edge"),
-        ("DELETE FROM data_version WHERE name = 'patients' AND version = 1", Missing, "data_version patients 1"),
+        (
+            "DELETE FROM data_version WHERE name = 'patients' AND version = 1",
+            Missing,
+            "data_version patients 1",
+        ),
         ("DELETE FROM data_asset WHERE name = 'patients'", Missing, "data_asset"),
         ("UPDATE name_list SET count = 1 WHERE list = 'model'", Row, "name_list model"),
         // A row of another place, whose own digest is right.
@@ -484,7 +502,8 @@ fn content_that_is_gone_or_damaged_is_found() {
         damage(&blob(&Digest::of(b"content 0")));
         damage(&blob(&Digest::of(b"weather")));
         let findings = store.verify().await.unwrap().findings;
-        let found: BTreeSet<_> = findings.iter().map(|f| (format!("{:?}", f.kind), f.subject.clone())).collect();
+        let found: BTreeSet<_> =
+            findings.iter().map(|f| (format!("{:?}", f.kind), f.subject.clone())).collect();
         let weather = store.data_assets().get(&"weather:1".parse().unwrap()).await.unwrap().spec.digest;
         let expected = [
             ("ContentMissing", Digest::of(b"content 1")),
@@ -529,7 +548,11 @@ fn what_runs_use_and_make_is_lineage_and_is_not_collected() {
         let up = store.lineage(&model, Direction::Upstream, 10).await.unwrap();
         assert_eq!(up.nodes, chain.iter().rev().cloned().collect::<Vec<_>>());
         assert_eq!(store.lineage(&model, Direction::Upstream, 1).await.unwrap().nodes.len(), 2);
-        let other = Node::Data { name: AssetName::new("patients").unwrap(), version: version(2), digest: input.digest };
+        let other = Node::Data {
+            name: AssetName::new("patients").unwrap(),
+            version: version(2),
+            digest: input.digest,
+        };
         assert_eq!(store.lineage(&other, Direction::Downstream, 10).await.unwrap().nodes, [other]);
         // Deleted runs can be brought back, so their files stay.
         tracker.set_deleted(&run, true).await.unwrap();
@@ -604,7 +627,19 @@ fn edge_of_nothing() -> Edge {
 /// Names that could lead out of the store, or into a statement, are no names.
 #[test]
 fn hostile_names_are_refused_before_the_store_sees_them() {
-    for bad in ["", ".", "..", "../../evil", "a/b", "a\\b", "a\0b", "a\nb", "'; DROP TABLE model;--", "%_", "a\u{202e}b"] {
+    for bad in [
+        "",
+        ".",
+        "..",
+        "../../evil",
+        "a/b",
+        "a\\b",
+        "a\0b",
+        "a\nb",
+        "'; DROP TABLE model;--",
+        "%_",
+        "a\u{202e}b",
+    ] {
         assert!(ModelName::new(bad).is_err(), "{bad:?}");
         assert!(Alias::new(bad).is_err(), "{bad:?}");
         assert!(format!("{bad}:1").parse::<ModelRef>().is_err(), "{bad:?}");
@@ -635,9 +670,8 @@ fn the_evidence_of_a_promotion_is_kept() {
             approval: None,
             actor: actor(),
         };
-        let protect = |store: &LocalStore| {
-            store.registry().with_protected(promotion.alias.clone(), Protection::Gate)
-        };
+        let protect =
+            |store: &LocalStore| store.registry().with_protected(promotion.alias.clone(), Protection::Gate);
         let record = protect(&store).promote(&promotion).await.unwrap();
         assert_eq!(record.gate, Some(gate.digest().unwrap()));
         drop(store);

@@ -88,8 +88,7 @@ pub(crate) fn page<R: Listed>(
         }
     };
     let params = (after.unwrap_or(""), bound(limit as u64));
-    let rows: Vec<R> =
-        row::list(operation, connection, "WHERE name > ?1 ORDER BY name LIMIT ?2", params)?;
+    let rows: Vec<R> = row::list(operation, connection, "WHERE name > ?1 ORDER BY name LIMIT ?2", params)?;
     for found in &rows {
         if expected.as_deref() != Some(found.name()) {
             return Err(damaged(operation, R::TABLE, expected.as_deref().unwrap_or(found.name())));

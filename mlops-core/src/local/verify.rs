@@ -180,13 +180,19 @@ impl Findings {
         }
     }
 
-    /// All rows of a table that are what was written; the others are findings. `order` is the columns of the key.
-    pub(crate) fn rows<R: Record>(&mut self, connection: &Connection, order: &str) -> Result<Vec<R>> {
+    /// What `keep` keeps of all rows of a table that are what was written; the others are findings. `order` is the columns of
+    /// the key.
+    pub(crate) fn rows<R: Record, T>(
+        &mut self,
+        connection: &Connection,
+        order: &str,
+        mut keep: impl FnMut(R) -> T,
+    ) -> Result<Vec<T>> {
         let mut rows = Vec::new();
         let tail = format!("ORDER BY {order}");
         let read = row::each(OP, connection, &tail, [], |found: Result<R>| {
             match found {
-                Ok(found) => rows.push(found),
+                Ok(found) => rows.push(keep(found)),
                 Err(e) if e.kind() == ErrorKind::Corrupt => self.damaged(R::TABLE, &e),
                 Err(e) => return Err(e),
             }
@@ -226,7 +232,8 @@ impl Findings {
         let mut expected = list.first.as_deref();
         for row in rows {
             if expected != Some(row.name()) {
-                let reason = format!("before {} there should be {}", row.name(), expected.unwrap_or("nothing"));
+                let reason =
+                    format!("before {} there should be {}", row.name(), expected.unwrap_or("nothing"));
                 self.add(FindingKind::Missing, R::TABLE, reason);
             }
             expected = row.next();

@@ -651,8 +651,7 @@ impl ModelRegistry for LocalModelRegistry {
 /// The content of every version, archived ones too.
 pub(crate) fn roots(operation: &'static str, connection: &Connection) -> Result<BTreeSet<Digest>> {
     let models: Vec<ModelRow> = names::all(operation, connection)?;
-    let mut expected: BTreeMap<_, _> =
-        models.into_iter().map(|model| (model.name, model.versions)).collect();
+    let mut expected: BTreeMap<_, _> = models.into_iter().map(|model| (model.name, model.versions)).collect();
     let mut roots = BTreeSet::new();
     row::each(operation, connection, "", [], |version: Result<VersionRow>| {
         let version = version?.made;
