@@ -488,10 +488,13 @@ fn hostile_texts_are_refused_without_effort() {
         (format!("params.a = '{}", "''".repeat(400_000)), ErrorKind::InvalidInput),
         (format!("params.a = '{}", "x".repeat(1_000_000)), ErrorKind::InvalidInput),
         (format!("params.{} = 'x'", "k".repeat(1_000_000)), ErrorKind::InvalidInput),
-        (format!("metrics.a > {}e", "9".repeat(1_000_000)), ErrorKind::InvalidInput),
+        (format!("metrics.a > {}", "9".repeat(1_000_000)), ErrorKind::InvalidInput),
+        (format!("start_time > {}", "9".repeat(1_000_000)), ErrorKind::InvalidInput),
         (format!("start_time > 0.{}1", "0".repeat(1_000_000)), ErrorKind::InvalidInput),
-        (fill("metrics.a>1 AND "), ErrorKind::InvalidInput),
-        (format!("run_id IN ({}", "'x',".repeat(200_000)), ErrorKind::InvalidInput),
+        (fill("metrics.a>1 AND "), ErrorKind::LimitExceeded),
+        (fill("TRUE OR "), ErrorKind::LimitExceeded),
+        (format!("run_id IN ({})", "'x',".repeat(200_000)), ErrorKind::LimitExceeded),
+        (format!("run_id IN ({}", "'x',".repeat(1_000)), ErrorKind::InvalidInput),
         ("metrics.a > 1; DROP TABLE runs --".to_owned(), ErrorKind::InvalidInput),
         ("(a+)+$".to_owned(), ErrorKind::InvalidInput),
         ("params.a = 'x\0".to_owned(), ErrorKind::InvalidInput),
@@ -517,6 +520,48 @@ fn brackets_that_mean_nothing_do_not_deepen_a_filter() {
     assert_eq!(Filter::parse(&deepest.to_string()).unwrap(), deepest);
     let error = Filter::parse(&not(deepest).to_string()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+}
+
+#[test]
+fn filters_that_say_too_much_are_refused() {
+    let all = |n: usize| Filter::And(vec![Filter::Not(Box::new(Filter::Or(vec![]))); n]);
+    let ids = |n: usize| Filter::Id(Match::NotIn(vec![String::new(); n]));
+    let like = |n: usize| Filter::AnyInput(InputMatch::default().with_role(Match::ILike("é".repeat(n))));
+    for (filter, limit) in [
+        (&all as &dyn Fn(usize) -> Filter, Filter::MAX_COMPARISONS),
+        (&ids, Filter::MAX_TEXTS),
+        (&like, Match::MAX_PATTERN),
+    ] {
+        assert!(RunQuery::everywhere().with_filter(filter(limit)).check().is_ok());
+        assert_eq!(Filter::parse(&filter(limit).to_string()).unwrap(), filter(limit));
+        let error = RunQuery::everywhere().with_filter(filter(limit + 1)).check().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+        assert_eq!(error.context("limit"), Some(limit.to_string().as_str()));
+    }
+}
+
+#[test]
+fn stored_filters_keep_their_shape() {
+    for (text, json) in [
+        ("params.a = 'x'", r#"{"param":["a",{"equals":"x"}]}"#),
+        ("params.a != 'x'", r#"{"param":["a",{"not_in":["x"]}]}"#),
+        ("tags.a ILIKE 'x%'", r#"{"tag":["a",{"ilike":"x%"}]}"#),
+        ("metrics.a > inf", r#"{"metric":{"key":"a","comparison":"greater","value":"Infinity"}}"#),
+        (
+            "max(metrics.a) <= 1",
+            r#"{"metric_stat":{"key":"a","stat":"max","comparison":"at_most","value":1.0}}"#,
+        ),
+        ("end_time IS NULL", r#"{"not":"has_ended"}"#),
+        ("duration < '1500ms'", r#"{"took":["less",{"secs":1,"nanos":500000000}]}"#),
+        (
+            "dataset(name = 'a' AND version = 2)",
+            r#"{"any_input":{"asset":{"equals":"a"},"version":2,"digest":null,"role":null}}"#,
+        ),
+    ] {
+        let filter = Filter::parse(text).unwrap();
+        assert_eq!(serde_json::to_string(&filter).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Filter>(json).unwrap(), filter);
+    }
 }
 
 #[test]

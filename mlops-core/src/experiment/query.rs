@@ -293,6 +293,12 @@ impl Filter {
     /// The deepest nesting that [`RunQuery::check`] accepts.
     pub const MAX_DEPTH: usize = 64;
 
+    /// The most comparisons that [`RunQuery::check`] accepts.
+    pub const MAX_COMPARISONS: usize = 1_000;
+
+    /// The most texts in all lists together that [`RunQuery::check`] accepts.
+    pub const MAX_TEXTS: usize = 10_000;
+
     /// Whether a run is wanted.
     pub fn matches(&self, run: &Run) -> bool {
         match self {
@@ -342,13 +348,43 @@ impl Filter {
         texts.into_iter().flatten()
     }
 
-    /// Refuses patterns that are too long; the depth was checked before.
-    fn check_texts(&self, operation: &'static str) -> Result<()> {
-        match self {
-            Self::And(parts) | Self::Or(parts) => parts.iter().try_for_each(|f| f.check_texts(operation)),
-            Self::Not(part) => part.check_texts(operation),
-            leaf => leaf.own_texts().try_for_each(|text| text.check(operation)),
+    /// Refuses what is too deep, too much or too long.
+    fn check(&self, operation: &'static str) -> Result<()> {
+        if !self.depth_is_at_most(Self::MAX_DEPTH) {
+            return Err(Error::limit(operation, "the filter's depth", Self::MAX_DEPTH, "more"));
         }
+        let (mut comparisons, mut texts) = (0, 0);
+        self.count(operation, &mut comparisons, &mut texts)?;
+        if comparisons > Self::MAX_COMPARISONS {
+            return Err(Error::limit(
+                operation,
+                "the number of comparisons",
+                Self::MAX_COMPARISONS,
+                comparisons,
+            ));
+        }
+        if texts > Self::MAX_TEXTS {
+            return Err(Error::limit(operation, "the number of texts in lists", Self::MAX_TEXTS, texts));
+        }
+        Ok(())
+    }
+
+    /// Counts, and refuses patterns that are too long; the depth was checked before.
+    fn count(&self, operation: &'static str, comparisons: &mut usize, texts: &mut usize) -> Result<()> {
+        match self {
+            Self::And(parts) | Self::Or(parts) if !parts.is_empty() => {
+                return parts.iter().try_for_each(|part| part.count(operation, comparisons, texts));
+            }
+            Self::Not(part) => return part.count(operation, comparisons, texts),
+            _ => *comparisons += 1,
+        }
+        for text in self.own_texts() {
+            text.check(operation)?;
+            if let Match::In(list) | Match::NotIn(list) = text {
+                *texts += list.len();
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn depth_is_at_most(&self, limit: usize) -> bool {
@@ -539,7 +575,7 @@ impl RunQuery {
         self
     }
 
-    /// Refuses filters nested too deep, patterns too long and bad page limits; backends call this first.
+    /// Refuses filters that are too deep or say too much, patterns too long and bad page limits; backends call this first.
     ///
     /// # Errors
     /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) or
@@ -547,10 +583,7 @@ impl RunQuery {
     pub fn check(&self) -> Result<()> {
         const OP: &str = "ExperimentTracker::search_runs";
         self.page.check(OP)?;
-        if !self.filter.depth_is_at_most(Filter::MAX_DEPTH) {
-            return Err(Error::limit(OP, "the filter's depth", Filter::MAX_DEPTH, "more"));
-        }
-        self.filter.check_texts(OP)
+        self.filter.check(OP)
     }
 
     /// Whether a run is wanted: experiment, stage and filter.

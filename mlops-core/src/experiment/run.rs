@@ -113,7 +113,7 @@ impl RunSpec {
         self
     }
 
-    /// Checks text and tags; backends call this first.
+    /// Checks text, tags and capsule; backends call this first.
     ///
     /// # Errors
     /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded), or
@@ -124,6 +124,7 @@ impl RunSpec {
             return Err(Error::invalid(OP, "parent", "a run cannot be its own parent").with("run", &self.id));
         }
         check_text(OP, "the name", &self.name)?;
+        self.capsule.check(OP)?;
         check_tags(OP, &self.tags)
     }
 }

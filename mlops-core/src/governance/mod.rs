@@ -6,6 +6,8 @@ mod audit;
 mod secret;
 
 pub use approval::{Approval, ApprovalDecision, ApprovalRequest, Approver};
+#[cfg(feature = "local")]
+pub(crate) use approver::standing;
 pub use approver::{AutoApprover, CallbackApprover};
 pub use audit::{
     AuditEntry, AuditLog, AuditLogExt, AuditRecord, AuditVerification, ChainVerifier, Checkpoint,

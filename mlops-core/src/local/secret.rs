@@ -58,6 +58,12 @@ impl EnvSecretStore {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for a prefix of anything but capital letters, digits and `_`, or with a digit first.
+    ///
+    /// ```
+    /// use mlops_core::local::EnvSecretStore;
+    /// assert!(EnvSecretStore::new("MY_SERVICE_").is_ok());
+    /// assert!(EnvSecretStore::new("my-service").is_err());
+    /// ```
     pub fn new(prefix: impl Into<String>) -> Result<Self> {
         let prefix = prefix.into();
         let allowed = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';

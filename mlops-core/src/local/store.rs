@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::artifact::LocalArtifactStore;
 use super::db::{Db, Durability, JournalMode, failed};
 use super::file_system;
+use super::journal::{self, RecoveryReport};
 use super::secret::FileSecretStore;
 use super::tracker::TrackerState;
 use crate::error::{Error, ErrorKind, Result};
@@ -128,6 +129,7 @@ pub(crate) struct Inner {
     pub(crate) pager: Pager,
     pub(crate) artifacts: LocalArtifactStore,
     pub(crate) tracker: TrackerState,
+    pub(crate) recovery: RecoveryReport,
 }
 
 /// What `store.json` says: that this folder is a store, and which.
@@ -195,7 +197,7 @@ impl LocalStore {
         // Absolute, so that the store stays where it is when the process goes elsewhere.
         let root = fs::canonicalize(folder).map_err(io)?;
         let mode = journal_mode(&root, options.network)?;
-        let _opening = hold(&root)?;
+        let opening = hold(&root)?;
         let marker = read_marker(&root)?;
         let path = root.join("mlops.db");
         if marker.is_some() && fs::metadata(&path).map_or(true, |found| found.len() == 0) {
@@ -207,7 +209,9 @@ impl LocalStore {
         if marker.is_none() {
             write_marker(&root, identity.id)?;
         }
-        Self::assemble(root, db, identity, options)
+        drop(opening);
+        let recovery = journal::recover(&root, identity.id, &db);
+        Self::assemble(root, db, identity, options, recovery)
     }
 
     fn open_read_only(folder: &Path, options: &LocalOptions) -> Result<Self> {
@@ -215,15 +219,21 @@ impl LocalStore {
         let db = Db::open_read_only(&root.join("mlops.db"))?;
         let marker = read_marker(&root)?;
         let identity = read_identity(&db, marker.as_ref())?;
-        Self::assemble(root, db, identity, options)
+        Self::assemble(root, db, identity, options, RecoveryReport::default())
     }
 
-    fn assemble(root: PathBuf, db: Db, identity: Identity, options: &LocalOptions) -> Result<Self> {
-        let clock = options.clock.clone();
+    fn assemble(
+        root: PathBuf,
+        db: Db,
+        identity: Identity,
+        options: &LocalOptions,
+        recovery: RecoveryReport,
+    ) -> Result<Self> {
+        let (clock, db) = (options.clock.clone(), Arc::new(db));
         let artifacts = LocalArtifactStore::open(&root.join("cas"), clock.clone())?;
         let pager = Pager::with_secret(identity.secret);
-        let tracker = TrackerState::new(clock.clone());
-        let inner = Inner { root, id: identity.id, db: Arc::new(db), clock, pager, artifacts, tracker };
+        let tracker = TrackerState::new(&root, identity.id, &db, &clock);
+        let inner = Inner { root, id: identity.id, db, clock, pager, artifacts, tracker, recovery };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -264,6 +274,12 @@ impl LocalStore {
     /// ```
     pub fn secrets(&self) -> Result<FileSecretStore> {
         FileSecretStore::open(&self.inner.root.join("secrets"))
+    }
+
+    /// What was found in the journals of processes that died while they logged. Their values are in the database now, but for
+    /// what the report says. A store that was opened for reading only was not looked through.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.inner.recovery
     }
 
     /// What the backends share; for them.

@@ -10,7 +10,7 @@ use super::db::failed;
 use super::names::{List, Listed};
 use super::row::{self, Record};
 use super::store::{Inner, LocalStore};
-use super::{audit, data, registry};
+use super::{approval, audit, data, deployer, monitor, registry, rollout};
 use crate::artifact::{ArtifactStore as _, ArtifactStoreExt as _};
 use crate::error::{Error, ErrorKind, Result};
 use crate::governance::AuditVerification;
@@ -71,10 +71,11 @@ impl StoreReport {
 }
 
 impl LocalStore {
-    /// Reads everything and checks it: the structure of the database; the digest of every row of the registry, the data assets
-    /// and the audit log; that versions, events and histories are contiguous; that aliases point to versions that are there
-    /// and not archived; that the audit log is intact; and that all content that is registered is there and hashes to its
-    /// digest.
+    /// Reads everything and checks it: the structure of the database; the digest of every row of the registry, the data
+    /// assets, the audit log, deployments, rollouts, approvals and monitors; that versions, events, histories, changes of
+    /// traffic and rollouts are contiguous; that aliases point to versions that are there and not archived, and traffic to
+    /// deployments that are there, as the last change said; that every row that was observed has its id and the other way
+    /// round; that the audit log is intact; and that all content that is registered is there and hashes to its digest.
     ///
     /// Others may write meanwhile: the database is read as it was at one moment.
     ///
@@ -127,7 +128,11 @@ fn check_database(inner: &Inner) -> Result<(Findings, Contents)> {
     inner.db.read_now(OP, |connection| {
         findings.integrity(connection)?;
         registry::check(connection, &mut findings, &mut contents)?;
-        data::check(connection, &mut findings, &mut contents)
+        data::check(connection, &mut findings, &mut contents)?;
+        deployer::check(connection, &mut findings)?;
+        rollout::check(connection, &mut findings)?;
+        approval::check(connection, &mut findings)?;
+        monitor::check(connection, &mut findings)
     })?;
     match audit::verify(inner, None) {
         Ok(AuditVerification::Intact(checkpoint)) => findings.report.rows += checkpoint.size,
@@ -206,6 +211,21 @@ impl Findings {
             answer => answer?,
         }
         Ok(rows)
+    }
+
+    /// A row that was read, if it is what was written; else it is a finding.
+    pub(crate) fn row<T>(&mut self, table: &str, read: Result<T>) -> Result<Option<T>> {
+        match read {
+            Ok(row) => {
+                self.report.rows += 1;
+                Ok(Some(row))
+            }
+            Err(e) if e.kind() == ErrorKind::Corrupt => {
+                self.damaged(table, &e);
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
     }
 
     /// What a tally says; 0 where it is damaged, which is a finding.

@@ -60,8 +60,8 @@ impl Filter {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) with the `position` in characters, counted from 0, and what
-    /// was `found` there; [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) beyond [`Filter::MAX_LENGTH`] or
-    /// [`Filter::MAX_DEPTH`]. The time is linear in the length.
+    /// was `found` there; [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) beyond [`Filter::MAX_LENGTH`],
+    /// [`Filter::MAX_DEPTH`], [`Filter::MAX_COMPARISONS`] or [`Filter::MAX_TEXTS`]. The time is linear in the length.
     pub fn parse(text: &str) -> Result<Self> {
         let source = Source { operation: "Filter::parse", argument: "filter" };
         check_length(source, text)?;

@@ -14,6 +14,9 @@ const MAX_NESTING: usize = 2 * Filter::MAX_DEPTH;
 /// What nobody's digest starts with here, and what is pasted easily.
 const ALGORITHM: &str = "sha256:";
 
+/// The longest number, in bytes: longer than any that means something, short enough to read at once.
+const MAX_NUMBER: usize = 1_000;
+
 /// MLflow's names of a run's status.
 pub(super) fn mlflow_status(status: RunStatus) -> String {
     status.as_str().to_ascii_uppercase()
@@ -51,11 +54,13 @@ impl Operator {
 pub(super) struct Parser<'t> {
     scanner: Scanner<'t>,
     nesting: usize,
+    comparisons: usize,
+    texts: usize,
 }
 
 impl<'t> Parser<'t> {
     pub(super) fn new(text: &'t str, source: Source) -> Self {
-        Self { scanner: Scanner::new(text, source), nesting: 0 }
+        Self { scanner: Scanner::new(text, source), nesting: 0, comparisons: 0, texts: 0 }
     }
 
     /// A whole filter; the empty text is everything.
@@ -91,9 +96,13 @@ impl<'t> Parser<'t> {
         self.scanner.fault(self.scanner.place(), what)
     }
 
+    fn excess(&self, what: &'static str, limit: usize) -> crate::Error {
+        self.scanner.excess(self.scanner.place(), what, limit)
+    }
+
     fn deeper<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.nesting >= MAX_NESTING {
-            return Err(self.scanner.excess(self.scanner.place(), "the filter's depth", Filter::MAX_DEPTH));
+            return Err(self.excess("the filter's depth", Filter::MAX_DEPTH));
         }
         self.nesting += 1;
         let result = inner(self)?;
@@ -139,6 +148,10 @@ impl<'t> Parser<'t> {
         }
         if self.scanner.call("ANY") {
             return self.deeper(|p| Ok(Filter::Or(vec![p.closed()?])));
+        }
+        self.comparisons += 1;
+        if self.comparisons > Filter::MAX_COMPARISONS {
+            return Err(self.excess("the number of comparisons", Filter::MAX_COMPARISONS));
         }
         if self.scanner.word("TRUE") {
             return Ok(Filter::And(Vec::new()));
@@ -464,14 +477,16 @@ impl<'t> Parser<'t> {
     fn digits(&mut self) -> Option<&'t str> {
         let text = self.number_text();
         let plain = text.contains(|c: char| c.is_ascii_digit());
-        (plain && text.parse::<f64>().is_ok()).then_some(text)
+        (plain && text.len() <= MAX_NUMBER && text.parse::<f64>().is_ok()).then_some(text)
     }
 
     fn number(&mut self) -> Result<f64> {
         let place = self.scanner.place();
         let text = self.number_text();
-        text.parse()
-            .map_err(|_| self.scanner.fault(place, "a number without quotes, such as 0.9, -1e-3, inf or nan"))
+        let number = if text.len() <= MAX_NUMBER { text.parse().ok() } else { None };
+        number.ok_or_else(|| {
+            self.scanner.fault(place, "a number without quotes, such as 0.9, -1e-3, inf or nan")
+        })
     }
 
     /// What may be a number: a sign, word characters and points, and a sign after the `e`.
@@ -513,6 +528,10 @@ impl<'t> Parser<'t> {
             // A comma may follow the last one.
             if self.scanner.symbol(")") {
                 return Ok(texts);
+            }
+            self.texts += 1;
+            if self.texts > Filter::MAX_TEXTS {
+                return Err(self.excess("the number of texts in lists", Filter::MAX_TEXTS));
             }
             texts.push(self.string()?);
             if !self.scanner.symbol(",") {

@@ -235,7 +235,7 @@ fn sign(comparison: Comparison) -> &'static str {
 /// Runs whose times are cut to the millisecond compare with a time that is cut, too.
 fn time(field: &str, comparison: Comparison, at: &Timestamp) -> Clause {
     let millis = at.timestamp_millis();
-    let cut = at.timestamp_subsec_nanos() % 1_000_000 != 0;
+    let cut = !at.timestamp_subsec_nanos().is_multiple_of(1_000_000);
     match comparison {
         Comparison::AtLeast if !cut => Clause::Whole(format!("{field} >= {millis}")),
         Comparison::Less if !cut => Clause::Whole(format!("{field} < {millis}")),

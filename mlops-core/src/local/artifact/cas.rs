@@ -24,6 +24,8 @@ const LOCK: &str = "gc.lock";
 
 /// The folder of a store, held open.
 pub(super) struct Cas {
+    /// The folder above, unless it is somebody else's.
+    parent: Option<Folder>,
     root: Folder,
     contents: Folder,
     pub(super) temporary: Arc<Folder>,
@@ -80,12 +82,17 @@ impl Cas {
         let fault = |path| move |error| storage(OP, path, error);
         make_folders(dir).map_err(fault("cas"))?;
         let root = Folder::open(dir).map_err(fault("cas"))?;
+        let parent = match root.folder("..") {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+            parent => Some(parent.map_err(fault(".."))?),
+        };
         root.make_folder("sha256", 0o777).map_err(fault("cas/sha256"))?;
         root.make_folder("tmp", 0o700).map_err(fault("cas/tmp"))?;
         let contents = root.folder("sha256").map_err(fault("cas/sha256"))?;
         let temporary = Arc::new(root.folder("tmp").map_err(fault("cas/tmp"))?);
         let folders = (0..=u8::MAX).map(|_| AtomicU8::new(UNKNOWN)).collect();
-        let cas = Self { root, contents, temporary, clock, folders, above: AtomicBool::new(false) };
+        let above = AtomicBool::new(false);
+        let cas = Self { parent, root, contents, temporary, clock, folders, above };
         cas.remove_stale();
         Ok(cas)
     }
@@ -106,7 +113,7 @@ impl Cas {
     }
 
     /// The place of `digest`, if its folder is there.
-    fn place(&self, operation: &'static str, digest: &Digest) -> Result<Option<Place>> {
+    pub(super) fn place(&self, operation: &'static str, digest: &Digest) -> Result<Option<Place>> {
         let place = Names::of(digest);
         match self.contents.folder(&place.folder) {
             Ok(folder) => Ok(Some(Place { folder, name: place.file, first: digest.as_bytes()[0] })),
@@ -148,11 +155,8 @@ impl Cas {
             return Ok(());
         }
         self.root.sync()?;
-        match self.root.folder("..") {
-            // Somebody else's folder: whoever made ours could write to it, and made it durable then.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-            parent => parent?.sync()?,
-        }
+        // One that cannot be read is not ours, so its names were durable before.
+        self.parent.as_ref().map_or(Ok(()), Folder::sync)?;
         self.above.store(true, Ordering::Release);
         Ok(())
     }
@@ -250,9 +254,7 @@ impl Cas {
         }
     }
 
-    /// Removes what lies in the place of `digest` unless it is younger than `grace`, all of it while nobody stores.
-    ///
-    /// Answers what is there now: nothing for what went.
+    /// Removes content unless it is younger than `grace`, and looks at that while nobody stores.
     pub(super) fn remove_if_old(
         &self,
         operation: &'static str,
@@ -266,7 +268,7 @@ impl Cas {
             Some(stored) if stored.kind != FileType::RegularFile => Ok(Removal::WasGone),
             Some(stored) if stored.age(self.clock.now()) < grace => Ok(Removal::IsYoung),
             Some(_) => match place.folder.remove_file(&place.name) {
-                Ok(()) => Ok(Removal::Removed(place)),
+                Ok(()) => Ok(Removal::Removed),
                 Err(error) => Err(storage(operation, shown(&place), error)),
             },
         }
@@ -280,8 +282,8 @@ impl Cas {
 
 /// What became of content that was to be removed.
 pub(super) enum Removal {
-    /// It is gone; the place that held it.
-    Removed(Place),
+    /// It is gone.
+    Removed,
     /// Somebody else removed it.
     WasGone,
     /// Somebody put it again.

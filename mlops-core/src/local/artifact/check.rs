@@ -6,6 +6,7 @@ use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
 use super::cas::Cas;
+use super::parallel::parallel;
 use crate::error::{ErrorKind, Result};
 use crate::hash::Digest;
 
@@ -30,6 +31,15 @@ pub struct ContentReport {
 
 impl ContentReport {
     /// Whether nothing is damaged or missing.
+    ///
+    /// ```
+    /// use mlops_core::hash::Digest;
+    /// use mlops_core::local::ContentReport;
+    /// let mut report = ContentReport::default();
+    /// assert!(report.is_sound());
+    /// report.missing.push(Digest::of(b"lost"));
+    /// assert!(!report.is_sound());
+    /// ```
     pub fn is_sound(&self) -> bool {
         self.damaged.is_empty() && self.missing.is_empty()
     }
@@ -64,18 +74,21 @@ impl Cas {
     pub(super) fn verify_all(&self, roots: &BTreeSet<Digest>) -> Result<ContentReport> {
         let (stored, foreign) = self.list(VERIFY)?;
         let mut report = ContentReport { foreign, ..ContentReport::default() };
-        for digest in stored.keys() {
-            match self.verified(VERIFY, digest) {
-                Ok(content) => {
+        let digests: Vec<_> = stored.into_keys().collect();
+        let found = parallel(VERIFY, &digests, |digest| {
+            Ok((*digest, self.verified(VERIFY, digest).map(|content| content.size())))
+        })?;
+        for (digest, size) in found {
+            match size {
+                Ok(size) => {
                     report.good += 1;
-                    report.bytes = report.bytes.saturating_add(content.size());
+                    report.bytes = report.bytes.saturating_add(size);
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => {} // collected since
-                Err(error) => report.damaged.push(DamagedContent {
-                    digest: *digest,
-                    kind: error.kind(),
-                    error: error.to_string(),
-                }),
+                Err(error) => {
+                    let error = DamagedContent { digest, kind: error.kind(), error: error.to_string() };
+                    report.damaged.push(error);
+                }
             }
         }
         report.missing = self.missing(roots)?;

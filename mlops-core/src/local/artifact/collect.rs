@@ -1,6 +1,7 @@
 //! Garbage collection.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::FileType;
 
@@ -8,6 +9,7 @@ use super::cas::{Cas, Removal};
 use crate::artifact::{Blob, GcOptions, GcReport, Manifest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::Digest;
+use crate::local::storage::storage;
 
 const OP: &str = "ArtifactStore::collect_garbage";
 
@@ -31,7 +33,7 @@ impl Cas {
         let (stored, _) = self.list(OP)?;
         let reachable = needed.iter().filter(|digest| stored.contains_key(*digest)).count();
         let now = self.clock.now();
-        let (mut removed, mut in_grace, mut touched) = (Vec::new(), 0, BTreeMap::new());
+        let (mut removed, mut in_grace) = (Vec::new(), 0);
         for (digest, found) in stored {
             // What is no file was not put here by us.
             if needed.contains(&digest) || found.kind != FileType::RegularFile {
@@ -45,14 +47,10 @@ impl Cas {
                 match self.remove_if_old(OP, &digest, options.grace)? {
                     Removal::WasGone => {}
                     Removal::IsYoung => in_grace += 1,
-                    Removal::Removed(place) => {
-                        removed.push(Blob { digest, size: found.size });
-                        touched.insert(place.first, place);
-                    }
+                    Removal::Removed => removed.push(Blob { digest, size: found.size }),
                 }
             }
         }
-        touched.values().try_for_each(|place| self.sync(OP, place))?;
         Ok(GcReport::new(removed, reachable, in_grace))
     }
 
@@ -88,13 +86,11 @@ impl Cas {
     }
 
     fn begins_as_manifest(&self, root: &Digest) -> Result<bool> {
-        use std::os::unix::fs::FileExt as _;
         let mut head = [0; MANIFEST.len()];
         let file = self.file(OP, root)?;
         // It is longer than that.
-        file.read_exact_at(&mut head, 0).map_err(|error| {
-            crate::local::storage::storage(OP, format_args!("cas/sha256/{}", root.hex()), error)
-        })?;
+        file.read_exact_at(&mut head, 0)
+            .map_err(|error| storage(OP, format_args!("cas/sha256/{}", root.hex()), error))?;
         Ok(head == MANIFEST)
     }
 }

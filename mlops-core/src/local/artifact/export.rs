@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use super::cas::Cas;
+use super::parallel::parallel;
 use crate::artifact::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::Digest;
@@ -38,9 +39,9 @@ impl Cas {
         }
         let manifest = self.tree(digest)?;
         let staging = Staging::new(&parent)?;
-        for entry in manifest.entries() {
-            self.write_file(&staging.tree, entry).map_err(|error| error.with("path", &entry.path))?;
-        }
+        parallel(OP, manifest.entries(), |entry| {
+            self.write_file(&staging.tree, entry).map_err(|error| error.with("path", &entry.path))
+        })?;
         sync_folders(&staging.tree).map_err(fault("."))?;
         match staging.outer.rename_new(TREE, &parent, name) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(exists()),

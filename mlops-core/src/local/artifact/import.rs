@@ -14,6 +14,7 @@ use bytes::Bytes;
 use rustix::fs::{FileType, Stat, fstat};
 
 use super::cas::Cas;
+use super::parallel::parallel;
 use super::read::PIECE;
 use super::write::Writer;
 use crate::artifact::{Blob, Entry, Manifest};
@@ -38,11 +39,11 @@ impl Cas {
     pub(super) fn put_dir(self: &Arc<Self>, dir: &Path) -> Result<(Blob, Manifest)> {
         let root = Folder::open(dir).map_err(|error| source(error, "."))?;
         let files = scan_at_rest(&root)?;
-        let mut entries = Vec::with_capacity(files.len());
-        for (path, stat) in &files {
-            let blob = self.put_file(&root, path, stat).map_err(|error| error.with("path", path))?;
-            entries.push(Entry { path: path.clone(), digest: blob.digest, size: blob.size });
-        }
+        let list: Vec<_> = files.iter().collect();
+        let entries = parallel(OP, &list, |(path, stat)| match self.put_file(&root, path, stat) {
+            Ok(blob) => Ok(Entry { path: (*path).clone(), digest: blob.digest, size: blob.size }),
+            Err(error) => Err(error.with("path", path)),
+        })?;
         let manifest = Manifest::new(entries)?;
         unchanged(&files, &scan(&root, MAX_FILES)?)?;
         let blob = self.put_tree(&manifest)?;

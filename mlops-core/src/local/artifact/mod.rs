@@ -5,10 +5,11 @@ mod check;
 mod collect;
 mod export;
 mod import;
+mod parallel;
 mod read;
 mod write;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -19,8 +20,10 @@ use futures_util::StreamExt as _;
 
 use self::cas::Cas;
 pub use self::check::{ContentReport, ContentStats, DamagedContent};
+use self::parallel::parallel;
 use self::write::{Batch, Writer};
 use super::blocking::blocking;
+use super::storage::storage;
 use crate::artifact::{ArtifactStore, Blob, ByteStream, Entry, GcOptions, GcReport, Manifest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::Digest;
@@ -39,6 +42,9 @@ use crate::time::Clock;
 ///   [`ErrorKind::Integrity`]; it is neither followed nor waited for.
 /// * **Age** is the time of the last put, by the clock handed in, kept as the file's modification time. A clock that is set
 ///   back makes nothing old. One that jumps forward does: choose a grace longer than your clocks are wrong.
+/// * **Garbage collection** reads every root of up to 64 MiB, and longer ones that look like manifests: it removes nothing
+///   while a root is damaged, because a damaged manifest does not say which files it needs. After a power failure content
+///   that was removed may be there again, for the next collection.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -175,7 +181,7 @@ impl LocalArtifactStore {
     /// [`ErrorKind::Storage`] where the store cannot be listed. What is wrong with a blob is in the report.
     ///
     /// ```
-    /// use std::collections::BTreeSet;
+    /// use std::collections::{BTreeMap, BTreeSet};
     /// use std::sync::Arc;
     /// use mlops_core::artifact::ArtifactStoreExt as _;
     /// use mlops_core::hash::Digest;
@@ -200,6 +206,22 @@ impl LocalArtifactStore {
     ///
     /// # Errors
     /// [`ErrorKind::Storage`] where the store cannot be listed.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use mlops_core::artifact::ArtifactStoreExt as _;
+    /// use mlops_core::local::LocalArtifactStore;
+    /// use mlops_core::time::SystemClock;
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let store = LocalArtifactStore::open(&folder.path().join("cas"), Arc::new(SystemClock::new()))?;
+    /// store.put_bytes(b"weights".to_vec()).await?;
+    /// store.put_bytes(b"weights".to_vec()).await?;
+    /// let stats = store.stats().await?;
+    /// assert_eq!((stats.blobs, stats.bytes, stats.temporary), (1, 7, 0));
+    /// # Ok::<(), mlops_core::Error>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn stats(&self) -> Result<ContentStats> {
         let cas = self.cas.clone();
         blocking("LocalArtifactStore::stats", move || cas.stats()).await
@@ -283,11 +305,16 @@ impl Cas {
 
     /// Makes the names of the files durable: whoever is putting one of them may not have come to that.
     fn sync_files(&self, manifest: &Manifest) -> Result<()> {
-        let mut places = std::collections::BTreeMap::new();
+        let mut places = BTreeMap::new();
         for entry in manifest.entries() {
             places.entry(entry.digest.as_bytes()[0]).or_insert(entry.digest);
         }
-        places.values().try_for_each(|digest| self.sync(PUT_TREE, &self.make_place(PUT_TREE, digest)?))
+        let places: Vec<_> = places.into_values().collect();
+        parallel(PUT_TREE, &places, |digest| match self.place(PUT_TREE, digest)? {
+            Some(place) => self.sync(PUT_TREE, &place),
+            None => Ok(()),
+        })?;
+        Ok(())
     }
 
     fn check_file(&self, entry: &Entry) -> Result<()> {
@@ -305,9 +332,8 @@ impl Cas {
     /// Makes content young; the caller keeps collectors out.
     fn renew(&self, operation: &'static str, digest: &Digest) -> Result<()> {
         let file = self.file(operation, digest)?;
-        cas::make_young(&file, self.clock.now()).map_err(|error| {
-            super::storage::storage(operation, format_args!("cas/sha256/{}", digest.hex()), error)
-        })
+        cas::make_young(&file, self.clock.now())
+            .map_err(|error| storage(operation, format_args!("cas/sha256/{}", digest.hex()), error))
     }
 }
 

@@ -8,9 +8,10 @@ pub(crate) mod points;
 pub(crate) mod rows;
 mod search;
 pub(crate) mod value;
-mod write;
+pub(crate) mod write;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ use self::lease::Leases;
 use self::listing::Listings;
 use self::points::Place;
 use super::blocking::blocking;
-use super::db::{Durability, failed};
+use super::db::{Db, Durability, failed};
+use super::journal::Journal;
 use super::store::{Inner, LocalStore};
 use crate::error::{Error, ErrorKind, Result};
 use crate::experiment::{
@@ -73,11 +75,14 @@ pub struct LocalTracker {
 pub(crate) struct TrackerState {
     pub(crate) leases: Arc<Leases>,
     listings: Mutex<Listings>,
+    pub(crate) journal: Journal,
 }
 
 impl TrackerState {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { leases: Arc::new(Leases::new(clock)), listings: Mutex::default() }
+    pub(crate) fn new(root: &Path, id: uuid::Uuid, db: &Arc<Db>, clock: &Arc<dyn Clock>) -> Self {
+        let leases = Arc::new(Leases::new(clock.clone()));
+        let journal = Journal::new(root, id, db.clone(), clock.clone(), leases.clone());
+        Self { leases, listings: Mutex::default(), journal }
     }
 }
 
@@ -145,6 +150,12 @@ impl LocalTracker {
         answer
     }
 
+    /// Lets a reader see what was logged through this handle. Where that cannot be moved into the database, what is there is
+    /// read all the same: the logger says what is missing.
+    fn catch_up(&self, operation: &'static str) {
+        drop(self.inner.tracker.journal.drain(operation));
+    }
+
     fn ensure_experiment_now(&self, spec: &ExperimentSpec) -> Result<Experiment> {
         const OP: &str = "ExperimentTracker::ensure_experiment";
         check_tags(OP, &spec.tags)?;
@@ -184,6 +195,7 @@ impl LocalTracker {
     fn start_run_now(&self, spec: &RunSpec) -> Result<Run> {
         const OP: &str = "ExperimentTracker::start_run";
         spec.check()?;
+        self.catch_up(OP);
         let mut dead = Vec::new();
         let run = self.write_transaction(OP, |tx| match rows::find_run(OP, tx, &spec.id)? {
             Some(id) => {
@@ -236,6 +248,7 @@ impl LocalTracker {
         batch.check()?;
         let keyed =
             batch.key.as_ref().map(|key| write::content(batch).map(|digest| (key, digest))).transpose()?;
+        self.catch_up(OP);
         let answer = self.write_transaction(OP, |tx| {
             let found = rows::read_bare(OP, tx, run, self.leases())?;
             let row = found.ok_or_else(|| Error::not_found(OP, "run", run))?;
@@ -276,12 +289,14 @@ impl LocalTracker {
         self.bury_if_refused(OP, answer, run)
     }
 
-    fn finish_run_now(&self, run: &RunId, end: &RunEnd) -> Result<Run> {
+    pub(crate) fn finish_run_now(&self, run: &RunId, end: &RunEnd) -> Result<Run> {
         const OP: &str = "ExperimentTracker::finish_run";
         if !end.status.is_final() {
             let error = Error::invalid(OP, "status", "must be finished, failed or killed");
             return Err(error.with("value", format!("{:?}", end.status)));
         }
+        // What was logged before the end is in the database before it.
+        self.inner.tracker.journal.drain(OP)?;
         let mut dead = Vec::new();
         let answer = self.write_transaction(OP, |tx| {
             let found = rows::read_bare(OP, tx, run, self.leases())?;
@@ -297,14 +312,17 @@ impl LocalTracker {
                 finish().map_err(failed(OP))?;
                 self.leases().forget(row.id);
             }
-            rows::read_one(OP, tx, row.id, self.leases(), &mut dead)
+            Ok((row.id, rows::read_one(OP, tx, row.id, self.leases(), &mut dead)?))
         });
         self.bury(OP, &dead);
-        self.bury_if_refused(OP, answer, run)
+        let (row, ended) = self.bury_if_refused(OP, answer, run)?;
+        self.inner.tracker.journal.end(run, row);
+        Ok(ended)
     }
 
     fn run_now(&self, run: &RunId) -> Result<Run> {
         const OP: &str = "ExperimentTracker::run";
+        self.catch_up(OP);
         let mut dead = Vec::new();
         let answer = self.inner.db.read_now(OP, |db| {
             let found = rows::find_run(OP, db, run)?;
@@ -322,6 +340,7 @@ impl LocalTracker {
                 .with("from_step", query.from_step)
                 .with("to_step", query.to_step));
         }
+        self.catch_up(OP);
         let asked = (run, &query.key, query.from_step, query.to_step);
         self.inner.pager.page(OP, &asked, &query.page, |after: Option<Place>| {
             // Numbers begin at 0.
@@ -351,6 +370,7 @@ impl LocalTracker {
 
     fn set_deleted_now(&self, run: &RunId, deleted: bool) -> Result<Run> {
         const OP: &str = "ExperimentTracker::set_deleted";
+        self.catch_up(OP);
         let mut dead = Vec::new();
         let answer = self.write_transaction(OP, |tx| {
             let found = rows::find_run(OP, tx, run)?;

@@ -63,6 +63,7 @@ impl Key {
 impl LocalTracker {
     pub(super) fn search_now(&self, query: &RunQuery) -> Result<Page<Run>> {
         query.check()?;
+        self.catch_up(OP);
         let asked = (&query.experiments, &query.filter, &query.order, query.view);
         let mut dead = Vec::new();
         let answer = self.inner.pager.page(OP, &asked, &query.page, |after: Option<Mark>| {
@@ -378,6 +379,10 @@ impl Condition {
         Self::generous("1")
     }
 
+    fn is_anything(&self) -> bool {
+        !self.exact && self.sql == "1"
+    }
+
     fn truth(holds: bool) -> Self {
         Self::exact(if holds { "1" } else { "0" })
     }
@@ -428,8 +433,8 @@ impl Sql {
         let Some(left) = self.left.checked_sub(1) else { return Condition::anything() };
         self.left = left;
         match filter {
-            Filter::And(parts) => self.join(parts, " AND ", "1"),
-            Filter::Or(parts) => self.join(parts, " OR ", "0"),
+            Filter::And(parts) => self.all_of(parts),
+            Filter::Or(parts) => self.any_of(parts),
             Filter::Not(part) => self.not(part),
             Filter::Metric { key, comparison, value } => {
                 let holds = self.number("x.value", *comparison, *value);
@@ -486,12 +491,22 @@ impl Sql {
         }
     }
 
-    fn join(&mut self, parts: &[Filter], by: &str, none: &str) -> Condition {
+    fn all_of(&mut self, parts: &[Filter]) -> Condition {
         let parts: Vec<Condition> = parts.iter().map(|part| self.filter(part)).collect();
         let exact = parts.iter().all(|part| part.exact);
-        let texts: Vec<String> = parts.into_iter().map(|part| part.sql).collect();
-        let sql = if texts.is_empty() { none.to_owned() } else { format!("({})", texts.join(by)) };
-        Condition { sql, exact }
+        let texts = parts.into_iter().filter(|part| !part.is_anything()).map(|part| part.sql);
+        Condition { sql: joined(texts, " AND ", "1"), exact }
+    }
+
+    fn any_of(&mut self, parts: &[Filter]) -> Condition {
+        let before = self.values.len();
+        let parts: Vec<Condition> = parts.iter().map(|part| self.filter(part)).collect();
+        if parts.iter().any(Condition::is_anything) {
+            self.values.truncate(before);
+            return Condition::anything();
+        }
+        let exact = parts.iter().all(|part| part.exact);
+        Condition { sql: joined(parts.into_iter().map(|part| part.sql), " OR ", "0"), exact }
     }
 
     /// The opposite of too much could be too little.
@@ -669,6 +684,11 @@ impl Sql {
         let key = self.bind(key.to_owned());
         format!("(SELECT {what} FROM {table} AS x WHERE x.run = r.id AND x.key = {key})")
     }
+}
+
+fn joined(parts: impl Iterator<Item = String>, by: &str, none: &str) -> String {
+    let parts: Vec<String> = parts.collect();
+    if parts.is_empty() { none.to_owned() } else { format!("({})", parts.join(by)) }
 }
 
 fn sign(comparison: Comparison) -> &'static str {

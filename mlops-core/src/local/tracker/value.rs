@@ -28,11 +28,6 @@ pub(crate) fn greatest() -> i64 {
     key(f64::INFINITY)
 }
 
-/// The key of the least value that is a number.
-pub(crate) fn least() -> i64 {
-    key(f64::NEG_INFINITY)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,12 @@
 //! The embedded store's experiment tracker: the public suite, what it promises beyond it, and a model to compare with.
 
+mod journal;
+mod leases;
+mod model;
+mod processes;
+mod search;
+mod support;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,7 +16,6 @@ use mlops_core::experiment::{
     RunQuery, RunSpec, TrackerCapabilities, WriteReceipt,
 };
 use mlops_core::local::{LocalOptions, LocalStore, LocalTracker, NetworkPolicy};
-use mlops_core::time::ManualClock;
 use mlops_core::{ExperimentName, Page, PageRequest, Result, RunId};
 
 /// A tracker with the folder it lives in.
@@ -70,12 +76,8 @@ impl ExperimentTracker for Housed {
     }
 }
 
-fn clock() -> Arc<ManualClock> {
-    Arc::new(ManualClock::at("2026-01-01T00:00:00Z".parse().unwrap()))
-}
-
 fn fresh(options: LocalOptions) -> TrackerUnderTest {
-    let (clock, folder) = (clock(), tempfile::tempdir().unwrap());
+    let (clock, folder) = (support::clock(), tempfile::tempdir().unwrap());
     let store = options.with_clock(clock.clone()).open(folder.path()).unwrap();
     let tracker = Housed { tracker: store.tracker(), _folder: folder };
     TrackerUnderTest::new(Arc::new(tracker)).with_clock(clock)
