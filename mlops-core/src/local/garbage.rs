@@ -20,8 +20,9 @@ impl LocalStore {
     /// Removes content that nothing in the store refers to and that is older than `options.grace`.
     ///
     /// What stays: the content of every registered model version and data asset, archived ones too, with all files where it
-    /// is a tree, and the files of every run, deleted ones too. So what a deployment serves stays, for it refers to registered versions. Give a grace that is longer than
-    /// anything takes between storing content and registering it: content that is younger stays in any case.
+    /// is a tree, and the files of every run, deleted ones too. So what a deployment serves stays, for it refers to
+    /// registered versions. Give a grace that is longer than anything takes between storing content and registering it, or
+    /// logging it to a run: content that is younger stays in any case.
     ///
     /// Somebody who registers content at the same moment, in any process, either has it registered before the references are
     /// read, or looks for the content after the collection ended: what is registered is never removed.
