@@ -155,6 +155,25 @@ impl RunStatus {
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Finished | Self::Failed | Self::Killed)
     }
+
+    /// Every status.
+    pub const ALL: [Self; 5] = [Self::Scheduled, Self::Running, Self::Finished, Self::Failed, Self::Killed];
+
+    /// Its name in records.
+    ///
+    /// ```
+    /// use mlops_core::experiment::RunStatus;
+    /// assert_eq!(RunStatus::Finished.as_str(), "finished");
+    /// ```
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Killed => "killed",
+        }
+    }
 }
 
 /// How a run ends.
