@@ -1,13 +1,15 @@
 //! Garbage collection: what is referred to from anywhere in the database stays.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
 use super::blocking::blocking;
+use super::folder::Folder;
+use super::storage::storage;
 use super::store::{Inner, LocalStore};
 use super::{data, registry, tracker};
 use crate::artifact::{ArtifactStore as _, GcOptions, GcReport};
@@ -80,12 +82,9 @@ fn hold(
     lock: impl Fn(&File) -> Result<(), TryLockError>,
 ) -> Result<File> {
     const PATIENCE: Duration = Duration::from_secs(30);
-    let fault = |e| {
-        let message = "the lock of the store's content cannot be taken";
-        Error::new(ErrorKind::Storage, operation, message).with("file", "roots.lock").with_source(e)
-    };
-    let path = root.join("roots.lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(fault)?;
+    let fault = |e| storage(operation, "roots.lock", e);
+    let file = Folder::open(root).and_then(|folder| folder.open_or_make_file("roots.lock", 0o666));
+    let file = file.map_err(fault)?;
     let began = Instant::now();
     loop {
         match lock(&file) {
