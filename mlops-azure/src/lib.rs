@@ -23,3 +23,5 @@
 
 pub mod config;
 pub mod error;
+pub mod http;
+pub mod mlflow;
