@@ -151,7 +151,9 @@ pub(super) fn content_path(digest: &Digest) -> String {
 
 /// Whether content is the manifest of a tree. Its canonical form begins in one way only.
 fn is_manifest(bytes: &[u8]) -> bool {
-    bytes.starts_with(br#"{"entries":["#) && bytes.len() <= MAX_MANIFEST && Manifest::from_bytes(bytes).is_ok()
+    bytes.starts_with(br#"{"entries":["#)
+        && bytes.len() <= MAX_MANIFEST
+        && Manifest::from_bytes(bytes).is_ok()
 }
 
 fn mismatch(operation: &'static str, expected: &Digest, found: &Digest) -> Error {
@@ -223,7 +225,9 @@ impl MlflowArtifactStore {
                 Ok(spool) if spool.blob.digest == blob.digest => return Ok(Reading::Found(spool)),
                 Ok(spool) => return Ok(Reading::Damaged(spool.blob.digest)),
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Reading::Missing),
-                Err(error) if error.kind() == ErrorKind::LimitExceeded => return Ok(Reading::Damaged(Digest::of(b""))),
+                Err(error) if error.kind() == ErrorKind::LimitExceeded => {
+                    return Ok(Reading::Damaged(Digest::of(b"")));
+                }
                 Err(error) if error.is_retryable() && tried < TRIES => pause(tried).await,
                 Err(error) => return Err(error),
             }
@@ -273,11 +277,18 @@ impl MlflowArtifactStore {
     }
 
     /// Marks a content as put now, and takes away the marks before.
-    async fn mark(&self, operation: &'static str, digest: &Digest, before: &Folder, mark: Mark) -> Result<()> {
+    async fn mark(
+        &self,
+        operation: &'static str,
+        digest: &Digest,
+        before: &Folder,
+        mark: Mark,
+    ) -> Result<()> {
         let (path, at) = (self.folder_of(digest), self.clock.now().timestamp_micros());
         // A clock that was set back must not make content older than it was.
         let at = before.at().map_or(at, |last| at.max(last));
-        self.upload(operation, &format!("{path}/{}", mark.name(at)), HttpBody::Bytes(Default::default())).await?;
+        self.upload(operation, &format!("{path}/{}", mark.name(at)), HttpBody::Bytes(Default::default()))
+            .await?;
         for old in before.older_than(at) {
             self.remove(operation, &format!("{path}/{old}")).await?;
         }
@@ -317,7 +328,7 @@ impl MlflowArtifactStore {
 
 impl MlflowArtifactStore {
     /// A file of a tree, which must be there with its size.
-    async fn file(&self, operation: &'static str, entry: &Entry) -> Result<Folder> {
+    async fn file(&self, operation: &'static str, entry: Entry) -> Result<()> {
         let folder = self.folder(operation, &entry.digest).await?;
         match folder.blob(entry.digest) {
             None => Err(Error::not_found(operation, "content", entry.digest).with("path", &entry.path)),
@@ -327,7 +338,7 @@ impl MlflowArtifactStore {
                     .with("expected", entry.size)
                     .with("found", found.size))
             }
-            Some(_) => Ok(folder),
+            Some(_) => Ok(()),
         }
     }
 
@@ -363,11 +374,14 @@ impl MlflowArtifactStore {
         let names = |items: Vec<Item>| items.into_iter().filter(|item| item.is_folder).map(|item| item.name);
         let shards = futures_util::stream::iter(names(shards)).map(|shard| async move {
             let items = self.list(operation, &format!("{}/{shard}", self.root)).await?;
-            Ok::<_, Error>(names(items).filter_map(|hex| format!("sha256:{hex}").parse().ok()).collect::<Vec<_>>())
+            Ok::<_, Error>(
+                names(items).filter_map(|hex| format!("sha256:{hex}").parse().ok()).collect::<Vec<_>>(),
+            )
         });
         let digests: Vec<Vec<Digest>> = shards.buffer_unordered(AT_ONCE).try_collect().await?;
         let folders = futures_util::stream::iter(digests.into_iter().flatten());
-        let folders = folders.map(|digest| async move { Ok((digest, self.folder(operation, &digest).await?)) });
+        let folders =
+            folders.map(|digest| async move { Ok((digest, self.folder(operation, &digest).await?)) });
         folders.buffer_unordered(AT_ONCE).try_collect().await
     }
 
@@ -410,7 +424,13 @@ impl MlflowArtifactStore {
 
     /// Bytes that nobody has put to the end: an upload under way, or the remains of one that broke off. They stay for the
     /// grace, from when they were found.
-    async fn sweep_remains(&self, operation: &'static str, digest: &Digest, folder: &Folder, options: &GcOptions) -> Result<()> {
+    async fn sweep_remains(
+        &self,
+        operation: &'static str,
+        digest: &Digest,
+        folder: &Folder,
+        options: &GcOptions,
+    ) -> Result<()> {
         if self.is_old(folder, options.grace) {
             return self.sweep(operation, digest, options.grace).await.map(drop);
         }
@@ -418,7 +438,12 @@ impl MlflowArtifactStore {
             return Ok(());
         }
         let mark = Mark::Seen.name(self.clock.now().timestamp_micros());
-        self.upload(operation, &format!("{}/{mark}", self.folder_of(digest)), HttpBody::Bytes(Default::default())).await
+        self.upload(
+            operation,
+            &format!("{}/{mark}", self.folder_of(digest)),
+            HttpBody::Bytes(Default::default()),
+        )
+        .await
     }
 }
 
@@ -466,12 +491,13 @@ impl ArtifactStore for MlflowArtifactStore {
         if bytes.len() > MAX_MANIFEST {
             return Err(Error::limit(OP, "the manifest", MAX_MANIFEST, bytes.len()));
         }
-        let files: BTreeMap<Digest, &Entry> = manifest.entries().iter().map(|e| (e.digest, e)).collect();
-        // Two entries of one digest must have one size, so that all are looked at, and each digest is refreshed once.
-        let checks = futures_util::stream::iter(manifest.entries()).map(|entry| self.file(OP, entry));
-        checks.buffer_unordered(AT_ONCE).try_for_each(|_| async { Ok(()) }).await?;
-        let fresh = futures_util::stream::iter(files).map(|(digest, entry)| async move {
-            self.refresh(OP, &digest).await.map_err(|e| e.with("path", &entry.path))
+        // Two entries of one digest must have one size: all are looked at, and each digest is refreshed once.
+        let entries = manifest.entries().to_vec();
+        let files: BTreeMap<Digest, RelPath> = entries.iter().map(|e| (e.digest, e.path.clone())).collect();
+        let checks = futures_util::stream::iter(entries).map(|entry| self.file(OP, entry));
+        checks.buffer_unordered(AT_ONCE).try_for_each(|()| async { Ok(()) }).await?;
+        let fresh = futures_util::stream::iter(files).map(|(digest, path)| async move {
+            self.refresh(OP, &digest).await.map_err(|e| e.with("path", path))
         });
         fresh.buffer_unordered(AT_ONCE).try_for_each(|()| async { Ok(()) }).await?;
         let spool = Spool::read(OP, bytes.into()).await?;

@@ -6,6 +6,8 @@
 //! | [`auth`] | credentials: none, Basic, Bearer, or tokens that somebody else renews |
 //! | [`config`] | [`MlflowBuilder`]: deadlines, certificates, dialect |
 //! | [`capabilities`] | what the server at the other end can do, asked once |
+//! | [`artifact`] | [`MlflowArtifactStore`]: content by digest behind the server's artifact proxy |
+//! | [`registry`] | [`MlflowRegistry`]: model versions, and a ledger that gives MLflow compare-and-set and history |
 //! | [`error`] | MLflow's error bodies, turned into [`mlops_core::Error`] |
 //! | [`wire`] | values as MLflow's JSON has them; no I/O |
 //!
@@ -19,14 +21,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod artifact;
 pub mod auth;
 pub mod capabilities;
 pub mod client;
 pub mod config;
 pub mod error;
+pub mod registry;
 pub mod wire;
 
+pub use artifact::MlflowArtifactStore;
 pub use auth::{MlflowAuth, TokenProvider};
 pub use capabilities::{Dialect, ServerCapabilities};
 pub use client::{MlflowClient, RawCall};
 pub use config::MlflowBuilder;
+pub use registry::MlflowRegistry;

@@ -2,7 +2,6 @@
 
 mod ledger;
 mod names;
-mod pages;
 mod server;
 mod text;
 
@@ -15,6 +14,7 @@ use async_trait::async_trait;
 use mlops_core::artifact::ArtifactStore;
 use mlops_core::hash::{Digest, Hasher};
 use mlops_core::id::{TagKey, check_tags};
+use mlops_core::page::pager::Pager;
 use mlops_core::registry::{
     AliasChange, AliasRecord, Direction, Edge, LineageGraph, ModelRef, ModelRegistry, ModelVersion,
     NewModelVersion, Node, Promotion, Protection, RegistryCapabilities, RegistryEvent,
@@ -100,6 +100,7 @@ pub struct MlflowRegistry {
     /// Changes of this handle wait for each other: a race between them would be decided by the server at a higher price.
     turn: Mutex<()>,
     ledger: Mutex<Ledger>,
+    pager: Pager,
     specs: StdMutex<HashMap<(ModelName, Version), Arc<NewModelVersion>>>,
 }
 
@@ -120,6 +121,7 @@ impl MlflowRegistry {
             name: uuid::Uuid::new_v4().simple().to_string(),
             turn: Mutex::default(),
             ledger: Mutex::default(),
+            pager: Pager::new(),
             specs: StdMutex::default(),
         }
     }
@@ -333,7 +335,8 @@ impl MlflowRegistry {
 
 /// The entry in the tags of a version of the ledger.
 fn entry(operation: &'static str, tags: &[Value]) -> Result<Entry> {
-    let json = join("mlops.entry", tags).ok_or_else(|| corrupt(operation, "an entry of the ledger is incomplete"))?;
+    let json = join("mlops.entry", tags)
+        .ok_or_else(|| corrupt(operation, "an entry of the ledger is incomplete"))?;
     let value: Value = from_json(operation, &json)?;
     match value.get("schema").and_then(Value::as_str) {
         Some(SCHEMA) => from_json(operation, &json),
@@ -347,15 +350,20 @@ fn entry(operation: &'static str, tags: &[Value]) -> Result<Entry> {
 
 /// What an entry asks for, for people who look at it in MLflow.
 fn summary(record: &Record) -> String {
-    let target = |version: &Option<Version>| version.map_or_else(|| "nothing".to_owned(), |v| format!("version {v}"));
+    let target =
+        |version: &Option<Version>| version.map_or_else(|| "nothing".to_owned(), |v| format!("version {v}"));
     let text = match record {
         Record::Claim { model, key, .. } => format!("{model}: a registration begins (key {key})"),
         Record::Release { key, .. } => format!("a registration failed (key {key})"),
-        Record::Registered(made) => format!("{}: version {} registered by {}", made.model, made.version, made.actor),
+        Record::Registered(made) => {
+            format!("{}: version {} registered by {}", made.model, made.version, made.actor)
+        }
         Record::Moved { record: r, .. } => {
             format!("{}: alias {} to {} by {}: {}", r.model, r.alias, target(&r.to), r.actor, r.reason)
         }
-        Record::Tagged { model, version, actor, .. } => format!("{model}: tags of version {version} replaced by {actor}"),
+        Record::Tagged { model, version, actor, .. } => {
+            format!("{model}: tags of version {version} replaced by {actor}")
+        }
         Record::Archived { model, version, archived, actor, .. } => {
             let what = if *archived { "archived" } else { "shown again" };
             format!("{model}: version {version} {what} by {actor}")
@@ -423,7 +431,12 @@ impl MlflowRegistry {
     }
 
     /// Several versions of a model, without those that another client deleted; many of them in few requests.
-    async fn all(&self, operation: &'static str, model: &ModelName, kept: &[Kept]) -> Result<Vec<Option<ModelVersion>>> {
+    async fn all(
+        &self,
+        operation: &'static str,
+        model: &ModelName,
+        kept: &[Kept],
+    ) -> Result<Vec<Option<ModelVersion>>> {
         let missing: BTreeMap<u64, &Kept> = kept
             .iter()
             .filter(|kept| self.cached(model, kept.version).is_none())
@@ -447,7 +460,8 @@ impl MlflowRegistry {
                 }
             }
         }
-        let spec = |kept: &Kept| specs.get(&kept.version).cloned().or_else(|| self.cached(model, kept.version));
+        let spec =
+            |kept: &Kept| specs.get(&kept.version).cloned().or_else(|| self.cached(model, kept.version));
         Ok(kept.iter().map(|kept| spec(kept).map(|spec| made(&spec, kept))).collect())
     }
 }
@@ -521,7 +535,13 @@ impl MlflowRegistry {
     }
 
     /// Makes the version in MLflow, or finds the one that was made by a call whose answer was lost.
-    async fn make(&self, operation: &'static str, new: &NewModelVersion, spec: &Spec, resumed: bool) -> Result<u64> {
+    async fn make(
+        &self,
+        operation: &'static str,
+        new: &NewModelVersion,
+        spec: &Spec,
+        resumed: bool,
+    ) -> Result<u64> {
         let name = self.namespace.model(operation, &new.model)?;
         let call = call(new, &spec.digest);
         if resumed && let Some(found) = self.server.tagged(operation, &name, "mlops.call", &call).await? {
@@ -593,9 +613,16 @@ impl MlflowRegistry {
     }
 
     /// Tells the ledger what was made under a claim, and returns what counts.
-    async fn finish(&self, operation: &'static str, new: &NewModelVersion, asked: Digest, number: u64) -> Result<Kept> {
-        let version = Version::new(number)
-            .ok_or_else(|| Error::new(ErrorKind::Protocol, operation, "a version that is none").with("version", number))?;
+    async fn finish(
+        &self,
+        operation: &'static str,
+        new: &NewModelVersion,
+        asked: Digest,
+        number: u64,
+    ) -> Result<Kept> {
+        let version = Version::new(number).ok_or_else(|| {
+            Error::new(ErrorKind::Protocol, operation, "a version that is none").with("version", number)
+        })?;
         let registered = Registered {
             key: new.key.clone(),
             asked,
@@ -614,7 +641,8 @@ impl MlflowRegistry {
             Some(Call::Registered { version, .. }) => {
                 Ok(ledger.model(operation, &new.model)?.version(operation, &new.model, *version)?.clone())
             }
-            _ => Err(Error::new(ErrorKind::Internal, operation, "a registration was not entered").with("key", &new.key)),
+            _ => Err(Error::new(ErrorKind::Internal, operation, "a registration was not entered")
+                .with("key", &new.key)),
         }
     }
 }
@@ -666,7 +694,12 @@ impl MlflowRegistry {
     }
 
     /// Moves an alias, unless the same call did; then MLflow follows.
-    async fn shift(&self, operation: &'static str, mut ledger: MutexGuard<'_, Ledger>, shift: Shift) -> Result<AliasRecord> {
+    async fn shift(
+        &self,
+        operation: &'static str,
+        mut ledger: MutexGuard<'_, Ledger>,
+        shift: Shift,
+    ) -> Result<AliasRecord> {
         let Shift { key, asked, record } = shift;
         let (model, alias) = (record.model.clone(), record.alias.clone());
         let moved = Record::Moved { key: key.clone(), asked, record: Box::new(record) };
@@ -731,10 +764,9 @@ impl ModelRegistry for MlflowRegistry {
 
     async fn versions(&self, model: &ModelName, page: &PageRequest) -> Result<Page<ModelVersion>> {
         const OP: &str = "ModelRegistry::versions";
-        page.check(OP)?;
         let kept = {
             let ledger = self.current(OP).await?;
-            pages::page(OP, model.as_str(), page, |after: Option<Version>| {
+            self.pager.page(OP, model, page, |after: Option<Version>| {
                 let versions = ledger.model(OP, model)?.versions.values().rev();
                 let older = versions.filter(move |kept| after.is_none_or(|after| kept.version < after));
                 Ok(older.map(|kept| (kept.version, kept.clone())))
@@ -746,9 +778,8 @@ impl ModelRegistry for MlflowRegistry {
 
     async fn models(&self, page: &PageRequest) -> Result<Page<ModelName>> {
         const OP: &str = "ModelRegistry::models";
-        page.check(OP)?;
         let ledger = self.current(OP).await?;
-        pages::page(OP, "", page, |after: Option<ModelName>| {
+        self.pager.page(OP, &(), page, |after: Option<ModelName>| {
             let names = ledger.models().keys();
             let later = names.filter(move |name| after.as_ref().is_none_or(|after| *name > after));
             Ok(later.map(|name| (name.clone(), name.clone())))
@@ -811,10 +842,8 @@ impl ModelRegistry for MlflowRegistry {
         page: &PageRequest,
     ) -> Result<Page<AliasRecord>> {
         const OP: &str = "ModelRegistry::alias_history";
-        page.check(OP)?;
         let ledger = self.current(OP).await?;
-        // Neither a model's name nor an alias has a `/`.
-        pages::page(OP, &format!("{model}/{alias}"), page, |after: Option<u64>| {
+        self.pager.page(OP, &(model, alias), page, |after: Option<u64>| {
             let history = ledger.model(OP, model)?.aliases.get(alias);
             let records = history.into_iter().flatten();
             let later = records.filter(move |record| after.is_none_or(|last| record.sequence > last));
@@ -853,7 +882,8 @@ impl ModelRegistry for MlflowRegistry {
         let _turn = self.turn.lock().await;
         let (actor, at) = (actor.clone(), self.clock.now());
         let mut ledger = self.current(OP).await?;
-        self.ask(OP, &mut ledger, Record::Archived { model: model.clone(), version, archived, actor, at }).await?;
+        self.ask(OP, &mut ledger, Record::Archived { model: model.clone(), version, archived, actor, at })
+            .await?;
         let kept = ledger.model(OP, model)?.version(OP, model, version)?.clone();
         drop(ledger);
         let name = self.namespace.model(OP, model)?;

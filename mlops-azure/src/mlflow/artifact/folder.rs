@@ -26,7 +26,10 @@ pub(super) fn items(operation: &'static str, answer: &Value) -> Result<Vec<Item>
         })?;
         Ok(Item {
             name: path.rsplit('/').next().unwrap_or(path).to_owned(),
-            size: file.get("file_size").and_then(|size| size.as_u64().or_else(|| size.as_str()?.parse().ok())).unwrap_or(0),
+            size: file
+                .get("file_size")
+                .and_then(|size| size.as_u64().or_else(|| size.as_str()?.parse().ok()))
+                .unwrap_or(0),
             is_folder: file.get("is_dir").and_then(Value::as_bool).unwrap_or(false),
         })
     };
@@ -107,7 +110,7 @@ impl Folder {
     /// When it was put last, or its remains were found; in microseconds since 1970.
     pub(super) fn at(&self) -> Option<i64> {
         let newest = |put: bool| {
-            let marks = self.marks.iter().filter(|(mark, _)| (*mark != Mark::Seen) == put);
+            let marks = self.marks.iter().filter(move |(mark, _)| (*mark != Mark::Seen) == put);
             marks.map(|(_, at)| *at)
         };
         // Remains age from when they were found first; content from when it was put last.
@@ -126,7 +129,8 @@ mod tests {
     use serde_json::json;
 
     fn folder(names: &[(&str, u64)]) -> Folder {
-        let files: Vec<_> = names.iter().map(|(n, size)| json!({"path": n, "is_dir": false, "file_size": size})).collect();
+        let files: Vec<_> =
+            names.iter().map(|(n, size)| json!({"path": n, "is_dir": false, "file_size": size})).collect();
         Folder::of(&items("op", &json!({ "files": files })).unwrap())
     }
 
@@ -154,7 +158,8 @@ mod tests {
     #[test]
     fn a_listing_without_sizes_is_read() {
         // MLflow 2.22.5 leaves out a size of zero and an empty list.
-        let answer = json!({"files": [{"path": "content", "is_dir": false}, {"path": "a/ab", "is_dir": true}]});
+        let answer =
+            json!({"files": [{"path": "content", "is_dir": false}, {"path": "a/ab", "is_dir": true}]});
         let items = items("op", &answer).unwrap();
         assert_eq!((items[0].size, items[1].name.as_str(), items[1].is_folder), (0, "ab", true));
         assert!(super::items("op", &json!({})).unwrap().is_empty());

@@ -65,7 +65,9 @@ pub(super) async fn upload(
     created.credentials.sort_by_key(|c| c.part_number);
     let result = match numbered(&created.credentials, count) {
         true => parts(client, operation, spool, part, &created).await,
-        false => Err(Error::new(ErrorKind::Protocol, operation, "the server did not offer a place for every part")),
+        false => {
+            Err(Error::new(ErrorKind::Protocol, operation, "the server did not offer a place for every part"))
+        }
     };
     match result {
         Ok(parts) => complete(client, operation, folder, &created, parts).await.map(|()| true),
@@ -136,7 +138,9 @@ mod tests {
 
     #[test]
     fn no_upload_has_more_parts_than_a_store_takes() {
-        for (size, wanted) in [(1, 10), (10, 10), (11, 10), (100_000, 10), (100_001, 10), (5 << 40, 10 << 20), (7, 0)] {
+        for (size, wanted) in
+            [(1, 10), (10, 10), (11, 10), (100_000, 10), (100_001, 10), (5 << 40, 10 << 20), (7, 0)]
+        {
             let part = part_size(size, wanted);
             assert!(part >= wanted && (1..=MAX_PARTS).contains(&size.div_ceil(part)), "{size} {wanted}");
         }
@@ -145,7 +149,10 @@ mod tests {
     #[test]
     fn an_offer_with_holes_is_none() {
         let offer = |numbers: &[u64]| -> Vec<Credential> {
-            numbers.iter().map(|n| Credential { url: String::new(), part_number: *n, headers: Default::default() }).collect()
+            numbers
+                .iter()
+                .map(|n| Credential { url: String::new(), part_number: *n, headers: Default::default() })
+                .collect()
         };
         assert!(numbered(&offer(&[1, 2, 3]), 3));
         for bad in [&[1, 2][..], &[1, 2, 2], &[0, 1, 2], &[1, 2, 3, 4], &[]] {

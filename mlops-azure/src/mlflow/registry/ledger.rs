@@ -78,7 +78,7 @@ pub(super) enum Verdict {
 #[derive(Clone, Debug)]
 pub(super) enum Call {
     Claimed { asked: Digest, claim: String },
-    Registered { asked: Digest, model: ModelName, version: Version },
+    Registered { asked: Digest, version: Version },
     Moved { asked: Digest, record: Box<AliasRecord> },
 }
 
@@ -121,7 +121,12 @@ fn key_reused(operation: &'static str, key: &IdempotencyKey) -> Error {
 }
 
 impl Model {
-    pub(super) fn version(&self, operation: &'static str, model: &ModelName, version: Version) -> Result<&Kept> {
+    pub(super) fn version(
+        &self,
+        operation: &'static str,
+        model: &ModelName,
+        version: Version,
+    ) -> Result<&Kept> {
         let missing = || Error::not_found(operation, "model version", version).with("model", model);
         self.versions.get(&version).ok_or_else(missing)
     }
@@ -153,7 +158,12 @@ impl Model {
     }
 
     /// The version an alias is to point to: it must be there, and not archived.
-    pub(super) fn target(&self, operation: &'static str, model: &ModelName, version: Version) -> Result<&Kept> {
+    pub(super) fn target(
+        &self,
+        operation: &'static str,
+        model: &ModelName,
+        version: Version,
+    ) -> Result<&Kept> {
         let found = self.version(operation, model, version)?;
         if !found.archived {
             return Ok(found);
@@ -204,7 +214,9 @@ impl Ledger {
     ) -> Result<Option<&Call>> {
         match self.calls.get(key) {
             None => Ok(None),
-            Some(call @ (Call::Claimed { asked, .. } | Call::Registered { asked, .. })) if asked == wanted => {
+            Some(call @ (Call::Claimed { asked, .. } | Call::Registered { asked, .. }))
+                if asked == wanted =>
+            {
                 Ok(Some(call))
             }
             Some(_) => Err(key_reused(operation, key)),
@@ -233,7 +245,9 @@ impl Ledger {
     /// Whether a request would count if it came next; asks for the same as every client that reads it later.
     pub(super) fn admit(&self, operation: &'static str, record: &Record) -> Result<Verdict> {
         match record {
-            Record::Claim { key, asked, over, .. } => self.admit_claim(operation, key, asked, over.as_deref()),
+            Record::Claim { key, asked, over, .. } => {
+                self.admit_claim(operation, key, asked, over.as_deref())
+            }
             Record::Release { key, claim } => match self.calls.get(key) {
                 Some(Call::Claimed { claim: held, .. }) if held == claim => Ok(Verdict::New),
                 _ => Ok(Verdict::Same),
@@ -241,7 +255,8 @@ impl Ledger {
             Record::Registered(made) => match self.registration(operation, &made.key, &made.asked)? {
                 Some(Call::Claimed { .. }) => Ok(Verdict::New),
                 Some(_) => Ok(Verdict::Same),
-                None => Err(Error::new(ErrorKind::Conflict, operation, "the claim was given back").with("key", &made.key)),
+                None => Err(Error::new(ErrorKind::Conflict, operation, "the claim was given back")
+                    .with("key", &made.key)),
             },
             Record::Moved { key, asked, record } => self.admit_move(operation, key, asked, record),
             Record::Tagged { model, version, tags, .. } => {
@@ -363,14 +378,19 @@ impl Ledger {
         }
         let kept = Kept { version, asked, artifact, created_at: at, tags, archived: false };
         self.models.entry(model.clone()).or_default().versions.insert(version, kept);
-        self.calls.insert(key, Call::Registered { asked, model: model.clone(), version });
+        self.calls.insert(key, Call::Registered { asked, version });
         self.event(at, model, actor, RegistryEventKind::Registered(version));
     }
 
     /// Time does not go back within the history of an alias, whatever the clocks of its writers do.
     fn enter_move(&mut self, key: IdempotencyKey, asked: Digest, mut record: AliasRecord) {
-        let history =
-            self.models.entry(record.model.clone()).or_default().aliases.entry(record.alias.clone()).or_default();
+        let history = self
+            .models
+            .entry(record.model.clone())
+            .or_default()
+            .aliases
+            .entry(record.alias.clone())
+            .or_default();
         record.sequence = history.len() as u64 + 1;
         record.at = history.last().map_or(record.at, |last| record.at.max(last.at));
         history.push(record.clone());

@@ -59,8 +59,9 @@ pub(super) fn encode_alias(operation: &'static str, alias: &Alias) -> Result<Str
         }
     }
     match out.len() {
-        got if got > 255 => Err(Error::limit(operation, "the alias as the server keeps it", 255, got)
-            .with("alias", alias)),
+        got if got > 255 => {
+            Err(Error::limit(operation, "the alias as the server keeps it", 255, got).with("alias", alias))
+        }
         _ => Ok(out),
     }
 }
@@ -102,10 +103,26 @@ mod tests {
     #[test]
     fn aliases_are_what_the_server_takes_and_never_meet() {
         let mut seen = std::collections::BTreeMap::new();
-        for text in ["champion", "a.b-c_d", "a_b-c_d", "a_2e_b", "a_5f_b", "a.b", "a_b", "a_2e_b.c", "v1.2", "a_.b", "a._b", "a_5f_2e_b"] {
+        for text in [
+            "champion",
+            "a.b-c_d",
+            "a_b-c_d",
+            "a_2e_b",
+            "a_5f_b",
+            "a.b",
+            "a_b",
+            "a_2e_b.c",
+            "v1.2",
+            "a_.b",
+            "a._b",
+            "a_5f_2e_b",
+        ] {
             let alias = Alias::new(text).unwrap();
             let encoded = encode_alias("op", &alias).unwrap();
-            assert!(encoded.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{encoded}");
+            assert!(
+                encoded.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'),
+                "{encoded}"
+            );
             assert_eq!(decode_alias(&encoded), Some(alias.clone()), "{text}: {encoded}");
             assert_eq!(seen.insert(encoded, alias), None, "{text}");
         }

@@ -115,7 +115,8 @@ impl Server {
         token: Option<&str>,
     ) -> Result<(Vec<Stored>, Option<String>)> {
         let limit = limit.to_string();
-        let mut query = vec![("filter", filter), ("max_results", &limit), ("order_by", "version_number DESC")];
+        let mut query =
+            vec![("filter", filter), ("max_results", &limit), ("order_by", "version_number DESC")];
         query.extend(token.map(|token| ("page_token", token)));
         let answer = self.0.get(operation, "mlflow/model-versions/search", &query).await?;
         let versions = answer.get("model_versions").and_then(Value::as_array);
@@ -131,7 +132,12 @@ impl Server {
         stored(operation, answer.get("model_version").unwrap_or(&Value::Null))
     }
 
-    pub(super) async fn delete_version(&self, operation: &'static str, name: &str, version: u64) -> Result<()> {
+    pub(super) async fn delete_version(
+        &self,
+        operation: &'static str,
+        name: &str,
+        version: u64,
+    ) -> Result<()> {
         let body = json!({ "name": name, "version": version.to_string() });
         self.gone(self.0.delete(operation, "mlflow/model-versions/delete", &body).await)
     }

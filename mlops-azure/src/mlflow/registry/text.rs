@@ -83,7 +83,15 @@ mod tests {
 
     #[test]
     fn text_of_any_script_travels_in_ascii_and_comes_back() {
-        for text in ["", "plain", "größe \u{7f}", "家族 👩‍👩‍👧", "a\0b\r\n\u{1b}", "\u{10ffff}\u{fffd}", "\\u0041 \"quoted\""] {
+        for text in [
+            "",
+            "plain",
+            "größe \u{7f}",
+            "家族 👩‍👩‍👧",
+            "a\0b\r\n\u{1b}",
+            "\u{10ffff}\u{fffd}",
+            "\\u0041 \"quoted\"",
+        ] {
             let json = ascii_json("op", &text).unwrap();
             assert!(json.bytes().all(|b| (0x20..0x7f).contains(&b)), "{json}");
             assert_eq!(from_json::<String>("op", &json).unwrap(), text);
