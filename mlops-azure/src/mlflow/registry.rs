@@ -7,6 +7,7 @@ mod text;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
@@ -47,8 +48,9 @@ const CACHED: usize = 4_096;
 /// Model versions on an MLflow server, whose content lies in an artifact store.
 ///
 /// # What MLflow shows, and what counts
-/// A version is an MLflow model version of the same name and number. Its description, run, tags and the place of its
-/// content are where MLflow's pages and clients look for them; the whole specification is in its tags `mlops.spec.000`, …,
+/// A version is an MLflow model version of the same name and number. Its description, run and tags are where MLflow's pages
+/// and clients look for them, and the place of its content is in the tag `mlops.source`, and in the version's source where
+/// the server takes it: MLflow 3 wants content on its own artifact proxy to be part of a run's. The whole specification is in its tags `mlops.spec.000`, …,
 /// and is checked against its digest whenever it is read. Aliases are set in MLflow, too, so that `models:/churn@champion`
 /// loads what was promoted.
 ///
@@ -94,6 +96,8 @@ pub struct MlflowRegistry {
     clock: Arc<dyn Clock>,
     protected: BTreeMap<Alias, Protection>,
     sources: String,
+    /// The server refused a source that it would take from a run only.
+    no_sources: AtomicBool,
     patience: Duration,
     /// This handle, in the claims it makes.
     name: String,
@@ -117,6 +121,7 @@ impl MlflowRegistry {
             clock,
             protected: BTreeMap::new(),
             sources: format!("mlflow-artifacts:/{}", super::artifact::ROOT),
+            no_sources: AtomicBool::new(false),
             patience: Duration::from_secs(10),
             name: uuid::Uuid::new_v4().simple().to_string(),
             turn: Mutex::default(),
@@ -212,6 +217,17 @@ fn call(new: &NewModelVersion, asked: &Digest) -> String {
 
 fn corrupt(operation: &'static str, message: &str) -> Error {
     Error::new(ErrorKind::Corrupt, operation, message)
+}
+
+/// What of a version is written a second time, where MLflow's pages and clients look for it.
+#[derive(Clone, Copy)]
+struct Copies {
+    tags: bool,
+    source: bool,
+}
+
+fn is_invalid<T>(result: &Result<T>) -> bool {
+    matches!(result, Err(error) if error.kind() == ErrorKind::InvalidInput)
 }
 
 /// A request that was certainly not carried out, and will not be.
@@ -547,10 +563,18 @@ impl MlflowRegistry {
         if resumed && let Some(found) = self.server.tagged(operation, &name, "mlops.call", &call).await? {
             return Ok(found);
         }
-        let mut result = self.create(operation, &name, new, spec, true).await;
-        if matches!(&result, Err(error) if error.kind() == ErrorKind::InvalidInput) {
-            // The copies of the caller's own tags are for people; a key that MLflow does not take is no reason to refuse.
-            result = self.create(operation, &name, new, spec, false).await;
+        let mut copies = Copies { tags: true, source: !self.no_sources.load(Ordering::Relaxed) };
+        let mut result = self.create(operation, &name, new, spec, copies).await;
+        // What is copied for people and other clients is no reason to fail. MLflow 3 takes a source within its own
+        // artifacts only as part of a run's; some servers refuse keys of tags that others take.
+        if is_invalid(&result) && copies.source {
+            copies.source = false;
+            result = self.create(operation, &name, new, spec, copies).await;
+            self.no_sources.fetch_or(result.is_ok(), Ordering::Relaxed);
+        }
+        if is_invalid(&result) {
+            copies.tags = false;
+            result = self.create(operation, &name, new, spec, copies).await;
         }
         match result {
             Err(error) if error.kind() == ErrorKind::UnknownOutcome => {
@@ -566,12 +590,14 @@ impl MlflowRegistry {
         name: &str,
         new: &NewModelVersion,
         spec: &Spec,
-        with_tags: bool,
+        copies: Copies,
     ) -> Result<u64> {
+        let content = format!("{}/{}", self.sources, content_path(&new.artifact));
         let mut tags = cut("mlops.spec", &spec.json);
         tags.push(tag("mlops.key", new.key.as_str()));
         tags.push(tag("mlops.call", &call(new, &spec.digest)));
         tags.push(tag("mlops.artifact", &new.artifact.to_string()));
+        tags.push(tag("mlops.source", &content));
         tags.push(tag("mlops.format", &shown(&new.format.to_string(), DESCRIPTION)));
         tags.push(tag("mlops.actor", new.actor.as_str()));
         for (i, input) in new.data.iter().enumerate() {
@@ -580,16 +606,17 @@ impl MlflowRegistry {
         }
         for (metric, value) in &new.metrics {
             let key = format!("mlops.metric.{metric}");
-            if with_tags && key.chars().count() <= 250 {
+            if copies.tags && key.chars().count() <= 250 {
                 tags.push(tag(&key, &value.to_string()));
             }
         }
-        for (key, value) in new.tags.iter().filter(|_| with_tags) {
+        for (key, value) in new.tags.iter().filter(|_| copies.tags) {
             tags.extend(shown_key(key).map(|key| tag(&key, &shown(value, DESCRIPTION))));
         }
+        let plain = format!("mlops-artifact:/sha256/{}", new.artifact.hex());
         let version = NewVersion {
             name,
-            source: &format!("{}/{}", self.sources, content_path(&new.artifact)),
+            source: if copies.source { &content } else { &plain },
             run: new.run.as_ref().map(|run| run.as_str()),
             description: &shown(&new.description, DESCRIPTION),
             tags,
