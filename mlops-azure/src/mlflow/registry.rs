@@ -62,14 +62,15 @@ const CACHED: usize = 4_096;
 /// * An alias or a tag that somebody sets with MLflow's own client is not seen here, and stands in MLflow until it is set
 ///   here again. Protection cannot be gone around on the way through this registry; MLflow itself knows no protection.
 /// * Versions that another client registered under the same name are not seen here, and take up their numbers.
-/// * A version deleted with another client is not found any more. Deleting or changing an entry of the ledger is found:
-///   [`ErrorKind::Corrupt`].
+/// * A version deleted with another client is not found any more. When a whole model is deleted or renamed and MLflow begins
+///   to number again, what was a version stays one: registering is [`ErrorKind::Corrupt`] until the numbers are new. So is
+///   everything once an entry of the ledger is missing.
 /// * The server needs a database that numbers versions in a transaction, as every SQL store does. The file store does not.
 /// * When a process dies between telling MLflow and the ledger, and another repeats its registration while the first
 ///   request is still on its way, MLflow may make a version that nobody registered: its number is then left out.
 ///
 /// # Cost
-/// The first call of a handle reads the ledger from its beginning, 500 entries in one request. After that, every call asks
+/// The first call of a handle reads the ledger from its beginning, 100 entries in one request. After that, every call asks
 /// for what is new (one request). A registration takes five requests, a move of an alias four.
 ///
 /// Names that MLflow holds exactly are its names; an alias with a `.` is written with `_2e_` for it.
@@ -274,7 +275,8 @@ impl MlflowRegistry {
     /// The entries of a part of the ledger after the first `read`.
     async fn entries(&self, operation: &'static str, part: u64, read: u64) -> Result<Vec<Entry>> {
         let name = self.namespace.ledger(part);
-        let limit = if read == 0 { PART } else { 32 };
+        // Entries may be long: a hundred of them fit into one answer, whatever they say.
+        let limit = if read == 0 { 100 } else { 32 };
         let (mut found, mut token) = (BTreeMap::new(), None);
         loop {
             let (versions, next) = self.server.newest(operation, &name, limit, token.as_deref()).await?;
@@ -544,7 +546,9 @@ impl MlflowRegistry {
                 Ok(Verdict::New) => return Ok(Start::Claimed { claim, resumed }),
                 // Somebody was faster, and may be done by now.
                 Ok(Verdict::Same) => {}
-                Err(error) if error.kind() == ErrorKind::Busy && ledger.is_claimed(&new.key) => {}
+                Err(error) if error.kind() == ErrorKind::Busy && ledger.is_claimed(&new.key) => {
+                    waited = Duration::ZERO;
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -6,6 +6,8 @@
 //! before it, by the rules in this file, so that every client that reads the ledger comes to the same answer: of two moves
 //! that expect the same the one with the lower number counts, the other never happened. An entry that came twice, because
 //! its answer was lost and it was sent again, counts once.
+//!
+//! The rules must not change, or two releases of this library would read two histories: another rule is another schema.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -252,12 +254,7 @@ impl Ledger {
                 Some(Call::Claimed { claim: held, .. }) if held == claim => Ok(Verdict::New),
                 _ => Ok(Verdict::Same),
             },
-            Record::Registered(made) => match self.registration(operation, &made.key, &made.asked)? {
-                Some(Call::Claimed { .. }) => Ok(Verdict::New),
-                Some(_) => Ok(Verdict::Same),
-                None => Err(Error::new(ErrorKind::Conflict, operation, "the claim was given back")
-                    .with("key", &made.key)),
-            },
+            Record::Registered(made) => self.admit_version(operation, made),
             Record::Moved { key, asked, record } => self.admit_move(operation, key, asked, record),
             Record::Tagged { model, version, tags, .. } => {
                 let kept = self.model(operation, model)?.version(operation, model, *version)?;
@@ -288,6 +285,24 @@ impl Ledger {
             }
             Some(_) => Ok(Verdict::Same),
         }
+    }
+
+    fn admit_version(&self, operation: &'static str, made: &Registered) -> Result<Verdict> {
+        match self.registration(operation, &made.key, &made.asked)? {
+            Some(Call::Claimed { .. }) => {}
+            Some(_) => return Ok(Verdict::Same),
+            None => {
+                let error = Error::new(ErrorKind::Conflict, operation, "the claim was given back");
+                return Err(error.with("key", &made.key));
+            }
+        }
+        let known = self.models.get(&made.model).is_some_and(|m| m.versions.contains_key(&made.version));
+        if !known {
+            return Ok(Verdict::New);
+        }
+        let message = "the server gave out a number again: the model was deleted with another client";
+        let error = Error::new(ErrorKind::Corrupt, operation, message);
+        Err(error.with("model", &made.model).with("version", made.version))
     }
 
     fn admit_move(
@@ -412,5 +427,249 @@ impl Ledger {
     fn event(&mut self, at: Timestamp, model: ModelName, actor: ActorId, kind: RegistryEventKind) {
         let sequence = self.events.len() as u64 + 1;
         self.events.push(RegistryEvent::new(sequence, at, model, actor, kind));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mlops_core::registry::AliasChange;
+
+    use super::*;
+
+    const OP: &str = "ledger";
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_timestamp(second, 0).unwrap()
+    }
+
+    fn churn() -> ModelName {
+        ModelName::new("churn").unwrap()
+    }
+
+    fn key(text: &str) -> IdempotencyKey {
+        IdempotencyKey::new(text).unwrap()
+    }
+
+    fn version(number: u64) -> Version {
+        Version::new(number).unwrap()
+    }
+
+    fn actor() -> ActorId {
+        ActorId::new("tester").unwrap()
+    }
+
+    fn alias() -> Alias {
+        Alias::new("candidate").unwrap()
+    }
+
+    fn claim(name: &str, by: &str, over: Option<&str>) -> Record {
+        let (asked, over) = (Digest::of(name.as_bytes()), over.map(str::to_owned));
+        Record::Claim { key: key(name), asked, claim: by.to_owned(), over, model: churn() }
+    }
+
+    fn registered(name: &str, number: u64) -> Record {
+        let asked = Digest::of(name.as_bytes());
+        Record::Registered(Box::new(Registered {
+            key: key(name),
+            asked,
+            model: churn(),
+            version: version(number),
+            at: at(1),
+            actor: actor(),
+            artifact: asked,
+            tags: Tags::new(),
+            run: None,
+            data: Vec::new(),
+        }))
+    }
+
+    fn moved(name: &str, from: Option<u64>, to: Option<u64>, second: i64) -> Record {
+        let change =
+            AliasChange { to: to.map(version), ..AliasChange::new(churn(), alias(), version(1), actor()) };
+        let record = AliasRecord::of_change(&change.expecting(from.map(version)), 0, at(second));
+        Record::Moved {
+            key: key(name),
+            asked: Digest::of(format!("{name}{from:?}{to:?}").as_bytes()),
+            record: Box::new(record),
+        }
+    }
+
+    /// Reads records as entries with marks of their own, and says what became of each.
+    fn read(ledger: &mut Ledger, records: Vec<Record>) -> Vec<Result<Verdict, ErrorKind>> {
+        let entry = |record, last| Entry { schema: SCHEMA.to_owned(), mark: format!("mark {last}"), record };
+        let mut verdicts = Vec::new();
+        for record in records {
+            let entry = entry(record, ledger.last());
+            verdicts.push(ledger.read(OP, entry).map_err(|e| e.kind()));
+        }
+        verdicts
+    }
+
+    fn with_versions(count: u64) -> Ledger {
+        let mut ledger = Ledger::default();
+        for number in 1..=count {
+            let name = format!("version-{number}");
+            let verdicts = read(&mut ledger, vec![claim(&name, "me", None), registered(&name, number)]);
+            assert_eq!(verdicts, [Ok(Verdict::New), Ok(Verdict::New)]);
+        }
+        ledger
+    }
+
+    const NEW: Result<Verdict, ErrorKind> = Ok(Verdict::New);
+    const SAME: Result<Verdict, ErrorKind> = Ok(Verdict::Same);
+
+    #[test]
+    fn of_moves_that_expect_the_same_the_first_one_counts() {
+        let mut ledger = with_versions(3);
+        let moves =
+            vec![moved("a", None, Some(1), 5), moved("b", None, Some(2), 6), moved("c", Some(1), Some(3), 7)];
+        assert_eq!(read(&mut ledger, moves), [NEW, Err(ErrorKind::Conflict), NEW]);
+        let model = ledger.model(OP, &churn()).unwrap();
+        assert_eq!(model.alias(&alias()), Some(version(3)));
+        assert!(model.held(&alias(), version(1)) && !model.held(&alias(), version(2)));
+        assert_eq!(ledger.events().len(), 5, "what does not count is no event");
+        // The key of a move that did not count is free.
+        assert_eq!(read(&mut ledger, vec![moved("b", Some(3), Some(2), 8)]), [NEW]);
+    }
+
+    #[test]
+    fn an_entry_that_came_twice_counts_once_also_when_the_world_has_moved_on() {
+        let mut ledger = with_versions(1);
+        let tags = |text: &str| {
+            let tags = Tags::from([(mlops_core::id::TagKey::new("k").unwrap(), text.to_owned())]);
+            Record::Tagged { model: churn(), version: version(1), tags, actor: actor(), at: at(2) }
+        };
+        let entry = |mark: &str, record| Entry { schema: SCHEMA.to_owned(), mark: mark.to_owned(), record };
+        for (mark, text, expected) in
+            [("x", "1", Verdict::New), ("y", "2", Verdict::New), ("x", "1", Verdict::Same)]
+        {
+            assert_eq!(ledger.read(OP, entry(mark, tags(text))).unwrap(), expected);
+        }
+        let kept = ledger.model(OP, &churn()).unwrap().version(OP, &churn(), version(1)).unwrap();
+        assert_eq!(kept.tags.values().collect::<Vec<_>>(), ["2"]);
+        assert_eq!(ledger.last(), 5, "it takes up a number all the same");
+    }
+
+    #[test]
+    fn a_claim_keeps_others_away_until_it_is_taken_over_or_given_back() {
+        let mut ledger = Ledger::default();
+        assert_eq!(
+            read(&mut ledger, vec![claim("k", "one", None), claim("k", "two", None)]),
+            [NEW, Err(ErrorKind::Busy)]
+        );
+        assert!(ledger.is_claimed(&key("k")));
+        // Two that lost patience at once: the first takes over, the other finds that it waited for the wrong one.
+        let over = vec![claim("k", "two", Some("one")), claim("k", "three", Some("one"))];
+        assert_eq!(read(&mut ledger, over), [NEW, Err(ErrorKind::Busy)]);
+        // Who was taken over cannot give back what is not its own any more, but what it made counts if it comes first.
+        let release = |by: &str| Record::Release { key: key("k"), claim: by.to_owned() };
+        assert_eq!(read(&mut ledger, vec![release("one")]), [SAME]);
+        assert_eq!(read(&mut ledger, vec![registered("k", 1), registered("k", 2)]), [NEW, SAME]);
+        assert_eq!(ledger.model(OP, &churn()).unwrap().versions.len(), 1);
+        assert_eq!(read(&mut ledger, vec![claim("k", "four", None), release("two")]), [SAME, SAME]);
+        assert_eq!(
+            read(
+                &mut ledger,
+                vec![claim("l", "one", None), Record::Release { key: key("l"), claim: "one".to_owned() }]
+            ),
+            [NEW, NEW]
+        );
+        assert!(!ledger.is_claimed(&key("l")));
+        assert_eq!(read(&mut ledger, vec![registered("l", 2)]), [Err(ErrorKind::Conflict)]);
+    }
+
+    #[test]
+    fn a_key_means_one_thing() {
+        let mut ledger = with_versions(1);
+        let other = Record::Claim {
+            key: key("version-1"),
+            asked: Digest::of(b"other"),
+            claim: "x".to_owned(),
+            over: None,
+            model: churn(),
+        };
+        let moves = vec![
+            other,
+            moved("version-1", None, Some(1), 2),
+            moved("m", None, Some(1), 2),
+            moved("m", Some(1), None, 3),
+        ];
+        assert_eq!(
+            read(&mut ledger, moves),
+            [Err(ErrorKind::Conflict), Err(ErrorKind::Conflict), NEW, Err(ErrorKind::Conflict)]
+        );
+        assert_eq!(
+            read(&mut ledger, vec![moved("m", None, Some(1), 2), claim("m", "x", None)]),
+            [SAME, Err(ErrorKind::Conflict)]
+        );
+    }
+
+    #[test]
+    fn a_number_that_comes_again_takes_nothing_away() {
+        let mut ledger = with_versions(2);
+        let verdicts = read(&mut ledger, vec![claim("again", "me", None), registered("again", 2)]);
+        assert_eq!(verdicts, [NEW, Err(ErrorKind::Corrupt)]);
+        let kept = ledger.model(OP, &churn()).unwrap().version(OP, &churn(), version(2)).unwrap();
+        assert_eq!(kept.asked, Digest::of(b"version-2"));
+    }
+
+    #[test]
+    fn history_does_not_go_back_in_time() {
+        let mut ledger = with_versions(2);
+        read(&mut ledger, vec![moved("a", None, Some(1), 100), moved("b", Some(1), Some(2), 50)]);
+        let model = ledger.model(OP, &churn()).unwrap();
+        let as_of = |second| {
+            model
+                .find(&VersionSpec::AliasAsOf { alias: alias(), at: at(second) })
+                .map(|kept| kept.version.get())
+        };
+        assert_eq!([as_of(99), as_of(100)], [None, Some(2)]);
+        let sequences: Vec<u64> = model.aliases[&alias()].iter().map(|r| r.sequence).collect();
+        assert_eq!(sequences, [1, 2]);
+    }
+
+    #[test]
+    fn archiving_and_aliases_keep_out_of_each_others_way_in_any_order() {
+        let archive = |archived| Record::Archived {
+            model: churn(),
+            version: version(1),
+            archived,
+            actor: actor(),
+            at: at(3),
+        };
+        let mut ledger = with_versions(1);
+        let records = vec![
+            archive(false),
+            archive(true),
+            archive(true),
+            moved("a", None, Some(1), 4),
+            archive(false),
+            moved("a", None, Some(1), 4),
+            archive(true),
+        ];
+        let conflict = || Err(ErrorKind::Conflict);
+        assert_eq!(read(&mut ledger, records), [SAME, NEW, SAME, conflict(), NEW, NEW, conflict()]);
+        let nowhere = Record::Archived {
+            model: churn(),
+            version: version(9),
+            archived: true,
+            actor: actor(),
+            at: at(3),
+        };
+        assert_eq!(
+            read(&mut ledger, vec![nowhere, moved("z", None, Some(9), 1)]),
+            [Err(ErrorKind::NotFound), Err(ErrorKind::NotFound)]
+        );
+    }
+
+    #[test]
+    fn entries_are_read_as_they_were_written() {
+        let records = [claim("k", "one", Some("zero")), registered("k", 1), moved("m", Some(1), None, 5)];
+        for record in records {
+            let entry = Entry { schema: SCHEMA.to_owned(), mark: "m".to_owned(), record };
+            let json = serde_json::to_string(&entry).unwrap();
+            let again: Entry = serde_json::from_str(&json).unwrap();
+            assert_eq!(serde_json::to_string(&again).unwrap(), json);
+        }
     }
 }
