@@ -6,10 +6,11 @@
 //! | [`auth`] | credentials: none, Basic, Bearer, or tokens that somebody else renews |
 //! | [`config`] | [`MlflowBuilder`]: deadlines, certificates, dialect |
 //! | [`capabilities`] | what the server at the other end can do, asked once |
-//! | [`artifact`] | [`MlflowArtifactStore`]: content by digest behind the server's artifact proxy |
-//! | [`registry`] | [`MlflowRegistry`]: model versions, and a ledger that gives MLflow compare-and-set and history |
 //! | [`error`] | MLflow's error bodies, turned into [`mlops_core::Error`] |
 //! | [`wire`] | values as MLflow's JSON has them; no I/O |
+//! | [`MlflowTracker`] | core's experiment tracker |
+//! | [`MlflowArtifactStore`] | core's artifact store, behind the server's artifact proxy |
+//! | [`MlflowRegistry`] | core's model registry, with a ledger that gives MLflow compare-and-set and history |
 //!
 //! ```no_run
 //! use mlops_azure::mlflow::MlflowClient;
@@ -21,13 +22,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod artifact;
+mod artifact;
 pub mod auth;
 pub mod capabilities;
 pub mod client;
 pub mod config;
 pub mod error;
-pub mod registry;
+mod registry;
+mod tracker;
 pub mod wire;
 
 pub use artifact::MlflowArtifactStore;
@@ -36,3 +38,4 @@ pub use capabilities::{Dialect, ServerCapabilities};
 pub use client::{MlflowClient, RawCall};
 pub use config::MlflowBuilder;
 pub use registry::MlflowRegistry;
+pub use tracker::MlflowTracker;

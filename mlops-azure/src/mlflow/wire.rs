@@ -1,7 +1,10 @@
-//! Values as MLflow's JSON has them: numbers that JSON has no number for, integers that may be text, pages.
+//! Values as MLflow's JSON has them: numbers that JSON has no number for, integers that may be text, runs, pages.
+//!
+//! Every field that MLflow leaves out when it is empty has a default.
 
 use mlops_core::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 
 /// A metric's value. NaN and the infinities are the strings `"NaN"`, `"Infinity"` and `"-Infinity"`: as bare literals, as
@@ -64,6 +67,151 @@ pub mod int64 {
             Ok(Option::<Wrapped>::deserialize(deserializer)?.map(|Wrapped(number)| number))
         }
     }
+}
+
+/// A key and a value, as MLflow writes tags and parameters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyValue {
+    /// The key.
+    pub key: String,
+    /// The value; what is empty may be left out.
+    #[serde(default)]
+    pub value: String,
+}
+
+impl KeyValue {
+    /// A pair.
+    pub fn new(key: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { key: key.into(), value: value.into() }
+    }
+}
+
+/// One value of a metric. The step may be left out when it is 0.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Metric {
+    /// Which metric.
+    pub key: String,
+    /// The value.
+    #[serde(with = "mlops_core::num::json_float")]
+    pub value: f64,
+    /// When, in milliseconds since 1970.
+    #[serde(deserialize_with = "int64::deserialize")]
+    pub timestamp: i64,
+    /// The step.
+    #[serde(default, deserialize_with = "int64::deserialize")]
+    pub step: i64,
+}
+
+/// What MLflow knows of a run besides what was logged.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RunInfo {
+    /// MLflow's own id.
+    pub run_id: String,
+    /// The experiment's id.
+    pub experiment_id: String,
+    /// The name.
+    #[serde(default)]
+    pub run_name: String,
+    /// The user.
+    #[serde(default)]
+    pub user_id: String,
+    /// `RUNNING`, `SCHEDULED`, `FINISHED`, `FAILED` or `KILLED`.
+    #[serde(default)]
+    pub status: String,
+    /// When it started, in milliseconds since 1970.
+    #[serde(default, deserialize_with = "int64::optional::deserialize")]
+    pub start_time: Option<i64>,
+    /// When it ended.
+    #[serde(default, deserialize_with = "int64::optional::deserialize")]
+    pub end_time: Option<i64>,
+    /// `active` or `deleted`.
+    #[serde(default)]
+    pub lifecycle_stage: String,
+}
+
+/// What was logged to a run.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RunData {
+    /// The latest value of every metric.
+    pub metrics: Vec<Metric>,
+    /// The parameters.
+    pub params: Vec<KeyValue>,
+    /// The tags.
+    pub tags: Vec<KeyValue>,
+}
+
+/// A run.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RunBody {
+    /// What MLflow knows.
+    pub info: RunInfo,
+    /// What was logged.
+    #[serde(default)]
+    pub data: RunData,
+}
+
+/// An answer with one run.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RunAnswer {
+    /// The run.
+    pub run: RunBody,
+}
+
+/// A page of runs.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RunsAnswer {
+    /// The runs.
+    pub runs: Vec<RunBody>,
+    /// Where the next page starts.
+    pub next_page_token: Option<String>,
+}
+
+/// A page of a metric's history.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct HistoryAnswer {
+    /// The points.
+    pub metrics: Vec<Metric>,
+    /// Where the next page starts.
+    pub next_page_token: Option<String>,
+}
+
+/// An experiment.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ExperimentBody {
+    /// Its id.
+    pub experiment_id: String,
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+    /// `active` or `deleted`.
+    #[serde(default)]
+    pub lifecycle_stage: String,
+    /// When it was made, in milliseconds since 1970.
+    #[serde(default, deserialize_with = "int64::optional::deserialize")]
+    pub creation_time: Option<i64>,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Vec<KeyValue>,
+}
+
+/// An answer with one experiment.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ExperimentAnswer {
+    /// The experiment.
+    pub experiment: ExperimentBody,
+}
+
+/// A page of experiments.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ExperimentsAnswer {
+    /// The experiments.
+    pub experiments: Vec<ExperimentBody>,
+    /// Where the next page starts.
+    pub next_page_token: Option<String>,
 }
 
 #[cfg(test)]

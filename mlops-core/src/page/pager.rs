@@ -70,10 +70,8 @@ impl Pager {
         K: Serialize + DeserializeOwned,
         R: Iterator<Item = (K, T)>,
     {
-        page.check(operation)?;
+        let after = self.after(operation, query, page)?;
         let query = digest(operation, query)?;
-        let open = |token| self.open(&query, token).ok_or_else(|| page.bad_token(operation));
-        let after = page.token.as_ref().map(open).transpose()?;
         let mut answer = Page::default();
         let mut last = None;
         for (key, item) in rows(after)? {
@@ -85,6 +83,22 @@ impl Pager {
             last = Some(key);
         }
         Ok(answer)
+    }
+
+    /// The key after which the page starts, for backends that must fetch before they can answer.
+    ///
+    /// # Errors
+    /// As by [`Self::page`].
+    pub fn after<K: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        query: &impl Serialize,
+        page: &PageRequest,
+    ) -> Result<Option<K>> {
+        page.check(operation)?;
+        let query = digest(operation, query)?;
+        let open = |token| self.open(&query, token).ok_or_else(|| page.bad_token(operation));
+        page.token.as_ref().map(open).transpose()
     }
 
     fn seal(&self, operation: &'static str, query: &Digest, key: &impl Serialize) -> Result<PageToken> {
