@@ -7,7 +7,6 @@ mod text;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
@@ -32,8 +31,8 @@ use self::ledger::{Call, Entry, Kept, Ledger, Record, Registered, SCHEMA, Verdic
 use self::names::{Namespace, encode_alias, shown_key};
 use self::server::{NewVersion, Server, Stored};
 use self::text::{ascii_json, cut, from_json, join, shown, tag};
-use super::MlflowClient;
 use super::artifact::content_path;
+use super::{Dialect, MlflowClient, MlflowTracker};
 use crate::http::Repeat;
 
 /// How many entries one part of the ledger has: MLflow 2.x reads all versions of a model to find the next number.
@@ -97,8 +96,7 @@ pub struct MlflowRegistry {
     clock: Arc<dyn Clock>,
     protected: BTreeMap<Alias, Protection>,
     sources: String,
-    /// The server refused a source that it would take from a run only.
-    no_sources: AtomicBool,
+    runs: Option<MlflowTracker>,
     patience: Duration,
     /// This handle, in the claims it makes.
     name: String,
@@ -122,7 +120,7 @@ impl MlflowRegistry {
             clock,
             protected: BTreeMap::new(),
             sources: format!("mlflow-artifacts:/{}", super::artifact::ROOT),
-            no_sources: AtomicBool::new(false),
+            runs: None,
             patience: Duration::from_secs(10),
             name: uuid::Uuid::new_v4().simple().to_string(),
             turn: Mutex::default(),
@@ -154,6 +152,14 @@ impl MlflowRegistry {
     #[must_use]
     pub fn with_sources(mut self, uri: impl Into<String>) -> Self {
         self.sources = uri.into();
+        self
+    }
+
+    /// Names the run that made a version as MLflow knows it, so that MLflow's pages lead from the one to the other. Without it,
+    /// and for a run that the tracker does not have, it is the id that the client made.
+    #[must_use]
+    pub fn with_runs_of(mut self, tracker: MlflowTracker) -> Self {
+        self.runs = Some(tracker);
         self
     }
 
@@ -231,11 +237,6 @@ fn is_invalid<T>(result: &Result<T>) -> bool {
     matches!(result, Err(error) if error.kind() == ErrorKind::InvalidInput)
 }
 
-/// A request that was certainly not carried out, and will not be.
-fn is_refusal(error: &Error) -> bool {
-    !error.is_retryable() && error.kind() != ErrorKind::UnknownOutcome
-}
-
 // ------------------------------------------------------------------------------------------------------------ the ledger
 
 impl MlflowRegistry {
@@ -300,8 +301,13 @@ impl MlflowRegistry {
         Ok(entries)
     }
 
-    /// Writes an entry, reads up to it, and says what became of it.
-    async fn append(&self, operation: &'static str, ledger: &mut Ledger, record: Record) -> Result<Verdict> {
+    /// Writes an entry, reads up to it, and says what became of it; the outer error is that it could not be written or read.
+    async fn append(
+        &self,
+        operation: &'static str,
+        ledger: &mut Ledger,
+        record: Record,
+    ) -> Result<Result<Verdict>> {
         let mark = uuid::Uuid::new_v4().simple().to_string();
         let entry = Entry { schema: SCHEMA.to_owned(), mark, record };
         let json = ascii_json(operation, &entry)?;
@@ -319,10 +325,10 @@ impl MlflowRegistry {
             };
             let number = self.create_in_ledger(operation, &new).await?;
             if part * PART + number == ledger.last() + 1 && number <= PART {
-                return ledger.read(operation, entry);
+                return Ok(ledger.read(operation, entry));
             }
             if let Some(verdict) = self.catch_up(operation, ledger, Some(&entry.mark)).await? {
-                return verdict;
+                return Ok(verdict);
             }
         }
         Err(Error::new(ErrorKind::Protocol, operation, "what was written cannot be read")
@@ -346,7 +352,7 @@ impl MlflowRegistry {
     async fn ask(&self, operation: &'static str, ledger: &mut Ledger, record: Record) -> Result<Verdict> {
         match ledger.admit(operation, &record)? {
             Verdict::Same => Ok(Verdict::Same),
-            Verdict::New => self.append(operation, ledger, record).await,
+            Verdict::New => self.append(operation, ledger, record).await?,
         }
     }
 }
@@ -542,13 +548,11 @@ impl MlflowRegistry {
             let (key, model, resumed) = (new.key.clone(), new.model.clone(), over.is_some());
             let record = Record::Claim { key, asked: *asked, claim: claim.clone(), over, model };
             let mut ledger = self.ledger.lock().await;
-            match self.append(operation, &mut ledger, record).await {
+            match self.append(operation, &mut ledger, record).await? {
                 Ok(Verdict::New) => return Ok(Start::Claimed { claim, resumed }),
                 // Somebody was faster, and may be done by now.
                 Ok(Verdict::Same) => {}
-                Err(error) if error.kind() == ErrorKind::Busy && ledger.is_claimed(&new.key) => {
-                    waited = Duration::ZERO;
-                }
+                Err(error) if error.kind() == ErrorKind::Busy => waited = Duration::ZERO,
                 Err(error) => return Err(error),
             }
         }
@@ -567,22 +571,27 @@ impl MlflowRegistry {
         if resumed && let Some(found) = self.server.tagged(operation, &name, "mlops.call", &call).await? {
             return Ok(found);
         }
-        let mut copies = Copies { tags: true, source: !self.no_sources.load(Ordering::Relaxed) };
-        let mut result = self.create(operation, &name, new, spec, copies).await;
-        // What is copied for people and other clients is no reason to fail. MLflow 3 takes a source within its own
-        // artifacts only as part of a run's; some servers refuse keys of tags that others take.
-        if is_invalid(&result) && copies.source {
-            copies.source = false;
-            result = self.create(operation, &name, new, spec, copies).await;
-            self.no_sources.fetch_or(result.is_ok(), Ordering::Relaxed);
+        if !self.ledger.lock().await.models().contains_key(&new.model) {
+            self.create_model(operation, &name, &new.model).await?;
         }
-        if is_invalid(&result) {
-            copies.tags = false;
-            result = self.create(operation, &name, new, spec, copies).await;
+        // MLflow 3 takes a source on its own artifact proxy only as part of a run's artifacts.
+        let on_proxy = self.sources.starts_with("mlflow-artifacts:");
+        let dialect = self.server.dialect().await?;
+        let copies = Copies { tags: true, source: !(on_proxy && dialect == Dialect::Mlflow3) };
+        let mut result = self.create(operation, &name, new, spec, copies).await;
+        // What is copied for people and other clients is no reason to fail: some servers allow sources by a list, and refuse
+        // keys of tags that others take.
+        for less in [Copies { source: false, ..copies }, Copies { source: false, tags: false }] {
+            if is_invalid(&result) {
+                result = self.create(operation, &name, new, spec, less).await;
+            }
         }
         match result {
             Err(error) if error.kind() == ErrorKind::UnknownOutcome => {
-                self.server.tagged(operation, &name, "mlops.call", &call).await?.ok_or(error)
+                // Not there yet: it may still come. The key makes the same call safe.
+                let message = "the answer was lost; repeat the call with its key";
+                let found = self.server.tagged(operation, &name, "mlops.call", &call).await?;
+                found.ok_or_else(|| Error::new(ErrorKind::Transport, operation, message).with_source(error))
             }
             other => other,
         }
@@ -617,29 +626,47 @@ impl MlflowRegistry {
         for (key, value) in new.tags.iter().filter(|_| copies.tags) {
             tags.extend(shown_key(key).map(|key| tag(&key, &shown(value, DESCRIPTION))));
         }
+        let run = self.run_of(new).await?;
         let plain = format!("mlops-artifact:/sha256/{}", new.artifact.hex());
         let version = NewVersion {
             name,
             source: if copies.source { &content } else { &plain },
-            run: new.run.as_ref().map(|run| run.as_str()),
+            run: run.as_deref(),
             description: &shown(&new.description, DESCRIPTION),
             tags,
         };
         match self.server.create_version(operation, &version, Repeat::Never).await {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                if self.server.create_model(operation, name, "").await? {
-                    // Not found, and there already: under a name that this database takes for the same.
-                    let found = self.server.model_name(operation, name).await?;
-                    if found != name {
-                        let message = "the server has a model whose name differs only in case";
-                        return Err(Error::new(ErrorKind::AlreadyExists, operation, message)
-                            .with("model", &new.model)
-                            .with("found", found));
-                    }
-                }
+                self.create_model(operation, name, &new.model).await?;
                 self.server.create_version(operation, &version, Repeat::Never).await
             }
             other => other,
+        }
+    }
+
+    /// Makes the registered model, unless it is there.
+    async fn create_model(&self, operation: &'static str, name: &str, model: &ModelName) -> Result<()> {
+        if !self.server.create_model(operation, name, "").await? {
+            return Ok(());
+        }
+        // There already: perhaps under a name that this database takes for the same.
+        let found = self.server.model_name(operation, name).await?;
+        if found == name {
+            return Ok(());
+        }
+        let message = "the server has a model whose name differs only in case";
+        let error = Error::new(ErrorKind::AlreadyExists, operation, message);
+        Err(error.with("model", model).with("found", found))
+    }
+
+    /// The run that made a version, by MLflow's id if it is known.
+    async fn run_of(&self, new: &NewModelVersion) -> Result<Option<String>> {
+        let (Some(run), Some(tracker)) = (&new.run, &self.runs) else {
+            return Ok(new.run.as_ref().map(ToString::to_string));
+        };
+        match tracker.mlflow_run_id(run).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Some(run.to_string())),
+            found => found.map(Some),
         }
     }
 
@@ -667,7 +694,7 @@ impl MlflowRegistry {
             data: new.data.clone(),
         };
         let mut ledger = self.ledger.lock().await;
-        self.append(operation, &mut ledger, Record::Registered(Box::new(registered))).await?;
+        self.append(operation, &mut ledger, Record::Registered(Box::new(registered))).await??;
         match ledger.registration(operation, &new.key, &asked)? {
             Some(Call::Registered { version, .. }) => {
                 Ok(ledger.model(operation, &new.model)?.version(operation, &new.model, *version)?.clone())
@@ -769,7 +796,8 @@ impl ModelRegistry for MlflowRegistry {
         let number = match self.make(OP, new, &spec, resumed).await {
             Ok(number) => number,
             Err(error) => {
-                if is_refusal(&error) {
+                // What may help when it is repeated may have been carried out: then the claim stays.
+                if !error.is_retryable() {
                     let release = Record::Release { key: new.key.clone(), claim };
                     // The first error says more than a second one would.
                     let _ = self.append(OP, &mut *self.ledger.lock().await, release).await;

@@ -3,10 +3,14 @@
 // Each test program uses a part of this.
 #![allow(dead_code)]
 
+pub mod faults;
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use mlops_azure::http::{HttpTransport, RetryPolicy};
 use mlops_azure::mlflow::{MlflowArtifactStore, MlflowClient, MlflowRegistry};
 use mlops_core::RelPath;
 use mlops_core::hash::Digest;
@@ -17,6 +21,7 @@ use uuid::Uuid;
 pub struct Server {
     /// 2 or 3.
     pub line: u8,
+    pub url: String,
     pub client: MlflowClient,
     /// Where the server keeps its artifacts, if that is on this machine.
     artifacts: Option<PathBuf>,
@@ -30,12 +35,30 @@ pub fn server(line: u8) -> Option<Server> {
         println!("skipped: {variable} names no server");
         return None;
     };
-    let client = MlflowClient::builder(&url).build().unwrap();
+    let client = client(&url, None);
     let artifacts = std::env::var_os(format!("{variable}_ARTIFACTS")).map(PathBuf::from);
-    Some(Server { line, client, artifacts, name: format!("t{}", Uuid::new_v4().simple()) })
+    Some(Server { line, url, client, artifacts, name: format!("t{}", Uuid::new_v4().simple()) })
+}
+
+/// A client with the patience that a small machine needs: SQLite is busy with one writer at a time.
+fn client(url: &str, transport: Option<Arc<dyn HttpTransport>>) -> MlflowClient {
+    let retry = RetryPolicy { attempts: 12, budget: Duration::from_secs(600), ..RetryPolicy::default() };
+    let builder = MlflowClient::builder(url).retry(retry).timeout(Duration::from_secs(300));
+    match transport {
+        Some(transport) => builder.transport(transport),
+        None => builder,
+    }
+    .build()
+    .unwrap()
 }
 
 impl Server {
+    /// The same server and names through another transport.
+    pub fn through(&self, transport: Arc<dyn HttpTransport>) -> Self {
+        let (url, artifacts, name) = (self.url.clone(), self.artifacts.clone(), self.name.clone());
+        Self { line: self.line, client: client(&url, Some(transport)), url, artifacts, name }
+    }
+
     pub fn store(&self, clock: Arc<dyn Clock>) -> MlflowArtifactStore {
         MlflowArtifactStore::new(self.client.clone(), clock).with_root(&RelPath::new(&self.name).unwrap())
     }

@@ -225,11 +225,6 @@ impl Ledger {
         }
     }
 
-    /// Whether somebody is registering under this key.
-    pub(super) fn is_claimed(&self, key: &IdempotencyKey) -> bool {
-        matches!(self.calls.get(key), Some(Call::Claimed { .. }))
-    }
-
     /// The record of a move under this key, if it was the same move.
     pub(super) fn moved(
         &self,
@@ -557,7 +552,6 @@ mod tests {
             read(&mut ledger, vec![claim("k", "one", None), claim("k", "two", None)]),
             [NEW, Err(ErrorKind::Busy)]
         );
-        assert!(ledger.is_claimed(&key("k")));
         // Two that lost patience at once: the first takes over, the other finds that it waited for the wrong one.
         let over = vec![claim("k", "two", Some("one")), claim("k", "three", Some("one"))];
         assert_eq!(read(&mut ledger, over), [NEW, Err(ErrorKind::Busy)]);
@@ -574,7 +568,6 @@ mod tests {
             ),
             [NEW, NEW]
         );
-        assert!(!ledger.is_claimed(&key("l")));
         assert_eq!(read(&mut ledger, vec![registered("l", 2)]), [Err(ErrorKind::Conflict)]);
     }
 

@@ -4,7 +4,7 @@ use mlops_core::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 
 use crate::http::Repeat;
-use crate::mlflow::MlflowClient;
+use crate::mlflow::{Dialect, MlflowClient};
 
 /// A model version to be made.
 #[derive(Debug)]
@@ -41,6 +41,10 @@ fn stored(operation: &'static str, version: &Value) -> Result<Stored> {
 impl Server {
     pub(super) fn new(client: MlflowClient) -> Self {
         Self(client)
+    }
+
+    pub(super) async fn dialect(&self) -> Result<Dialect> {
+        Ok(self.0.capabilities().await?.dialect)
     }
 
     /// Makes a registered model; whether it was there already.

@@ -149,6 +149,21 @@ impl MlflowTracker {
         self
     }
 
+    /// MLflow's own id of a run: what its user interface and its other clients know it by.
+    ///
+    /// ```no_run
+    /// # use mlops_azure::mlflow::MlflowTracker;
+    /// # async fn f(tracker: MlflowTracker, run: mlops_core::RunId) -> mlops_core::Result<()> {
+    /// println!("#/experiments/0/runs/{}", tracker.mlflow_run_id(&run).await?);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; those of the transport.
+    pub async fn mlflow_run_id(&self, run: &RunId) -> Result<String> {
+        Ok(self.must_find("MlflowTracker::mlflow_run_id", run).await?.uuid)
+    }
+
     async fn post(
         &self,
         op: &'static str,
