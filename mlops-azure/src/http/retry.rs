@@ -92,7 +92,7 @@ impl RetryPolicy {
 }
 
 /// A number in [0, 1), from the system's randomness: waits must differ between processes.
-fn random() -> f64 {
+pub(crate) fn random() -> f64 {
     let bits = uuid::Uuid::new_v4().as_u128() & u128::from(u32::MAX);
     bits as f64 / (f64::from(u32::MAX) + 1.0)
 }

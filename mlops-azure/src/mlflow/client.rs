@@ -206,9 +206,19 @@ impl MlflowClient {
         body: &Value,
         repeat: Repeat,
     ) -> Result<Value> {
-        let mut call = RawCall::new(method, path).body(body.to_string()).repeat(repeat);
-        call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        self.json(operation, call).await
+        let text = Bytes::from(body.to_string());
+        let policy = &self.0.settings.retry;
+        for tried in 0.. {
+            let mut call = RawCall::new(method.clone(), path).body(text.clone()).repeat(repeat);
+            call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            match self.json(operation, call).await {
+                Err(error) if repeat == Repeat::Safe && is_race(&error) && tried + 1 < policy.attempts => {
+                    tokio::time::sleep(policy.delay(tried, retry::random())).await;
+                }
+                result => return result,
+            }
+        }
+        Err(Error::new(ErrorKind::Internal, operation, "a request was not sent"))
     }
 
     async fn json(&self, operation: &'static str, call: RawCall) -> Result<Value> {
@@ -318,6 +328,11 @@ impl MlflowClient {
         url.set_path(&format!("{}{prefix}{}", self.0.url.path(), encoded.join("/")));
         Ok(url)
     }
+}
+
+/// Whether another client wrote at the same moment, which MLflow does not answer with a status that says so.
+fn is_race(error: &Error) -> bool {
+    error.kind() == ErrorKind::Busy && error.context("status") == Some("400")
 }
 
 /// Whether the server does not have what was asked for.

@@ -83,6 +83,7 @@ fn kind_of(status: u16, code: &str, message: &str) -> ErrorKind {
 fn kind_of_text(message: &str) -> ErrorKind {
     let says = |text: &str| message.contains(text);
     match () {
+        () if is_race(message) => ErrorKind::Busy,
         () if says("Registered model alias") && says("not found") => ErrorKind::NotFound,
         () if says("Changing param values is not allowed") => ErrorKind::Conflict,
         () if says("must be in the 'active' state") || says("must be in 'active' state") => {
@@ -91,6 +92,18 @@ fn kind_of_text(message: &str) -> ErrorKind {
         () if says("exceeds the maximum length") || says("can contain at most") => ErrorKind::LimitExceeded,
         () => ErrorKind::InvalidInput,
     }
+}
+
+/// Whether two clients wrote the same row at the same moment: MLflow looks whether it is there, then inserts it, and answers
+/// 400 with the database's own words to the one that came second. Once more, it finds the row.
+fn is_race(message: &str) -> bool {
+    const WORDS: [&str; 4] = [
+        "UNIQUE constraint failed",
+        "duplicate key value violates unique constraint",
+        "Duplicate entry",
+        "Cannot insert duplicate key",
+    ];
+    WORDS.iter().any(|words| message.contains(words))
 }
 
 /// The parameter that has another value already.
@@ -178,6 +191,20 @@ mod tests {
         ] {
             assert_eq!(answer(status, body).kind(), kind, "{body}");
         }
+    }
+
+    /// The message is one of MLflow 2.22.5, shortened.
+    #[test]
+    fn two_that_wrote_at_once_may_try_again() {
+        let message =
+            "(sqlite3.IntegrityError) UNIQUE constraint failed: params.key, params.run_uuid\n[SQL: INSERT]";
+        let body = serde_json::json!({"error_code": "BAD_REQUEST", "message": message}).to_string();
+        let error = answer(400, &body);
+        assert!(
+            error.kind() == ErrorKind::Busy && error.is_retryable() && !error.to_string().contains("sqlite")
+        );
+        let other = body.replace("UNIQUE", "FOREIGN KEY");
+        assert_eq!(answer(400, &other).kind(), ErrorKind::InvalidInput);
     }
 
     #[test]

@@ -78,6 +78,7 @@ pub struct MlflowTracker {
     clock: Arc<dyn Clock>,
     namespace: Option<ExperimentName>,
     freshness: Duration,
+    page_size: Option<usize>,
     shared: Arc<Shared>,
 }
 
@@ -121,6 +122,7 @@ impl MlflowTracker {
             clock: Arc::new(SystemClock::new()),
             namespace: None,
             freshness: Duration::from_secs(1),
+            page_size: None,
             shared: Arc::default(),
         }
     }
@@ -149,19 +151,12 @@ impl MlflowTracker {
         self
     }
 
-    /// MLflow's own id of a run: what its user interface and its other clients know it by.
-    ///
-    /// ```no_run
-    /// # use mlops_azure::mlflow::MlflowTracker;
-    /// # async fn f(tracker: MlflowTracker, run: mlops_core::RunId) -> mlops_core::Result<()> {
-    /// println!("#/experiments/0/runs/{}", tracker.mlflow_run_id(&run).await?);
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`]; those of the transport.
-    pub async fn mlflow_run_id(&self, run: &RunId) -> Result<String> {
-        Ok(self.must_find("MlflowTracker::mlflow_run_id", run).await?.uuid)
+    /// How many runs of a search, or points of a history, are asked for at once: 1 000 and 25 000 where nothing is set. At
+    /// least one.
+    #[must_use]
+    pub fn with_page_size(mut self, size: usize) -> Self {
+        self.page_size = Some(size.max(1));
+        self
     }
 
     async fn post(
@@ -244,14 +239,14 @@ impl MlflowTracker {
 
     /// All rows of a metric's history.
     async fn rows(&self, op: &'static str, uuid: &str, key: &str) -> Result<Vec<Metric>> {
-        const PAGE: &str = "25000";
+        let size = self.page_size.unwrap_or(25_000).to_string();
         let paged = self.client.capabilities().await?.paged_history;
         let mut rows = Vec::new();
         let mut token: Option<String> = None;
         loop {
             let mut query = vec![("run_id", uuid), ("metric_key", key)];
             if paged {
-                query.push(("max_results", PAGE));
+                query.push(("max_results", &size));
             }
             if let Some(token) = &token {
                 query.push(("page_token", token));
@@ -265,6 +260,23 @@ impl MlflowTracker {
                 _ => return Ok(rows),
             }
         }
+    }
+}
+
+impl MlflowTracker {
+    /// MLflow's own id of a run: what its user interface and its other clients know it by.
+    ///
+    /// ```no_run
+    /// # use mlops_azure::mlflow::MlflowTracker;
+    /// # async fn f(tracker: MlflowTracker, run: mlops_core::RunId) -> mlops_core::Result<()> {
+    /// println!("#/experiments/0/runs/{}", tracker.mlflow_run_id(&run).await?);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; those of the transport.
+    pub async fn mlflow_run_id(&self, run: &RunId) -> Result<String> {
+        Ok(self.must_find("MlflowTracker::mlflow_run_id", run).await?.uuid)
     }
 }
 
@@ -311,18 +323,17 @@ impl ExperimentTracker for MlflowTracker {
             return Err(Error::invalid(OP, "lease", "must be longer than nothing").with("run", run));
         }
         let session = self.session(run);
-        let mut session = session.lock().await;
+        let mut session = session.state.lock().await;
         let kept = self.load(OP, run, &mut session).await?;
         kept.check_open(OP)?;
         let until = record::lease_end(self.clock.now(), lease);
         let value = until.timestamp_micros().to_string();
         let body = json!({ "run_id": kept.uuid, "key": names::LEASE, "value": value });
-        kept.run.lease_until = Some(until);
-        let sent = self.post(OP, "mlflow/runs/set-tag", &body).await;
-        if sent.is_err() {
-            session.forget();
-        }
-        sent.map(|_| ())
+        session.begin();
+        self.post(OP, "mlflow/runs/set-tag", &body).await?;
+        session.end();
+        self.load(OP, run, &mut session).await?.run.lease_until = Some(until);
+        Ok(())
     }
 
     async fn finish_run(&self, run: &RunId, end: &RunEnd) -> Result<Run> {
@@ -365,7 +376,7 @@ impl ExperimentTracker for MlflowTracker {
     async fn set_deleted(&self, run: &RunId, deleted: bool) -> Result<Run> {
         const OP: &str = "ExperimentTracker::set_deleted";
         let session = self.session(run);
-        let mut session = session.lock().await;
+        let mut session = session.state.lock().await;
         session.forget();
         let kept = self.load(OP, run, &mut session).await?;
         if kept.run.deleted != deleted {

@@ -17,8 +17,16 @@ const PAGE: usize = 1_000;
 /// How many runs are asked for by their ids at once.
 const BY_ID: usize = 100;
 
-/// Which runs a search found, in their order: our id and MLflow's.
-type Found = Arc<[(RunId, String)]>;
+/// What a search found.
+#[derive(Debug)]
+struct Listing {
+    /// The server's ids of the experiments that were searched.
+    experiments: Vec<String>,
+    /// The runs, in their order: our id and MLflow's.
+    runs: Vec<(RunId, String)>,
+}
+
+type Found = Arc<Listing>;
 
 /// Which runs the latest searches with more than one page found.
 #[derive(Default)]
@@ -65,13 +73,14 @@ impl MlflowTracker {
 
     /// All runs that match, in order.
     async fn first_page(&self, query: &RunQuery) -> Result<Vec<(Key, Run)>> {
-        let mut runs: Vec<Kept> =
-            self.matching(query).await?.into_iter().filter(|kept| query.matches(&kept.run)).collect();
+        let experiments = self.experiments_of(query).await?;
+        let mut runs = self.matching(query, &experiments).await?;
+        runs.retain(|kept| query.matches(&kept.run));
         runs.sort_by(|left, right| query.compare(&left.run, &right.run));
         let mut number = 0;
         if runs.len() > query.page.limit {
-            let found = runs.iter().map(|kept| (kept.run.id.clone(), kept.uuid.clone())).collect();
-            number = lock(&self.shared.listings).keep(found);
+            let runs = runs.iter().map(|kept| (kept.run.id.clone(), kept.uuid.clone())).collect();
+            number = lock(&self.shared.listings).keep(Arc::new(Listing { experiments, runs }));
         }
         let keyed = runs.into_iter().enumerate().map(|(place, kept)| ((number, place), kept.run));
         Ok(keyed.collect())
@@ -85,13 +94,12 @@ impl MlflowTracker {
         found: &Found,
         start: usize,
     ) -> Result<Vec<(Key, Run)>> {
-        let experiments = self.experiments_of(query).await?;
         let mut runs = Vec::new();
         let mut place = start;
-        while let Some(wanted) = found.get(place..).filter(|rest| !rest.is_empty()) {
+        while let Some(wanted) = found.runs.get(place..).filter(|rest| !rest.is_empty()) {
             let want = (query.page.limit + 1 - runs.len()).min(BY_ID);
             let wanted = wanted.get(..want).unwrap_or(wanted);
-            let mut there = self.by_ids(&experiments, wanted).await?;
+            let mut there = self.by_ids(&found.experiments, wanted).await?;
             for (id, _) in wanted {
                 let run = there.remove(id).filter(|run| query.matches(run));
                 runs.extend(run.map(|run| ((number, place), run)));
@@ -107,7 +115,7 @@ impl MlflowTracker {
     async fn by_ids(&self, experiments: &[String], ids: &[(RunId, String)]) -> Result<HashMap<RunId, Run>> {
         let list: Vec<_> = ids.iter().map(|(_, uuid)| format!("'{uuid}'")).collect();
         let filter = format!("attributes.run_id IN ({})", list.join(","));
-        let (runs, _) = self.fetch_page(experiments, &filter, View::All, None).await?;
+        let runs = self.fetch_all(experiments, &filter, View::All, Vec::new(), None).await?;
         Ok(runs.into_iter().map(|kept| (kept.run.id.clone(), kept.run)).collect())
     }
 
@@ -124,21 +132,17 @@ impl MlflowTracker {
     }
 
     /// Every run that matches, and some that do not.
-    async fn matching(&self, query: &RunQuery) -> Result<Vec<Kept>> {
-        let experiments = self.experiments_of(query).await?;
-        if experiments.is_empty() {
-            return Ok(Vec::new());
-        }
+    async fn matching(&self, query: &RunQuery, experiments: &[String]) -> Result<Vec<Kept>> {
         let pushed = push::push(&query.filter);
-        let (runs, next) = self.fetch_page(&experiments, &pushed.text(), query.view, None).await?;
+        let (runs, next) = self.fetch_page(experiments, &pushed.text(), query.view, None).await?;
         let Some(next) = next else { return Ok(runs) };
         // Pages of the server are counted from the front: a run that ceases to match while they are read moves another one
         // over the border, unseen. So what can change is not asked for when there are several pages.
         if pushed.moves || query.view != View::All {
             let fixed = push::push(&fixed_part(&query.filter)).text();
-            return self.fetch_all(&experiments, &fixed, View::All, Vec::new(), None).await;
+            return self.fetch_all(experiments, &fixed, View::All, Vec::new(), None).await;
         }
-        self.fetch_all(&experiments, &pushed.text(), query.view, runs, Some(next)).await
+        self.fetch_all(experiments, &pushed.text(), query.view, runs, Some(next)).await
     }
 
     async fn fetch_all(
@@ -172,7 +176,8 @@ impl MlflowTracker {
         if experiments.is_empty() {
             return Ok((Vec::new(), None));
         }
-        let body = push::body(experiments, filter, push::view(view), PAGE, token);
+        let size = self.page_size.unwrap_or(PAGE);
+        let body = push::body(experiments, filter, push::view(view), size, token);
         let answer = self.post(OP, "mlflow/runs/search", &body).await?;
         let page: RunsAnswer = wire::read(OP, answer)?;
         let mut runs = Vec::with_capacity(page.runs.len());

@@ -1,28 +1,102 @@
 //! What a tracker knows of the runs it writes to.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use mlops_core::experiment::{LogBatch, WriteReceipt};
 use mlops_core::{Result, RunId};
+use tokio::sync::oneshot;
 
 use super::record::Kept;
 use super::slot::Ledger;
 use super::{MlflowTracker, lock};
 
-/// What is known of one run, behind the lock that makes writers wait for each other.
+/// One run that is written to: what is known of it, behind the lock that makes writers wait for each other, and the batches
+/// that wait.
+#[derive(Default)]
+pub(super) struct Open {
+    /// What is known.
+    pub(super) state: tokio::sync::Mutex<Session>,
+    waiting: Mutex<VecDeque<Ticket>>,
+}
+
+/// A batch that waits.
+pub(super) struct Ticket {
+    pub(super) batch: LogBatch,
+    reply: oneshot::Sender<Result<WriteReceipt>>,
+}
+
+impl Ticket {
+    /// Answers the caller; one that is gone needs no answer.
+    pub(super) fn answer(self, result: Result<WriteReceipt>) {
+        let _ = self.reply.send(result);
+    }
+}
+
+impl Open {
+    /// The most points, parameters and tags that are sent together.
+    const MAX_TOGETHER: usize = 10_000;
+
+    /// Puts a batch at the end of the line.
+    pub(super) fn line_up(&self, batch: &LogBatch) -> oneshot::Receiver<Result<WriteReceipt>> {
+        let (reply, answer) = oneshot::channel();
+        lock(&self.waiting).push_back(Ticket { batch: batch.clone(), reply });
+        answer
+    }
+
+    /// Takes the batches from the front of the line that are to be sent together: those whose callers still wait, one at
+    /// least, if there is one.
+    pub(super) fn take(&self) -> Vec<Ticket> {
+        let mut waiting = lock(&self.waiting);
+        let (mut taken, mut size) = (Vec::new(), 0_usize);
+        while let Some(ticket) = waiting.pop_front() {
+            if ticket.reply.is_closed() {
+                continue;
+            }
+            let batch = &ticket.batch;
+            size += batch.metrics.len()
+                + batch.params.len()
+                + batch.tags.len()
+                + batch.inputs.len()
+                + batch.artifacts.len();
+            if size > Self::MAX_TOGETHER && !taken.is_empty() {
+                waiting.push_front(ticket);
+                break;
+            }
+            taken.push(ticket);
+        }
+        taken
+    }
+}
+
+/// What is known of one run.
 #[derive(Default)]
 pub(super) struct Session {
     kept: Option<(Kept, Instant)>,
     /// The points of the metrics that were written to.
     pub(super) ledgers: HashMap<String, Ledger>,
+    /// Something was begun and has not come to its end: its caller was cancelled.
+    unsettled: bool,
 }
 
 impl Session {
+    /// Something begins whose failure would leave what is known behind what is there.
+    pub(super) fn begin(&mut self) {
+        if self.unsettled {
+            self.forget();
+        }
+        self.unsettled = true;
+    }
+
+    /// It came to its end.
+    pub(super) fn end(&mut self) {
+        self.unsettled = false;
+    }
+
     /// Forgets everything: something failed half-way.
     pub(super) fn forget(&mut self) {
-        self.kept = None;
-        self.ledgers.clear();
+        *self = Self::default();
     }
 
     /// Takes note of what was just read.
@@ -36,13 +110,13 @@ impl Session {
 #[derive(Default)]
 pub(super) struct Sessions {
     clock: u64,
-    open: HashMap<RunId, (u64, Arc<tokio::sync::Mutex<Session>>)>,
+    open: HashMap<RunId, (u64, Arc<Open>)>,
 }
 
 impl Sessions {
     const MAX: usize = 256;
 
-    fn get(&mut self, id: &RunId) -> Arc<tokio::sync::Mutex<Session>> {
+    fn get(&mut self, id: &RunId) -> Arc<Open> {
         self.clock += 1;
         let now = self.clock;
         if !self.open.contains_key(id) && self.open.len() >= Self::MAX {
@@ -87,7 +161,7 @@ impl Ids {
 }
 
 impl MlflowTracker {
-    pub(super) fn session(&self, id: &RunId) -> Arc<tokio::sync::Mutex<Session>> {
+    pub(super) fn session(&self, id: &RunId) -> Arc<Open> {
         lock(&self.shared.sessions).get(id)
     }
 

@@ -33,12 +33,26 @@ pub(super) struct Candidate {
     claim: Option<String>,
 }
 
+/// What this process did to create a run.
+struct Attempt {
+    /// The name by which it knows its run again.
+    name: String,
+    /// Whether the run is there with all its tags; nobody knows when the answer was lost.
+    complete: bool,
+}
+
+impl Candidate {
+    fn is_of(&self, attempts: &[Attempt]) -> bool {
+        attempts.iter().any(|attempt| self.attempt.as_ref() == Some(&attempt.name))
+    }
+}
+
 impl MlflowTracker {
     pub(super) async fn start(&self, spec: &RunSpec) -> Result<Run> {
         spec.check()?;
         names::check_tags(START, &spec.tags)?;
         let session = self.session(&spec.id);
-        let mut session = session.lock().await;
+        let mut session = session.state.lock().await;
         if let Some(kept) = self.find_own(START, &spec.id).await? {
             kept.check_same(spec)?;
             return Ok(session.learn(kept).run.clone());
@@ -64,56 +78,52 @@ impl MlflowTracker {
     /// Creates the run, or finds the one that another process created meanwhile.
     async fn create(&self, spec: &RunSpec, experiment: &str, parent: Option<&str>) -> Result<Kept> {
         let started_at = spec.started_at.unwrap_or_else(|| self.clock.now());
-        let mut attempt = None;
+        let experiments: Vec<_> = self.all_experiments(START).await?.into_iter().map(|(id, _)| id).collect();
+        let mut attempts: Vec<Attempt> = Vec::new();
+        let mut again = true;
         for round in 0..4 * PATIENCE {
-            let (mine, complete) = match attempt.take() {
-                Some(attempt) => attempt,
-                None => self.attempt(spec, experiment, parent, started_at).await?,
-            };
-            let candidates = self.rivals(START, experiment, &spec.id).await?;
-            if let Some(live) = candidates.iter().find(|c| c.claim.as_deref() == Some("live")) {
-                if live.attempt.as_deref() != Some(&mine) {
-                    self.discard(&candidates, &mine).await;
-                }
+            if again {
+                attempts.push(self.attempt(spec, experiment, parent, started_at).await?);
+            }
+            let candidates = self.rivals(START, &experiments, &spec.id).await?;
+            if candidates.iter().any(|c| c.claim.as_deref() == Some("live")) {
+                self.discard(&candidates, &attempts).await;
                 return self.must_find(START, &spec.id).await;
             }
-            let (mut ours, others): (Vec<_>, Vec<_>) = candidates
-                .into_iter()
-                .filter(|c| c.claim.is_none())
-                .partition(|c| c.attempt.as_deref() == Some(&mine));
+            let open = candidates.into_iter().filter(|c| c.claim.is_none());
+            let (mut ours, mut others): (Vec<_>, Vec<_>) = open.partition(|c| c.is_of(&attempts));
             // Not there: the answer was lost, and so was the request; or another process took this one for abandoned.
-            let Some(ours) = ours.pop() else { continue };
-            if round < PATIENCE && others.iter().any(|other| other.uuid < ours.uuid) {
+            again = ours.is_empty();
+            let Some(own) = ours.pop() else { continue };
+            if round < PATIENCE && others.iter().any(|other| other.uuid < own.uuid) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
-                attempt = Some((mine, complete));
                 continue;
             }
-            if !complete {
-                self.complete(spec, &ours.uuid).await?;
+            // An attempt that was taken for lost may come late.
+            others.extend(ours);
+            if !attempts.iter().any(|a| a.complete && own.attempt.as_ref() == Some(&a.name)) {
+                self.complete(spec, &own.uuid).await?;
             }
-            if self.elect(&ours, &others).await? {
-                return self
-                    .fetch(START, &ours.uuid)
-                    .await?
-                    .ok_or_else(|| Error::not_found(START, "run", &spec.id));
+            if self.elect(&own, &others).await? {
+                let kept = self.fetch(START, &own.uuid).await?;
+                return kept.ok_or_else(|| Error::not_found(START, "run", &spec.id));
             }
         }
         Err(Error::new(ErrorKind::Busy, START, "other processes start the same run over and over")
             .with("run", &spec.id))
     }
 
-    /// Creates a run of MLflow's that does not count yet. Returns the name of the attempt, and whether the run is complete:
-    /// when the answer is lost, nobody knows.
+    /// Creates a run of MLflow's that does not count yet.
     async fn attempt(
         &self,
         spec: &RunSpec,
         experiment: &str,
         parent: Option<&str>,
         started_at: Timestamp,
-    ) -> Result<(String, bool)> {
-        let attempt = uuid::Uuid::new_v4().simple().to_string();
+    ) -> Result<Attempt> {
+        let name = uuid::Uuid::new_v4().simple().to_string();
         let mut tags = record::first_tags(START, spec, started_at, parent)?;
-        tags.push(KeyValue::new(names::ATTEMPT, &attempt));
+        tags.push(KeyValue::new(names::ATTEMPT, &name));
         let body = json!({
             "experiment_id": experiment,
             "user_id": spec.actor,
@@ -125,10 +135,10 @@ impl MlflowTracker {
             Ok(answer) => {
                 let uuid = wire::read::<RunAnswer>(START, answer)?.run.info.run_id;
                 self.complete(spec, &uuid).await?;
-                Ok((attempt, true))
+                Ok(Attempt { name, complete: true })
             }
             // Whether it was made is seen by looking.
-            Err(error) if error.kind() == ErrorKind::UnknownOutcome => Ok((attempt, false)),
+            Err(error) if error.kind() == ErrorKind::UnknownOutcome => Ok(Attempt { name, complete: false }),
             Err(error) => Err(error),
         }
     }
@@ -155,9 +165,10 @@ impl MlflowTracker {
         self.claim(START, &own.uuid, names::CLAIM, "live").await
     }
 
-    /// Gives up this process's attempt.
-    async fn discard(&self, candidates: &[Candidate], mine: &str) {
-        for own in candidates.iter().filter(|c| c.attempt.as_deref() == Some(mine)) {
+    /// Gives up this process's attempts that did not win.
+    async fn discard(&self, candidates: &[Candidate], attempts: &[Attempt]) {
+        let lost = |c: &&Candidate| c.is_of(attempts) && c.claim.as_deref() != Some("live");
+        for own in candidates.iter().filter(lost) {
             if self.claim(START, &own.uuid, names::CLAIM, "dead").await.unwrap_or(false) {
                 self.remove(&own.uuid).await;
             }
@@ -179,19 +190,19 @@ impl MlflowTracker {
         }
     }
 
-    /// The runs of MLflow's with this key, in one experiment.
-    async fn rivals(&self, op: &'static str, experiment: &str, id: &RunId) -> Result<Vec<Candidate>> {
-        let runs = self.runs_of_key(op, &[experiment.to_owned()], id).await?;
+    /// The runs of MLflow's with this key that can be claimed, or are.
+    async fn rivals(&self, op: &'static str, experiments: &[String], id: &RunId) -> Result<Vec<Candidate>> {
+        let runs = self.runs_of_key(op, experiments, id).await?;
         let value =
             |pairs: &[KeyValue], key: &str| pairs.iter().find(|p| p.key == key).map(|p| p.value.clone());
-        Ok(runs
-            .into_iter()
-            .map(|run| Candidate {
-                attempt: value(&run.data.tags, names::ATTEMPT),
-                claim: value(&run.data.params, names::CLAIM),
-                uuid: run.info.run_id,
-            })
-            .collect())
+        let candidate = |run: wire::RunBody| {
+            let claim = value(&run.data.params, names::CLAIM);
+            // One that was deleted before it was claimed cannot be claimed any more.
+            let counts = claim.is_some() || run.info.lifecycle_stage != "deleted";
+            let attempt = value(&run.data.tags, names::ATTEMPT);
+            counts.then_some(Candidate { attempt, claim, uuid: run.info.run_id })
+        };
+        Ok(runs.into_iter().filter_map(candidate).collect())
     }
 
     /// The runs with this key in the whole namespace.
@@ -227,7 +238,7 @@ impl MlflowTracker {
             return Err(error.with("value", format!("{:?}", end.status)));
         }
         let session = self.session(id);
-        let mut session = session.lock().await;
+        let mut session = session.state.lock().await;
         session.forget();
         let kept = self.load(FINISH, id, &mut session).await?;
         if kept.run.status == end.status {
