@@ -8,13 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mlops_azure::mlflow::{MlflowArtifactStore, MlflowRegistry};
+use mlops_azure::mlflow::{Dialect, MlflowArtifactStore, MlflowClient, MlflowRegistry};
 use mlops_core::artifact::{ArtifactStore as _, ArtifactStoreExt as _, ByteStream, GcOptions};
 use mlops_core::conformance::artifact::ArtifactsUnderTest;
 use mlops_core::hash::Digest;
-use mlops_core::registry::{Direction, Edge, ModelRegistry as _, Node, Relation};
+use mlops_core::model::{ModelFormat, Signature};
+use mlops_core::problem::Task;
+use mlops_core::registry::{
+    AliasChange, Direction, Edge, ModelRegistry as _, NewModelVersion, Node, Relation,
+};
 use mlops_core::time::{ManualClock, SystemClock};
-use mlops_core::{ErrorKind, ModelName, Version};
+use mlops_core::{ActorId, Alias, ErrorKind, ModelName, PageRequest, Version};
 
 use fake::{Fake, SIGNATURE};
 
@@ -212,4 +216,103 @@ async fn the_ledger_goes_on_in_another_part() {
     assert_eq!(parts.len(), 3);
     // One that was written past the end of a part does not count there, and was written again.
     assert!(parts[0].1 >= full && parts[1].1 >= full && parts[2].1 >= 20, "{parts:?}");
+}
+
+/// What the documentation says a call costs, counted.
+#[tokio::test]
+async fn calls_take_as_many_requests_as_is_said() {
+    let (fake, clock) = (Fake::default(), Arc::new(SystemClock::new()));
+    let store = Arc::new(MlflowArtifactStore::new(fake.client(), clock.clone()));
+    let registry = MlflowRegistry::new(fake.client(), store.clone(), clock);
+    let churn = ModelName::new("churn").unwrap();
+    let actor = ActorId::new("trainer").unwrap();
+    let artifact = store.put_bytes("weights").await.unwrap().digest;
+    let new = || {
+        let format = ModelFormat::new("mlops.linear/v1").unwrap();
+        let signature = Signature::new(Task::Regression, Vec::new());
+        NewModelVersion::new(churn.clone(), artifact, format, signature, actor.clone())
+    };
+    registry.register(&new()).await.unwrap();
+    let requests = || fake.count("");
+    let before = requests();
+    let made = registry.register(&new()).await.unwrap();
+    assert_eq!(requests() - before, 5);
+    let before = requests();
+    let alias = Alias::new("candidate").unwrap();
+    registry.set_alias(&AliasChange::new(churn.clone(), alias, made.version, actor.clone())).await.unwrap();
+    assert_eq!(requests() - before, 4);
+    let before = requests();
+    assert_eq!(registry.get(&"churn:@candidate".parse().unwrap()).await.unwrap(), made);
+    assert_eq!(requests() - before, 1);
+    let before = requests();
+    store.put_bytes("other weights").await.unwrap();
+    assert_eq!(requests() - before, 4);
+}
+
+/// Azure Machine Learning has no artifact proxy, and is not asked.
+#[tokio::test]
+async fn a_server_without_a_proxy_is_unsupported() {
+    let fake = Fake::default();
+    let builder = MlflowClient::builder("http://mlflow.example").dialect(Dialect::AzureMl);
+    let client = builder.transport(Arc::new(fake.clone())).build().unwrap();
+    let store = MlflowArtifactStore::new(client, clock());
+    let digest = Digest::of(b"weights");
+    for error in [
+        store.put_bytes("weights").await.unwrap_err(),
+        store.head(&digest).await.unwrap_err(),
+        store.get(&digest, None).await.unwrap_err(),
+        store.collect_garbage(&BTreeSet::new(), &GcOptions::default()).await.unwrap_err(),
+    ] {
+        assert_eq!(
+            (error.kind(), error.context("capability")),
+            (ErrorKind::Unsupported, Some("proxied_artifacts"))
+        );
+    }
+    assert_eq!(fake.count(""), 0);
+}
+
+#[tokio::test]
+async fn an_edited_entry_of_the_ledger_is_found() {
+    let fake = Fake::default();
+    let registry = || {
+        let clock = Arc::new(SystemClock::new());
+        let store = Arc::new(MlflowArtifactStore::new(fake.client(), clock.clone()));
+        MlflowRegistry::new(fake.client(), store, clock)
+    };
+    let node = |number| Node::Model {
+        name: ModelName::new("churn").unwrap(),
+        version: Version::new(number).unwrap(),
+    };
+    let edge = Edge { from: node(1), to: node(2), relation: Relation::UsedBy };
+    registry().link(&edge).await.unwrap();
+    for (from, to) in [("churn", "other"), ("mlops.ledger/v1", "mlops.ledger/v2"), ("{", "")] {
+        let before = fake.with(|state| {
+            let entry = &mut state.models.get_mut("mlops.ledger.1").unwrap()[0];
+            let before = entry.clone();
+            let tag = &mut entry["tags"][0]["value"];
+            *tag = tag.as_str().unwrap().replace(from, to).into();
+            before
+        });
+        let error = registry().lineage(&node(1), Direction::Downstream, 1).await.unwrap_err();
+        assert_eq!((error.kind(), error.context("entry")), (ErrorKind::Corrupt, Some("1")), "{from}");
+        fake.with(|state| state.models.get_mut("mlops.ledger.1").unwrap()[0] = before);
+    }
+    assert_eq!(registry().lineage(&node(1), Direction::Downstream, 1).await.unwrap().edges, [edge]);
+}
+
+/// An entry of a later release is left alone, and so is everything after it: nobody knows what it means.
+#[tokio::test]
+async fn a_ledger_of_a_later_release_is_unsupported() {
+    let fake = Fake::default();
+    let json = r#"{"schema":"mlops.ledger/v9","mark":"m","kind":"moonwalk"}"#;
+    let digest = Digest::of(json.as_bytes()).to_string();
+    let entry = serde_json::json!({ "version": "1", "tags": [
+        { "key": "mlops.entry.000", "value": json }, { "key": "mlops.digest", "value": digest },
+    ] });
+    fake.with(|state| state.models.insert("mlops.ledger.1".to_owned(), vec![entry]));
+    let clock = Arc::new(SystemClock::new());
+    let store = Arc::new(MlflowArtifactStore::new(fake.client(), clock.clone()));
+    let registry = MlflowRegistry::new(fake.client(), store, clock);
+    let error = registry.models(&PageRequest::default()).await.unwrap_err();
+    assert_eq!((error.kind(), error.context("schema")), (ErrorKind::Unsupported, Some("mlops.ledger/v9")));
 }

@@ -185,6 +185,9 @@ impl MlflowArtifactStore {
     }
 
     async fn list(&self, operation: &'static str, path: &str) -> Result<Vec<Item>> {
+        if !self.client.capabilities().await?.proxied_artifacts {
+            return Err(Error::unsupported(operation, "proxied_artifacts"));
+        }
         let answer = self.client.get(operation, "mlflow-artifacts/artifacts", &[("path", path)]).await;
         match answer {
             Ok(answer) => items(operation, &answer),

@@ -63,7 +63,7 @@ const CACHED: usize = 4_096;
 /// * Versions that another client registered under the same name are not seen here, and take up their numbers.
 /// * A version deleted with another client is not found any more. When a whole model is deleted or renamed and MLflow begins
 ///   to number again, what was a version stays one: registering is [`ErrorKind::Corrupt`] until the numbers are new. So is
-///   everything once an entry of the ledger is missing.
+///   everything once an entry of the ledger is missing or was edited.
 /// * The server needs a database that numbers versions in a transaction, as every SQL store does. The file store does not.
 /// * When a process dies between telling MLflow and the ledger, and another repeats its registration while the first
 ///   request is still on its way, MLflow may make a version that nobody registered: its number is then left out.
@@ -312,6 +312,8 @@ impl MlflowRegistry {
         let entry = Entry { schema: SCHEMA.to_owned(), mark, record };
         let json = ascii_json(operation, &entry)?;
         let summary = summary(&entry.record);
+        let mut tags = cut("mlops.entry", &json);
+        tags.push(tag("mlops.digest", &Digest::of(json.as_bytes()).to_string()));
         // Twice is enough, unless others fill whole parts in between.
         for _ in 0..8 {
             let part = ledger.last() / PART;
@@ -321,7 +323,7 @@ impl MlflowRegistry {
                 source: "mlops-ledger:/entry",
                 run: None,
                 description: &summary,
-                tags: cut("mlops.entry", &json),
+                tags: tags.clone(),
             };
             let number = self.create_in_ledger(operation, &new).await?;
             if part * PART + number == ledger.last() + 1 && number <= PART {
@@ -361,6 +363,10 @@ impl MlflowRegistry {
 fn entry(operation: &'static str, tags: &[Value]) -> Result<Entry> {
     let json = join("mlops.entry", tags)
         .ok_or_else(|| corrupt(operation, "an entry of the ledger is incomplete"))?;
+    let digest = Digest::of(json.as_bytes()).to_string();
+    if !tags.contains(&tag("mlops.digest", &digest)) {
+        return Err(corrupt(operation, "an entry of the ledger was changed").with("found", digest));
+    }
     let value: Value = from_json(operation, &json)?;
     match value.get("schema").and_then(Value::as_str) {
         Some(SCHEMA) => from_json(operation, &json),

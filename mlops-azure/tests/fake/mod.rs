@@ -89,6 +89,7 @@ impl State {
             ("POST", "mlflow/registered-models/create") => self.create_model(&json()),
             ("POST", "mlflow/model-versions/create") => self.create_version(&json()),
             ("GET", "mlflow/model-versions/search") => self.search(query),
+            ("POST" | "DELETE", "mlflow/registered-models/alias") => ok(json!({})),
             (method, path) => match path.strip_prefix("mlflow-artifacts/artifacts/") {
                 Some(file) => self.file(method, file, body),
                 None => error(404, "ENDPOINT_NOT_FOUND"),
