@@ -16,7 +16,7 @@ use mlops_core::model::{ModelFormat, Signature};
 use mlops_core::problem::Task;
 use mlops_core::registry::{AliasChange, ModelRef, ModelRegistry as _, NewModelVersion, Protection};
 use mlops_core::time::{ManualClock, SystemClock};
-use mlops_core::{ActorId, Alias, ErrorKind, ModelName, PageRequest, RunId, Version};
+use mlops_core::{ActorId, Alias, ErrorKind, IdempotencyKey, ModelName, PageRequest, RunId, Version};
 use serde_json::Value;
 
 use servers::faults::{Fate, Faulty};
@@ -138,6 +138,7 @@ on_both!(
     mlflow_shows_what_counts,
     what_was_changed_behind_our_back_is_found,
     what_another_client_deleted_is_gone,
+    an_alias_that_another_client_moved_does_not_count_and_is_set_right,
 );
 
 /// Clients without a common lock race for an alias: one wins, the others are told what they lost to, all remember the same.
@@ -342,4 +343,36 @@ async fn what_another_client_deleted_is_gone(field: Field) {
     server.delete("test", "mlflow/registered-models/delete", &gone).await.unwrap();
     let error = other.register(&new_version(&field.store, "three").await).await.unwrap_err();
     assert_eq!((error.kind(), error.context("version")), (ErrorKind::Corrupt, Some("1")));
+}
+
+async fn an_alias_that_another_client_moved_does_not_count_and_is_set_right(field: Field) {
+    let client = field.client();
+    for content in ["one", "two"] {
+        client.register(&new_version(&field.store, content).await).await.unwrap();
+    }
+    client.set_alias(&moving(None, 2)).await.unwrap();
+    let gone = AliasChange { alias: Alias::new("gone").unwrap(), ..moving(None, 1) };
+    client.set_alias(&gone).await.unwrap();
+    client
+        .set_alias(&AliasChange {
+            key: IdempotencyKey::generate(),
+            to: None,
+            ..gone.expecting(Some(Version::FIRST))
+        })
+        .await
+        .unwrap();
+    for alias in ["candidate", "gone"] {
+        let body = serde_json::json!({ "name": field.on_server(), "alias": alias, "version": "1" });
+        let path = "mlflow/registered-models/alias";
+        field.server.client.post("test", path, &body, Repeat::Safe).await.unwrap();
+    }
+    let shown = async || {
+        let model = field.ask("mlflow/registered-models/get", &[("name", &*field.on_server())]).await;
+        let aliases = model["registered_model"]["aliases"].as_array().cloned().unwrap_or_default();
+        aliases.iter().map(|a| format!("{} {}", a["alias"], a["version"])).collect::<Vec<_>>()
+    };
+    assert_eq!(shown().await.len(), 2);
+    assert_eq!(client.get(&"churn:@candidate".parse().unwrap()).await.unwrap().version.get(), 2);
+    field.client().restore_aliases(&churn()).await.unwrap();
+    assert_eq!(shown().await, [r#""candidate" "2""#]);
 }

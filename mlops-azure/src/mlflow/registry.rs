@@ -59,7 +59,8 @@ const CACHED: usize = 4_096;
 /// history, and why events have an order, although MLflow has none of it.
 ///
 /// * An alias or a tag that somebody sets with MLflow's own client is not seen here, and stands in MLflow until it is set
-///   here again. Protection cannot be gone around on the way through this registry; MLflow itself knows no protection.
+///   here again, or until [`restore_aliases`](Self::restore_aliases). So does an alias whose move was entered by a process
+///   that died before it told MLflow. Protection cannot be gone around on the way through this registry; MLflow itself knows no protection.
 /// * Versions that another client registered under the same name are not seen here, and take up their numbers.
 /// * A version deleted with another client is not found any more. When a whole model is deleted or renamed and MLflow begins
 ///   to number again, what was a version stays one: registering is [`ErrorKind::Corrupt`] until the numbers are new. So is
@@ -161,6 +162,28 @@ impl MlflowRegistry {
     pub fn with_runs_of(mut self, tracker: MlflowTracker) -> Self {
         self.runs = Some(tracker);
         self
+    }
+
+    /// Sets MLflow's own aliases of a model to what counts here, whoever moved them.
+    ///
+    /// ```no_run
+    /// # use mlops_azure::mlflow::MlflowRegistry;
+    /// # use mlops_core::ModelName;
+    /// # async fn f(registry: MlflowRegistry) -> mlops_core::Result<()> {
+    /// registry.restore_aliases(&ModelName::new("churn")?).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for a model that is not there; those of the transport.
+    pub async fn restore_aliases(&self, model: &ModelName) -> Result<()> {
+        const OP: &str = "MlflowRegistry::restore_aliases";
+        let _turn = self.turn.lock().await;
+        let aliases: Vec<Alias> = self.current(OP).await?.model(OP, model)?.aliases.keys().cloned().collect();
+        for alias in &aliases {
+            self.show_alias(OP, model, alias).await?;
+        }
+        Ok(())
     }
 
     /// How long a registration waits for another client that is registering under the same key, before it takes the place
