@@ -2,7 +2,8 @@
 //!
 //! A tag of a run holds 8 000 characters (5 000 on older servers), and MLflow cuts longer ones without a word. A *cell* is a
 //! text under a name: in the tag itself where it fits, else in numbered tags beside it, while the tag holds their number and
-//! the digest of the whole.
+//! the digest of the whole. The digest is part of their names, so that a text that is replaced stays whole until its
+//! successor is.
 
 use std::collections::HashMap;
 
@@ -26,11 +27,16 @@ pub(super) fn write(name: &str, text: String, out: &mut Vec<KeyValue>) {
     if text.len() <= MAX_TAG || text.chars().count() <= MAX_TAG {
         return out.push(KeyValue::new(name, text));
     }
-    let chunks = split(&text, MAX_TAG);
+    let (chunks, digest) = (split(&text, MAX_TAG), Digest::of(text.as_bytes()));
     for (i, chunk) in chunks.iter().enumerate() {
-        out.push(KeyValue::new(format!("{name}.{i}"), *chunk));
+        out.push(KeyValue::new(piece(name, &digest, i), *chunk));
     }
-    out.push(KeyValue::new(name, format!("{MARK}{};{}", chunks.len(), Digest::of(text.as_bytes()))));
+    // Last: what it names is there before it is.
+    out.push(KeyValue::new(name, format!("{MARK}{};{digest}", chunks.len())));
+}
+
+fn piece(name: &str, digest: &Digest, i: usize) -> String {
+    format!("{name}.{}.{i}", digest.hex().get(..12).unwrap_or_default())
 }
 
 /// Reads what was written under a name; `None` if nothing was.
@@ -43,11 +49,12 @@ pub(super) fn read(operation: &'static str, name: &str, tags: &Table) -> Result<
     };
     let (count, digest) = rest.split_once(';').ok_or_else(corrupt)?;
     let count: usize = count.parse().map_err(|_| corrupt())?;
+    let digest: Digest = digest.parse().map_err(|_| corrupt())?;
     let mut text = String::new();
     for i in 0..count.min(tags.len()) {
-        text.push_str(tags.get(&format!("{name}.{i}")).ok_or_else(corrupt)?);
+        text.push_str(tags.get(&piece(name, &digest, i)).ok_or_else(corrupt)?);
     }
-    match Digest::of(text.as_bytes()).to_string() == digest {
+    match Digest::of(text.as_bytes()) == digest {
         true => Ok(Some(text)),
         false => Err(corrupt()),
     }
@@ -97,13 +104,27 @@ mod tests {
         let mut pairs = Vec::new();
         write("cell", "x".repeat(3 * MAX_TAG), &mut pairs);
         let mut lost = table(&pairs);
-        lost.remove("cell.1");
+        lost.remove(&pairs[1].key);
         let mut changed = table(&pairs);
-        changed.insert("cell.0".to_owned(), "y".to_owned());
+        changed.insert(pairs[0].key.clone(), "y".to_owned());
         let mut endless = table(&pairs);
         endless.insert("cell".to_owned(), format!("{MARK}18446744073709551615;x"));
         for tags in [lost, changed, endless] {
             assert_eq!(read("op", "cell", &tags).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_replaced_stays_whole_until_its_successor_is() {
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        let (one, two) = ("1".repeat(20_000), "2".repeat(30_000));
+        write("cell", one.clone(), &mut old);
+        write("cell", two.clone(), &mut new);
+        let mut tags = table(&old);
+        for (i, pair) in new.iter().enumerate() {
+            tags.insert(pair.key.clone(), pair.value.clone());
+            let expected = if i + 1 == new.len() { &two } else { &one };
+            assert_eq!(read("op", "cell", &tags).unwrap().as_ref(), Some(expected));
         }
     }
 

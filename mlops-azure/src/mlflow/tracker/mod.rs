@@ -49,7 +49,8 @@ use crate::http::Repeat;
 /// * Text longer than MLflow keeps (6 000 characters of a parameter, 5 000 of a tag) is kept in full in further tags; MLflow's
 ///   user interface shows its beginning, and the receipt says so. An experiment's tags are refused beyond 5 000 characters.
 /// * Infinities and −0.0, and the order of points at one step and time, are kept in a tag beside the points, for up to 256
-///   points at one step and time.
+///   points at one step and time. Of a long metric the last 32 768 steps and times, at least, are compared with; the receipt
+///   says of a point before them that it may have been there already.
 /// * Keys that begin with `mlops.`, and those of MLflow that the tracker sets itself, are refused as tags and parameters.
 ///
 /// # Several writers
@@ -184,7 +185,8 @@ impl MlflowTracker {
         let Some(experiment) = self.experiment_name(op, &body.info.experiment_id).await? else {
             return Ok(None);
         };
-        let kept = Kept::read(op, experiment, body)?;
+        let uuid = body.info.run_id.clone();
+        let kept = Kept::read(op, experiment, body).map_err(|e| e.with("run", uuid))?;
         Ok(kept.is_live.then(|| kept.at(self.clock.now())))
     }
 

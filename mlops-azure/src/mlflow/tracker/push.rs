@@ -90,7 +90,7 @@ fn status(any: &[RunStatus]) -> Vec<String> {
     let ended = any.iter().any(|status| status.is_final());
     let all =
         [RunStatus::Scheduled, RunStatus::Running, RunStatus::Finished, RunStatus::Failed, RunStatus::Killed];
-    let impossible = |status: &RunStatus| !any.contains(status) && !(ended && !status.is_final());
+    let impossible = |status: &RunStatus| !any.contains(status) && (!ended || status.is_final());
     let exclude = |status| format!("attributes.status != '{}'", record::status_text(status));
     all.into_iter().filter(impossible).map(exclude).collect()
 }

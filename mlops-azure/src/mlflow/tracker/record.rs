@@ -412,3 +412,155 @@ pub(super) fn lease_end(now: Timestamp, lease: std::time::Duration) -> Timestamp
     let span = TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX);
     now.checked_add_signed(span).unwrap_or(Timestamp::MAX_UTC)
 }
+
+#[cfg(test)]
+mod tests {
+    use mlops_core::{AssetName, RelPath, Version};
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(body: serde_json::Value) -> Result<Kept> {
+        Kept::read("op", ExperimentName::new("e").unwrap(), serde_json::from_value(body).unwrap())
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    /// An answer of MLflow 3.17.2.
+    #[test]
+    fn a_run_of_another_client_is_read() {
+        let kept = read(json!({
+            "info": {
+                "run_uuid": "c8b9e22393d24252852cd2060b7e2d8a", "experiment_id": "2", "run_name": "n1",
+                "user_id": "u", "status": "FINISHED", "start_time": 1795417746511_i64,
+                "end_time": 1795417746516_i64, "artifact_uri": "mlflow-artifacts:/2/c8/artifacts",
+                "lifecycle_stage": "active", "run_id": "c8b9e22393d24252852cd2060b7e2d8a"
+            },
+            "data": {
+                "metrics": [{"key": "x", "value": "NaN", "timestamp": 1795417746511_i64, "step": 0}],
+                "params": [{"key": "lr", "value": "0.1"}, {"key": "empty"}],
+                "tags": [{"key": "mlflow.source.git.commit", "value": "abc"}, {"key": "mlflow.runName", "value": "n1"},
+                         {"key": "team", "value": "risk"}]
+            },
+            "inputs": {}
+        }))
+        .unwrap();
+        let run = kept.run;
+        assert!(kept.is_live && kept.closed);
+        assert_eq!((run.id.as_str(), run.name.as_str(), run.actor.as_str()), (&*kept.uuid, "n1", "u"));
+        assert_eq!((run.status, run.ended_at), (RunStatus::Finished, Some(from_ms(1795417746516))));
+        assert!(run.metric("x").unwrap().is_nan());
+        assert_eq!(run.params.values().map(String::as_str).collect::<Vec<_>>(), ["", "0.1"]);
+        assert_eq!(run.tags.len(), 1);
+    }
+
+    /// A run as the server would give it back.
+    fn stored(spec: &RunSpec, more: &[KeyValue], params: serde_json::Value) -> serde_json::Value {
+        let started = spec.started_at.unwrap();
+        let mut tags =
+            first_tags("op", spec, started, spec.parent.as_ref().map(|_| "uuid-of-parent")).unwrap();
+        tags.extend(more.iter().cloned());
+        json!({
+            "info": {
+                "run_id": "0123", "experiment_id": "1", "run_name": names::shown(&spec.name), "status": "RUNNING",
+                "start_time": started.timestamp_millis(), "lifecycle_stage": "active"
+            },
+            "data": { "tags": tags, "params": params }
+        })
+    }
+
+    fn spec() -> RunSpec {
+        let experiment = ExperimentName::new("e").unwrap();
+        let mut spec =
+            RunSpec::new(experiment, "a\0name", ActorId::new("ann").unwrap()).with_parent(RunId::generate());
+        spec.started_at = Some(at("2026-01-01T00:00:00.000007Z"));
+        spec.capsule = Capsule::default().with_seed("x".repeat(20_000), 7);
+        spec.capsule.code.commit = Some("abc".to_owned());
+        spec
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let spec = spec();
+        let input = DataInput {
+            asset: AssetName::new("patients").unwrap(),
+            version: Version::FIRST,
+            digest: Digest::of(b"x"),
+            role: "training".to_owned(),
+        };
+        let path = RelPath::new("model").unwrap();
+        let link = ArtifactLink { path, digest: Digest::of(b"m"), size: 1 };
+        let (mut more, long) = (Vec::new(), "家".repeat(7_000));
+        put_input("op", 3, &input, &mut more).unwrap();
+        put_artifact("op", &link, &mut more).unwrap();
+        let (tag, cut) = put_text("op", names::LONG_TAG, cell::MAX_TAG, "long", &long, &mut more).unwrap();
+        more.push(tag);
+        let (param, _) =
+            put_text("op", names::LONG_PARAM, cell::MAX_PARAM, "long", &long, &mut more).unwrap();
+        let kept =
+            read(stored(&spec, &more, json!([param, { "key": names::CLAIM, "value": "live" }]))).unwrap();
+        assert!(cut && kept.is_live && !kept.closed);
+        assert!(kept.check_same(&spec).is_ok());
+        let run = &kept.run;
+        assert_eq!((&run.id, &run.name, &run.parent), (&spec.id, &spec.name, &spec.parent));
+        assert_eq!((&run.capsule, run.started_at), (&spec.capsule, spec.started_at.unwrap()));
+        assert_eq!((&run.inputs, &run.artifacts), (&vec![input.clone()], &vec![link]));
+        assert_eq!(kept.inputs, [(3, input)]);
+        assert_eq!(run.tags.values().collect::<Vec<_>>(), [&long]);
+        assert_eq!(run.params.values().collect::<Vec<_>>(), [&long]);
+    }
+
+    #[test]
+    fn a_run_counts_when_it_is_claimed() {
+        let spec = spec();
+        for (claim, live) in [(json!([]), false), (json!([{"key": "mlops.claim", "value": "dead"}]), false)] {
+            assert_eq!(read(stored(&spec, &[], claim)).unwrap().is_live, live);
+        }
+    }
+
+    #[test]
+    fn the_end_that_was_written_down_counts_until_mlflow_has_another() {
+        let spec = spec();
+        let end = at("2026-01-02T00:00:00.000001Z");
+        let params = json!([{ "key": names::END, "value": end_text(RunStatus::Finished, end) }]);
+        let mut body = stored(&spec, &[], params);
+        let run = read(body.clone()).unwrap().run;
+        assert_eq!((run.status, run.ended_at), (RunStatus::Finished, Some(end)));
+        body["info"]["status"] = "FINISHED".into();
+        body["info"]["end_time"] = end.timestamp_millis().into();
+        assert_eq!(read(body.clone()).unwrap().run.ended_at, Some(end), "to the microsecond");
+        body["info"]["status"] = "FAILED".into();
+        assert_eq!(read(body).unwrap().run.status, RunStatus::Failed);
+    }
+
+    #[test]
+    fn a_lease_that_ran_out_ends_the_run_when_it_did() {
+        let until = at("2026-01-01T00:01:00Z");
+        let lease = KeyValue::new(names::LEASE, until.timestamp_micros().to_string());
+        let kept = read(stored(&spec(), &[lease], json!([]))).unwrap();
+        assert_eq!(kept.clone().at(at("2026-01-01T00:00:59Z")).run.status, RunStatus::Running);
+        let dead = kept.at(until).run;
+        assert_eq!(
+            (dead.status, dead.ended_at, dead.lease_until),
+            (RunStatus::Killed, Some(until), Some(until))
+        );
+        assert_eq!(lease_end(until, std::time::Duration::MAX), Timestamp::MAX_UTC);
+        assert_eq!(from_us(i64::MAX), Timestamp::MAX_UTC);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_corrupt_or_does_without() {
+        let spec = spec();
+        let ruined = KeyValue::new(names::SPEC, "{");
+        let run = read(stored(&spec, &[ruined], json!([]))).unwrap().run;
+        assert_eq!((&run.id, run.name.as_str(), &run.actor), (&spec.id, "a name", &spec.actor));
+        let name = names::numbered(names::ARTIFACT, &Digest::of(b"x"));
+        let error = read(stored(&spec, &[KeyValue::new(name, "{")], json!([]))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        let mut body = stored(&spec, &[], json!([]));
+        body["info"]["status"] = "BOGUS".into();
+        assert_eq!(read(body).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+}

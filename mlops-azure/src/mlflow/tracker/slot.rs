@@ -21,6 +21,9 @@ pub(super) type Place = (i64, i64);
 /// The most values of one slot that are written down.
 pub(super) const MAX_SLOT: usize = 256;
 
+/// The most slots of one metric that are remembered.
+const MAX_LEDGER: usize = 65_536;
+
 /// What MLflow's SQL store makes of a value.
 fn projected(value: f64) -> f64 {
     match value {
@@ -109,9 +112,14 @@ fn merge(exact: &[f64], stored: &[f64]) -> Vec<f64> {
     ours.chain(theirs).collect()
 }
 
-/// The points of one metric that this client knows of: what is new, and which slots hold more than one value.
+/// The points of one metric that this client knows of: what is new, and which slots hold more than one value. Of a long
+/// metric only the last steps are remembered: that is where points are logged, and where calls are repeated.
 #[derive(Debug, Default)]
-pub(super) struct Ledger(HashMap<Place, Slot>);
+pub(super) struct Ledger {
+    slots: HashMap<Place, Slot>,
+    /// Below this, points are forgotten.
+    floor: Option<Place>,
+}
 
 #[derive(Debug, Clone)]
 enum Slot {
@@ -143,6 +151,8 @@ pub(super) enum Added {
     },
     /// It is new, and its slot holds too much to be written down.
     Crowded,
+    /// It lies where points are forgotten: it may have been there.
+    Forgotten,
 }
 
 impl Ledger {
@@ -157,8 +167,12 @@ impl Ledger {
 
     /// Takes a point in.
     pub(super) fn add(&mut self, place: Place, value: f64) -> Added {
-        let Some(slot) = self.0.get_mut(&place) else {
-            self.0.insert(place, Slot::One(value));
+        if self.floor.is_some_and(|floor| place < floor) {
+            return Added::Forgotten;
+        }
+        let Some(slot) = self.slots.get_mut(&place) else {
+            self.slots.insert(place, Slot::One(value));
+            self.shrink();
             return if is_plain(value) { Added::Plain } else { Added::Written { before: true } };
         };
         if slot.values().iter().any(|v| bits(*v) == bits(value)) {
@@ -174,9 +188,17 @@ impl Ledger {
         }
     }
 
-    /// How many slots there are; about the number of points.
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+    /// Forgets the earlier half when there are too many.
+    fn shrink(&mut self) {
+        if self.slots.len() <= MAX_LEDGER {
+            return;
+        }
+        let mut places: Vec<Place> = self.slots.keys().copied().collect();
+        let middle = places.len() / 2;
+        let (_, floor, _) = places.select_nth_unstable(middle);
+        let floor = *floor;
+        self.slots.retain(|place, _| *place >= floor);
+        self.floor = Some(floor);
     }
 
     /// The tags that write a slot down.
@@ -187,7 +209,7 @@ impl Ledger {
         place: Place,
         out: &mut Vec<KeyValue>,
     ) -> Result<()> {
-        let Some(slot) = self.0.get(&place) else { return Ok(()) };
+        let Some(slot) = self.slots.get(&place) else { return Ok(()) };
         let values = slot.values().iter().copied().map(Exact).collect();
         let written = Written { key: key.to_owned(), step: place.0, ms: place.1, values };
         let text = names::json(operation, &written)?;
@@ -215,7 +237,7 @@ mod tests {
         for (place, value) in points {
             match ledger.add(*place, *value) {
                 Added::Written { .. } => ledger.write("op", "m", *place, &mut tags).unwrap(),
-                Added::Plain | Added::Known | Added::Crowded => {}
+                Added::Plain | Added::Known | Added::Crowded | Added::Forgotten => {}
             }
             let row = row(projected(*value), place.0, place.1);
             let same = |r: &Metric| {
@@ -285,5 +307,17 @@ mod tests {
         assert_eq!(added.last(), Some(&Added::Crowded));
         assert_eq!(added.iter().filter(|a| **a == Added::Crowded).count(), 1);
         assert_eq!(ledger.add((0, 0), 0.0), Added::Known);
+    }
+
+    #[test]
+    fn of_a_long_metric_the_last_steps_are_remembered() {
+        let mut ledger = Ledger::default();
+        let steps = 3 * i64::try_from(MAX_LEDGER).unwrap();
+        for step in 0..steps {
+            assert_eq!(ledger.add((step, 0), 1.0), Added::Plain);
+        }
+        assert!(ledger.slots.len() <= MAX_LEDGER);
+        assert_eq!(ledger.add((steps - 1, 0), 1.0), Added::Known);
+        assert_eq!(ledger.add((0, 0), 1.0), Added::Forgotten);
     }
 }

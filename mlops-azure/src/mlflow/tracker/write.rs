@@ -21,9 +21,6 @@ use crate::mlflow::wire::{KeyValue, Metric};
 
 const OP: &str = "ExperimentTracker::write";
 
-/// The most points of one metric that are remembered to tell new ones from old ones.
-const MAX_LEDGER: usize = 1 << 20;
-
 impl MlflowTracker {
     pub(super) async fn log(&self, id: &RunId, batch: &LogBatch) -> Result<WriteReceipt> {
         batch.check()?;
@@ -128,7 +125,7 @@ impl MlflowTracker {
         let points = batches.iter().flat_map(|batch| &batch.metrics);
         let keys: BTreeSet<&str> = points.map(|point| point.key.as_str()).collect();
         for key in keys {
-            if session.ledgers.get(key).is_some_and(|ledger| ledger.len() <= MAX_LEDGER) {
+            if session.ledgers.contains_key(key) {
                 continue;
             }
             let kept = self.load(OP, id, session).await?;
@@ -306,7 +303,7 @@ impl Group {
             let reasons = [
                 (added == Added::Crowded, CROWDED),
                 (point.at.timestamp_subsec_nanos() % 1_000_000 != 0, CUT),
-                (ledger.len() > MAX_LEDGER, UNCOUNTED),
+                (added == Added::Forgotten, FORGOTTEN),
             ];
             for (_, reason) in reasons.into_iter().filter(|(holds, _)| *holds) {
                 spoilt.entry(key).or_default().insert(reason);
@@ -425,8 +422,9 @@ fn cut(key: &str, value: &str) -> Degradation {
 const CUT: &str = "times are kept to the millisecond";
 const CROWDED: &str =
     "more than 256 values at one step and time: their order, infinities and −0.0 are not kept";
-const UNCOUNTED: &str = "more than a million points: some that are there already may be counted as new";
-const _: () = assert!(MAX_SLOT == 256 && MAX_LEDGER == 1 << 20, "as the reasons say");
+const FORGOTTEN: &str = "too far behind to be compared: may have been there already, and of several values at one step \
+     and time neither order nor infinities and −0.0 are kept";
+const _: () = assert!(MAX_SLOT == 256, "as the reason says");
 
 fn new_inputs(kept: &Kept, batch: &LogBatch) -> Vec<(u64, DataInput)> {
     let mut next = kept.inputs.iter().map(|(n, _)| n + 1).max().unwrap_or_default();
