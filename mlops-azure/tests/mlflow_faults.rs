@@ -77,7 +77,8 @@ async fn large_content_goes_to_the_store_in_parts_and_small_content_through_the_
 /// A file is not held in memory, and arrives all the same: whole, and in parts.
 #[tokio::test]
 async fn content_larger_than_memory_arrives() {
-    let content: Vec<u8> = (0..(9_u32 << 20)).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let content: Vec<u8> =
+        (0..(9_u32 << 20)).map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
     for parts in [false, true] {
         let fake = Fake::default();
         let store = MlflowArtifactStore::new(fake.client(), clock());

@@ -103,7 +103,17 @@ impl MlflowArtifactStore {
         self
     }
 
-    /// Uploads content of at least `from` bytes in parts of `part` bytes, where the server offers it.
+    /// Uploads content of at least `from` bytes in parts of `part` bytes, where the server offers it. A part is held in memory
+    /// while it is sent.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use mlops_azure::mlflow::{MlflowArtifactStore, MlflowClient};
+    /// # use mlops_core::time::SystemClock;
+    /// # let client = MlflowClient::builder("http://127.0.0.1:5000").build()?;
+    /// let store = MlflowArtifactStore::new(client, Arc::new(SystemClock::new())).with_multipart(100 << 20, 16 << 20);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_multipart(mut self, from: u64, part: u64) -> Self {
         (self.multipart_from, self.part) = (from, part.max(1));
@@ -149,16 +159,27 @@ pub(super) fn content_path(digest: &Digest) -> String {
     format!("{}/{CONTENT}", folder_path(digest))
 }
 
-/// Whether content is the manifest of a tree. Its canonical form begins in one way only.
-fn is_manifest(bytes: &[u8]) -> bool {
-    bytes.starts_with(br#"{"entries":["#)
-        && bytes.len() <= MAX_MANIFEST
-        && Manifest::from_bytes(bytes).is_ok()
+/// Whether content is the manifest of a tree. Its canonical form begins in one way only, so that most content is known by
+/// its first bytes.
+async fn is_manifest(operation: &'static str, spool: &Spool) -> Result<bool> {
+    const START: &[u8] = br#"{"entries":["#;
+    let (size, start) = (spool.blob.size, START.len() as u64);
+    if !(start..=MAX_MANIFEST as u64).contains(&size)
+        || spool.stream(operation, 0..start).await?.collect(START.len()).await? != START
+    {
+        return Ok(false);
+    }
+    let bytes = spool.stream(operation, 0..size).await?.collect(MAX_MANIFEST).await?;
+    Ok(Manifest::from_bytes(&bytes).is_ok())
 }
 
-fn mismatch(operation: &'static str, expected: &Digest, found: &Digest) -> Error {
+fn mismatch(operation: &'static str, expected: &Digest, found: Option<Digest>) -> Error {
     let error = Error::new(ErrorKind::Integrity, operation, "the content does not hash to its digest");
-    error.with("expected", expected).with("found", found)
+    let error = error.with("expected", expected);
+    match found {
+        Some(found) => error.with("found", found),
+        None => error,
+    }
 }
 
 async fn pause(tried: u32) {
@@ -169,7 +190,8 @@ async fn pause(tried: u32) {
 enum Reading {
     Found(Spool),
     Missing,
-    Damaged(Digest),
+    /// What it hashes to, if all of it was read.
+    Damaged(Option<Digest>),
 }
 
 // ---------------------------------------------------------------------------------------------------------- the requests
@@ -226,11 +248,9 @@ impl MlflowArtifactStore {
             tried += 1;
             match result.await {
                 Ok(spool) if spool.blob.digest == blob.digest => return Ok(Reading::Found(spool)),
-                Ok(spool) => return Ok(Reading::Damaged(spool.blob.digest)),
+                Ok(spool) => return Ok(Reading::Damaged(Some(spool.blob.digest))),
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Reading::Missing),
-                Err(error) if error.kind() == ErrorKind::LimitExceeded => {
-                    return Ok(Reading::Damaged(Digest::of(b"")));
-                }
+                Err(error) if error.kind() == ErrorKind::LimitExceeded => return Ok(Reading::Damaged(None)),
                 Err(error) if error.is_retryable() && tried < TRIES => pause(tried).await,
                 Err(error) => return Err(error),
             }
@@ -249,7 +269,7 @@ impl MlflowArtifactStore {
                 Reading::Found(spool) => return Ok(spool),
                 Reading::Missing => return Err(missing()),
                 Reading::Damaged(_) if tried < TRIES => pause(tried).await,
-                Reading::Damaged(found) => return Err(mismatch(operation, digest, &found)),
+                Reading::Damaged(found) => return Err(mismatch(operation, digest, found)),
             }
         }
     }
@@ -460,13 +480,7 @@ impl ArtifactStore for MlflowArtifactStore {
             let error = Error::new(ErrorKind::Integrity, OP, "the content has another digest");
             return Err(error.with("expected", expected).with("found", digest));
         }
-        let is_tree = match spool.in_memory() {
-            Some(bytes) => is_manifest(&bytes),
-            None if spool.blob.size <= MAX_MANIFEST as u64 => {
-                is_manifest(&spool.stream(OP, 0..spool.blob.size).await?.collect(MAX_MANIFEST).await?)
-            }
-            None => false,
-        };
+        let is_tree = is_manifest(OP, &spool).await?;
         let _guard = self.guard(&digest).await;
         self.store(OP, &spool, if is_tree { Mark::Tree } else { Mark::Put }).await
     }

@@ -112,7 +112,27 @@ impl MlflowRegistry {
     /// How many entries one part of the ledger has.
     pub const PART: u64 = PART;
 
-    /// The registry of a server, of models whose content lies in `artifacts`.
+    /// The registry of a server, of models whose content lies in `artifacts`. Nothing is sent yet.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use mlops_azure::mlflow::{MlflowArtifactStore, MlflowClient, MlflowRegistry, MlflowTracker};
+    /// use mlops_core::Alias;
+    /// use mlops_core::registry::{ModelRegistry as _, Protection, RegistryCapabilities};
+    /// use mlops_core::time::SystemClock;
+    /// let client = MlflowClient::builder("http://127.0.0.1:5000").build()?;
+    /// let clock = Arc::new(SystemClock::new());
+    /// let artifacts = Arc::new(MlflowArtifactStore::new(client.clone(), clock.clone()));
+    /// let sources = artifacts.uri();
+    /// let registry = MlflowRegistry::new(client.clone(), artifacts, clock)
+    ///     .with_sources(sources)
+    ///     .with_runs_of(MlflowTracker::new(client))
+    ///     .with_patience(Duration::from_secs(30))
+    ///     .with_protected(Alias::new("champion")?, Protection::Gate);
+    /// assert_eq!(registry.capabilities(), RegistryCapabilities::FULL);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     pub fn new(client: MlflowClient, artifacts: Arc<dyn ArtifactStore>, clock: Arc<dyn Clock>) -> Self {
         Self {
             server: Server::new(client),
@@ -142,6 +162,18 @@ impl MlflowRegistry {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] or [`ErrorKind::LimitExceeded`]: at most 64 letters, digits, `-`, `_` and `.`.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use mlops_azure::mlflow::{MlflowArtifactStore, MlflowClient, MlflowRegistry};
+    /// # use mlops_core::time::SystemClock;
+    /// # let client = MlflowClient::builder("http://127.0.0.1:5000").build()?;
+    /// # let clock = Arc::new(SystemClock::new());
+    /// # let artifacts = Arc::new(MlflowArtifactStore::new(client.clone(), clock.clone()));
+    /// let registry = MlflowRegistry::new(client, artifacts, clock).with_namespace("team-a.")?;
+    /// assert!(registry.with_namespace("team/a").is_err());
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     pub fn with_namespace(mut self, namespace: &str) -> Result<Self> {
         self.namespace = Namespace::new(namespace)?;
         Ok(self)
