@@ -138,9 +138,12 @@ impl HistoryQuery {
 /// * `search_runs` answers exactly the runs that [`RunQuery::matches`], in the order of [`RunQuery::compare`]; paging sees
 ///   every run that was there when it began, and matched throughout, exactly once, in the order in which they were then. A
 ///   token of another query is [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput). (`search_matches_and_orders`,
-///   `search_takes_text_literally`, `search_combines_filters`, `search_sees_deleted_runs_when_asked`,
-///   `paging_is_complete_under_writes`, `paging_holds_while_the_order_moves`, `tokens_belong_to_their_query`,
-///   `bad_pages_are_refused`)
+///   `search_takes_text_literally`, `search_combines_filters`, `search_follows_patterns`, `search_asks_for_existence`,
+///   `search_knows_ids_and_durations`, `search_knows_whole_histories`, `search_knows_inputs`,
+///   `search_orders_by_every_field`, `search_sees_deleted_runs_when_asked`, `paging_is_complete_under_writes`,
+///   `paging_holds_while_the_order_moves`, `tokens_belong_to_their_query`, `bad_pages_are_refused`)
+/// * A filter beyond the limits of [`RunQuery::check`] is [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded), one
+///   at the limits is answered. (`filters_nested_too_deep_are_refused`, `filters_that_say_too_much_are_refused`)
 /// * `history` is ordered by step, then time, then order of logging; of a metric that was not logged it is empty. Paging
 ///   sees every point that was there when it began exactly once. (`history_is_ordered`, `history_has_windows`,
 ///   `history_is_complete_under_writes`)

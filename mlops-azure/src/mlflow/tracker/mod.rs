@@ -83,6 +83,10 @@ pub struct MlflowTracker {
     shared: Arc<Shared>,
 }
 
+/// How long after a lease ran out MLflow is told of it: what is written down stays, and a reader's clock that runs ahead must
+/// not end somebody else's run.
+const GRACE: Duration = Duration::from_secs(300);
+
 /// What all clones of a tracker share.
 #[derive(Default)]
 struct Shared {
@@ -137,7 +141,8 @@ impl MlflowTracker {
         self
     }
 
-    /// Takes the time from this clock; leases are measured by its wall clock, the only one that processes share.
+    /// Takes the time from this clock. Leases are measured by its wall clock, the only one that processes share: they should be
+    /// much longer than clocks differ.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -234,6 +239,9 @@ impl MlflowTracker {
             return;
         }
         let (Some(at), status) = (kept.run.ended_at, kept.run.status) else { return };
+        if kept.run.lease_until.is_some() && self.clock.now() < record::lease_end(at, GRACE) {
+            return;
+        }
         if self.claim_end(op, &kept.uuid, status, at).await.is_ok() {
             let _ = self.close(op, &kept.uuid, status, at).await;
         }
@@ -334,7 +342,9 @@ impl ExperimentTracker for MlflowTracker {
         session.begin();
         self.post(OP, "mlflow/runs/set-tag", &body).await?;
         session.end();
-        self.load(OP, run, &mut session).await?.run.lease_until = Some(until);
+        if let Some(kept) = session.known() {
+            kept.run.lease_until = Some(until);
+        }
         Ok(())
     }
 

@@ -99,6 +99,11 @@ impl Session {
         *self = Self::default();
     }
 
+    /// What is known, however old.
+    pub(super) fn known(&mut self) -> Option<&mut Kept> {
+        self.kept.as_mut().map(|(kept, _)| kept)
+    }
+
     /// Takes note of what was just read.
     pub(super) fn learn(&mut self, kept: Kept) -> &mut Kept {
         &mut self.kept.insert((kept, Instant::now())).0

@@ -107,7 +107,9 @@ impl MlflowTracker {
         }
         let receipts = group.seal(&ledgers)?;
         self.send(OP, std::mem::take(&mut group.plan), &uuid).await?;
-        self.load(OP, id, session).await?.receipts.extend(receipts);
+        if let Some(kept) = session.known() {
+            kept.receipts.extend(receipts);
+        }
         session.ledgers = ledgers;
         Ok(group.results())
     }
