@@ -24,6 +24,12 @@ pub struct TrackerCapabilities {
     pub leases: bool,
     /// Everything [`Filter`](super::Filter) can say is understood, `Or` and `Not` too.
     pub full_filters: bool,
+    /// A metric's summary counts its whole history. Without it, least, greatest and count are those of the last point;
+    /// [`ExperimentTracker::history`] has the rest.
+    pub summaries: bool,
+    /// The times of metric points are kept to the microsecond, before 1970 too. Without it, points are the same point when
+    /// they are in what is kept of their times.
+    pub exact_times: bool,
     /// The longest parameter that is kept in full, in characters.
     pub max_param: usize,
 }
@@ -35,6 +41,8 @@ impl TrackerCapabilities {
         atomic_batches: true,
         leases: true,
         full_filters: true,
+        summaries: true,
+        exact_times: true,
         max_param: crate::id::MAX_TEXT,
     };
 }
@@ -118,10 +126,10 @@ impl HistoryQuery {
 ///   tags have changed since; the key with other content is a conflict. (`keyed_batch_is_one_call`,
 ///   `concurrent_replays_are_one_call`)
 /// * Values are kept bit for bit: −0.0, subnormals, and with the capability NaN and infinities. Steps are any `i64`, times
-///   any microsecond. (`metric_values_round_trip`, `non_finite_metrics_round_trip`, `extreme_steps_round_trip`,
+///   with the capability any microsecond. (`metric_values_round_trip`, `non_finite_metrics_round_trip`, `extreme_steps_round_trip`,
 ///   `distant_times_round_trip`)
-/// * A run's metrics are the summaries of its points, as by [`MetricSummary`](super::MetricSummary).
-///   (`summaries_follow_the_points`)
+/// * A run's metrics are the summaries of its points, as by [`MetricSummary`](super::MetricSummary); without the capability,
+///   those of the last of its points. (`summaries_follow_the_points`)
 /// * After the run has ended, `write` and `heartbeat` are conflicts; ending it again with the same status returns it, with
 ///   another is a conflict. (`log_after_end_is_a_conflict`, `run_status_moves_forward_only`, `of_many_ends_one_wins`)
 /// * With leases: a run whose lease ran out reads as killed, ended when the lease did. A heartbeat replaces the lease; an
