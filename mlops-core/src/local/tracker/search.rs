@@ -409,7 +409,7 @@ struct Sql {
 impl Sql {
     const MOST_FILTERS: usize = 500;
     /// The most parameters; SQLite takes 32 766.
-    const MOST_VALUES: usize = 10_000;
+    const MOST_VALUES: usize = 5_000;
     const MOST_LEVELS: usize = 50;
 
     /// Runs in `dead` are killed, though their rows do not say so yet.
