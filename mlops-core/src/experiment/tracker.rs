@@ -24,8 +24,8 @@ pub struct TrackerCapabilities {
     pub leases: bool,
     /// Everything [`Filter`](super::Filter) can say is understood, `Or` and `Not` too.
     pub full_filters: bool,
-    /// A metric's summary counts its whole history. Without it, least, greatest and count are those of the last point;
-    /// [`ExperimentTracker::history`] has the rest.
+    /// A metric's summary counts its whole history. Without it, least, greatest and count are those of the last point, and
+    /// searches that ask for a [`MetricStat`](super::MetricStat) are unsupported; [`ExperimentTracker::history`] has the rest.
     pub summaries: bool,
     /// The times of metric points are kept to the microsecond, before 1970 too. Without it, points are the same point when
     /// they are in what is kept of their times.

@@ -45,7 +45,8 @@ use crate::http::Repeat;
 /// * Times of metric points are cut to milliseconds, and the receipt says so; a time before 1970 is
 ///   [`ErrorKind::Unsupported`].
 /// * A batch goes in several steps. One that failed half-way is completed by repeating it.
-/// * Summaries are those of the last point. ([`TrackerCapabilities::summaries`])
+/// * Summaries are those of the last point, and searches that ask for whole histories are [`ErrorKind::Unsupported`].
+///   ([`TrackerCapabilities::summaries`])
 /// * Text longer than MLflow keeps (6 000 characters of a parameter, 5 000 of a tag) is kept in full in further tags; MLflow's
 ///   user interface shows its beginning, and the receipt says so. An experiment's tags are refused beyond 5 000 characters.
 /// * Infinities and −0.0, and the order of points at one step and time, are kept in a tag beside the points, for up to 256

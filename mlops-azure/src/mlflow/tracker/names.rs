@@ -31,8 +31,12 @@ pub(super) const END: &str = "mlops.end";
 pub(super) const RUN_NAME: &str = "mlflow.runName";
 pub(super) const USER: &str = "mlflow.user";
 pub(super) const PARENT_RUN: &str = "mlflow.parentRunId";
-pub(super) const GIT: [&str; 3] =
-    ["mlflow.source.git.commit", "mlflow.source.git.branch", "mlflow.source.git.dirty"];
+pub(super) const GIT: [&str; 4] = [
+    "mlflow.source.git.commit",
+    "mlflow.source.git.branch",
+    "mlflow.source.git.repoURL",
+    "mlflow.source.git.dirty",
+];
 
 const PREFIX: &str = "mlops.";
 

@@ -4,10 +4,13 @@
 //! what comes back is checked again. So whatever MLflow sees differently (the last of two values at one step and time, texts
 //! that a database compares without case, a lease that ran out) is pushed down in a weaker form, or not at all.
 
-use mlops_core::experiment::{Comparison, Filter, Match, RunStatus, View};
+use mlops_core::experiment::{Comparison, Field, Filter, Match, RunQuery, RunStatus, View};
 use serde_json::{Value, json};
 
 use super::{names, record};
+
+/// The most clauses that are pushed down: each is a join to MLflow, and SQLite joins 64 tables.
+const MAX_CLAUSES: usize = 20;
 
 /// The clauses that MLflow can check.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,13 +27,32 @@ impl Pushed {
         self.clauses.join(" and ")
     }
 
+    /// Adds a clause whose answer stays for a run.
     fn fixed(&mut self, clause: String) {
-        self.clauses.push(clause);
+        if self.clauses.len() < MAX_CLAUSES && !self.clauses.contains(&clause) {
+            self.clauses.push(clause);
+        }
     }
 
+    /// Adds a clause that a run can cease to match.
     fn moving(&mut self, clause: String) {
-        self.clauses.push(clause);
+        self.fixed(clause);
         self.moves = true;
+    }
+}
+
+/// Whether a search asks for whole histories, which MLflow does not summarise.
+pub(super) fn asks_for_histories(query: &RunQuery) -> bool {
+    query.order.iter().any(|order| matches!(order.field, Field::MetricStat(..)))
+        || mentions_stat(&query.filter)
+}
+
+fn mentions_stat(filter: &Filter) -> bool {
+    match filter {
+        Filter::And(parts) | Filter::Or(parts) => parts.iter().any(mentions_stat),
+        Filter::Not(part) => mentions_stat(part),
+        Filter::MetricStat { .. } => true,
+        _ => false,
     }
 }
 
@@ -79,8 +101,8 @@ fn started(comparison: Comparison, ms: i64, pushed: &mut Pushed) {
     };
     // A sign is an operator to some versions of the parser.
     if ms >= 0 {
-        pushed.clauses.extend(from.then(|| format!("attributes.start_time >= {ms}")));
-        pushed.clauses.extend(to.then(|| format!("attributes.start_time <= {ms}")));
+        from.then(|| format!("attributes.start_time >= {ms}")).into_iter().for_each(|c| pushed.fixed(c));
+        to.then(|| format!("attributes.start_time <= {ms}")).into_iter().for_each(|c| pushed.fixed(c));
     }
 }
 
@@ -102,6 +124,8 @@ fn clause(what: &str, key: &str, text: &Match) -> Option<String> {
         // `%` and `_` in the text are wildcards to MLflow: more comes back, and is checked here.
         Match::Contains(value) if is_plain(value) => Some(format!("{what}.{key} LIKE '%{value}%'")),
         Match::StartsWith(value) if is_plain(value) => Some(format!("{what}.{key} LIKE '{value}%'")),
+        Match::Like(pattern) if is_plain_pattern(pattern) => Some(format!("{what}.{key} LIKE '{pattern}'")),
+        Match::ILike(pattern) if is_plain_pattern(pattern) => Some(format!("{what}.{key} ILIKE '{pattern}'")),
         _ => None,
     }
 }
@@ -110,6 +134,11 @@ fn clause(what: &str, key: &str, text: &Match) -> Option<String> {
 fn is_plain(text: &str) -> bool {
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/' | ' ');
     !text.is_empty() && text.len() <= 200 && text == text.trim() && text.chars().all(safe)
+}
+
+/// [`is_plain`], and `%` in between.
+fn is_plain_pattern(pattern: &str) -> bool {
+    is_plain(&pattern.replace('%', "x"))
 }
 
 fn plain_key(key: &str) -> Option<String> {
@@ -176,6 +205,8 @@ mod tests {
             (score(Comparison::Greater, 0.5), "metrics.`val/auc` >= 0.5"),
             (param(equals("6")), "params.`depth` = '6'"),
             (param(Match::StartsWith("a_b".to_owned())), "params.`depth` LIKE 'a_b%'"),
+            (param(Match::Like("a%b".to_owned())), "params.`depth` LIKE 'a%b'"),
+            (param(Match::ILike("%x".to_owned())), "params.`depth` ILIKE '%x'"),
             (Filter::Started(Comparison::Less, at), "attributes.start_time <= 1767225600000"),
             (
                 Filter::Status(vec![RunStatus::Finished]),
@@ -208,6 +239,13 @@ mod tests {
         ] {
             assert_eq!(text(&filter), "", "{filter:?}");
         }
+    }
+
+    #[test]
+    fn no_more_is_pushed_down_than_a_database_can_join() {
+        let clause = |i: usize| Filter::Param(ParamKey::new(format!("p{i}")).unwrap(), equals("1"));
+        assert_eq!(push(&Filter::And((0..1_000).map(clause).collect())).clauses.len(), MAX_CLAUSES);
+        assert_eq!(push(&Filter::And(vec![clause(1); 1_000])).clauses.len(), 1);
     }
 
     #[test]

@@ -109,7 +109,8 @@ pub(super) fn first_tags(
     }
     let code = &spec.capsule.code;
     let dirty = code.dirty.map(|dirty| if dirty { "True" } else { "False" }.to_owned());
-    for (key, value) in names::GIT.into_iter().zip([code.commit.clone(), code.branch.clone(), dirty]) {
+    let values = [code.commit.clone(), code.branch.clone(), code.repository.clone(), dirty];
+    for (key, value) in names::GIT.into_iter().zip(values) {
         let fits = value.filter(|value| !cell::is_longer(value, cell::MAX_TAG));
         tags.extend(fits.map(|value| KeyValue::new(key, value)));
     }

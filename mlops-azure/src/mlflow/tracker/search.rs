@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use mlops_core::experiment::{Filter, Run, RunQuery, View};
-use mlops_core::{Page, Result, RunId};
+use mlops_core::{Error, Page, Result, RunId};
 
 use super::record::Kept;
 use super::{MlflowTracker, lock, push};
@@ -58,6 +58,9 @@ type Key = (u64, usize);
 impl MlflowTracker {
     pub(super) async fn search(&self, query: &RunQuery) -> Result<Page<Run>> {
         query.check()?;
+        if push::asks_for_histories(query) {
+            return Err(Error::unsupported(OP, "summaries"));
+        }
         let asked = (&query.experiments, &query.filter, &query.order, query.view);
         let pager = &self.shared.pager;
         let runs = match pager.after::<Key>(OP, &asked, &query.page)? {
