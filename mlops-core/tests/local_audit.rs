@@ -287,3 +287,27 @@ fn many_processes_make_one_chain_in_a_new_store() {
         broken => panic!("{broken:?}"),
     }
 }
+
+#[test]
+fn a_link_in_the_place_of_the_checkpoints_leads_nobody_out_of_the_folder() {
+    let (dir, clock) = filled(3);
+    let outside = tempfile::tempdir().unwrap();
+    let victim = outside.path().join("victim");
+    std::fs::write(&victim, "precious").unwrap();
+    std::os::unix::fs::symlink(&victim, dir.path().join("audit.checkpoints")).unwrap();
+    let log = open(dir.path(), &clock).audit_log();
+    assert_eq!(wait(log.verify(None)).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(wait(log.checkpoint()).unwrap_err().kind(), ErrorKind::Corrupt);
+    let every = usize::try_from(LocalAuditLog::CHECKPOINT_EVERY).unwrap();
+    wait(fill(&open(dir.path(), &clock), every - 3));
+    let error = wait(log.record(&actor(), "model.register", "model/churn:1", "")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
+    // Once it is gone everything goes on, and nothing was lost.
+    std::fs::remove_file(dir.path().join("audit.checkpoints")).unwrap();
+    assert_eq!(
+        wait(log.record(&actor(), "model.register", "model/churn:1", "")).unwrap().sequence,
+        every as u64 + 1
+    );
+    assert!(wait(log.verify(None)).unwrap().is_intact());
+}

@@ -101,7 +101,7 @@ impl Worker<'_> {
     }
 
     fn audit(&mut self, round: u64) -> mlops_core::Result<()> {
-        let entry = AuditEntry::new(actor(), "crash.test", &format!("round/{}/{round}", self.seed))
+        let entry = AuditEntry::new(actor(), "crash.test", format!("round/{}/{round}", self.seed))
             .with_key(key(&format!("audit-{}-{round}", self.seed)));
         let record = now(self.store.audit_log().append(&entry))?;
         (self.say)(format!("audit {} {}", record.sequence, record.hash));
@@ -319,7 +319,7 @@ fn everything_heard_is_there(store: &LocalStore, heard: &Heard, what: &str) {
     for id in &heard.batches {
         let points = history(store, id, "batch");
         assert_eq!(points.len(), 100, "{what}: the batch of run {id}");
-        assert!(points.iter().enumerate().all(|(i, p)| p.value == value(i as i64)), "{what}: run {id}");
+        assert!((0..).zip(&points).all(|(step, p)| p.value == value(step)), "{what}: run {id}");
     }
     for (id, steps) in &heard.logged {
         let points = history(store, id, "loss");

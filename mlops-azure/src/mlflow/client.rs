@@ -189,7 +189,7 @@ impl MlflowClient {
         self.send_json(operation, Method::PATCH, path, body, Repeat::Safe).await
     }
 
-    /// DELETEs with a JSON body. A repeated call may find nothing any more, and then is
+    /// Sends DELETE with a JSON body. A repeated call may find nothing any more, and then is
     /// [`ErrorKind::NotFound`].
     ///
     /// # Errors

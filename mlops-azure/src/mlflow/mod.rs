@@ -9,6 +9,8 @@
 //! | [`error`] | MLflow's error bodies, turned into [`mlops_core::Error`] |
 //! | [`wire`] | values as MLflow's JSON has them; no I/O |
 //! | [`MlflowTracker`] | core's experiment tracker |
+//! | [`MlflowArtifactStore`] | core's artifact store, behind the server's artifact proxy |
+//! | [`MlflowRegistry`] | core's model registry, with a ledger that gives MLflow compare-and-set and history |
 //!
 //! ```no_run
 //! use mlops_azure::mlflow::MlflowClient;
@@ -20,16 +22,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod artifact;
 pub mod auth;
 pub mod capabilities;
 pub mod client;
 pub mod config;
 pub mod error;
+mod registry;
 mod tracker;
 pub mod wire;
 
+pub use artifact::MlflowArtifactStore;
 pub use auth::{MlflowAuth, TokenProvider};
 pub use capabilities::{Dialect, ServerCapabilities};
 pub use client::{MlflowClient, RawCall};
 pub use config::MlflowBuilder;
+pub use registry::MlflowRegistry;
 pub use tracker::MlflowTracker;

@@ -6,16 +6,6 @@
 //! * The **schema**: [`Schema::digest`](super::Schema::digest), of names, types, nullability and order of the columns.
 //! * The **content**: [`content_digest`], of the values that stand together in rows under the names of their columns. The same
 //!   table has the same one as CSV, as Parquet and in memory, in any order of rows and columns, in one file or in a thousand.
-//!
-//! # What is the same content
-//! Rows are equal as in [`row_digests`](super::row_digests): −0.0 is 0.0, every NaN is the same NaN, and a missing value is no NaN
-//! and no text, the empty one and `null` included. Integers of all widths are 64 bits wide in a [`Table`], 32-bit floats are
-//! widened, times are microseconds in UTC, text is text however it is coded. An integer is no float: a column of `1` and `2` is
-//! another one than `1.0` and `2.0`; where a CSV file does not say, [`CsvOptions::types`](super::CsvOptions::types) does. Nor is a
-//! 32-bit 0.1 the 64-bit one, and a CSV file has no empty text: an empty field is missing. The type of a column without any
-//! value is not part of the content, and the order of columns is not: both are part of the schema. Names are.
-//!
-//! How often a row comes counts. There is no shortcut for large tables: every value of every row goes in.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -29,7 +19,21 @@ use crate::data::{Column, Table};
 use crate::error::{Error, Result};
 use crate::hash::{Digest, Hasher};
 
-/// The digest of a table's [content](ContentDigest): of its rows, in any order, under the names of its columns, in any order.
+/// The digest of a table's content: of its rows, in any order, under the names of its columns, in any order.
+///
+/// It is the same for a table in memory, as CSV and as Parquet, in one file or in a thousand; see [`ContentDigest`] for shards. An
+/// asset has it beside the digest of its bytes and that of its [schema](super::Schema::digest).
+///
+/// # What is the same content
+/// Rows are equal as in [`row_digests`](super::row_digests): −0.0 is 0.0, every NaN is the same NaN, and a missing value is no NaN
+/// and no text, the empty one and `null` included. Integers of all widths are 64 bits wide in a [`Table`], 32-bit floats are
+/// widened, times are microseconds in UTC, text is text however it is coded. How often a row comes counts, and every value of
+/// every row goes in, however large the table is.
+///
+/// An integer is no float: a column of `1` and `2` is another one than `1.0` and `2.0`; where a CSV file does not say,
+/// [`CsvOptions::types`](super::CsvOptions::types) does. Nor is a 32-bit 0.1 the 64-bit one, and a CSV file has no empty text: an
+/// empty field is missing. The order of columns, and the type of a column without any value, are part of the schema and not of
+/// the content; the names of columns are part of both.
 ///
 /// ```
 /// use mlops_core::data::{Column, Table, content_digest, parse_csv};
@@ -382,15 +386,8 @@ mod tests {
     /// Sums in lanes of 16 bits lose rows that come 65 536 times.
     #[test]
     fn how_often_a_row_comes_counts_however_often_it_comes() {
-        const MANY: usize = 1 << 16;
-        let flags = |count: usize, of: bool| {
-            let mut flags = vec![!of; 2 * MANY - count];
-            flags.extend(vec![of; count]);
-            digest(vec![Column::bool("churned", flags).unwrap()])
-        };
-        let digests =
-            [flags(0, true), flags(MANY, true), flags(0, false), flags(1, true), flags(MANY + 1, true)];
-        assert_eq!(digests.iter().collect::<std::collections::HashSet<_>>().len(), digests.len());
+        let all = |churned: bool| digest(vec![Column::bool("churned", vec![churned; 1 << 16]).unwrap()]);
+        assert_ne!(all(true), all(false));
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl ProcessMetrics {
     /// Starts sampling in a thread of its own. `spawn` hands the writes, one at a time, to the runtime that the tracker needs.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for an interval below [`ProcessMetrics::MIN_INTERVAL`]; [`ErrorKind::Storage`] when no
+    /// [`ErrorKind::InvalidInput`] for an interval below [`ProcessMetrics::MIN_INTERVAL`]; [`ErrorKind::Busy`] when no
     /// thread can be had.
     pub fn start(
         self,
@@ -125,7 +125,7 @@ impl ProcessMetrics {
                 let ended = of_thread;
                 sampling.until_stopped(&ended.0, &mut spawn);
             })
-            .map_err(|e| Error::new(ErrorKind::Storage, OP, "no thread can be started").with_source(e))?;
+            .map_err(|e| Error::new(ErrorKind::Busy, OP, "no thread can be started").with_source(e))?;
         Ok(ProcessSampler { shared })
     }
 }

@@ -452,15 +452,18 @@ pub(crate) fn roots(operation: &'static str, connection: &Connection) -> Result<
 
 /// Checks the data assets, and says what content they refer to.
 pub(crate) fn check(connection: &Connection, findings: &mut Findings, contents: &mut Contents) -> Result<()> {
-    let assets: Vec<AssetRow> = findings.rows(connection, "name")?;
+    let assets: Vec<AssetRow> = findings.rows(connection, "name", |row| row)?;
     findings.names(connection, &assets)?;
     let assets: BTreeMap<AssetName, u64> = assets.into_iter().map(|row| (row.name, row.versions)).collect();
     let mut numbers: BTreeMap<AssetName, Vec<u64>> =
         assets.keys().map(|name| (name.clone(), Vec::new())).collect();
     let mut highest = BTreeMap::new();
-    for AssetVersionRow(made) in findings.rows(connection, "name, version")? {
-        let (name, version, digest) = (made.spec.name, made.version, made.spec.digest);
-        if made.spec.location == Location::Stored {
+    let keep = |AssetVersionRow(made)| {
+        let stored = made.spec.location == Location::Stored;
+        (made.spec.name, made.version, made.spec.digest, stored)
+    };
+    for (name, version, digest, stored) in findings.rows(connection, "name, version", keep)? {
+        if stored {
             contents.tree(digest, format_args!("data {name}:{version}"));
         }
         highest.insert((name.clone(), digest), version);
@@ -473,7 +476,7 @@ pub(crate) fn check(connection: &Connection, findings: &mut Findings, contents: 
             findings.add(FindingKind::Missing, format!("data_version {name} {gap}"), "the version is gone");
         }
     }
-    let rows: Vec<AssetContentRow> = findings.rows(connection, "name, manifest")?;
+    let rows: Vec<AssetContentRow> = findings.rows(connection, "name, manifest", |row| row)?;
     findings.count(AssetContentRow::TABLE, highest.len() as u64, rows.len() as u64);
     for AssetContentRow { name, manifest, version } in rows {
         if highest.get(&(name.clone(), manifest)) != Some(&version) {
@@ -481,7 +484,7 @@ pub(crate) fn check(connection: &Connection, findings: &mut Findings, contents: 
             findings.add(FindingKind::Inconsistent, format!("data_content {name} {manifest}"), reason);
         }
     }
-    for call in findings.rows::<AssetCallRow>(connection, "key")? {
+    for call in findings.rows(connection, "key", |row: AssetCallRow| row)? {
         if assets.get(&call.name).is_none_or(|versions| call.version.get() > *versions) {
             let reason = format!("it was of {}, and what it did is not there", call.name);
             findings.add(FindingKind::Inconsistent, format!("data_call {}", call.key), reason);

@@ -233,11 +233,6 @@ impl Db {
         blocking(operation, move || db.write_now(operation, durability, work)).await
     }
 
-    /// Where the database lies.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     fn reader(&self) -> rusqlite::Result<Connection> {
         let access = if self.access == Access::Immutable { Access::Immutable } else { Access::Read };
         connect(&self.path, access)

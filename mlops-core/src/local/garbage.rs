@@ -1,13 +1,15 @@
 //! Garbage collection: what is referred to from anywhere in the database stays.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
 use super::blocking::blocking;
+use super::folder::Folder;
+use super::storage::storage;
 use super::store::{Inner, LocalStore};
 use super::{data, registry, tracker};
 use crate::artifact::{ArtifactStore as _, GcOptions, GcReport};
@@ -20,8 +22,9 @@ impl LocalStore {
     /// Removes content that nothing in the store refers to and that is older than `options.grace`.
     ///
     /// What stays: the content of every registered model version and data asset, archived ones too, with all files where it
-    /// is a tree, and the files of every run, deleted ones too. So what a deployment serves stays, for it refers to registered versions. Give a grace that is longer than
-    /// anything takes between storing content and registering it: content that is younger stays in any case.
+    /// is a tree, and the files of every run, deleted ones too. So what a deployment serves stays, for it refers to
+    /// registered versions. Give a grace that is longer than anything takes between storing content and registering it, or
+    /// logging it to a run: content that is younger stays in any case.
     ///
     /// Somebody who registers content at the same moment, in any process, either has it registered before the references are
     /// read, or looks for the content after the collection ended: what is registered is never removed.
@@ -79,12 +82,9 @@ fn hold(
     lock: impl Fn(&File) -> Result<(), TryLockError>,
 ) -> Result<File> {
     const PATIENCE: Duration = Duration::from_secs(30);
-    let fault = |e| {
-        let message = "the lock of the store's content cannot be taken";
-        Error::new(ErrorKind::Storage, operation, message).with("file", "roots.lock").with_source(e)
-    };
-    let path = root.join("roots.lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(fault)?;
+    let fault = |e| storage(operation, "roots.lock", e);
+    let file = Folder::open(root).and_then(|folder| folder.open_or_make_file("roots.lock", 0o666));
+    let file = file.map_err(fault)?;
     let began = Instant::now();
     loop {
         match lock(&file) {

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     fn read(table: &'static str, key: &str, body: &str, digest: &[u8]) -> Result<Vec<u32>> {
-        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        let connection = Connection::open_in_memory().unwrap();
         let mut statement = connection.prepare("SELECT ?1, ?2").unwrap();
         let mut rows = statement.query((body, digest)).unwrap();
         open("t", table, key, rows.next().unwrap().unwrap(), 0)

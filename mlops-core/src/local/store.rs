@@ -237,6 +237,12 @@ impl LocalStore {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// What was found in the journals of processes that died while they logged. Their values are in the database now, but for
+    /// what the report says. A store that was opened for reading only was not looked through.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.inner.recovery
+    }
+
     /// The content of this store.
     ///
     /// ```
@@ -274,12 +280,6 @@ impl LocalStore {
     /// ```
     pub fn secrets(&self) -> Result<FileSecretStore> {
         FileSecretStore::open(&self.inner.root.join("secrets"))
-    }
-
-    /// What was found in the journals of processes that died while they logged. Their values are in the database now, but for
-    /// what the report says. A store that was opened for reading only was not looked through.
-    pub fn recovery(&self) -> &RecoveryReport {
-        &self.inner.recovery
     }
 
     /// What the backends share; for them.

@@ -185,13 +185,19 @@ impl Findings {
         }
     }
 
-    /// All rows of a table that are what was written; the others are findings. `order` is the columns of the key.
-    pub(crate) fn rows<R: Record>(&mut self, connection: &Connection, order: &str) -> Result<Vec<R>> {
+    /// What `keep` keeps of all rows of a table that are what was written; the others are findings. `order` is the columns of
+    /// the key.
+    pub(crate) fn rows<R: Record, T>(
+        &mut self,
+        connection: &Connection,
+        order: &str,
+        mut keep: impl FnMut(R) -> T,
+    ) -> Result<Vec<T>> {
         let mut rows = Vec::new();
         let tail = format!("ORDER BY {order}");
         let read = row::each(OP, connection, &tail, [], |found: Result<R>| {
             match found {
-                Ok(found) => rows.push(found),
+                Ok(found) => rows.push(keep(found)),
                 Err(e) if e.kind() == ErrorKind::Corrupt => self.damaged(R::TABLE, &e),
                 Err(e) => return Err(e),
             }

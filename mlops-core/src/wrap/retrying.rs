@@ -270,18 +270,16 @@ impl<T: SecretStore> SecretStore for Retrying<T> {
     /// A secret that is gone when it is removed again was removed by the attempt whose answer was lost.
     async fn remove(&self, name: &SecretName) -> Result<()> {
         let tried = std::sync::atomic::AtomicBool::new(false);
-        let answer = self
-            .retry(|| {
-                let again = tried.swap(true, std::sync::atomic::Ordering::Relaxed);
-                async move {
-                    match self.inner.remove(name).await {
-                        Err(e) if again && e.kind() == ErrorKind::NotFound => Ok(()),
-                        answer => answer,
-                    }
+        self.retry(|| {
+            let again = tried.swap(true, std::sync::atomic::Ordering::Relaxed);
+            async move {
+                match self.inner.remove(name).await {
+                    Err(e) if again && e.kind() == ErrorKind::NotFound => Ok(()),
+                    answer => answer,
                 }
-            })
-            .await;
-        answer
+            }
+        })
+        .await
     }
 
     async fn names(&self) -> Result<Vec<SecretName>> {

@@ -278,8 +278,10 @@ fn every_kind_of_filter_and_order_is_understood() {
 fn filters_that_are_too_much_for_sql_are_answered_all_the_same() {
     let tracker = &world().tracker;
     let name = |text: &str| Filter::Name(Match::Equals(text.to_owned()));
-    let wide = Filter::Or((0..5000).map(|i| name(TEXTS[i % 2])).collect());
-    let long = Filter::Name(Match::In((0..40_000).map(|i| i.to_string()).chain(["a".to_owned()]).collect()));
+    let wide = Filter::Or((0..Filter::MAX_COMPARISONS).map(|i| name(TEXTS[i % 2])).collect());
+    let long = Filter::Name(Match::In(
+        (1..Filter::MAX_TEXTS).map(|i| i.to_string()).chain(["a".to_owned()]).collect(),
+    ));
     let many: Vec<OrderBy> =
         (0..200).map(|i| OrderBy::ascending(Field::Metric(key(&format!("m{i}"))))).collect();
     for filter in [wide.clone(), Filter::Not(Box::new(wide)), long] {

@@ -274,6 +274,23 @@ impl MlflowTracker {
     }
 }
 
+impl MlflowTracker {
+    /// MLflow's own id of a run: what its user interface and its other clients know it by.
+    ///
+    /// ```no_run
+    /// # use mlops_azure::mlflow::MlflowTracker;
+    /// # async fn f(tracker: MlflowTracker, run: mlops_core::RunId) -> mlops_core::Result<()> {
+    /// println!("#/experiments/0/runs/{}", tracker.mlflow_run_id(&run).await?);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; those of the transport.
+    pub async fn mlflow_run_id(&self, run: &RunId) -> Result<String> {
+        Ok(self.must_find("MlflowTracker::mlflow_run_id", run).await?.uuid)
+    }
+}
+
 impl fmt::Debug for MlflowTracker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MlflowTracker")

@@ -2,19 +2,23 @@
 //!
 //! A program knows that only through a build script, and the `rustc` on the path need not be the one that compiled it. But the
 //! compiler writes its version into the `.comment` section of the object files, the linker keeps it, and `strip` does too: so
-//! it is read from the running executable, a few kilobytes of it. ELF only, which is Linux and the BSDs.
+//! it is read from the running executable, a few kilobytes of it. Linux only.
 
-#[cfg(target_os = "linux")]
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+
 pub(super) fn rustc() -> Option<String> {
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
     // The link leads to the file that runs, also when it was replaced or removed since.
-    let file = std::fs::File::open("/proc/self/exe").ok()?;
-    comment(&|buffer: &mut [u8], at: u64| std::os::unix::fs::FileExt::read_exact_at(&file, buffer, at).ok())
-        .and_then(|comment| version(&comment))
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn rustc() -> Option<String> {
-    None
+    let file = File::open("/proc/self/exe").ok()?;
+    let read = |buffer: &mut [u8], at: u64| {
+        let mut file = &file;
+        file.seek(SeekFrom::Start(at)).ok()?;
+        file.read_exact(buffer).ok()
+    };
+    comment(&read).and_then(|comment| version(&comment))
 }
 
 /// The most that is read of section headers, of their names and of the comment.

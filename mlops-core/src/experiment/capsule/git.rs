@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn the_answer_is_read_and_what_is_no_answer_is_refused() {
         let answer = b"1 .M N... 100644 100644 100644 aaaa bbbb a b.txt\0? new\nline\0\
-            u UU N... 100644 100644 100644 100644 a b c both\01 .M SC.. 160000 160000 160000 a b sub\0# branch\0";
+            u UU N... 100644 100644 100644 100644 a b c both\x001 .M SC.. 160000 160000 160000 a b sub\0# branch\0";
         let changes = parse(answer).unwrap();
         let found: Vec<(&[u8], bool, bool)> =
             changes.iter().map(|(path, c)| (&path[..], c.is_untracked, c.is_submodule)).collect();
@@ -528,16 +528,23 @@ mod tests {
         write(dir, ".gitattributes", "*.txt filter=evil diff=evil merge=evil\n");
         write(dir, ".git/info/attributes", "*.txt filter=evil diff=evil\n");
         commit(dir);
+        let included = outside.path().join("included");
+        fs::write(
+            &included,
+            format!("[core]\n\tfsmonitor = {program}\n[filter \"evil\"]\n\tclean = {program}\n"),
+        )
+        .unwrap();
         for git_dir in [".git", ".git/modules/sub"] {
             let config = dir.join(git_dir).join("config");
             let hostile = format!(
                 "[core]\n\tfsmonitor = {program}\n\thooksPath = {hooks}\n\tpager = {program}\n\tsshCommand = {program}\n\
-                 \tgitProxy = {program}\n\teditor = {program}\n\tautocrlf = {program}\n\
+                 \tgitProxy = {program}\n\teditor = {program}\n\
                  [filter \"evil\"]\n\tclean = {program}\n\tsmudge = {program}\n\tprocess = {program}\n\trequired = true\n\
                  [diff]\n\texternal = {program}\n[diff \"evil\"]\n\tcommand = {program}\n\ttextconv = {program}\n\
-                 [alias]\n\tstatus = !{program}\n[include]\n\tpath = {program}\n\
+                 [alias]\n\tstatus = !{program}\n[include]\n\tpath = {included}\n\
                  [remote \"origin\"]\n\turl = ext::{program}\n\tpromisor = true\n\tpartialclonefilter = blob:none\n",
                 hooks = outside.path().display(),
+                included = included.display(),
             );
             let before = fs::read_to_string(&config).unwrap();
             fs::write(&config, before + &hostile).unwrap();

@@ -4,7 +4,7 @@
 //! line before. Lines are only ever added, each synced before anything that follows from it is committed. A last line that
 //! is not whole is one whose writer was killed: nothing followed from it, and the next writer takes its place.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,10 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::governance::Checkpoint;
 use crate::hash::{Digest, Hasher};
+use crate::local::folder::{Folder, Found, word};
+use crate::local::storage::storage;
+
+const FILE: &str = "audit.checkpoints";
 
 /// A line has at most 20 digits, two digests of 71 characters, two spaces and an end.
 const LONGEST: u64 = 165;
@@ -20,27 +24,26 @@ const LONGEST: u64 = 165;
 /// The file of one store.
 #[derive(Clone, Debug)]
 pub(super) struct Checkpoints {
-    path: PathBuf,
+    root: PathBuf,
     store: Uuid,
 }
 
 impl Checkpoints {
     pub(super) fn new(root: &Path, store: Uuid) -> Self {
-        Self { path: root.join("audit.checkpoints"), store }
+        Self { root: root.to_owned(), store }
     }
 
     /// Adds a checkpoint, unless the file has come as far already, and returns after it is on the disk.
     ///
     /// Only one may add at a time: whoever does holds the database's write lock.
     pub(super) fn add(&self, operation: &'static str, checkpoint: &Checkpoint) -> Result<()> {
-        let fault = |e| self.fault(operation, e);
-        let made = !self.path.exists();
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&self.path);
-        let mut file = file.map_err(fault)?;
+        let fault = |e| storage(operation, FILE, e);
+        let folder = Folder::open(&self.root).map_err(fault)?;
+        let mut file = folder.open_or_make_file(FILE, 0o666).map_err(fault)?;
         let (end, last) = last_line(&mut file).map_err(fault)?;
         if parse(&last).is_some_and(|(last, _)| last.size >= checkpoint.size) {
-            return Ok(());
+            // Whoever wrote it may not have come to this point.
+            return file.sync_all().and_then(|()| folder.sync()).map_err(fault);
         }
         let mark = self.mark(&last, checkpoint);
         let line = format!("{} {} {mark}\n", checkpoint.size, checkpoint.head);
@@ -49,17 +52,19 @@ impl Checkpoints {
             file.seek(SeekFrom::Start(end))?;
             file.write_all(line.as_bytes())?;
             file.sync_all()?;
-            match self.path.parent() {
-                Some(folder) if made => File::open(folder)?.sync_all(),
-                _ => Ok(()),
-            }
+            folder.sync()
         };
-        write().map_err(fault)
+        let written = write();
+        if written.is_err() {
+            // What could not be synced must be written anew, not only synced again.
+            let _ = file.set_len(end);
+        }
+        written.map_err(fault)
     }
 
     /// The checkpoint that was added last.
     pub(super) fn last(&self, operation: &'static str) -> Result<Option<Checkpoint>> {
-        let fault = |e| self.fault(operation, e);
+        let fault = |e| storage(operation, FILE, e);
         let Some(mut file) = self.open(operation)? else { return Ok(None) };
         let (_, last) = last_line(&mut file).map_err(fault)?;
         Ok(parse(&last).map(|(checkpoint, _)| checkpoint))
@@ -70,16 +75,21 @@ impl Checkpoints {
         let Some(file) = self.open(operation)? else {
             return Ok(Lines { of: self.clone(), reader: None, before: Vec::new() });
         };
-        let length = file.metadata().map_err(|e| self.fault(operation, e))?.len();
+        let length = file.metadata().map_err(|e| storage(operation, FILE, e))?.len();
         let reader = Some(BufReader::new(file.take(length)));
         Ok(Lines { of: self.clone(), reader, before: Vec::new() })
     }
 
     fn open(&self, operation: &'static str) -> Result<Option<File>> {
-        match File::open(&self.path) {
-            Ok(file) => Ok(Some(file)),
+        match Folder::open(&self.root).and_then(|folder| folder.find(FILE)) {
+            Ok(Found::File(file)) => Ok(Some(file)),
+            Ok(Found::Other(kind)) => {
+                let message = "something else is in the place of the checkpoints";
+                let error = Error::new(ErrorKind::Corrupt, operation, message).with("file", FILE);
+                Err(error.with("found", word(kind)))
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(self.fault(operation, e)),
+            Err(e) => Err(storage(operation, FILE, e)),
         }
     }
 
@@ -90,19 +100,6 @@ impl Checkpoints {
             .field(checkpoint.size.to_le_bytes())
             .field(checkpoint.head.as_bytes())
             .finish()
-    }
-
-    fn fault(&self, operation: &'static str, e: std::io::Error) -> Error {
-        use std::io::ErrorKind as Io;
-        let reason = match e.kind() {
-            Io::StorageFull | Io::QuotaExceeded => "no space",
-            Io::ReadOnlyFilesystem => "read-only",
-            Io::PermissionDenied => "denied",
-            _ => "i/o",
-        };
-        let message = "the checkpoints of the audit log cannot be read or written";
-        let error = Error::new(ErrorKind::Storage, operation, message).with("reason", reason);
-        error.with("file", "audit.checkpoints").with_source(e)
     }
 }
 
@@ -145,7 +142,7 @@ impl Lines {
         let Some(reader) = &mut self.reader else { return Ok(None) };
         let mut line = Vec::new();
         let read = Read::take(reader, LONGEST + 1).read_until(b'\n', &mut line);
-        read.map_err(|e| self.of.fault(operation, e))?;
+        read.map_err(|e| storage(operation, FILE, e))?;
         if line.pop() != Some(b'\n') {
             // The end, or a line that was torn off; a longer piece is no line of ours.
             let torn = (line.len() as u64) < LONGEST;
@@ -181,23 +178,24 @@ mod tests {
         }
         let all = [Some(1), Some(2), Some(u64::MAX / 2)];
         assert_eq!(sizes(&file), all);
-        let honest = std::fs::read(&file.path).unwrap();
+        let path = dir.path().join(FILE);
+        let honest = std::fs::read(&path).unwrap();
         // Whatever length the last line is cut to, it has not happened, and can happen again.
         let last = honest.len() - honest.split_inclusive(|b| *b == b'\n').next_back().unwrap().len();
         for length in last..honest.len() {
-            std::fs::write(&file.path, &honest[..length]).unwrap();
+            std::fs::write(&path, &honest[..length]).unwrap();
             assert_eq!(sizes(&file), all[..2]);
             file.add("t", &checkpoint(u64::MAX / 2)).unwrap();
-            assert_eq!(std::fs::read(&file.path).unwrap(), honest);
+            assert_eq!(std::fs::read(&path).unwrap(), honest);
         }
         for at in 0..honest.len() {
             let mut changed = honest.clone();
             changed[at] ^= 1;
-            std::fs::write(&file.path, changed).unwrap();
+            std::fs::write(&path, changed).unwrap();
             assert_ne!(sizes(&file), all, "byte {at}");
         }
         let without_the_first = honest.split_inclusive(|b| *b == b'\n').skip(1).collect::<Vec<_>>().concat();
-        std::fs::write(&file.path, without_the_first).unwrap();
+        std::fs::write(&path, without_the_first).unwrap();
         assert_eq!(sizes(&file)[0], None);
     }
 }

@@ -39,7 +39,8 @@ const RECORDS: &str = "audit records";
 /// So whoever can write to the database but not to that file can remove or replace unnoticed only what came after the last
 /// checkpoint. **Whoever can write to both can make both anew**, with everything in them: there is no secret in either. To be
 /// safe from such a one keep the answers of `checkpoint` elsewhere (on another machine, in a ticket, on paper) and hand them
-/// to `verify`; or let another account own the file and the process that appends.
+/// to `verify`; or let another account own the file and the process that appends. A database that is brought back from a
+/// backup needs its own `audit.checkpoints` back with it.
 ///
 /// ```
 /// use mlops_core::ActorId;
@@ -160,6 +161,10 @@ fn replay(connection: &Connection, entry: &AuditEntry) -> Result<Option<AuditRec
     if record.entry == *entry {
         return Ok(Some(record));
     }
+    if record.entry.key != entry.key {
+        // The index says which row it is: a damaged one may say another.
+        return Err(damaged(APPEND, TABLE, record.sequence));
+    }
     let message = "the key was used for another entry";
     let error = Error::conflict(APPEND, message, &entry.action, &record.entry.action);
     Err(error.with("key", &entry.key).with("sequence", record.sequence))
@@ -175,7 +180,9 @@ fn append(
         return Ok(record);
     }
     let last = last(APPEND, tx)?;
-    if let Some(last) = last.as_ref().filter(|last| last.sequence % LocalAuditLog::CHECKPOINT_EVERY == 0) {
+    if let Some(last) =
+        last.as_ref().filter(|last| last.sequence.is_multiple_of(LocalAuditLog::CHECKPOINT_EVERY))
+    {
         // Of what is committed, before anything follows: the file is never ahead, and never misses one.
         checkpoints.add(APPEND, &checkpoint_of(Some(last)))?;
     }
@@ -268,7 +275,7 @@ impl Verification {
         if !self.covered && place <= self.complete {
             self.chain.fail(place - 1, "the checkpoint of this record outside the database is missing");
         }
-        self.covered = place % LocalAuditLog::CHECKPOINT_EVERY != 0;
+        self.covered = !place.is_multiple_of(LocalAuditLog::CHECKPOINT_EVERY);
         while let Some(next) = self.next.filter(|next| next.size <= place) {
             self.covered |= next.size == place;
             if self.chain.expect(&next).is_err() {

@@ -189,9 +189,13 @@ impl Shared {
                     }
                     count(&mut writer, &records);
                     moved(&mut writer, &name, next);
+                    let mut done = Vec::new();
                     while writer.sealed.front().is_some_and(|file| file.committed == file.end) {
-                        gone.extend(writer.sealed.pop_front().map(Writer::remove));
+                        done.extend(writer.sealed.pop_front());
                     }
+                    // Nobody who logs waits for the removal of a file.
+                    drop(writer);
+                    gone.extend(done.into_iter().map(Writer::remove));
                 }
                 Work::Queue(records) => {
                     self.commit(operation, &records, None, gone)?;
@@ -311,7 +315,7 @@ fn renew_one(db: &Connection, row: i64, lease: Duration, leases: &Leases) -> rus
     let find = "SELECT lease_until FROM run WHERE id = ?1 AND status < 2 AND lease_until IS NOT NULL";
     let until: Option<i64> = db.prepare_cached(find)?.query_row([row], |row| row.get(0)).optional()?;
     // Once it is over it is over: somebody may have seen that.
-    if !until.is_some_and(|until| !leases.is_over(row, until)) {
+    if until.is_none_or(|until| leases.is_over(row, until)) {
         return Ok(false);
     }
     let until = leases.give(row, lease);

@@ -39,6 +39,8 @@ struct Written {
 
 /// Writes at most `limit` runs that changed, and all experiments.
 pub(super) fn tracker(inner: &Inner, limit: usize) -> Result<Step> {
+    // What was logged through this handle is shown, too; what cannot be committed now comes with a later synchronisation.
+    drop(inner.tracker.journal.drain(SYNC));
     let leases = &inner.tracker.leases;
     if inner.db.check_writable(SYNC).is_ok() {
         let dead = inner.db.read_now(SYNC, |db| rows::overdue(SYNC, db, leases))?;

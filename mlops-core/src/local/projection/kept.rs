@@ -142,7 +142,7 @@ impl Kept {
             if before == after {
                 continue;
             }
-            let untouched = found.get(key) == before || (before.is_none() && found.get(key).is_none());
+            let untouched = found.get(key) == before;
             match after {
                 Some(value) => {
                     // A description that was never set reads as the empty text.

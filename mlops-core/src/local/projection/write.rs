@@ -168,6 +168,8 @@ fn run_tags(run: &Run) -> BTreeMap<String, String> {
     add("mlflow.parentRunId", run.parent.as_ref().map(ToString::to_string));
     add("mlflow.source.git.commit", code.commit.clone());
     add("mlflow.source.git.branch", code.branch.clone());
+    add("mlflow.source.git.repoURL", code.repository.clone());
+    add("mlflow.source.git.dirty", code.dirty.map(|dirty| dirty.to_string()));
     add("mlops.capsule", serde_json::to_string(&run.capsule).ok());
     for (key, summary) in &run.metrics {
         let value = summary.last.value;

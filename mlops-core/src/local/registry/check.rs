@@ -7,18 +7,35 @@ use rusqlite::Connection;
 use super::lineage::{EDGES, EdgeRow, NodeRow};
 use super::rows::{AliasRow, CallRow, ContentRow, EVENTS, EventRow, HistoryRow, ModelRow, VersionRow};
 use crate::error::Result;
+use crate::hash::Digest;
 use crate::id::{Alias, ModelName, Version};
 use crate::local::verify::{Contents, FindingKind, Findings, gaps};
-use crate::registry::{AliasRecord, ModelVersion, Node};
+use crate::registry::{AliasRecord, Node};
+use crate::time::Timestamp;
 
-type Versions = BTreeMap<(ModelName, Version), ModelVersion>;
+/// The content of each version, and whether it is archived.
+type Versions = BTreeMap<(ModelName, Version), (Digest, bool)>;
+
+/// What matters of the record of a change.
+struct Change {
+    sequence: u64,
+    from: Option<Version>,
+    to: Option<Version>,
+    at: Timestamp,
+}
+
+impl Change {
+    fn of(record: &AliasRecord) -> Self {
+        Self { sequence: record.sequence, from: record.from, to: record.to, at: record.at }
+    }
+}
 
 /// Checks the registry, and says what content it refers to.
 pub(crate) fn check(connection: &Connection, findings: &mut Findings, contents: &mut Contents) -> Result<()> {
     let models = models(connection, findings)?;
     let versions = versions(connection, findings, &models)?;
-    for ((model, version), made) in &versions {
-        contents.model(made.spec.artifact, format_args!("model {model}:{version}"));
+    for ((model, version), (artifact, _)) in &versions {
+        contents.model(*artifact, format_args!("model {model}:{version}"));
     }
     content_index(connection, findings, &versions)?;
     aliases(connection, findings, &models, &versions)?;
@@ -28,7 +45,7 @@ pub(crate) fn check(connection: &Connection, findings: &mut Findings, contents: 
 }
 
 fn models(connection: &Connection, findings: &mut Findings) -> Result<BTreeMap<ModelName, ModelRow>> {
-    let models: Vec<ModelRow> = findings.rows(connection, "name")?;
+    let models: Vec<ModelRow> = findings.rows(connection, "name", |row| row)?;
     findings.names(connection, &models)?;
     Ok(models.into_iter().map(|model| (model.name.clone(), model)).collect())
 }
@@ -41,9 +58,10 @@ fn versions(
     let mut numbers: BTreeMap<ModelName, Vec<u64>> =
         models.keys().map(|name| (name.clone(), Vec::new())).collect();
     let mut versions = Versions::new();
-    for VersionRow { made, .. } in findings.rows(connection, "model, version")? {
-        numbers.entry(made.spec.model.clone()).or_default().push(made.version.get());
-        versions.insert((made.spec.model.clone(), made.version), made);
+    let keep = |VersionRow { made, .. }| (made.spec.model, made.version, made.spec.artifact, made.archived);
+    for (model, version, artifact, archived) in findings.rows(connection, "model, version", keep)? {
+        numbers.entry(model.clone()).or_default().push(version.get());
+        versions.insert((model, version), (artifact, archived));
     }
     for (name, found) in numbers {
         let expected = models.get(&name).map_or(0, |model| model.versions);
@@ -57,10 +75,10 @@ fn versions(
 
 fn content_index(connection: &Connection, findings: &mut Findings, versions: &Versions) -> Result<()> {
     let mut highest = HashMap::new();
-    for ((model, version), made) in versions {
-        highest.insert((model, made.spec.artifact), *version);
+    for ((model, version), (artifact, _)) in versions {
+        highest.insert((model, *artifact), *version);
     }
-    let rows: Vec<ContentRow> = findings.rows(connection, "model, artifact")?;
+    let rows: Vec<ContentRow> = findings.rows(connection, "model, artifact", |row| row)?;
     findings.count("model_content", highest.len() as u64, rows.len() as u64);
     for row in rows {
         if highest.get(&(&row.model, row.artifact)) != Some(&row.version) {
@@ -78,11 +96,12 @@ fn aliases(
     models: &BTreeMap<ModelName, ModelRow>,
     versions: &Versions,
 ) -> Result<()> {
-    let mut histories: BTreeMap<(ModelName, Alias), Vec<AliasRecord>> = BTreeMap::new();
-    for HistoryRow(record) in findings.rows(connection, "model, alias, sequence")? {
-        histories.entry((record.model.clone(), record.alias.clone())).or_default().push(record);
+    let mut histories: BTreeMap<(ModelName, Alias), Vec<Change>> = BTreeMap::new();
+    let keep = |HistoryRow(record)| (Change::of(&record), (record.model, record.alias));
+    for (change, of) in findings.rows(connection, "model, alias, sequence", keep)? {
+        histories.entry(of).or_default().push(change);
     }
-    let aliases: Vec<AliasRow> = findings.rows(connection, "model, alias")?;
+    let aliases: Vec<AliasRow> = findings.rows(connection, "model, alias", |row| row)?;
     for (name, model) in models {
         let found = aliases.iter().filter(|row| row.model == *name).count() as u64;
         findings.count(format!("alias {name}"), model.aliases, found);
@@ -91,7 +110,7 @@ fn aliases(
         let subject = format!("alias {} {}", row.model, row.alias);
         if let Some(target) = row.target {
             let reason = match versions.get(&(row.model.clone(), target)) {
-                Some(made) if !made.archived => None,
+                Some((_, false)) => None,
                 Some(_) => Some("is archived"),
                 None => Some("is not there"),
             };
@@ -110,7 +129,7 @@ fn aliases(
     Ok(())
 }
 
-fn check_history(findings: &mut Findings, subject: &str, row: &AliasRow, history: &[AliasRecord]) {
+fn check_history(findings: &mut Findings, subject: &str, row: &AliasRow, history: &[Change]) {
     for gap in gaps(row.sequence, history.iter().map(|record| record.sequence)) {
         let subject = format!("alias_history {} {} {gap}", row.model, row.alias);
         findings.add(FindingKind::Missing, subject, "the record is gone");
@@ -140,7 +159,7 @@ fn calls(
     findings: &mut Findings,
     models: &BTreeMap<ModelName, ModelRow>,
 ) -> Result<()> {
-    for call in findings.rows::<CallRow>(connection, "key")? {
+    for call in findings.rows(connection, "key", |row: CallRow| row)? {
         let known = models.get(&call.model);
         let there = known.is_some_and(|model| call.alias.is_some() || call.result <= model.versions);
         if !there {
@@ -152,10 +171,10 @@ fn calls(
 }
 
 fn events(connection: &Connection, findings: &mut Findings) -> Result<()> {
-    let events: Vec<EventRow> = findings.rows(connection, "sequence")?;
+    let events: Vec<u64> = findings.rows(connection, "sequence", |EventRow(event)| event.sequence)?;
     let counted = findings.tally(connection, EVENTS)?;
     findings.count("registry_event", counted, events.len() as u64);
-    for gap in gaps(counted, events.iter().map(|event| event.0.sequence)) {
+    for gap in gaps(counted, events) {
         findings.add(FindingKind::Missing, format!("registry_event {gap}"), "the event is gone");
     }
     Ok(())
@@ -163,14 +182,14 @@ fn events(connection: &Connection, findings: &mut Findings) -> Result<()> {
 
 fn lineage(connection: &Connection, findings: &mut Findings) -> Result<()> {
     let mut degrees: HashMap<Node, (u64, u64)> = HashMap::new();
-    let edges: Vec<EdgeRow> = findings.rows(connection, "sequence")?;
-    let counted = findings.tally(connection, EDGES)?;
-    findings.count("lineage_edge", counted, edges.len() as u64);
-    for EdgeRow { edge, .. } in edges {
+    let count = |EdgeRow { edge, .. }| {
         degrees.entry(edge.from).or_default().1 += 1;
         degrees.entry(edge.to).or_default().0 += 1;
-    }
-    for row in findings.rows::<NodeRow>(connection, "node")? {
+    };
+    let edges = findings.rows(connection, "sequence", count)?.len() as u64;
+    let counted = findings.tally(connection, EDGES)?;
+    findings.count("lineage_edge", counted, edges);
+    for row in findings.rows(connection, "node", |row: NodeRow| row)? {
         if degrees.remove(&row.node).unwrap_or_default() != (row.origins, row.uses) {
             let reason = "it has not as many edges as were counted";
             findings.add(FindingKind::Missing, format!("lineage_node {}", row.node), reason);

@@ -71,8 +71,10 @@ pub(super) fn link(operation: &'static str, connection: &Connection, edge: &Edge
     let [from, to] = [doc(operation, &edge.from)?, doc(operation, &edge.to)?];
     let tail = "WHERE origin = ?1 AND target = ?2 AND relation = ?3";
     let key = (from, to, doc(operation, &edge.relation)?);
-    if row::find::<EdgeRow>(operation, connection, tail, key)?.is_some() {
-        return Ok(());
+    if let Some(found) = row::find::<EdgeRow>(operation, connection, tail, key)? {
+        // The index says which row it is: a damaged one may say another.
+        let same = found.edge == *edge;
+        return if same { Ok(()) } else { Err(damaged(operation, EdgeRow::TABLE, found.sequence)) };
     }
     let sequence = Tally::next(operation, connection, EDGES)?;
     row::insert(operation, connection, &EdgeRow { sequence, edge: edge.clone() })?;
@@ -97,6 +99,18 @@ pub(crate) fn neighbours(
         Direction::Downstream => "WHERE origin = ?1 ORDER BY sequence",
     };
     let rows: Vec<EdgeRow> = row::list(operation, connection, tail, [doc(operation, node)?])?;
+    // The index says which rows they are: a damaged one may say others, or one of them twice.
+    let mut last = 0;
+    for EdgeRow { sequence, edge } in &rows {
+        let here = match direction {
+            Direction::Upstream => &edge.to,
+            Direction::Downstream => &edge.from,
+        };
+        if here != node || *sequence <= last {
+            return Err(damaged(operation, EdgeRow::TABLE, sequence));
+        }
+        last = *sequence;
+    }
     let known = NodeRow::of(operation, connection, node)?;
     let counted = match direction {
         Direction::Upstream => known.origins,

@@ -21,7 +21,6 @@ CREATE TABLE model_version (
     digest     BLOB NOT NULL,
     PRIMARY KEY (model, version)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX model_version_by_run ON model_version (run) WHERE run IS NOT NULL;
 
 -- The highest version of a model with each content.
 CREATE TABLE model_content (

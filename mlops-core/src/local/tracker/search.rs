@@ -409,7 +409,7 @@ struct Sql {
 impl Sql {
     const MOST_FILTERS: usize = 500;
     /// The most parameters; SQLite takes 32 766.
-    const MOST_VALUES: usize = 10_000;
+    const MOST_VALUES: usize = 5_000;
     const MOST_LEVELS: usize = 50;
 
     /// Runs in `dead` are killed, though their rows do not say so yet.
@@ -586,7 +586,7 @@ impl Sql {
         if at.timestamp_subsec_nanos() >= 1_000_000_000 {
             return Condition::anything();
         }
-        let whole = at.timestamp_subsec_nanos() % 1000 == 0;
+        let whole = at.timestamp_subsec_nanos().is_multiple_of(1000);
         let sign = match comparison {
             comparison if whole => sign(comparison),
             Comparison::Less | Comparison::AtMost => "<=",
