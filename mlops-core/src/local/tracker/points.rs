@@ -224,8 +224,8 @@ fn store(db: &Connection, series: i64, points: &[Point]) -> rusqlite::Result<()>
     for part in points.chunks(each) {
         let (Some(first), Some(last)) = (part.first(), part.last()) else { continue };
         let bytes = chunk::encode(part);
-        let (count, crc) = (part.len(), crc32fast::hash(&bytes));
-        insert.execute((series, first.step, first.at, last.step, last.at, count as i64, crc, bytes))?;
+        let (count, crc) = (i64::try_from(part.len()).unwrap_or(i64::MAX), crc32fast::hash(&bytes));
+        insert.execute((series, first.step, first.at, last.step, last.at, count, crc, bytes))?;
     }
     Ok(())
 }

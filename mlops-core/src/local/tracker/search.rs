@@ -586,7 +586,7 @@ impl Sql {
         if at.timestamp_subsec_nanos() >= 1_000_000_000 {
             return Condition::anything();
         }
-        let whole = at.timestamp_subsec_nanos() % 1000 == 0;
+        let whole = at.timestamp_subsec_nanos().is_multiple_of(1000);
         let sign = match comparison {
             comparison if whole => sign(comparison),
             Comparison::Less | Comparison::AtMost => "<=",
