@@ -42,7 +42,7 @@ fn world() -> &'static World {
             block(tracker.ensure_experiment(&ExperimentSpec::new(name.clone()))).unwrap();
             let actor = ActorId::new(["ann", "bob", "Ann"][i % 3]).unwrap();
             let mut spec = RunSpec::new(name, TEXTS[i % 12], actor);
-            spec.started_at = Some(time(1_000_000 * (i as i64 % 5)));
+            spec.started_at = Some(time(1_000_000 * i64::try_from(i % 5).unwrap()));
             spec.parent = parent.clone().filter(|_| i % 4 == 1);
             let run = block(tracker.start_run(&spec)).unwrap();
             block(tracker.write(&run.id, &content(i))).unwrap();
@@ -82,7 +82,9 @@ fn content(i: usize) -> LogBatch {
 fn finish(tracker: &LocalTracker, run: &Run, i: usize) {
     let status = [RunStatus::Finished, RunStatus::Failed, RunStatus::Killed, RunStatus::Running][i % 4];
     if status.is_final() {
-        let at = Some(run.started_at + TimeDelta::microseconds(1_000_000 * (i as i64 % 3) - 500_000));
+        let at = Some(
+            run.started_at + TimeDelta::microseconds(1_000_000 * i64::try_from(i % 3).unwrap() - 500_000),
+        );
         block(tracker.finish_run(&run.id, &RunEnd { status, at })).unwrap();
     }
     if i % 9 == 0 {

@@ -1,5 +1,6 @@
 //! The committer: moves records from the files into the database, exactly once.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -182,12 +183,13 @@ impl Shared {
                 Work::Piece { file, name, salt, start, end } => {
                     let (records, damaged, next) = read(operation, &file, salt, start, end)?;
                     self.commit(operation, &records, Some((&name, next)), gone)?;
+                    let counts = by_run(&records);
                     let mut writer = lock(&self.writer);
                     if damaged {
                         let message = "a part of the journal was damaged on the disk; what was in it is lost";
                         writer.note(Error::new(ErrorKind::Corrupt, operation, message).with("file", &name));
                     }
-                    count(&mut writer, &records);
+                    writer.committed(&counts, false);
                     moved(&mut writer, &name, next);
                     let mut done = Vec::new();
                     while writer.sealed.front().is_some_and(|file| file.committed == file.end) {
@@ -199,14 +201,10 @@ impl Shared {
                 }
                 Work::Queue(records) => {
                     self.commit(operation, &records, None, gone)?;
+                    let counts = by_run(&records);
                     let mut writer = lock(&self.writer);
-                    count(&mut writer, &records);
-                    for record in &records {
-                        writer.queue.pop_front();
-                        if let Some(counts) = writer.counts(record.run) {
-                            counts.in_memory -= 1;
-                        }
-                    }
+                    writer.committed(&counts, true);
+                    writer.queue.drain(..records.len());
                 }
             }
         }
@@ -256,12 +254,11 @@ impl Shared {
     fn groups(&self, records: &[Record]) -> Vec<Group> {
         let mut sorted: Vec<&Record> = records.iter().collect();
         sorted.sort_by_key(|record| (record.run, record.key));
-        let writer = lock(&self.writer);
         let same = |left: &&Record, right: &&Record| (left.run, left.key) == (right.run, right.key);
         let group = |records: &[&Record]| {
             let first = records.first()?;
-            let run = writer.runs.get(first.run as usize)?.row;
-            let key = writer.keys.get(first.key as usize)?.as_str().to_owned();
+            // Held for a moment only: whoever logs waits for it.
+            let (run, key) = lock(&self.writer).names(first)?;
             Some(Group { run, key, points: records.iter().map(|record| point(record)).collect() })
         };
         sorted.chunk_by(same).filter_map(group).collect()
@@ -368,12 +365,15 @@ pub(crate) fn forget(operation: &'static str, db: &Connection, names: &[String])
     Ok(())
 }
 
-fn count(writer: &mut Writer, records: &[Record]) {
-    for record in records {
-        if let Some(counts) = writer.counts(record.run) {
-            counts.committed += 1;
+/// How many of these records are of each run.
+fn by_run(records: &[Record]) -> BTreeMap<u32, u64> {
+    let mut counts = BTreeMap::new();
+    for run in records.chunk_by(|left, right| left.run == right.run) {
+        if let Some(first) = run.first() {
+            *counts.entry(first.run).or_default() += run.len() as u64;
         }
     }
+    counts
 }
 
 fn moved(writer: &mut Writer, name: &str, committed: u64) {

@@ -1,6 +1,6 @@
 //! The hot path: one record, one write to the file, nothing that can fail for the caller.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -135,6 +135,22 @@ impl Writer {
 
     pub(crate) fn counts(&mut self, run: u32) -> Option<&mut Counts> {
         self.runs.get_mut(run as usize).map(|logged| &mut logged.counts)
+    }
+
+    /// The row of a record's run, and its metric's key.
+    pub(crate) fn names(&self, record: &Record) -> Option<(i64, String)> {
+        let run = self.runs.get(record.run as usize)?.row;
+        Some((run, self.keys.get(record.key as usize)?.as_str().to_owned()))
+    }
+
+    /// So many records of each run are in the database now; whether they were in memory before.
+    pub(crate) fn committed(&mut self, by_run: &BTreeMap<u32, u64>, from_memory: bool) {
+        for (run, number) in by_run {
+            if let Some(counts) = self.counts(*run) {
+                counts.committed += number;
+                counts.in_memory -= if from_memory { *number } else { 0 };
+            }
+        }
     }
 
     /// The number of a metric.
