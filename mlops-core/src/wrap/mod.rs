@@ -15,6 +15,8 @@
 mod audited;
 mod pause;
 mod retrying;
+#[cfg(feature = "local")]
+mod spooled;
 mod tee;
 
 pub use audited::Audited;
@@ -22,4 +24,6 @@ pub use audited::Audited;
 pub use pause::TokioPause;
 pub use pause::{NoPause, Pause};
 pub use retrying::{RetryPolicy, Retrying};
+#[cfg(feature = "local")]
+pub use spooled::{DamagedSpool, RejectedCall, SpoolId, SpoolRecovery, SpoolReport, Spooled, SpooledCall};
 pub use tee::{Tee, TeeFailure, TeePolicy};
