@@ -195,6 +195,7 @@ impl SpoolFile {
                         || e.kind() == io::ErrorKind::PermissionDenied =>
                 {
                     fs::copy(&self.path, &aside)?;
+                    File::open(&aside)?.sync_all()?;
                     return Ok(name(&aside));
                 }
                 Err(e) => return Err(e),
