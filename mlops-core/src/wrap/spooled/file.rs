@@ -210,6 +210,13 @@ impl SpoolFile {
     }
 }
 
+impl Drop for SpoolFile {
+    /// Lets go of it at once: a child of this process that has just been forked holds the same lock until it runs its program.
+    fn drop(&mut self) {
+        drop(self.file.unlock());
+    }
+}
+
 fn finish(
     part: &Path,
     path: &Path,
