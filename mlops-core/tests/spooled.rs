@@ -191,12 +191,12 @@ fn training() -> Vec<SpooledCall> {
     let tag = |value: &str| LogBatch::new().tag(TagKey::new("state").unwrap(), value);
     let mut calls = vec![
         SpooledCall::EnsureExperiment(ExperimentSpec::new(name())),
-        SpooledCall::StartRun(parent.with_tag(TagKey::new("état").unwrap(), "早い")),
+        SpooledCall::StartRun(Box::new(parent.with_tag(TagKey::new("état").unwrap(), "早い"))),
         SpooledCall::Write {
             run: run.clone(),
             batch: LogBatch::new().param(ParamKey::new("depth").unwrap(), 6).input(input),
         },
-        SpooledCall::StartRun(child),
+        SpooledCall::StartRun(Box::new(child)),
     ];
     for (step, value) in [0.1, f64::NAN, -0.0, f64::INFINITY, f64::MIN_POSITIVE / 3.0, f64::NEG_INFINITY]
         .into_iter()
@@ -348,6 +348,19 @@ async fn a_replay_that_stops_anywhere_sends_everything_once() {
             all_sent(&tracker.replay().await.unwrap(), 0);
             assert_eq!(held(&far.inner).await, expected, "{line:?} after {sent}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_spool_that_forgot_what_it_sent_changes_nothing() {
+    let calls = training();
+    let (bytes, expected, far) = (spool_of(&calls).await, never_interrupted(&calls).await, far(&clock()));
+    for _ in 0..3 {
+        // As after a power cut: the calls are there, what was noted of them is not.
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("0.spool"), &bytes).unwrap();
+        all_sent(&spooled(far.clone(), folder.path()).replay().await.unwrap(), calls.len());
+        assert_eq!(held(&far.inner).await, expected);
     }
 }
 

@@ -47,7 +47,7 @@ pub enum SpooledCall {
     /// [`ensure_experiment`](crate::experiment::ExperimentTracker::ensure_experiment).
     EnsureExperiment(ExperimentSpec),
     /// [`start_run`](crate::experiment::ExperimentTracker::start_run).
-    StartRun(RunSpec),
+    StartRun(Box<RunSpec>),
     /// [`write`](crate::experiment::ExperimentTracker::write).
     Write {
         /// The run that is logged to.

@@ -195,6 +195,7 @@ impl SpoolFile {
                         || e.kind() == io::ErrorKind::PermissionDenied =>
                 {
                     fs::copy(&self.path, &aside)?;
+                    File::open(&aside)?.sync_all()?;
                     return Ok(name(&aside));
                 }
                 Err(e) => return Err(e),
@@ -206,6 +207,13 @@ impl SpoolFile {
     /// Removes it; nothing in it is of use.
     pub(super) fn remove(self) -> io::Result<()> {
         fs::remove_file(&self.path)
+    }
+}
+
+impl Drop for SpoolFile {
+    /// Lets go of it at once: a child of this process that has just been forked holds the same lock until it runs its program.
+    fn drop(&mut self) {
+        drop(self.file.unlock());
     }
 }
 

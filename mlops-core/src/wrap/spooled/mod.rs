@@ -286,7 +286,11 @@ impl<T: ExperimentTracker> Spooled<T> {
                 (Ok(_), Ok(degraded)) => {
                     report.sent += 1;
                     report.degraded.extend(degraded);
-                    self.with_spool(OP, move |spool, _| Ok(spool.done(id))).await?;
+                    self.with_spool(OP, move |spool, _| {
+                        spool.done(id);
+                        Ok(())
+                    })
+                    .await?;
                     continue;
                 }
                 (Ok(call), Err(e)) if is_refusal(&e) => {
@@ -394,7 +398,7 @@ impl<T: ExperimentTracker> ExperimentTracker for Spooled<T> {
         let late = move |spool: &mut Spool, views: &Mutex<Views>| {
             let there = lock(views).same(&wanted)?;
             if there.is_none() {
-                keep(spool, views, &SpooledCall::StartRun(wanted.clone()), now)?;
+                keep(spool, views, &SpooledCall::StartRun(Box::new(wanted.clone())), now)?;
             }
             Ok(lock(views).runs.get(&wanted.id).cloned())
         };

@@ -25,7 +25,7 @@ impl Views {
                 self.experiments.entry(spec.name.clone()).or_insert_with(make);
             }
             SpooledCall::StartRun(spec) => {
-                self.runs.entry(spec.id.clone()).or_insert_with(|| Run::start(spec.clone(), now));
+                self.runs.entry(spec.id.clone()).or_insert_with(|| Run::start((**spec).clone(), now));
             }
             SpooledCall::Write { run, batch } => self.write(run, batch),
             SpooledCall::FinishRun { run, end } => {
