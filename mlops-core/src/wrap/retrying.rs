@@ -106,7 +106,8 @@ impl RetryPolicy {
 /// A backend that tries again what [may succeed later](Error::is_retryable).
 ///
 /// That is safe because every write of the traits is the same write when it is repeated: it has a key, an id made by the client or
-/// a state that it expects. A [`LogBatch`] without a key is given one, so that its receipt is that of the attempt that came
+/// a state that it expects. What sets a value and has none of these (tags of a version, archiving, a secret) sets it again: repeated after
+/// a lost answer, it wins over whoever set it in between. A [`LogBatch`] without a key is given one, so that its receipt is that of the attempt that came
 /// through. Two things are not tried again: an outcome that is [unknown](crate::ErrorKind::UnknownOutcome), and the body of
 /// [`ArtifactStore::put`], which can be read once.
 ///
