@@ -142,14 +142,14 @@ async fn points_that_come_later_are_added() {
     let run = tracker.start_run(&RunSpec::new(name, "long", actor())).await.unwrap();
     let mut expected = 0;
     // Few points are kept as rows, many packed; both come through, in any mixture.
-    for (round, points) in [3_i64, 500, 2, 1000, 64, 1].into_iter().enumerate() {
+    for (round, points) in (0_i64..).zip([3_u32, 500, 2, 1000, 64, 1]) {
         let point = |i| {
             MetricPoint::new(metric("loss"), i as f64, run.started_at).with_step(round as i64 * 10_000 + i)
         };
         let batch = LogBatch { metrics: (0..points).map(point).collect(), ..LogBatch::new() };
         tracker.write(&run.id, &batch).await.unwrap();
         expected += points;
-        assert_eq!(world.sync().await.points, points as u64, "round {round}");
+        assert_eq!(world.sync().await.points, u64::from(points), "round {round}");
         let sql = format!("SELECT CAST(count(*) AS TEXT) FROM metrics WHERE run_uuid = '{}'", run.id);
         assert_eq!(world.texts(&sql), [expected.to_string()], "round {round}");
     }
