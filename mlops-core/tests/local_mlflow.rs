@@ -144,7 +144,8 @@ async fn points_that_come_later_are_added() {
     // Few points are kept as rows, many packed; both come through, in any mixture.
     for (round, points) in (0_i64..).zip([3_u32, 500, 2, 1000, 64, 1]) {
         let point = |i| {
-            MetricPoint::new(metric("loss"), i as f64, run.started_at).with_step(round as i64 * 10_000 + i)
+            let point = MetricPoint::new(metric("loss"), f64::from(i), run.started_at);
+            point.with_step(round * 10_000 + i64::from(i))
         };
         let batch = LogBatch { metrics: (0..points).map(point).collect(), ..LogBatch::new() };
         tracker.write(&run.id, &batch).await.unwrap();
