@@ -1,17 +1,16 @@
-//! The platform of the closed loop: one of each trait, here all in memory. Another backend is another line.
+//! The platform of the closed loop: one of each trait, here all of them in one folder. Another backend is another line.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use mlops_core::artifact::ArtifactStore;
 use mlops_core::data::DataAssetStore;
 use mlops_core::deploy::Deployer;
+use mlops_core::deploy::rollout::RolloutJournal;
 use mlops_core::experiment::ExperimentTracker;
 use mlops_core::governance::{AuditLog, AuditLogExt as _};
-use mlops_core::memory::{
-    MemoryArtifactStore, MemoryAuditLog, MemoryDataAssetStore, MemoryDeployer, MemoryModelRegistry,
-    MemoryTracker,
-};
+use mlops_core::local::LocalStore;
 use mlops_core::registry::{ModelRegistry, Protection};
 use mlops_core::serve::BuiltinLoader;
 use mlops_core::time::{Clock as _, ManualClock, Timestamp};
@@ -33,33 +32,35 @@ pub struct Platform {
     pub registry: Arc<dyn ModelRegistry>,
     /// Endpoints.
     pub deployer: Arc<dyn Deployer>,
+    /// What rollouts went through.
+    pub rollouts: Arc<dyn RolloutJournal>,
     /// What happened.
     pub audit: Arc<dyn AuditLog>,
+    /// Where all of it is kept.
+    pub store: LocalStore,
 }
 
 impl Platform {
-    /// A platform in memory, with `champion` protected: it moves on the evidence of a gate and with an approval.
+    /// A platform in this folder, with `champion` protected: it moves on the evidence of a gate and with an approval.
     ///
     /// # Errors
-    /// None in practice: the names are valid.
-    pub fn in_memory(now: Timestamp) -> Result<Self> {
+    /// Where the folder cannot be written.
+    pub fn local(folder: &Path, now: Timestamp) -> Result<Self> {
         let clock = Arc::new(ManualClock::at(now));
-        let artifacts: Arc<dyn ArtifactStore> = Arc::new(MemoryArtifactStore::new(clock.clone()));
-        let registry = MemoryModelRegistry::new(Arc::clone(&artifacts), clock.clone());
-        let registry = registry.with_protected(Alias::new("champion")?, Protection::GateAndApproval);
+        let store = LocalStore::options().with_clock(clock.clone()).open(folder)?;
+        let registry = store.registry().with_protected(Alias::new("champion")?, Protection::GateAndApproval);
         let registry: Arc<dyn ModelRegistry> = Arc::new(registry);
-        let loader = Arc::new(BuiltinLoader);
-        let deployer =
-            MemoryDeployer::new(Arc::clone(&registry), Arc::clone(&artifacts), loader, clock.clone());
         Ok(Self {
-            actor: ActorId::new("training-pipeline")?,
-            data: Arc::new(MemoryDataAssetStore::new(Arc::clone(&artifacts), clock.clone())),
-            tracker: Arc::new(MemoryTracker::new(clock.clone())),
-            deployer: Arc::new(deployer),
-            audit: Arc::new(MemoryAuditLog::new(clock.clone())),
             clock,
-            artifacts,
+            actor: ActorId::new("training-pipeline")?,
+            artifacts: Arc::new(store.artifacts()),
+            data: Arc::new(store.data_assets()),
+            tracker: Arc::new(store.tracker()),
+            deployer: Arc::new(store.deployer(Arc::clone(&registry), Arc::new(BuiltinLoader))),
+            rollouts: Arc::new(store.rollouts()),
+            audit: Arc::new(store.audit_log()),
             registry,
+            store,
         })
     }
 

@@ -1,14 +1,13 @@
-//! Azure for the mlops SDK: which cloud, which workspace, and what Azure's answers mean.
+//! MLflow and Azure for the mlops SDK: the traits of [`mlops_core`] over REST.
 //!
-//! This crate will hold the traits of [`mlops_core`] on Azure Machine Learning, its storage, Key Vault and Monitor, over
-//! REST, and on MLflow's REST API. What is here today is the ground that every one of those backends stands on:
+//! This crate will hold those traits on Azure Machine Learning, its storage, Key Vault and Monitor too. What is here today:
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`config`] | the clouds with their hosts and token scopes; a workspace, checked by Azure's naming rules, and its URLs |
+//! | [`mlflow`] | the traits on any MLflow server, 2 or 3 |
+//! | [`http`] | the transport below: deadlines, retries, and what never leaves for another host |
+//! | [`config`] | Azure's clouds with their hosts and token scopes; a workspace, checked by Azure's naming rules, and its URLs |
 //! | [`error`] | Azure's error bodies and status codes, turned into [`mlops_core::Error`] |
-//!
-//! There is no client in this crate yet: nothing here opens a connection.
 //!
 //! ```
 //! use mlops_azure::config::{Cloud, Workspace};
@@ -23,3 +22,5 @@
 
 pub mod config;
 pub mod error;
+pub mod http;
+pub mod mlflow;

@@ -1,5 +1,5 @@
 //! The core of the mlops SDK: the domain types, the traits and the lifecycle logic of machine-learning operations, with a
-//! complete in-memory backend.
+//! complete in-memory backend and an embedded one that keeps everything in one folder.
 //!
 //! A module is named after what its user does, in the order in which a model's life goes:
 //!
@@ -17,8 +17,9 @@
 //! | across all | [`governance`] | [`AuditLog`](governance::AuditLog), [`Approver`](governance::Approver), [`SecretStore`](governance::SecretStore) | Activity log, Key Vault | all |
 //!
 //! Below them lies the ground: [`error`], [`num`], [`id`], [`page`], [`time`], [`hash`]; beside them [`model`], what a model is to its
-//! surroundings, and [`memory`], the reference backend of every trait. `conformance` (a feature) holds the suites that every
-//! backend is held to.
+//! surroundings. Above them stand the backends: [`memory`], the reference of every trait; `local` (a feature, on by default), every
+//! stateful trait on one folder without a server; and [`wrap`], what cuts across backends: retrying, auditing, keeping twice, logging
+//! while offline. `conformance` (a feature) holds the suites that every backend is held to.
 //!
 //! # A tour
 //! ```
@@ -64,6 +65,7 @@
 //! # Features
 //! | feature | default | brings |
 //! |---|---|---|
+//! | `local` | yes | the embedded backend; brings SQLite, compiled in, and tokio's `spawn_blocking` |
 //! | `polars` | no | the frame door: polars data frames as tables, borrowed where possible |
 //! | `polars-io` | no | an eager Parquet reader; CSV needs no feature |
 //! | `conformance` | no | the suites for writers of backends; not covered by semantic versioning |

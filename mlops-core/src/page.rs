@@ -1,6 +1,6 @@
 //! Paging: how a list too long for one answer is read, also while it grows.
 
-pub(crate) mod pager;
+pub mod pager;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,7 @@
 //! Steps 2 to 6: data, candidates, evaluation, registration.
 
+use std::path::Path;
+
 use mlops_core::artifact::{ArtifactStoreExt as _, Entry, Manifest};
 use mlops_core::data::{AssetKind, DataAsset, Fractions, NewDataAsset, Part, Split, Table};
 use mlops_core::evaluation::{EvaluationInput, EvaluationReport, Evaluator as _, GateDecision, GateSpec};
@@ -91,9 +93,9 @@ impl World {
     }
 
     /// Reads, checks, splits and registers the data.
-    pub async fn prepare(setup: Setup) -> Result<Self> {
-        let platform = Platform::in_memory(SystemClock::new().now())?;
+    pub async fn prepare(setup: Setup, store: &Path) -> Result<Self> {
         let prepared = prepare(&setup.source)?;
+        let platform = Platform::local(store, SystemClock::new().now())?;
         let rows = prepared.table.rows();
         say(format_args!(
             "{rows} rows with {} features pass their checks; {} exact duplicates were left out.",

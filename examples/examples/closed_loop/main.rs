@@ -3,10 +3,10 @@
 //! ```sh
 //! cargo run --release -p mlops-examples --example closed_loop
 //! cargo run --release -p mlops-examples --example closed_loop -- \
-//!     --data FILE --target COL [--positive VALUE] --sensitive COL [--time COL] [--columns a,b,c]
+//!     --data FILE --target COL [--positive VALUE] --sensitive COL [--time COL] [--columns a,b,c] [--store FOLDER]
 //! ```
 //!
-//! Everything runs in memory, with no server and no network. The exit code is 0 when the loop closes; else the program says
+//! Everything is kept in one folder, with no server and no network; the program ends by saying how MLflow shows it. The exit code is 0 when the loop closes; else the program says
 //! why it did not.
 
 mod build;
@@ -15,10 +15,11 @@ mod serve;
 mod setup;
 
 use std::error::Error as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use mlops_core::time::{Clock as _, SystemClock};
 use mlops_core::{Error, Result};
 use mlops_examples::narrate::{say, step};
 use mlops_examples::prepare::Source;
@@ -55,12 +56,24 @@ struct Args {
     /// The gate, as a TOML file.
     #[arg(long)]
     gate: Option<PathBuf>,
+    /// The folder of the store that everything is kept in; without it, a new one under `.mlops`.
+    #[arg(long)]
+    store: Option<PathBuf>,
     /// The seed of everything random.
     #[arg(long, default_value_t = 2004)]
     seed: u64,
 }
 
 impl Args {
+    /// A store is for ever: every run of the program gets its own, unless it is told otherwise.
+    fn store(&self) -> PathBuf {
+        let fresh = || {
+            let now = SystemClock::new().now().format("%Y%m%d-%H%M%S%.6f");
+            Path::new(".mlops").join(format!("closed-loop-{now}"))
+        };
+        self.store.clone().unwrap_or_else(fresh)
+    }
+
     fn source(&self) -> Source {
         let bundled = Source { seed: self.seed, ..Source::diabetes() };
         let (Some(file), Some(target), Some(sensitive)) = (&self.data, &self.target, &self.sensitive) else {
@@ -108,7 +121,7 @@ async fn run(args: &Args) -> Result<()> {
     setup.tell();
 
     step(2, "Load, check, register and split the data");
-    let world = build::World::prepare(setup).await?;
+    let world = build::World::prepare(setup, &args.store()).await?;
 
     step(3, "Train candidates and keep track of them");
     let prior = build::baseline(&world).await?;
@@ -150,6 +163,7 @@ async fn run(args: &Args) -> Result<()> {
 
     step(11, "Prove it: the audit log and the lineage");
     operate::prove(&world, &service).await?;
+    operate::show(&world).await?;
     say("The loop is closed.");
     Ok(())
 }

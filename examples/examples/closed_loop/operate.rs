@@ -8,7 +8,7 @@ use mlops_core::data::{Column, Table};
 use mlops_core::deploy::Deployer as _;
 use mlops_core::evaluation::{ChampionRules, EvaluationReport, champion::compare};
 use mlops_core::governance::{AuditLog as _, AuditVerification};
-use mlops_core::memory::{MemoryAlertSink, MemoryMonitor};
+use mlops_core::local::{LocalAlertSink, LocalMonitor};
 use mlops_core::model::{Predictions, Predictor as _};
 use mlops_core::monitor::{
     Alert, AlertSink as _, FeatureOutcome, GroundTruth, Monitor as _, MonitorReport, MonitorSpec,
@@ -20,7 +20,7 @@ use mlops_core::registry::{Direction, ModelRegistry as _, ModelVersion, Node};
 use mlops_core::retrain::{
     AnyTrigger, DriftTrigger, PerformanceTrigger, Signal, Trigger as _, TriggerOutcome, TriggerState,
 };
-use mlops_core::{Error, ErrorKind, IdempotencyKey, MetricKey, MonitorName, Result};
+use mlops_core::{Error, ErrorKind, IdempotencyKey, MetricKey, MonitorName, PageRequest, Result};
 use mlops_drift::detector::{Detector, DetectorOptions};
 use mlops_examples::narrate::say;
 use mlops_examples::prepare::LABEL;
@@ -32,8 +32,8 @@ use super::serve::{Answer, Service, draw, truth};
 /// The monitor of the endpoint and where its alerts go.
 #[derive(Debug)]
 pub struct Watch {
-    monitor: MemoryMonitor,
-    alerts: MemoryAlertSink,
+    monitor: LocalMonitor,
+    alerts: LocalAlertSink,
     name: MonitorName,
 }
 
@@ -43,11 +43,14 @@ impl Watch {
         let inputs = world.first.train.select(&world.prepared.features)?;
         let inputs = Detector::fit(&inputs, DetectorOptions::default().with_name("inputs"))?;
         let predicted = champion.predictor.predict(&world.first.judge)?;
-        let predicted = Column::f64(MemoryMonitor::PREDICTION, predicted.as_slice().to_vec())?;
+        let predicted = Column::f64(LocalMonitor::PREDICTION, predicted.as_slice().to_vec())?;
         let options = DetectorOptions::default().with_name("predictions");
         let predictions = Detector::fit(&Table::new(vec![predicted])?, options)?;
         let evaluator = Arc::new(world.evaluator.clone());
-        let monitor = MemoryMonitor::new(world.platform.clock.clone())
+        let monitor = world
+            .platform
+            .store
+            .monitor()
             .with_detector("inputs", Arc::new(inputs))
             .with_detector("predictions", Arc::new(predictions))
             .with_evaluator(evaluator, Task::BinaryClassification);
@@ -65,7 +68,7 @@ impl Watch {
             ],
         };
         monitor.define(&spec).await?;
-        Ok(Self { monitor, alerts: MemoryAlertSink::default(), name })
+        Ok(Self { monitor, alerts: world.platform.store.alerts(), name })
     }
 
     /// One day: the requests come in, later their labels, and at the end the monitor looks back.
@@ -153,7 +156,8 @@ pub async fn shifted_day(world: &World, service: &mut Service, watch: &Watch) ->
     let report = watch.day(world, service, &rows, "shifted-day").await?;
     say(format_args!("Then a cohort with {slice} from {cut} on takes over, {} requests:", rows.len()));
     tell(&report);
-    let alerts: Vec<String> = watch.alerts.alerts().into_iter().map(|alert| alert.signal).collect();
+    let delivered = watch.alerts.alerts(&PageRequest::default()).await?.items;
+    let alerts: Vec<String> = delivered.into_iter().map(|alert| alert.signal).collect();
     say(format_args!("Alerts were delivered for: {}.", alerts.join(", ")));
     Ok(report)
 }
@@ -289,4 +293,25 @@ pub async fn prove(world: &World, service: &Service) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Integrity, "lineage", "the lineage does not reach the data"))
+}
+
+/// Checks the store from one end to the other, and says how its runs and models are looked at.
+pub async fn show(world: &World) -> Result<()> {
+    let store = &world.platform.store;
+    let report = store.verify().await?;
+    if let Some(finding) = report.findings.first() {
+        let message = format!("{}: {}", finding.subject, finding.reason);
+        return Err(Error::new(ErrorKind::Integrity, "verify", message));
+    }
+    say(format_args!(
+        "The store is sound: {} rows and {} contents are what was written, in {}.",
+        report.rows,
+        report.contents,
+        store.folder().display()
+    ));
+    let mlflow = store.mlflow();
+    let shown = mlflow.sync().await?;
+    say(format_args!("MLflow shows its {} runs and {} models:", shown.runs, shown.models));
+    say(format_args!("  {}", mlflow.command()));
+    Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mlops_core::data::Table;
 use mlops_core::deploy::rollout::{
     LabelledPerformance, OperationGuard, PerformanceGuard, Phase, RolloutDriver, RolloutOptions, RolloutPlan,
-    RolloutStatus, VecJournal,
+    RolloutStatus,
 };
 use mlops_core::deploy::{Deployer as _, DeploymentSpec, EndpointSpec, InvokeRequest, SmokeTest};
 use mlops_core::evaluation::Estimate;
@@ -110,7 +110,7 @@ impl Service {
 
     fn driver(&self, world: &World, plan: RolloutPlan, smoke: SmokeTest) -> RolloutDriver {
         let deployer = Arc::clone(&world.platform.deployer);
-        RolloutDriver::new(plan, smoke, deployer, Arc::new(VecJournal::default()))
+        RolloutDriver::new(plan, smoke, deployer, Arc::clone(&world.platform.rollouts))
             .with_audit(Arc::clone(&world.platform.audit))
     }
 

@@ -215,6 +215,7 @@ pub async fn key_reuse_is_a_conflict(under: &DataAssetsUnderTest) {
         NewDataAsset { kind: AssetKind::File, ..asset.clone() },
         asset.clone().with_rows(7),
         asset.clone().with_schema(Digest::of(b"schema")),
+        asset.clone().with_content(Digest::of(b"rows")),
         asset.clone().with_description("other"),
         tagged,
     ];
@@ -510,6 +511,8 @@ pub async fn bad_uris_are_refused(under: &DataAssetsUnderTest) {
 pub async fn unicode_is_kept_exactly(under: &DataAssetsUnderTest) {
     for text in TEXTS {
         let mut asset = under.asset("patients", text).await.with_description(*text);
+        asset =
+            asset.with_schema(Digest::of(b"schema")).with_content(Digest::of(text.as_bytes())).with_rows(1);
         asset.tags = hostile_tags();
         let made = under.store.register(&asset).await.unwrap();
         assert_eq!(made.spec, asset);

@@ -58,6 +58,7 @@ pub mod evaluator;
 pub mod monitor;
 pub mod predictor;
 pub mod registry;
+pub mod rollout_journal;
 pub mod secret;
 pub mod tracker;
 pub mod trigger;
@@ -113,6 +114,7 @@ mod tests {
         (include_str!("tracker.rs"), include_str!("../experiment/tracker.rs"), "ExperimentTracker"),
         (include_str!("registry.rs"), include_str!("../registry/store.rs"), "ModelRegistry"),
         (include_str!("deployer.rs"), include_str!("../deploy/deployer.rs"), "Deployer"),
+        (include_str!("rollout_journal.rs"), include_str!("../deploy/rollout/journal.rs"), "RolloutJournal"),
         (include_str!("monitor.rs"), include_str!("../monitor/store.rs"), "Monitor"),
         (include_str!("audit.rs"), include_str!("../governance/audit.rs"), "AuditLog"),
         (include_str!("alert.rs"), include_str!("../monitor/alert.rs"), "AlertSink"),
@@ -125,8 +127,16 @@ mod tests {
     ];
 
     /// Traits of one or two promises, and pure ones.
-    const SMALL: &[&str] =
-        &["AlertSink", "SecretStore", "Approver", "Predictor", "Evaluator", "DriftDetector", "Trigger"];
+    const SMALL: &[&str] = &[
+        "AlertSink",
+        "SecretStore",
+        "Approver",
+        "RolloutJournal",
+        "Predictor",
+        "Evaluator",
+        "DriftDetector",
+        "Trigger",
+    ];
 
     /// The names in the list that the suite's macro expands.
     fn expanded(suite: &str) -> BTreeSet<String> {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Schema, Table, content_digest};
 use crate::error::{Error, Result};
 use crate::hash::Digest;
 use crate::id::{
@@ -50,6 +51,10 @@ pub struct NewDataAsset {
     pub digest: Digest,
     /// The digest of names, types, nullability and order of its columns, where it is a table.
     pub schema: Option<Digest>,
+    /// The digest of its rows, whatever their order and the format of its files, where it is a table; see
+    /// [`content_digest`](super::content_digest).
+    #[serde(default)]
+    pub content: Option<Digest>,
     /// The number of rows, where it is a table.
     pub rows: Option<u64>,
     /// What it is, for people.
@@ -82,6 +87,7 @@ impl NewDataAsset {
             location: Location::Stored,
             digest,
             schema: None,
+            content: None,
             rows: None,
             description: String::new(),
             tags: Tags::new(),
@@ -94,6 +100,35 @@ impl NewDataAsset {
     pub fn with_schema(mut self, schema: Digest) -> Self {
         self.schema = Some(schema);
         self
+    }
+
+    /// States the digest of the rows.
+    #[must_use]
+    pub fn with_content(mut self, content: Digest) -> Self {
+        self.content = Some(content);
+        self
+    }
+
+    /// States schema, content and number of rows of the table that the asset holds.
+    ///
+    /// ```
+    /// use mlops_core::data::{AssetKind, Column, NewDataAsset, Table, content_digest};
+    /// use mlops_core::{ActorId, AssetName, hash::Digest};
+    ///
+    /// let table = Table::new(vec![Column::i64("age", vec![59, 48])?])?;
+    /// let asset = NewDataAsset::stored(
+    ///     AssetName::new("patients")?, AssetKind::Table, Digest::of(b"manifest"), ActorId::new("ingest")?,
+    /// )
+    /// .with_table(&table)?;
+    /// assert_eq!((asset.rows, asset.content), (Some(2), Some(content_digest(&table))));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a table without columns.
+    pub fn with_table(self, table: &Table<'_>) -> Result<Self> {
+        let schema = Schema::infer(table)?.digest();
+        Ok(self.with_schema(schema).with_content(content_digest(table)).with_rows(table.rows() as u64))
     }
 
     /// States the number of rows.

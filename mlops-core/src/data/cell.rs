@@ -111,20 +111,31 @@ pub(super) fn classes(operation: &'static str, column: &Column<'_>) -> Result<(u
 /// # Ok::<(), mlops_core::Error>(())
 /// ```
 pub fn row_digests(table: &Table<'_>) -> Vec<Digest> {
-    let mut prefix = Hasher::new("mlops.row/v1");
-    for name in table.names() {
-        prefix.push(name.as_bytes());
+    let mut rows = RowHasher::new(table.columns().iter().collect());
+    (0..table.rows()).map(|row| rows.digest(row)).collect()
+}
+
+/// Hashes rows of columns as [`row_digests`] says: the names, in this order, then the values.
+pub(super) struct RowHasher<'t, 'a> {
+    columns: Vec<&'t Column<'a>>,
+    prefix: Hasher,
+    buffer: Vec<u8>,
+}
+
+impl<'t, 'a> RowHasher<'t, 'a> {
+    pub(super) fn new(columns: Vec<&'t Column<'a>>) -> Self {
+        let mut prefix = Hasher::new("mlops.row/v1");
+        columns.iter().for_each(|column| prefix.push(column.name().as_bytes()));
+        Self { columns, prefix, buffer: Vec::new() }
     }
-    let mut buffer = Vec::new();
-    (0..table.rows())
-        .map(|row| {
-            let mut hasher = prefix.clone();
-            for column in table.columns() {
-                cell(column, row).push_to(&mut hasher, &mut buffer);
-            }
-            hasher.finish()
-        })
-        .collect()
+
+    pub(super) fn digest(&mut self, row: usize) -> Digest {
+        let mut hasher = self.prefix.clone();
+        for column in &self.columns {
+            cell(column, row).push_to(&mut hasher, &mut self.buffer);
+        }
+        hasher.finish()
+    }
 }
 
 /// The rows to keep so that no two are equal in `columns`: the first of each, in order. All columns when the list is empty.

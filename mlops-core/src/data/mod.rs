@@ -4,9 +4,12 @@ mod asset;
 mod cell;
 mod column;
 mod csv;
+mod diff;
+mod digest;
 #[cfg(feature = "polars")]
 pub mod frame;
 mod leakage;
+mod multiset;
 mod number;
 #[cfg(feature = "polars-io")]
 mod parquet;
@@ -19,6 +22,11 @@ pub use asset::{AssetKind, DataAsset, DataRef, DataVerification, Location, NewDa
 pub use cell::{distinct_rows, row_digests};
 pub use column::{Column, DataType, Table, Validity, Values};
 pub use csv::{CsvOptions, parse_csv, read_csv};
+pub use diff::{
+    ChangedRow, DataDiff, DiffOptions, FileChange, FileDiff, Sameness, TableDiff, diff_assets,
+    diff_manifests, diff_tables,
+};
+pub use digest::{ContentDigest, content_digest};
 pub use leakage::{Leak, LeakKind, LeakageInput, LeakageReport};
 pub use number::require_numeric;
 pub use schema::{Field, FieldChange, Range, Schema, SchemaDiff};

@@ -2,6 +2,7 @@
 
 mod deployer;
 pub mod rollout;
+pub(crate) mod serving;
 mod smoke;
 mod traffic;
 

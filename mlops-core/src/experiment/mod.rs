@@ -5,13 +5,19 @@
 
 pub mod baseline;
 mod capsule;
+mod filter_text;
+mod pattern;
+mod proc_fs;
+mod process_metrics;
 mod query;
 mod run;
 mod tracker;
 
 pub use baseline::Baseline;
-pub use capsule::{Capsule, CodeVersion};
-pub use query::{Comparison, Field, Filter, Match, OrderBy, RunQuery, View};
+pub use capsule::{Capsule, CaptureOptions, CodeVersion, GitOptions, Machine, Program};
+pub use filter_text::{MlflowDialect, MlflowFilter};
+pub use process_metrics::{ProcessMetrics, ProcessSampler, SamplingReport};
+pub use query::{Comparison, Field, Filter, InputMatch, Match, MetricStat, OrderBy, RunQuery, View};
 pub use run::{
     ArtifactLink, DataInput, Experiment, ExperimentSpec, LogBatch, MetricPoint, MetricSummary, Run, RunEnd,
     RunSpec, RunStatus,

@@ -1,12 +1,14 @@
 //! A typed search over runs: what to match, in what order, which page.
 
 use std::cmp::Ordering;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Run, RunStatus};
+use super::pattern;
+use super::{DataInput, MetricSummary, Run, RunStatus};
 use crate::error::{Error, Result};
-use crate::id::{AssetName, ExperimentName, MetricKey, ParamKey, RunId, TagKey};
+use crate::id::{AssetName, ExperimentName, MetricKey, ParamKey, RunId, TagKey, Version};
 use crate::page::PageRequest;
 use crate::time::Timestamp;
 
@@ -49,7 +51,9 @@ impl Comparison {
     }
 }
 
-/// How text is matched. Nothing in the text is a wildcard.
+/// How text is matched. Nothing in the text is a wildcard, but for the two in [`Match::Like`] and [`Match::ILike`].
+///
+/// Text is compared by its characters as they are: `é` in one character and in two are different texts.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -62,15 +66,42 @@ pub enum Match {
     StartsWith(String),
     /// One of these.
     In(Vec<String>),
+    /// None of these. There must be a text: a parameter or tag that a run does not have matches nothing.
+    NotIn(Vec<String>),
+    /// SQL's pattern, with case: `%` is any number of characters, `_` exactly one, and the pattern covers the whole text.
+    ///
+    /// There is no escape, as in MLflow: a backslash is a backslash. Who looks for a literal `%` or `_` takes
+    /// [`Match::Contains`] or [`Match::StartsWith`].
+    Like(String),
+    /// [`Match::Like`] that takes `A` to `Z` for `a` to `z`. Letters beyond ASCII keep their case, as in MLflow on SQLite.
+    #[serde(rename = "ilike")]
+    ILike(String),
 }
 
 impl Match {
-    /// Applies it.
+    /// The longest pattern that [`RunQuery::check`] accepts, in characters. A pattern of `p` characters on a text of `n`
+    /// takes at most `p·n` steps.
+    pub const MAX_PATTERN: usize = 1_000;
+
+    /// Not equal.
+    ///
+    /// ```
+    /// use mlops_core::experiment::Match;
+    /// assert!(Match::differs_from("6").holds("7"));
+    /// ```
+    pub fn differs_from(value: impl Into<String>) -> Self {
+        Self::NotIn(vec![value.into()])
+    }
+
+    /// Applies it. This is what every backend answers, whatever its own database means by `LIKE`.
     ///
     /// ```
     /// use mlops_core::experiment::Match;
     /// assert!(Match::Contains("%".into()).holds("100%"));
     /// assert!(!Match::Contains("%".into()).holds("100"));
+    /// assert!(Match::Like("resnet-__%".into()).holds("resnet-50-v2"));
+    /// assert!(!Match::Like("ResNet%".into()).holds("resnet-50"));
+    /// assert!(Match::ILike("ResNet%".into()).holds("resnet-50"));
     /// ```
     pub fn holds(&self, text: &str) -> bool {
         match self {
@@ -78,7 +109,114 @@ impl Match {
             Self::Contains(value) => text.contains(value.as_str()),
             Self::StartsWith(value) => text.starts_with(value.as_str()),
             Self::In(values) => values.iter().any(|v| v == text),
+            Self::NotIn(values) => values.iter().all(|v| v != text),
+            Self::Like(pattern) => pattern::like(pattern, text),
+            Self::ILike(pattern) => pattern::ilike(pattern, text),
         }
+    }
+
+    fn check(&self, operation: &'static str) -> Result<()> {
+        let (Self::Like(pattern) | Self::ILike(pattern)) = self else { return Ok(()) };
+        match pattern.chars().count() {
+            length if length > Self::MAX_PATTERN => {
+                Err(Error::limit(operation, "a pattern's length", Self::MAX_PATTERN, length))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A number about a metric's whole history, as in its [`MetricSummary`].
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetricStat {
+    /// The smallest value that is not NaN; a metric of NaN alone has none.
+    Min,
+    /// The greatest value that is not NaN; a metric of NaN alone has none.
+    Max,
+    /// How many points there are.
+    Count,
+}
+
+impl MetricStat {
+    /// Reads it from a summary.
+    ///
+    /// ```
+    /// use mlops_core::{MetricKey, experiment::{MetricPoint, MetricStat, MetricSummary}};
+    /// let at = "2026-01-01T00:00:00Z".parse()?;
+    /// let summary = MetricSummary::of(MetricPoint::new(MetricKey::new("loss")?, f64::NAN, at));
+    /// assert_eq!(MetricStat::Min.of(&summary), None);
+    /// assert_eq!(MetricStat::Count.of(&summary), Some(1.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn of(self, summary: &MetricSummary) -> Option<f64> {
+        match self {
+            Self::Min => summary.min,
+            Self::Max => summary.max,
+            Self::Count => Some(summary.count as f64),
+        }
+    }
+}
+
+/// What one input of a run must be like; what is `None` may be anything.
+///
+/// ```
+/// use mlops_core::experiment::{Filter, InputMatch, Match};
+/// let trained_on = InputMatch::default()
+///     .with_asset(Match::Equals("patients".into()))
+///     .with_role(Match::Equals("training".into()));
+/// let filter = Filter::AnyInput(trained_on);
+/// # let _ = filter;
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputMatch {
+    /// The data asset's name.
+    pub asset: Option<Match>,
+    /// The data asset's version.
+    pub version: Option<Version>,
+    /// The digest of its content: its 64 hexadecimal digits, without `sha256:`.
+    pub digest: Option<Match>,
+    /// What it was used for.
+    pub role: Option<Match>,
+}
+
+impl InputMatch {
+    /// Asks for an asset.
+    #[must_use]
+    pub fn with_asset(mut self, asset: Match) -> Self {
+        self.asset = Some(asset);
+        self
+    }
+
+    /// Asks for a version.
+    #[must_use]
+    pub fn with_version(mut self, version: Version) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// Asks for a digest.
+    #[must_use]
+    pub fn with_digest(mut self, digest: Match) -> Self {
+        self.digest = Some(digest);
+        self
+    }
+
+    /// Asks for a role.
+    #[must_use]
+    pub fn with_role(mut self, role: Match) -> Self {
+        self.role = Some(role);
+        self
+    }
+
+    /// Whether an input is like this.
+    pub fn holds(&self, input: &DataInput) -> bool {
+        self.asset.as_ref().is_none_or(|m| m.holds(input.asset.as_str()))
+            && self.version.is_none_or(|v| v == input.version)
+            && self.digest.as_ref().is_none_or(|m| m.holds(&input.digest.hex()))
+            && self.role.as_ref().is_none_or(|m| m.holds(&input.role))
     }
 }
 
@@ -121,11 +259,45 @@ pub enum Filter {
     Parent(RunId),
     /// This data asset went in.
     Input(AssetName),
+    /// It has this metric, whatever its value.
+    HasMetric(MetricKey),
+    /// It has this parameter, an empty one too.
+    HasParam(ParamKey),
+    /// It has this tag, an empty one too.
+    HasTag(TagKey),
+    /// It is part of another run.
+    HasParent,
+    /// It has ended.
+    HasEnded,
+    /// The id, as text.
+    Id(Match),
+    /// How long it took, in whole microseconds; a run that has not ended matches nothing.
+    Took(Comparison, Duration),
+    /// A number about the whole history of a metric; one that is missing matches nothing.
+    MetricStat {
+        /// Which metric.
+        key: MetricKey,
+        /// Which number.
+        stat: MetricStat,
+        /// How.
+        comparison: Comparison,
+        /// Against what.
+        #[serde(with = "crate::num::json_float")]
+        value: f64,
+    },
+    /// Data of this kind went in: one input meets all that is asked for.
+    AnyInput(InputMatch),
 }
 
 impl Filter {
     /// The deepest nesting that [`RunQuery::check`] accepts.
     pub const MAX_DEPTH: usize = 64;
+
+    /// The most comparisons that [`RunQuery::check`] accepts.
+    pub const MAX_COMPARISONS: usize = 1_000;
+
+    /// The most texts in all lists together that [`RunQuery::check`] accepts.
+    pub const MAX_TEXTS: usize = 10_000;
 
     /// Whether a run is wanted.
     pub fn matches(&self, run: &Run) -> bool {
@@ -145,10 +317,77 @@ impl Filter {
             Self::Ended(comparison, at) => run.ended_at.is_some_and(|t| comparison.holds(&t, at)),
             Self::Parent(parent) => run.parent.as_ref() == Some(parent),
             Self::Input(asset) => run.inputs.iter().any(|i| i.asset == *asset),
+            Self::HasMetric(key) => run.metrics.contains_key(key),
+            Self::HasParam(key) => run.params.contains_key(key),
+            Self::HasTag(key) => run.tags.contains_key(key),
+            Self::HasParent => run.parent.is_some(),
+            Self::HasEnded => run.ended_at.is_some(),
+            Self::Id(text) => text.holds(run.id.as_str()),
+            Self::Took(comparison, limit) => took(run).is_some_and(|micros| {
+                comparison.holds(&i128::from(micros), &i128::try_from(limit.as_micros()).unwrap_or(i128::MAX))
+            }),
+            Self::MetricStat { key, stat, comparison, value } => {
+                let number = run.metrics.get(key).and_then(|summary| stat.of(summary));
+                number.is_some_and(|number| comparison.holds(&number, value))
+            }
+            Self::AnyInput(wanted) => run.inputs.iter().any(|input| wanted.holds(input)),
         }
     }
 
-    fn depth_is_at_most(&self, limit: usize) -> bool {
+    /// The texts it is matched with, but for those of its parts.
+    fn own_texts(&self) -> impl Iterator<Item = &Match> {
+        let texts = match self {
+            Self::Param(_, text)
+            | Self::Tag(_, text)
+            | Self::Name(text)
+            | Self::Actor(text)
+            | Self::Id(text) => [Some(text), None, None],
+            Self::AnyInput(input) => [input.asset.as_ref(), input.digest.as_ref(), input.role.as_ref()],
+            _ => [None, None, None],
+        };
+        texts.into_iter().flatten()
+    }
+
+    /// Refuses what is too deep, too much or too long.
+    fn check(&self, operation: &'static str) -> Result<()> {
+        if !self.depth_is_at_most(Self::MAX_DEPTH) {
+            return Err(Error::limit(operation, "the filter's depth", Self::MAX_DEPTH, "more"));
+        }
+        let (mut comparisons, mut texts) = (0, 0);
+        self.count(operation, &mut comparisons, &mut texts)?;
+        if comparisons > Self::MAX_COMPARISONS {
+            return Err(Error::limit(
+                operation,
+                "the number of comparisons",
+                Self::MAX_COMPARISONS,
+                comparisons,
+            ));
+        }
+        if texts > Self::MAX_TEXTS {
+            return Err(Error::limit(operation, "the number of texts in lists", Self::MAX_TEXTS, texts));
+        }
+        Ok(())
+    }
+
+    /// Counts, and refuses patterns that are too long; the depth was checked before.
+    fn count(&self, operation: &'static str, comparisons: &mut usize, texts: &mut usize) -> Result<()> {
+        match self {
+            Self::And(parts) | Self::Or(parts) if !parts.is_empty() => {
+                return parts.iter().try_for_each(|part| part.count(operation, comparisons, texts));
+            }
+            Self::Not(part) => return part.count(operation, comparisons, texts),
+            _ => *comparisons += 1,
+        }
+        for text in self.own_texts() {
+            text.check(operation)?;
+            if let Match::In(list) | Match::NotIn(list) = text {
+                *texts += list.len();
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn depth_is_at_most(&self, limit: usize) -> bool {
         let Some(limit) = limit.checked_sub(1) else { return false };
         match self {
             Self::And(parts) | Self::Or(parts) => parts.iter().all(|f| f.depth_is_at_most(limit)),
@@ -156,6 +395,11 @@ impl Filter {
             _ => true,
         }
     }
+}
+
+/// How many microseconds a run took; less than none if its clock was turned back.
+fn took(run: &Run) -> Option<i64> {
+    Some(run.ended_at?.timestamp_micros().saturating_sub(run.started_at.timestamp_micros()))
 }
 
 /// What runs are ordered by.
@@ -173,6 +417,18 @@ pub enum Field {
     Metric(MetricKey),
     /// A parameter, as text.
     Param(ParamKey),
+    /// A tag, as text.
+    Tag(TagKey),
+    /// Their id, as text.
+    Id,
+    /// The actor, as text.
+    Actor,
+    /// The status, by its name: failed, finished, killed, running, scheduled.
+    Status,
+    /// How long they took; runs that have not ended come last.
+    Took,
+    /// A number about the whole history of a metric.
+    MetricStat(MetricKey, MetricStat),
 }
 
 /// One level of an order. Runs without the field, or with NaN in it, come last in either direction.
@@ -219,6 +475,17 @@ impl OrderBy {
                 rank(number(left, key), number(right, key), self.descending, f64::total_cmp)
             }
             Field::Param(key) => rank(left.params.get(key), right.params.get(key), self.descending, Ord::cmp),
+            Field::Tag(key) => rank(left.tags.get(key), right.tags.get(key), self.descending, Ord::cmp),
+            Field::Id => rank(Some(&left.id), Some(&right.id), self.descending, Ord::cmp),
+            Field::Actor => rank(Some(&left.actor), Some(&right.actor), self.descending, Ord::cmp),
+            Field::Status => {
+                rank(Some(left.status.as_str()), Some(right.status.as_str()), self.descending, Ord::cmp)
+            }
+            Field::Took => rank(took(left), took(right), self.descending, Ord::cmp),
+            Field::MetricStat(key, stat) => {
+                let number = |run: &Run| run.metrics.get(key).and_then(|summary| stat.of(summary));
+                rank(number(left), number(right), self.descending, f64::total_cmp)
+            }
         }
     }
 }
@@ -308,7 +575,7 @@ impl RunQuery {
         self
     }
 
-    /// Refuses filters nested too deep and bad page limits; backends call this first.
+    /// Refuses filters that are too deep or say too much, patterns too long and bad page limits; backends call this first.
     ///
     /// # Errors
     /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) or
@@ -316,10 +583,7 @@ impl RunQuery {
     pub fn check(&self) -> Result<()> {
         const OP: &str = "ExperimentTracker::search_runs";
         self.page.check(OP)?;
-        if !self.filter.depth_is_at_most(Filter::MAX_DEPTH) {
-            return Err(Error::limit(OP, "the filter's depth", Filter::MAX_DEPTH, "more"));
-        }
-        Ok(())
+        self.filter.check(OP)
     }
 
     /// Whether a run is wanted: experiment, stage and filter.

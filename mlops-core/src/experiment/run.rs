@@ -113,7 +113,7 @@ impl RunSpec {
         self
     }
 
-    /// Checks text and tags; backends call this first.
+    /// Checks text, tags and capsule; backends call this first.
     ///
     /// # Errors
     /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded), or
@@ -124,6 +124,7 @@ impl RunSpec {
             return Err(Error::invalid(OP, "parent", "a run cannot be its own parent").with("run", &self.id));
         }
         check_text(OP, "the name", &self.name)?;
+        self.capsule.check(OP)?;
         check_tags(OP, &self.tags)
     }
 }
@@ -153,6 +154,25 @@ impl RunStatus {
     /// ```
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Finished | Self::Failed | Self::Killed)
+    }
+
+    /// Every status.
+    pub const ALL: [Self; 5] = [Self::Scheduled, Self::Running, Self::Finished, Self::Failed, Self::Killed];
+
+    /// Its name in records.
+    ///
+    /// ```
+    /// use mlops_core::experiment::RunStatus;
+    /// assert_eq!(RunStatus::Finished.as_str(), "finished");
+    /// ```
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Killed => "killed",
+        }
     }
 }
 

@@ -24,6 +24,12 @@ pub struct TrackerCapabilities {
     pub leases: bool,
     /// Everything [`Filter`](super::Filter) can say is understood, `Or` and `Not` too.
     pub full_filters: bool,
+    /// A metric's summary counts its whole history. Without it, least, greatest and count are those of the last point, and
+    /// searches that ask for a [`MetricStat`](super::MetricStat) are unsupported; [`ExperimentTracker::history`] has the rest.
+    pub summaries: bool,
+    /// The times of metric points are kept to the microsecond, before 1970 too. Without it, points are the same point when
+    /// they are in what is kept of their times.
+    pub exact_times: bool,
     /// The longest parameter that is kept in full, in characters.
     pub max_param: usize,
 }
@@ -35,6 +41,8 @@ impl TrackerCapabilities {
         atomic_batches: true,
         leases: true,
         full_filters: true,
+        summaries: true,
+        exact_times: true,
         max_param: crate::id::MAX_TEXT,
     };
 }
@@ -118,10 +126,10 @@ impl HistoryQuery {
 ///   tags have changed since; the key with other content is a conflict. (`keyed_batch_is_one_call`,
 ///   `concurrent_replays_are_one_call`)
 /// * Values are kept bit for bit: −0.0, subnormals, and with the capability NaN and infinities. Steps are any `i64`, times
-///   any microsecond. (`metric_values_round_trip`, `non_finite_metrics_round_trip`, `extreme_steps_round_trip`,
+///   with the capability any microsecond. (`metric_values_round_trip`, `non_finite_metrics_round_trip`, `extreme_steps_round_trip`,
 ///   `distant_times_round_trip`)
-/// * A run's metrics are the summaries of its points, as by [`MetricSummary`](super::MetricSummary).
-///   (`summaries_follow_the_points`)
+/// * A run's metrics are the summaries of its points, as by [`MetricSummary`](super::MetricSummary); without the capability,
+///   those of the last of its points. (`summaries_follow_the_points`)
 /// * After the run has ended, `write` and `heartbeat` are conflicts; ending it again with the same status returns it, with
 ///   another is a conflict. (`log_after_end_is_a_conflict`, `run_status_moves_forward_only`, `of_many_ends_one_wins`)
 /// * With leases: a run whose lease ran out reads as killed, ended when the lease did. A heartbeat replaces the lease; an
@@ -130,9 +138,12 @@ impl HistoryQuery {
 /// * `search_runs` answers exactly the runs that [`RunQuery::matches`], in the order of [`RunQuery::compare`]; paging sees
 ///   every run that was there when it began, and matched throughout, exactly once, in the order in which they were then. A
 ///   token of another query is [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput). (`search_matches_and_orders`,
-///   `search_takes_text_literally`, `search_combines_filters`, `search_sees_deleted_runs_when_asked`,
-///   `paging_is_complete_under_writes`, `paging_holds_while_the_order_moves`, `tokens_belong_to_their_query`,
-///   `bad_pages_are_refused`)
+///   `search_takes_text_literally`, `search_combines_filters`, `search_follows_patterns`, `search_asks_for_existence`,
+///   `search_knows_ids_and_durations`, `search_knows_whole_histories`, `search_knows_inputs`,
+///   `search_orders_by_every_field`, `search_sees_deleted_runs_when_asked`, `paging_is_complete_under_writes`,
+///   `paging_holds_while_the_order_moves`, `tokens_belong_to_their_query`, `bad_pages_are_refused`)
+/// * A filter beyond the limits of [`RunQuery::check`] is [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded), one
+///   at the limits is answered. (`filters_nested_too_deep_are_refused`, `filters_that_say_too_much_are_refused`)
 /// * `history` is ordered by step, then time, then order of logging; of a metric that was not logged it is empty. Paging
 ///   sees every point that was there when it began exactly once. (`history_is_ordered`, `history_has_windows`,
 ///   `history_is_complete_under_writes`)

@@ -33,21 +33,16 @@ impl Decided {
     ) -> Result<Approval> {
         let key = digest_json(request)?;
         let earlier = lock(&self.0).get(&key).cloned();
-        let expired = now >= request.expires_at;
-        if let Some(earlier) = earlier
-            && !(expired && earlier.decision == ApprovalDecision::Approved)
-        {
-            return Ok(earlier);
+        if let Some(standing) = standing(earlier, approver, request, now) {
+            return Ok(standing);
         }
-        let (decision, comment) = if expired {
-            (ApprovalDecision::Rejected, "the request has expired".to_owned())
-        } else if *approver == request.requester {
+        let (decision, comment) = if *approver == request.requester {
             (ApprovalDecision::Rejected, "nobody can approve what they asked for".to_owned())
         } else {
             ask()?
         };
         let answer = Approval::answer(request, decision, approver.clone(), comment, now);
-        if decision == ApprovalDecision::Pending || expired {
+        if decision == ApprovalDecision::Pending {
             return Ok(answer);
         }
         // Nothing was locked while somebody decided: of two answers to one request the first counts.
@@ -102,6 +97,22 @@ impl Approver for AutoApprover {
         let yes = || Ok((ApprovalDecision::Approved, "approved automatically".to_owned()));
         self.decided.answer(&self.approver, request, now, yes)
     }
+}
+
+/// The answer for which nobody has to be asked: one given earlier that still counts, or the no to a request that has expired.
+pub(crate) fn standing(
+    earlier: Option<Approval>,
+    approver: &ActorId,
+    request: &ApprovalRequest,
+    now: Timestamp,
+) -> Option<Approval> {
+    let expired = now >= request.expires_at;
+    let counts = |earlier: &Approval| !(expired && earlier.decision == ApprovalDecision::Approved);
+    let late = || {
+        let (no, comment) = (ApprovalDecision::Rejected, "the request has expired");
+        expired.then(|| Approval::answer(request, no, approver.clone(), comment, now))
+    };
+    earlier.filter(counts).or_else(late)
 }
 
 type Callback = Box<dyn Fn(&ApprovalRequest) -> (ApprovalDecision, String) + Send + Sync>;

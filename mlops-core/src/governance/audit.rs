@@ -174,36 +174,120 @@ impl AuditVerification {
     }
 }
 
+/// Verifies a chain record by record, without having all of them in memory.
+///
+/// ```
+/// use mlops_core::ActorId;
+/// use mlops_core::governance::{AuditEntry, AuditRecord, AuditVerification, ChainVerifier};
+///
+/// let now = "2026-01-01T00:00:00Z".parse()?;
+/// let entry = AuditEntry::new(ActorId::new("trainer")?, "model.register", "model/churn:1");
+/// let record = AuditRecord::chain(None, entry, now)?;
+/// let mut verifier = ChainVerifier::new();
+/// assert!(verifier.push(&record));
+/// assert!(!verifier.push(&record), "the same again is out of order");
+/// assert!(matches!(verifier.finish(), AuditVerification::Broken { sequence: 2, .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ChainVerifier {
+    size: u64,
+    head: Digest,
+    expected: Vec<Checkpoint>,
+    broken: Option<(u64, String)>,
+}
+
+impl ChainVerifier {
+    /// A verifier at the beginning of a log.
+    pub fn new() -> Self {
+        Self { size: 0, head: AuditRecord::genesis(), expected: Vec::new(), broken: None }
+    }
+
+    /// The number of records that were in order.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Takes a checkpoint, which the log must meet when it comes to that size; it cannot be of records before the last one
+    /// pushed, which are not known any more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for such a one.
+    pub fn expect(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        if checkpoint.size < self.size {
+            let message = "lies before the records that were verified already";
+            let error = Error::invalid("ChainVerifier::expect", "checkpoint", message);
+            return Err(error.with("size", checkpoint.size).with("verified", self.size));
+        }
+        self.expected.push(*checkpoint);
+        self.meet();
+        Ok(())
+    }
+
+    /// Verifies the next record; false once the chain is broken, and ever after.
+    pub fn push(&mut self, record: &AuditRecord) -> bool {
+        let place = self.size + 1;
+        if record.sequence != place {
+            self.fail(place, "a record is missing, inserted or out of order");
+        } else if record.previous != self.head {
+            self.fail(place, "the record does not follow the one before it");
+        } else if record.compute_hash().ok() != Some(record.hash) {
+            self.fail(place, "the record was changed");
+        }
+        if self.broken.is_none() {
+            (self.size, self.head) = (place, record.hash);
+            self.meet();
+        }
+        self.broken.is_none()
+    }
+
+    /// Says that the record at this place cannot be what it was; the first that is said counts.
+    pub fn fail(&mut self, sequence: u64, reason: &str) {
+        self.broken.get_or_insert_with(|| (sequence, reason.to_owned()));
+    }
+
+    /// What was found, after the last record.
+    pub fn finish(mut self) -> AuditVerification {
+        if !self.expected.is_empty() {
+            self.fail(self.size + 1, "records of the checkpoint are missing at the end");
+        }
+        match self.broken {
+            Some((sequence, reason)) => AuditVerification::Broken { sequence, reason },
+            None => AuditVerification::Intact(Checkpoint { size: self.size, head: self.head }),
+        }
+    }
+
+    /// Compares with the checkpoints of this size.
+    fn meet(&mut self) {
+        let (size, head) = (self.size, self.head);
+        let (here, later): (Vec<_>, Vec<_>) = self.expected.drain(..).partition(|c| c.size == size);
+        self.expected = later;
+        if here.iter().any(|c| c.head != head) {
+            let reason = match size {
+                0 => "the checkpoint is not one of this log",
+                _ => "the records differ from those of the checkpoint",
+            };
+            self.fail(size.max(1), reason);
+        }
+    }
+}
+
+impl Default for ChainVerifier {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Verifies records from the first on, and against a checkpoint taken earlier where one is given.
 ///
 /// Finds edits, removals, insertions and changes of order anywhere; with a checkpoint also that records it had seen were cut
-/// off or rewritten. Cost: one SHA-256 a record.
+/// off or rewritten. Cost: one SHA-256 a record. Where they are too many for memory, use a [`ChainVerifier`].
 pub fn verify_chain(records: &[AuditRecord], checkpoint: Option<&Checkpoint>) -> AuditVerification {
-    let broken = |sequence, reason: &str| AuditVerification::Broken { sequence, reason: reason.to_owned() };
-    let (mut size, mut head) = (0_u64, AuditRecord::genesis());
-    for record in records {
-        let place = size + 1;
-        if record.sequence != place {
-            return broken(place, "a record is missing, inserted or out of order");
-        }
-        if record.previous != head {
-            return broken(place, "the record does not follow the one before it");
-        }
-        if record.compute_hash().ok() != Some(record.hash) {
-            return broken(place, "the record was changed");
-        }
-        (size, head) = (place, record.hash);
-        if checkpoint.is_some_and(|c| c.size == place && c.head != head) {
-            return broken(place, "the records differ from those of the checkpoint");
-        }
-    }
-    match checkpoint {
-        Some(c) if c.size > size => broken(size + 1, "records of the checkpoint are missing at the end"),
-        Some(c) if c.size == 0 && c.head != AuditRecord::genesis() => {
-            broken(1, "the checkpoint is not one of this log")
-        }
-        _ => AuditVerification::Intact(Checkpoint { size, head }),
-    }
+    let mut verifier = ChainVerifier::new();
+    let expected = checkpoint.map_or(Ok(()), |checkpoint| verifier.expect(checkpoint));
+    debug_assert!(expected.is_ok(), "nothing lies before the beginning");
+    let _ = records.iter().all(|record| verifier.push(record));
+    verifier.finish()
 }
 
 /// An append-only log whose records form a chain.

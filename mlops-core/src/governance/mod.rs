@@ -6,8 +6,11 @@ mod audit;
 mod secret;
 
 pub use approval::{Approval, ApprovalDecision, ApprovalRequest, Approver};
+#[cfg(feature = "local")]
+pub(crate) use approver::standing;
 pub use approver::{AutoApprover, CallbackApprover};
 pub use audit::{
-    AuditEntry, AuditLog, AuditLogExt, AuditRecord, AuditVerification, Checkpoint, verify_chain,
+    AuditEntry, AuditLog, AuditLogExt, AuditRecord, AuditVerification, ChainVerifier, Checkpoint,
+    verify_chain,
 };
 pub use secret::{Secret, SecretStore};

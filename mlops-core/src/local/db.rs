@@ -16,6 +16,7 @@ pub(crate) const APPLICATION_ID: i32 = 0x6d6c_6f70;
 /// The schema, version by version: version n is what the first n scripts make.
 const MIGRATIONS: &[&[&str]] = &[&[
     include_str!("schema/store.sql"),
+    include_str!("schema/row.sql"),
     include_str!("schema/audit.sql"),
     include_str!("schema/data.sql"),
     include_str!("schema/deploy.sql"),
@@ -184,10 +185,7 @@ impl Db {
         durability: Durability,
         work: impl FnOnce(&Transaction<'_>) -> Result<T>,
     ) -> Result<T> {
-        if self.access != Access::Write {
-            let message = "the store was opened for reading only";
-            return Err(Error::new(ErrorKind::Storage, operation, message).with("reason", "read-only"));
-        }
+        self.check_writable(operation)?;
         let mut guard = lock(&self.writers);
         let mut writers = match guard.take() {
             Some(writers) => writers,
@@ -203,6 +201,15 @@ impl Db {
             *guard = Some(writers);
         }
         answer
+    }
+
+    /// Refuses what would write to a store that was opened for reading.
+    pub(crate) fn check_writable(&self, operation: &'static str) -> Result<()> {
+        if self.access == Access::Write {
+            return Ok(());
+        }
+        let message = "the store was opened for reading only";
+        Err(Error::new(ErrorKind::Storage, operation, message).with("reason", "read-only"))
     }
 
     /// [`Self::read_now`], off the threads that drive futures.
@@ -224,11 +231,6 @@ impl Db {
     ) -> Result<T> {
         let db = self.clone();
         blocking(operation, move || db.write_now(operation, durability, work)).await
-    }
-
-    /// Where the database lies.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 
     fn reader(&self) -> rusqlite::Result<Connection> {

@@ -9,9 +9,12 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::artifact::LocalArtifactStore;
 use super::db::{Db, Durability, JournalMode, failed};
 use super::file_system;
-use crate::artifact::ArtifactStore;
+use super::journal::{self, RecoveryReport};
+use super::secret::FileSecretStore;
+use super::tracker::TrackerState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::pager::Pager;
 use crate::time::{Clock, SystemClock};
@@ -107,8 +110,9 @@ impl LocalOptions {
 /// | `journal/` | metric values on their way into the database; each file belongs to one process |
 /// | `cas/` | content by its digest |
 /// | `secrets/` | secrets, one file each |
+/// | `audit.checkpoints` | how far the audit log had come, outside the database |
 /// | `mlflow.db` | what MLflow's user interface shows; can be made again at any time |
-/// | `store.json`, `lock` | what this folder is; held while somebody opens it |
+/// | `store.json`, `lock`, `roots.lock` | what this folder is; held while somebody opens it, and while content is collected |
 ///
 /// A handle is cheap to clone. See the [module](super) for what is promised.
 #[derive(Clone)]
@@ -123,7 +127,9 @@ pub(crate) struct Inner {
     pub(crate) db: Arc<Db>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) pager: Pager,
-    pub(crate) artifacts: Arc<dyn ArtifactStore>,
+    pub(crate) artifacts: LocalArtifactStore,
+    pub(crate) tracker: TrackerState,
+    pub(crate) recovery: RecoveryReport,
 }
 
 /// What `store.json` says: that this folder is a store, and which.
@@ -191,7 +197,7 @@ impl LocalStore {
         // Absolute, so that the store stays where it is when the process goes elsewhere.
         let root = fs::canonicalize(folder).map_err(io)?;
         let mode = journal_mode(&root, options.network)?;
-        let _opening = hold(&root)?;
+        let opening = hold(&root)?;
         let marker = read_marker(&root)?;
         let path = root.join("mlops.db");
         if marker.is_some() && fs::metadata(&path).map_or(true, |found| found.len() == 0) {
@@ -203,7 +209,9 @@ impl LocalStore {
         if marker.is_none() {
             write_marker(&root, identity.id)?;
         }
-        Self::assemble(root, db, identity, options)
+        drop(opening);
+        let recovery = journal::recover(&root, identity.id, &db);
+        Self::assemble(root, db, identity, options, recovery)
     }
 
     fn open_read_only(folder: &Path, options: &LocalOptions) -> Result<Self> {
@@ -211,15 +219,67 @@ impl LocalStore {
         let db = Db::open_read_only(&root.join("mlops.db"))?;
         let marker = read_marker(&root)?;
         let identity = read_identity(&db, marker.as_ref())?;
-        Self::assemble(root, db, identity, options)
+        Self::assemble(root, db, identity, options, RecoveryReport::default())
     }
 
-    fn assemble(root: PathBuf, db: Db, identity: Identity, options: &LocalOptions) -> Result<Self> {
-        let clock = options.clock.clone();
-        let artifacts = Arc::new(crate::memory::MemoryArtifactStore::new(clock.clone()));
+    fn assemble(
+        root: PathBuf,
+        db: Db,
+        identity: Identity,
+        options: &LocalOptions,
+        recovery: RecoveryReport,
+    ) -> Result<Self> {
+        let (clock, db) = (options.clock.clone(), Arc::new(db));
+        let artifacts = LocalArtifactStore::open(&root.join("cas"), clock.clone())?;
         let pager = Pager::with_secret(identity.secret);
-        let inner = Inner { root, id: identity.id, db: Arc::new(db), clock, pager, artifacts };
+        let tracker = TrackerState::new(&root, identity.id, &db, &clock);
+        let inner = Inner { root, id: identity.id, db, clock, pager, artifacts, tracker, recovery };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What was found in the journals of processes that died while they logged. Their values are in the database now, but for
+    /// what the report says. A store that was opened for reading only was not looked through.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.inner.recovery
+    }
+
+    /// The content of this store.
+    ///
+    /// ```
+    /// use mlops_core::artifact::ArtifactStoreExt as _;
+    /// use mlops_core::local::LocalStore;
+    /// # let dir = tempfile::tempdir()?;
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let store = LocalStore::open(dir.path())?;
+    /// let blob = store.artifacts().put_bytes(b"weights".to_vec()).await?;
+    /// assert_eq!(blob.size, 7);
+    /// # Ok::<(), mlops_core::Error>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn artifacts(&self) -> LocalArtifactStore {
+        self.inner.artifacts.clone()
+    }
+
+    /// The secrets of this store, one file each, which only their owner may read.
+    ///
+    /// # Errors
+    /// As [`FileSecretStore::open`].
+    ///
+    /// ```
+    /// use mlops_core::SecretName;
+    /// use mlops_core::governance::{Secret, SecretStore as _};
+    /// use mlops_core::local::LocalStore;
+    /// # let dir = tempfile::tempdir()?;
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let secrets = LocalStore::open(dir.path())?.secrets()?;
+    /// let name = SecretName::new("tracking-token")?;
+    /// secrets.set(&name, &Secret::new("hunter2")).await?;
+    /// assert_eq!(secrets.get(&name).await?.expose(), "hunter2");
+    /// # Ok::<(), mlops_core::Error>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn secrets(&self) -> Result<FileSecretStore> {
+        FileSecretStore::open(&self.inner.root.join("secrets"))
     }
 
     /// What the backends share; for them.

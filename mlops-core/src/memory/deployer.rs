@@ -3,39 +3,37 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Bound;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::artifact::ArtifactStore;
-use crate::data::Table;
+use crate::deploy::serving::{self, Models};
 use crate::deploy::{
-    Deployer, DeployerCapabilities, Deployment, DeploymentSpec, DeploymentState, Endpoint, EndpointSpec,
-    InvokeRequest, InvokeResponse, OperationStats, TrafficChange, TrafficSplit,
+    Deployer, DeployerCapabilities, Deployment, DeploymentSpec, Endpoint, EndpointSpec, InvokeRequest,
+    InvokeResponse, OperationStats, TrafficChange, TrafficSplit,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::id::{DeploymentName, EndpointName, IdempotencyKey, check_tags};
-use crate::model::{ModelLoader, Predictions, Predictor, read_model};
+use crate::model::{ModelLoader, Predictor};
 use crate::page::pager::Pager;
 use crate::page::{Page, PageRequest};
-use crate::registry::{Edge, ModelRef, ModelRegistry, ModelVersion, Node, Relation};
+use crate::registry::ModelRegistry;
 use crate::time::{Clock, lock};
 
 /// Endpoints in memory: models are loaded into this process and asked on the caller's thread.
 ///
-/// `deploy` fetches the version from the registry, reads its model with [`read_model`], loads it with the loader and checks
-/// that the model takes and answers what it was registered with. Where the registry keeps lineage, the deployment is linked
-/// to its model version.
+/// `deploy` fetches the version from the registry, reads its model with [`read_model`](crate::model::read_model), loads it
+/// with the loader and checks that the model takes and answers what it was registered with. Where the registry keeps lineage,
+/// the deployment is linked to its model version.
 ///
 /// Routing is by [`TrafficSplit::route`] with the endpoint's name as salt and the fixed, alphabetical order of deployments.
 /// With a fixed order, raising the share of one deployment only ever moves callers to it, whichever deployment that is, and
 /// lowering it again moves the same callers back. Requests without a key are counted, and routed by their number.
 ///
-/// A predictor that panics answers [`ErrorKind::Internal`] to that one request and takes nothing else down, as does one that
-/// answers NaN or too few rows; all of them count as failures. Latency is measured by the clock's monotonic time, and only
-/// requests that were answered count towards it.
+/// A predictor that panics answers [`ErrorKind::Internal`](crate::ErrorKind::Internal) to that one request and takes nothing
+/// else down, as does one that answers NaN or too few rows; all of them count as failures. Latency is measured by the clock's
+/// monotonic time, and only requests that were answered count towards it.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -78,9 +76,7 @@ use crate::time::{Clock, lock};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct MemoryDeployer {
-    registry: Arc<dyn ModelRegistry>,
-    artifacts: Arc<dyn ArtifactStore>,
-    loader: Arc<dyn ModelLoader>,
+    models: Models,
     clock: Arc<dyn Clock>,
     pager: Pager,
     /// Held by `deploy` from its first look to its last write, across the reading of the model: of two that make the same
@@ -113,7 +109,7 @@ struct Live {
 
 impl MemoryDeployer {
     /// The most bytes a model may have: 1 GiB.
-    pub const MAX_MODEL: usize = 1 << 30;
+    pub const MAX_MODEL: usize = serving::MAX_MODEL;
 
     /// A deployer of the models in `registry`, whose content lies in `artifacts` and is understood by `loader`.
     pub fn new(
@@ -123,44 +119,12 @@ impl MemoryDeployer {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
-            registry,
-            artifacts,
-            loader,
+            models: Models { registry, artifacts, loader },
             clock,
             pager: Pager::new(),
             deploying: futures_util::lock::Mutex::new(()),
             state: Mutex::default(),
         }
-    }
-
-    /// Reads and loads the model of a version.
-    async fn load(&self, version: &ModelVersion) -> Result<Arc<dyn Predictor>> {
-        const OP: &str = "Deployer::deploy";
-        let spec = &version.spec;
-        let bytes = read_model(&self.artifacts, &spec.artifact, Self::MAX_MODEL).await?;
-        let load = || {
-            let predictor = self.loader.load(&spec.format, &bytes)?;
-            let as_registered = *predictor.signature() == spec.signature;
-            Ok((predictor, as_registered))
-        };
-        let (predictor, as_registered) = guarded(OP, "the loader panicked", load)
-            .map_err(|e| e.with("model", &spec.model).with("version", version.version))?;
-        if as_registered {
-            return Ok(predictor);
-        }
-        // Callers are told what the registry says; a model that wants something else would refuse them, or worse.
-        let message = "the model has another signature than it was registered with";
-        let error = Error::new(ErrorKind::Corrupt, OP, message);
-        Err(error.with("model", &spec.model).with("version", version.version))
-    }
-
-    async fn link(&self, spec: &DeploymentSpec) -> Result<()> {
-        if !self.registry.capabilities().lineage {
-            return Ok(());
-        }
-        let from = Node::Model { name: spec.model.clone(), version: spec.version };
-        let to = Node::Deployment { endpoint: spec.endpoint.clone(), deployment: spec.name.clone() };
-        self.registry.link(&Edge { from, to, relation: Relation::DeployedAs }).await
     }
 
     /// Looks at one endpoint.
@@ -176,106 +140,38 @@ impl MemoryDeployer {
 
 impl State {
     fn served(&mut self, operation: &'static str, name: &EndpointName) -> Result<&mut Served> {
-        self.endpoints.get_mut(name).ok_or_else(|| Error::not_found(operation, "endpoint", name))
+        self.endpoints.get_mut(name).ok_or_else(|| serving::no_endpoint(operation, name))
     }
 }
 
 impl Served {
     fn live(&self, operation: &'static str, name: &DeploymentName) -> Result<&Live> {
-        self.deployments.get(name).ok_or_else(|| {
-            Error::not_found(operation, "deployment", name).with("endpoint", &self.endpoint.name)
-        })
+        let live = self.deployments.get(name);
+        live.ok_or_else(|| serving::no_deployment(operation, &self.endpoint.name, name))
     }
 
     /// The deployment of a spec, if it was made; a conflict if another has its name.
     fn existing(&self, spec: &DeploymentSpec) -> Result<Option<Deployment>> {
-        match self.deployments.get(&spec.name) {
-            None => Ok(None),
-            Some(live) if live.deployment.spec == *spec => Ok(Some(live.deployment.clone())),
-            Some(live) => {
-                let message = "the endpoint has another deployment of this name";
-                let found = &live.deployment.spec;
-                Err(Error::new(ErrorKind::AlreadyExists, "Deployer::deploy", message)
-                    .with("deployment", &spec.name)
-                    .with("model", &found.model)
-                    .with("version", found.version))
-            }
-        }
+        let Some(live) = self.deployments.get(&spec.name) else { return Ok(None) };
+        serving::check_same(&live.deployment, spec)?;
+        Ok(Some(live.deployment.clone()))
     }
 
     /// Checks that everybody who is to get traffic can answer.
     fn check_split(&self, split: &TrafficSplit) -> Result<()> {
-        const OP: &str = "Deployer::set_traffic";
-        for (name, _) in split.shares() {
-            let state = self.live(OP, name)?.deployment.state;
-            if state != DeploymentState::Ready {
-                let message = "a deployment that is not ready cannot have traffic";
-                let error = Error::new(ErrorKind::Conflict, OP, message);
-                return Err(error.with("deployment", name).with("state", format!("{state:?}")));
-            }
-        }
-        Ok(())
+        split.shares().try_for_each(|(name, _)| {
+            serving::check_ready(&self.live("Deployer::set_traffic", name)?.deployment)
+        })
     }
 
     /// Who answers a request.
     fn choose(&mut self, request: &InvokeRequest<'_>) -> Result<Live> {
-        const OP: &str = "Deployer::invoke";
-        if let Some(name) = &request.deployment {
-            return self.live(OP, name).cloned();
-        }
-        let salt = self.endpoint.name.as_str();
-        let chosen = match &request.routing_key {
-            Some(key) => self.endpoint.traffic.route(salt, key, None),
-            None => {
-                self.keyless = self.keyless.wrapping_add(1);
-                self.endpoint.traffic.route(salt, &self.keyless.to_string(), None)
-            }
-        };
-        match chosen {
-            Some(name) => self.live(OP, name).cloned(),
-            None => Err(Error::new(ErrorKind::Conflict, OP, "the endpoint has no traffic")
-                .with("endpoint", &self.endpoint.name)),
-        }
-    }
-}
-
-/// Runs code that is not ours. A panic in it is an error here.
-fn guarded<T>(operation: &'static str, panicked: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
-    // Models and loaders are only ever read; whatever a panic leaves half-done inside them is theirs.
-    catch_unwind(AssertUnwindSafe(run))
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, operation, panicked)))
-}
-
-/// Asks a predictor, and believes neither that it checks its rows nor that it keeps its contract.
-fn predict(predictor: &dyn Predictor, rows: &Table<'_>) -> Result<Predictions> {
-    const OP: &str = "Deployer::invoke";
-    guarded(OP, "the predictor panicked", || {
-        predictor.signature().check(rows)?;
-        let predictions = predictor.predict(rows)?;
-        if predictions.len() != rows.rows() {
-            let error = Error::new(ErrorKind::Internal, OP, "the predictor did not answer every row");
-            return Err(error.with("rows", rows.rows()).with("predictions", predictions.len()));
-        }
-        match predictions {
-            Predictions::Probability(values) => Predictions::probability(values),
-            Predictions::Value(values) => Predictions::value(values),
-        }
-        .map_err(|e| {
-            Error::new(ErrorKind::Internal, OP, "the predictor's answer is no prediction").with_source(e)
-        })
-    })
-}
-
-/// Counts one request and how it ended.
-fn count(stats: &mut OperationStats, answer: &Result<Predictions>, latency: Duration) {
-    stats.requests += 1;
-    match answer {
-        Ok(_) => {
-            stats.total_latency = stats.total_latency.saturating_add(latency);
-            stats.max_latency = stats.max_latency.max(latency);
-        }
-        Err(e) if e.kind() == ErrorKind::InvalidInput => stats.bad_requests += 1,
-        Err(_) => stats.failures += 1,
+        let keyless = &mut self.keyless;
+        let chosen = serving::choose(&self.endpoint, request, || {
+            *keyless = keyless.wrapping_add(1);
+            *keyless
+        })?;
+        self.live("Deployer::invoke", chosen).cloned()
     }
 }
 
@@ -323,10 +219,10 @@ impl Deployer for MemoryDeployer {
         if let Some(made) = self.with_served(OP, &spec.endpoint, |served| served.existing(spec))? {
             return Ok(made);
         }
-        let version = self.registry.get(&ModelRef::new(spec.model.clone(), spec.version)).await?;
-        let predictor = self.load(&version).await?;
+        let version = self.models.version(spec).await?;
+        let predictor = self.models.load(OP, &version).await?;
         // The edge comes before the deployment: if it cannot be kept, there is no deployment without an origin.
-        self.link(spec).await?;
+        self.models.link(spec).await?;
         let deployment = Deployment::ready(spec.clone(), version.spec.artifact, self.clock.now());
         let live = Live { deployment: deployment.clone(), predictor, stats: Arc::default() };
         self.with_served(OP, &spec.endpoint, |served| {
@@ -346,18 +242,11 @@ impl Deployer for MemoryDeployer {
         const OP: &str = "Deployer::set_traffic";
         let mut state = lock(&self.state);
         if let Some((made, endpoint)) = state.changes.get(&change.key) {
-            if made == change {
-                return Ok(endpoint.clone());
-            }
-            let message = "the key was used for another change";
-            return Err(Error::conflict(OP, message, &change.split, &made.split).with("key", &change.key));
+            serving::check_repeated(made, change)?;
+            return Ok(endpoint.clone());
         }
         let served = state.served(OP, &change.endpoint)?;
-        let found = served.endpoint.revision;
-        if let Some(expected) = change.expected.filter(|expected| *expected != found) {
-            let message = "the endpoint's traffic was changed";
-            return Err(Error::conflict(OP, message, expected, found).with("endpoint", &change.endpoint));
-        }
+        serving::check_expected(&served.endpoint, change)?;
         served.check_split(&change.split)?;
         served.endpoint.traffic = change.split.clone();
         served.endpoint.revision += 1;
@@ -369,11 +258,7 @@ impl Deployer for MemoryDeployer {
     async fn delete_deployment(&self, endpoint: &EndpointName, deployment: &DeploymentName) -> Result<()> {
         const OP: &str = "Deployer::delete_deployment";
         self.with_served(OP, endpoint, |served| {
-            let share = served.endpoint.traffic.share(deployment);
-            if share.get() > 0 {
-                let error = Error::new(ErrorKind::Conflict, OP, "the deployment has traffic");
-                return Err(error.with("deployment", deployment).with("share", share));
-            }
+            serving::check_unused(&served.endpoint, deployment)?;
             served.deployments.remove(deployment);
             Ok(())
         })
@@ -382,15 +267,9 @@ impl Deployer for MemoryDeployer {
     async fn invoke(&self, request: &InvokeRequest<'_>) -> Result<InvokeResponse> {
         let live =
             self.with_served("Deployer::invoke", &request.endpoint, |served| served.choose(request))?;
-        let start = self.clock.monotonic();
-        let answer = predict(&live.predictor, request.rows);
-        let latency = self.clock.monotonic().saturating_sub(start);
-        count(&mut lock(&live.stats), &answer, latency);
-        let Live { deployment: Deployment { spec, .. }, .. } = live;
-        match answer {
-            Ok(predictions) => Ok(InvokeResponse::new(spec.name, spec.version, predictions, latency)),
-            Err(e) => Err(e.with("endpoint", spec.endpoint).with("deployment", spec.name)),
-        }
+        let (answer, latency) = serving::ask(&live.predictor, request.rows, &self.clock);
+        serving::count(&mut lock(&live.stats), &answer, latency);
+        serving::respond(&live.deployment.spec, answer, latency)
     }
 
     async fn stats(&self, endpoint: &EndpointName, deployment: &DeploymentName) -> Result<OperationStats> {
@@ -406,15 +285,16 @@ mod tests {
     use super::*;
     use crate::artifact::ArtifactStoreExt as _;
     use crate::conformance::deployer::DeployerUnderTest;
-    use crate::data::{Column, DataType};
+    use crate::data::{Column, DataType, Table};
+    use crate::error::{Error, ErrorKind};
     use crate::hash::Digest;
     use crate::id::{ActorId, Alias, ModelName, Percent, RelPath, Tags, Version};
     use crate::memory::{MemoryArtifactStore, MemoryModelRegistry};
-    use crate::model::{Feature, ModelFormat, Signature};
+    use crate::model::{Feature, ModelFormat, Predictions, Signature};
     use crate::problem::Task;
     use crate::registry::{
-        AliasChange, AliasRecord, Direction, LineageGraph, NewModelVersion, Promotion, RegistryCapabilities,
-        RegistryEvent,
+        AliasChange, AliasRecord, Direction, Edge, LineageGraph, ModelRef, ModelVersion, NewModelVersion,
+        Node, Promotion, RegistryCapabilities, RegistryEvent,
     };
     use crate::time::ManualClock;
 

@@ -1,6 +1,7 @@
 //! Phase 7: watch a model in production: drift of inputs and predictions, performance once labels arrive, operations.
 
 mod alert;
+pub(crate) mod compute;
 mod drift;
 mod store;
 

@@ -1,5 +1,7 @@
 //! Pages by key: a page starts after the last key of the page before, whatever was written in between.
 
+use std::fmt;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -7,24 +9,57 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{Digest, Hasher};
 use crate::page::{Page, PageRequest, PageToken};
 
-/// Cuts lists into pages, and seals the key where a page ended into a token that only this store and this query accept.
-pub(crate) struct Pager {
+/// Cuts lists into pages, and seals the key where a page ended into a token that only this store and this query accept; for
+/// backends.
+///
+/// ```
+/// use mlops_core::page::{PageRequest, pager::Pager};
+/// let pager = Pager::new();
+/// let list = |page: &PageRequest| {
+///     // The second argument is the query: a token of another one is refused.
+///     pager.page("list", &"all", page, |after: Option<u32>| {
+///         Ok((after.map_or(0, |n| n + 1)..3).map(|n| (n, n * 10)))
+///     })
+/// };
+/// let first = PageRequest::first(2);
+/// let page = list(&first)?;
+/// assert_eq!(page.items, [0, 10]);
+/// assert_eq!(list(&first.after(&page).unwrap())?.items, [20]);
+/// # Ok::<(), mlops_core::Error>(())
+/// ```
+pub struct Pager {
     secret: uuid::Uuid,
 }
 
+impl Default for Pager {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Pager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pager { .. }")
+    }
+}
+
 impl Pager {
-    pub(crate) fn new() -> Self {
+    /// A pager whose tokens are its own.
+    pub fn new() -> Self {
         Self { secret: uuid::Uuid::new_v4() }
     }
 
     /// A pager whose tokens hold for everybody who knows the secret: other handles of the same store, other processes.
-    #[cfg(feature = "local")]
-    pub(crate) fn with_secret(secret: uuid::Uuid) -> Self {
+    pub fn with_secret(secret: uuid::Uuid) -> Self {
         Self { secret }
     }
 
     /// One page of `rows`, which yields the items after a key (all of them for `None`), each with its own key.
-    pub(crate) fn page<K, T, R>(
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a bad limit and for a token that this pager did not make for this query; those of
+    /// `rows`.
+    pub fn page<K, T, R>(
         &self,
         operation: &'static str,
         query: &impl Serialize,
@@ -35,10 +70,8 @@ impl Pager {
         K: Serialize + DeserializeOwned,
         R: Iterator<Item = (K, T)>,
     {
-        page.check(operation)?;
+        let after = self.after(operation, query, page)?;
         let query = digest(operation, query)?;
-        let open = |token| self.open(&query, token).ok_or_else(|| page.bad_token(operation));
-        let after = page.token.as_ref().map(open).transpose()?;
         let mut answer = Page::default();
         let mut last = None;
         for (key, item) in rows(after)? {
@@ -50,6 +83,22 @@ impl Pager {
             last = Some(key);
         }
         Ok(answer)
+    }
+
+    /// The key after which the page starts, for backends that must fetch before they can answer.
+    ///
+    /// # Errors
+    /// As by [`Self::page`].
+    pub fn after<K: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        query: &impl Serialize,
+        page: &PageRequest,
+    ) -> Result<Option<K>> {
+        page.check(operation)?;
+        let query = digest(operation, query)?;
+        let open = |token| self.open(&query, token).ok_or_else(|| page.bad_token(operation));
+        page.token.as_ref().map(open).transpose()
     }
 
     fn seal(&self, operation: &'static str, query: &Digest, key: &impl Serialize) -> Result<PageToken> {

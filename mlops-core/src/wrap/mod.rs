@@ -1,1 +1,29 @@
-//! Wrappers around backends: each is a backend itself.
+//! Wrappers: what cuts across backends, as a backend around a backend.
+//!
+//! | wrapper | what it adds | for |
+//! |---|---|---|
+//! | [`Retrying`] | tries again what may succeed later, and is one call all the same | trackers, registries, data assets, artifacts, deployers, audit logs, alerts, secrets |
+//! | [`Audited`] | writes down who did what, before it is done and after | registries, data assets, deployers, trackers |
+//! | [`Tee`] | keeps everything twice | trackers, artifacts, alerts |
+#![cfg_attr(
+    feature = "local",
+    doc = "| [`Spooled`] | keeps logging while the tracker cannot be reached | trackers |"
+)]
+//!
+//! Each passes the suite of the trait it wraps; they can be put around each other.
+
+mod audited;
+mod pause;
+mod retrying;
+#[cfg(feature = "local")]
+mod spooled;
+mod tee;
+
+pub use audited::Audited;
+#[cfg(feature = "local")]
+pub use pause::TokioPause;
+pub use pause::{NoPause, Pause};
+pub use retrying::{RetryPolicy, Retrying};
+#[cfg(feature = "local")]
+pub use spooled::{DamagedSpool, RejectedCall, SpoolId, SpoolRecovery, SpoolReport, Spooled, SpooledCall};
+pub use tee::{Tee, TeeFailure, TeePolicy};

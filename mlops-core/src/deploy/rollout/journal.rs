@@ -46,8 +46,11 @@ impl JournalEntry {
 /// # Contract
 /// * `append` returns only after the entry is kept, as a whole. It takes entry n + 1 after entry n and nothing else:
 ///   [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) tells a driver that another one drives the same rollout.
-/// * The entry that was appended last, appended again, changes nothing.
-/// * `entries` returns all of a rollout in order; none for a rollout it does not know.
+///   (`entries_come_back_as_they_were`, `entries_follow_one_another`, `an_entry_that_was_made_otherwise_is_a_conflict`,
+///   `of_many_drivers_one_wins`)
+/// * The entry that was appended last, appended again, changes nothing. (`the_last_entry_again_changes_nothing`)
+/// * `entries` returns all of a rollout in order; none for a rollout it does not know. (`entries_come_back_in_order`,
+///   `an_unknown_rollout_has_no_entries`, `rollouts_are_kept_apart`)
 #[async_trait]
 pub trait RolloutJournal: Debug + Send + Sync + 'static {
     /// Writes down an entry.

@@ -1,0 +1,213 @@
+//! What is tried again, after how long, and what is not.
+
+use std::time::Duration;
+
+use mlops_core::{Error, ErrorKind, Result};
+use tokio::time::Instant;
+
+use super::transport::{HttpFault, HttpRequest, HttpResponse, HttpTransport, Stage};
+
+/// Whether a request may be sent a second time when nobody knows what became of the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Repeat {
+    /// Sent twice is sent once: it reads, or it is idempotent by its nature or by a key.
+    Safe,
+    /// Sent twice may be done twice. A lost answer is [`ErrorKind::UnknownOutcome`]: look before you repeat.
+    Never,
+}
+
+/// How often and after how long a request is tried again.
+///
+/// Tried again are requests that got no answer and those answered with 408, 429, 500, 502, 503 or 504. With
+/// [`Repeat::Never`] only those that the peer has certainly not carried out: no connection came about, or it answered 429.
+///
+/// The wait doubles from [`initial`](Self::initial) to [`max_delay`](Self::max_delay), and its upper half is drawn at
+/// random, so that clients that failed together do not come back together. `Retry-After` in seconds replaces it, up to
+/// [`max_retry_after`](Self::max_retry_after). Nothing is tried again once [`budget`](Self::budget) is spent.
+///
+/// ```
+/// use std::time::Duration;
+/// use mlops_azure::http::RetryPolicy;
+///
+/// let policy = RetryPolicy::default();
+/// assert_eq!(policy.delay(0, 1.0), Duration::from_millis(200));
+/// assert_eq!(policy.delay(2, 1.0), Duration::from_millis(800));
+/// assert_eq!(policy.delay(2, 0.0), Duration::from_millis(400));
+/// assert_eq!(policy.delay(u32::MAX, 1.0), policy.max_delay);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// How often a request is sent at most; 1 tries nothing again.
+    pub attempts: u32,
+    /// The first wait.
+    pub initial: Duration,
+    /// The longest wait.
+    pub max_delay: Duration,
+    /// The longest wait that a peer can ask for; one that asks for more gets an error back at once.
+    pub max_retry_after: Duration,
+    /// How long one call may take with all its waits before it gives up.
+    pub budget: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            attempts: 6,
+            initial: Duration::from_millis(200),
+            max_delay: Duration::from_secs(20),
+            max_retry_after: Duration::from_secs(60),
+            budget: Duration::from_secs(180),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// Tries nothing again.
+    pub const NONE: Self = Self {
+        attempts: 1,
+        initial: Duration::ZERO,
+        max_delay: Duration::ZERO,
+        max_retry_after: Duration::ZERO,
+        budget: Duration::ZERO,
+    };
+
+    /// The wait after try number `attempt` (from 0), where `random` in [0, 1] draws from the upper half.
+    pub fn delay(&self, attempt: u32, random: f64) -> Duration {
+        let full = self.initial.saturating_mul(1_u32.checked_shl(attempt).unwrap_or(u32::MAX));
+        full.min(self.max_delay).mul_f64(0.5 + 0.5 * random.clamp(0.0, 1.0))
+    }
+
+    /// How long to wait before the next try; `None` when there is none.
+    fn next(&self, tried: u32, asked: Option<Duration>, started: Instant) -> Option<Duration> {
+        if tried >= self.attempts {
+            return None;
+        }
+        let wait = match asked {
+            Some(wait) if wait > self.max_retry_after => return None,
+            Some(wait) => wait,
+            None => self.delay(tried - 1, random()),
+        };
+        (started.elapsed().saturating_add(wait) < self.budget).then_some(wait)
+    }
+}
+
+/// A number in [0, 1), from the system's randomness: waits must differ between processes.
+pub(crate) fn random() -> f64 {
+    let bits = uuid::Uuid::new_v4().as_u128() & u128::from(u32::MAX);
+    bits as f64 / (f64::from(u32::MAX) + 1.0)
+}
+
+/// Whether a status says that the same request may succeed later.
+pub(crate) fn is_transient(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// `Retry-After` in seconds. The form with a date depends on two clocks and is not read.
+fn retry_after(response: &HttpResponse) -> Option<Duration> {
+    response.header("retry-after")?.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// One try: an answer, a fault, or an error that no other try would heal.
+enum Failure {
+    Fault(HttpFault),
+    Final(Error),
+}
+
+/// Sends a request as often as the policy lets it, and returns the last answer, whatever its status. With `collect` the
+/// body is read to its end, at most so many bytes, within the try: an answer that breaks off is a lost answer.
+///
+/// # Errors
+/// That of the last fault; [`ErrorKind::UnknownOutcome`] when the request may not be repeated and may have been carried out.
+/// The context has the number of `attempts`.
+pub async fn send(
+    transport: &dyn HttpTransport,
+    policy: &RetryPolicy,
+    operation: &'static str,
+    repeat: Repeat,
+    collect: Option<usize>,
+    request: HttpRequest,
+) -> Result<HttpResponse> {
+    let (started, mut next) = (Instant::now(), request);
+    for tried in 1.. {
+        let spare = next.again();
+        let result = attempt(transport, collect, next).await;
+        let wait = match &result {
+            _ if spare.is_none() => None,
+            Ok(response) if may_repeat_after(response.status, repeat) => {
+                policy.next(tried, retry_after(response), started)
+            }
+            Err(Failure::Fault(fault)) if may_repeat(fault, repeat) => policy.next(tried, None, started),
+            _ => None,
+        };
+        match (wait, spare) {
+            (Some(wait), Some(spare)) => {
+                // An answer that is not wanted gives its connection back.
+                drop(result);
+                tokio::time::sleep(wait).await;
+                next = spare;
+            }
+            _ => return settle(result, operation, repeat, tried),
+        }
+    }
+    Err(Error::new(ErrorKind::Internal, operation, "a request was not sent"))
+}
+
+async fn attempt(
+    transport: &dyn HttpTransport,
+    collect: Option<usize>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Failure> {
+    let response = transport.send(request).await.map_err(Failure::Fault)?;
+    let Some(limit) = collect else { return Ok(response) };
+    let HttpResponse { status, headers, body } = response;
+    match body.collect(limit).await {
+        Ok(bytes) => Ok(HttpResponse { status, headers, body: bytes.into() }),
+        Err(error) if matches!(error.kind(), ErrorKind::Transport | ErrorKind::Timeout) => {
+            let timeout = error.kind() == ErrorKind::Timeout;
+            Err(Failure::Fault(HttpFault::new(Stage::Answer, timeout, error)))
+        }
+        Err(error) => Err(Failure::Final(error)),
+    }
+}
+
+fn may_repeat_after(status: u16, repeat: Repeat) -> bool {
+    match repeat {
+        Repeat::Safe => is_transient(status),
+        Repeat::Never => status == 429,
+    }
+}
+
+fn may_repeat(fault: &HttpFault, repeat: Repeat) -> bool {
+    match fault.stage {
+        Stage::Request => false,
+        Stage::Connect => true,
+        Stage::Answer => repeat == Repeat::Safe,
+    }
+}
+
+fn settle(
+    result: Result<HttpResponse, Failure>,
+    operation: &'static str,
+    repeat: Repeat,
+    tried: u32,
+) -> Result<HttpResponse> {
+    match result {
+        Ok(response)
+            if repeat == Repeat::Never && is_transient(response.status) && response.status != 429 =>
+        {
+            Err(unknown(operation).with("status", response.status).with("attempts", tried))
+        }
+        Ok(response) => Ok(response),
+        Err(Failure::Fault(fault)) if repeat == Repeat::Never && fault.stage == Stage::Answer => {
+            Err(unknown(operation).with("attempts", tried).with_source(fault))
+        }
+        Err(Failure::Fault(fault)) => Err(fault.into_error(operation).with("attempts", tried)),
+        Err(Failure::Final(error)) => Err(error),
+    }
+}
+
+/// The error of a call that may or may not have happened.
+fn unknown(operation: &'static str) -> Error {
+    let message = "the answer was lost, and the call may not be repeated without looking";
+    Error::new(ErrorKind::UnknownOutcome, operation, message)
+}

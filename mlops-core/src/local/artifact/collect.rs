@@ -1,0 +1,96 @@
+//! Garbage collection.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::FileExt as _;
+
+use rustix::fs::FileType;
+
+use super::cas::{Cas, Removal};
+use crate::artifact::{Blob, GcOptions, GcReport, Manifest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::hash::Digest;
+use crate::local::storage::storage;
+
+const OP: &str = "ArtifactStore::collect_garbage";
+
+/// How a manifest begins.
+const MANIFEST: &[u8] = b"{\"entries\":[";
+
+/// A root up to this length is read through, whatever it looks like: a damaged manifest must not cost its files. A longer
+/// one is if it begins as manifests do.
+const ALWAYS_READ: u64 = 64 << 20;
+
+/// A manifest may have at most this many bytes, which is millions of files.
+pub(super) const MAX_MANIFEST: u64 = 1 << 30;
+
+impl Cas {
+    /// Removes what is neither a root, nor in the tree of a root, nor young.
+    ///
+    /// A root that cannot be read ends it before anything is removed: nobody knows which files it needs.
+    pub(super) fn collect_garbage(&self, roots: &BTreeSet<Digest>, options: &GcOptions) -> Result<GcReport> {
+        self.remove_stale();
+        let needed = self.needed(roots)?;
+        let (stored, _) = self.list(OP)?;
+        let reachable = needed.iter().filter(|digest| stored.contains_key(*digest)).count();
+        let now = self.clock.now();
+        let (mut removed, mut in_grace) = (Vec::new(), 0);
+        for (digest, found) in stored {
+            // What is no file was not put here by us.
+            if needed.contains(&digest) || found.kind != FileType::RegularFile {
+                continue;
+            }
+            if found.age(now) < options.grace {
+                in_grace += 1;
+            } else if options.dry_run {
+                removed.push(Blob { digest, size: found.size });
+            } else {
+                match self.remove_if_old(OP, &digest, options.grace)? {
+                    Removal::WasGone => {}
+                    Removal::IsYoung => in_grace += 1,
+                    Removal::Removed => removed.push(Blob { digest, size: found.size }),
+                }
+            }
+        }
+        Ok(GcReport::new(removed, reachable, in_grace))
+    }
+
+    /// The roots and the files of those that are trees. A root that is not there needs nothing.
+    pub(super) fn needed(&self, roots: &BTreeSet<Digest>) -> Result<BTreeSet<Digest>> {
+        let mut needed = roots.clone();
+        for root in roots {
+            if let Some(manifest) = self.manifest_of(root).map_err(|error| error.with("root", root))? {
+                needed.extend(manifest.entries().iter().map(|entry| entry.digest));
+            }
+        }
+        Ok(needed)
+    }
+
+    /// The tree of `root`, if it is one.
+    fn manifest_of(&self, root: &Digest) -> Result<Option<Manifest>> {
+        match self.head(OP, root)? {
+            None => return Ok(None),
+            Some(blob) if blob.size > ALWAYS_READ && !self.begins_as_manifest(root)? => return Ok(None),
+            Some(_) => {}
+        }
+        let content = match self.verified(OP, root) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None), // collected by another process
+            content => content?,
+        };
+        if content.head(MANIFEST.len())? != MANIFEST {
+            return Ok(None);
+        }
+        if content.size() > MAX_MANIFEST {
+            return Err(Error::limit(OP, "the manifest", MAX_MANIFEST, content.size()));
+        }
+        Ok(Manifest::from_bytes(&content.bytes()?).ok())
+    }
+
+    fn begins_as_manifest(&self, root: &Digest) -> Result<bool> {
+        let mut head = [0; MANIFEST.len()];
+        let file = self.file(OP, root)?;
+        // It is longer than that.
+        file.read_exact_at(&mut head, 0)
+            .map_err(|error| storage(OP, format_args!("cas/sha256/{}", root.hex()), error))?;
+        Ok(head == MANIFEST)
+    }
+}

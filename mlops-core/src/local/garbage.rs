@@ -1,0 +1,100 @@
+//! Garbage collection: what is referred to from anywhere in the database stays.
+
+use std::collections::BTreeSet;
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use super::blocking::blocking;
+use super::folder::Folder;
+use super::storage::storage;
+use super::store::{Inner, LocalStore};
+use super::{data, registry, tracker};
+use crate::artifact::{ArtifactStore as _, GcOptions, GcReport};
+use crate::error::{Error, ErrorKind, Result};
+use crate::hash::Digest;
+
+const OP: &str = "LocalStore::collect_garbage";
+
+impl LocalStore {
+    /// Removes content that nothing in the store refers to and that is older than `options.grace`.
+    ///
+    /// What stays: the content of every registered model version and data asset, archived ones too, with all files where it
+    /// is a tree, and the files of every run, deleted ones too. So what a deployment serves stays, for it refers to
+    /// registered versions. Give a grace that is longer than anything takes between storing content and registering it, or
+    /// logging it to a run: content that is younger stays in any case.
+    ///
+    /// Somebody who registers content at the same moment, in any process, either has it registered before the references are
+    /// read, or looks for the content after the collection ended: what is registered is never removed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] when the references cannot be read in full; nothing is removed then. [`ErrorKind::Busy`] when
+    /// others register or collect all the time. Otherwise as
+    /// [`ArtifactStore::collect_garbage`](crate::artifact::ArtifactStore::collect_garbage).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mlops_core::artifact::{ArtifactStoreExt as _, GcOptions};
+    /// use mlops_core::local::LocalStore;
+    /// # let dir = tempfile::tempdir()?;
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let store = LocalStore::open(dir.path())?;
+    /// store.artifacts().put_bytes(b"nobody registers this".to_vec()).await?;
+    /// let day = GcOptions::default().with_grace(Duration::from_secs(86_400));
+    /// assert!(store.collect_garbage(&day).await?.removed.is_empty());
+    /// assert_eq!(store.collect_garbage(&GcOptions::default()).await?.removed.len(), 1);
+    /// # Ok::<(), mlops_core::Error>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn collect_garbage(&self, options: &GcOptions) -> Result<GcReport> {
+        let inner = self.inner();
+        inner.db.check_writable(OP)?;
+        let root = inner.root.clone();
+        let _nobody_registers = blocking(OP, move || hold(OP, &root, File::try_lock)).await?;
+        let roots = inner.db.read(OP, |connection| roots(OP, connection)).await?;
+        inner.artifacts.collect_garbage(&roots, options).await
+    }
+}
+
+/// Everything the database refers to.
+pub(crate) fn roots(operation: &'static str, connection: &Connection) -> Result<BTreeSet<Digest>> {
+    let mut roots = registry::roots(operation, connection)?;
+    roots.extend(data::roots(operation, connection)?);
+    roots.extend(tracker::feed::roots(operation, connection)?);
+    Ok(roots)
+}
+
+/// Keeps content from being collected for as long as the answer lives: take it before looking whether content is there, and
+/// keep it until what refers to the content is committed.
+///
+/// The lock is the kernel's: it ends with the process that holds it, however that ends.
+pub(crate) async fn keep(inner: &Inner, operation: &'static str) -> Result<File> {
+    inner.db.check_writable(operation)?;
+    let root = inner.root.clone();
+    blocking(operation, move || hold(operation, &root, File::try_lock_shared)).await
+}
+
+fn hold(
+    operation: &'static str,
+    root: &Path,
+    lock: impl Fn(&File) -> Result<(), TryLockError>,
+) -> Result<File> {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let fault = |e| storage(operation, "roots.lock", e);
+    let file = Folder::open(root).and_then(|folder| folder.open_or_make_file("roots.lock", 0o666));
+    let file = file.map_err(fault)?;
+    let began = Instant::now();
+    loop {
+        match lock(&file) {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(e)) => return Err(fault(e)),
+            Err(TryLockError::WouldBlock) if began.elapsed() > PATIENCE => {
+                let message = "content is being collected, or others register all the time";
+                return Err(Error::new(ErrorKind::Busy, operation, message));
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(2)),
+        }
+    }
+}

@@ -1,0 +1,391 @@
+//! Every wrapper is held to the suites of the traits that it wraps, and does what it adds.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mlops_core::artifact::ArtifactStore;
+use mlops_core::conformance::alert::AlertsUnderTest;
+use mlops_core::conformance::artifact::ArtifactsUnderTest;
+use mlops_core::conformance::audit::AuditUnderTest;
+use mlops_core::conformance::data::DataAssetsUnderTest;
+use mlops_core::conformance::registry::RegistryUnderTest;
+use mlops_core::conformance::secret::SecretsUnderTest;
+use mlops_core::conformance::tracker::TrackerUnderTest;
+use mlops_core::experiment::{
+    Experiment, ExperimentSpec, ExperimentTracker, HistoryQuery, LogBatch, MetricPoint, Run, RunEnd,
+    RunQuery, RunSpec, TrackerCapabilities, WriteReceipt,
+};
+use mlops_core::governance::{AuditEntry, AuditLog, Secret, SecretStore};
+use mlops_core::memory::{
+    MemoryAlertSink, MemoryArtifactStore, MemoryAuditLog, MemoryDataAssetStore, MemoryModelRegistry,
+    MemorySecretStore, MemoryTracker,
+};
+use mlops_core::registry::{
+    AliasChange, AliasRecord, Direction, Edge, LineageGraph, ModelRef, ModelRegistry, ModelVersion,
+    NewModelVersion, Node, Promotion, Protection, RegistryCapabilities, RegistryEvent,
+};
+use mlops_core::time::{ManualClock, SystemClock};
+use mlops_core::wrap::{Audited, NoPause, Pause, RetryPolicy, Retrying, Tee, TeePolicy};
+use mlops_core::{
+    ActorId, Alias, Error, ErrorKind, ExperimentName, MetricKey, ModelName, Page, PageRequest, Result, RunId,
+    SecretName, Tags, Version,
+};
+
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at("2026-01-01T00:00:00Z".parse().unwrap()))
+}
+
+fn actor() -> ActorId {
+    ActorId::new("wrapper").unwrap()
+}
+
+// ------------------------------------------------------------------------------------------------------ a bad network
+
+/// Calls without a key of their own: what they set, they set again when they are repeated, also over what others set meanwhile. Of
+/// these only requests are lost, for an event more is what the contract says of them then.
+const KEYLESS: &[&str] = &["set_tags", "set_archived"];
+
+/// Loses every third request before the backend sees it, and every third answer after it was done.
+#[derive(Debug)]
+struct Flaky<T> {
+    inner: T,
+    calls: AtomicU64,
+}
+
+impl<T> Flaky<T> {
+    fn new(inner: T) -> Self {
+        Self { inner, calls: AtomicU64::new(0) }
+    }
+
+    async fn call<A>(&self, name: &str, work: impl Future<Output = Result<A>>) -> Result<A> {
+        let lost = |what| Err(Error::new(ErrorKind::Transport, "Flaky", what));
+        match self.calls.fetch_add(1, Ordering::SeqCst) % 3 {
+            0 => lost("the request was lost"),
+            1 if !KEYLESS.contains(&name) => {
+                work.await?;
+                lost("the answer was lost")
+            }
+            _ => work.await,
+        }
+    }
+}
+
+macro_rules! flaky {
+    ($trait:ident { $($capabilities:ident -> $kind:ty)? } $(
+        fn $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;
+    )*) => {
+        #[async_trait]
+        impl<T: $trait> $trait for Flaky<T> {
+            $(fn $capabilities(&self) -> $kind {
+                self.inner.$capabilities()
+            })?
+
+            $(async fn $name(&self, $($argument: $type),*) -> Result<$answer> {
+                self.call(stringify!($name), self.inner.$name($($argument),*)).await
+            })*
+        }
+    };
+}
+
+flaky! { ExperimentTracker { capabilities -> TrackerCapabilities }
+    fn ensure_experiment(spec: &ExperimentSpec) -> Experiment;
+    fn experiment(name: &ExperimentName) -> Experiment;
+    fn experiments(page: &PageRequest) -> Page<Experiment>;
+    fn start_run(spec: &RunSpec) -> Run;
+    fn write(run: &RunId, batch: &LogBatch) -> WriteReceipt;
+    fn heartbeat(run: &RunId, lease: Duration) -> ();
+    fn finish_run(run: &RunId, end: &RunEnd) -> Run;
+    fn run(run: &RunId) -> Run;
+    fn search_runs(query: &RunQuery) -> Page<Run>;
+    fn history(run: &RunId, query: &HistoryQuery) -> Page<MetricPoint>;
+    fn set_deleted(run: &RunId, deleted: bool) -> Run;
+}
+
+flaky! { ModelRegistry { capabilities -> RegistryCapabilities }
+    fn register(version: &NewModelVersion) -> ModelVersion;
+    fn get(reference: &ModelRef) -> ModelVersion;
+    fn versions(model: &ModelName, page: &PageRequest) -> Page<ModelVersion>;
+    fn models(page: &PageRequest) -> Page<ModelName>;
+    fn set_alias(change: &AliasChange) -> AliasRecord;
+    fn promote(promotion: &Promotion) -> AliasRecord;
+    fn aliases(model: &ModelName) -> Vec<(Alias, Version)>;
+    fn alias_history(model: &ModelName, alias: &Alias, page: &PageRequest) -> Page<AliasRecord>;
+    fn set_tags(model: &ModelName, version: Version, tags: &Tags, actor: &ActorId) -> ModelVersion;
+    fn set_archived(model: &ModelName, version: Version, archived: bool, actor: &ActorId) -> ModelVersion;
+    fn link(edge: &Edge) -> ();
+    fn lineage(node: &Node, direction: Direction, depth: u32) -> LineageGraph;
+    fn events(after: u64, limit: usize) -> Vec<RegistryEvent>;
+}
+
+flaky! { SecretStore {}
+    fn get(name: &SecretName) -> Secret;
+    fn set(name: &SecretName, value: &Secret) -> ();
+    fn remove(name: &SecretName) -> ();
+    fn names() -> Vec<SecretName>;
+}
+
+/// Many callers share the bad luck, so one call may need many attempts.
+fn stubborn<T>(inner: T) -> Retrying<T> {
+    let policy = RetryPolicy::default().with_attempts(10_000);
+    let policy = RetryPolicy { deadline: Duration::MAX, ..policy };
+    Retrying::new(inner, policy, Arc::new(NoPause)).unwrap()
+}
+
+// -------------------------------------------------------------------------------------------------------------- suites
+
+fn trackers<T: ExperimentTracker>(wrap: impl FnOnce(MemoryTracker, MemoryTracker) -> T) -> TrackerUnderTest {
+    let clock = clock();
+    let [one, two] = [clock.clone(), clock.clone()].map(|clock| MemoryTracker::new(clock));
+    TrackerUnderTest::new(Arc::new(wrap(one, two))).with_clock(clock)
+}
+
+fn log() -> Arc<MemoryAuditLog> {
+    Arc::default()
+}
+
+mlops_core::experiment_tracker_suite!(retrying_tracker, trackers(|one, _| stubborn(Flaky::new(one))));
+mlops_core::experiment_tracker_suite!(audited_tracker, trackers(|one, _| Audited::new(one, log(), actor())));
+mlops_core::experiment_tracker_suite!(teed_tracker, trackers(Tee::new));
+
+fn registries<T: ModelRegistry>(wrap: impl FnOnce(MemoryModelRegistry) -> T) -> RegistryUnderTest {
+    let clock = clock();
+    let artifacts = Arc::new(MemoryArtifactStore::default());
+    let [gated, approved] = ["staging", "champion"].map(|alias| Alias::new(alias).unwrap());
+    let registry = MemoryModelRegistry::new(artifacts.clone(), clock.clone())
+        .with_protected(gated.clone(), Protection::Gate)
+        .with_protected(approved.clone(), Protection::GateAndApproval);
+    let registry = Arc::new(wrap(registry));
+    RegistryUnderTest::new(registry, artifacts).with_clock(clock).with_gated(gated).with_approved(approved)
+}
+
+mlops_core::model_registry_suite!(retrying_registry, registries(|one| stubborn(Flaky::new(one))));
+mlops_core::model_registry_suite!(audited_registry, registries(|one| Audited::new(one, log(), actor())));
+
+fn artifacts<T: ArtifactStore>(
+    wrap: impl FnOnce(Arc<MemoryArtifactStore>, Arc<MemoryArtifactStore>) -> T,
+) -> ArtifactsUnderTest {
+    let clock = clock();
+    let [one, two] = [clock.clone(), clock.clone()].map(|clock| Arc::new(MemoryArtifactStore::new(clock)));
+    let damaged = one.clone();
+    ArtifactsUnderTest::new(Arc::new(wrap(one, two)))
+        .with_clock(clock)
+        .with_damage(move |digest| damaged.damage(digest))
+}
+
+mlops_core::artifact_store_suite!(retrying_artifacts, artifacts(|one, _| stubborn(one)));
+mlops_core::artifact_store_suite!(teed_artifacts, artifacts(Tee::new));
+
+fn assets() -> DataAssetsUnderTest {
+    let artifacts = Arc::new(MemoryArtifactStore::default());
+    let damaged = artifacts.clone();
+    let store = MemoryDataAssetStore::new(artifacts.clone(), clock());
+    let store = Arc::new(Audited::new(stubborn(store), log(), actor()));
+    DataAssetsUnderTest::new(store, artifacts).with_damage(move |digest| damaged.damage(digest))
+}
+
+mlops_core::data_asset_store_suite!(audited_and_retrying_assets, assets());
+
+fn audit_log() -> AuditUnderTest {
+    let clock = clock();
+    AuditUnderTest::new(Arc::new(stubborn(MemoryAuditLog::new(clock.clone())))).with_clock(clock)
+}
+
+mlops_core::audit_log_suite!(retrying_log, audit_log());
+mlops_core::secret_store_suite!(
+    retrying_secrets,
+    SecretsUnderTest::new(Arc::new(stubborn(Flaky::new(MemorySecretStore::default()))))
+);
+mlops_core::alert_sink_suite!(
+    teed_and_retrying_alerts,
+    AlertsUnderTest::new(Arc::new(Tee::new(
+        stubborn(MemoryAlertSink::default()),
+        MemoryAlertSink::default()
+    )))
+);
+
+// ------------------------------------------------------------------------------------------------------- what they add
+
+/// Remembers how long it was asked to wait.
+#[derive(Debug, Default)]
+struct Waits(std::sync::Mutex<Vec<Duration>>);
+
+#[async_trait]
+impl Pause for Waits {
+    async fn pause(&self, duration: Duration) {
+        self.0.lock().unwrap().push(duration);
+    }
+}
+
+/// A store that cannot be reached.
+#[derive(Debug)]
+struct Down(ErrorKind);
+
+#[async_trait]
+impl SecretStore for Down {
+    async fn get(&self, _: &SecretName) -> Result<Secret> {
+        Err(Error::new(self.0, "Down", "nobody is there"))
+    }
+
+    async fn set(&self, _: &SecretName, _: &Secret) -> Result<()> {
+        Err(Error::new(self.0, "Down", "nobody is there"))
+    }
+
+    async fn remove(&self, _: &SecretName) -> Result<()> {
+        Err(Error::new(self.0, "Down", "nobody is there"))
+    }
+
+    async fn names(&self) -> Result<Vec<SecretName>> {
+        Err(Error::new(self.0, "Down", "nobody is there"))
+    }
+}
+
+#[tokio::test]
+async fn waits_grow_vary_and_end() {
+    let waits = Arc::new(Waits::default());
+    let policy = RetryPolicy::default().with_attempts(6);
+    let store = Retrying::new(Down(ErrorKind::Transport), policy, waits.clone()).unwrap();
+    let error = store.names().await.unwrap_err();
+    assert_eq!((error.kind(), error.context("attempts")), (ErrorKind::Transport, Some("6")));
+    let waits = waits.0.lock().unwrap().clone();
+    assert_eq!(waits.len(), 5);
+    for (n, wait) in waits.iter().enumerate() {
+        let most = policy.base * 2_u32.pow(u32::try_from(n).unwrap());
+        assert!(most.min(policy.longest) / 2 <= *wait && *wait <= most, "wait {n}: {wait:?} of {most:?}");
+    }
+    let other = Arc::new(Waits::default());
+    let policy = RetryPolicy { seed: 1, ..policy };
+    let store = Retrying::new(Down(ErrorKind::Transport), policy, other.clone()).unwrap();
+    store.names().await.unwrap_err();
+    assert_ne!(*other.0.lock().unwrap(), waits, "another seed waits otherwise");
+}
+
+#[tokio::test]
+async fn what_cannot_succeed_later_is_tried_once() {
+    for kind in [ErrorKind::NotFound, ErrorKind::Conflict, ErrorKind::UnknownOutcome, ErrorKind::Auth] {
+        let waits = Arc::new(Waits::default());
+        let store = Retrying::new(Down(kind), RetryPolicy::default(), waits.clone()).unwrap();
+        assert_eq!(store.names().await.unwrap_err().kind(), kind);
+        assert!(waits.0.lock().unwrap().is_empty(), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn no_wait_is_begun_that_ends_after_the_deadline() {
+    let waits = Arc::new(Waits::default());
+    let policy = RetryPolicy { deadline: Duration::from_millis(50), ..RetryPolicy::default() };
+    let store = Retrying::new(Down(ErrorKind::Busy), policy, waits.clone()).unwrap();
+    assert_eq!(store.names().await.unwrap_err().context("attempts"), Some("1"));
+    assert!(waits.0.lock().unwrap().is_empty());
+}
+
+async fn run_in(tracker: &dyn ExperimentTracker) -> RunId {
+    let name = ExperimentName::new("e").unwrap();
+    tracker.ensure_experiment(&ExperimentSpec::new(name.clone())).await.unwrap();
+    tracker.start_run(&RunSpec::new(name, "r", actor())).await.unwrap().id
+}
+
+fn one_point() -> LogBatch {
+    let at = "2026-01-01T00:00:00Z".parse().unwrap();
+    LogBatch::new().metric(MetricPoint::new(MetricKey::new("m").unwrap(), 1.0, at))
+}
+
+#[tokio::test]
+async fn the_receipt_is_that_of_the_attempt_that_came_through() {
+    for luck in 0..3 {
+        let tracker = stubborn(Flaky::new(MemoryTracker::default()));
+        let run = run_in(&tracker).await;
+        tracker.inner().calls.store(luck, Ordering::SeqCst);
+        assert_eq!(tracker.write(&run, &one_point()).await.unwrap().new_points, 1, "{luck}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_fails_is_written_down_with_its_outcome() {
+    let log = log();
+    let artifacts = Arc::new(MemoryArtifactStore::default());
+    let registry = MemoryModelRegistry::new(artifacts, Arc::new(SystemClock::new()));
+    let registry = Audited::new(registry, log.clone(), actor());
+    let (model, alias) = (ModelName::new("m").unwrap(), Alias::new("a").unwrap());
+    let change = AliasChange::new(model, alias, Version::FIRST, ActorId::new("somebody").unwrap());
+    for _ in 0..2 {
+        assert_eq!(registry.set_alias(&change).await.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+    let records = log.read(0, 10).await.unwrap();
+    let shown: Vec<_> = records
+        .iter()
+        .map(|r| (r.entry.actor.as_str(), r.entry.action.as_str(), r.entry.detail.as_str()))
+        .collect();
+    // Repeated, it is the same change, and the same records.
+    assert_eq!(shown, [("somebody", "model.alias.begin", ""), ("somebody", "model.alias.end", "not found")]);
+}
+
+/// A log that is full.
+#[derive(Debug)]
+struct Full;
+
+#[async_trait]
+impl AuditLog for Full {
+    async fn append(&self, _: &AuditEntry) -> Result<mlops_core::governance::AuditRecord> {
+        Err(Error::new(ErrorKind::Storage, "Full", "no space"))
+    }
+
+    async fn read(&self, _: u64, _: usize) -> Result<Vec<mlops_core::governance::AuditRecord>> {
+        Ok(Vec::new())
+    }
+
+    async fn checkpoint(&self) -> Result<mlops_core::governance::Checkpoint> {
+        Err(Error::new(ErrorKind::Storage, "Full", "no space"))
+    }
+
+    async fn verify(
+        &self,
+        _: Option<&mlops_core::governance::Checkpoint>,
+    ) -> Result<mlops_core::governance::AuditVerification> {
+        Err(Error::new(ErrorKind::Storage, "Full", "no space"))
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_done_that_cannot_be_written_down() {
+    let tracker = MemoryTracker::default();
+    let run = run_in(&tracker).await;
+    let audited = Audited::new(tracker, Arc::new(Full), actor());
+    assert_eq!(audited.set_deleted(&run, true).await.unwrap_err().kind(), ErrorKind::Storage);
+    assert!(!audited.run(&run).await.unwrap().deleted);
+}
+
+#[tokio::test]
+async fn both_backends_of_a_tee_keep_the_same() {
+    let tee = Tee::new(MemoryTracker::default(), MemoryTracker::default());
+    let run = run_in(&tee).await;
+    tee.write(&run, &one_point()).await.unwrap();
+    tee.finish_run(&run, &RunEnd::FINISHED).await.unwrap();
+    assert_eq!(tee.first().run(&run).await.unwrap(), tee.second().run(&run).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_failure_of_the_second_backend_is_heard() {
+    // The second does not know the run: it was started before the two came together.
+    let first = MemoryTracker::default();
+    let run = run_in(&first).await;
+    let tee = Tee::new(first, MemoryTracker::default());
+    let error = tee.write(&run, &one_point()).await.unwrap_err();
+    assert_eq!((error.kind(), error.context("backend")), (ErrorKind::NotFound, Some("second")));
+
+    let tee = tee.with_policy(TeePolicy::Report);
+    let receipt = tee.write(&run, &one_point()).await.unwrap();
+    assert_eq!(
+        receipt.degraded.iter().map(|d| d.subject.as_str()).collect::<BTreeSet<_>>(),
+        BTreeSet::from(["the second backend"])
+    );
+    let (failures, count) = tee.failures();
+    assert_eq!(
+        (failures[0].operation, failures[0].error.kind(), count),
+        ("ExperimentTracker::write", ErrorKind::NotFound, 1)
+    );
+    assert_eq!(tee.failures().1, 0, "they are taken out");
+}
