@@ -248,7 +248,7 @@ pub async fn track(
 ) -> Result<Trained> {
     let Platform { tracker, artifacts, actor, .. } = &world.platform;
     tracker.ensure_experiment(&ExperimentSpec::new(experiment()?)).await?;
-    let capsule = Capsule::capture(std::path::Path::new(env!("CARGO_MANIFEST_DIR")))
+    let capsule = Capsule::capture(Path::new(env!("CARGO_MANIFEST_DIR")))
         .with_seed("training", world.setup.source.seed);
     let spec = RunSpec::new(experiment()?, candidate.name, actor.clone()).with_capsule(capsule);
     let run = tracker.start_run(&spec).await?;
