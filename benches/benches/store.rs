@@ -70,16 +70,16 @@ async fn start(tracker: &LocalTracker, name: &str) -> Result<RunId> {
 
 /// One value at a time, as a training loop does it.
 async fn log_metric(tracker: &LocalTracker) -> Result<Cost> {
-    const VALUES: usize = 1_000_000;
+    const VALUES: u32 = 1_000_000;
     let key = MetricKey::new("loss")?;
-    fastest(3, VALUES, async |repeat| {
+    fastest(3, VALUES as usize, async |repeat| {
         let run = start(tracker, &format!("values {repeat}")).await?;
         let logger = tracker.logger(&run, LoggerOptions::default())?;
-        for step in 0..VALUES as i64 {
-            logger.metric(&key, step as f64, step);
+        for step in 0..VALUES {
+            logger.metric(&key, f64::from(step), i64::from(step));
         }
         let report = logger.flush()?;
-        assert_eq!((report.dropped, report.accepted), (0, VALUES as u64));
+        assert_eq!((report.dropped, report.accepted), (0, u64::from(VALUES)));
         Ok(())
     })
     .await
