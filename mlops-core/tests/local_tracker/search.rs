@@ -58,17 +58,17 @@ fn world() -> &'static World {
 
 fn content(i: usize) -> LogBatch {
     let mut batch = LogBatch::new();
-    if i % 5 != 0 {
+    if !i.is_multiple_of(5) {
         let points = [(0, NUMBERS[(i + 3) % 9]), (1, NUMBERS[i % 9])];
         for (step, value) in points {
             batch = batch.metric(MetricPoint::new(key("score"), value, time(0)).with_step(step));
         }
     }
-    if i % 7 != 0 {
+    if !i.is_multiple_of(7) {
         batch = batch.param(ParamKey::new("p").unwrap(), TEXTS[(i / 2) % 12]);
         batch = batch.tag(TagKey::new("t").unwrap(), TEXTS[(i / 3) % 12]);
     }
-    if i % 3 == 0 {
+    if i.is_multiple_of(3) {
         batch = batch.input(DataInput {
             asset: AssetName::new(["data", "more"][i % 2]).unwrap(),
             version: Version::new(1 + i as u64 % 2).unwrap(),
@@ -87,7 +87,7 @@ fn finish(tracker: &LocalTracker, run: &Run, i: usize) {
         );
         block(tracker.finish_run(&run.id, &RunEnd { status, at })).unwrap();
     }
-    if i % 9 == 0 {
+    if i.is_multiple_of(9) {
         block(tracker.set_deleted(&run.id, true)).unwrap();
     }
 }
