@@ -165,9 +165,13 @@ impl Sent {
             Filter::HasTag(key) => self.has(&format!("tags.`{key}`")),
             Filter::HasParent => self.has("tags.`mlflow.parentRunId`"),
             Filter::Parent(parent) => Clause::Whole(format!("tags.`mlflow.parentRunId` = '{parent}'")),
-            // A run without a name gets one from the server.
+            // A run without a name gets one from the server, which other tests than of equality may take for a name of its own.
             Filter::Name(text) if !text.holds("") => {
-                comparison("attributes.run_name", text, self.dialect.whole_texts)
+                match (comparison("attributes.run_name", text, self.dialect.whole_texts), text) {
+                    (Clause::Whole(sent), Match::Equals(_) | Match::In(_)) => Clause::Whole(sent),
+                    (Clause::Whole(sent), _) => Clause::Wider(sent),
+                    (other, _) => other,
+                }
             }
             Filter::Actor(text) if self.dialect.actors => comparison("attributes.user_id", text, true),
             Filter::Id(text) => match text {
