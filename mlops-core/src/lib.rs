@@ -65,7 +65,7 @@
 //! # Features
 //! | feature | default | brings |
 //! |---|---|---|
-//! | `local` | yes | the embedded backend; brings SQLite, compiled in, and tokio's `spawn_blocking` |
+//! | `local` | yes | the embedded backend; brings SQLite, compiled in (needs a C compiler), and tokio's `spawn_blocking` |
 //! | `polars` | no | the frame door: polars data frames as tables, borrowed where possible |
 //! | `polars-io` | no | an eager Parquet reader; CSV needs no feature |
 //! | `conformance` | no | the suites for writers of backends; not covered by semantic versioning |
