@@ -11,6 +11,7 @@ use mlops_core::num::Measured;
 use serde::{Deserialize, Serialize};
 
 use crate::js::LogBase;
+use crate::pair::{Pair, Tail};
 use crate::sample::Side;
 use crate::smoothing::Smoothing;
 
@@ -38,6 +39,42 @@ pub struct Distance {
     pub current: Side,
     /// How many cells are occupied on some side; 0 for a distance without cells.
     pub cells: u64,
+}
+
+/// A divergence D with a χ² law: under no drift, factor·D over (1/n + 1/m) is close to χ² with k − 1 degrees of freedom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Family {
+    pub(crate) definition: Definition,
+    pub(crate) factor: f64,
+}
+
+impl Family {
+    /// The result for a divergence of `score` nats, `calibrated` nats with Jeffreys' half counts. `unit`, which must not
+    /// decrease, turns nats into the unit of the score.
+    pub(crate) fn distance(
+        self,
+        pair: &Pair<'_>,
+        score: f64,
+        calibrated: f64,
+        unit: impl Fn(f64) -> f64,
+    ) -> Distance {
+        let (cells, size) = (pair.cells(), pair.inverse_size());
+        let noise = (cells - 1) as f64 * size / self.factor;
+        let tail = Tail::chi2(self.factor * calibrated / size, cells - 1);
+        let (reference, current) = pair.sides();
+        Distance {
+            definition: self.definition,
+            score: unit(score),
+            noise_floor: unit(noise),
+            corrected: unit((score - noise).max(0.0)),
+            p: tail.p,
+            ln_p: tail.ln_p,
+            interval: None,
+            reference,
+            current,
+            cells,
+        }
+    }
 }
 
 /// A two-sided confidence interval.
@@ -82,7 +119,9 @@ impl fmt::Display for Definition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Psi(smoothing) => write!(f, "psi{}/v1", Suffix(smoothing)),
-            Self::JsDistance(base, smoothing) => write!(f, "js.distance.{}{}/v1", name(base), Suffix(smoothing)),
+            Self::JsDistance(base, smoothing) => {
+                write!(f, "js.distance.{}{}/v1", name(base), Suffix(smoothing))
+            }
             Self::JsDivergence(base, smoothing) => {
                 write!(f, "js.divergence.{}{}/v1", name(base), Suffix(smoothing))
             }

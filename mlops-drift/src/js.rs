@@ -6,20 +6,22 @@
 //!
 //! (Lin, *Divergence measures based on the Shannon entropy*, IEEE Trans. Inf. Theory 37, 1991; the root is a metric: Endres
 //! and Schindelin, ibid. 49, 2003). With base 2 both lie in [0, 1]; with base e the divergence ends at ln 2 ≈ 0.693 and the
-//! distance at 0.833. Tools differ in root and base, so that "0.1" means three different things; here the type says which it
-//! is and the result names its base. Empty cells are no difficulty, so there is no smoothing unless asked for.
+//! distance at 0.833. Tools differ in root and base, so that "0.1" means three different things; here the result's
+//! [`Definition`] names both. Empty cells are no difficulty, so there is no smoothing unless asked for.
 //!
 //! Under no drift, 8·JSD in nats is close to (1/n + 1/m) times a χ² variable with k − 1 degrees of freedom, the same law as
 //! for the [PSI](mod@crate::psi): it gives the noise floor and the p-value. The p-value is that of the divergence with Jeffreys' half
 //! counts, also where the score has no smoothing: without it, a 5 % level alarms in up to 15 % of undrifted samples on cells
 //! fitted to the reference, with it in 4.5 to 6.5 %.
 
+use mlops_core::num::StatsError;
 use mlops_core::num::sum::Sum;
-use mlops_core::num::{Measured, StatsError};
 use serde::{Deserialize, Serialize};
 
-use crate::bins::{BinRule, Bins, Missing};
-use crate::pair::{Pair, Tail};
+use crate::bins::{BinRule, Counted, Missing};
+use crate::distance::{Definition, Distance, Family};
+use crate::pair::Pair;
+use crate::sample::{Sample, Value};
 use crate::smoothing::{Shares, Smoothing};
 
 /// The base of a logarithm, and so the unit of an entropy.
@@ -62,7 +64,7 @@ pub struct JsOptions {
     pub base: LogBase,
     /// Smoothing; none by default. Shares that do not add up to 1 afterwards are divided by their sum.
     pub smoothing: Smoothing,
-    /// What a NaN is; an error by default.
+    /// What a missing value is; by default a NaN is an error and an absent value is left out.
     pub missing: Missing,
 }
 
@@ -107,72 +109,6 @@ impl JsOptions {
     }
 }
 
-/// A Jensen–Shannon **distance** (the root of the divergence) with what is needed to judge it.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct JsDistance {
-    /// The distance: in [0, 1] with base 2, in [0, √ln 2] with base e.
-    pub score: f64,
-    /// The base of the logarithm.
-    pub base: LogBase,
-    /// The root of the divergence's mean when nothing drifts: √((k − 1)(1/n + 1/m)/8) with base e.
-    pub noise_floor: f64,
-    /// The root of the divergence above its noise floor, or 0.
-    pub corrected: f64,
-    /// P(this much or more | no drift) by the χ² law with Jeffreys' half counts; undefined for one occupied cell.
-    pub p: Measured,
-    /// The natural logarithm of `p`, finite where `p` is too small for a double.
-    pub ln_p: Measured,
-    /// How many reference values were counted.
-    pub n: u64,
-    /// How many current values were counted.
-    pub m: u64,
-    /// k: how many cells are occupied on some side.
-    pub cells: u64,
-}
-
-/// A Jensen–Shannon **divergence** (no root) with what is needed to judge it.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct JsDivergence {
-    /// The divergence: in [0, 1] with base 2, in [0, ln 2] with base e.
-    pub score: f64,
-    /// The base of the logarithm.
-    pub base: LogBase,
-    /// What the divergence is on average when nothing drifts: (k − 1)(1/n + 1/m)/8 with base e.
-    pub noise_floor: f64,
-    /// The divergence minus the noise floor, or 0 where that is negative.
-    pub corrected: f64,
-    /// P(this much or more | no drift) by the χ² law with Jeffreys' half counts; undefined for one occupied cell.
-    pub p: Measured,
-    /// The natural logarithm of `p`, finite where `p` is too small for a double.
-    pub ln_p: Measured,
-    /// How many reference values were counted.
-    pub n: u64,
-    /// How many current values were counted.
-    pub m: u64,
-    /// k: how many cells are occupied on some side.
-    pub cells: u64,
-}
-
-impl JsDivergence {
-    /// The same comparison as a distance.
-    ///
-    /// ```
-    /// use mlops_drift::{LogBase, js_divergence_from_counts};
-    ///
-    /// let divergence = js_divergence_from_counts(&[3, 0], &[0, 2], LogBase::E)?;
-    /// assert!((divergence.score - 2f64.ln()).abs() < 1e-15);
-    /// assert_eq!(divergence.distance().score, divergence.score.sqrt());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn distance(&self) -> JsDistance {
-        let Self { score, base, noise_floor, corrected, p, ln_p, n, m, cells } = *self;
-        let (score, noise_floor, corrected) = (score.sqrt(), noise_floor.sqrt(), corrected.sqrt());
-        JsDistance { score, base, noise_floor, corrected, p, ln_p, n, m, cells }
-    }
-}
-
 /// The Jensen–Shannon distance, base 2, of two samples on ten quantile cells of the reference; NaN is an error.
 ///
 /// # Errors
@@ -187,7 +123,10 @@ impl JsDivergence {
 /// assert_eq!(js(&reference, &elsewhere)?.score, 1.0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn js(reference: &[f64], current: &[f64]) -> Result<JsDistance, StatsError> {
+pub fn js<'a, 'b, T: Value>(
+    reference: impl Into<Sample<'a, T>>,
+    current: impl Into<Sample<'b, T>>,
+) -> Result<Distance, StatsError> {
     js_with(reference, current, &JsOptions::default())
 }
 
@@ -204,10 +143,13 @@ pub fn js(reference: &[f64], current: &[f64]) -> Result<JsDistance, StatsError> 
 /// assert!((far.score - 2f64.ln().sqrt()).abs() < 1e-15);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn js_with(reference: &[f64], current: &[f64], options: &JsOptions) -> Result<JsDistance, StatsError> {
-    let (reference, current) = Bins::count_both(reference, current, options.bins, options.missing)?;
-    let pair = Pair::new(options.missing.cells(&reference), options.missing.cells(&current))?;
-    divergence(&pair, options.smoothing, options.base).map(|divergence| divergence.distance())
+pub fn js_with<'a, 'b, T: Value>(
+    reference: impl Into<Sample<'a, T>>,
+    current: impl Into<Sample<'b, T>>,
+    options: &JsOptions,
+) -> Result<Distance, StatsError> {
+    let counted = Counted::fit(reference.into(), current.into(), options.bins, options.missing)?;
+    distance(&counted.pair(options.missing)?, options.smoothing, options.base)
 }
 
 /// The Jensen–Shannon distance of two rows of counts over the same cells, without smoothing. Linear time, no allocation.
@@ -225,8 +167,8 @@ pub fn js_with(reference: &[f64], current: &[f64], options: &JsOptions) -> Resul
 /// assert!((js.score - 0.3918681606471551).abs() < 1e-12);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn js_from_counts(reference: &[u64], current: &[u64], base: LogBase) -> Result<JsDistance, StatsError> {
-    js_divergence_from_counts(reference, current, base).map(|divergence| divergence.distance())
+pub fn js_from_counts(reference: &[u64], current: &[u64], base: LogBase) -> Result<Distance, StatsError> {
+    distance(&Pair::new(reference, current)?, Smoothing::None, base)
 }
 
 /// The Jensen–Shannon divergence of two rows of counts over the same cells, without smoothing.
@@ -245,27 +187,29 @@ pub fn js_divergence_from_counts(
     reference: &[u64],
     current: &[u64],
     base: LogBase,
-) -> Result<JsDivergence, StatsError> {
+) -> Result<Distance, StatsError> {
     divergence(&Pair::new(reference, current)?, Smoothing::None, base)
 }
 
-fn divergence(pair: &Pair<'_>, smoothing: Smoothing, base: LogBase) -> Result<JsDivergence, StatsError> {
+fn distance(pair: &Pair<'_>, smoothing: Smoothing, base: LogBase) -> Result<Distance, StatsError> {
+    measure(pair, Definition::JsDistance(base, smoothing), smoothing, |nats| base.of_nats(nats).sqrt())
+}
+
+fn divergence(pair: &Pair<'_>, smoothing: Smoothing, base: LogBase) -> Result<Distance, StatsError> {
+    measure(pair, Definition::JsDivergence(base, smoothing), smoothing, |nats| base.of_nats(nats))
+}
+
+/// `unit` turns a divergence in nats into the score's unit.
+fn measure(
+    pair: &Pair<'_>,
+    definition: Definition,
+    smoothing: Smoothing,
+    unit: impl Fn(f64) -> f64,
+) -> Result<Distance, StatsError> {
     let nats = divergence_nats(pair, smoothing)?;
-    let (cells, unit) = (pair.cells(), pair.inverse_size());
-    let noise = (cells - 1) as f64 * unit / 8.0;
     // Unsmoothed, an outlier or two in cells that the reference does not have would alarm by themselves: see the PSI.
-    let tail = Tail::chi2(8.0 * divergence_nats(pair, Smoothing::Jeffreys)? / unit, cells - 1);
-    Ok(JsDivergence {
-        score: base.of_nats(nats),
-        base,
-        noise_floor: base.of_nats(noise),
-        corrected: base.of_nats((nats - noise).max(0.0)),
-        p: tail.p,
-        ln_p: tail.ln_p,
-        n: pair.n,
-        m: pair.m,
-        cells,
-    })
+    let calibrated = divergence_nats(pair, Smoothing::Jeffreys)?;
+    Ok(Family { definition, factor: 8.0 }.distance(pair, nats, calibrated, unit))
 }
 
 fn divergence_nats(pair: &Pair<'_>, smoothing: Smoothing) -> Result<f64, StatsError> {

@@ -88,11 +88,9 @@ mod special;
 pub use bins::{BinRule, Bins, CategoryBins, CategoryCell, Cell, Counts, Missing};
 pub use chi2::{Chi2, chi2_homogeneity};
 pub use distance::{Definition, Distance, Interval};
-pub use js::{
-    JsDistance, JsDivergence, JsOptions, LogBase, js, js_divergence_from_counts, js_from_counts, js_with,
-};
+pub use js::{JsOptions, LogBase, js, js_divergence_from_counts, js_from_counts, js_with};
 pub use ks::{Ks, KsMethod, KsOptions, ks, ks_sorted, ks_with};
 pub use multiple::{Correction, adjust};
-pub use psi::{Psi, PsiOptions, psi, psi_from_counts, psi_with};
+pub use psi::{PsiOptions, psi, psi_from_counts, psi_with};
 pub use sample::{Sample, Side, Value};
 pub use smoothing::Smoothing;
