@@ -11,18 +11,18 @@
 //!
 //! Under no drift, 8·JSD in nats is close to (1/n + 1/m) times a χ² variable with k − 1 degrees of freedom, the same law as
 //! for the [PSI](mod@crate::psi): it gives the noise floor and the p-value. The p-value is that of the divergence with Jeffreys' half
-//! counts, also where the score has no smoothing: without it, a 5 % level alarms in up to 15 % of undrifted samples on cells
-//! fitted to the reference, with it in 4.5 to 6.5 %.
+//! counts, also where the score has no smoothing; see [`distance`](mod@crate::distance).
 
 use mlops_core::num::StatsError;
-use mlops_core::num::sum::Sum;
 use serde::{Deserialize, Serialize};
 
-use crate::bins::{BinRule, Counted, Missing};
-use crate::distance::{Definition, Distance, Family};
-use crate::pair::Pair;
+use crate::bins::{BinRule, Counted, Missing, Weighed};
+use crate::comparison::Comparison;
+use crate::distance::{Definition, Distance};
+use crate::family::{Family, Unit};
 use crate::sample::{Sample, Value};
 use crate::smoothing::{Shares, Smoothing};
+use crate::tally::Tally;
 
 /// The base of a logarithm, and so the unit of an entropy.
 ///
@@ -41,7 +41,7 @@ pub enum LogBase {
 
 impl LogBase {
     /// From nats to this unit.
-    fn of_nats(self, nats: f64) -> f64 {
+    pub(crate) fn of_nats(self, nats: f64) -> f64 {
         match self {
             Self::Two => nats / std::f64::consts::LN_2,
             Self::E => nats,
@@ -149,7 +149,33 @@ pub fn js_with<'a, 'b, T: Value>(
     options: &JsOptions,
 ) -> Result<Distance, StatsError> {
     let counted = Counted::fit(reference.into(), current.into(), options.bins, options.missing)?;
-    distance(&counted.pair(options.missing)?, options.smoothing, options.base)
+    distance(&counted.comparison()?, options.smoothing, options.base)
+}
+
+/// The Jensen–Shannon distance of two samples of weighted values. Weights do not shape the cells; n and m are Kish's effective
+/// sizes.
+///
+/// # Errors
+/// As [`js_with`], and as [`weights::total_for`](mlops_core::num::weights::total_for) for the weights.
+///
+/// ```
+/// use mlops_drift::{JsOptions, js_weighted};
+///
+/// let (reference, current) = ([1.0, 2.0, 3.0, 4.0], [2.0, 3.0, 9.0]);
+/// let js = js_weighted(&reference, &[1.0; 4], &current, &[1.0, 1.0, 0.0], &JsOptions::default())?;
+/// assert!(js.score < 1.0 && js.current.used == 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn js_weighted<'a, 'b, T: Value>(
+    reference: impl Into<Sample<'a, T>>,
+    reference_weights: &[f64],
+    current: impl Into<Sample<'b, T>>,
+    current_weights: &[f64],
+    options: &JsOptions,
+) -> Result<Distance, StatsError> {
+    let sides = ((reference.into(), reference_weights), (current.into(), current_weights));
+    let weighed = Weighed::fit(sides.0, sides.1, options.bins, options.missing)?;
+    distance(&weighed.comparison()?, options.smoothing, options.base)
 }
 
 /// The Jensen–Shannon distance of two rows of counts over the same cells, without smoothing. Linear time, no allocation.
@@ -167,8 +193,12 @@ pub fn js_with<'a, 'b, T: Value>(
 /// assert!((js.score - 0.3918681606471551).abs() < 1e-12);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn js_from_counts(reference: &[u64], current: &[u64], base: LogBase) -> Result<Distance, StatsError> {
-    distance(&Pair::new(reference, current)?, Smoothing::None, base)
+pub fn js_from_counts<'a, 'b>(
+    reference: impl Into<Tally<'a>>,
+    current: impl Into<Tally<'b>>,
+    base: LogBase,
+) -> Result<Distance, StatsError> {
+    distance(&Comparison::new(reference.into(), current.into())?, Smoothing::None, base)
 }
 
 /// The Jensen–Shannon divergence of two rows of counts over the same cells, without smoothing.
@@ -183,44 +213,55 @@ pub fn js_from_counts(reference: &[u64], current: &[u64], base: LogBase) -> Resu
 /// assert_eq!((js.score, js.p.value()), (0.0, Some(1.0)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn js_divergence_from_counts(
-    reference: &[u64],
-    current: &[u64],
+pub fn js_divergence_from_counts<'a, 'b>(
+    reference: impl Into<Tally<'a>>,
+    current: impl Into<Tally<'b>>,
     base: LogBase,
 ) -> Result<Distance, StatsError> {
-    divergence(&Pair::new(reference, current)?, Smoothing::None, base)
+    let comparison = Comparison::new(reference.into(), current.into())?;
+    family(Definition::JsDivergence(base, Smoothing::None), Smoothing::None, base, false)
+        .distance(&comparison)
 }
 
-fn distance(pair: &Pair<'_>, smoothing: Smoothing, base: LogBase) -> Result<Distance, StatsError> {
-    measure(pair, Definition::JsDistance(base, smoothing), smoothing, |nats| base.of_nats(nats).sqrt())
-}
-
-fn divergence(pair: &Pair<'_>, smoothing: Smoothing, base: LogBase) -> Result<Distance, StatsError> {
-    measure(pair, Definition::JsDivergence(base, smoothing), smoothing, |nats| base.of_nats(nats))
-}
-
-/// `unit` turns a divergence in nats into the score's unit.
-fn measure(
-    pair: &Pair<'_>,
-    definition: Definition,
+fn distance(
+    comparison: &Comparison<'_>,
     smoothing: Smoothing,
-    unit: impl Fn(f64) -> f64,
+    base: LogBase,
 ) -> Result<Distance, StatsError> {
-    let nats = divergence_nats(pair, smoothing)?;
-    // Unsmoothed, an outlier or two in cells that the reference does not have would alarm by themselves: see the PSI.
-    let calibrated = divergence_nats(pair, Smoothing::Jeffreys)?;
-    Ok(Family { definition, factor: 8.0 }.distance(pair, nats, calibrated, unit))
+    family(Definition::JsDistance(base, smoothing), smoothing, base, true).distance(comparison)
 }
 
-fn divergence_nats(pair: &Pair<'_>, smoothing: Smoothing) -> Result<f64, StatsError> {
+fn family(definition: Definition, smoothing: Smoothing, base: LogBase, root: bool) -> Family {
+    let (top, unit) = (std::f64::consts::LN_2, Unit { base, root });
+    Family {
+        definition,
+        smoothing,
+        factor: 8.0,
+        nats: divergence_nats,
+        term: shares_term,
+        gradient,
+        top,
+        unit,
+    }
+}
+
+fn gradient(Shares { reference, current, .. }: Shares) -> (f64, f64) {
+    let mean = f64::midpoint(reference, current);
+    (0.5 * (reference / mean).ln(), 0.5 * (current / mean).ln())
+}
+
+fn divergence_nats(comparison: &Comparison<'_>, smoothing: Smoothing) -> Result<f64, StatsError> {
     let nats = if matches!(smoothing, Smoothing::Replace(_) | Smoothing::Floor(_)) {
-        let side = |f: fn(Shares) -> f64| Ok(smoothing.shares(pair)?.map(f).collect::<Sum>().value());
-        let (p, q) = (side(|shares| shares.reference)?, side(|shares| shares.current)?);
-        smoothing.shares(pair)?.map(|s| term(s.reference / p, s.current / q, None)).collect::<Sum>()
+        let (p, q) = (comparison.sum(smoothing, |s| s.reference)?, comparison.sum(smoothing, |s| s.current)?);
+        comparison.sum(smoothing, |s| term(s.reference / p, s.current / q, None))?
     } else {
-        smoothing.shares(pair)?.map(|s| term(s.reference, s.current, Some(s.difference))).collect()
+        comparison.sum(smoothing, shares_term)?
     };
-    Ok(nats.value().clamp(0.0, std::f64::consts::LN_2))
+    Ok(nats.clamp(0.0, std::f64::consts::LN_2))
+}
+
+pub(crate) fn shares_term(shares: Shares) -> f64 {
+    term(shares.reference, shares.current, Some(shares.difference))
 }
 
 /// ½p·ln(2p/(p+q)) + ½q·ln(2q/(p+q)) = (p+q)/2 · g((p−q)/(p+q)) with g(δ) = ½[(1+δ)ln(1+δ) + (1−δ)ln(1−δ)]: never negative
@@ -263,7 +304,7 @@ mod tests {
 
     #[test]
     fn smoothing_that_breaks_the_sum_is_renormalised() {
-        let pair = Pair::new(&[500, 500, 0], &[480, 470, 50]).unwrap();
+        let pair = Comparison::new(Tally::new(&[500, 500, 0]), Tally::new(&[480, 470, 50])).unwrap();
         for smoothing in [Smoothing::Replace(1e-4), Smoothing::Floor(0.01), Smoothing::Jeffreys] {
             let smoothed = divergence_nats(&pair, smoothing).unwrap();
             let plain = divergence_nats(&pair, Smoothing::None).unwrap();

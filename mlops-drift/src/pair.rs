@@ -2,7 +2,6 @@
 
 use mlops_core::num::{Measured, StatsError, UndefinedReason};
 
-use crate::sample::Side;
 use crate::special::ln_chi2_sf;
 
 /// Checked counts of a reference and a current sample over the same cells.
@@ -14,8 +13,6 @@ pub(crate) struct Pair<'a> {
     pub(crate) n: u64,
     /// The total of the current sample, at least 1.
     pub(crate) m: u64,
-    /// What became of the values behind the counts, where that is known.
-    sides: Option<(Side, Side)>,
 }
 
 impl<'a> Pair<'a> {
@@ -32,20 +29,7 @@ impl<'a> Pair<'a> {
             });
         }
         let (n, m) = (total("reference", reference)?, total("current", current)?);
-        Ok(Self { reference, current, n, m, sides: None })
-    }
-
-    /// With an account of the values that were counted.
-    pub(crate) fn with_sides(self, sides: (Side, Side)) -> Self {
-        Self { sides: Some(sides), ..self }
-    }
-
-    /// What became of the values; of bare counts it is known that they are there.
-    pub(crate) fn sides(&self) -> (Side, Side) {
-        let bare = |rows| Side { rows, used: rows, ..Side::default() };
-        let (reference, current) = self.sides.unwrap_or((bare(self.n), bare(self.m)));
-        let unseen = self.occupied().filter(|&(a, _)| a == 0).map(|(_, b)| b).sum();
-        (reference, Side { unseen, ..current })
+        Ok(Self { reference, current, n, m })
     }
 
     /// The counts of the cells that are occupied on some side.
@@ -56,11 +40,6 @@ impl<'a> Pair<'a> {
     /// How many cells are occupied on some side; at least 1.
     pub(crate) fn cells(&self) -> u64 {
         self.occupied().count() as u64
-    }
-
-    /// 1/n + 1/m: the variance scale of a difference of two shares.
-    pub(crate) fn inverse_size(&self) -> f64 {
-        1.0 / self.n as f64 + 1.0 / self.m as f64
     }
 }
 

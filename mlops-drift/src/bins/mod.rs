@@ -14,11 +14,14 @@
 mod category;
 mod counts;
 mod fit;
+mod masses;
 mod numeric;
 mod sampled;
 
 pub use category::{CategoryBins, CategoryCell};
 pub use counts::Counts;
+pub use masses::Masses;
+pub(crate) use masses::Weighed;
 pub use numeric::{Bins, Cell};
 pub(crate) use sampled::Counted;
 

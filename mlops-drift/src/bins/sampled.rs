@@ -3,15 +3,17 @@
 use mlops_core::num::StatsError;
 
 use super::{BinRule, Bins, Counts, Missing};
-use crate::pair::Pair;
+use crate::comparison::Comparison;
 use crate::sample::{Sample, Side, Value};
+use crate::tally::{Outer, Tally};
 
 /// Both sides of a comparison, on cells of the reference.
 #[derive(Debug)]
 pub(crate) struct Counted {
-    pub(crate) reference: Counts,
-    pub(crate) current: Counts,
-    pub(crate) sides: (Side, Side),
+    reference: Counts,
+    current: Counts,
+    sides: (Side, Side),
+    missing: Missing,
 }
 
 impl Counted {
@@ -28,17 +30,24 @@ impl Counted {
         let bins = Bins::fit(reference, rule)?;
         let (reference, before) = bins.count_sample("reference", reference, missing)?;
         let (current, after) = bins.count_sample("current", current, missing)?;
-        Ok(Self { reference, current, sides: (before, after) })
+        Ok(Self { reference, current, sides: (before, after), missing })
     }
 
     /// The cells that take part, with the account of the values.
-    pub(crate) fn pair(&self, missing: Missing) -> Result<Pair<'_>, StatsError> {
-        let pair = Pair::new(missing.cells(&self.reference), missing.cells(&self.current))?;
-        Ok(pair.with_sides(self.sides))
+    pub(crate) fn comparison(&self) -> Result<Comparison<'_>, StatsError> {
+        let tally = |counts, side| Tally { side: Some(side), ..tally(counts, self.missing) };
+        Comparison::new(tally(&self.reference, self.sides.0), tally(&self.current, self.sides.1))
     }
 }
 
-fn check<T: Value>(
+/// Counts over numeric cells, their ends known.
+fn tally(counts: &Counts, missing: Missing) -> Tally<'_> {
+    let cells = missing.cells(counts);
+    let outer = cells.len().checked_sub(if missing == Missing::Cell { 2 } else { 1 });
+    Tally { outer: outer.map(|high| Outer { low: 0, high }), ..Tally::new(cells) }
+}
+
+pub(super) fn check<T: Value>(
     argument: &'static str,
     sample: Sample<'_, T>,
     missing: Missing,
@@ -54,6 +63,30 @@ fn check<T: Value>(
 }
 
 impl Bins {
+    /// Counts over these bins as what the distances take: with the knowledge that the outer cells begin where the reference ends.
+    ///
+    /// # Errors
+    /// [`StatsError::Incompatible`] for counts over other bins.
+    ///
+    /// ```
+    /// use mlops_drift::{BinRule, Bins, Missing, Smoothing, psi_from_counts};
+    ///
+    /// let reference: Vec<f64> = (0..500).map(f64::from).collect();
+    /// let bins = Bins::fit(&reference, BinRule::default())?;
+    /// let (before, after) = (bins.count(&reference), bins.count(&[700.0; 20]));
+    /// let (before, after) = (bins.tally(&before, Missing::Omit)?, bins.tally(&after, Missing::Omit)?);
+    /// let psi = psi_from_counts(before, after, Smoothing::Jeffreys)?;
+    /// assert!(psi.current.unseen == 20 && psi.ln_p.value().is_some_and(|ln_p| ln_p < -50.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn tally<'c>(&self, counts: &'c Counts, missing: Missing) -> Result<Tally<'c>, StatsError> {
+        counts.fits(self.digest(), self.len())?;
+        let (rows, gone) = (counts.total(), counts.missing());
+        let used = if missing == Missing::Cell { rows } else { rows - gone };
+        let side = Side { rows, used, missing: gone, ..Side::default() };
+        Ok(Tally { side: Some(side), ..tally(counts, missing) })
+    }
+
     /// Counts a sample and says what became of its values. What is missing goes to the missing cell; whether that cell takes
     /// part is for `missing` to say.
     pub(crate) fn count_sample<T: Value>(

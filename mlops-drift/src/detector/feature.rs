@@ -7,8 +7,8 @@ use mlops_core::{Error, Result};
 
 use super::{CategoryMethod, DetectorOptions, NumericMethod};
 use crate::{
-    BinRule, Bins, CategoryBins, Counts, KsMethod, LogBase, Smoothing, chi2_homogeneity, js_from_counts,
-    ks_sorted, psi_from_counts,
+    BinRule, Bins, CategoryBins, Counts, KsMethod, LogBase, Missing, Smoothing, Tally, chi2_homogeneity,
+    js_from_counts, ks_sorted, psi_from_counts,
 };
 
 /// What is kept of one feature of the reference.
@@ -96,7 +96,7 @@ impl Fitted {
             }
             (Kind::Cells(bins, reference), _) => {
                 let current = bins.count(&column.to_f64().map_err(|e| e.to_string())?);
-                self.on_cells(reference, &current, options.numeric)
+                self.on_cells(bins, (reference, &current), options.numeric)
             }
             (Kind::Sorted(reference), _) => {
                 self.on_values(reference, &column.to_f64().map_err(|e| e.to_string())?)
@@ -111,21 +111,27 @@ impl Fitted {
         method: CategoryMethod,
     ) -> Result<Measured, String> {
         let result = match method {
-            CategoryMethod::JensenShannon => jensen_shannon("js.distance.base2/v1", reference, current),
-            CategoryMethod::Psi => psi("psi.jeffreys/v1", reference, current),
+            CategoryMethod::JensenShannon => {
+                jensen_shannon("js.distance.base2/v1", reference.as_slice().into(), current.as_slice().into())
+            }
+            CategoryMethod::Psi => {
+                psi("psi.jeffreys/v1", reference.as_slice().into(), current.as_slice().into())
+            }
         };
         Ok(self.with_missing(result?, current.missing(), current.total()))
     }
 
     fn on_cells(
         &self,
-        reference: &Counts,
-        current: &Counts,
+        bins: &Bins,
+        (reference, current): (&Counts, &Counts),
         method: NumericMethod,
     ) -> Result<Measured, String> {
+        let before = bins.tally(reference, Missing::Cell).map_err(|e| e.to_string())?;
+        let after = bins.tally(current, Missing::Cell).map_err(|e| e.to_string())?;
         let result = match method {
-            NumericMethod::Psi => psi("psi.jeffreys.quantile10/v1", reference, current),
-            _ => jensen_shannon("js.distance.base2.quantile10/v1", reference, current),
+            NumericMethod::Psi => psi("psi.jeffreys.quantile10/v1", before, after),
+            _ => jensen_shannon("js.distance.base2.quantile10/v1", before, after),
         };
         Ok(self.with_missing(result?, current.missing(), current.total()))
     }
@@ -224,19 +230,18 @@ fn labels<'a>(column: &'a Column<'_>) -> impl Iterator<Item = Option<&'a str>> {
     })
 }
 
-fn psi(definition: &'static str, reference: &Counts, current: &Counts) -> Result<Measured, String> {
-    let psi = psi_from_counts(reference.as_slice(), current.as_slice(), Smoothing::default());
+fn psi(definition: &'static str, reference: Tally<'_>, current: Tally<'_>) -> Result<Measured, String> {
+    let psi = psi_from_counts(reference, current, Smoothing::default());
     let psi = psi.map_err(|e| e.to_string())?;
     Ok(plain(definition, psi.score, psi.noise_floor, psi.p))
 }
 
 fn jensen_shannon(
     definition: &'static str,
-    reference: &Counts,
-    current: &Counts,
+    reference: Tally<'_>,
+    current: Tally<'_>,
 ) -> Result<Measured, String> {
-    let js =
-        js_from_counts(reference.as_slice(), current.as_slice(), LogBase::Two).map_err(|e| e.to_string())?;
+    let js = js_from_counts(reference, current, LogBase::Two).map_err(|e| e.to_string())?;
     Ok(plain(definition, js.score, js.noise_floor, js.p))
 }
 
