@@ -79,6 +79,7 @@ pub mod distance;
 pub mod js;
 pub mod ks;
 pub mod multiple;
+pub mod online;
 mod pair;
 pub mod psi;
 pub mod sample;
