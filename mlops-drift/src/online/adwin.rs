@@ -132,7 +132,11 @@ impl From<Adwin> for Stored {
         let row = |row: usize| {
             let from = row * buckets.stride;
             let cells = from..from + buckets.counts[row];
-            buckets.totals[cells.clone()].iter().copied().zip(buckets.squares[cells].iter().copied()).collect()
+            buckets.totals[cells.clone()]
+                .iter()
+                .copied()
+                .zip(buckets.squares[cells].iter().copied())
+                .collect()
         };
         Self {
             version: Version,
@@ -154,6 +158,7 @@ impl TryFrom<Stored> for Adwin {
     fn try_from(stored: Stored) -> Result<Self, StatsError> {
         let Stored { options, seen, state, until, origin, total, variance, rows, .. } = stored;
         options.check()?;
+        check::counted(seen, 0)?;
         let fits = rows.len() <= ROWS && rows.iter().all(|row| row.len() <= options.max_buckets);
         let tight = rows.last().is_none_or(|row| !row.is_empty() || rows.len() == 1);
         check::consistent(fits && tight && (1..=options.clock).contains(&until), "an ADWIN")?;
@@ -163,7 +168,8 @@ impl TryFrom<Stored> for Adwin {
             buckets.width += row.len() as f64 * size(i);
             buckets.counts[i] = row.len();
             for (k, &(total, squares)) in row.iter().enumerate() {
-                (buckets.totals[i * buckets.stride + k], buckets.squares[i * buckets.stride + k]) = (total, squares);
+                (buckets.totals[i * buckets.stride + k], buckets.squares[i * buckets.stride + k]) =
+                    (total, squares);
             }
         }
         Ok(Self { options, seen, state, until, origin, buckets })
@@ -449,8 +455,9 @@ mod tests {
 
     #[test]
     fn mean_and_variance_are_those_of_the_window() {
-        let values: Vec<f64> =
-            (0..4000).map(|i| f64::from(i * 7919 % 1009) / 1009.0 + if i < 2500 { 0.0 } else { 3.0 }).collect();
+        let values: Vec<f64> = (0..4000)
+            .map(|i| f64::from(i * 7919 % 1009) / 1009.0 + if i < 2500 { 0.0 } else { 3.0 })
+            .collect();
         let mut detector = Adwin::default();
         let mut alarms = 0;
         for (i, &value) in values.iter().enumerate() {
@@ -488,8 +495,11 @@ mod tests {
         let mut detector = Adwin::default();
         (0..100).for_each(|i| drop(detector.update(f64::from(i))));
         let text = serde_json::to_string(&detector).unwrap();
-        for (from, to) in [("\"until\":28", "\"until\":0"), ("\"clock\":32", "\"clock\":0"), ("\"version\":1", "\"version\":9")]
-        {
+        for (from, to) in [
+            ("\"until\":28", "\"until\":0"),
+            ("\"clock\":32", "\"clock\":0"),
+            ("\"version\":1", "\"version\":9"),
+        ] {
             assert!(text.contains(from), "{text}");
             assert!(serde_json::from_str::<Adwin>(&text.replace(from, to)).is_err(), "{to}");
         }

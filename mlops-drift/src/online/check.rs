@@ -77,7 +77,12 @@ pub(super) fn not_negative(parameter: &'static str, value: f64) -> Result<(), St
 /// The length of a window.
 pub(super) fn window(parameter: &'static str, length: usize, least: usize) -> Result<(), StatsError> {
     let holds = (least..=MAX_WINDOW).contains(&length);
-    option(parameter, length as f64, holds, "must be a window length within the detector's bounds, at most 2^24")
+    option(
+        parameter,
+        length as f64,
+        holds,
+        "must be a window length within the detector's bounds, at most 2^24",
+    )
 }
 
 /// The longest window, so that a state read back cannot ask for all of memory.
@@ -86,6 +91,11 @@ pub(super) const MAX_WINDOW: usize = 1 << 24;
 /// A state that contradicts itself.
 pub(super) fn consistent(holds: bool, what: &'static str) -> Result<(), StatsError> {
     if holds { Ok(()) } else { Err(StatsError::Unsupported { what, reason: "the state contradicts itself" }) }
+}
+
+/// Counters that no stream reaches: n values since the last alarm, of those seen.
+pub(super) fn counted(seen: u64, n: u64) -> Result<(), StatsError> {
+    consistent(n <= seen && seen < 1 << 62, "a count of values")
 }
 
 /// The version of a state: written as a number, and only that number is read.

@@ -130,6 +130,7 @@ impl Cusum {
 
     fn check(&self) -> Result<(), StatsError> {
         self.options.check()?;
+        check::counted(self.seen, 0)?;
         check::consistent(self.up >= 0.0 && self.down >= 0.0, "a CUSUM")
     }
 }

@@ -98,7 +98,8 @@ impl Ddm {
     /// # Ok::<(), mlops_core::num::StatsError>(())
     /// ```
     pub fn for_run_length(arl: f64, error_rate: f64, seed: u64) -> Result<Self, StatsError> {
-        let with = |drift: f64| Self::new(DdmOptions { warning: drift * 2.0 / 3.0, drift, ..Default::default() });
+        let with =
+            |drift: f64| Self::new(DdmOptions { warning: drift * 2.0 / 3.0, drift, ..Default::default() });
         Calibration::new(arl, seed)?.loosest(0.5, 40.0, with, errors(error_rate)?)
     }
 
@@ -113,7 +114,8 @@ impl Ddm {
     }
 
     fn check(&self) -> Result<(), StatsError> {
-        self.options.check()
+        self.options.check()?;
+        check::counted(self.seen, self.run.n)
     }
 }
 

@@ -118,6 +118,7 @@ impl Eddm {
 
     fn check(&self) -> Result<(), StatsError> {
         self.options.check()?;
+        check::counted(self.seen, self.run.n)?;
         check::consistent(self.run.last <= self.run.n && self.run.errors <= self.run.n, "an EDDM")
     }
 }

@@ -126,7 +126,8 @@ impl Ewma {
     }
 
     fn check(&self) -> Result<(), StatsError> {
-        self.options.check()
+        self.options.check()?;
+        check::counted(self.seen, 0)
     }
 }
 

@@ -30,7 +30,12 @@ impl FhddmOptions {
         check::open_unit("delta", self.delta)?;
         self.short_window.map_or(Ok(()), |short| {
             check::window("short_window", short, 1)?;
-            check::option("short_window", short as f64, short <= self.window, "must not be longer than `window`")
+            check::option(
+                "short_window",
+                short as f64,
+                short <= self.window,
+                "must not be longer than `window`",
+            )
         })
     }
 }
@@ -119,7 +124,8 @@ impl Fhddm {
     /// # Ok::<(), mlops_core::num::StatsError>(())
     /// ```
     pub fn for_run_length(arl: f64, error_rate: f64, seed: u64) -> Result<Self, StatsError> {
-        let with = |strictness: f64| Self::new(FhddmOptions { delta: (-strictness).exp(), ..Default::default() });
+        let with =
+            |strictness: f64| Self::new(FhddmOptions { delta: (-strictness).exp(), ..Default::default() });
         Calibration::new(arl, seed)?.loosest(1e-4, 60.0, with, errors(error_rate)?)
     }
 
@@ -175,11 +181,13 @@ impl Fhddm {
 
     fn check(&self) -> Result<(), StatsError> {
         self.options.check()?;
+        check::counted(self.seen, self.run.len as u64)?;
         let FhddmOptions { window, short_window, .. } = self.options;
         let Run { len, next, errors, short_errors, fewest, short_fewest } = self.run;
         let sized = self.bits.len() == window.div_ceil(64) && len <= window && next < window;
         check::consistent(sized && (len == window || next == len), "an FHDDM")?;
-        let count = |n: usize| (1..=n.min(len)).filter(|back| self.at((next + window - back) % window)).count();
+        let count =
+            |n: usize| (1..=n.min(len)).filter(|back| self.at((next + window - back) % window)).count();
         let short = short_window.map_or(0, count);
         let few = fewest.is_none_or(|fewest| fewest <= window)
             && short_fewest.is_none_or(|fewest| short_window.is_some_and(|short| fewest <= short));

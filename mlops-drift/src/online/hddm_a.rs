@@ -126,6 +126,7 @@ impl HddmA {
     fn check(&self) -> Result<(), StatsError> {
         let Run { all, low, high } = self.run;
         self.options.check()?;
+        check::counted(self.seen, all.n)?;
         let started = |cut: Mean| cut.n <= all.n && (cut.n > 0 || all.n == 0);
         check::consistent(started(low) && started(high), "an HDDM-A")
     }

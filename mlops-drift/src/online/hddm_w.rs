@@ -121,7 +121,11 @@ impl HddmW {
     pub fn for_run_length(arl: f64, error_rate: f64, seed: u64) -> Result<Self, StatsError> {
         let with = |strictness: f64| {
             let drift = (-strictness).exp();
-            Self::new(HddmWOptions { drift, warning: (5.0 * drift).min(0.5).max(drift), ..Default::default() })
+            Self::new(HddmWOptions {
+                drift,
+                warning: (5.0 * drift).min(0.5).max(drift),
+                ..Default::default()
+            })
         };
         Calibration::new(arl, seed)?.loosest(1e-4, 60.0, with, errors(error_rate)?)
     }
@@ -132,7 +136,8 @@ impl HddmW {
     }
 
     fn check(&self) -> Result<(), StatsError> {
-        self.options.check()
+        self.options.check()?;
+        check::counted(self.seen, 0)
     }
 }
 
@@ -180,7 +185,8 @@ impl Run {
     }
 
     fn changed(&self, level: f64) -> bool {
-        self.rise.is_some_and(|cut| cut.left(1.0, level)) || self.fall.is_some_and(|cut| cut.left(-1.0, level))
+        self.rise.is_some_and(|cut| cut.left(1.0, level))
+            || self.fall.is_some_and(|cut| cut.left(-1.0, level))
     }
 }
 

@@ -44,10 +44,15 @@ impl KswinOptions {
 
     /// The smallest r·D that is an alarm; r + 1 if there is none.
     fn critical(&self) -> usize {
-        let alarms = |&d: &usize| {
+        let alarms = |d: usize| {
             d as f64 / self.recent as f64 > self.min_statistic && p_value(self.recent, d) <= self.alpha
         };
-        (1..=self.recent).find(alarms).unwrap_or(self.recent + 1)
+        let (mut low, mut high) = (0, self.recent + 1);
+        while high > low + 1 {
+            let middle = low.midpoint(high);
+            if alarms(middle) { high = middle } else { low = middle }
+        }
+        high
     }
 }
 
@@ -58,7 +63,8 @@ fn p_value(r: usize, d: usize) -> f64 {
         return 1.0;
     }
     // Horner's scheme from the far end: each factor is the ratio of two successive terms.
-    let ratio = |j: usize| (0..d).map(|i| (r - j * d - i) as f64 / (r + j * d + i + 1) as f64).product::<f64>();
+    let ratio =
+        |j: usize| (0..d).map(|i| (r - j * d - i) as f64 / (r + j * d + i + 1) as f64).product::<f64>();
     let sum = (0..r / d).rev().fold(0.0, |rest, j| ratio(j) * (1.0 - rest));
     (2.0 * sum).clamp(0.0, 1.0)
 }
@@ -157,6 +163,7 @@ impl TryFrom<Stored> for Kswin {
 
     fn try_from(stored: Stored) -> Result<Self, StatsError> {
         stored.options.check()?;
+        check::counted(stored.seen, stored.values.len() as u64)?;
         let KswinOptions { window, recent, .. } = stored.options;
         let Stored { values, next, chosen, others, .. } = &stored;
         let full = values.len() == window;
@@ -392,7 +399,8 @@ impl OnlineDetector for Kswin {
 
     fn reset(&mut self) {
         let stored = &mut self.stored;
-        (stored.seen, stored.state, stored.random, stored.next) = (0, OnlineState::Stable, stored.options.seed, 0);
+        (stored.seen, stored.state, stored.random, stored.next) =
+            (0, OnlineState::Stable, stored.options.seed, 0);
         stored.values.clear();
         stored.chosen.clear();
         stored.others.clear();
@@ -417,7 +425,8 @@ mod tests {
     fn samples(detector: &Kswin) -> (Vec<f64>, Vec<f64>) {
         let Stored { options, values, next, chosen, .. } = &detector.stored;
         let recent = (1..=options.recent).map(|back| values[(next + options.window - back) % options.window]);
-        let mut pair = (chosen.iter().map(|&position| values[position]).collect::<Vec<_>>(), recent.collect::<Vec<_>>());
+        let mut pair =
+            (chosen.iter().map(|&position| values[position]).collect::<Vec<_>>(), recent.collect::<Vec<_>>());
         pair.0.sort_by(f64::total_cmp);
         pair.1.sort_by(f64::total_cmp);
         pair
@@ -426,7 +435,8 @@ mod tests {
     #[test]
     fn the_statistic_is_that_of_the_two_samples_after_every_value() {
         for (window, recent, levels) in [(100, 30, 1 << 40), (60, 30, 7), (25, 7, 1 << 40), (4, 2, 3)] {
-            let options = KswinOptions { window, recent, alpha: 0.9, min_statistic: 0.9, ..Default::default() };
+            let options =
+                KswinOptions { window, recent, alpha: 0.9, min_statistic: 0.9, ..Default::default() };
             let mut detector = Kswin::new(options).unwrap();
             for value in stream(1500, levels, 9) {
                 detector.update(value).unwrap();
@@ -441,17 +451,23 @@ mod tests {
     /// `scipy.stats.ks_2samp(…, method="exact")` of SciPy 1.17.1, through `scipy.special` and by hand with fractions.
     #[test]
     fn p_values_are_exact_for_continuous_laws() {
-        for (r, d, p) in [(3, 3, 0.1), (3, 2, 0.6), (3, 1, 1.0), (2, 2, 1.0 / 3.0), (30, 30, 1.691_123_376_021_475_5e-17)] {
+        for (r, d, p) in
+            [(3, 3, 0.1), (3, 2, 0.6), (3, 1, 1.0), (2, 2, 1.0 / 3.0), (30, 30, 1.691_123_376_021_475_5e-17)]
+        {
             assert!((p_value(r, d) / p - 1.0).abs() < 1e-12, "{r} {d}: {}", p_value(r, d));
         }
-        let ks = crate::ks(&(0..30).map(f64::from).collect::<Vec<_>>(), &(0..30).map(|i| f64::from(i) + 12.5).collect::<Vec<_>>());
+        let ks = crate::ks(
+            &(0..30).map(f64::from).collect::<Vec<_>>(),
+            &(0..30).map(|i| f64::from(i) + 12.5).collect::<Vec<_>>(),
+        );
         let ks = ks.unwrap();
         assert!((p_value(30, 13) / ks.p.value().unwrap() - 1.0).abs() < 1e-10, "{ks:?}");
     }
 
     #[test]
     fn every_older_value_is_chosen_equally_often() {
-        let options = KswinOptions { window: 20, recent: 5, alpha: 0.9, min_statistic: 0.99, ..Default::default() };
+        let options =
+            KswinOptions { window: 20, recent: 5, alpha: 0.9, min_statistic: 0.99, ..Default::default() };
         let mut detector = Kswin::new(options).unwrap();
         let mut by_age = [0_u32; 15];
         for i in 0..60_000 {

@@ -157,7 +157,8 @@ impl PageHinkley {
     }
 
     fn check(&self) -> Result<(), StatsError> {
-        self.options.check()
+        self.options.check()?;
+        check::counted(self.seen, self.run.n)
     }
 }
 

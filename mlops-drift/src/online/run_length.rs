@@ -234,7 +234,11 @@ pub(super) fn solve(arl: f64, start: f64, run_length: impl Fn(f64) -> f64) -> Re
     for _ in 0..40 {
         let middle = 0.5 * (low + high);
         let over = excess(middle);
-        if over < 0.0 { low = middle } else { high = middle }
+        if over < 0.0 {
+            low = middle
+        } else {
+            high = middle
+        }
         if (0.0..1e-3).contains(&over) || high - low < 1e-9 * high {
             break;
         }
@@ -268,7 +272,12 @@ impl Calibration {
         draw: impl Fn(&mut Random) -> f64,
     ) -> Result<D, StatsError> {
         let long = |strictness: f64| self.long_enough(make(strictness)?, &draw);
-        check::option("arl", self.arl, !long(low)?, "is shorter than the loosest setting of the detector gives")?;
+        check::option(
+            "arl",
+            self.arl,
+            !long(low)?,
+            "is shorter than the loosest setting of the detector gives",
+        )?;
         check::option("arl", self.arl, long(high)?, "is longer than any setting of the detector gives")?;
         while high > low * 1.01 {
             let middle = (low * high).sqrt();
@@ -320,7 +329,8 @@ mod tests {
             let got = cusum(slack, threshold, shift).unwrap();
             assert!((got / arl - 1.0).abs() < 0.01, "CUSUM {slack} {threshold} {shift}: {got} is not {arl}");
         }
-        for (lambda, limit, arl) in [(0.05, 2.615, 500.0), (0.1, 2.814, 500.0), (0.25, 2.998, 500.0), (0.4, 3.054, 500.0)]
+        for (lambda, limit, arl) in
+            [(0.05, 2.615, 500.0), (0.1, 2.814, 500.0), (0.25, 2.998, 500.0), (0.4, 3.054, 500.0)]
         {
             let got = ewma(lambda, limit, 0.0).unwrap();
             assert!((got / arl - 1.0).abs() < 0.01, "EWMA {lambda} {limit}: {got} is not {arl}");

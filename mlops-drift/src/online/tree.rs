@@ -66,7 +66,9 @@ impl Tree {
 
     /// The largest absolute sum over all prefixes in order of value.
     pub(super) fn distance(&self) -> u32 {
-        self.nodes.get(self.root).map_or(0, |root| root.highest.unsigned_abs().max(root.lowest.unsigned_abs()))
+        self.nodes
+            .get(self.root)
+            .map_or(0, |root| root.highest.unsigned_abs().max(root.lowest.unsigned_abs()))
     }
 
     /// One item more of a value.
@@ -200,7 +202,8 @@ mod tests {
             for _ in 0..3000 {
                 let draw = mix(&mut random);
                 if items.len() == 64 || (draw >> 60 < 6 && !items.is_empty()) {
-                    let (value, weight) = items.swap_remove(usize::try_from(draw % items.len() as u64).unwrap());
+                    let (value, weight) =
+                        items.swap_remove(usize::try_from(draw % items.len() as u64).unwrap());
                     tree.remove(value, weight);
                 } else {
                     let item = ((mix(&mut random) % levels) as f64, if draw >> 59 & 1 == 0 { 1 } else { -1 });
