@@ -201,7 +201,7 @@ impl Adwin {
     ///
     /// Values are standardised by [`Standard::fit`] on the reference; δ is found by simulation on values drawn from the
     /// reference, to within a factor of 1.5. See [`run_length`](super::run_length) for cost and errors; those of
-    /// [`Standard::fit`] too. ADWIN is a cautious test: at δ → 1 a normal column has one false alarm in several hundred values.
+    /// [`Standard::fit`] too. ADWIN is a cautious test: at δ → 1 a normal column has one false alarm in about 900 values.
     ///
     /// ```
     /// let reference: Vec<f64> = (0..1000).map(|i| f64::from(i * 37 % 101)).collect();

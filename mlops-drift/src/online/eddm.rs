@@ -50,9 +50,9 @@ impl EddmOptions {
 ///
 /// let mut detector = Eddm::default();
 /// // One error in ten, then one in two.
-/// let stream = (0..1000).map(|i| if i < 600 { i % 10 == 0 } else { i % 2 == 0 });
+/// let stream = (0..1000).map(|i| if i < 600 { i % 10 == 9 } else { i % 2 == 0 });
 /// let alarm = stream.map(|wrong| detector.update(f64::from(u8::from(wrong)))).position(|s| s.is_ok_and(|s| s.is_drift()));
-/// assert!(alarm.is_some_and(|at| (600..700).contains(&at)));
+/// assert!(alarm.is_some_and(|at| (600..800).contains(&at)));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(remote = "Self")]
