@@ -88,6 +88,7 @@ pub mod multiple;
 pub mod multivariate;
 mod noncentral;
 mod outside;
+pub mod online;
 mod pair;
 pub mod psi;
 pub mod sample;
