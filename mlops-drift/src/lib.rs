@@ -74,6 +74,7 @@
 
 pub mod bins;
 pub mod chi2;
+pub mod chunk;
 pub mod detector;
 pub mod distance;
 pub mod js;
