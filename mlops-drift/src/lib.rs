@@ -81,6 +81,7 @@ pub mod js;
 pub mod ks;
 pub mod multiple;
 mod pair;
+pub mod performance;
 pub mod psi;
 pub mod sample;
 pub mod smoothing;

@@ -229,7 +229,11 @@ impl Chunker {
         while let Some(span) = next {
             let from = ordered.first_not_before(span.start);
             // Nothing comes after the end of representable time, so a stretch that ends there holds it.
-            let to = if span.end == Timestamp::MAX_UTC { ordered.len() } else { ordered.first_not_before(span.end) };
+            let to = if span.end == Timestamp::MAX_UTC {
+                ordered.len()
+            } else {
+                ordered.first_not_before(span.end)
+            };
             if from < to {
                 if chunks.len() == Self::MAX_CHUNKS {
                     return Err(StatsError::Overflow { what: "the number of chunks (at most 1000000)" });
@@ -382,7 +386,11 @@ struct Span {
 enum Spans {
     Period(Period),
     /// Stretches of `length` that begin at `origin` and every `stride` before and after, in microseconds.
-    Grid { origin: i64, stride: i64, length: i64 },
+    Grid {
+        origin: i64,
+        stride: i64,
+        length: i64,
+    },
 }
 
 impl Spans {
@@ -461,7 +469,8 @@ pub fn rows_needed(reference: f64, change: f64, alpha: f64, power: f64) -> Resul
     }
     let normal = Normal::standard();
     let spread = |p: f64| (p * (1.0 - p)).sqrt();
-    let distance = normal.inverse_cdf(1.0 - alpha / 2.0) * spread(reference) + normal.inverse_cdf(power) * spread(moved);
+    let distance =
+        normal.inverse_cdf(1.0 - alpha / 2.0) * spread(reference) + normal.inverse_cdf(power) * spread(moved);
     let rows = (distance.max(0.0) / change).powi(2).ceil().max(1.0);
     if rows > 9_007_199_254_740_992.0 {
         return Err(StatsError::Overflow { what: "the number of rows needed" });

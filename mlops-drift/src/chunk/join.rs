@@ -148,7 +148,8 @@ impl<P, L> LabelJoin<P, L> {
 
     /// What it holds and has seen. O(ids).
     pub fn counts(&self) -> JoinCounts {
-        let mut counts = JoinCounts { duplicates: self.duplicates, forgotten: self.forgotten, ..JoinCounts::default() };
+        let mut counts =
+            JoinCounts { duplicates: self.duplicates, forgotten: self.forgotten, ..JoinCounts::default() };
         for entry in self.entries.values() {
             match (&entry.prediction, &entry.label) {
                 (Some(_), Some(_)) => counts.matched += 1,

@@ -97,14 +97,23 @@ mod tests {
 
     #[test]
     fn every_instant_lies_in_its_period_and_periods_tile_time() {
-        for text in ["1969-12-31T23:59:59.999999Z", "2024-02-29T12:00:00Z", "2026-01-01T00:00:00Z", "2026-12-31T23:00:01Z"] {
+        for text in [
+            "1969-12-31T23:59:59.999999Z",
+            "2024-02-29T12:00:00Z",
+            "2026-01-01T00:00:00Z",
+            "2026-12-31T23:00:01Z",
+        ] {
             let t = at(text);
             for period in ALL {
                 let (start, end) = (period.start(t), period.end(t));
                 assert!(start <= t && t < end, "{period:?} of {text}");
                 assert_eq!(period.start(end), end, "{period:?} of {text}");
                 let last = end - TimeDelta::microseconds(1);
-                assert_eq!((period.start(last), period.key(last)), (start, period.key(t)), "{period:?} of {text}");
+                assert_eq!(
+                    (period.start(last), period.key(last)),
+                    (start, period.key(t)),
+                    "{period:?} of {text}"
+                );
                 assert_ne!(period.key(end), period.key(t));
             }
         }
