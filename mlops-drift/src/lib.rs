@@ -75,6 +75,7 @@
 pub mod bins;
 pub mod chi2;
 mod comparison;
+pub mod chunk;
 pub mod detector;
 pub mod distance;
 pub mod energy;
@@ -90,6 +91,7 @@ mod noncentral;
 mod outside;
 pub mod online;
 mod pair;
+pub mod performance;
 pub mod psi;
 pub mod sample;
 pub mod smoothing;
