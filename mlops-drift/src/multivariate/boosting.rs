@@ -33,7 +33,8 @@ pub struct Boosting {
     pub learning_rate: f64,
     /// How many levels a tree has, 1 to 12. Default: 4.
     pub depth: u32,
-    /// How many bins a column has beside that of missing values, 2 to 255. Default: 64.
+    /// About how many bins a column has beside that of missing values, 2 to 127; values with the mass of a bin have one of their own.
+    /// Default: 64.
     pub bins: u32,
     /// The fewest rows in a leaf. Default: 10.
     pub min_leaf: u32,
@@ -55,8 +56,8 @@ impl Boosting {
             Self { depth, .. } if !(1..=12).contains(&depth) => {
                 wrong("depth", f64::from(depth), "must lie between 1 and 12")
             }
-            Self { bins, .. } if !(2..=255).contains(&bins) => {
-                wrong("bins", f64::from(bins), "must lie between 2 and 255")
+            Self { bins, .. } if !(2..=127).contains(&bins) => {
+                wrong("bins", f64::from(bins), "must lie between 2 and 127")
             }
             Self { learning_rate, .. } if !(learning_rate > 0.0 && learning_rate <= 1.0) => {
                 wrong("learning_rate", learning_rate, "must lie in (0, 1]")
@@ -82,7 +83,7 @@ impl Learner for Boosting {
         }
         let binned = Binned::new(rows, self.bins);
         let mut grower = Grower::new(self, &binned, labels);
-        let trees = (0..self.rounds).map(|_| grower.tree()).collect();
+        let trees = (0..self.rounds).map(|round| grower.tree(round)).collect();
         Ok(Box::new(Trees { trees, columns: rows.columns() }))
     }
 }
@@ -119,23 +120,32 @@ impl Binned {
     }
 }
 
-/// Quantiles of at most 10 000 evenly spaced values, each once; the largest value is no cut, there is nothing above it.
+/// Quantiles of at most 10 000 evenly spaced values, each once, with a cut on either side of values that have the mass of a bin; the
+/// largest value is no cut, there is nothing above it. At most 2 · `bins` − 1 of them.
 fn cuts(column: &[f64], bins: u32) -> Vec<f64> {
     let step = column.len().div_ceil(10_000).max(1);
     let mut sorted: Vec<f64> = column.iter().step_by(step).copied().filter(|value| !value.is_nan()).collect();
     sorted.sort_unstable_by(f64::total_cmp);
     let bins = usize::try_from(bins).unwrap_or(usize::MAX);
-    let last = sorted.last().copied();
-    let mut distinct = sorted.clone();
-    // Both zeros are one value.
-    distinct.dedup_by(|a, b| a == b);
-    let mut cuts = if distinct.len() <= bins {
-        distinct
-    } else {
-        (1..bins).filter_map(|k| sorted.get(k * sorted.len() / bins).copied()).collect()
-    };
+    let distinct = sorted.chunk_by(|a, b| a == b).count();
+    let (mut cuts, mut seen) = (Vec::new(), 0);
+    let mut before = None;
+    for equal in sorted.chunk_by(|a, b| a == b) {
+        // The quantiles among these places: whether k · len / bins falls there for some k.
+        let (bin_before, bin_after) =
+            (seen * bins / sorted.len(), (seen + equal.len()) * bins / sorted.len());
+        let heavy = equal.len() * bins >= sorted.len();
+        if distinct <= bins || heavy {
+            cuts.extend(before);
+        }
+        if distinct <= bins || heavy || bin_before != bin_after {
+            cuts.extend(equal.first().copied());
+        }
+        seen += equal.len();
+        before = equal.first().copied();
+    }
     cuts.dedup_by(|a, b| a == b);
-    cuts.retain(|cut| Some(*cut) != last);
+    cuts.retain(|cut| Some(*cut) != before);
     cuts
 }
 
@@ -143,7 +153,7 @@ fn bin(value: f64, cuts: &[f64]) -> u8 {
     if value.is_nan() {
         return 0;
     }
-    // There are at most 254 cuts.
+    // There are at most 253 cuts.
     u8::try_from(1 + cuts.partition_point(|cut| *cut < value)).unwrap_or(u8::MAX)
 }
 
@@ -260,7 +270,9 @@ impl<'a> Grower<'a> {
         }
     }
 
-    fn tree(&mut self) -> Vec<Node> {
+    /// The next tree. Every other one is rooted at the median of a column, each in turn: where two columns tell something together
+    /// and nothing alone, no first split has a gain, and yet the second has.
+    fn tree(&mut self, round: u32) -> Vec<Node> {
         for (row, &label) in self.labels.iter().enumerate() {
             let p = 1.0 / (1.0 + (-self.scores[row]).exp());
             self.gradients[row] = p - f64::from(u8::from(label));
@@ -268,18 +280,39 @@ impl<'a> Grower<'a> {
         }
         let mut order = std::mem::take(&mut self.order);
         let mut nodes = Vec::new();
-        self.grow(&mut nodes, &mut order, self.options.depth);
+        let root = if round % 2 == 1 { self.median_split(&order, round / 2) } else { None };
+        self.grow(&mut nodes, &mut order, self.options.depth, root);
         self.order = order;
         nodes
     }
 
+    /// The split nearest to the median of a column; none where it leaves too few rows on a side.
+    fn median_split(&mut self, rows: &[usize], turn: u32) -> Option<Best> {
+        let column = usize::try_from(turn).unwrap_or(0) % self.binned.cuts.len();
+        let count = self.binned.cuts[column].len() + 2;
+        self.fill(column, count, rows);
+        let (half, mut left) = (rows.len() as f64 / 2.0, 0.0);
+        let off = |count: f64| f64::abs(count - half);
+        let mut nearest: Option<(u8, f64)> = None;
+        for (bin, sums) in (0..u8::MAX).zip(&self.histogram[..count - 1]) {
+            left += sums.count;
+            if nearest.is_none_or(|(_, nearest)| off(left) < off(nearest)) {
+                nearest = Some((bin, left));
+            }
+        }
+        let least = f64::from(self.options.min_leaf.max(1));
+        let enough = |left: f64| left >= least && rows.len() as f64 - left >= least;
+        nearest.filter(|(_, left)| enough(*left)).map(|(bin, _)| Best { gain: 0.0, column, bin })
+    }
+
     /// Grows the node of these rows and everything below it; its place among the nodes.
-    fn grow(&mut self, nodes: &mut Vec<Node>, rows: &mut [usize], depth: u32) -> usize {
+    /// It is split as told, or where the gain is largest.
+    fn grow(&mut self, nodes: &mut Vec<Node>, rows: &mut [usize], depth: u32, told: Option<Best>) -> usize {
         let place = nodes.len();
         nodes.push(Node::Leaf(0.0));
         let mut total = Sums::default();
         rows.iter().for_each(|&row| total.add(self.gradients[row], self.hessians[row]));
-        let best = if depth > 0 { self.best_split(rows, total) } else { None };
+        let best = told.or_else(|| if depth > 0 { self.best_split(rows, total) } else { None });
         let Some(best) = best else {
             let value = -self.options.learning_rate * total.gradient
                 / (total.hessian + self.options.regularisation + 1e-12);
@@ -290,8 +323,8 @@ impl<'a> Grower<'a> {
         let bins = self.binned.column(best.column);
         let middle = partition(rows, |row| bins[row] <= best.bin);
         let (left, right) = rows.split_at_mut(middle);
-        let left = self.grow(nodes, left, depth - 1);
-        let right = self.grow(nodes, right, depth - 1);
+        let left = self.grow(nodes, left, depth - 1, None);
+        let right = self.grow(nodes, right, depth - 1, None);
         let cut = usize::from(best.bin).checked_sub(1).and_then(|cut| self.binned.cuts[best.column].get(cut));
         nodes[place] = Node::Split { column: best.column, cut: cut.copied(), left, right };
         place
@@ -405,7 +438,7 @@ mod tests {
         for (options, name) in [
             (Boosting { rounds: 0, ..Boosting::default() }, "rounds"),
             (Boosting { depth: 13, ..Boosting::default() }, "depth"),
-            (Boosting { bins: 256, ..Boosting::default() }, "bins"),
+            (Boosting { bins: 128, ..Boosting::default() }, "bins"),
             (Boosting { learning_rate: f64::NAN, ..Boosting::default() }, "learning_rate"),
             (Boosting { regularisation: -1.0, ..Boosting::default() }, "regularisation"),
         ] {

@@ -194,7 +194,7 @@ impl MultivariateOptions {
 /// classifier, which also names the columns by which rows are told apart.
 ///
 /// ```
-/// use mlops_core::data::Table;
+/// use mlops_core::data::{Column, Table};
 /// use mlops_core::monitor::{DriftDetector as _, DriftVerdict};
 /// use mlops_drift::multivariate::{MultivariateDetector, MultivariateOptions};
 ///

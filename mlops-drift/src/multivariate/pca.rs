@@ -283,7 +283,7 @@ pub fn pca_reconstruction<T: Real, U: Real>(
 ///
 /// ```
 /// use mlops_drift::multivariate::{Matrix, PcaOptions, pca_reconstruction_with};
-/// let rows: Vec<f32> = (0..60_u8).map(|i| f32::from(i * 7 % 32)).collect();
+/// let rows: Vec<f32> = (0..60_u16).map(|i| f32::from(i * 7 % 32)).collect();
 /// let matrix = Matrix::new(&rows, 3)?;
 /// let same = pca_reconstruction_with(&matrix, &matrix, &PcaOptions::new(1).with_permutations(99))?;
 /// assert!(same.distance.p.value() > Some(0.05));
