@@ -436,6 +436,7 @@ impl OnlineDetector for Adwin {
 
     fn reset(&mut self) {
         (self.seen, self.state, self.until) = (0, OnlineState::Stable, self.options.clock);
+        self.origin = 0.0;
         self.buckets.clear();
     }
 
@@ -493,7 +494,7 @@ mod tests {
     #[test]
     fn a_state_that_contradicts_itself_is_refused() {
         let mut detector = Adwin::default();
-        (0..100).for_each(|i| drop(detector.update(f64::from(i))));
+        (0..100).for_each(|i| assert!(detector.update(f64::from(i)).is_ok()));
         let text = serde_json::to_string(&detector).unwrap();
         for (from, to) in [
             ("\"until\":28", "\"until\":0"),

@@ -167,16 +167,48 @@ impl Law {
         let cells = (10.0 * threshold).clamp(50.0, 200.0).ceil();
         let width = 2.0 * threshold / (2.0 * cells - 1.0);
         let n = cells as usize;
-        // P(z ≤ slack + (j − i + ½)·width) depends on j − i alone: from −n to n − 1.
-        let steps: Vec<f64> =
-            (0..2 * n).map(|d| self.below(slack + (d as f64 - cells + 0.5) * width)).collect();
+        let steps = self.steps(slack, width, n);
         run_lengths(n, |from, to| {
             let at = n + to - from;
             if to == 0 { steps[at] } else { steps[at] - steps[at - 1] }
         })
         .first()
         .copied()
+        // A side that is never left makes I − Q singular.
+        .filter(|length| *length > 0.0 && *length < 1e15)
         .unwrap_or(f64::INFINITY)
+    }
+
+    /// P(z − slack moves by at most j cells) for j from −n to n − 1.
+    fn steps(&self, slack: f64, width: f64, n: usize) -> Vec<f64> {
+        match self {
+            Self::Normal { .. } => {
+                (0..2 * n).map(|j| self.below(slack + (j as f64 - n as f64 + 0.5) * width)).collect()
+            }
+            Self::Sample(sorted) => {
+                let mut steps = vec![0.0; 2 * n];
+                let share = 1.0 / sorted.len() as f64;
+                for z in sorted {
+                    // Each value is shared between the two cells beside it, which keeps its mean: rounding the few values
+                    // of a discrete column to cells would give it a drift.
+                    let at = ((z - slack) / width + n as f64).max(0.0);
+                    let part = at - at.floor();
+                    #[expect(clippy::cast_sign_loss, reason = "not negative, and the cast saturates")]
+                    let cell = at as usize;
+                    for (cell, part) in [(cell, 1.0 - part), (cell.saturating_add(1), part)] {
+                        if let Some(step) = steps.get_mut(cell) {
+                            *step += part * share;
+                        }
+                    }
+                }
+                let mut below = 0.0;
+                steps.iter_mut().for_each(|step| {
+                    below += *step;
+                    *step = below;
+                });
+                steps
+            }
+        }
     }
 
     pub(super) fn ewma(&self, lambda: f64, limit: f64) -> f64 {
