@@ -434,6 +434,7 @@ fn achieved(detector: &mut dyn OnlineDetector, arl: f64, mut draw: impl FnMut(&m
 
 #[track_caller]
 fn within(got: f64, arl: f64, factor: f64, of: &str) {
+    println!("{of}: {got:.0} values for a false alarm, {arl} wanted");
     assert!(
         got >= arl / factor && got <= arl * factor,
         "{of}: {got} is not {arl} within a factor of {factor}"
@@ -489,7 +490,10 @@ fn simulated_settings_have_the_run_length_that_was_asked_for() {
 fn settings_with_steps_have_at_least_the_run_length_that_was_asked_for() {
     const ARL: f64 = 300.0;
     // The bounds of a factor of 4 above and of chance below.
-    let enough = |got: f64, of: &str| assert!((ARL / 1.2..=ARL * 4.5).contains(&got), "{of}: {got}");
+    let enough = |got: f64, of: &str| {
+        println!("{of}: {got:.0} values for a false alarm, {ARL} wanted");
+        assert!((ARL / 1.2..=ARL * 4.5).contains(&got), "{of}: {got}");
+    };
     let mut fhddm = Fhddm::for_run_length(ARL, 0.2, 1).unwrap();
     enough(achieved(&mut fhddm, ARL, |mix| mix.error(0.2)), "FHDDM");
     let mut kswin = Kswin::for_run_length(ARL, 60, 20, 1).unwrap();
