@@ -80,10 +80,12 @@ pub mod js;
 pub mod ks;
 pub mod multiple;
 mod pair;
+pub mod profile;
 pub mod psi;
 pub mod sample;
 pub mod smoothing;
 mod special;
+pub mod sql;
 
 pub use bins::{BinRule, Bins, CategoryBins, CategoryCell, Cell, Counts, Missing};
 pub use chi2::{Chi2, chi2_homogeneity};
