@@ -13,24 +13,28 @@ use mlops_drift::profile::{
     ColumnCells, DistinctSketch, FrequentSketch, Profile, ProfileOptions, QuantileSketch, Reference,
 };
 use mlops_drift::sql::{
-    Candidates, CountRow, Dialect, Layout, Source, ValueCounts, ValueRow, count_statement, exact_ks, read_counts,
-    read_values, value_statement,
+    Candidates, CountRow, Dialect, Layout, Source, ValueCounts, ValueRow, count_statement, exact_ks,
+    read_counts, read_values, value_statement,
 };
 
-/// A folder of this test's own, gone at the end.
-struct Folder(std::path::PathBuf);
+/// A folder of this test's own, gone at the end unless `MLOPS_TEST_SQL_KEEP` names it.
+struct Folder(std::path::PathBuf, bool);
 
 impl Folder {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("mlops-engines-{name}-{}", std::process::id()));
+        let kept = std::env::var_os("MLOPS_TEST_SQL_KEEP").filter(|path| !path.is_empty());
+        let (path, kept) = kept.map_or((path, false), |kept| (kept.into(), true));
         std::fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self(path, kept)
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        if !self.1 {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
     }
 }
 
@@ -135,6 +139,13 @@ fn engines_count_as_numpy_and_this_crate_do_and_ks_is_scipys() {
     engines.run(&["numpy".as_ref(), engines.folder.0.as_ref(), grid_file.as_ref(), numpy_file.as_ref()]);
     engines.run(&["scipy".as_ref(), engines.folder.0.as_ref(), scipy_file.as_ref()]);
     let scipy: Vec<f64> = serde_json::from_str(&std::fs::read_to_string(scipy_file).unwrap()).unwrap();
+
+    // For `benches/peers/spark.py`, which needs Java and more time than a test should take.
+    let current = Source::table(Dialect::Spark, &["current"]).unwrap();
+    for (layout, name) in [(Layout::Union, "spark.union.sql"), (Layout::GroupingSets, "spark.sets.sql")] {
+        let sql = count_statement(&fitted, Dialect::Spark, &current, layout).unwrap();
+        std::fs::write(engines.file(name), sql).unwrap();
+    }
 
     let mut texts = Vec::new();
     for (engine, dialect) in [("duckdb", Dialect::DuckDb), ("datafusion", Dialect::DataFusion)] {

@@ -143,7 +143,13 @@ impl KsBounds {
         }
         let seen = gap(&one.steps(), &other.steps());
         let error = one.rank_error() + other.rank_error();
-        Ok(Self::around(seen, error, [one, other].map(QuantileSketch::rank_error), one.count(), other.count()))
+        Ok(Self::around(
+            seen,
+            error,
+            [one, other].map(QuantileSketch::rank_error),
+            one.count(),
+            other.count(),
+        ))
     }
 
     /// From counts on a grid, underflow first and overflow last, and a quantile sketch: at the edges of cells the counts are
@@ -164,7 +170,10 @@ impl KsBounds {
     /// ```
     pub fn from_counts_and_sketch(grid: &Grid, counts: &[u64], sketch: &QuantileSketch) -> Result<Self> {
         if counts.len() != grid.overflow() + 1 {
-            return Err(invalid("counts", format!("has {} cells, the grid {}", counts.len(), grid.overflow() + 1)));
+            return Err(invalid(
+                "counts",
+                format!("has {} cells, the grid {}", counts.len(), grid.overflow() + 1),
+            ));
         }
         let n = total("counts", counts)?;
         if sketch.count() == 0 {
@@ -176,7 +185,8 @@ impl KsBounds {
             let start = below as f64 / n as f64;
             below += count;
             let end = below as f64 / n as f64;
-            let rank = if index < grid.overflow() { rank_below(&steps, grid.threshold(index + 1)) } else { 1.0 };
+            let rank =
+                if index < grid.overflow() { rank_below(&steps, grid.threshold(index + 1)) } else { 1.0 };
             low = low.max((end - rank).abs());
             high = high.max((end - before).abs()).max((rank - start).abs());
             before = rank;

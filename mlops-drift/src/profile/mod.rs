@@ -30,8 +30,8 @@ mod sketch;
 
 pub use category::CategoryProfile;
 pub use grid::Grid;
-pub use inference::{Bounds, KsBounds};
 pub(crate) use inference::kolmogorov;
+pub use inference::{Bounds, KsBounds};
 pub use moments::{MomentSummary, Moments};
 pub use numeric::{Extremes, NumericDetail, NumericProfile};
 pub use options::ProfileOptions;

@@ -164,7 +164,11 @@ impl TryFrom<Stored> for Profile {
 
     fn try_from(stored: Stored) -> std::result::Result<Self, String> {
         if stored.version != Self::VERSION {
-            return Err(format!("profiles of version {} are not known, only {}", stored.version, Self::VERSION));
+            return Err(format!(
+                "profiles of version {} are not known, only {}",
+                stored.version,
+                Self::VERSION
+            ));
         }
         if stored.rows > MAX_ROWS {
             return Err(format!("a profile cannot have {} rows", stored.rows));
@@ -227,7 +231,8 @@ impl<'r> Profiler<'r> {
         for wanted in self.reference.columns() {
             let column = table.column(wanted.name())?;
             if !matches(wanted, column) {
-                let message = format!("is {:?}, in the reference {:?}", column.data_type(), wanted.data_type());
+                let message =
+                    format!("is {:?}, in the reference {:?}", column.data_type(), wanted.data_type());
                 return Err(Error::invalid("Profiler::push", "column", message).with("column", wanted.name()));
             }
             found.push((wanted, column));

@@ -283,8 +283,12 @@ impl Reference {
 
     pub(crate) fn empty_profile(&self) -> Result<Profile> {
         let empty = |column: &ReferenceColumn| match &column.kind {
-            ColumnCells::Numeric { grid, .. } => NumericProfile::empty(grid, &self.options).map(ColumnProfile::Numeric),
-            ColumnCells::Category { bins } => CategoryProfile::empty(bins, &self.options).map(ColumnProfile::Category),
+            ColumnCells::Numeric { grid, .. } => {
+                NumericProfile::empty(grid, &self.options).map(ColumnProfile::Numeric)
+            }
+            ColumnCells::Category { bins } => {
+                CategoryProfile::empty(bins, &self.options).map(ColumnProfile::Category)
+            }
         };
         let columns = self.columns.iter().map(empty).collect::<Result<Vec<_>>>()?;
         Ok(Profile { reference: self.digest, rows: 0, columns })
@@ -313,13 +317,18 @@ impl Reference {
                 .with("profile", profile.reference));
         }
         if profile.columns.len() != self.columns.len() {
-            let message = format!("has {} columns, the reference {}", profile.columns.len(), self.columns.len());
+            let message =
+                format!("has {} columns, the reference {}", profile.columns.len(), self.columns.len());
             return Err(Error::invalid(OP, "profile", message));
         }
         for (column, counted) in self.columns.iter().zip(&profile.columns) {
             let wrong = match (&column.kind, counted) {
-                (ColumnCells::Numeric { grid, .. }, ColumnProfile::Numeric(counted)) => counted.check(grid, profile.rows),
-                (ColumnCells::Category { bins }, ColumnProfile::Category(counted)) => counted.check(bins, profile.rows),
+                (ColumnCells::Numeric { grid, .. }, ColumnProfile::Numeric(counted)) => {
+                    counted.check(grid, profile.rows)
+                }
+                (ColumnCells::Category { bins }, ColumnProfile::Category(counted)) => {
+                    counted.check(bins, profile.rows)
+                }
                 _ => Some("is of another type"),
             };
             if let Some(wrong) = wrong {
@@ -423,7 +432,8 @@ impl Reference {
         limit: usize,
     ) -> Result<Vec<(String, u64, u64)>> {
         let (fitted, counted) = self.counted_column(profile, column)?;
-        let (ColumnCells::Category { bins }, ColumnProfile::Category(counted)) = (&fitted.kind, counted) else {
+        let (ColumnCells::Category { bins }, ColumnProfile::Category(counted)) = (&fitted.kind, counted)
+        else {
             return Ok(Vec::new());
         };
         let mut top = counted.unseen.top(limit);
@@ -440,12 +450,13 @@ impl Reference {
 
 fn fit_column(column: &Column<'_>, options: &ProfileOptions) -> Result<ReferenceColumn> {
     let (kind, values) = match column.data_type() {
-        DataType::Time => return Err(Error::invalid(OP, "column", "times have no cells; derive a number from them")),
+        DataType::Time => {
+            return Err(Error::invalid(OP, "column", "times have no cells; derive a number from them"));
+        }
         DataType::Category => {
             let labels = levels(column).into_iter().map(|(label, _)| label);
-            let bins = CategoryBins::fit(labels).map_err(|e| {
-                Error::invalid(OP, "column", "has no category to fit on").with_source(e)
-            })?;
+            let bins = CategoryBins::fit(labels)
+                .map_err(|e| Error::invalid(OP, "column", "has no category to fit on").with_source(e))?;
             (ColumnCells::Category { bins }, None)
         }
         _ => fit_numbers(column, options)?,
@@ -455,7 +466,9 @@ fn fit_column(column: &Column<'_>, options: &ProfileOptions) -> Result<Reference
 
 fn fit_numbers(column: &Column<'_>, options: &ProfileOptions) -> Result<(ColumnCells, Option<Vec<f64>>)> {
     let mut finite = Vec::with_capacity(column.len());
-    for_each_chunk(column, |values| finite.extend(values.iter().filter(|value| value.is_finite()).map(|v| v + 0.0)));
+    for_each_chunk(column, |values| {
+        finite.extend(values.iter().filter(|value| value.is_finite()).map(|v| v + 0.0))
+    });
     finite.sort_unstable_by(f64::total_cmp);
     let grid = Grid::fit(&finite, options.cells)?;
     let mut cells = vec![0; grid.len()];
@@ -512,7 +525,8 @@ fn bins_of(grid: &Grid, cuts: &[usize]) -> Result<Bins> {
     let mut edges: Vec<f64> = cuts.iter().map(|&cut| grid.threshold(cut)).collect();
     if edges.last().is_some_and(|&edge| edge < last) {
         edges.push(last);
-        return Bins::from_edges(&edges).map_err(|e| Error::invalid(OP, "cuts", "give no bins").with_source(e));
+        return Bins::from_edges(&edges)
+            .map_err(|e| Error::invalid(OP, "cuts", "give no bins").with_source(e));
     }
     Err(Error::invalid(OP, "cuts", "leave no room for the last bin"))
 }
@@ -547,7 +561,11 @@ impl TryFrom<Stored> for Reference {
 
     fn try_from(stored: Stored) -> std::result::Result<Self, String> {
         if stored.version != Self::VERSION {
-            return Err(format!("references of version {} are not known, only {}", stored.version, Self::VERSION));
+            return Err(format!(
+                "references of version {} are not known, only {}",
+                stored.version,
+                Self::VERSION
+            ));
         }
         stored.options.check().map_err(|e| e.to_string())?;
         if stored.columns.is_empty() {
@@ -571,16 +589,26 @@ impl Reference {
     /// Kept values are those that were counted.
     fn check_values(&self) -> std::result::Result<(), String> {
         for (column, counted) in self.columns.iter().zip(&self.baseline.columns) {
-            let (Some(values), ColumnCells::Numeric { grid, .. }) = (&column.values, &column.kind) else { continue };
+            let (Some(values), ColumnCells::Numeric { grid, .. }) = (&column.values, &column.kind) else {
+                continue;
+            };
             let mut cells = vec![0; grid.len()];
             grid.count(&mut cells, values);
             let finite = counted.cells().len() == cells.len() && {
-                let ColumnProfile::Numeric(numeric) = counted else { return Err("values of text".to_owned()) };
+                let ColumnProfile::Numeric(numeric) = counted else {
+                    return Err("values of text".to_owned());
+                };
                 numeric.detail.as_ref().is_some_and(|detail| detail.moments.count() == values.len() as u64)
                     && (1..=grid.cells()).all(|i| cells[i] == counted.cells()[i])
             };
-            if !finite || values.iter().any(|v| !v.is_finite()) || values.windows(2).any(|pair| pair[0] > pair[1]) {
-                return Err(format!("the values of {} are not those that were counted", mlops_core::error::quote(&column.name)));
+            if !finite
+                || values.iter().any(|v| !v.is_finite())
+                || values.windows(2).any(|pair| pair[0] > pair[1])
+            {
+                return Err(format!(
+                    "the values of {} are not those that were counted",
+                    mlops_core::error::quote(&column.name)
+                ));
             }
         }
         Ok(())
@@ -593,7 +621,9 @@ fn restore(stored: StoredColumn) -> std::result::Result<ReferenceColumn, String>
         return Err("a column needs a name".to_owned());
     }
     let kind = match cells {
-        StoredCells::Category(bins) if data_type == DataType::Category && values.is_none() => ColumnCells::Category { bins },
+        StoredCells::Category(bins) if data_type == DataType::Category && values.is_none() => {
+            ColumnCells::Category { bins }
+        }
         StoredCells::Numeric { grid, cuts } if !matches!(data_type, DataType::Category | DataType::Time) => {
             let ascending = cuts.windows(2).all(|pair| pair[0] < pair[1]);
             if cuts.first() != Some(&1) || cuts.last().is_none_or(|&last| last > grid.cells()) || !ascending {

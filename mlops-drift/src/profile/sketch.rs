@@ -119,7 +119,9 @@ impl QuantileSketch {
         // The view gives no access to its entries; its quantiles at the ranks between them do.
         while rank < 1.0 && total > 0.0 {
             let next = (rank * total).round() + 0.5;
-            let Ok(Some(value)) = view.quantile((next / total).min(1.0), SearchCriteria::Inclusive) else { break };
+            let Ok(Some(value)) = view.quantile((next / total).min(1.0), SearchCriteria::Inclusive) else {
+                break;
+            };
             let Some(reached) = view.rank(&value, SearchCriteria::Inclusive) else { break };
             if reached <= rank {
                 break;
@@ -226,7 +228,34 @@ impl DistinctSketch {
     /// # Errors
     /// [`InvalidInput`](mlops_core::ErrorKind::InvalidInput) for anything else.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        guarded("DistinctSketch::from_bytes", bytes, HllSketch::deserialize).map(Self)
+        const OP: &str = "DistinctSketch::from_bytes";
+        if !registers_in_range(bytes) {
+            return Err(Error::invalid(OP, "bytes", "have a register above 63"));
+        }
+        let sketch = guarded(OP, bytes, HllSketch::deserialize)?;
+        if sketch.target_type() == HllType::Hll8 {
+            return Ok(Self(sketch));
+        }
+        let mut union = HllUnion::new(sketch.lg_config_k()).map_err(|e| refused(OP, "bytes", e))?;
+        union.update(&sketch);
+        Ok(Self(union.to_sketch(HllType::Hll8)))
+    }
+}
+
+/// Whether the registers of a HyperLogLog image are leading zeros of 64 bits. The library takes them as they are, and shifts by
+/// them. Byte 7 holds the kind of storage and the width of registers, byte 6 an offset of four-bit registers.
+fn registers_in_range(bytes: &[u8]) -> bool {
+    const ARRAY: u8 = 2;
+    const WIDTH_8: u8 = 2;
+    const HEADER: usize = 40;
+    const MOST: u8 = 63;
+    match bytes.get(6..8) {
+        Some(&[offset, mode]) if mode & 3 == ARRAY => {
+            let wide = mode >> 2 & 3 == WIDTH_8;
+            let registers = bytes.get(HEADER..).unwrap_or_default();
+            offset <= MOST - 15 && (!wide || registers.iter().all(|&register| register <= MOST))
+        }
+        _ => true,
     }
 }
 

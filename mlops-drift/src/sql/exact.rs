@@ -79,7 +79,8 @@ impl Candidates {
 
 /// Single cells as ranges, at most [`MAX_RANGES`] of them.
 fn narrowed(cells: Vec<usize>) -> Vec<(usize, usize)> {
-    let mut gaps: Vec<usize> = cells.windows(2).map(|pair| pair[1] - pair[0]).filter(|&gap| gap > 1).collect();
+    let mut gaps: Vec<usize> =
+        cells.windows(2).map(|pair| pair[1] - pair[0]).filter(|&gap| gap > 1).collect();
     gaps.sort_unstable_by(|a, b| b.cmp(a));
     // Gaps wider than this stay open: fewer than the limit.
     let closed = gaps.get(MAX_RANGES - 1).copied().unwrap_or(1);
@@ -168,7 +169,8 @@ impl ValueCounts {
         for (index, column) in reference.columns().iter().enumerate() {
             if let (Some(grid), false) = (column.grid(), candidates.of(index).is_empty()) {
                 column_values(table.column(column.name())?, |values| {
-                    let wanted = values.iter().filter(|&&value| candidates.holds(index, grid.index_of(value)));
+                    let wanted =
+                        values.iter().filter(|&&value| candidates.holds(index, grid.index_of(value)));
                     rows.extend(wanted.map(|&value| ValueRow { column: index, value, count: 1 }));
                 });
             }
@@ -199,7 +201,9 @@ impl ValueCounts {
     pub fn of_reference(reference: &Reference, candidates: &Candidates) -> Result<Self> {
         candidates.belong_to(reference)?;
         let mut rows = Vec::new();
-        for (index, (column, counted)) in reference.columns().iter().zip(reference.baseline().columns()).enumerate() {
+        for (index, (column, counted)) in
+            reference.columns().iter().zip(reference.baseline().columns()).enumerate()
+        {
             let (Some(grid), false) = (column.grid(), candidates.of(index).is_empty()) else { continue };
             let Some(values) = column.values() else {
                 return Err(Error::unsupported("ValueCounts::of_reference", "keep_values")

@@ -55,15 +55,17 @@ pub fn read_counts(reference: &Reference, rows: impl IntoIterator<Item = CountRo
     let mut seen = std::collections::HashSet::new();
     let mut totals = vec![0_u64; columns.len()];
     for row in rows {
-        let (Some(profile), Some(column)) = (columns.get_mut(row.column), reference.columns().get(row.column))
+        let (Some(profile), Some(column)) =
+            (columns.get_mut(row.column), reference.columns().get(row.column))
         else {
             return Err(refused("column", format!("{} is not one of the reference's", row.column)));
         };
         let named = |error: Error| error.with("column", column.name());
         let total = &mut totals[row.column];
-        *total = total.checked_add(row.count).filter(|&total| total <= Profile::MAX_ROWS).ok_or_else(|| {
-            named(Error::limit("read_counts", "the rows of a profile", Profile::MAX_ROWS, "more"))
-        })?;
+        *total =
+            total.checked_add(row.count).filter(|&total| total <= Profile::MAX_ROWS).ok_or_else(|| {
+                named(Error::limit("read_counts", "the rows of a profile", Profile::MAX_ROWS, "more"))
+            })?;
         match (profile, column.cells()) {
             (ColumnProfile::Numeric(profile), ColumnCells::Numeric { .. }) => {
                 count_cell(profile, &row).map_err(named)?;

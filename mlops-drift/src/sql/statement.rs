@@ -212,7 +212,8 @@ pub fn value_statement(
         if ranges.is_empty() {
             continue;
         }
-        let (value, cell, count) = (Expression::new(column, dialect)?.value, cell(grid, dialect, "x"), dialect.count());
+        let (value, cell, count) =
+            (Expression::new(column, dialect)?.value, cell(grid, dialect, "x"), dialect.count());
         let wanted: Vec<String> =
             ranges.iter().map(|(first, last)| format!("c BETWEEN {first} AND {last}")).collect();
         parts.push(format!(
@@ -254,7 +255,8 @@ impl Expression {
 
 /// The index of the count of the double `x`: [`Grid::index_of`] in SQL.
 fn cell(grid: &Grid, dialect: Dialect, x: &str) -> String {
-    let (low, high, scale) = (dialect.number(grid.low()), dialect.number(grid.high()), dialect.number(grid.scale()));
+    let (low, high, scale) =
+        (dialect.number(grid.low()), dialect.number(grid.high()), dialect.number(grid.scale()));
     let nan = dialect.is_nan(x).map_or(String::new(), |is_nan| format!(" WHEN {is_nan} THEN {}", grid.nan()));
     format!(
         "CASE WHEN {x} IS NULL THEN {}{nan} WHEN {} THEN 0 WHEN {x} >= {high} THEN {} \
