@@ -105,7 +105,7 @@ fn names_that_no_engine_can_hold_are_refused() {
         Reference::fit(&Table::new(vec![Column::f64("a\0b", vec![1.0]).unwrap()]).unwrap()).unwrap();
     let source = Source::trusted("t");
     let error = count_statement(&reference, Dialect::DuckDb, &source, Layout::Union).unwrap_err();
-    assert_eq!(error.context("column"), Some("a\0b"));
+    assert_eq!(error.context("column"), Some("a\\u{0}b"));
 }
 
 #[test]
@@ -187,7 +187,8 @@ fn rows_that_cannot_be_are_refused() {
 
 #[test]
 fn values_that_do_not_add_up_are_refused() {
-    let table = |step: i64| integers((0..200).map(move |i| i * step % 211));
+    // The second table has even numbers only, each about twice.
+    let table = |step: i64| integers((0..200).map(move |i| i * step % 211 / step.min(2) * step.min(2)));
     let reference = Reference::fit(&table(1)).unwrap();
     let current = reference.profile(&table(7)).unwrap();
     let candidates = Candidates::new(&reference, reference.baseline(), &current).unwrap();

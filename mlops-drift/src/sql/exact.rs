@@ -1,7 +1,5 @@
 //! The second pass: Kolmogorov–Smirnov exactly, from the values of a few cells.
 
-use std::collections::BTreeMap;
-
 use mlops_core::data::Table;
 use mlops_core::hash::Digest;
 use mlops_core::num::{Measured, json_float};
@@ -120,7 +118,15 @@ pub struct ValueRow {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValueCounts {
     reference: Digest,
-    columns: Vec<BTreeMap<u64, (usize, u64)>>,
+    columns: Vec<Vec<Counted>>,
+}
+
+/// A value by its [key](crate::Value::key), its cell, and how often it occurs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Counted {
+    key: u64,
+    cell: usize,
+    count: u64,
 }
 
 /// Reads the rows of a [`value_statement`](super::value_statement), and checks them against the profile of the same side.
@@ -136,7 +142,7 @@ pub fn read_values(
 ) -> Result<ValueCounts> {
     candidates.belong_to(reference)?;
     reference.check(profile)?;
-    let mut columns: Vec<BTreeMap<u64, (usize, u64)>> = vec![BTreeMap::new(); reference.columns().len()];
+    let mut columns: Vec<Vec<Counted>> = vec![Vec::new(); reference.columns().len()];
     for ValueRow { column, value, count } in rows {
         let grid = reference.columns().get(column).and_then(ReferenceColumn::grid);
         let cell = grid.map(|grid| grid.index_of(value)).filter(|&cell| candidates.holds(column, cell));
@@ -145,9 +151,18 @@ pub fn read_values(
                 .with("column", column)
                 .with("value", value));
         };
-        // Engines may tell −0.0 from 0.0.
-        let entry = values.entry(value.key()).or_insert((cell, 0));
-        entry.1 = entry.1.saturating_add(count);
+        values.push(Counted { key: value.key(), cell, count });
+    }
+    for values in &mut columns {
+        values.sort_unstable_by_key(|value| value.key);
+        // Shards give a value more than once, and engines may tell −0.0 from 0.0.
+        values.dedup_by(|next, kept| {
+            let same = next.key == kept.key;
+            if same {
+                kept.count = kept.count.saturating_add(next.count);
+            }
+            same
+        });
     }
     let counts = ValueCounts { reference: reference.digest(), columns };
     counts.agree_with(reference, candidates, profile)?;
@@ -225,17 +240,15 @@ impl ValueCounts {
 
     fn agree_with(&self, reference: &Reference, candidates: &Candidates, profile: &Profile) -> Result<()> {
         for (index, (values, counted)) in self.columns.iter().zip(profile.columns()).enumerate() {
-            let mut rest = BTreeMap::new();
-            for &(first, last) in candidates.of(index) {
-                for cell in first..=last {
-                    rest.insert(cell, counted.cells().get(cell).copied().unwrap_or(0));
+            let mut found = vec![0_u64; counted.cells().len()];
+            for value in values {
+                if let Some(found) = found.get_mut(value.cell) {
+                    *found = found.saturating_add(value.count);
                 }
             }
-            for (cell, count) in values.values() {
-                let left = rest.get(cell).and_then(|left| left.checked_sub(*count));
-                rest.insert(*cell, left.unwrap_or(u64::MAX));
-            }
-            if let Some((cell, _)) = rest.iter().find(|(_, left)| **left != 0) {
+            let differs = |cell: &usize| found.get(*cell) != counted.cells().get(*cell);
+            let mut asked = candidates.of(index).iter().flat_map(|&(first, last)| first..=last);
+            if let Some(cell) = asked.find(differs) {
                 let name = reference.columns().get(index).map_or("", ReferenceColumn::name);
                 let message = "the values of a cell do not add up to its count";
                 return Err(Error::new(ErrorKind::Conflict, "read_values", message)
@@ -297,26 +310,44 @@ pub fn exact_ks(
     if n == 0 || m == 0 {
         return Err(Error::invalid(OP, "column", "has no value on one side").with("column", column));
     }
-    // Every value of a candidate cell, and every other cell as if it were one value, in order.
-    let mut steps: BTreeMap<(usize, u64), (u64, u64)> = BTreeMap::new();
-    for (cell, (&a, &b)) in a.iter().zip(&b).enumerate() {
-        if !candidates.holds(index, cell) {
-            steps.insert((cell, 0), (a, b));
-        }
-    }
-    for (&key, &(cell, count)) in &one.1.columns[index] {
-        steps.entry((cell, key)).or_default().0 += count;
-    }
-    for (&key, &(cell, count)) in &other.1.columns[index] {
-        steps.entry((cell, key)).or_default().1 += count;
-    }
     let (mut i, mut j, mut numerator) = (0_u64, 0_u64, 0_u128);
-    for (a, b) in steps.into_values() {
+    let (mut x, mut y) = (&one.1.columns[index][..], &other.1.columns[index][..]);
+    let mut step = |a: u64, b: u64| {
         (i, j) = (i + a, j + b);
         let difference = (u128::from(i) * u128::from(m)).abs_diff(u128::from(j) * u128::from(n));
         numerator = numerator.max(difference);
+    };
+    for (cell, (&a, &b)) in a.iter().zip(&b).enumerate() {
+        if !candidates.holds(index, cell) {
+            step(a, b);
+            continue;
+        }
+        // The values of the cell in ascending order, equal ones in one step.
+        while let Some(key) = next_key(x, y, cell) {
+            step(take(&mut x, key), take(&mut y, key));
+        }
     }
     let statistic = numerator as f64 / (n as f64 * m as f64);
     let (p, ln_p) = kolmogorov(statistic, n, m);
     Ok(ExactKs { statistic, numerator, p, ln_p, n, m })
+}
+
+/// The smallest value left on either side, in this cell.
+fn next_key(x: &[Counted], y: &[Counted], cell: usize) -> Option<u64> {
+    let first = |values: &[Counted]| values.first().filter(|value| value.cell == cell).map(|value| value.key);
+    match (first(x), first(y)) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, None) | (None, one) => one,
+    }
+}
+
+/// Takes the first value if it is this one: how often it occurs, or 0.
+fn take(values: &mut &[Counted], key: u64) -> u64 {
+    match values.split_first() {
+        Some((first, rest)) if first.key == key => {
+            *values = rest;
+            first.count
+        }
+        _ => 0,
+    }
 }

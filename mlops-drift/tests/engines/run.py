@@ -107,9 +107,8 @@ def query(engine, sql, folder):
 
         connection = duckdb.connect()
         for path in folder.glob("*.parquet"):
-            connection.execute(f"CREATE VIEW {path.stem} AS SELECT * FROM read_parquet(?)".replace("?", f"'{path}'"))
-        result = connection.execute(sql).to_arrow_table()
-        return result
+            connection.read_parquet(str(path)).create_view(path.stem)
+        return connection.sql(sql).to_arrow_table()
     from datafusion import SessionContext
 
     context = SessionContext()
