@@ -92,12 +92,14 @@ pub mod online;
 mod outside;
 mod pair;
 pub mod performance;
+pub mod profile;
 pub mod psi;
 pub mod sample;
 pub mod smoothing;
 mod special;
 mod tally;
 pub mod total_variation;
+pub mod sql;
 
 pub use bins::{BinRule, Bins, CategoryBins, CategoryCell, Cell, Counts, Masses, Missing};
 pub use chi2::{Chi2, chi2_homogeneity};
