@@ -82,6 +82,7 @@ pub mod multiple;
 mod pair;
 pub mod psi;
 pub mod sample;
+mod simd;
 pub mod smoothing;
 mod special;
 

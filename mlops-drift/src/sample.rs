@@ -8,7 +8,24 @@ use mlops_core::num::{NanPolicy, StatsError};
 use serde::{Deserialize, Serialize};
 
 mod sealed {
-    pub trait Sealed {}
+    pub trait Sealed: Sized {
+        /// The values as doubles: themselves, or in `buffer`, which is at least as long.
+        fn doubles<'a>(values: &'a [Self], buffer: &'a mut [f64]) -> &'a [f64];
+    }
+}
+
+pub(crate) use sealed::Sealed;
+
+/// Fills the buffer by conversion.
+macro_rules! converted {
+    () => {
+        #[inline(always)]
+        fn doubles<'a>(values: &'a [Self], buffer: &'a mut [f64]) -> &'a [f64] {
+            let doubles = &mut buffer[..values.len()];
+            doubles.iter_mut().zip(values).for_each(|(double, value)| *double = value.to_f64());
+            doubles
+        }
+    };
 }
 
 /// A number that can be a value of a column: `f64`, `f32`, the integers of 8 to 64 bits, and `bool`.
@@ -22,7 +39,9 @@ mod sealed {
 /// assert!(9_007_199_254_740_993_i64.key() > 9_007_199_254_740_992_i64.key());
 /// assert_eq!((-0.0_f64).key(), 0.0_f64.key());
 /// ```
-pub trait Value: Copy + PartialEq + PartialOrd + Debug + Default + Send + Sync + sealed::Sealed + 'static {
+pub trait Value:
+    Copy + PartialEq + PartialOrd + Debug + Default + Send + Sync + sealed::Sealed + 'static
+{
     /// Whether the value is NaN; integers never are.
     fn is_nan(self) -> bool;
 
@@ -41,8 +60,6 @@ const SIGN: u64 = 1 << 63;
 
 macro_rules! float {
     ($type:ty, $bits:ty) => {
-        impl sealed::Sealed for $type {}
-
         impl Value for $type {
             #[inline]
             fn is_nan(self) -> bool {
@@ -75,7 +92,9 @@ macro_rules! float {
 
 macro_rules! integer {
     ($offset:expr; $($type:ty),*) => {$(
-        impl sealed::Sealed for $type {}
+        impl Sealed for $type {
+            converted!();
+        }
 
         impl Value for $type {
             #[inline]
@@ -107,7 +126,21 @@ float!(f32, u32);
 integer!(SIGN; i8, i16, i32, i64);
 integer!(0; u8, u16, u32, u64);
 
-impl sealed::Sealed for bool {}
+impl Sealed for bool {
+    converted!();
+}
+
+impl Sealed for f32 {
+    converted!();
+}
+
+impl Sealed for f64 {
+    // Copying the most frequent type would cost as much as counting it.
+    #[inline(always)]
+    fn doubles<'a>(values: &'a [Self], _: &'a mut [f64]) -> &'a [f64] {
+        values
+    }
+}
 
 impl Value for bool {
     #[inline]
@@ -269,7 +302,8 @@ impl<'a, T: Value> Sample<'a, T> {
 
     /// How many present values are NaN, or where the first one is when there must be none.
     fn nans(&self, argument: &'static str, nan: NanPolicy) -> Result<u64, StatsError> {
-        let Some(first) = self.values.iter().enumerate().position(|(i, v)| v.is_nan() && self.is_valid(i)) else {
+        let Some(first) = self.values.iter().enumerate().position(|(i, v)| v.is_nan() && self.is_valid(i))
+        else {
             return Ok(0);
         };
         if nan == NanPolicy::Raise {
@@ -333,18 +367,8 @@ mod tests {
 
     #[test]
     fn keys_keep_the_order_of_values() {
-        let ascending = [
-            f64::NEG_INFINITY,
-            f64::MIN,
-            -1.0,
-            -5e-324,
-            0.0,
-            5e-324,
-            1.0,
-            f64::MAX,
-            f64::INFINITY,
-            f64::NAN,
-        ];
+        let ascending =
+            [f64::NEG_INFINITY, f64::MIN, -1.0, -5e-324, 0.0, 5e-324, 1.0, f64::MAX, f64::INFINITY, f64::NAN];
         assert!(ascending.windows(2).all(|pair| pair[0].key() < pair[1].key()));
         assert_eq!((-f64::NAN).key(), u64::MAX);
         let narrow = [f32::NEG_INFINITY, -1.0, -1e-45, 0.0, 1e-45, f32::MAX, f32::INFINITY, f32::NAN];

@@ -14,6 +14,7 @@
 mod category;
 mod counts;
 mod fit;
+mod kernel;
 mod numeric;
 
 pub use category::{CategoryBins, CategoryCell};
