@@ -69,11 +69,11 @@ impl fmt::Debug for Grid {
 }
 
 impl Grid {
-    /// For finite edges in ascending order.
+    /// For edges in ascending order, finite but for the last one.
     pub(super) fn new(edges: &[f64]) -> Self {
         let mut grid = Self { low: 0.0, scale: 0.0, cells: vec![], second: vec![], crowded: vec![] };
         let (low, high) = match edges {
-            [first, .., last] if (FEW + 1..=SMALL - 2).contains(&edges.len()) => (*first, *last),
+            [first, .., last] if (FEW + 1..=SMALL - 2).contains(&edges.len()) => (*first, last.min(f64::MAX)),
             _ => return grid,
         };
         // Halves do not overflow where the difference would.
@@ -279,6 +279,13 @@ mod tests {
                 .collect(),
         );
         sets.push((0..40).map(|i| f64::from_bits(i + 1)).collect());
+        sets.push(
+            lines(30, |x| x * 1e307)
+                .into_iter()
+                .filter(|e| e.is_finite())
+                .chain([f64::MAX, f64::INFINITY])
+                .collect(),
+        );
         sets
     }
 
