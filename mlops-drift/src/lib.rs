@@ -72,7 +72,9 @@
 //! | `polars` | no | forwards to `mlops-core`: data frames as tables of columns |
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod alternative;
 pub mod bins;
+mod cells;
 pub mod chi2;
 pub mod detector;
 pub mod distance;
@@ -86,13 +88,14 @@ mod simd;
 pub mod smoothing;
 mod special;
 
+pub use alternative::Alternative;
 pub use bins::{BinRule, Bins, CategoryBins, CategoryCell, Cell, Counts, Missing};
 pub use chi2::{Chi2, chi2_homogeneity};
 pub use distance::{Definition, Distance, Interval};
 pub use js::{
     JsDistance, JsDivergence, JsOptions, LogBase, js, js_divergence_from_counts, js_from_counts, js_with,
 };
-pub use ks::{Ks, KsMethod, KsOptions, ks, ks_sorted, ks_with};
+pub use ks::{Ks, KsMethod, KsOptions, ks, ks_sorted, ks_sorted_with, ks_with};
 pub use multiple::{Correction, adjust};
 pub use psi::{Psi, PsiOptions, psi, psi_from_counts, psi_with};
 pub use sample::{Sample, Side, Value};

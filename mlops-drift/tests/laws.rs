@@ -2,9 +2,9 @@
 
 use mlops_core::num::{Measured, NanPolicy, StatsError};
 use mlops_drift::{
-    BinRule, Bins, JsOptions, KsMethod, KsOptions, LogBase, Missing, PsiOptions, Smoothing, chi2_homogeneity,
-    js, js_divergence_from_counts, js_from_counts, js_with, ks, ks_sorted, ks_with, psi, psi_from_counts,
-    psi_with,
+    Alternative, BinRule, Bins, JsOptions, KsMethod, KsOptions, LogBase, Missing, PsiOptions, Smoothing,
+    chi2_homogeneity, js, js_divergence_from_counts, js_from_counts, js_with, ks, ks_sorted, ks_sorted_with,
+    ks_with, psi, psi_from_counts, psi_with,
 };
 use proptest::prelude::*;
 
@@ -87,6 +87,24 @@ const ON_SAMPLES: &[(&str, OnSamples, f64)] = &[
             };
             seen_ks!(ks_sorted(&sorted(a), &sorted(b), KsMethod::Auto))
         },
+        1.0,
+    ),
+    (
+        "ks sorted less",
+        |a, b| {
+            let sorted = |x: &[f64]| {
+                let mut x = x.to_vec();
+                x.sort_by(f64::total_cmp);
+                x
+            };
+            let options = KsOptions::default().with_alternative(Alternative::Less);
+            seen_ks!(ks_sorted_with(&sorted(a), &sorted(b), &options))
+        },
+        1.0,
+    ),
+    (
+        "ks greater",
+        |a, b| seen_ks!(ks_with(a, b, &KsOptions::default().with_alternative(Alternative::Greater))),
         1.0,
     ),
 ];
@@ -313,7 +331,7 @@ fn the_lists_are_complete() {
         ("ks", include_str!("../src/ks.rs")),
     ] {
         for name in text.lines().filter_map(|line| line.strip_prefix("pub fn ")) {
-            let name = &name[..name.find('(').unwrap()];
+            let name = &name[..name.find(['(', '<']).unwrap()];
             assert!(lists.contains(&format!("{name}(")), "{file}::{name} is in no list");
         }
     }
