@@ -67,6 +67,14 @@ impl Map {
         (cell.max(0.0).min((CELLS - 1) as f64) + SHIFT).to_bits() as u32
     }
 
+    /// About the middle of a cell.
+    pub(crate) fn middle(&self, cell: usize) -> f64 {
+        let half = (CELLS / 2) as f64;
+        let (share, sign) =
+            if (cell as f64) < half { (cell as f64, -1.0) } else { ((CELLS - cell) as f64, 1.0) };
+        self.centre + sign * (half / share.max(0.5) - 1.0) / self.scale
+    }
+
     #[inline(always)]
     fn cells<T: Value>(&self, block: &[T], cells: &mut [u32; BLOCK]) {
         let mut buffer = [0.0; BLOCK];

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::js::LogBase;
 use crate::sample::Side;
 use crate::smoothing::Smoothing;
+use crate::wasserstein::WassersteinScale;
 
 /// A distance between a reference and a current sample, with what is needed to judge it.
 #[non_exhaustive]
@@ -76,6 +77,8 @@ pub enum Definition {
     JsDistance(LogBase, Smoothing),
     /// Jensen–Shannon divergence.
     JsDivergence(LogBase, Smoothing),
+    /// [Wasserstein-1](mod@crate::wasserstein), in units of the scale.
+    Wasserstein(WassersteinScale),
 }
 
 impl fmt::Display for Definition {
@@ -88,6 +91,7 @@ impl fmt::Display for Definition {
             Self::JsDivergence(base, smoothing) => {
                 write!(f, "js.divergence.{}{}/v1", name(base), Suffix(smoothing))
             }
+            Self::Wasserstein(scale) => write!(f, "wasserstein.{}/v1", scale.id()),
         }
     }
 }

@@ -86,7 +86,9 @@ pub mod psi;
 pub mod sample;
 mod simd;
 pub mod smoothing;
+pub mod sorted;
 mod special;
+pub mod wasserstein;
 
 pub use alternative::Alternative;
 pub use bins::{BinRule, Bins, CategoryBins, CategoryCell, Cell, Counts, Missing};
@@ -100,3 +102,8 @@ pub use multiple::{Correction, adjust};
 pub use psi::{Psi, PsiOptions, psi, psi_from_counts, psi_with};
 pub use sample::{Sample, Side, Value};
 pub use smoothing::Smoothing;
+pub use sorted::{SortedReference, Workspace};
+pub use wasserstein::{
+    WassersteinOptions, WassersteinScale, wasserstein, wasserstein_sorted, wasserstein_weighted,
+    wasserstein_with,
+};

@@ -11,6 +11,12 @@ mod sealed {
     pub trait Sealed: Sized {
         /// The values as doubles: themselves, or in `buffer`, which is at least as long.
         fn doubles<'a>(values: &'a [Self], buffer: &'a mut [f64]) -> &'a [f64];
+
+        /// The values as doubles, in a buffer that grows where they are not.
+        fn doubles_in<'a>(values: &'a [Self], buffer: &'a mut Vec<f64>) -> &'a [f64];
+
+        /// The values as doubles, copied where they are not.
+        fn as_doubles(values: &[Self]) -> std::borrow::Cow<'_, [f64]>;
     }
 }
 
@@ -24,6 +30,16 @@ macro_rules! converted {
             let doubles = &mut buffer[..values.len()];
             doubles.iter_mut().zip(values).for_each(|(double, value)| *double = value.to_f64());
             doubles
+        }
+
+        fn doubles_in<'a>(values: &'a [Self], buffer: &'a mut Vec<f64>) -> &'a [f64] {
+            buffer.clear();
+            buffer.extend(values.iter().map(|value| value.to_f64()));
+            buffer
+        }
+
+        fn as_doubles(values: &[Self]) -> Cow<'_, [f64]> {
+            Cow::Owned(values.iter().map(|value| value.to_f64()).collect())
         }
     };
 }
@@ -137,6 +153,14 @@ impl Sealed for f64 {
     #[inline(always)]
     fn doubles<'a>(values: &'a [Self], _: &'a mut [f64]) -> &'a [f64] {
         values
+    }
+
+    fn doubles_in<'a>(values: &'a [Self], _: &'a mut Vec<f64>) -> &'a [f64] {
+        values
+    }
+
+    fn as_doubles(values: &[Self]) -> Cow<'_, [f64]> {
+        Cow::Borrowed(values)
     }
 }
 
@@ -277,10 +301,8 @@ impl<'a, T: Value> Sample<'a, T> {
         if self.values.is_empty() {
             return Err(StatsError::Empty { argument });
         }
-        // One pass without branches tells the usual case: everything is there and finite.
-        let odd = self.values.iter().map(|value| u64::from(!value.is_finite())).sum::<u64>();
-        let nans = if odd == 0 { 0 } else { self.nans(argument, nan)? };
-        let values = if self.validity.is_none() && nans == 0 {
+        let side = self.account(argument, nan)?;
+        let values = if side.missing == 0 {
             Cow::Borrowed(self.values)
         } else {
             Cow::Owned(self.iter().filter(|value| !value.is_nan()).collect::<Vec<T>>())
@@ -288,14 +310,21 @@ impl<'a, T: Value> Sample<'a, T> {
         if values.is_empty() && nan != NanPolicy::Propagate {
             return Err(StatsError::AllMissing { argument });
         }
-        let used = values.len() as u64;
-        let infinite = match odd {
-            0 => 0,
-            _ => values.iter().filter(|value| !value.is_finite()).count() as u64,
-        };
-        let rows = self.values.len() as u64;
-        let side = Side { rows, used, missing: rows - used, infinite, unseen: 0 };
         Ok((values, side))
+    }
+
+    /// What becomes of the values when NaN and what is absent are left out; an error for a NaN under [`NanPolicy::Raise`].
+    pub(crate) fn account(&self, argument: &'static str, nan: NanPolicy) -> Result<Side, StatsError> {
+        let rows = self.values.len() as u64;
+        // One pass without branches tells the usual case: everything is there and finite.
+        let odd = self.values.iter().map(|value| u64::from(!value.is_finite())).sum::<u64>();
+        if odd == 0 && self.validity.is_none() {
+            return Ok(Side { rows, used: rows, missing: 0, infinite: 0, unseen: 0 });
+        }
+        self.nans(argument, nan)?;
+        let used = self.iter().filter(|value| !value.is_nan()).count() as u64;
+        let infinite = self.iter().filter(|value| !value.is_nan() && !value.is_finite()).count() as u64;
+        Ok(Side { rows, used, missing: rows - used, infinite, unseen: 0 })
     }
 
     /// Whether a present value is NaN.
