@@ -72,10 +72,12 @@
 //! | `polars` | no | forwards to `mlops-core`: data frames as tables of columns |
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod alternative;
 pub mod bins;
+mod cells;
 pub mod chi2;
-mod comparison;
 pub mod chunk;
+mod comparison;
 pub mod detector;
 pub mod distance;
 pub mod energy;
@@ -95,12 +97,16 @@ pub mod performance;
 pub mod profile;
 pub mod psi;
 pub mod sample;
+mod simd;
 pub mod smoothing;
+pub mod sorted;
 mod special;
+pub mod sql;
 mod tally;
 pub mod total_variation;
-pub mod sql;
+pub mod wasserstein;
 
+pub use alternative::Alternative;
 pub use bins::{BinRule, Bins, CategoryBins, CategoryCell, Cell, Counts, Masses, Missing};
 pub use chi2::{Chi2, chi2_homogeneity};
 pub use distance::{CellOptions, Definition, Distance, Interval};
@@ -108,13 +114,17 @@ pub use energy::{EnergyOptions, energy, energy_sorted, energy_with};
 pub use hellinger::{hellinger, hellinger_from_counts, hellinger_weighted, hellinger_with};
 pub use js::{JsOptions, LogBase, js, js_divergence_from_counts, js_from_counts, js_weighted, js_with};
 pub use kl::{KlDirection, KlOptions, kl, kl_from_counts, kl_weighted, kl_with};
-pub use ks::{Ks, KsMethod, KsOptions, ks, ks_sorted, ks_with};
+pub use ks::{Ks, KsMethod, KsOptions, ks, ks_sorted, ks_sorted_with, ks_with};
 pub use l_infinity::{l_infinity, l_infinity_from_counts, l_infinity_weighted, l_infinity_with};
 pub use multiple::{Correction, adjust};
 pub use psi::{PsiOptions, psi, psi_from_counts, psi_weighted, psi_with};
 pub use sample::{Sample, Side, Value};
 pub use smoothing::Smoothing;
+pub use sorted::{SortedReference, Workspace};
 pub use tally::Tally;
 pub use total_variation::{
     total_variation, total_variation_from_counts, total_variation_weighted, total_variation_with,
+};
+pub use wasserstein::{
+    WassersteinOptions, WassersteinScale, wasserstein, wasserstein_sorted, wasserstein_weighted, wasserstein_with,
 };

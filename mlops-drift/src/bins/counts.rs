@@ -110,6 +110,10 @@ impl Counts {
             *count = count.saturating_add(1);
         }
     }
+
+    pub(super) fn cells_mut(&mut self) -> &mut [u64] {
+        &mut self.cells
+    }
 }
 
 #[cfg(test)]

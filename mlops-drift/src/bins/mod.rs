@@ -15,6 +15,7 @@ mod category;
 mod counts;
 mod fit;
 mod masses;
+mod kernel;
 mod numeric;
 mod sampled;
 
