@@ -82,7 +82,9 @@ impl fmt::Display for Definition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Psi(smoothing) => write!(f, "psi{}/v1", Suffix(smoothing)),
-            Self::JsDistance(base, smoothing) => write!(f, "js.distance.{}{}/v1", name(base), Suffix(smoothing)),
+            Self::JsDistance(base, smoothing) => {
+                write!(f, "js.distance.{}{}/v1", name(base), Suffix(smoothing))
+            }
             Self::JsDivergence(base, smoothing) => {
                 write!(f, "js.divergence.{}{}/v1", name(base), Suffix(smoothing))
             }

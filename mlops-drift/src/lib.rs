@@ -72,27 +72,65 @@
 //! | `polars` | no | forwards to `mlops-core`: data frames as tables of columns |
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod alternative;
+pub mod anderson_darling;
 pub mod bins;
+pub mod brown_forsythe;
 pub mod chi2;
+pub mod cramer_v;
+pub mod cramer_von_mises;
 pub mod detector;
 pub mod distance;
+pub mod epps_singleton;
+pub mod fisher;
+pub mod g_test;
+mod grid;
 pub mod js;
 pub mod ks;
+mod levels;
+pub mod mann_whitney;
+mod moments;
 pub mod multiple;
 mod pair;
+pub mod proportions;
 pub mod psi;
 pub mod sample;
 pub mod smoothing;
 mod special;
+pub mod t_test;
+mod table;
+mod two;
 
+pub use alternative::Alternative;
+pub use anderson_darling::{
+    AndersonDarling, AndersonDarlingMethod, AndersonDarlingOptions, anderson_darling,
+    anderson_darling_from_counts, anderson_darling_k, anderson_darling_sorted, anderson_darling_with,
+};
 pub use bins::{BinRule, Bins, CategoryBins, CategoryCell, Cell, Counts, Missing};
-pub use chi2::{Chi2, chi2_homogeneity};
+pub use brown_forsythe::{BrownForsythe, brown_forsythe, brown_forsythe_with};
+pub use chi2::{Chi2, Chi2Table, chi2, chi2_homogeneity, chi2_table, chi2_text};
+pub use cramer_v::{CramerV, cramer_v, cramer_v_from_counts, cramer_v_text};
+pub use cramer_von_mises::{
+    CramerVonMises, CramerVonMisesMethod, CramerVonMisesOptions, cramer_von_mises,
+    cramer_von_mises_from_counts, cramer_von_mises_sorted, cramer_von_mises_with,
+};
 pub use distance::{Definition, Distance, Interval};
+pub use epps_singleton::{EppsSingleton, epps_singleton, epps_singleton_with};
+pub use fisher::{Fisher, fisher, fisher_from_counts};
+pub use g_test::{GTest, g_test, g_test_from_counts, g_test_text};
 pub use js::{
     JsDistance, JsDivergence, JsOptions, LogBase, js, js_divergence_from_counts, js_from_counts, js_with,
 };
 pub use ks::{Ks, KsMethod, KsOptions, ks, ks_sorted, ks_with};
+pub use mann_whitney::{
+    MannWhitney, MannWhitneyMethod, MannWhitneyOptions, mann_whitney, mann_whitney_from_counts,
+    mann_whitney_sorted, mann_whitney_with,
+};
 pub use multiple::{Correction, adjust};
+pub use proportions::{
+    Proportions, ProportionsOptions, proportions, proportions_from_counts, proportions_with,
+};
 pub use psi::{Psi, PsiOptions, psi, psi_from_counts, psi_with};
 pub use sample::{Sample, Side, Value};
 pub use smoothing::Smoothing;
+pub use t_test::{TTest, TTestMethod, TTestOptions, t_test, t_test_with};

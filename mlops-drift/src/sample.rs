@@ -22,7 +22,9 @@ mod sealed {
 /// assert!(9_007_199_254_740_993_i64.key() > 9_007_199_254_740_992_i64.key());
 /// assert_eq!((-0.0_f64).key(), 0.0_f64.key());
 /// ```
-pub trait Value: Copy + PartialEq + PartialOrd + Debug + Default + Send + Sync + sealed::Sealed + 'static {
+pub trait Value:
+    Copy + PartialEq + PartialOrd + Debug + Default + Send + Sync + sealed::Sealed + 'static
+{
     /// Whether the value is NaN; integers never are.
     fn is_nan(self) -> bool;
 
@@ -31,6 +33,9 @@ pub trait Value: Copy + PartialEq + PartialOrd + Debug + Default + Send + Sync +
 
     /// The nearest double. Exact but for integers beyond 2⁵³.
     fn to_f64(self) -> f64;
+
+    /// `self − other`, rounded once: integers are subtracted exactly first, so that neighbours beyond 2⁵³ differ by 1.
+    fn minus(self, other: Self) -> f64;
 
     /// An integer in the order of the values: equal exactly for equal values (so −0.0 and 0.0 share one), and for NaN above
     /// that of every number.
@@ -57,6 +62,11 @@ macro_rules! float {
             #[inline]
             fn to_f64(self) -> f64 {
                 self.into()
+            }
+
+            #[inline]
+            fn minus(self, other: Self) -> f64 {
+                f64::from(self) - f64::from(other)
             }
 
             #[inline]
@@ -94,6 +104,11 @@ macro_rules! integer {
             }
 
             #[inline]
+            fn minus(self, other: Self) -> f64 {
+                (i128::from(self) - i128::from(other)) as f64
+            }
+
+            #[inline]
             #[allow(clippy::cast_sign_loss, reason = "the sign is flipped into the order right after")]
             fn key(self) -> u64 {
                 self as u64 ^ $offset
@@ -123,6 +138,11 @@ impl Value for bool {
     #[inline]
     fn to_f64(self) -> f64 {
         f64::from(u8::from(self))
+    }
+
+    #[inline]
+    fn minus(self, other: Self) -> f64 {
+        self.to_f64() - other.to_f64()
     }
 
     #[inline]
@@ -269,7 +289,8 @@ impl<'a, T: Value> Sample<'a, T> {
 
     /// How many present values are NaN, or where the first one is when there must be none.
     fn nans(&self, argument: &'static str, nan: NanPolicy) -> Result<u64, StatsError> {
-        let Some(first) = self.values.iter().enumerate().position(|(i, v)| v.is_nan() && self.is_valid(i)) else {
+        let Some(first) = self.values.iter().enumerate().position(|(i, v)| v.is_nan() && self.is_valid(i))
+        else {
             return Ok(0);
         };
         if nan == NanPolicy::Raise {
@@ -333,18 +354,8 @@ mod tests {
 
     #[test]
     fn keys_keep_the_order_of_values() {
-        let ascending = [
-            f64::NEG_INFINITY,
-            f64::MIN,
-            -1.0,
-            -5e-324,
-            0.0,
-            5e-324,
-            1.0,
-            f64::MAX,
-            f64::INFINITY,
-            f64::NAN,
-        ];
+        let ascending =
+            [f64::NEG_INFINITY, f64::MIN, -1.0, -5e-324, 0.0, 5e-324, 1.0, f64::MAX, f64::INFINITY, f64::NAN];
         assert!(ascending.windows(2).all(|pair| pair[0].key() < pair[1].key()));
         assert_eq!((-f64::NAN).key(), u64::MAX);
         let narrow = [f32::NEG_INFINITY, -1.0, -1e-45, 0.0, 1e-45, f32::MAX, f32::INFINITY, f32::NAN];
@@ -354,6 +365,13 @@ mod tests {
         assert!([i8::MIN, -1, 0, 1, i8::MAX].windows(2).all(|pair| pair[0].key() < pair[1].key()));
         assert!([0, 1, u64::MAX].windows(2).all(|pair| pair[0].key() < pair[1].key()));
         assert!(false.key() < true.key());
+    }
+
+    #[test]
+    fn differences_of_integers_are_exact() {
+        assert_eq!(9_007_199_254_740_993_i64.minus(9_007_199_254_740_992), 1.0);
+        assert_eq!((0_u64.minus(u64::MAX), i64::MIN.minus(i64::MAX)), (-(2f64.powi(64)), -(2f64.powi(64))));
+        assert_eq!((false.minus(true), 2.5_f32.minus(1.0)), (-1.0, 1.5));
     }
 
     #[test]
