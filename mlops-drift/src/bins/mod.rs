@@ -14,8 +14,8 @@
 mod category;
 mod counts;
 mod fit;
-mod masses;
 mod kernel;
+mod masses;
 mod numeric;
 mod sampled;
 
