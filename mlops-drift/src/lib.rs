@@ -73,8 +73,10 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod bins;
+pub mod breakdown;
 pub mod chi2;
 mod comparison;
+pub mod compat;
 pub mod detector;
 pub mod distance;
 pub mod energy;
@@ -95,7 +97,8 @@ mod special;
 mod tally;
 pub mod total_variation;
 
-pub use bins::{BinRule, Bins, CategoryBins, CategoryCell, Cell, Counts, Masses, Missing};
+pub use bins::{BinRule, Bins, CategoryBins, CategoryCell, Cell, Counts, Masses, Missing, code_counts};
+pub use breakdown::{Breakdown, CellShift};
 pub use chi2::{Chi2, chi2_homogeneity};
 pub use distance::{CellOptions, Definition, Distance, Interval};
 pub use energy::{EnergyOptions, energy, energy_sorted, energy_with};
