@@ -103,6 +103,13 @@ impl Counts {
         Ok(())
     }
 
+    /// Counts so many values in `cell`.
+    pub(super) fn push_many(&mut self, cell: usize, values: u64) {
+        if let Some(count) = self.cells.get_mut(cell) {
+            *count = count.saturating_add(values);
+        }
+    }
+
     /// Counts one value in `cell`. A count of 2⁶⁴ values is out of reach of pushing one by one.
     #[inline]
     pub(super) fn push(&mut self, cell: usize) {

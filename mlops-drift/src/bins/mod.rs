@@ -12,6 +12,7 @@
 //! [`Counts`] of shards, days or machines add up: the heavy pass can run anywhere.
 
 mod category;
+mod codes;
 mod counts;
 mod fit;
 mod kernel;
@@ -20,6 +21,7 @@ mod numeric;
 mod sampled;
 
 pub use category::{CategoryBins, CategoryCell};
+pub use codes::code_counts;
 pub use counts::Counts;
 pub use masses::Masses;
 pub(crate) use masses::Weighed;
