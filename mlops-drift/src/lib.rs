@@ -92,7 +92,7 @@ pub use js::{
     JsDistance, JsDivergence, JsOptions, LogBase, js, js_divergence_from_counts, js_from_counts, js_with,
 };
 pub use ks::{Ks, KsMethod, KsOptions, ks, ks_sorted, ks_with};
-pub use multiple::{Correction, adjust};
+pub use multiple::{Correction, adjust, simes};
 pub use psi::{Psi, PsiOptions, psi, psi_from_counts, psi_with};
 pub use sample::{Sample, Side, Value};
 pub use smoothing::Smoothing;
