@@ -81,6 +81,7 @@ pub mod ks;
 pub mod multiple;
 mod pair;
 pub mod psi;
+pub mod report;
 pub mod sample;
 pub mod smoothing;
 mod special;
