@@ -74,6 +74,7 @@
 
 pub mod bins;
 pub mod chi2;
+pub mod decision;
 pub mod detector;
 pub mod distance;
 pub mod js;
@@ -83,11 +84,13 @@ mod pair;
 pub mod psi;
 pub mod report;
 pub mod sample;
+pub mod signal;
 pub mod smoothing;
 mod special;
 
 pub use bins::{BinRule, Bins, CategoryBins, CategoryCell, Cell, Counts, Missing};
 pub use chi2::{Chi2, chi2_homogeneity};
+pub use detector::compare;
 pub use distance::{Definition, Distance, Interval};
 pub use js::{
     JsDistance, JsDivergence, JsOptions, LogBase, js, js_divergence_from_counts, js_from_counts, js_with,

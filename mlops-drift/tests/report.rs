@@ -1,5 +1,7 @@
 //! Reports for people: what they say, and that nothing from the data can become markup.
 
+use std::sync::LazyLock;
+
 use mlops_core::data::{Column, Table, Validity, Values};
 use mlops_core::monitor::{
     DriftDetector as _, DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome, FeatureScore,
@@ -79,6 +81,11 @@ fn customers(n: usize, week: bool) -> Table<'static> {
 }
 
 fn report() -> DriftReport {
+    static REPORT: LazyLock<DriftReport> = LazyLock::new(detect);
+    REPORT.clone()
+}
+
+fn detect() -> DriftReport {
     let options = DetectorOptions::default()
         .with_name("customers")
         .with_numeric(Method::Psi)

@@ -9,6 +9,7 @@
 //! A feature that fails (it is gone, of another type, or the statistic refuses) is a row of the report, and the others are
 //! measured all the same. Features may be looked at by several threads; the report is the same.
 
+mod compare;
 mod feature;
 mod method;
 mod options;
@@ -27,6 +28,7 @@ use mlops_core::time::Timestamp;
 use mlops_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+pub use self::compare::{compare, compare_at};
 use self::feature::{Fitted, Measured, Scratch};
 pub use self::method::Method;
 pub use self::options::{DatasetRule, DetectorOptions, FeatureRule};

@@ -276,8 +276,8 @@ mod tests {
             said(&score(&cells)),
             [
                 "The median moved up from 12.5 to 34.3.",
-                "Values above 20 rose from 20 % to 96 %.",
-                "Values below 20 fell from 80 % to 4 %.",
+                "Values below 30 fell from 100 % to 20 %.",
+                "Values above 30 rose from 0 % to 80 %.",
                 "10 % lie above 40, where the reference ends.",
             ]
         );
