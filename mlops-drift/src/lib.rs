@@ -74,29 +74,49 @@
 
 pub mod bins;
 pub mod chi2;
+pub mod chunk;
+mod comparison;
 pub mod decision;
 pub mod detector;
 pub mod distance;
+pub mod energy;
+mod family;
+pub mod hellinger;
 pub mod js;
+pub mod kl;
 pub mod ks;
+pub mod l_infinity;
 pub mod multiple;
+pub mod multivariate;
+mod noncentral;
+pub mod online;
+mod outside;
 mod pair;
+pub mod performance;
 pub mod psi;
 pub mod report;
 pub mod sample;
 pub mod signal;
 pub mod smoothing;
 mod special;
+mod tally;
+pub mod total_variation;
 
-pub use bins::{BinRule, Bins, CategoryBins, CategoryCell, Cell, Counts, Missing};
+pub use bins::{BinRule, Bins, CategoryBins, CategoryCell, Cell, Counts, Masses, Missing};
 pub use chi2::{Chi2, chi2_homogeneity};
 pub use detector::compare;
-pub use distance::{Definition, Distance, Interval};
-pub use js::{
-    JsDistance, JsDivergence, JsOptions, LogBase, js, js_divergence_from_counts, js_from_counts, js_with,
-};
+pub use distance::{CellOptions, Definition, Distance, Interval};
+pub use energy::{EnergyOptions, energy, energy_sorted, energy_with};
+pub use hellinger::{hellinger, hellinger_from_counts, hellinger_weighted, hellinger_with};
+pub use js::{JsOptions, LogBase, js, js_divergence_from_counts, js_from_counts, js_weighted, js_with};
+pub use kl::{KlDirection, KlOptions, kl, kl_from_counts, kl_weighted, kl_with};
 pub use ks::{Ks, KsMethod, KsOptions, ks, ks_sorted, ks_with};
+pub use l_infinity::{l_infinity, l_infinity_from_counts, l_infinity_weighted, l_infinity_with};
 pub use multiple::{Correction, adjust, simes};
-pub use psi::{Psi, PsiOptions, psi, psi_from_counts, psi_with};
+pub use psi::{PsiOptions, psi, psi_from_counts, psi_weighted, psi_with};
 pub use sample::{Sample, Side, Value};
 pub use smoothing::Smoothing;
+pub use tally::Tally;
+pub use total_variation::{
+    total_variation, total_variation_from_counts, total_variation_weighted, total_variation_with,
+};

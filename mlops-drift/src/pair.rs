@@ -41,11 +41,6 @@ impl<'a> Pair<'a> {
     pub(crate) fn cells(&self) -> u64 {
         self.occupied().count() as u64
     }
-
-    /// 1/n + 1/m: the variance scale of a difference of two shares.
-    pub(crate) fn inverse_size(&self) -> f64 {
-        1.0 / self.n as f64 + 1.0 / self.m as f64
-    }
 }
 
 fn total(argument: &'static str, counts: &[u64]) -> Result<u64, StatsError> {

@@ -22,7 +22,9 @@ mod sealed {
 /// assert!(9_007_199_254_740_993_i64.key() > 9_007_199_254_740_992_i64.key());
 /// assert_eq!((-0.0_f64).key(), 0.0_f64.key());
 /// ```
-pub trait Value: Copy + PartialEq + PartialOrd + Debug + Default + Send + Sync + sealed::Sealed + 'static {
+pub trait Value:
+    Copy + PartialEq + PartialOrd + Debug + Default + Send + Sync + sealed::Sealed + 'static
+{
     /// Whether the value is NaN; integers never are.
     fn is_nan(self) -> bool;
 
@@ -269,7 +271,8 @@ impl<'a, T: Value> Sample<'a, T> {
 
     /// How many present values are NaN, or where the first one is when there must be none.
     fn nans(&self, argument: &'static str, nan: NanPolicy) -> Result<u64, StatsError> {
-        let Some(first) = self.values.iter().enumerate().position(|(i, v)| v.is_nan() && self.is_valid(i)) else {
+        let Some(first) = self.values.iter().enumerate().position(|(i, v)| v.is_nan() && self.is_valid(i))
+        else {
             return Ok(0);
         };
         if nan == NanPolicy::Raise {
@@ -323,7 +326,7 @@ pub struct Side {
     pub missing: u64,
     /// How many were infinite.
     pub infinite: u64,
-    /// How many lie in no cell or category that the reference has: outside its range, or a new level.
+    /// How many lie in no cell or category in which the reference has a value: outside its range, or of a new level.
     pub unseen: u64,
 }
 
@@ -333,18 +336,8 @@ mod tests {
 
     #[test]
     fn keys_keep_the_order_of_values() {
-        let ascending = [
-            f64::NEG_INFINITY,
-            f64::MIN,
-            -1.0,
-            -5e-324,
-            0.0,
-            5e-324,
-            1.0,
-            f64::MAX,
-            f64::INFINITY,
-            f64::NAN,
-        ];
+        let ascending =
+            [f64::NEG_INFINITY, f64::MIN, -1.0, -5e-324, 0.0, 5e-324, 1.0, f64::MAX, f64::INFINITY, f64::NAN];
         assert!(ascending.windows(2).all(|pair| pair[0].key() < pair[1].key()));
         assert_eq!((-f64::NAN).key(), u64::MAX);
         let narrow = [f32::NEG_INFINITY, -1.0, -1e-45, 0.0, 1e-45, f32::MAX, f32::INFINITY, f32::NAN];

@@ -14,11 +14,16 @@
 mod category;
 mod counts;
 mod fit;
+mod masses;
 mod numeric;
+mod sampled;
 
 pub use category::{CategoryBins, CategoryCell};
 pub use counts::Counts;
+pub use masses::Masses;
+pub(crate) use masses::Weighed;
 pub use numeric::{Bins, Cell};
+pub(crate) use sampled::Counted;
 
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +50,7 @@ impl Default for BinRule {
     }
 }
 
-/// What a missing value (NaN) is to a statistic on cells.
+/// What a missing value is to a statistic on cells: a NaN, or one that is absent by a validity bitmap.
 ///
 /// ```
 /// assert_eq!(mlops_drift::Missing::default(), mlops_drift::Missing::Raise);
@@ -53,7 +58,7 @@ impl Default for BinRule {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Missing {
-    /// An error that names the argument and the index. The default.
+    /// A NaN is an error that names the argument and the index; values absent by the bitmap are left out. The default.
     #[default]
     Raise,
     /// Left out: the score compares the values that are present.

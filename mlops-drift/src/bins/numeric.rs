@@ -7,7 +7,8 @@ use mlops_core::hash::{Digest, Hasher};
 use mlops_core::num::StatsError;
 use serde::{Deserialize, Serialize};
 
-use super::{BinRule, Counts, Missing, fit};
+use super::{BinRule, Counts, fit};
+use crate::sample::{Sample, Value};
 
 /// Cells for numbers, fitted on a reference: underflow, the fitted ones, overflow, missing, in this order.
 ///
@@ -108,11 +109,11 @@ impl Bins {
     /// The version of the serialised form.
     pub const VERSION: u32 = 1;
 
-    /// Fits cells on a reference by a rule, from its finite values; NaN and infinities are counted, but do not shape the
-    /// cells. O(n log n) for quantiles, O(n) for equal widths.
+    /// Fits cells on a reference by a rule, from its finite values (as doubles); what is missing and infinities are counted, but
+    /// do not shape the cells. O(n log n) for quantiles, O(n) for equal widths.
     ///
     /// # Errors
-    /// [`StatsError::Empty`]; [`StatsError::AllMissing`] when every value is NaN, [`StatsError::NotFinite`] when there are
+    /// [`StatsError::Empty`]; [`StatsError::AllMissing`] when every value is NaN or absent, [`StatsError::NotFinite`] when there are
     /// infinities only; [`StatsError::Parameter`] when the rule asks for 0 cells or more than [`Self::MAX_BINS`].
     ///
     /// ```
@@ -124,15 +125,17 @@ impl Bins {
     /// assert_eq!(shown, ["(-inf, 0)", "{0}", "(0, 2.5)", "[2.5, 4]", "(4, inf)", "missing"]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn fit(reference: &[f64], rule: BinRule) -> Result<Self, StatsError> {
+    pub fn fit<'a, T: Value>(reference: impl Into<Sample<'a, T>>, rule: BinRule) -> Result<Self, StatsError> {
+        let reference = reference.into();
         let (BinRule::Quantile(bins) | BinRule::EqualWidth(bins)) = rule;
         if !(1..=Self::MAX_BINS).contains(&bins) {
             let reason = "must lie between 1 and 65536";
             return Err(StatsError::Parameter { parameter: "bins", value: bins as f64, reason });
         }
-        let mut finite: Vec<f64> = reference.iter().copied().filter(|value| value.is_finite()).collect();
+        let mut finite: Vec<f64> =
+            reference.iter().filter(|value| value.is_finite()).map(Value::to_f64).collect();
         if finite.is_empty() {
-            return Err(nothing_finite(reference));
+            return Err(nothing_finite(&reference));
         }
         match rule {
             BinRule::Quantile(_) => {
@@ -303,20 +306,6 @@ impl Bins {
             counts.push(if value.is_nan() { missing } else { cell });
         }
     }
-
-    /// Fits on the reference and counts both sides, after NaN got its meaning.
-    pub(crate) fn count_both(
-        reference: &[f64],
-        current: &[f64],
-        rule: BinRule,
-        missing: Missing,
-    ) -> Result<(Counts, Counts), StatsError> {
-        for (argument, values) in [("reference", reference), ("current", current)] {
-            check_present(argument, values, missing)?;
-        }
-        let bins = Self::fit(reference, rule)?;
-        Ok((bins.count(reference), bins.count(current)))
-    }
 }
 
 impl TryFrom<Stored> for Bins {
@@ -344,22 +333,6 @@ impl From<Bins> for Stored {
     }
 }
 
-fn check_present(argument: &'static str, values: &[f64], missing: Missing) -> Result<(), StatsError> {
-    if values.is_empty() {
-        return Err(StatsError::Empty { argument });
-    }
-    match missing {
-        Missing::Raise => match values.iter().position(|value| value.is_nan()) {
-            Some(index) => Err(StatsError::Nan { argument, index }),
-            None => Ok(()),
-        },
-        Missing::Omit if values.iter().all(|value| value.is_nan()) => {
-            Err(StatsError::AllMissing { argument })
-        }
-        Missing::Omit | Missing::Cell => Ok(()),
-    }
-}
-
 fn check_ascending(edges: &[f64]) -> Result<(), StatsError> {
     let argument = "edges";
     if let Some(index) = edges.iter().position(|edge| edge.is_nan()) {
@@ -371,13 +344,14 @@ fn check_ascending(edges: &[f64]) -> Result<(), StatsError> {
     }
 }
 
-fn nothing_finite(reference: &[f64]) -> StatsError {
+fn nothing_finite<T: Value>(reference: &Sample<'_, T>) -> StatsError {
     let argument = "reference";
     if reference.is_empty() {
         return StatsError::Empty { argument };
     }
-    match reference.iter().enumerate().find(|(_, value)| !value.is_nan()) {
-        Some((index, &value)) => StatsError::NotFinite { argument, index, value },
+    let infinite = |&index: &usize| reference.is_valid(index) && !reference.values()[index].is_nan();
+    match (0..reference.len()).find(infinite) {
+        Some(index) => StatsError::NotFinite { argument, index, value: reference.values()[index].to_f64() },
         None => StatsError::AllMissing { argument },
     }
 }
@@ -391,7 +365,7 @@ mod tests {
     #[test]
     fn hostile_references_are_cut_or_refused() {
         let empty = StatsError::Empty { argument: "reference" };
-        assert_eq!(Bins::fit(&[], BinRule::default()), Err(empty));
+        assert_eq!(Bins::fit::<f64>(&[], BinRule::default()), Err(empty));
         let all_nan = StatsError::AllMissing { argument: "reference" };
         assert_eq!(Bins::fit(&[f64::NAN, -f64::NAN], BinRule::default()), Err(all_nan));
         let infinite = StatsError::NotFinite { argument: "reference", index: 1, value: -INF };
