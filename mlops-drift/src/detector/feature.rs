@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::method::{Family, Method, with_rule};
 use super::options::DetectorOptions;
 use super::overlay::{Overlay, category_cells};
-use super::reading::{Failure, Reading};
-use crate::{Bins, CategoryBins, Counts, chi2_homogeneity};
+use super::reading::{Failure, OnCells, Reading};
+use crate::{Bins, CategoryBins, Counts, Missing, Tally, chi2_homogeneity};
 
 /// What is kept of one feature of the reference.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -207,7 +207,11 @@ impl Fitted {
         let unseen = current.as_slice().get(levels.len() - 2).copied().unwrap_or(0);
         let rows = column.len() as u64;
         let side = SideCounts { rows, used: rows, missing: current.missing(), infinite: 0, unseen };
-        let read = |method: Method| method.on_cells(reference.as_slice(), current.as_slice());
+        let both = OnCells {
+            reference: (reference, Tally::new(reference.as_slice())),
+            current: (&current, Tally::new(current.as_slice())),
+        };
+        let read = |method: Method| method.on_cells(&both);
         let reading = read(self.method)?;
         let also = self.also.iter().map(|method| (*method, read(*method))).collect();
         let cells = match options.cells {
@@ -229,28 +233,33 @@ impl Fitted {
         let values = numbers(column, buffer);
         let mut side = SideCounts { rows: values.len() as u64, ..SideCounts::default() };
         (side.missing, side.infinite) = odd(values);
-        let counted = cells.map(|(bins, reference)| (reference, bins.count(values)));
+        let counted = cells.map(|(bins, reference)| (bins, reference, bins.count(values)));
+        let both = match &counted {
+            Some((bins, reference, current)) => Some(OnCells {
+                reference: (reference, bins.tally(reference, Missing::Cell)?),
+                current: (current, bins.tally(current, Missing::Cell)?),
+            }),
+            None => None,
+        };
         present.clear();
         if sorted.is_some() {
             present.extend(values.iter().filter(|value| !value.is_nan()));
             present.sort_unstable_by(f64::total_cmp);
         }
-        let read = |method: Method| match (method.family(), sorted, &counted) {
+        let read = |method: Method| match (method.family(), sorted, &both) {
             (Family::Values, Some(Sorted(reference)), _) if !present.is_empty() => {
                 method.on_values(reference, present)
             }
             // Nothing is left to compare; the test for missing values speaks.
             (Family::Values, Some(_), _) => Ok(Reading::nothing(method)),
-            (Family::Cells, _, Some((reference, current))) => {
-                method.on_cells(reference.as_slice(), current.as_slice())
-            }
+            (Family::Cells, _, Some(both)) => method.on_cells(both),
             _ => Err(Failure::NoReference),
         };
         let reading = read(self.method)?;
         let also = self.also.iter().map(|method| (*method, read(*method))).collect();
         let shown = overlay.map(|overlay| (overlay, overlay.bins().count(values)));
         side.unseen = match (&shown, &counted) {
-            (Some((_, counts)), _) | (None, Some((_, counts))) => beyond(counts),
+            (Some((_, counts)), _) | (None, Some((_, _, counts))) => beyond(counts),
             (None, None) => sorted.map_or(0, |Sorted(reference)| outside(reference, present)),
         };
         side.used = side.rows;

@@ -16,7 +16,7 @@ pub(super) enum Family {
 }
 
 macro_rules! methods {
-    ($($(#[$doc:meta])* $variant:ident: $family:ident, $name:literal, $threshold:literal;)*) => {
+    ($($(#[$doc:meta])* $variant:ident: $family:ident, $name:literal, $id:literal, $threshold:literal;)*) => {
         /// What a detector measures on a feature.
         ///
         /// Every method gives a score and a p-value. The score is an effect size, so that a threshold on it means the same at
@@ -35,6 +35,13 @@ macro_rules! methods {
             pub(super) const fn family(self) -> Family {
                 match self {
                     $(Self::$variant => Family::$family,)*
+                }
+            }
+
+            /// The id of what it computes, without the rule of the cells.
+            pub(super) const fn id(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $id,)*
                 }
             }
 
@@ -67,13 +74,24 @@ macro_rules! methods {
 methods! {
     /// The largest gap D between the distribution functions, in [0, 1]; p given ties, exact up to 2²⁴ pairs of values and by
     /// the limit law beyond.
-    KolmogorovSmirnov: Values, "Kolmogorov–Smirnov distance", 0.1;
+    KolmogorovSmirnov: Values, "Kolmogorov–Smirnov distance", "ks.two_sample/v1", 0.1;
     /// The population stability index, Jeffreys smoothing.
-    Psi: Cells, "population stability index", 0.1;
+    Psi: Cells, "population stability index", "psi.jeffreys/v1", 0.1;
     /// The Jensen–Shannon distance, base 2, in [0, 1].
-    JensenShannon: Cells, "Jensen–Shannon distance", 0.1;
+    JensenShannon: Cells, "Jensen–Shannon distance", "js.distance.base2/v1", 0.1;
+    /// The Kullback–Leibler divergence of the current data from the reference, in nats, Jeffreys smoothing.
+    KullbackLeibler: Cells, "Kullback–Leibler divergence", "kl.current_from_reference.nats.jeffreys/v1", 0.05;
+    /// The Hellinger distance, in [0, 1].
+    Hellinger: Cells, "Hellinger distance", "hellinger/v1", 0.1;
+    /// The total variation: the share of rows that would have to move, in [0, 1].
+    TotalVariation: Cells, "total variation", "total_variation/v1", 0.1;
+    /// The largest difference of the shares of a cell, in [0, 1].
+    LInfinity: Cells, "largest difference of shares", "l_infinity/v1", 0.05;
     /// The chi-square test of homogeneity; the score is φ = √(χ²/(n + m)), in [0, 1].
-    Chi2: Cells, "chi-square φ", 0.1;
+    Chi2: Cells, "chi-square φ", "chi2.phi/v1", 0.1;
+    /// The energy distance over the root of the reference's interquartile range (of its range where that is 0). Infinite values
+    /// are refused.
+    Energy: Values, "energy distance", "energy.iqr/v1", 0.15;
 }
 
 impl Method {
@@ -126,6 +144,24 @@ mod tests {
             assert_eq!(serde_json::from_str::<Method>(&text).unwrap(), *method);
             assert!(method.min_score() > 0.0);
             assert_eq!(Method::ALL.iter().filter(|other| other.title() == method.title()).count(), 1);
+        }
+    }
+
+    #[test]
+    fn readings_have_the_id_of_their_method() {
+        use super::super::reading::OnCells;
+        use crate::{Bins, Missing};
+        let values: Vec<f64> = (0..200).map(f64::from).collect();
+        let bins = Bins::fit(&values, BinRule::default()).unwrap();
+        let (a, b) = (bins.count(&values), bins.count(&values[20..]));
+        let tally = |counts| bins.tally(counts, Missing::Cell).unwrap();
+        let cells = OnCells { reference: (&a, tally(&a)), current: (&b, tally(&b)) };
+        for method in Method::ALL {
+            let reading = match method.family() {
+                Family::Values => method.on_values(&values, &values[20..]),
+                Family::Cells => method.on_cells(&cells),
+            };
+            assert_eq!(reading.unwrap().id.to_string(), method.id());
         }
     }
 

@@ -3,11 +3,23 @@
 use std::fmt;
 
 use mlops_core::data::DataType;
+use mlops_core::num::quantile::quantile_sorted;
 use mlops_core::num::{Measured, StatsError};
 
 use super::method::Method;
-use crate::distance::{Definition, Interval};
-use crate::{Chi2, KsMethod, LogBase, Smoothing, chi2_homogeneity, js_from_counts, ks_sorted, psi_from_counts};
+use crate::distance::{Definition, Distance, Interval};
+use crate::{
+    Chi2, Counts, KlDirection, KsMethod, LogBase, Smoothing, Tally, chi2_homogeneity, energy_sorted,
+    hellinger_from_counts, js_from_counts, kl_from_counts, ks_sorted, l_infinity_from_counts, psi_from_counts,
+    total_variation_from_counts,
+};
+
+/// Counts over the same cells, and what the distances know of the cells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OnCells<'a> {
+    pub(super) reference: (&'a Counts, Tally<'a>),
+    pub(super) current: (&'a Counts, Tally<'a>),
+}
 
 /// What a method said, before any decision.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,7 +59,7 @@ pub(super) enum Failure {
     NoRows,
     /// The reference has no value that is present.
     NoReference,
-    /// Everything that is present in the current data is missing, and that alone is what is known.
+    /// The current data is of another kind.
     Type {
         /// Whether the reference has categories.
         categories: bool,
@@ -84,20 +96,20 @@ impl From<StatsError> for Failure {
 
 impl Method {
     /// The reading on two rows of counts over the same cells.
-    pub(super) fn on_cells(self, reference: &[u64], current: &[u64]) -> Result<Reading, Failure> {
+    pub(super) fn on_cells(self, cells: &OnCells<'_>) -> Result<Reading, Failure> {
+        let (reference, current) = (cells.reference.1, cells.current.1);
+        let (before, now) = (cells.reference.0.as_slice(), cells.current.0.as_slice());
         Ok(match self {
-            Self::Psi => {
-                let psi = psi_from_counts(reference, current, Smoothing::default())?;
-                let id = Definition::Psi(Smoothing::default());
-                Reading::calibrated(id, psi.score, psi.noise_floor, psi.corrected, psi.p, psi.ln_p)
+            Self::Psi => psi_from_counts(reference, current, Smoothing::default())?.into(),
+            Self::JensenShannon => js_from_counts(reference, current, LogBase::Two)?.into(),
+            Self::KullbackLeibler => {
+                kl_from_counts(reference, current, KlDirection::default(), Smoothing::default())?.into()
             }
-            Self::JensenShannon => {
-                let js = js_from_counts(reference, current, LogBase::Two)?;
-                let id = Definition::JsDistance(LogBase::Two, Smoothing::None);
-                Reading::calibrated(id, js.score, js.noise_floor, js.corrected, js.p, js.ln_p)
-            }
-            Self::Chi2 => chi2_homogeneity(reference, current)?.into(),
-            Self::KolmogorovSmirnov => return Err(unsupported()),
+            Self::Hellinger => hellinger_from_counts(reference, current)?.into(),
+            Self::TotalVariation => total_variation_from_counts(reference, current)?.into(),
+            Self::LInfinity => l_infinity_from_counts(reference, current)?.into(),
+            Self::Chi2 => chi2_homogeneity(before, now)?.into(),
+            Self::KolmogorovSmirnov | Self::Energy => return Err(unsupported()),
         })
     }
 
@@ -105,6 +117,7 @@ impl Method {
     pub(super) fn on_values(self, reference: &[f64], current: &[f64]) -> Result<Reading, Failure> {
         match self {
             Self::KolmogorovSmirnov => kolmogorov_smirnov(reference, current),
+            Self::Energy => Reading::from(energy_sorted(reference, current)?).in_units_of("energy.iqr/v1", reference),
             _ => Err(unsupported()),
         }
     }
@@ -115,24 +128,9 @@ fn unsupported() -> Failure {
 }
 
 impl Reading {
-    fn calibrated(
-        id: Definition,
-        score: f64,
-        noise_floor: f64,
-        corrected: f64,
-        p: Measured,
-        ln_p: Measured,
-    ) -> Self {
-        let (p, ln_p) = (p.value(), ln_p.value());
-        Self { id: Id::Distance(id), score, noise_floor, corrected: Some(corrected), interval: None, p, ln_p }
-    }
-
     /// What is said of a feature that has nothing left to compare.
     pub(super) fn nothing(method: Method) -> Self {
-        let id = match method {
-            Method::KolmogorovSmirnov => "ks.two_sample/v1",
-            _ => "nothing/v1",
-        };
+        let id = method.id();
         let (score, p) = (0.0, Some(1.0));
         Self { id: Id::Test(id), score, noise_floor: 0.0, corrected: None, interval: None, p, ln_p: Some(0.0) }
     }
@@ -140,8 +138,34 @@ impl Reading {
     /// An effect whose square adds up with that of the noise: corrected to √(score² − floor²).
     fn effect(id: &'static str, score: f64, noise_floor: f64, p: Measured, ln_p: Measured) -> Self {
         let corrected = Some((score * score - noise_floor * noise_floor).max(0.0).sqrt());
-        let (p, ln_p) = (p.value(), ln_p.value());
+        let (p, ln_p) = (p.value(), ln_p.value().filter(|ln_p| ln_p.is_finite()));
         Self { id: Id::Test(id), score, noise_floor, corrected, interval: None, p, ln_p }
+    }
+}
+
+impl Reading {
+    /// An energy distance in units of the reference's spread: divided by the root of the interquartile range, or of the range
+    /// where that is 0. A constant reference has no unit; the score stays as it is.
+    fn in_units_of(mut self, id: &'static str, sorted: &[f64]) -> Result<Self, Failure> {
+        let quartile = |share| quantile_sorted(sorted, share);
+        let (iqr, range) = (quartile(0.75)? - quartile(0.25)?, quartile(1.0)? - quartile(0.0)?);
+        let unit = if iqr > 0.0 { iqr } else { range };
+        if unit > 0.0 && unit.is_finite() {
+            let root = unit.sqrt();
+            self.score /= root;
+            self.noise_floor /= root;
+            self.corrected = self.corrected.map(|corrected| corrected / root);
+            self.interval = self.interval.map(|i| Interval { low: i.low / root, high: i.high / root, ..i });
+        }
+        Ok(Self { id: Id::Test(id), ..self })
+    }
+}
+
+impl From<Distance> for Reading {
+    fn from(distance: Distance) -> Self {
+        let Distance { definition, score, noise_floor, corrected, p, ln_p, interval, .. } = distance;
+        let (p, ln_p) = (p.value(), ln_p.value().filter(|ln_p| ln_p.is_finite()));
+        Self { id: Id::Distance(definition), score, noise_floor, corrected: Some(corrected), interval, p, ln_p }
     }
 }
 
