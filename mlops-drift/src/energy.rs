@@ -15,14 +15,15 @@
 //! distribution of quadratic forms in normal variables*, Biometrika 48, 1961): near its level down to about 1e-4, and only a rank order
 //! far beyond. Between two values it is exact in the limit.
 //!
-//! The interval is made as those of the distances on cells, with the scaled χ² law that shares two moments.
+//! The interval turns a noncentral χ² law around that is scaled by two moments, or by the delta method where that is wider.
 
 use mlops_core::num::sum::Sum;
 use mlops_core::num::{Measured, NanPolicy, StatsError, UndefinedReason};
 use serde::{Deserialize, Serialize};
 
 use crate::distance::{Definition, Distance, Interval};
-use crate::family::{LEVEL, Near};
+use crate::family::LEVEL;
+use crate::noncentral::noncentrality;
 use crate::pair::Tail;
 use crate::sample::{Sample, Side, Value};
 use crate::special::ln_chi2_sf;
@@ -255,10 +256,13 @@ impl Law {
         Tail::from_ln(ln_chi2_sf(chi2.max(0.0), dof.max(1.0)).min(0.0))
     }
 
+    /// The scale of the χ² law is that of the delta method where that is larger: a shift along the widest direction of the kernel.
     fn interval(self, sums: &Pass) -> (f64, f64) {
-        let unit = self.variance / (2.0 * self.mean);
-        let dof = self.mean / unit;
-        Near { score: sums.square, noise: self.mean, unit, dof, variance: sums.variance }.interval()
+        let far = (sums.square - self.mean).max(sums.square / 4.0);
+        let delta = if far > 0.0 { sums.variance / (4.0 * far) } else { 0.0 };
+        let unit = delta.max(self.variance / (2.0 * self.mean));
+        let (low, high) = noncentrality(sums.square / unit, self.mean / unit);
+        (low * unit, (high * unit).max(sums.square))
     }
 }
 

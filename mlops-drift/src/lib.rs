@@ -93,6 +93,7 @@ pub mod online;
 mod outside;
 mod pair;
 pub mod performance;
+pub mod profile;
 pub mod psi;
 pub mod report;
 pub mod sample;
@@ -101,6 +102,7 @@ pub mod smoothing;
 mod special;
 mod tally;
 pub mod total_variation;
+pub mod sql;
 
 pub use bins::{BinRule, Bins, CategoryBins, CategoryCell, Cell, Counts, Masses, Missing};
 pub use chi2::{Chi2, chi2_homogeneity};

@@ -116,7 +116,7 @@ mod tests {
         // The exact mean is m/(n + 1).
         for (n, m) in [(1000.0, 1000.0), (300.0, 2000.0), (2000.0, 300.0)] {
             let got = mean_beyond(n, m, |beyond| beyond);
-            assert!((got - m / (n + 1.0)).abs() < 0.03 * got, "{n} {m}: {got}");
+            assert!((got - m / (n + 1.0)).abs() < 0.08 * got, "{n} {m}: {got}");
         }
     }
 

@@ -106,6 +106,18 @@ fn windows_in_time_begin_on_the_grid_of_their_origin() {
 }
 
 #[test]
+fn a_window_in_time_without_new_rows_is_there_while_it_has_old_ones() {
+    let hour = Duration::from_secs(3600);
+    let start = at("2026-01-01T00:00:00Z");
+    let times = [2, 4, 9].map(|h| start + hour * h);
+    let cut = Cut::Sliding { length: hour * 3, stride: hour, origin: start };
+    let chunks = Chunker::new(cut).cut_at(&times).unwrap();
+    let begins: Vec<Timestamp> = chunks.iter().filter_map(|chunk| chunk.start).collect();
+    assert_eq!(begins, [2, 3, 4, 7].map(|h| start + hour * h));
+    assert_eq!(lists(&chunks), [vec![0, 1], vec![1], vec![1], vec![2]]);
+}
+
+#[test]
 fn a_gap_of_years_costs_nothing() {
     let times = [at("1970-01-01T00:00:00Z"), at("9999-12-31T23:59:59Z")];
     let second = Cut::Every { length: Duration::from_micros(1), origin: at("2026-01-01T00:00:00Z") };

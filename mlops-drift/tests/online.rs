@@ -353,7 +353,7 @@ fn values_of_any_size_neither_panic_nor_poison() {
     for fresh in one_of_each().into_iter().filter(|detector| !takes_errors(detector)) {
         let mut detector = fresh.clone();
         for i in 0..5000 {
-            drop(detector.update(extreme[i % extreme.len()]));
+            let _ = detector.update(extreme[i % extreme.len()]);
         }
         // The text has no null, which is what a NaN would be written as, and what is refused on the way back.
         let text = serde_json::to_string(&detector).unwrap();
@@ -409,7 +409,9 @@ fn a_tampered_state_never_panics() {
             for other in ["0", "1", "-1", "31", "1000000000000", "18446744073709551615", "1e99", "-1e308"] {
                 let tampered = format!("{}{other}{}", &text[..start], &text[end..]);
                 if let Ok(mut read) = serde_json::from_str::<AnyOnlineDetector>(&tampered) {
-                    values.iter().for_each(|&value| drop(read.update(value)));
+                    for &value in &values {
+                        let _ = read.update(value);
+                    }
                 }
             }
         }
@@ -432,6 +434,7 @@ fn achieved(detector: &mut dyn OnlineDetector, arl: f64, mut draw: impl FnMut(&m
 
 #[track_caller]
 fn within(got: f64, arl: f64, factor: f64, of: &str) {
+    println!("{of}: {got:.0} values for a false alarm, {arl} wanted");
     assert!(
         got >= arl / factor && got <= arl * factor,
         "{of}: {got} is not {arl} within a factor of {factor}"
@@ -443,19 +446,20 @@ fn charts_have_the_run_length_that_was_asked_for_on_columns_of_any_scale_and_ske
     const ARL: f64 = 400.0;
     let mut mix = Mix(31);
     type Draw = fn(&mut Mix) -> f64;
-    let columns: [(&str, Draw); 3] = [
-        ("normal, in millions", |mix| 1e9 + 1e6 * mix.normal()),
-        ("exponential", |mix| 1e-3 * mix.exponential()),
-        ("ten per cent errors", |mix| mix.error(0.1)),
+    // A column of two values gives a chart few sums, and the run length jumps from one to the next.
+    let columns: [(&str, f64, Draw); 3] = [
+        ("normal, in millions", 1.5, |mix| 1e9 + 1e6 * mix.normal()),
+        ("exponential", 1.5, |mix| 1e-3 * mix.exponential()),
+        ("ten per cent errors", 2.5, |mix| mix.error(0.1)),
     ];
-    for (name, draw) in columns {
+    for (name, factor, draw) in columns {
         let reference: Vec<f64> = (0..8000).map(|_| draw(&mut mix)).collect();
         let mut cusum = Cusum::for_run_length(ARL, 1.0, &reference).unwrap();
-        within(achieved(&mut cusum, ARL, draw), ARL, 1.5, &format!("CUSUM, {name}"));
+        within(achieved(&mut cusum, ARL, draw), ARL, factor, &format!("CUSUM, {name}"));
         let mut ewma = Ewma::for_run_length(ARL, 0.1, &reference).unwrap();
-        within(achieved(&mut ewma, ARL, draw), ARL, 1.5, &format!("EWMA, {name}"));
+        within(achieved(&mut ewma, ARL, draw), ARL, factor, &format!("EWMA, {name}"));
         let mut hinkley = PageHinkley::for_run_length(ARL, 1.0, &reference).unwrap();
-        within(achieved(&mut hinkley, ARL, draw), ARL, 1.5, &format!("Page-Hinkley, {name}"));
+        within(achieved(&mut hinkley, ARL, draw), ARL, factor, &format!("Page-Hinkley, {name}"));
     }
 }
 
@@ -486,7 +490,10 @@ fn simulated_settings_have_the_run_length_that_was_asked_for() {
 fn settings_with_steps_have_at_least_the_run_length_that_was_asked_for() {
     const ARL: f64 = 300.0;
     // The bounds of a factor of 4 above and of chance below.
-    let enough = |got: f64, of: &str| assert!((ARL / 1.2..=ARL * 4.5).contains(&got), "{of}: {got}");
+    let enough = |got: f64, of: &str| {
+        println!("{of}: {got:.0} values for a false alarm, {ARL} wanted");
+        assert!((ARL / 1.2..=ARL * 4.5).contains(&got), "{of}: {got}");
+    };
     let mut fhddm = Fhddm::for_run_length(ARL, 0.2, 1).unwrap();
     enough(achieved(&mut fhddm, ARL, |mix| mix.error(0.2)), "FHDDM");
     let mut kswin = Kswin::for_run_length(ARL, 60, 20, 1).unwrap();

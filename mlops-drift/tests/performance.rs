@@ -2,8 +2,8 @@
 //!
 //! `reference/performance.json` holds inputs and expected values; `reference/performance.py` wrote it. What is defined alike agrees
 //! to 1e-9 (calibrated) or 1e-12; NannyML's AUROC and average precision are rounded inside to five decimals of a count, so they
-//! agree to that and to 1e-9 with the same formula unrounded. Calibration is decided by other shuffles, so the cases are clear
-//! ones, and whether NannyML calibrated is compared as well.
+//! agree to that and to 1e-9 with the same formula unrounded. Calibration is decided by other shuffles; in every case here both
+//! decide alike, which is compared as well, and the calibration itself is fitted to the whole reference by both.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -42,6 +42,16 @@ pub enum BinRule {
     /// k cells of equal width from the smallest to the largest value, between 1 and [`Bins::MAX_BINS`]; fewer where
     /// doubles are too coarse for k edges. One outlier in the reference empties most of them.
     EqualWidth(usize),
+    /// Cells of equal width, ⌈log₂ n + 1⌉ of them for n finite values (Sturges, *The choice of a class interval*, JASA 21, 1926),
+    /// with NumPy's rounding: `numpy.histogram_bin_edges(bins="sturges")`. What Evidently and NumPy's `auto` use for small samples.
+    Sturges,
+    /// Cells of equal width, as Sturges but more of them where the values are skewed (Doane, *Aesthetic frequency
+    /// classifications*, The American Statistician 30, 1976): `bins="doane"` in NumPy. NannyML's rule.
+    Doane,
+    /// Cells of the width 2·IQR/∛n (Freedman and Diaconis, *On the histogram as a density estimator*, 1981): `bins="fd"` in NumPy.
+    /// Where the IQR is 0 the rule has no width, and Sturges' is taken (NumPy has one cell). A heavy tail asks for millions of cells:
+    /// more than [`Bins::MAX_BINS`] are an error.
+    FreedmanDiaconis,
 }
 
 impl Default for BinRule {

@@ -127,28 +127,30 @@ impl Bins {
     /// ```
     pub fn fit<'a, T: Value>(reference: impl Into<Sample<'a, T>>, rule: BinRule) -> Result<Self, StatsError> {
         let reference = reference.into();
-        let (BinRule::Quantile(bins) | BinRule::EqualWidth(bins)) = rule;
-        if !(1..=Self::MAX_BINS).contains(&bins) {
-            let reason = "must lie between 1 and 65536";
-            return Err(StatsError::Parameter { parameter: "bins", value: bins as f64, reason });
+        if let BinRule::Quantile(bins) | BinRule::EqualWidth(bins) = rule {
+            fit::check_cells(bins as f64)?;
         }
         let mut finite: Vec<f64> =
             reference.iter().filter(|value| value.is_finite()).map(Value::to_f64).collect();
         if finite.is_empty() {
             return Err(nothing_finite(&reference));
         }
-        match rule {
-            BinRule::Quantile(_) => {
-                finite.sort_unstable_by(f64::total_cmp);
-                let top = finite[finite.len() - 1];
-                Self::new(fit::quantile(&finite, bins)?, top)
-            }
-            BinRule::EqualWidth(_) => {
-                let low = finite.iter().copied().fold(f64::INFINITY, f64::min);
-                let high = finite.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                Self::new(fit::equal_width(low, high, bins), high)
-            }
+        let low = finite.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = finite.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if let BinRule::Quantile(bins) = rule {
+            finite.sort_unstable_by(f64::total_cmp);
+            return Self::new(fit::quantile(&finite, bins)?, high);
         }
+        let bins = match rule {
+            BinRule::EqualWidth(bins) => bins,
+            BinRule::Doane => fit::doane(&finite, low, high)?,
+            BinRule::FreedmanDiaconis => {
+                finite.sort_unstable_by(f64::total_cmp);
+                fit::freedman_diaconis(&finite, low, high)?
+            }
+            _ => fit::sturges(finite.len(), low, high)?,
+        };
+        Self::new(fit::equal_width(low, high, bins), high)
     }
 
     /// Cells between given edges, at least two, strictly ascending; the last cell contains the last edge. An infinite first

@@ -240,7 +240,11 @@ impl Chunker {
                 }
                 chunks.push(self.chunk_of_span(ordered, from..to, &span, &spans));
             }
-            next = if to >= ordered.len() { None } else { spans.after(&span, ordered.time(to)) };
+            next = if to >= ordered.len() {
+                None
+            } else {
+                spans.after(&span, ordered.time(to.saturating_sub(1)), ordered.time(to))
+            };
         }
         Ok(self.finish_in_time(chunks, ordered.len()))
     }
@@ -405,8 +409,9 @@ impl Spans {
         }
     }
 
-    /// The next stretch, or the first after it that holds the row at `next`, the first row it did not hold.
-    fn after(&self, span: &Span, next: Timestamp) -> Option<Span> {
+    /// The next stretch, where it still holds the last row of this one, at `held`; else the first that holds the row after it,
+    /// at `next`.
+    fn after(&self, span: &Span, held: Timestamp, next: Timestamp) -> Option<Span> {
         match *self {
             Self::Period(_) => self.first(next),
             Self::Grid { origin, stride, length } => {
@@ -414,7 +419,8 @@ impl Spans {
                 let following = micros(span.start).div_euclid(i128::from(stride)) + 1;
                 // The first whose end is after the row.
                 let reaching = (micros(next) - i128::from(length)).div_euclid(i128::from(stride)) + 1;
-                if following >= reaching { self.nth(following) } else { self.nth(reaching) }
+                let holds = following * i128::from(stride) <= micros(held);
+                self.nth(if holds { following } else { following.max(reaching) })
             }
         }
     }
@@ -501,9 +507,10 @@ mod tests {
         for (t, start) in [(10, 10), (13, 10), (14, 14), (9, 6), (-1, -2), (-2, -2), (-3, -6)] {
             assert_eq!(spans.first(at(t)).unwrap().start, at(start), "{t}");
         }
-        // From the window at 10, which ends at 16: the next begins at 14; for a row at 100 the first to hold it begins at 98.
+        // From the window at 10, which ends at 16: the next, at 14, still holds a row at 15 but not one at 13; of the others the
+        // first to hold a row at 100 begins at 98.
         let first = spans.first(at(10)).unwrap();
-        assert_eq!(spans.after(&first, at(17)).unwrap().start, at(14));
-        assert_eq!(spans.after(&first, at(100)).unwrap().start, at(98));
+        assert_eq!(spans.after(&first, at(15), at(17)).unwrap().start, at(14));
+        assert_eq!(spans.after(&first, at(13), at(100)).unwrap().start, at(98));
     }
 }

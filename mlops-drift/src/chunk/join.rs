@@ -117,6 +117,9 @@ pub struct Joined<'a, P, L> {
     pub predictions: u64,
 }
 
+/// Chunks of predictions, each with its rows.
+pub type ByChunk<'a, P, L> = Vec<(Chunk, Joined<'a, P, L>)>;
+
 impl<P, L> Joined<'_, P, L> {
     /// How many labels are known.
     pub fn labelled(&self) -> u64 {
@@ -189,7 +192,7 @@ impl<P, L> LabelJoin<P, L> {
     ///
     /// # Errors
     /// As [`Chunker::cut_at`].
-    pub fn by_chunk(&self, chunker: &Chunker) -> Result<Vec<(Chunk, Joined<'_, P, L>)>, StatsError> {
+    pub fn by_chunk(&self, chunker: &Chunker) -> Result<ByChunk<'_, P, L>, StatsError> {
         let rows = self.in_time();
         if rows.is_empty() {
             return Ok(Vec::new());

@@ -26,6 +26,6 @@ mod period;
 mod rows;
 
 pub use chunker::{Chunk, Chunker, Cut, Last, rows_needed};
-pub use join::{JoinCounts, Joined, LabelJoin, Receipt};
+pub use join::{ByChunk, JoinCounts, Joined, LabelJoin, Receipt};
 pub use period::Period;
 pub use rows::Rows;

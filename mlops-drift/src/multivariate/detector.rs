@@ -233,7 +233,7 @@ impl MultivariateDetector {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](mlops_core::ErrorKind::InvalidInput) for options out of range, no rows, no column to watch, a column
-    /// that is not numeric, and, but for the domain classifier, one without any value or with an infinite one;
+    /// that is not numeric, a single column for PCA, and, but for the domain classifier, one without any value or with an infinite one;
     /// [`ErrorKind::NotFound`](mlops_core::ErrorKind::NotFound) for a column that is not there.
     pub fn fit(reference: &Table<'_>, options: MultivariateOptions) -> Result<Self> {
         const OP: &str = "MultivariateDetector::fit";
@@ -250,6 +250,9 @@ impl MultivariateDetector {
         };
         if names.is_empty() {
             return Err(Error::invalid(OP, "columns", "there is no column to watch"));
+        }
+        if options.method == MultivariateMethod::Pca && names.len() < 2 {
+            return Err(Error::invalid(OP, "columns", "one column has no direction beside the leading one"));
         }
         if options.method == MultivariateMethod::DomainClassifier {
             let matrix = raw(reference, &names)?;

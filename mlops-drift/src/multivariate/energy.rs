@@ -105,7 +105,7 @@ pub fn energy<T: Real, U: Real>(
 ///
 /// # Errors
 /// [`StatsError::LengthMismatch`] for sides of different width; [`StatsError::Empty`], [`StatsError::Nan`],
-/// [`StatsError::NotFinite`], [`StatsError::AllMissing`] name the side; [`StatsError::Parameter`] for no permutations and for more
+/// [`StatsError::NotFinite`], [`StatsError::AllMissing`] name the side; [`StatsError::Parameter`] for permutations outside 1 … 1 000 000 and for more
 /// rows than `max_rows` under [`Beyond::Refuse`]; [`StatsError::Overflow`] for distances beyond the doubles.
 ///
 /// ```

@@ -249,13 +249,18 @@ pub(crate) fn not_below(
     Ok(())
 }
 
-/// Refuses a permutation test without permutations.
+/// Refuses a permutation test without permutations, and one that nobody can wait for.
 pub(crate) fn some_permutations(permutations: u32) -> Result<(), StatsError> {
-    if permutations == 0 {
-        let reason = "must be at least 1";
-        return Err(StatsError::Parameter { parameter: "permutations", value: 0.0, reason });
+    at_most_a_million("permutations", permutations)
+}
+
+/// Refuses a count that is 0 or beyond what memory and patience hold.
+pub(crate) fn at_most_a_million(parameter: &'static str, count: u32) -> Result<(), StatsError> {
+    if (1..=1_000_000).contains(&count) {
+        return Ok(());
     }
-    Ok(())
+    let reason = "must lie between 1 and 1 000 000";
+    Err(StatsError::Parameter { parameter, value: f64::from(count), reason })
 }
 
 /// Rows of both sides in one piece: `n` of the reference, then `m` of the current data.

@@ -15,7 +15,8 @@ use mlops_core::num::{NanPolicy, Random, StatsError};
 use serde::{Deserialize, Serialize};
 
 use super::joint::{
-    JointDefinition, JointDistance, Null, Permuter, Pool, Sides, normals, sample, some_permutations,
+    JointDefinition, JointDistance, Null, Permuter, Pool, Sides, at_most_a_million, normals, sample,
+    some_permutations,
 };
 use super::matrix::{Matrix, Real};
 use super::pairwise::{GroupSums, Triangle, squared_distance};
@@ -107,10 +108,7 @@ impl MmdOptions {
 
     fn check(&self) -> Result<(), StatsError> {
         some_permutations(self.permutations)?;
-        if self.frequencies == 0 {
-            let reason = "must be at least 1";
-            return Err(StatsError::Parameter { parameter: "frequencies", value: 0.0, reason });
-        }
+        at_most_a_million("frequencies", self.frequencies)?;
         match self.bandwidth {
             Bandwidth::Fixed(value) if !(value > 0.0 && value.is_finite()) => {
                 let reason = "must be positive and finite";
@@ -165,7 +163,7 @@ pub fn mmd<T: Real, U: Real>(
 /// # Errors
 /// [`StatsError::LengthMismatch`] for sides of different width; [`StatsError::TooFew`] for a side with one usable row;
 /// [`StatsError::Empty`], [`StatsError::Nan`], [`StatsError::NotFinite`], [`StatsError::AllMissing`] name the side;
-/// [`StatsError::Parameter`] for no permutations, no frequencies or a bandwidth that is not positive; [`StatsError::Overflow`] for
+/// [`StatsError::Parameter`] for permutations or frequencies outside 1 … 1 000 000 or a bandwidth that is not positive; [`StatsError::Overflow`] for
 /// distances beyond the doubles.
 ///
 /// ```

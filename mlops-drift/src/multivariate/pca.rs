@@ -52,11 +52,14 @@ pub struct Pca {
     rest: Vec<f64>,
 }
 
+/// The most columns.
+const MAX_COLUMNS: usize = 4_096;
+
 impl Pca {
     /// The leading components that hold more than `share` of the variance, and at most all but one. O(n · d² + d³).
     ///
     /// # Errors
-    /// [`StatsError::TooFew`] for one row; [`StatsError::Unsupported`] for one column; [`StatsError::Nan`],
+    /// [`StatsError::TooFew`] for one row; [`StatsError::Unsupported`] for one column or more than 4 096; [`StatsError::Nan`],
     /// [`StatsError::NotFinite`] and [`StatsError::Empty`] name `reference`; [`StatsError::Parameter`] for a share outside (0, 1);
     /// [`StatsError::Overflow`] when no double holds a deviation.
     pub fn fit<T: Real>(reference: &Matrix<'_, T>, share: f64) -> Result<Self, StatsError> {
@@ -69,6 +72,10 @@ impl Pca {
         at_least("reference", 2, matrix.rows())?;
         if d < 2 {
             let reason = "one column has no direction beside the leading one";
+            return Err(StatsError::Unsupported { what: "a reconstruction error", reason });
+        }
+        if d > MAX_COLUMNS {
+            let reason = "more than 4 096 columns take memory by their square and time by their cube";
             return Err(StatsError::Unsupported { what: "a reconstruction error", reason });
         }
         let units = units(matrix)?;
@@ -237,7 +244,7 @@ fn mean(values: &[f64]) -> f64 {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PcaReconstruction {
     /// The absolute difference of the mean errors of current rows and of those reference rows that were kept out of the fit, and
-    /// what is needed to judge it.
+    /// what is needed to judge it. The interval is Welch's, at 95 %.
     pub distance: JointDistance,
     /// The mean error of current rows, by components of the whole reference: NannyML's metric.
     pub current: MeanError,
@@ -279,7 +286,8 @@ pub fn pca_reconstruction<T: Real, U: Real>(
 ///
 /// # Errors
 /// [`StatsError::LengthMismatch`] for sides of different width; [`StatsError::TooFew`] below four usable reference or two usable
-/// current rows; otherwise as [`Pca::fit`] and [`Pca::errors`]; [`StatsError::Parameter`] for no permutations.
+/// current rows; otherwise as [`Pca::fit`] and [`Pca::errors`]; [`StatsError::Parameter`] for permutations outside
+/// 1 … 1 000 000.
 ///
 /// ```
 /// use mlops_drift::multivariate::{Matrix, PcaOptions, pca_reconstruction_with};

@@ -15,7 +15,8 @@ use mlops_core::num::{NanPolicy, Random, StatsError};
 use serde::{Deserialize, Serialize};
 
 use super::joint::{
-    JointDefinition, JointDistance, Null, Permuter, Pool, Sides, normals, not_below, some_permutations,
+    JointDefinition, JointDistance, Null, Permuter, Pool, Sides, at_most_a_million, normals, not_below,
+    some_permutations,
 };
 use super::matrix::{Matrix, Real, same_columns};
 
@@ -104,8 +105,8 @@ pub fn sliced_wasserstein<T: Real, U: Real>(
 ///
 /// # Errors
 /// [`StatsError::LengthMismatch`] for sides of different width; [`StatsError::Empty`], [`StatsError::Nan`],
-/// [`StatsError::NotFinite`], [`StatsError::AllMissing`] name the side; [`StatsError::Parameter`] for no permutations, no directions
-/// or fewer than two rows to sample; [`StatsError::Overflow`] for projections beyond the doubles.
+/// [`StatsError::NotFinite`], [`StatsError::AllMissing`] name the side; [`StatsError::Parameter`] for permutations or directions
+/// outside 1 … 1 000 000 or fewer than two rows to sample; [`StatsError::Overflow`] for projections beyond the doubles.
 ///
 /// ```
 /// use mlops_drift::multivariate::{Matrix, SlicedWassersteinOptions, sliced_wasserstein_with};
@@ -177,7 +178,7 @@ pub fn sliced_wasserstein_along<T: Real, U: Real>(
 /// Directions even on the sphere: normal vectors, made unit length by the caller.
 fn directions(columns: usize, projections: u32, seed: u64) -> Result<Matrix<'static, f64>, StatsError> {
     let count = usize::try_from(projections).unwrap_or(usize::MAX);
-    not_below("projections", count, 1, "must be at least 1")?;
+    at_most_a_million("projections", projections)?;
     let mut random = Random::new(seed).stream("sliced_wasserstein").stream("directions");
     Matrix::new(normals(count.saturating_mul(columns), &mut random), columns)
 }

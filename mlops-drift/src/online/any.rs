@@ -25,7 +25,6 @@ macro_rules! any {
         #[non_exhaustive]
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
-        #[expect(clippy::large_enum_variant, reason = "none is larger than a few hundred bytes, and none is copied")]
         pub enum AnyOnlineDetector {
             $($(#[$doc])* $kind($kind),)*
         }

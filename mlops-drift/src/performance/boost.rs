@@ -156,6 +156,10 @@ struct RawForest {
     trees: Vec<Vec<Node>>,
 }
 
+/// A border between values; infinite where values are.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Edge(#[serde(with = "mlops_core::num::json_float")] f64);
+
 /// A node of a tree; children come after their parent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -165,8 +169,8 @@ enum Node {
     #[serde(rename = "split")]
     Split {
         column: usize,
-        /// Values below go left.
-        below: f64,
+        /// Values below go left; without it every value does, and only missing ones go right.
+        below: Option<Edge>,
         missing_left: bool,
         left: usize,
         right: usize,
@@ -180,6 +184,9 @@ impl Regressor for BoostedTrees {
         self.check()?;
         check::same_length("features", features.rows(), "target", target.len())?;
         check::finite("target", target)?;
+        if u32::try_from(target.len()).is_err() {
+            return Err(StatsError::Overflow { what: "the number of rows (at most 2^32 − 1)" });
+        }
         let binned = Binned::new(features);
         let base = super::estimate::moments(target).0;
         if !base.is_finite() {
@@ -221,7 +228,8 @@ fn walk(tree: &[Node], row: &[f64]) -> f64 {
             Node::Leaf(value) => return value,
             Node::Split { column, below, missing_left, left, right } => {
                 let value = row.get(column).copied().unwrap_or(f64::NAN);
-                let goes_left = if value.is_nan() { missing_left } else { value < below };
+                let goes_left =
+                    if value.is_nan() { missing_left } else { below.is_none_or(|Edge(edge)| value < edge) };
                 at = if goes_left { left } else { right };
             }
         }
@@ -373,7 +381,7 @@ impl<'a> Grower<'a> {
         if let Some(node) = nodes.get_mut(leaf.node) {
             *node = Node::Split {
                 column: split.column,
-                below: below.unwrap_or(f64::INFINITY),
+                below: below.map(Edge),
                 missing_left: split.missing_left,
                 left: at_left,
                 right: at_right,
@@ -450,8 +458,13 @@ impl TryFrom<RawForest> for Forest {
             let node = |(at, node): (usize, &Node)| match *node {
                 Node::Leaf(value) => value.is_finite(),
                 // Children come later, so that a walk ends.
-                Node::Split { column, left, right, .. } => {
-                    column < raw.columns && left > at && right > at && left < tree.len() && right < tree.len()
+                Node::Split { column, below, left, right, .. } => {
+                    column < raw.columns
+                        && below.is_none_or(|Edge(edge)| !edge.is_nan())
+                        && left > at
+                        && right > at
+                        && left < tree.len()
+                        && right < tree.len()
                 }
             };
             !tree.is_empty() && tree.iter().enumerate().all(node)
@@ -483,6 +496,11 @@ mod tests {
         predicted.iter().zip(target).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
     }
 
+    fn survives(forest: &Forest) {
+        let text = serde_json::to_string(forest).unwrap();
+        assert_eq!(&serde_json::from_str::<Forest>(&text).unwrap(), forest);
+    }
+
     #[test]
     fn a_step_between_two_features_is_learned() {
         let values = grid();
@@ -497,6 +515,7 @@ mod tests {
         let features = Features::new(&values, 1).unwrap();
         let target: Vec<f64> = values.iter().map(|value| if value.is_nan() { 5.0 } else { 0.0 }).collect();
         assert!(error(&features, &target) < 0.01);
+        survives(&BoostedTrees::default().fit(&features, &target).unwrap());
     }
 
     #[test]
@@ -507,6 +526,7 @@ mod tests {
         let target: Vec<f64> = (0..200).map(|i| f64::from(u8::from(i >= 100))).collect();
         assert!(error(&features, &target) < 0.01);
         let forest = BoostedTrees::default().fit(&features, &target).unwrap();
+        survives(&forest);
         let new = [f64::NAN, 0.0, 1e300];
         assert!(forest.predict(&Features::new(&new, 1).unwrap()).unwrap().iter().all(|p| p.is_finite()));
         assert!(forest.predict(&Features::new(&new[..2], 2).unwrap()).is_err());

@@ -52,14 +52,19 @@ impl Isotonic {
     /// Fits it to points in any order.
     ///
     /// # Errors
-    /// [`StatsError::Empty`], [`StatsError::LengthMismatch`], [`StatsError::Nan`], [`StatsError::NotFinite`].
+    /// [`StatsError::Empty`], [`StatsError::LengthMismatch`], [`StatsError::Nan`], [`StatsError::NotFinite`]; [`StatsError::Overflow`] when
+    /// values of `y` add up to no finite number.
     pub fn fit(x: &[f64], y: &[f64]) -> Result<Self, StatsError> {
         super::check::same_length("x", x.len(), "y", y.len())?;
         super::check::finite("x", x)?;
         super::check::finite("y", y)?;
         let mut pairs: Vec<(f64, f64)> = x.iter().copied().zip(y.iter().copied()).collect();
         ranks::sort_pairs(&mut pairs);
-        Ok(Self { points: corners(&pool(&pairs)) })
+        let points = corners(&pool(&pairs));
+        if points.y.iter().any(|y| !y.is_finite()) {
+            return Err(StatsError::Overflow { what: "the sum of `y`" });
+        }
+        Ok(Self { points })
     }
 
     /// Its value at `x`.
@@ -84,8 +89,12 @@ impl Isotonic {
         let left = xs.get(below).copied().unwrap_or(right);
         let (low, high) = (y(below), y(above));
         // Between corners, and never outside them by rounding.
-        let slope = (high - low) / (right - left);
-        (low + (x - left) * slope).clamp(low, high)
+        let t = if (right - left).is_finite() {
+            (x - left) / (right - left)
+        } else {
+            (x / 2.0 - left / 2.0) / (right / 2.0 - left / 2.0)
+        };
+        (low * (1.0 - t) + high * t).clamp(low, high)
     }
 }
 
@@ -163,6 +172,11 @@ mod tests {
         {
             assert_eq!(curve.at(x), y, "{x}");
         }
+        let wide = Isotonic::fit(&[-1e308, 1e308], &[-1e308, 1e308]).unwrap();
+        assert_eq!([-1e308, 0.0, 1e308].map(|x| wide.at(x)), [-1e308, 0.0, 1e308]);
+        let narrow = Isotonic::fit(&[0.0, 5e-324], &[0.0, 1.0]).unwrap();
+        assert_eq!([0.0, 5e-324].map(|x| narrow.at(x)), [0.0, 1.0]);
+        assert!(matches!(Isotonic::fit(&[1.0, 1.0], &[1e308, 1e308]), Err(StatsError::Overflow { .. })));
         let constant = Isotonic::fit(&[1.0, 2.0], &[1.0, 0.0]).unwrap();
         assert_eq!([0.0, 1.5, 9.0].map(|x| constant.at(x)), [0.5; 3]);
         let single = Isotonic::fit(&[1.0], &[0.25]).unwrap();

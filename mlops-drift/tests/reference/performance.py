@@ -101,8 +101,15 @@ def binary(name, truth_of):
 
 def multiclass():
     def draw(n, tilt):
-        raw = rng.dirichlet([1.2, 1.0 + tilt, 0.8], n)
-        scores = numpy.column_stack([distinct(raw[:, k]) for k in range(3)])
+        rows, seen = [], [set(), set(), set()]
+        while len(rows) < n:
+            first, second, _ = (rng.dirichlet([1.2, 1.0 + tilt, 0.8]) * 1e6).round().astype(int)
+            row = [int(first), int(second), int(1_000_000 - first - second)]
+            if min(row) > 0 and not any(score in known for score, known in zip(row, seen)):
+                rows.append(row)
+                for score, known in zip(row, seen):
+                    known.add(score)
+        scores = numpy.array(rows)
         # Truth follows sharpened scores: the model is not confident enough.
         sharp = (scores / 1e6) ** 1.7
         sharp /= sharp.sum(axis=1, keepdims=True)
