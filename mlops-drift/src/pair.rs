@@ -33,7 +33,7 @@ impl<'a> Pair<'a> {
     }
 
     /// The counts of the cells that are occupied on some side.
-    pub(crate) fn occupied(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+    pub(crate) fn occupied(&self) -> impl Iterator<Item = (u64, u64)> + Clone + '_ {
         self.reference.iter().copied().zip(self.current.iter().copied()).filter(|&(a, b)| a > 0 || b > 0)
     }
 

@@ -34,6 +34,9 @@ pub trait Value:
     /// The nearest double. Exact but for integers beyond 2⁵³.
     fn to_f64(self) -> f64;
 
+    /// `self − other`, rounded once: integers are subtracted exactly first, so that neighbours beyond 2⁵³ differ by 1.
+    fn minus(self, other: Self) -> f64;
+
     /// An integer in the order of the values: equal exactly for equal values (so −0.0 and 0.0 share one), and for NaN above
     /// that of every number.
     fn key(self) -> u64;
@@ -59,6 +62,11 @@ macro_rules! float {
             #[inline]
             fn to_f64(self) -> f64 {
                 self.into()
+            }
+
+            #[inline]
+            fn minus(self, other: Self) -> f64 {
+                f64::from(self) - f64::from(other)
             }
 
             #[inline]
@@ -96,6 +104,11 @@ macro_rules! integer {
             }
 
             #[inline]
+            fn minus(self, other: Self) -> f64 {
+                (i128::from(self) - i128::from(other)) as f64
+            }
+
+            #[inline]
             #[allow(clippy::cast_sign_loss, reason = "the sign is flipped into the order right after")]
             fn key(self) -> u64 {
                 self as u64 ^ $offset
@@ -125,6 +138,11 @@ impl Value for bool {
     #[inline]
     fn to_f64(self) -> f64 {
         f64::from(u8::from(self))
+    }
+
+    #[inline]
+    fn minus(self, other: Self) -> f64 {
+        self.to_f64() - other.to_f64()
     }
 
     #[inline]
@@ -347,6 +365,13 @@ mod tests {
         assert!([i8::MIN, -1, 0, 1, i8::MAX].windows(2).all(|pair| pair[0].key() < pair[1].key()));
         assert!([0, 1, u64::MAX].windows(2).all(|pair| pair[0].key() < pair[1].key()));
         assert!(false.key() < true.key());
+    }
+
+    #[test]
+    fn differences_of_integers_are_exact() {
+        assert_eq!(9_007_199_254_740_993_i64.minus(9_007_199_254_740_992), 1.0);
+        assert_eq!((0_u64.minus(u64::MAX), i64::MIN.minus(i64::MAX)), (-(2f64.powi(64)), -(2f64.powi(64))));
+        assert_eq!((false.minus(true), 2.5_f32.minus(1.0)), (-1.0, 1.5));
     }
 
     #[test]
