@@ -9,8 +9,8 @@ use mlops_core::data::{Column, Part, Table};
 use mlops_core::hash::digest_json;
 use mlops_core::memory::{MemoryAlertSink, MemoryMonitor};
 use mlops_core::monitor::{
-    Alert, AlertSink as _, FeatureDrift, FeatureOutcome, GroundTruth, Monitor as _, MonitorReport, MonitorSpec, Observations,
-    PerformanceRule, SignalKind, SignalOutcome, SignalSpec, Window,
+    Alert, AlertSink as _, FeatureDrift, FeatureOutcome, GroundTruth, Monitor as _, MonitorReport,
+    MonitorSpec, Observations, PerformanceRule, SignalKind, SignalOutcome, SignalSpec, Window,
 };
 use mlops_core::problem::Task;
 use mlops_core::time::{ManualClock, Timestamp};

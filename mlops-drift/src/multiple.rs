@@ -212,7 +212,8 @@ mod tests {
                 // By the definition: the largest p of any set of tests that holds this one.
                 let sets = (1_u32..1 << p.len()).filter(|set| set >> i & 1 == 1);
                 let of_set = |set: u32| {
-                    let members: Vec<f64> = (0..p.len()).filter(|j| set >> j & 1 == 1).map(|j| p[j]).collect();
+                    let members: Vec<f64> =
+                        (0..p.len()).filter(|j| set >> j & 1 == 1).map(|j| p[j]).collect();
                     simes(&members).unwrap()
                 };
                 let expected = sets.map(of_set).fold(0.0, f64::max);

@@ -43,8 +43,7 @@ fn customers(n: usize, week: bool) -> Table<'static> {
     let name = |feature: &str| format!("{side} {feature}");
     let age = normal(n, &name("age"), if week { 47.0 } else { 41.0 }, 11.0);
     let income: Vec<f64> = normal(n, &name("income"), 7.8, 0.5).iter().map(|v| v.exp().round()).collect();
-    let tenure: Vec<f64> =
-        normal(n, &name("tenure"), 24.0, 9.0).iter().map(|v| v.abs().floor()).collect();
+    let tenure: Vec<f64> = normal(n, &name("tenure"), 24.0, 9.0).iter().map(|v| v.abs().floor()).collect();
     let calls: Vec<i64> =
         normal(n, &name("calls"), if week { 2.6 } else { 1.9 }, 1.3).iter().map(|v| v.abs() as i64).collect();
     let usage = normal(n, &name("usage"), 50.0, if week { 19.0 } else { 9.0 });
@@ -55,13 +54,28 @@ fn customers(n: usize, week: bool) -> Table<'static> {
         &[("basic", 0.52), ("plus", 0.27), ("pro", 0.14), ("family", 0.07)]
     };
     let cities: &[(&str, f64)] = &[
-        ("Berlin", 0.22), ("Hamburg", 0.16), ("München", 0.14), ("Köln", 0.12), ("Frankfurt", 0.1),
-        ("Stuttgart", 0.08), ("Leipzig", 0.06), ("Dresden", 0.05), ("Bonn", 0.03), ("Trier", 0.02), ("Jena", 0.02),
+        ("Berlin", 0.22),
+        ("Hamburg", 0.16),
+        ("München", 0.14),
+        ("Köln", 0.12),
+        ("Frankfurt", 0.1),
+        ("Stuttgart", 0.08),
+        ("Leipzig", 0.06),
+        ("Dresden", 0.05),
+        ("Bonn", 0.03),
+        ("Trier", 0.02),
+        ("Jena", 0.02),
     ];
-    let valid: Vec<bool> = normal(n, &name("valid"), 0.0, 1.0).iter().map(|v| *v < if week { 0.9 } else { 2.2 }).collect();
-    let rating = Column::new("rating", Values::F64(normal(n, &name("rating"), 3.6, 0.7).into()), Some(Validity::from_bools(&valid)));
+    let valid: Vec<bool> =
+        normal(n, &name("valid"), 0.0, 1.0).iter().map(|v| *v < if week { 0.9 } else { 2.2 }).collect();
+    let rating = Column::new(
+        "rating",
+        Values::F64(normal(n, &name("rating"), 3.6, 0.7).into()),
+        Some(Validity::from_bools(&valid)),
+    );
     let mobile: Vec<bool> = normal(n, &name("mobile"), 0.0, 1.0).iter().map(|v| *v < 0.4).collect();
-    let clipped: Vec<f64> = normal(n, &name("discount"), -0.3, 1.0).iter().map(|v| (v.max(0.0) * 20.0).round() / 20.0).collect();
+    let clipped: Vec<f64> =
+        normal(n, &name("discount"), -0.3, 1.0).iter().map(|v| (v.max(0.0) * 20.0).round() / 20.0).collect();
     let mut columns = vec![
         Column::f64("age", age).unwrap(),
         Column::f64("income", income).unwrap(),
@@ -76,7 +90,11 @@ fn customers(n: usize, week: bool) -> Table<'static> {
         Column::f64("discount", clipped).unwrap(),
         Column::text(HOSTILE, vec![if week { HOSTILE } else { "<b>old</b>" }; n]).unwrap(),
     ];
-    columns.push(if week { Column::text("postcode", vec!["53111"; n]).unwrap() } else { Column::f64("postcode", vec![53_111.0; n]).unwrap() });
+    columns.push(if week {
+        Column::text("postcode", vec!["53111"; n]).unwrap()
+    } else {
+        Column::f64("postcode", vec![53_111.0; n]).unwrap()
+    });
     Table::new(columns).unwrap()
 }
 
@@ -148,7 +166,7 @@ fn the_page_is_whole_and_says_what_was_found() {
         "Benjamini–Hochberg",
         "psi.jeffreys.quantile10/v1",
         "ks.two_sample/v1",
-        "chi2.phi.quantile10/v1",
+        "chi2.distance.quantile10/v1",
     ] {
         assert!(page.contains(needle), "{needle}");
     }
@@ -179,10 +197,13 @@ fn no_name_or_category_becomes_markup() {
         feature: "a\nb".to_owned(),
         outcome: FeatureOutcome::Failed("<img src=x onerror=alert(1)>\u{0}".to_owned()),
     };
-    let mut report = DriftReport::new(HOSTILE, now(), (1, 1), vec![failed], DriftVerdict::Inconclusive, "<i>why</i>");
+    let mut report =
+        DriftReport::new(HOSTILE, now(), (1, 1), vec![failed], DriftVerdict::Inconclusive, "<i>why</i>");
     report.correction = Some("<u>".to_owned());
     let page = html(&report);
-    assert!(!page.contains("<img") && !page.contains("<i>why") && !page.contains("<u>") && !page.contains('\0'));
+    assert!(
+        !page.contains("<img") && !page.contains("<i>why") && !page.contains("<u>") && !page.contains('\0')
+    );
     balanced(&page);
     let text = text(&report);
     assert_eq!(text.lines().count(), 3, "{text}");
@@ -217,7 +238,8 @@ fn json_has_a_version_and_reads_back() {
     assert_eq!(age["definition"], "psi.jeffreys.quantile10/v1");
     assert_eq!(age["current"]["rows"], 1400);
     assert_eq!(age["also"][0]["definition"], "ks.two_sample/v1");
-    let rows = |side: &str| age["cells"].as_array().unwrap().iter().map(|c| c[side].as_u64().unwrap()).sum::<u64>();
+    let rows =
+        |side: &str| age["cells"].as_array().unwrap().iter().map(|c| c[side].as_u64().unwrap()).sum::<u64>();
     assert_eq!((rows("reference"), rows("current")), (6000, 1400), "every row is in one cell");
     assert_eq!(serde_json::from_str::<DriftReport>(&text).unwrap(), report);
 }
@@ -241,7 +263,8 @@ fn an_empty_report_and_one_without_pictures_are_pages_too() {
     balanced(&html(&empty));
     let plain = FeatureScore::new("share/v1", 0.5, 0.0, DriftVerdict::Drift);
     let feature = FeatureDrift { feature: "x".to_owned(), outcome: FeatureOutcome::Measured(plain) };
-    let report = DriftReport::new("d", now(), (9, 9), vec![feature], DriftVerdict::Drift, "1 of 1 features drifted");
+    let report =
+        DriftReport::new("d", now(), (9, 9), vec![feature], DriftVerdict::Drift, "1 of 1 features drifted");
     balanced(&html(&report));
     let all = self::report();
     let some = html_with(&all, &HtmlOptions::default().with_max_cards(2));

@@ -45,13 +45,27 @@ fn attributions_that_are_none_are_refused_by_name() {
     let refused: [(&[f64], &[f64], StatsError); 5] = [
         (&[], &[], StatsError::Empty { argument: "reference" }),
         (&[1.0], &[f64::NAN], StatsError::Nan { argument: "current", index: 0 }),
-        (&[1.0, f64::INFINITY], &[1.0, 1.0], StatsError::NotFinite { argument: "reference", index: 1, value: f64::INFINITY }),
+        (
+            &[1.0, f64::INFINITY],
+            &[1.0, 1.0],
+            StatsError::NotFinite { argument: "reference", index: 1, value: f64::INFINITY },
+        ),
         (
             &[-1.0],
             &[1.0],
-            StatsError::OutOfRange { argument: "reference", index: 0, value: -1.0, low: 0.0, high: f64::INFINITY },
+            StatsError::OutOfRange {
+                argument: "reference",
+                index: 0,
+                value: -1.0,
+                low: 0.0,
+                high: f64::INFINITY,
+            },
         ),
-        (&[1.0], &[1.0, 2.0], StatsError::LengthMismatch { left: "reference", left_len: 1, right: "current", right_len: 2 }),
+        (
+            &[1.0],
+            &[1.0, 2.0],
+            StatsError::LengthMismatch { left: "reference", left_len: 1, right: "current", right_len: 2 },
+        ),
     ];
     for (reference, current, error) in refused {
         assert_eq!(ndcg(reference, current), Err(error));

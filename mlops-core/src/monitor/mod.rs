@@ -7,8 +7,8 @@ mod store;
 
 pub use alert::{Alert, AlertReceipt, AlertSink, Severity};
 pub use drift::{
-    CellCounts, CellKind, DriftDetector, DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome, FeatureScore,
-    OtherScore, ScoreInterval, SideCounts,
+    CellCounts, CellKind, DriftDetector, DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome,
+    FeatureScore, OtherScore, ScoreInterval, SideCounts,
 };
 pub use store::{
     GroundTruth, LabelReceipt, Monitor, MonitorCapabilities, MonitorReport, MonitorSpec, Observations,

@@ -90,7 +90,8 @@ pub fn step_report(policy: &Policy, board: &Board, report: &DriftReport) -> (Boa
 fn position(feature: &FeatureDrift, alpha: Option<f64>) -> Option<f64> {
     let FeatureOutcome::Measured(score) = &feature.outcome else { return None };
     let value = score.corrected.unwrap_or(score.score);
-    let ratio = if score.threshold > 0.0 { value / score.threshold } else { f64::from(u8::from(value > 0.0)) };
+    let ratio =
+        if score.threshold > 0.0 { value / score.threshold } else { f64::from(u8::from(value > 0.0)) };
     let chance = match (score.adjusted_p_value, alpha) {
         (Some(q), Some(alpha)) => q > alpha,
         _ => false,
@@ -130,9 +131,12 @@ mod tests {
         let policy = Policy::above(1.0).unwrap().with_leave(0.8).unwrap();
         let mut board = Board::default();
         let mut said = Vec::new();
-        for (hour, score, q, verdict) in
-            [(0, 0.3, 1e-9, Drift), (1, 0.09, 1e-9, NoDrift), (2, 0.07, 1e-9, NoDrift), (3, 0.5, 0.4, NoDrift)]
-        {
+        for (hour, score, q, verdict) in [
+            (0, 0.3, 1e-9, Drift),
+            (1, 0.09, 1e-9, NoDrift),
+            (2, 0.07, 1e-9, NoDrift),
+            (3, 0.5, 0.4, NoDrift),
+        ] {
             let changes;
             (board, changes) = step_report(&policy, &board, &report(hour, &[("x", score, q, verdict)]));
             said.push(changes.iter().filter(|c| c.feature.is_some()).map(|c| c.decision).collect::<Vec<_>>());
@@ -143,7 +147,8 @@ mod tests {
     #[test]
     fn a_failed_or_absent_feature_keeps_its_alarm() {
         let policy = Policy::above(1.0).unwrap();
-        let (board, _) = step_report(&policy, &Board::default(), &report(0, &[("x", 0.3, 0.0, DriftVerdict::Drift)]));
+        let (board, _) =
+            step_report(&policy, &Board::default(), &report(0, &[("x", 0.3, 0.0, DriftVerdict::Drift)]));
         let mut gone = report(1, &[]);
         let (after, changes) = step_report(&policy, &board, &gone);
         assert_eq!(after.alarms().collect::<Vec<_>>(), ["x"]);

@@ -200,7 +200,11 @@ impl TryFrom<StoredState> for State {
 
     fn try_from(stored: StoredState) -> Result<Self, String> {
         if stored.version != Self::VERSION {
-            return Err(format!("states of version {} are not known, only {}", stored.version, Self::VERSION));
+            return Err(format!(
+                "states of version {} are not known, only {}",
+                stored.version,
+                Self::VERSION
+            ));
         }
         Ok(Self { alarm: stored.alarm, last: stored.last, votes: stored.votes })
     }
@@ -371,6 +375,8 @@ mod tests {
         ] {
             assert!(serde_json::from_str::<Policy>(text).is_err(), "{text}");
         }
-        assert!(serde_json::from_str::<State>(r#"{"version":2,"alarm":null,"last":null,"votes":0}"#).is_err());
+        assert!(
+            serde_json::from_str::<State>(r#"{"version":2,"alarm":null,"last":null,"votes":0}"#).is_err()
+        );
     }
 }

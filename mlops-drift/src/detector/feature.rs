@@ -145,7 +145,8 @@ impl Fitted {
                     Family::Cells => cells.is_some(),
                 };
                 let methods = std::iter::once(&self.method).chain(&self.also).all(has);
-                let counted = cells.as_ref().is_none_or(|(bins, counts)| bins.count(&[]).merge(counts).is_ok());
+                let counted =
+                    cells.as_ref().is_none_or(|(bins, counts)| bins.count(&[]).merge(counts).is_ok());
                 (methods && counted && overlay.as_ref().is_none_or(Overlay::is_sound), false)
             }
             Kind::Levels { levels, counts } => (levels.count([]).merge(counts).is_ok(), true),
@@ -274,7 +275,11 @@ impl Fitted {
 
     /// Methods on values do not see what is missing, so that has a test of its own. Two tests: the smaller p-value counts
     /// twice (Bonferroni). Without missing values there is only one.
-    fn with_missing(&self, reading: &Reading, current: SideCounts) -> Result<(Option<f64>, Option<f64>), Failure> {
+    fn with_missing(
+        &self,
+        reading: &Reading,
+        current: SideCounts,
+    ) -> Result<(Option<f64>, Option<f64>), Failure> {
         if self.side.missing == 0 && current.missing == 0 {
             return Ok((reading.p, reading.ln_p));
         }

@@ -87,8 +87,34 @@ methods! {
     TotalVariation: Cells, "total variation", "total_variation/v1", 0.1;
     /// The largest difference of the shares of a cell, in [0, 1].
     LInfinity: Cells, "largest difference of shares", "l_infinity/v1", 0.05;
-    /// The chi-square test of homogeneity; the score is φ = √(χ²/(n + m)), in [0, 1].
-    Chi2: Cells, "chi-square φ", "chi2.phi/v1", 0.1;
+    /// The chi-square test of homogeneity; the score is √(χ²·(1/n + 1/m)), the chi-square distance of the shares in units of the
+    /// pooled ones, which does not depend on the numbers of rows.
+    Chi2: Cells, "chi-square distance", "chi2.distance/v1", 0.25;
+    /// The G-test; the score is √(G·(1/n + 1/m)), for small differences that of the chi-square test.
+    GTest: Cells, "G distance", "g.distance/v1", 0.25;
+    /// Cramér's V of value against side, corrected for bias, in [0, 1]; p by the chi-square test.
+    CramerV: Cells, "Cramér's V", "cramer_v/v1", 0.1;
+    /// The Cramér–von Mises test; the score is √(T·(1/n + 1/m)), the root of the mean squared gap between the distribution
+    /// functions.
+    CramerVonMises: Values, "Cramér–von Mises distance", "cramer_von_mises.distance/v1", 0.08;
+    /// The Anderson–Darling test; the score is √(A²·(1/n + 1/m)), the same gap weighted towards the tails.
+    AndersonDarling: Values, "Anderson–Darling distance", "anderson_darling.distance/v1", 0.15;
+    /// The Mann–Whitney test; the score is Cliff's δ, |2 P(current > reference) − 1| with ties halved, in [0, 1]. Sees
+    /// the values move up or down and is blind to their spread.
+    MannWhitney: Values, "Cliff's δ", "mann_whitney.delta/v1", 0.15;
+    /// The Epps–Singleton test on characteristic functions; the score is √(W·(1/n + 1/m)). Infinite values are refused.
+    EppsSingleton: Values, "Epps–Singleton distance", "epps_singleton.distance/v1", 0.25;
+    /// Student's t-test; the score is Cohen's d, |t|·√(1/n + 1/m). Sees the mean alone. Infinite values are refused.
+    StudentT: Values, "Cohen's d", "student_t.d/v1", 0.25;
+    /// Welch's t-test; the score is |t|·√(1/n + 1/m), Cohen's d where the spreads are equal. Infinite values are refused.
+    WelchT: Values, "Welch's d", "welch_t.d/v1", 0.25;
+    /// The Brown–Forsythe test of the spread about the median; the score is √(F·(1/n + 1/m)). Sees the spread alone. Infinite
+    /// values are refused.
+    BrownForsythe: Values, "Brown–Forsythe distance", "brown_forsythe.d/v1", 0.25;
+    /// Fisher's exact test on features of two values; the score is the absolute difference of shares.
+    Fisher: Values, "difference of shares, exact test", "fisher.difference/v1", 0.1;
+    /// The z-test on features of two values; the score is the absolute difference of shares, with Newcombe's interval.
+    Proportions: Values, "difference of shares", "proportions.difference/v1", 0.1;
     /// The energy distance over the root of the reference's interquartile range (of its range where that is 0). Infinite values
     /// are refused.
     Energy: Values, "energy distance", "energy.iqr/v1", 0.15;
@@ -126,6 +152,9 @@ pub(super) fn with_rule(id: &str, rule: BinRule) -> String {
     let rule = match rule {
         BinRule::Quantile(k) => format!("quantile{k}"),
         BinRule::EqualWidth(k) => format!("width{k}"),
+        BinRule::Sturges => "sturges".to_owned(),
+        BinRule::Doane => "doane".to_owned(),
+        BinRule::FreedmanDiaconis => "freedman_diaconis".to_owned(),
     };
     match id.rsplit_once('/') {
         Some((name, version)) => format!("{name}.{rule}/{version}"),
@@ -157,9 +186,11 @@ mod tests {
         let tally = |counts| bins.tally(counts, Missing::Cell).unwrap();
         let cells = OnCells { reference: (&a, tally(&a)), current: (&b, tally(&b)) };
         for method in Method::ALL {
-            let reading = match method.family() {
-                Family::Values => method.on_values(&values, &values[20..]),
-                Family::Cells => method.on_cells(&cells),
+            let flags: Vec<f64> = (0..200).map(|i| f64::from(i / 120)).collect();
+            let reading = match (method.family(), method) {
+                (_, Method::Fisher | Method::Proportions) => method.on_values(&flags, &flags[20..]),
+                (Family::Values, _) => method.on_values(&values, &values[20..]),
+                (Family::Cells, _) => method.on_cells(&cells),
             };
             assert_eq!(reading.unwrap().id.to_string(), method.id());
         }

@@ -214,7 +214,8 @@ impl DetectorOptions {
     pub(super) fn check(&self) -> Result<()> {
         let share = "must lie in [0, 1]";
         let scores = self.rules.values().filter_map(|rule| rule.min_score).chain(self.min_score);
-        let scores = scores.map(|score| ("min_score", score, score.is_finite() && score >= 0.0, "must lie in [0, ∞)"));
+        let scores =
+            scores.map(|score| ("min_score", score, score.is_finite() && score >= 0.0, "must lie in [0, ∞)"));
         let ranges = [
             ("alpha", self.alpha, self.alpha > 0.0 && self.alpha < 1.0, "must lie in (0, 1)"),
             ("min_missing", self.min_missing, (0.0..=1.0).contains(&self.min_missing), share),

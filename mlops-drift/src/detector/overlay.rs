@@ -53,7 +53,11 @@ impl Overlay {
             CellCounts { kind, label, low, high, reference, current }
         });
         // A gap between single values is no place anybody misses; nor are outer cells without a value.
-        cells.filter(|cell| cell.reference > 0 || cell.current > 0 || cell.kind == CellKind::Range && !gap(cell)).collect()
+        cells
+            .filter(|cell| {
+                cell.reference > 0 || cell.current > 0 || cell.kind == CellKind::Range && !gap(cell)
+            })
+            .collect()
     }
 }
 
@@ -153,7 +157,9 @@ fn round_steps(low: f64, high: f64, cells: usize) -> Vec<f64> {
         return Vec::new();
     }
     // Through text, so that 3 · 0.1 is 0.3.
-    let edge = |i: i64| format!("{}e{}", (i * quarters * 25) as f64, exponent - 2.0).parse().unwrap_or(i as f64 * step);
+    let edge = |i: i64| {
+        format!("{}e{}", (i * quarters * 25) as f64, exponent - 2.0).parse().unwrap_or(i as f64 * step)
+    };
     (first as i64..=last as i64).map(edge).filter(|edge: &f64| edge.is_finite()).collect()
 }
 
@@ -181,7 +187,14 @@ pub(super) fn category_cells(
     known.sort_by(|x, y| share(y.1, y.2).cmp(&share(x.1, x.2)).then(x.0.cmp(y.0)));
     let rest = known.split_off(known.len().min(cells));
     known.sort_by(|x, y| y.1.cmp(&x.1).then(x.0.cmp(y.0)));
-    let cell = |kind, label: String, a, b| CellCounts { kind, label, low: None, high: None, reference: a, current: b };
+    let cell = |kind, label: String, a, b| CellCounts {
+        kind,
+        label,
+        low: None,
+        high: None,
+        reference: a,
+        current: b,
+    };
     let mut shown: Vec<CellCounts> =
         known.iter().map(|(name, a, b)| cell(CellKind::Level, clip(name), *a, *b)).collect();
     if !rest.is_empty() {
@@ -302,7 +315,10 @@ mod tests {
         let current = levels.count(now.map(Some));
         let cells = category_cells(&levels, &reference, &current, &column, 3);
         let names: Vec<&str> = cells.iter().map(|c| c.label.as_str()).collect();
-        assert_eq!(names, ["l00", "l01", "l39", "37 other levels", "new", "a", "b", "c", "2 more new levels"]);
+        assert_eq!(
+            names,
+            ["l00", "l01", "l39", "37 other levels", "new", "a", "b", "c", "2 more new levels"]
+        );
         assert_eq!(cells.iter().map(|c| c.current).sum::<u64>(), 9);
         assert!(clip(&"x".repeat(500)).chars().count() == MAX_LABEL);
     }

@@ -109,7 +109,11 @@ pub(super) fn overlay(score: &FeatureScore, title: &str) -> String {
 /// A rounded step above a share: 1, 2 or 5 times a power of ten.
 fn nice(top: f64) -> f64 {
     let base = 10_f64.powf(top.max(1e-6).log10().floor());
-    [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0].into_iter().map(|f| f * base).find(|y| *y >= top * 0.999).unwrap_or(1.0)
+    [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0]
+        .into_iter()
+        .map(|f| f * base)
+        .find(|y| *y >= top * 0.999)
+        .unwrap_or(1.0)
 }
 
 const WIDTH: f64 = 520.0;
@@ -128,7 +132,8 @@ fn slots(bars: &[Bar], left: f64, right: f64) -> Slots {
     const GAP: f64 = 0.6;
     let gap = |i: usize| match (i.checked_sub(1).and_then(|i| bars.get(i)), bars.get(i)) {
         (Some(before), Some(bar)) => {
-            let apart = before.kind == CellKind::Below || matches!(bar.kind, CellKind::Above | CellKind::Missing);
+            let apart =
+                before.kind == CellKind::Below || matches!(bar.kind, CellKind::Above | CellKind::Missing);
             if apart { GAP } else { 0.0 }
         }
         _ => 0.0,
@@ -153,7 +158,13 @@ fn histogram(bars: &[Bar], title: &str) -> String {
     for part in [0.0, 0.5, 1.0] {
         let at = y(top * part);
         let _ = write!(svg, r#"<line class="grid" x1="{LEFT}" x2="{WIDTH}" y1="{at:.1}" y2="{at:.1}"/>"#);
-        let _ = write!(svg, r#"<text class="tick end" x="{:.1}" y="{:.1}">{}</text>"#, LEFT - 6.0, at + 3.5, percent(top * part));
+        let _ = write!(
+            svg,
+            r#"<text class="tick end" x="{:.1}" y="{:.1}">{}</text>"#,
+            LEFT - 6.0,
+            at + 3.5,
+            percent(top * part)
+        );
     }
     for (bar, x) in bars.iter().zip(&slots.x) {
         column(&mut svg, bar, *x, slots.width, &y);
@@ -172,12 +183,19 @@ fn column(svg: &mut String, bar: &Bar, x: f64, width: f64, y: &dyn Fn(f64) -> f6
         _ => "cur",
     };
     let _ = write!(svg, r#"<g class="slot"><title>{}</title>"#, bar.tip());
-    let _ = write!(svg, r#"<rect class="hit" x="{x:.1}" y="{TOP}" width="{width:.1}" height="{:.1}"/>"#, BASE - TOP);
+    let _ = write!(
+        svg,
+        r#"<rect class="hit" x="{x:.1}" y="{TOP}" width="{width:.1}" height="{:.1}"/>"#,
+        BASE - TOP
+    );
     for (class, share, w) in [("ref", bar.reference.1, wide), (class, bar.current.1, narrow)] {
         if share > 0.0 {
             let (left, height) = (x + (width - w) / 2.0, (BASE - y(share)).max(1.0));
             let (at, round) = (BASE - height, (w / 6.0).min(2.0));
-            let _ = write!(svg, r#"<rect class="{class}" x="{left:.1}" y="{at:.1}" width="{w:.1}" height="{height:.1}" rx="{round:.1}"/>"#);
+            let _ = write!(
+                svg,
+                r#"<rect class="{class}" x="{left:.1}" y="{at:.1}" width="{w:.1}" height="{height:.1}" rx="{round:.1}"/>"#
+            );
         }
     }
     svg.push_str("</g>");
@@ -237,20 +255,41 @@ fn categories(bars: &[Bar], title: &str) -> String {
         let y = 6.0 + ROW * i as f64;
         let middle = y + ROW / 2.0;
         let special = if matches!(bar.kind, CellKind::Level) { "" } else { " word" };
-        let _ = write!(svg, r#"<g class="slot"><title>{}</title><rect class="hit" x="0" y="{y:.1}" width="{WIDTH}" height="{ROW}"/>"#, bar.tip());
-        let _ = write!(svg, r#"<text class="level end{special}" x="{:.1}" y="{:.1}">{}</text>"#, LABEL - 8.0, middle + 4.0, clipped(&bar.label));
+        let _ = write!(
+            svg,
+            r#"<g class="slot"><title>{}</title><rect class="hit" x="0" y="{y:.1}" width="{WIDTH}" height="{ROW}"/>"#,
+            bar.tip()
+        );
+        let _ = write!(
+            svg,
+            r#"<text class="level end{special}" x="{:.1}" y="{:.1}">{}</text>"#,
+            LABEL - 8.0,
+            middle + 4.0,
+            clipped(&bar.label)
+        );
         let (reference, current) = (bar.reference.1 * scale, bar.current.1 * scale);
         let class = match bar.kind {
             _ if bar.is_new() => "cur new",
             CellKind::Missing => "cur gone",
             _ => "cur",
         };
-        let _ = write!(svg, r#"<line class="axis" x1="{LABEL}" x2="{LABEL}" y1="{y:.1}" y2="{:.1}"/>"#, y + ROW);
+        let _ =
+            write!(svg, r#"<line class="axis" x1="{LABEL}" x2="{LABEL}" y1="{y:.1}" y2="{:.1}"/>"#, y + ROW);
         if reference > 0.0 {
-            let _ = write!(svg, r#"<rect class="ref" x="{LABEL}" y="{:.1}" width="{:.1}" height="15" rx="2"/>"#, middle - 7.5, reference.max(1.0));
+            let _ = write!(
+                svg,
+                r#"<rect class="ref" x="{LABEL}" y="{:.1}" width="{:.1}" height="15" rx="2"/>"#,
+                middle - 7.5,
+                reference.max(1.0)
+            );
         }
         if current > 0.0 {
-            let _ = write!(svg, r#"<rect class="{class}" x="{LABEL}" y="{:.1}" width="{:.1}" height="7" rx="1.5"/>"#, middle - 3.5, current.max(1.0));
+            let _ = write!(
+                svg,
+                r#"<rect class="{class}" x="{LABEL}" y="{:.1}" width="{:.1}" height="7" rx="1.5"/>"#,
+                middle - 3.5,
+                current.max(1.0)
+            );
         }
         let x = LABEL + reference.max(current) + 7.0;
         let text = if bar.is_new() {
@@ -283,7 +322,8 @@ pub(super) fn spark(score: &FeatureScore) -> String {
     }
     let top = bars.iter().map(Bar::most).fold(0.0, f64::max).max(1e-9);
     let width = (W / bars.len() as f64).min(14.0);
-    let mut svg = format!(r#"<svg class="spark" viewBox="0 0 {W} {H}" width="{W}" height="{H}" aria-hidden="true">"#);
+    let mut svg =
+        format!(r#"<svg class="spark" viewBox="0 0 {W} {H}" width="{W}" height="{H}" aria-hidden="true">"#);
     for (i, bar) in bars.iter().enumerate() {
         let x = width * i as f64;
         let class = match bar.kind {
@@ -296,7 +336,10 @@ pub(super) fn spark(score: &FeatureScore) -> String {
             if height > 0.0 {
                 let (w, h) = (width * wide, height.max(0.8));
                 let (left, at) = (x + (width - w) / 2.0, H - h);
-                let _ = write!(svg, r#"<rect class="{class}" x="{left:.1}" y="{at:.1}" width="{w:.1}" height="{h:.1}"/>"#);
+                let _ = write!(
+                    svg,
+                    r#"<rect class="{class}" x="{left:.1}" y="{at:.1}" width="{w:.1}" height="{h:.1}"/>"#
+                );
             }
         }
     }
@@ -329,25 +372,60 @@ pub(super) fn gauge(score: &FeatureScore, verdict: &str) -> String {
     let end = scale_end(score);
     let x = |value: f64| X + (WIDTH - X - 6.0) * (value / end).clamp(0.0, 1.0);
     let mut svg = open(58.0, "score, noise and threshold");
-    let _ = write!(svg, r#"<rect class="rail" x="{X}" y="{Y}" width="{:.1}" height="10" rx="5"/>"#, x(end) - X);
-    let _ = write!(svg, r#"<rect class="score {verdict}" x="{X}" y="{Y}" width="{:.1}" height="10" rx="5"/>"#, (x(score.score) - X).max(3.0));
+    let _ =
+        write!(svg, r#"<rect class="rail" x="{X}" y="{Y}" width="{:.1}" height="10" rx="5"/>"#, x(end) - X);
+    let _ = write!(
+        svg,
+        r#"<rect class="score {verdict}" x="{X}" y="{Y}" width="{:.1}" height="10" rx="5"/>"#,
+        (x(score.score) - X).max(3.0)
+    );
     if score.noise_floor > 0.0 {
         let width = (x(score.noise_floor) - X).max(2.0);
-        let _ = write!(svg, r#"<rect class="noise" x="{X}" y="{Y}" width="{width:.1}" height="10"><title>noise floor {}</title></rect>"#, number(score.noise_floor));
+        let _ = write!(
+            svg,
+            r#"<rect class="noise" x="{X}" y="{Y}" width="{width:.1}" height="10"><title>noise floor {}</title></rect>"#,
+            number(score.noise_floor)
+        );
     }
     if let Some(interval) = score.interval {
         let (low, high, at) = (x(interval.low), x(interval.high), Y + 5.0);
-        let _ = write!(svg, r#"<g class="whisker"><title>{} interval: {} to {}</title>"#, percent(interval.level), number(interval.low), number(interval.high));
-        let _ = write!(svg, r#"<path d="M{low:.1} {at}H{high:.1}M{low:.1} {:.1}v8M{high:.1} {:.1}v8"/></g>"#, at - 4.0, at - 4.0);
+        let _ = write!(
+            svg,
+            r#"<g class="whisker"><title>{} interval: {} to {}</title>"#,
+            percent(interval.level),
+            number(interval.low),
+            number(interval.high)
+        );
+        let _ = write!(
+            svg,
+            r#"<path d="M{low:.1} {at}H{high:.1}M{low:.1} {:.1}v8M{high:.1} {:.1}v8"/></g>"#,
+            at - 4.0,
+            at - 4.0
+        );
     }
     let at = x(score.threshold);
-    let _ = write!(svg, r#"<line class="limit" x1="{at:.1}" x2="{at:.1}" y1="{:.1}" y2="{:.1}"/>"#, Y - 6.0, Y + 16.0);
+    let _ = write!(
+        svg,
+        r#"<line class="limit" x1="{at:.1}" x2="{at:.1}" y1="{:.1}" y2="{:.1}"/>"#,
+        Y - 6.0,
+        Y + 16.0
+    );
     let label = format!("threshold {}", number(score.threshold));
     let half = 3.0 * label.chars().count() as f64;
-    let _ = write!(svg, r#"<text class="tick mid" x="{:.1}" y="{:.1}">{label}</text>"#, at.clamp(half, WIDTH - half), Y + 29.0);
+    let _ = write!(
+        svg,
+        r#"<text class="tick mid" x="{:.1}" y="{:.1}">{label}</text>"#,
+        at.clamp(half, WIDTH - half),
+        Y + 29.0
+    );
     let text = format!("score {}", number(score.score));
     let half = 3.2 * text.chars().count() as f64;
-    let _ = write!(svg, r#"<text class="value mid" x="{:.1}" y="{:.1}">{text}</text></svg>"#, x(score.score).clamp(X + half, WIDTH - half), Y - 9.0);
+    let _ = write!(
+        svg,
+        r#"<text class="value mid" x="{:.1}" y="{:.1}">{text}</text></svg>"#,
+        x(score.score).clamp(X + half, WIDTH - half),
+        Y - 9.0
+    );
     svg
 }
 
@@ -360,9 +438,14 @@ pub(super) fn meter(score: &FeatureScore, verdict: &str) -> String {
     let end = scale_end(score);
     let x = |value: f64| W * (value / end).clamp(0.0, 1.0);
     let (noise, limit) = (x(score.noise_floor), x(score.threshold));
-    let mut svg = format!(r#"<svg class="meter" viewBox="0 0 {W} 16" width="{W}" height="16" aria-hidden="true">"#);
+    let mut svg =
+        format!(r#"<svg class="meter" viewBox="0 0 {W} 16" width="{W}" height="16" aria-hidden="true">"#);
     let _ = write!(svg, r#"<rect class="rail" x="0" y="5" width="{W}" height="6" rx="3"/>"#);
-    let _ = write!(svg, r#"<rect class="score {verdict}" x="0" y="5" width="{:.1}" height="6" rx="3"/>"#, x(score.score).max(2.0));
+    let _ = write!(
+        svg,
+        r#"<rect class="score {verdict}" x="0" y="5" width="{:.1}" height="6" rx="3"/>"#,
+        x(score.score).max(2.0)
+    );
     if noise > 0.0 {
         let _ = write!(svg, r#"<rect class="noise" x="0" y="5" width="{noise:.1}" height="6"/>"#);
     }

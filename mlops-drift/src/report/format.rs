@@ -70,7 +70,10 @@ pub(super) fn p_value(p: f64, ln_p: Option<f64>) -> String {
 /// The adjusted p-value of a feature. Its logarithm is not adjusted, so that where the adjusted one is too small to write the
 /// plain one is not shown in its place.
 pub(super) fn adjusted(score: &FeatureScore) -> Option<String> {
-    score.adjusted_p_value.filter(|q| !q.is_nan()).map(|q| if q > 0.0 { p_value(q, None) } else { "< 1e-300".to_owned() })
+    score
+        .adjusted_p_value
+        .filter(|q| !q.is_nan())
+        .map(|q| if q > 0.0 { p_value(q, None) } else { "< 1e-300".to_owned() })
 }
 
 /// Text between tags or in an attribute in double quotes: markup is escaped, and what could not be seen is made visible.
@@ -127,7 +130,10 @@ mod tests {
         ] {
             assert_eq!(percent(share), text);
         }
-        assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1\u{202f}000", "1\u{202f}234\u{202f}567"]);
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(count),
+            ["0", "999", "1\u{202f}000", "1\u{202f}234\u{202f}567"]
+        );
     }
 
     #[test]

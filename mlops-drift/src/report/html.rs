@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use mlops_core::hash::Digest;
-use mlops_core::monitor::{DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome, FeatureScore, SideCounts};
+use mlops_core::monitor::{
+    DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome, FeatureScore, SideCounts,
+};
 
 use super::figure::{gauge, meter, overlay, spark};
 use super::format::{adjusted, count, escape, name, number, p_value, percent};
@@ -210,7 +212,9 @@ fn lede(report: &DriftReport) -> String {
         [] => format!("{reason}."),
         [one] => format!("{reason}: {one}."),
         [some @ .., last] if some.len() < 5 => format!("{reason}: {} and {last}.", some.join(", ")),
-        many => format!("{reason}, most of all {}.", many.iter().take(5).cloned().collect::<Vec<_>>().join(", ")),
+        many => {
+            format!("{reason}, most of all {}.", many.iter().take(5).cloned().collect::<Vec<_>>().join(", "))
+        }
     }
 }
 
@@ -244,7 +248,9 @@ fn table(page: &mut String, features: &[(usize, &FeatureDrift)], cards: usize) {
                     "<td></td><td data-v=\"\"></td><td data-v=\"\"></td><td data-v=\"\"></td><td class=\"say\">{reason}</td>"
                 );
             }
-            _ => page.push_str("<td></td><td data-v=\"\"></td><td data-v=\"\"></td><td data-v=\"\"></td><td></td>"),
+            _ => page.push_str(
+                "<td></td><td data-v=\"\"></td><td data-v=\"\"></td><td data-v=\"\"></td><td></td>",
+            ),
         }
         page.push_str("</tr>\n");
     }
@@ -289,7 +295,9 @@ fn key(page: &mut String, report: &DriftReport) {
     page.push_str("<p class=\"key\"><span><i style=\"background:var(--ref)\"></i>reference</span>");
     page.push_str("<span><i style=\"background:var(--cur)\"></i>current</span>");
     if new {
-        page.push_str("<span><i style=\"background:var(--new)\"></i>current, outside what the reference has</span>");
+        page.push_str(
+            "<span><i style=\"background:var(--new)\"></i>current, outside what the reference has</span>",
+        );
     }
     if missing {
         page.push_str("<span><i style=\"background:var(--gone)\"></i>current, missing</span>");
@@ -307,7 +315,8 @@ fn card(page: &mut String, i: usize, feature: &FeatureDrift) {
     match &feature.outcome {
         FeatureOutcome::Measured(score) => measured(page, score, tone, &title),
         FeatureOutcome::Failed(reason) => {
-            let _ = write!(page, "<p class=\"fail\">Could not be measured: {}.</p>\n", escape(&visible(reason)));
+            let _ =
+                write!(page, "<p class=\"fail\">Could not be measured: {}.</p>\n", escape(&visible(reason)));
         }
         _ => {}
     }
@@ -421,7 +430,8 @@ fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let word =
+            chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for place in 0..4 {
             let letter = usize::try_from(word >> (18 - 6 * place) & 63).unwrap_or(0);
             out.push(if place <= chunk.len() { char::from(LETTERS[letter]) } else { '=' });
@@ -436,9 +446,14 @@ mod tests {
 
     #[test]
     fn base64_has_the_vectors_of_its_standard() {
-        for (plain, encoded) in
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")]
-        {
+        for (plain, encoded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
             assert_eq!(base64(plain.as_bytes()), encoded);
         }
     }

@@ -96,7 +96,8 @@ impl<'a> Cells<'a> {
             let cells = cells.iter().filter(|cell| !present || cell.kind != CellKind::Missing);
             cells.map(|cell| side(cell) as f64).sum()
         };
-        let totals = |present| Totals { n: sum(present, |cell| cell.reference), m: sum(present, |cell| cell.current) };
+        let totals =
+            |present| Totals { n: sum(present, |cell| cell.reference), m: sum(present, |cell| cell.current) };
         Self { cells, all: totals(false), present: totals(true) }
     }
 
@@ -113,7 +114,11 @@ impl<'a> Cells<'a> {
             let cell = self.of(kind).next()?;
             let (_, b) = self.present.striking(cell.reference, cell.current)?;
             let edge = cell.low.or(cell.high)?;
-            let sentence = format!("{} lie {word} {}, where the reference ends.", percent(b), crate::detector::short(edge));
+            let sentence = format!(
+                "{} lie {word} {}, where the reference ends.",
+                percent(b),
+                crate::detector::short(edge)
+            );
             Some(Move { sentence, size: b })
         };
         [outer(CellKind::Below, "below"), outer(CellKind::Above, "above")].into_iter().flatten().collect()
@@ -126,7 +131,9 @@ impl<'a> Cells<'a> {
         let spread = reference[2] - reference[0];
         let shift = current[1] - reference[1];
         // A quartile is known to about 1.9 quartile ranges over √n.
-        let error = 0.93 * (spread + (current[2] - current[0])) * (0.5 / self.present.n + 0.5 / self.present.m).sqrt();
+        let error = 0.93
+            * (spread + (current[2] - current[0]))
+            * (0.5 / self.present.n + 0.5 / self.present.m).sqrt();
         let width = current[2] - current[0];
         if shift.abs() > STRIKING * error && shift.abs() > 0.05 * spread {
             let word = if shift > 0.0 { "up" } else { "down" };
@@ -202,7 +209,8 @@ impl<'a> Cells<'a> {
             }
             self.present.change(&name, cell)
         });
-        let others = self.of(CellKind::Others).filter_map(|cell| self.present.change("The other levels", cell));
+        let others =
+            self.of(CellKind::Others).filter_map(|cell| self.present.change("The other levels", cell));
         let new = self.of(CellKind::Unseen).filter_map(|cell| {
             let (_, b) = self.present.striking(cell.reference, cell.current)?;
             let name = mlops_core::error::quote(&cell.label);
@@ -242,8 +250,13 @@ mod tests {
 
     fn score(cells: &[(CellKind, &str, Option<f64>, Option<f64>, u64, u64)]) -> FeatureScore {
         let mut score = FeatureScore::new("ks/v1", 0.2, 0.1, DriftVerdict::Drift);
-        let cell = |&(kind, label, low, high, reference, current): &_| {
-            CellCounts { kind, label: str::to_owned(label), low, high, reference, current }
+        let cell = |&(kind, label, low, high, reference, current): &_| CellCounts {
+            kind,
+            label: str::to_owned(label),
+            low,
+            high,
+            reference,
+            current,
         };
         score.cells = cells.iter().map(cell).collect();
         score

@@ -372,7 +372,9 @@ mod tests {
         // Through its stored form.
         let quality: DataQuality = serde_json::from_str(&serde_json::to_string(&quality).unwrap()).unwrap();
         let report = quality.check(&table(current), now());
-        let QualityOutcome::Rates { missing, type_errors, out_of_bounds } = report.features[0].outcome.clone() else {
+        let QualityOutcome::Rates { missing, type_errors, out_of_bounds } =
+            report.features[0].outcome.clone()
+        else {
             panic!("{report:?}")
         };
         [missing, type_errors, out_of_bounds].map(|rate| (rate.bad, rate.of))
@@ -392,7 +394,10 @@ mod tests {
         assert_eq!(rates(whole.clone(), f64s(&[1.0, 2.5, 9.0, f64::NAN])), [(1, 4), (1, 3), (1, 2)]);
         let flags = Column::bool("x", vec![false, true]).unwrap();
         assert_eq!(rates(flags, f64s(&[0.0, 1.0, 2.0])), [(0, 3), (1, 3), (0, 2)]);
-        assert_eq!(rates(f64s(&[1.0, 2.0]), texts(&["1.5", " 2 ", "x", "nan", "inf"])), [(0, 5), (2, 5), (1, 3)]);
+        assert_eq!(
+            rates(f64s(&[1.0, 2.0]), texts(&["1.5", " 2 ", "x", "nan", "inf"])),
+            [(0, 5), (2, 5), (1, 3)]
+        );
         assert_eq!(rates(texts(&["a"]), f64s(&[1.0])), [(0, 1), (1, 1), (0, 0)]);
         assert_eq!(rates(texts(&["a"]), texts(&["a", "b"])), [(0, 2), (0, 2), (1, 2)]);
         assert_eq!(rates(f64s(&[f64::NAN]), texts(&["a"])), [(0, 1), (0, 1), (0, 1)]);
@@ -425,7 +430,9 @@ mod tests {
     fn all_missing_is_judged_by_its_missing_rate() {
         let reference = Table::new(vec![f64s(&[0.0, 1.0])]).unwrap();
         let limits = QualityLimits { missing: 1.0, ..QualityLimits::default() };
-        let report = DataQuality::fit(&reference, limits).unwrap().check(&Table::new(vec![f64s(&[f64::NAN])]).unwrap(), now());
+        let report = DataQuality::fit(&reference, limits)
+            .unwrap()
+            .check(&Table::new(vec![f64s(&[f64::NAN])]).unwrap(), now());
         assert_eq!(report.verdict, DriftVerdict::NoDrift);
     }
 }

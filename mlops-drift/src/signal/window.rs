@@ -185,7 +185,9 @@ impl Lookback {
     pub fn window(&self, at: Timestamp) -> Result<Window> {
         let bounds = self.offset.before(at).and_then(|end| Some((self.size.before(end)?, end)));
         let Some((start, end)) = bounds else {
-            return Err(Error::invalid("Lookback::window", "size", "begins before time").with("size", self.size));
+            return Err(
+                Error::invalid("Lookback::window", "size", "begins before time").with("size", self.size)
+            );
         };
         Window::new(start, end)
     }
