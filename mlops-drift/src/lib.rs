@@ -75,6 +75,7 @@
 pub mod bins;
 pub mod breakdown;
 pub mod chi2;
+mod chi2_cells;
 mod comparison;
 pub mod compat;
 pub mod detector;
@@ -100,6 +101,7 @@ pub mod total_variation;
 pub use bins::{BinRule, Bins, CategoryBins, CategoryCell, Cell, Counts, Masses, Missing, code_counts};
 pub use breakdown::{Breakdown, CellShift};
 pub use chi2::{Chi2, chi2_homogeneity};
+pub use chi2_cells::chi2_on_cells;
 pub use distance::{CellOptions, Definition, Distance, Interval};
 pub use energy::{EnergyOptions, energy, energy_sorted, energy_with};
 pub use hellinger::{hellinger, hellinger_from_counts, hellinger_weighted, hellinger_with};

@@ -5,8 +5,9 @@
 
 use mlops_drift::{
     BinRule, Bins, Distance, KlDirection, KsMethod, KsOptions, LogBase, Missing, PsiOptions, Smoothing,
-    Tally, chi2_homogeneity, energy, hellinger_from_counts, js_divergence_from_counts, js_from_counts,
-    kl_from_counts, ks_with, l_infinity_from_counts, psi_from_counts, psi_with, total_variation_from_counts,
+    Tally, chi2_homogeneity, chi2_on_cells, energy, hellinger_from_counts, js_divergence_from_counts,
+    js_from_counts, kl_from_counts, ks_with, l_infinity_from_counts, psi_from_counts, psi_with,
+    total_variation_from_counts,
 };
 
 /// The i-th number of stream `seed`, uniform in [0, 1): SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
@@ -120,6 +121,22 @@ fn atoms_do_not_make_alarms_more_frequent() {
         within_of(RUNS, rate, 0.03, 0.055);
         // With ties at the ends fewer values lie beyond than the law says, and the floor is a little high.
         assert!((0.75..=1.05).contains(&ratio), "{name}: {ratio}");
+    }
+}
+
+#[test]
+fn on_fitted_cells_chi_square_alarms_as_often_as_its_level_says() {
+    for (n, m) in [(1000, 1000), (200, 200)] {
+        let alarm = |s: &u64| {
+            let (x, y) = (sample(2 * s + 1, n), sample(2 * s + 2, m));
+            let bins = Bins::fit(&x, BinRule::default()).unwrap();
+            let (x, y) = (bins.count(&x), bins.count(&y));
+            let tally = |counts| bins.tally(counts, Missing::Omit).unwrap();
+            chi2_on_cells(tally(&x), tally(&y)).unwrap().p.value().unwrap() < 0.05
+        };
+        let rate = (0..RUNS).filter(alarm).count() as f64 / RUNS as f64;
+        println!("chi2 {n} {m}: {rate}");
+        within_of(RUNS, rate, 0.045, 0.055);
     }
 }
 
