@@ -59,7 +59,7 @@ impl EnergyOptions {
 /// use mlops_drift::energy;
 ///
 /// let distance = energy(&[0.0, 8.0], &[0.0, 6.0, 8.0])?;
-/// assert!((distance.score - 0.8164965809277262).abs() < 1e-14);
+/// assert!((distance.score - 0.6666666666666667).abs() < 1e-14);
 /// # Ok::<(), mlops_core::num::StatsError>(())
 /// ```
 pub fn energy<'a, 'b, T: Value>(

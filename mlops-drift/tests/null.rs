@@ -77,7 +77,7 @@ fn every_distance<'a>(a: Tally<'a>, b: Tally<'a>) -> [(&'static str, Distance); 
     ]
 }
 
-const RUNS: u64 = 3000;
+const RUNS: u64 = 2000;
 
 /// The share of simulations with p below 0.05, for every distance, and the mean score over the mean noise floor.
 fn rates(
