@@ -2,12 +2,7 @@
 
 use mlops_core::num::{Measured, NanPolicy, StatsError};
 use mlops_drift::{
-    Alternative, BinRule, Bins, CellOptions, EnergyOptions, JsOptions, KlDirection, KlOptions, KsMethod, KsOptions,
-    LogBase, Missing, PsiOptions, Smoothing, chi2_homogeneity, energy, energy_sorted, energy_with, hellinger,
-    hellinger_from_counts, hellinger_weighted, hellinger_with, js, js_divergence_from_counts, js_from_counts,
-    js_weighted, js_with, kl, kl_from_counts, kl_weighted, kl_with, ks, ks_sorted, ks_sorted_with, ks_with, l_infinity,
-    l_infinity_from_counts, l_infinity_weighted, l_infinity_with, psi, psi_from_counts, psi_weighted,
-    psi_with, total_variation, total_variation_from_counts, total_variation_weighted, total_variation_with,
+    Alternative, BinRule, Bins, CellOptions, EnergyOptions, JsOptions, KlDirection, KlOptions, KsMethod, KsOptions, LogBase, Missing, PsiOptions, Smoothing, chi2_homogeneity, chi2_on_cells, energy, energy_sorted, energy_with, hellinger, hellinger_from_counts, hellinger_weighted, hellinger_with, js, js_divergence_from_counts, js_from_counts, js_weighted, js_with, kl, kl_from_counts, kl_weighted, kl_with, ks, ks_sorted, ks_sorted_with, ks_with, l_infinity, l_infinity_from_counts, l_infinity_weighted, l_infinity_with, psi, psi_from_counts, psi_weighted, psi_with, total_variation, total_variation_from_counts, total_variation_weighted, total_variation_with,
 };
 use proptest::prelude::*;
 
@@ -181,6 +176,13 @@ const ON_COUNTS: &[(&str, OnCounts, f64)] = &[
         "chi2",
         |a, b| {
             chi2_homogeneity(a, b).map(|r| Seen { score: Measured::Value(r.statistic), p: r.p, ln_p: r.ln_p })
+        },
+        f64::MAX,
+    ),
+    (
+        "chi2 on cells",
+        |a, b| {
+            chi2_on_cells(a, b).map(|r| Seen { score: Measured::Value(r.statistic), p: r.p, ln_p: r.ln_p })
         },
         f64::MAX,
     ),
@@ -407,6 +409,7 @@ fn the_lists_are_complete() {
         ("l_infinity", include_str!("../src/l_infinity.rs")),
         ("energy", include_str!("../src/energy.rs")),
         ("chi2", include_str!("../src/chi2.rs")),
+        ("chi2_cells", include_str!("../src/chi2_cells.rs")),
         ("ks", include_str!("../src/ks.rs")),
     ] {
         for name in text.lines().filter_map(|line| line.strip_prefix("pub fn ")) {
