@@ -166,8 +166,8 @@ def cvm_limit(x):
         width = 1 / mpmath.sqrt(x * low)
         cuts = [mpf(0)]
         while cuts[-1] < end and cuts[-1] < 12 * width:
-            cuts.append(min(end, cuts[-1] + max(width / 2, end / 12)) if width < end else end)
-        term = mpmath.quad(left, cuts) + mpmath.quad(right, [0, end / 4, end / 2, 3 * end / 4, end])
+            cuts.append(min(end, cuts[-1] + min(width / 2, end / 3)))
+        term = mpmath.quad(left, cuts, maxdegree=7) + mpmath.quad(right, [0, end / 4, end / 2, 3 * end / 4, end])
         total += (-1) ** (k + 1) * term
         if abs(term) < mpf(10) ** -25 * abs(total):
             break
