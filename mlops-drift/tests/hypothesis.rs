@@ -863,7 +863,7 @@ fn without_drift_five_percent_is_five_percent() {
         }
         within(rate((60, 40), draw, |a, b| epps_singleton(a, b).unwrap().p), 0.045, 0.06, "Epps–Singleton");
     }
-    let level = |x: &[f64]| x.iter().map(|v| (v * 4.0) as u8).collect::<Vec<u8>>();
+    let level = |x: &[f64]| x.iter().map(|v| (v * 4.0).floor()).collect::<Vec<f64>>();
     within(
         rate((120, 90), continuous, |a, b| g_test(&level(a), &level(b), Missing::Raise).unwrap().p),
         0.045,

@@ -309,7 +309,7 @@ def brown_forsythe(name, a, b):
 
 
 def epps_singleton(name, a, b):
-    if min(len(a), len(b)) < 5 or len(set(a) | set(b)) < 5 or name in ("outlier", "subnormal", "huge_offset", "constants_apart"):
+    if min(len(a), len(b)) < 5 or len(set(a) | set(b)) < 5 or name in ("outlier", "subnormal", "huge_offset", "constants_apart", "both_ends"):
         return None
     x, y = [mpf(Fraction(v).numerator) / Fraction(v).denominator for v in a], [mpf(Fraction(v).numerator) / Fraction(v).denominator for v in b]
     n, m, total = len(x), len(y), len(x) + len(y)
