@@ -464,8 +464,13 @@ fn weighted_integral(a: &[(f64, f64)], b: &[(f64, f64)]) -> (f64, Vec<Point>) {
         };
         let below = (f.value() + g.value()) / 2.0;
         if let Some(last) = points.last() {
-            // Halves do not overflow where the difference would.
-            total.push((f.distance_to_sum(&g)).abs() * (next / 2.0 - last.value / 2.0));
+            let (share, gap) = (f.distance_to_sum(&g).abs(), next - last.value);
+            // The parts do not overflow where the difference does.
+            total.extend(if gap.is_finite() {
+                [share * gap, 0.0]
+            } else {
+                [share * next, -share * last.value]
+            });
         }
         while let Some((_, weight)) = a.get(i).filter(|(x, _)| *x <= next) {
             f.push(*weight);
@@ -478,7 +483,7 @@ fn weighted_integral(a: &[(f64, f64)], b: &[(f64, f64)]) -> (f64, Vec<Point>) {
         let share = |share: f64| share.clamp(0.0, 1.0);
         points.push(Point { value: next, below: share(below), upto: share((f.value() + g.value()) / 2.0) });
     }
-    (total.value() * 2.0, points)
+    (total.value(), points)
 }
 
 /// The points that the law looks at.
