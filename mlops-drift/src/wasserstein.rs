@@ -15,9 +15,11 @@
 //! # The noise floor and the p-value
 //! Under no drift √(nm/(n + m))·W₁ tends to I = ∫ |B(H(x))| dx with a Brownian bridge B and the pooled distribution function H. The
 //! noise floor is the mean of that law, √(2/π)·∫ √(H(1 − H)) dx·√(1/n + 1/m), by the pooled quantiles. p is the larger of two tails:
-//! Nakagami's law with the first two moments of I, and 2·P(N > x/σ), which I approaches far out because then B does not change its
-//! sign (σ is the pooled standard deviation). `tests/wasserstein.rs` holds how often a 5 % level alarms on normal, skewed,
+//! Nakagami's law with the first two moments of I, and c·2·P(N > x/σ) with the pooled standard deviation σ and c = (1 + E I²/σ²)/2,
+//! whose logarithm I approaches far out because then B does not change its sign. Against simulated bridges of nine laws (uniform to
+//! t with 3 degrees of freedom, Pareto, Poisson, two values), levels of 5 % and 1 % alarm in 4.9 to 5.9 and 0.8 to 1.2 %. `tests/wasserstein.rs` holds how often a 5 % level alarms on normal, skewed,
 //! heavy-tailed and rounded samples without drift. The score with the noise taken off is √(score² − floor²). There is no interval.
+#![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "ranks are not negative")]
 
 use std::borrow::Cow;
 

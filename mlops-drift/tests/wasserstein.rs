@@ -79,7 +79,7 @@ fn distances_agree_with_exact_rationals_and_with_scipy() {
     for Case { name, tool, reference, current, raw, scipy, iqr, std } in cases {
         let of = format!("{name} by {tool}");
         for got in every_way(&reference, &current, WassersteinScale::Raw) {
-            // Half the smallest number is as near as subnormals come.
+            // The smallest number is as near as subnormals come.
             assert!((got - raw).abs() <= 1e-14 * raw + 5e-324, "{of}: {got:e} is not {raw:e}");
             if let Some(scipy) = scipy.filter(|_| raw > 1e-300) {
                 close(got, scipy, 1e-12, &of);
@@ -165,7 +165,7 @@ fn normal(random: &mut Random) -> f64 {
 
 #[test]
 fn without_drift_the_distance_is_what_its_floor_says_and_alarms_are_as_rare() {
-    const SIMULATIONS: u32 = 1200;
+    const SIMULATIONS: u32 = 400;
     let shapes: [(&str, fn(&mut Random) -> f64); 5] = [
         ("uniform", Random::next_f64),
         ("normal", normal),
@@ -185,9 +185,9 @@ fn without_drift_the_distance_is_what_its_floor_says_and_alarms_are_as_rare() {
         }
         let rate = f64::from(alarms) / f64::from(SIMULATIONS);
         println!("{name}: alarms {rate}, score over floor {}", scores / floors);
-        // Four binomial standard deviations around 3.5 to 6 %.
-        assert!((0.014..=0.088).contains(&rate), "{name}: {rate}");
-        assert!((scores / floors - 1.0).abs() < 0.05, "{name}: {}", scores / floors);
+        // Four binomial standard deviations around 4.5 to 6 %.
+        assert!((0.004..=0.108).contains(&rate), "{name}: {rate}");
+        assert!((scores / floors - 1.0).abs() < 0.1, "{name}: {}", scores / floors);
     }
 }
 

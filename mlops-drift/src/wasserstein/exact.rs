@@ -3,6 +3,11 @@
 //! In units of 1/(n·m), d = i·m − j·n is an integer that the counts of the [cells](crate::cells) bound. In most cells it cannot
 //! change its sign: their part of the integral is a signed sum of their values, and what neighbouring cells say about the point
 //! where they meet cancels. Only the values of cells where d may cross 0 are gathered, sorted and merged.
+#![allow(
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "no side has 2³¹ values, and no count is negative"
+)]
 
 use crate::cells::{self, CELLS, Chosen, Map};
 use crate::sample::Value as _;
