@@ -8,7 +8,8 @@
 //! deviation is useless for heavy tails, where it grows with the sample and hides what happens to the rest.
 //!
 //! # Cost and accuracy
-//! Linear: two passes over the values, and the sorting of those near a point where F − G changes its sign. Sums that cancel are
+//! Two passes over the values, and the sorting of those near a point where F − G changes its sign: most of the time where nothing
+//! drifts, little of it where something does. Sums that cancel are
 //! carried in twice the precision; the result is within 4e-15 of the exact one, relatively, also for narrow data far from 0 and
 //! beside one outlier of 1e300 (`scipy.stats.wasserstein_distance` agrees to 1e-12). Values are taken as doubles.
 //!
@@ -186,7 +187,7 @@ pub fn wasserstein_sorted<T: Value>(
 }
 
 /// The distance where values have weights of their own: F and G are shares of weight. Weights need not add up to 1; a weight of 0
-/// leaves its value out. O((n + m) log(n + m)).
+/// leaves its value out. O((n + m) log(n + m)). Agrees with SciPy to 1e-12; gaps between subnormal values are lost.
 ///
 /// The noise floor and p are those of samples of the effective sizes (Σw)²/Σw², which is an approximation: weights that depend on
 /// the values are not what it was made for.

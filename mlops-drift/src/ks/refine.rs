@@ -327,7 +327,8 @@ mod tests {
 
     #[test]
     fn the_numerator_is_that_of_sorting_whatever_the_data() {
-        let shapes: [(&str, fn(f64) -> f64); 10] = [
+        type Shape = (&'static str, fn(f64) -> f64);
+        let shapes: [Shape; 10] = [
             ("uniform", |u| u),
             ("heavy tails", |u| (std::f64::consts::PI * (u - 0.5)).tan()),
             ("rounded", |u| (u * 40.0).floor()),
