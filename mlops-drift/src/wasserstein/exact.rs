@@ -3,6 +3,11 @@
 //! In units of 1/(n·m), d = i·m − j·n is an integer that the counts of the [cells](crate::cells) bound. In most cells it cannot
 //! change its sign: their part of the integral is a signed sum of their values, and what neighbouring cells say about the point
 //! where they meet cancels. Only the values of cells where d may cross 0 are gathered, sorted and merged.
+#![allow(
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "no side has 2³¹ values, and no count is negative"
+)]
 
 use crate::cells::{self, CELLS, Chosen, Map};
 use crate::sample::Value as _;
@@ -259,16 +264,20 @@ fn total<F: Fn(usize) -> u64>(
         if sign == MIXED {
             let (here, there) = (near(below, p), &near_b[j..j + q]);
             j += q;
-            let ends = [here.0(0), here.0(p - 1)];
-            let first = there.first().map_or(ends[0], |key| ends[0].min(*key));
-            let last = there.last().map_or(ends[1], |key| ends[1].max(*key));
+            // One side may be missing, but not both: d changes its sign here.
+            let [mut first, mut last] = if p > 0 { [here.0(0), here.0(p - 1)] } else { [u64::MAX, 0] };
+            if let (Some(low), Some(high)) = (there.first(), there.last()) {
+                (first, last) = (first.min(*low), last.max(*high));
+            }
             total.add(merged(here, there, d, (n as i64, m as i64), unit));
             total.push_product(d.unsigned_abs() as f64, of_key(first) * unit);
             total.push_product(-(after.unsigned_abs() as f64), of_key(last) * unit);
         }
         (below, d) = (below + p, after);
     }
-    (total.value() / n as f64 / m as f64).max(0.0)
+    let integral = total.value() / n as f64 / m as f64;
+    // Rounding may leave a trace below 0; NaN stays and says that something overflowed.
+    if integral < 0.0 { 0.0 } else { integral }
 }
 
 /// A sorted reference, made ready for many comparisons.
