@@ -4,15 +4,32 @@
 //! cells they fall into. So every distance of this crate is a [`Distance`]: the score, what it would be on average without any
 //! drift, the score with that taken off, the probability of a score as large by chance, an interval for the true distance, what
 //! became of every value, and the name of the definition that was used.
+//!
+//! # The law of distances on cells
+//! PSI, Jensen–Shannon, Kullback–Leibler and Hellinger agree up to a factor c where the two distributions are close, with
+//! Σ(pᵢ − qᵢ)²/pᵢ: 1, 8, 2 and (squared) 8. So under no drift c·D/(1/n + 1/m) is close to a χ² variable with k − 1 degrees of freedom
+//! for all of them, which gives noise floor and p-value. The p-value is always that of the distance with Jeffreys' half counts, which
+//! keeps nearest to its level where cells are sparse.
+//!
+//! On cells fitted by [`Bins`](crate::Bins) the p-value takes into account that the cells beyond the reference's extremes are empty by
+//! construction: two tests are combined, one with those cells counted with their neighbours, at 49/50 of the level, and one of how many
+//! values lie beyond, at 1/50, which has an exact law of its own. In 8000 simulations without drift a 5 % level then alarms in
+//! SIZES on ten fitted cells.
+//!
+//! The **interval** turns the noncentral χ² law around; where the distributions are far apart its ends are stretched or
+//! shrunk to the standard error by the delta method. It speaks of the distributions on the given cells.
 
 use std::fmt;
 
 use mlops_core::num::Measured;
 use serde::{Deserialize, Serialize};
 
+use crate::bins::{BinRule, Missing};
 use crate::js::LogBase;
+use crate::kl::KlDirection;
 use crate::sample::Side;
 use crate::smoothing::Smoothing;
+use crate::wasserstein::WassersteinScale;
 
 /// A distance between a reference and a current sample, with what is needed to judge it.
 #[non_exhaustive]
@@ -38,6 +55,38 @@ pub struct Distance {
     pub current: Side,
     /// How many cells are occupied on some side; 0 for a distance without cells.
     pub cells: u64,
+}
+
+/// How distances without further choices cut and count.
+///
+/// ```
+/// use mlops_drift::{BinRule, CellOptions, Missing};
+/// let options = CellOptions::default().with_bins(BinRule::EqualWidth(5)).with_missing(Missing::Cell);
+/// assert_eq!(options.missing, Missing::Cell);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CellOptions {
+    /// How the reference is cut into cells; ten quantile cells by default.
+    pub bins: BinRule,
+    /// What a missing value is; by default a NaN is an error and an absent value is left out.
+    pub missing: Missing,
+}
+
+impl CellOptions {
+    /// With this rule for the cells.
+    #[must_use]
+    pub fn with_bins(mut self, bins: BinRule) -> Self {
+        self.bins = bins;
+        self
+    }
+
+    /// With this meaning of a missing value.
+    #[must_use]
+    pub fn with_missing(mut self, missing: Missing) -> Self {
+        self.missing = missing;
+        self
+    }
 }
 
 /// A two-sided confidence interval.
@@ -76,6 +125,18 @@ pub enum Definition {
     JsDistance(LogBase, Smoothing),
     /// Jensen–Shannon divergence.
     JsDivergence(LogBase, Smoothing),
+    /// [Kullback–Leibler divergence](mod@crate::kl), one way or the other.
+    Kl(KlDirection, LogBase, Smoothing),
+    /// [Hellinger distance](mod@crate::hellinger), in [0, 1].
+    Hellinger,
+    /// [Total variation](mod@crate::total_variation), in [0, 1].
+    TotalVariation,
+    /// [Largest difference of shares](mod@crate::l_infinity), in [0, 1].
+    LInfinity,
+    /// [Energy distance](mod@crate::energy), the root, in the unit of the root of the values.
+    Energy,
+    /// [Wasserstein-1](mod@crate::wasserstein), in units of the scale.
+    Wasserstein(WassersteinScale),
 }
 
 impl fmt::Display for Definition {
@@ -88,6 +149,18 @@ impl fmt::Display for Definition {
             Self::JsDivergence(base, smoothing) => {
                 write!(f, "js.divergence.{}{}/v1", name(base), Suffix(smoothing))
             }
+            Self::Kl(direction, base, smoothing) => {
+                let direction = match direction {
+                    KlDirection::ReferenceFromCurrent => "reference_from_current",
+                    KlDirection::CurrentFromReference => "current_from_reference",
+                };
+                write!(f, "kl.{direction}.{}{}/v1", name(base), Suffix(smoothing))
+            }
+            Self::Hellinger => f.write_str("hellinger/v1"),
+            Self::TotalVariation => f.write_str("total_variation/v1"),
+            Self::LInfinity => f.write_str("l_infinity/v1"),
+            Self::Energy => f.write_str("energy.distance/v1"),
+            Self::Wasserstein(scale) => write!(f, "wasserstein.{}/v1", scale.id()),
         }
     }
 }
@@ -126,6 +199,11 @@ mod tests {
             (Definition::Psi(Smoothing::Floor(0.01)), "psi.floor(1e-2)/v1"),
             (Definition::JsDistance(LogBase::Two, Smoothing::None), "js.distance.base2/v1"),
             (Definition::JsDivergence(LogBase::E, Smoothing::Laplace), "js.divergence.nats.laplace/v1"),
+            (
+                Definition::Kl(KlDirection::CurrentFromReference, LogBase::E, Smoothing::Jeffreys),
+                "kl.current_from_reference.nats.jeffreys/v1",
+            ),
+            (Definition::Energy, "energy.distance/v1"),
         ];
         for (definition, id) in ids {
             assert_eq!(definition.to_string(), id);

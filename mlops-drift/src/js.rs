@@ -6,21 +6,23 @@
 //!
 //! (Lin, *Divergence measures based on the Shannon entropy*, IEEE Trans. Inf. Theory 37, 1991; the root is a metric: Endres
 //! and Schindelin, ibid. 49, 2003). With base 2 both lie in [0, 1]; with base e the divergence ends at ln 2 ≈ 0.693 and the
-//! distance at 0.833. Tools differ in root and base, so that "0.1" means three different things; here the type says which it
-//! is and the result names its base. Empty cells are no difficulty, so there is no smoothing unless asked for.
+//! distance at 0.833. Tools differ in root and base, so that "0.1" means three different things; here the result's
+//! [`Definition`] names both. Empty cells are no difficulty, so there is no smoothing unless asked for.
 //!
 //! Under no drift, 8·JSD in nats is close to (1/n + 1/m) times a χ² variable with k − 1 degrees of freedom, the same law as
 //! for the [PSI](mod@crate::psi): it gives the noise floor and the p-value. The p-value is that of the divergence with Jeffreys' half
-//! counts, also where the score has no smoothing: without it, a 5 % level alarms in up to 15 % of undrifted samples on cells
-//! fitted to the reference, with it in 4.5 to 6.5 %.
+//! counts, also where the score has no smoothing; see [`distance`](mod@crate::distance).
 
-use mlops_core::num::sum::Sum;
-use mlops_core::num::{Measured, StatsError};
+use mlops_core::num::StatsError;
 use serde::{Deserialize, Serialize};
 
-use crate::bins::{BinRule, Bins, Missing};
-use crate::pair::{Pair, Tail};
+use crate::bins::{BinRule, Counted, Missing, Weighed};
+use crate::comparison::Comparison;
+use crate::distance::{Definition, Distance};
+use crate::family::{Family, Unit};
+use crate::sample::{Sample, Value};
 use crate::smoothing::{Shares, Smoothing};
+use crate::tally::Tally;
 
 /// The base of a logarithm, and so the unit of an entropy.
 ///
@@ -39,7 +41,7 @@ pub enum LogBase {
 
 impl LogBase {
     /// From nats to this unit.
-    fn of_nats(self, nats: f64) -> f64 {
+    pub(crate) fn of_nats(self, nats: f64) -> f64 {
         match self {
             Self::Two => nats / std::f64::consts::LN_2,
             Self::E => nats,
@@ -62,7 +64,7 @@ pub struct JsOptions {
     pub base: LogBase,
     /// Smoothing; none by default. Shares that do not add up to 1 afterwards are divided by their sum.
     pub smoothing: Smoothing,
-    /// What a NaN is; an error by default.
+    /// What a missing value is; by default a NaN is an error and an absent value is left out.
     pub missing: Missing,
 }
 
@@ -107,72 +109,6 @@ impl JsOptions {
     }
 }
 
-/// A Jensen–Shannon **distance** (the root of the divergence) with what is needed to judge it.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct JsDistance {
-    /// The distance: in [0, 1] with base 2, in [0, √ln 2] with base e.
-    pub score: f64,
-    /// The base of the logarithm.
-    pub base: LogBase,
-    /// The root of the divergence's mean when nothing drifts: √((k − 1)(1/n + 1/m)/8) with base e.
-    pub noise_floor: f64,
-    /// The root of the divergence above its noise floor, or 0.
-    pub corrected: f64,
-    /// P(this much or more | no drift) by the χ² law with Jeffreys' half counts; undefined for one occupied cell.
-    pub p: Measured,
-    /// The natural logarithm of `p`, finite where `p` is too small for a double.
-    pub ln_p: Measured,
-    /// How many reference values were counted.
-    pub n: u64,
-    /// How many current values were counted.
-    pub m: u64,
-    /// k: how many cells are occupied on some side.
-    pub cells: u64,
-}
-
-/// A Jensen–Shannon **divergence** (no root) with what is needed to judge it.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct JsDivergence {
-    /// The divergence: in [0, 1] with base 2, in [0, ln 2] with base e.
-    pub score: f64,
-    /// The base of the logarithm.
-    pub base: LogBase,
-    /// What the divergence is on average when nothing drifts: (k − 1)(1/n + 1/m)/8 with base e.
-    pub noise_floor: f64,
-    /// The divergence minus the noise floor, or 0 where that is negative.
-    pub corrected: f64,
-    /// P(this much or more | no drift) by the χ² law with Jeffreys' half counts; undefined for one occupied cell.
-    pub p: Measured,
-    /// The natural logarithm of `p`, finite where `p` is too small for a double.
-    pub ln_p: Measured,
-    /// How many reference values were counted.
-    pub n: u64,
-    /// How many current values were counted.
-    pub m: u64,
-    /// k: how many cells are occupied on some side.
-    pub cells: u64,
-}
-
-impl JsDivergence {
-    /// The same comparison as a distance.
-    ///
-    /// ```
-    /// use mlops_drift::{LogBase, js_divergence_from_counts};
-    ///
-    /// let divergence = js_divergence_from_counts(&[3, 0], &[0, 2], LogBase::E)?;
-    /// assert!((divergence.score - 2f64.ln()).abs() < 1e-15);
-    /// assert_eq!(divergence.distance().score, divergence.score.sqrt());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn distance(&self) -> JsDistance {
-        let Self { score, base, noise_floor, corrected, p, ln_p, n, m, cells } = *self;
-        let (score, noise_floor, corrected) = (score.sqrt(), noise_floor.sqrt(), corrected.sqrt());
-        JsDistance { score, base, noise_floor, corrected, p, ln_p, n, m, cells }
-    }
-}
-
 /// The Jensen–Shannon distance, base 2, of two samples on ten quantile cells of the reference; NaN is an error.
 ///
 /// # Errors
@@ -187,7 +123,10 @@ impl JsDivergence {
 /// assert_eq!(js(&reference, &elsewhere)?.score, 1.0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn js(reference: &[f64], current: &[f64]) -> Result<JsDistance, StatsError> {
+pub fn js<'a, 'b, T: Value>(
+    reference: impl Into<Sample<'a, T>>,
+    current: impl Into<Sample<'b, T>>,
+) -> Result<Distance, StatsError> {
     js_with(reference, current, &JsOptions::default())
 }
 
@@ -204,10 +143,39 @@ pub fn js(reference: &[f64], current: &[f64]) -> Result<JsDistance, StatsError> 
 /// assert!((far.score - 2f64.ln().sqrt()).abs() < 1e-15);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn js_with(reference: &[f64], current: &[f64], options: &JsOptions) -> Result<JsDistance, StatsError> {
-    let (reference, current) = Bins::count_both(reference, current, options.bins, options.missing)?;
-    let pair = Pair::new(options.missing.cells(&reference), options.missing.cells(&current))?;
-    divergence(&pair, options.smoothing, options.base).map(|divergence| divergence.distance())
+pub fn js_with<'a, 'b, T: Value>(
+    reference: impl Into<Sample<'a, T>>,
+    current: impl Into<Sample<'b, T>>,
+    options: &JsOptions,
+) -> Result<Distance, StatsError> {
+    let counted = Counted::fit(reference.into(), current.into(), options.bins, options.missing)?;
+    distance(&counted.comparison()?, options.smoothing, options.base)
+}
+
+/// The Jensen–Shannon distance of two samples of weighted values. Weights do not shape the cells; n and m are Kish's effective
+/// sizes.
+///
+/// # Errors
+/// As [`js_with`], and as [`weights::total_for`](mlops_core::num::weights::total_for) for the weights.
+///
+/// ```
+/// use mlops_drift::{JsOptions, js_weighted};
+///
+/// let (reference, current) = ([1.0, 2.0, 3.0, 4.0], [2.0, 3.0, 9.0]);
+/// let js = js_weighted(&reference, &[1.0; 4], &current, &[1.0, 1.0, 0.0], &JsOptions::default())?;
+/// assert!(js.score < 1.0 && js.current.used == 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn js_weighted<'a, 'b, T: Value>(
+    reference: impl Into<Sample<'a, T>>,
+    reference_weights: &[f64],
+    current: impl Into<Sample<'b, T>>,
+    current_weights: &[f64],
+    options: &JsOptions,
+) -> Result<Distance, StatsError> {
+    let sides = ((reference.into(), reference_weights), (current.into(), current_weights));
+    let weighed = Weighed::fit(sides.0, sides.1, options.bins, options.missing)?;
+    distance(&weighed.comparison()?, options.smoothing, options.base)
 }
 
 /// The Jensen–Shannon distance of two rows of counts over the same cells, without smoothing. Linear time, no allocation.
@@ -225,8 +193,12 @@ pub fn js_with(reference: &[f64], current: &[f64], options: &JsOptions) -> Resul
 /// assert!((js.score - 0.3918681606471551).abs() < 1e-12);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn js_from_counts(reference: &[u64], current: &[u64], base: LogBase) -> Result<JsDistance, StatsError> {
-    js_divergence_from_counts(reference, current, base).map(|divergence| divergence.distance())
+pub fn js_from_counts<'a, 'b>(
+    reference: impl Into<Tally<'a>>,
+    current: impl Into<Tally<'b>>,
+    base: LogBase,
+) -> Result<Distance, StatsError> {
+    distance(&Comparison::new(reference.into(), current.into())?, Smoothing::None, base)
 }
 
 /// The Jensen–Shannon divergence of two rows of counts over the same cells, without smoothing.
@@ -241,42 +213,55 @@ pub fn js_from_counts(reference: &[u64], current: &[u64], base: LogBase) -> Resu
 /// assert_eq!((js.score, js.p.value()), (0.0, Some(1.0)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn js_divergence_from_counts(
-    reference: &[u64],
-    current: &[u64],
+pub fn js_divergence_from_counts<'a, 'b>(
+    reference: impl Into<Tally<'a>>,
+    current: impl Into<Tally<'b>>,
     base: LogBase,
-) -> Result<JsDivergence, StatsError> {
-    divergence(&Pair::new(reference, current)?, Smoothing::None, base)
+) -> Result<Distance, StatsError> {
+    let comparison = Comparison::new(reference.into(), current.into())?;
+    family(Definition::JsDivergence(base, Smoothing::None), Smoothing::None, base, false)
+        .distance(&comparison)
 }
 
-fn divergence(pair: &Pair<'_>, smoothing: Smoothing, base: LogBase) -> Result<JsDivergence, StatsError> {
-    let nats = divergence_nats(pair, smoothing)?;
-    let (cells, unit) = (pair.cells(), pair.inverse_size());
-    let noise = (cells - 1) as f64 * unit / 8.0;
-    // Unsmoothed, an outlier or two in cells that the reference does not have would alarm by themselves: see the PSI.
-    let tail = Tail::chi2(8.0 * divergence_nats(pair, Smoothing::Jeffreys)? / unit, cells - 1);
-    Ok(JsDivergence {
-        score: base.of_nats(nats),
-        base,
-        noise_floor: base.of_nats(noise),
-        corrected: base.of_nats((nats - noise).max(0.0)),
-        p: tail.p,
-        ln_p: tail.ln_p,
-        n: pair.n,
-        m: pair.m,
-        cells,
-    })
+fn distance(
+    comparison: &Comparison<'_>,
+    smoothing: Smoothing,
+    base: LogBase,
+) -> Result<Distance, StatsError> {
+    family(Definition::JsDistance(base, smoothing), smoothing, base, true).distance(comparison)
 }
 
-fn divergence_nats(pair: &Pair<'_>, smoothing: Smoothing) -> Result<f64, StatsError> {
+fn family(definition: Definition, smoothing: Smoothing, base: LogBase, root: bool) -> Family {
+    let (top, unit) = (std::f64::consts::LN_2, Unit { base, root });
+    Family {
+        definition,
+        smoothing,
+        factor: 8.0,
+        nats: divergence_nats,
+        term: shares_term,
+        gradient,
+        top,
+        unit,
+    }
+}
+
+fn gradient(Shares { reference, current, .. }: Shares) -> (f64, f64) {
+    let mean = f64::midpoint(reference, current);
+    (0.5 * (reference / mean).ln(), 0.5 * (current / mean).ln())
+}
+
+fn divergence_nats(comparison: &Comparison<'_>, smoothing: Smoothing) -> Result<f64, StatsError> {
     let nats = if matches!(smoothing, Smoothing::Replace(_) | Smoothing::Floor(_)) {
-        let side = |f: fn(Shares) -> f64| Ok(smoothing.shares(pair)?.map(f).collect::<Sum>().value());
-        let (p, q) = (side(|shares| shares.reference)?, side(|shares| shares.current)?);
-        smoothing.shares(pair)?.map(|s| term(s.reference / p, s.current / q, None)).collect::<Sum>()
+        let (p, q) = (comparison.sum(smoothing, |s| s.reference)?, comparison.sum(smoothing, |s| s.current)?);
+        comparison.sum(smoothing, |s| term(s.reference / p, s.current / q, None))?
     } else {
-        smoothing.shares(pair)?.map(|s| term(s.reference, s.current, Some(s.difference))).collect()
+        comparison.sum(smoothing, shares_term)?
     };
-    Ok(nats.value().clamp(0.0, std::f64::consts::LN_2))
+    Ok(nats.clamp(0.0, std::f64::consts::LN_2))
+}
+
+pub(crate) fn shares_term(shares: Shares) -> f64 {
+    term(shares.reference, shares.current, Some(shares.difference))
 }
 
 /// ½p·ln(2p/(p+q)) + ½q·ln(2q/(p+q)) = (p+q)/2 · g((p−q)/(p+q)) with g(δ) = ½[(1+δ)ln(1+δ) + (1−δ)ln(1−δ)]: never negative
@@ -319,7 +304,7 @@ mod tests {
 
     #[test]
     fn smoothing_that_breaks_the_sum_is_renormalised() {
-        let pair = Pair::new(&[500, 500, 0], &[480, 470, 50]).unwrap();
+        let pair = Comparison::new(Tally::new(&[500, 500, 0]), Tally::new(&[480, 470, 50])).unwrap();
         for smoothing in [Smoothing::Replace(1e-4), Smoothing::Floor(0.01), Smoothing::Jeffreys] {
             let smoothed = divergence_nats(&pair, smoothing).unwrap();
             let plain = divergence_nats(&pair, Smoothing::None).unwrap();

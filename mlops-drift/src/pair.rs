@@ -33,18 +33,13 @@ impl<'a> Pair<'a> {
     }
 
     /// The counts of the cells that are occupied on some side.
-    pub(crate) fn occupied(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+    pub(crate) fn occupied(&self) -> impl Iterator<Item = (u64, u64)> + Clone + '_ {
         self.reference.iter().copied().zip(self.current.iter().copied()).filter(|&(a, b)| a > 0 || b > 0)
     }
 
     /// How many cells are occupied on some side; at least 1.
     pub(crate) fn cells(&self) -> u64 {
         self.occupied().count() as u64
-    }
-
-    /// 1/n + 1/m: the variance scale of a difference of two shares.
-    pub(crate) fn inverse_size(&self) -> f64 {
-        1.0 / self.n as f64 + 1.0 / self.m as f64
     }
 }
 

@@ -8,7 +8,40 @@ use mlops_core::num::{NanPolicy, StatsError};
 use serde::{Deserialize, Serialize};
 
 mod sealed {
-    pub trait Sealed {}
+    pub trait Sealed: Sized {
+        /// The values as doubles: themselves, or in `buffer`, which is at least as long.
+        fn doubles<'a>(values: &'a [Self], buffer: &'a mut [f64]) -> &'a [f64];
+
+        /// The values as doubles, in a buffer that grows where they are not.
+        fn doubles_in<'a>(values: &'a [Self], buffer: &'a mut Vec<f64>) -> &'a [f64];
+
+        /// The values as doubles, copied where they are not.
+        fn as_doubles(values: &[Self]) -> std::borrow::Cow<'_, [f64]>;
+    }
+}
+
+pub(crate) use sealed::Sealed;
+
+/// Fills the buffer by conversion.
+macro_rules! converted {
+    () => {
+        #[inline(always)]
+        fn doubles<'a>(values: &'a [Self], buffer: &'a mut [f64]) -> &'a [f64] {
+            let doubles = &mut buffer[..values.len()];
+            doubles.iter_mut().zip(values).for_each(|(double, value)| *double = value.to_f64());
+            doubles
+        }
+
+        fn doubles_in<'a>(values: &'a [Self], buffer: &'a mut Vec<f64>) -> &'a [f64] {
+            buffer.clear();
+            buffer.extend(values.iter().map(|value| value.to_f64()));
+            buffer
+        }
+
+        fn as_doubles(values: &[Self]) -> Cow<'_, [f64]> {
+            Cow::Owned(values.iter().map(|value| value.to_f64()).collect())
+        }
+    };
 }
 
 /// A number that can be a value of a column: `f64`, `f32`, the integers of 8 to 64 bits, and `bool`.
@@ -22,9 +55,7 @@ mod sealed {
 /// assert!(9_007_199_254_740_993_i64.key() > 9_007_199_254_740_992_i64.key());
 /// assert_eq!((-0.0_f64).key(), 0.0_f64.key());
 /// ```
-pub trait Value:
-    Copy + PartialEq + PartialOrd + Debug + Default + Send + Sync + sealed::Sealed + 'static
-{
+pub trait Value: Copy + PartialEq + PartialOrd + Debug + Default + Send + Sync + Sealed + 'static {
     /// Whether the value is NaN; integers never are.
     fn is_nan(self) -> bool;
 
@@ -33,6 +64,9 @@ pub trait Value:
 
     /// The nearest double. Exact but for integers beyond 2⁵³.
     fn to_f64(self) -> f64;
+
+    /// `self − other`, rounded once: integers are subtracted exactly first, so that neighbours beyond 2⁵³ differ by 1.
+    fn minus(self, other: Self) -> f64;
 
     /// An integer in the order of the values: equal exactly for equal values (so −0.0 and 0.0 share one), and for NaN above
     /// that of every number.
@@ -43,8 +77,6 @@ const SIGN: u64 = 1 << 63;
 
 macro_rules! float {
     ($type:ty, $bits:ty) => {
-        impl sealed::Sealed for $type {}
-
         impl Value for $type {
             #[inline]
             fn is_nan(self) -> bool {
@@ -59,6 +91,11 @@ macro_rules! float {
             #[inline]
             fn to_f64(self) -> f64 {
                 self.into()
+            }
+
+            #[inline]
+            fn minus(self, other: Self) -> f64 {
+                f64::from(self) - f64::from(other)
             }
 
             #[inline]
@@ -77,7 +114,9 @@ macro_rules! float {
 
 macro_rules! integer {
     ($offset:expr; $($type:ty),*) => {$(
-        impl sealed::Sealed for $type {}
+        impl Sealed for $type {
+            converted!();
+        }
 
         impl Value for $type {
             #[inline]
@@ -96,6 +135,11 @@ macro_rules! integer {
             }
 
             #[inline]
+            fn minus(self, other: Self) -> f64 {
+                (i128::from(self) - i128::from(other)) as f64
+            }
+
+            #[inline]
             #[allow(clippy::cast_sign_loss, reason = "the sign is flipped into the order right after")]
             fn key(self) -> u64 {
                 self as u64 ^ $offset
@@ -109,7 +153,29 @@ float!(f32, u32);
 integer!(SIGN; i8, i16, i32, i64);
 integer!(0; u8, u16, u32, u64);
 
-impl sealed::Sealed for bool {}
+impl Sealed for bool {
+    converted!();
+}
+
+impl Sealed for f32 {
+    converted!();
+}
+
+impl Sealed for f64 {
+    // Copying the most frequent type would cost as much as counting it.
+    #[inline(always)]
+    fn doubles<'a>(values: &'a [Self], _: &'a mut [f64]) -> &'a [f64] {
+        values
+    }
+
+    fn doubles_in<'a>(values: &'a [Self], _: &'a mut Vec<f64>) -> &'a [f64] {
+        values
+    }
+
+    fn as_doubles(values: &[Self]) -> Cow<'_, [f64]> {
+        Cow::Borrowed(values)
+    }
+}
 
 impl Value for bool {
     #[inline]
@@ -125,6 +191,11 @@ impl Value for bool {
     #[inline]
     fn to_f64(self) -> f64 {
         f64::from(u8::from(self))
+    }
+
+    #[inline]
+    fn minus(self, other: Self) -> f64 {
+        self.to_f64() - other.to_f64()
     }
 
     #[inline]
@@ -248,8 +319,8 @@ impl<'a, T: Value> Sample<'a, T> {
         if self.values.is_empty() {
             return Err(StatsError::Empty { argument });
         }
-        let nans = self.nans(argument, nan)?;
-        let values = if self.validity.is_none() && nans == 0 {
+        let side = self.account(argument, nan)?;
+        let values = if side.missing == 0 {
             Cow::Borrowed(self.values)
         } else {
             Cow::Owned(self.iter().filter(|value| !value.is_nan()).collect::<Vec<T>>())
@@ -257,11 +328,21 @@ impl<'a, T: Value> Sample<'a, T> {
         if values.is_empty() && nan != NanPolicy::Propagate {
             return Err(StatsError::AllMissing { argument });
         }
-        let used = values.len() as u64;
-        let infinite = values.iter().filter(|value| !value.is_finite()).count() as u64;
-        let rows = self.values.len() as u64;
-        let side = Side { rows, used, missing: rows - used, infinite, unseen: 0 };
         Ok((values, side))
+    }
+
+    /// What becomes of the values when NaN and what is absent are left out; an error for a NaN under [`NanPolicy::Raise`].
+    pub(crate) fn account(&self, argument: &'static str, nan: NanPolicy) -> Result<Side, StatsError> {
+        let rows = self.values.len() as u64;
+        // One pass without branches tells the usual case: everything is there and finite.
+        let odd = self.values.iter().map(|value| u64::from(!value.is_finite())).sum::<u64>();
+        if odd == 0 && self.validity.is_none() {
+            return Ok(Side { rows, used: rows, missing: 0, infinite: 0, unseen: 0 });
+        }
+        self.nans(argument, nan)?;
+        let used = self.iter().filter(|value| !value.is_nan()).count() as u64;
+        let infinite = self.iter().filter(|value| !value.is_nan() && !value.is_finite()).count() as u64;
+        Ok(Side { rows, used, missing: rows - used, infinite, unseen: 0 })
     }
 
     /// Whether a present value is NaN.
@@ -326,7 +407,7 @@ pub struct Side {
     pub missing: u64,
     /// How many were infinite.
     pub infinite: u64,
-    /// How many lie in no cell or category that the reference has: outside its range, or a new level.
+    /// How many lie in no cell or category in which the reference has a value: outside its range, or of a new level.
     pub unseen: u64,
 }
 
@@ -347,6 +428,13 @@ mod tests {
         assert!([i8::MIN, -1, 0, 1, i8::MAX].windows(2).all(|pair| pair[0].key() < pair[1].key()));
         assert!([0, 1, u64::MAX].windows(2).all(|pair| pair[0].key() < pair[1].key()));
         assert!(false.key() < true.key());
+    }
+
+    #[test]
+    fn differences_of_integers_are_exact() {
+        assert_eq!(9_007_199_254_740_993_i64.minus(9_007_199_254_740_992), 1.0);
+        assert_eq!((0_u64.minus(u64::MAX), i64::MIN.minus(i64::MAX)), (-(2f64.powi(64)), -(2f64.powi(64))));
+        assert_eq!((false.minus(true), 2.5_f32.minus(1.0)), (-1.0, 1.5));
     }
 
     #[test]

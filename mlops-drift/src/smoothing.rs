@@ -21,8 +21,6 @@
 use mlops_core::num::StatsError;
 use serde::{Deserialize, Serialize};
 
-use crate::pair::Pair;
-
 /// How shares are kept away from zero; see the [module](self) for the formulas.
 ///
 /// ```
@@ -67,17 +65,7 @@ pub(crate) struct Shares {
 }
 
 impl Smoothing {
-    /// The shares of the cells that are occupied on some side, in order.
-    pub(crate) fn shares<'a>(
-        self,
-        pair: &'a Pair<'a>,
-    ) -> Result<impl Iterator<Item = Shares> + 'a, StatsError> {
-        self.check()?;
-        let k = pair.cells();
-        Ok(pair.occupied().map(move |(a, b)| self.share(pair, k, a, b)))
-    }
-
-    fn check(self) -> Result<(), StatsError> {
+    pub(crate) fn check(self) -> Result<(), StatsError> {
         match self {
             Self::Replace(epsilon) | Self::AddRenormalise(epsilon) | Self::Floor(epsilon)
                 if !(epsilon > 0.0 && epsilon <= 1.0) =>
@@ -92,9 +80,10 @@ impl Smoothing {
         }
     }
 
-    fn share(self, pair: &Pair<'_>, k: u64, a: u64, b: u64) -> Shares {
-        let raw = Shares::with_prior(0, pair, k, a, b);
+    /// The smoothed shares of one of `k` occupied cells; `with_prior` gives its shares with so many half counts a cell.
+    pub(crate) fn share(self, k: u64, with_prior: &dyn Fn(u64) -> Shares) -> Shares {
         let each = |f: &dyn Fn(f64) -> f64| {
+            let raw = with_prior(0);
             let (reference, current) = (f(raw.reference), f(raw.current));
             // Where ε touches neither share the exact difference still holds.
             let untouched = reference == raw.reference && current == raw.current;
@@ -102,11 +91,11 @@ impl Smoothing {
             Shares { reference, current, difference }
         };
         match self {
-            Self::None => raw,
-            Self::Jeffreys => Shares::with_prior(1, pair, k, a, b),
-            Self::Laplace => Shares::with_prior(2, pair, k, a, b),
+            Self::None => with_prior(0),
+            Self::Jeffreys => with_prior(1),
+            Self::Laplace => with_prior(2),
             Self::Replace(epsilon) => each(&|share| if share == 0.0 { epsilon } else { share }),
-            Self::AddRenormalise(epsilon) => raw.lifted(epsilon, 1.0 + k as f64 * epsilon),
+            Self::AddRenormalise(epsilon) => with_prior(0).lifted(epsilon, 1.0 + k as f64 * epsilon),
             Self::Floor(epsilon) => each(&|share| share.max(epsilon)),
         }
     }
@@ -123,12 +112,20 @@ impl Shares {
         }
     }
 
+    /// Shares of masses in units of values, with `halves`/2 pseudo-counts a cell.
+    pub(crate) fn of_sizes(halves: u64, (n, m): (f64, f64), k: u64, (a, b): (f64, f64)) -> Self {
+        let prior = halves as f64 / 2.0;
+        let share = |mass: f64, size: f64| (mass + prior) / (size + prior * k as f64);
+        let (reference, current) = (share(a, n), share(b, m));
+        Self { reference, current, difference: reference - current }
+    }
+
     /// Shares with `halves`/2 pseudo-counts a cell: (2c + halves)/(2n + halves·k).
-    fn with_prior(halves: u64, pair: &Pair<'_>, k: u64, a: u64, b: u64) -> Self {
+    pub(crate) fn with_prior(halves: u64, (n, m): (u64, u64), k: u64, (a, b): (u64, u64)) -> Self {
         let wide = |count: u64, prior: u64| u128::from(count) * 2 + u128::from(prior);
         let (top_a, top_b) = (wide(a, halves), wide(b, halves));
-        let (all_a, all_b) = (wide(pair.n, halves * k), wide(pair.m, halves * k));
-        // Exact, because counts add up to at most `Pair::MAX_TOTAL`: each factor stays below 2⁶⁴.
+        let (all_a, all_b) = (wide(n, halves * k), wide(m, halves * k));
+        // Exact, because counts add up to at most 2⁶²: each factor stays below 2⁶⁴.
         let (left, right) = (top_a * all_b, top_b * all_a);
         let difference = left.abs_diff(right) as f64 / (all_a as f64 * all_b as f64);
         Self {
@@ -142,6 +139,12 @@ impl Shares {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::comparison::Comparison;
+    use crate::tally::Tally;
+
+    fn compare<'a>(reference: &'a [u64], current: &'a [u64]) -> Comparison<'a> {
+        Comparison::new(Tally::new(reference), Tally::new(current)).unwrap()
+    }
 
     const ALL: [Smoothing; 6] = [
         Smoothing::None,
@@ -154,9 +157,9 @@ mod tests {
 
     #[test]
     fn smoothing_that_says_so_adds_up_to_one() {
-        let pair = Pair::new(&[3, 0, 7, 0], &[0, 90, 5, 0]).unwrap();
+        let pair = compare(&[3, 0, 7, 0], &[0, 90, 5, 0]);
         for smoothing in [ALL[0], ALL[1], ALL[2], ALL[4]] {
-            let shares: Vec<Shares> = smoothing.shares(&pair).unwrap().collect();
+            let shares: Vec<Shares> = pair.shares(smoothing).unwrap().collect();
             assert_eq!(shares.len(), 3, "the cell empty on both sides is dropped");
             let total = |side: fn(&Shares) -> f64| shares.iter().map(side).sum::<f64>();
             assert!((total(|s| s.reference) - 1.0).abs() < 1e-15, "{smoothing:?}");
@@ -168,20 +171,20 @@ mod tests {
     fn the_difference_keeps_its_precision_where_shares_are_nearly_equal() {
         let n = 1 << 61;
         let (a, b) = ([n, n], [n + 1, n - 1]);
-        let pair = Pair::new(&a, &b).unwrap();
-        let shares: Vec<Shares> = Smoothing::None.shares(&pair).unwrap().collect();
+        let pair = compare(&a, &b);
+        let shares: Vec<Shares> = pair.shares(Smoothing::None).unwrap().collect();
         assert_eq!(shares[0].reference, shares[0].current);
         assert_eq!(shares[0].difference, -1.0 / (1u64 << 62) as f64);
     }
 
     #[test]
     fn an_epsilon_outside_its_range_is_refused() {
-        let pair = Pair::new(&[1], &[1]).unwrap();
+        let pair = compare(&[1], &[1]);
         for epsilon in [0.0, -1e-6, 1.1, f64::NAN, f64::INFINITY] {
             for smoothing in
                 [Smoothing::Replace(epsilon), Smoothing::AddRenormalise(epsilon), Smoothing::Floor(epsilon)]
             {
-                let refused = smoothing.shares(&pair).err();
+                let refused = pair.shares(smoothing).err();
                 assert!(
                     matches!(refused, Some(StatsError::Parameter { parameter: "epsilon", .. })),
                     "{smoothing:?}"

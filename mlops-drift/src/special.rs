@@ -3,7 +3,18 @@
 //! `statrs` 0.19 supplies ln Γ for Stirling's remainder; its incomplete gamma is not used, because it has no logarithm and
 //! is 0 below 1e-308 (see the tests, which hold both against mpmath).
 
+mod beta;
+mod complex;
+mod hypergeometric;
+mod normal;
+mod quadratic;
+
 use statrs::function::gamma::ln_gamma;
+
+pub(crate) use beta::{ln_f_sf, ln_student_t_sf, ln_student_t_two_sided, student_t_quantile};
+pub(crate) use hypergeometric::{Hypergeometric, ln_choose};
+pub(crate) use normal::{ln_normal_sf, ln_normal_two_sided, normal_quantile};
+pub(crate) use quadratic::{AndersonDarlingLaw, Bridge, CramerVonMisesLaw, ln_sf};
 
 /// ln P(X ≥ x) for X ~ χ² with `dof` ≥ 1 degrees of freedom and finite x ≥ 0.
 ///

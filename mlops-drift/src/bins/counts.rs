@@ -103,12 +103,28 @@ impl Counts {
         Ok(())
     }
 
+    /// Counts so many values in `cell`.
+    pub(super) fn push_many(&mut self, cell: usize, values: u64) {
+        if let Some(count) = self.cells.get_mut(cell) {
+            *count = count.saturating_add(values);
+        }
+    }
+
+    /// Takes over counts made elsewhere, cell by cell.
+    pub(super) fn fill(&mut self, cells: &[u64]) {
+        self.cells.iter_mut().zip(cells).for_each(|(mine, other)| *mine = *other);
+    }
+
     /// Counts one value in `cell`. A count of 2⁶⁴ values is out of reach of pushing one by one.
     #[inline]
     pub(super) fn push(&mut self, cell: usize) {
         if let Some(count) = self.cells.get_mut(cell) {
             *count = count.saturating_add(1);
         }
+    }
+
+    pub(super) fn cells_mut(&mut self) -> &mut [u64] {
+        &mut self.cells
     }
 }
 

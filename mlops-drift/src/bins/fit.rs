@@ -3,6 +3,63 @@
 
 use mlops_core::num::StatsError;
 use mlops_core::num::quantile::quantile_sorted;
+use mlops_core::num::sum::Sum;
+
+use super::Bins;
+
+/// How many cells a rule asks for, when that is a number of cells one can have.
+#[expect(clippy::cast_sign_loss, reason = "checked to lie between 1 and 65536")]
+pub(super) fn check_cells(cells: f64) -> Result<usize, StatsError> {
+    if (1.0..=Bins::MAX_BINS as f64).contains(&cells) {
+        return Ok(cells as usize);
+    }
+    let reason = "must lie between 1 and 65536";
+    Err(StatsError::Parameter { parameter: "bins", value: cells, reason })
+}
+
+/// Sturges' number of cells, by way of a width as NumPy computes it, with the same rounding.
+pub(super) fn sturges(n: usize, low: f64, high: f64) -> Result<usize, StatsError> {
+    let (span, wanted) = (high - low, (n as f64).log2() + 1.0);
+    let width = span / wanted;
+    if !span.is_finite() || width == 0.0 {
+        return check_cells(if span > 0.0 { wanted.ceil() } else { 1.0 });
+    }
+    check_cells((span / width).ceil())
+}
+
+/// Doane's number of cells.
+pub(super) fn doane(values: &[f64], low: f64, high: f64) -> Result<usize, StatsError> {
+    let n = values.len() as f64;
+    let unit = unit_interval(low, high);
+    let moment = |centre: f64, power: i32| {
+        values.iter().map(|&value| (unit(value) - centre).powi(power)).collect::<Sum>().value() / n
+    };
+    let mean = moment(0.0, 1);
+    let deviation = moment(mean, 2).sqrt();
+    if n <= 2.0 || deviation.is_nan() || deviation == 0.0 {
+        return Ok(1);
+    }
+    let skewness = (moment(mean, 3) / deviation.powi(3)).abs();
+    let error = (6.0 * (n - 2.0) / ((n + 1.0) * (n + 3.0))).sqrt();
+    check_cells((1.0 + n.log2() + (1.0 + skewness / error).log2()).ceil())
+}
+
+/// Freedman and Diaconis' number of cells.
+pub(super) fn freedman_diaconis(sorted: &[f64], low: f64, high: f64) -> Result<usize, StatsError> {
+    let unit = unit_interval(low, high);
+    let spread = unit(quantile_sorted(sorted, 0.75)?) - unit(quantile_sorted(sorted, 0.25)?);
+    if spread.is_nan() || spread <= 0.0 {
+        return sturges(sorted.len(), low, high);
+    }
+    check_cells(((sorted.len() as f64).cbrt() / (2.0 * spread)).ceil())
+}
+
+/// Where a value lies between the smallest, 0, and the largest, 1; NaN when they are the same.
+fn unit_interval(low: f64, high: f64) -> impl Fn(f64) -> f64 {
+    // Halves, so that the range of the largest doubles is finite too.
+    let half = if (high - low).is_finite() { 1.0 } else { 0.5 };
+    move |value| (value * half - low * half) / (high * half - low * half)
+}
 
 /// Cells of about equal mass, with every value of mass 1/`bins` or more (and seen at least twice) alone in its cell.
 pub(super) fn quantile(sorted: &[f64], bins: usize) -> Result<Vec<f64>, StatsError> {
@@ -113,6 +170,26 @@ mod tests {
             assert_eq!(lows, expected, "{values:?} in {bins}");
             assert!(lows.iter().all(|low| low.to_bits() != (-0.0f64).to_bits()));
         }
+    }
+
+    #[test]
+    fn rules_without_a_width_have_a_way_out() {
+        // Constant, two values, an IQR of 0, the largest doubles.
+        let mostly = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 5.0];
+        assert_eq!(sturges(8, 3.5, 3.5), Ok(1));
+        assert_eq!(doane(&[3.5; 8], 3.5, 3.5), Ok(1));
+        assert_eq!(doane(&[0.0, 1.0], 0.0, 1.0), Ok(1));
+        assert_eq!(freedman_diaconis(&mostly, 0.0, 5.0), Ok(4));
+        assert_eq!(sturges(4, f64::MIN, f64::MAX), Ok(3));
+        assert!(doane(&[f64::MIN, 0.0, 1.0, f64::MAX], f64::MIN, f64::MAX).is_ok());
+    }
+
+    #[test]
+    fn a_rule_that_asks_for_too_many_cells_is_refused() {
+        let mut values: Vec<f64> = (0..1000).map(f64::from).collect();
+        values.push(1e300);
+        let refused = freedman_diaconis(&values, 0.0, 1e300);
+        assert!(matches!(refused, Err(StatsError::Parameter { parameter: "bins", .. })), "{refused:?}");
     }
 
     #[test]

@@ -12,13 +12,21 @@
 //! [`Counts`] of shards, days or machines add up: the heavy pass can run anywhere.
 
 mod category;
+mod codes;
 mod counts;
 mod fit;
+mod kernel;
+mod masses;
 mod numeric;
+mod sampled;
 
 pub use category::{CategoryBins, CategoryCell};
+pub use codes::code_counts;
 pub use counts::Counts;
+pub use masses::Masses;
+pub(crate) use masses::Weighed;
 pub use numeric::{Bins, Cell};
+pub(crate) use sampled::Counted;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +45,16 @@ pub enum BinRule {
     /// k cells of equal width from the smallest to the largest value, between 1 and [`Bins::MAX_BINS`]; fewer where
     /// doubles are too coarse for k edges. One outlier in the reference empties most of them.
     EqualWidth(usize),
+    /// Cells of equal width, ⌈log₂ n + 1⌉ of them for n finite values (Sturges, *The choice of a class interval*, JASA 21, 1926),
+    /// with NumPy's rounding: `numpy.histogram_bin_edges(bins="sturges")`. What Evidently and NumPy's `auto` use for small samples.
+    Sturges,
+    /// Cells of equal width, as Sturges but more of them where the values are skewed (Doane, *Aesthetic frequency
+    /// classifications*, The American Statistician 30, 1976): `bins="doane"` in NumPy. NannyML's rule.
+    Doane,
+    /// Cells of the width 2·IQR/∛n (Freedman and Diaconis, *On the histogram as a density estimator*, 1981): `bins="fd"` in NumPy.
+    /// Where the IQR is 0 the rule has no width, and Sturges' is taken (NumPy has one cell). A heavy tail asks for millions of cells:
+    /// more than [`Bins::MAX_BINS`] are an error.
+    FreedmanDiaconis,
 }
 
 impl Default for BinRule {
@@ -45,7 +63,7 @@ impl Default for BinRule {
     }
 }
 
-/// What a missing value (NaN) is to a statistic on cells.
+/// What a missing value is to a statistic on cells: a NaN, or one that is absent by a validity bitmap.
 ///
 /// ```
 /// assert_eq!(mlops_drift::Missing::default(), mlops_drift::Missing::Raise);
@@ -53,7 +71,7 @@ impl Default for BinRule {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Missing {
-    /// An error that names the argument and the index. The default.
+    /// A NaN is an error that names the argument and the index; values absent by the bitmap are left out. The default.
     #[default]
     Raise,
     /// Left out: the score compares the values that are present.

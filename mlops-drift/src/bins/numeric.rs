@@ -7,7 +7,9 @@ use mlops_core::hash::{Digest, Hasher};
 use mlops_core::num::StatsError;
 use serde::{Deserialize, Serialize};
 
-use super::{BinRule, Counts, Missing, fit};
+use super::kernel::{self, Grid};
+use super::{BinRule, Counts, fit};
+use crate::sample::{Sample, Value};
 
 /// Cells for numbers, fitted on a reference: underflow, the fitted ones, overflow, missing, in this order.
 ///
@@ -36,6 +38,8 @@ use super::{BinRule, Counts, Missing, fit};
 pub struct Bins {
     /// Strictly ascending; cell i of the fitted ones is [edges[i], edges[i + 1]).
     edges: Vec<f64>,
+    /// What makes counting fast; follows from the edges.
+    grid: Grid,
     digest: Digest,
 }
 
@@ -108,11 +112,11 @@ impl Bins {
     /// The version of the serialised form.
     pub const VERSION: u32 = 1;
 
-    /// Fits cells on a reference by a rule, from its finite values; NaN and infinities are counted, but do not shape the
-    /// cells. O(n log n) for quantiles, O(n) for equal widths.
+    /// Fits cells on a reference by a rule, from its finite values (as doubles); what is missing and infinities are counted, but
+    /// do not shape the cells. O(n log n) for quantiles, O(n) for equal widths.
     ///
     /// # Errors
-    /// [`StatsError::Empty`]; [`StatsError::AllMissing`] when every value is NaN, [`StatsError::NotFinite`] when there are
+    /// [`StatsError::Empty`]; [`StatsError::AllMissing`] when every value is NaN or absent, [`StatsError::NotFinite`] when there are
     /// infinities only; [`StatsError::Parameter`] when the rule asks for 0 cells or more than [`Self::MAX_BINS`].
     ///
     /// ```
@@ -124,28 +128,32 @@ impl Bins {
     /// assert_eq!(shown, ["(-inf, 0)", "{0}", "(0, 2.5)", "[2.5, 4]", "(4, inf)", "missing"]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn fit(reference: &[f64], rule: BinRule) -> Result<Self, StatsError> {
-        let (BinRule::Quantile(bins) | BinRule::EqualWidth(bins)) = rule;
-        if !(1..=Self::MAX_BINS).contains(&bins) {
-            let reason = "must lie between 1 and 65536";
-            return Err(StatsError::Parameter { parameter: "bins", value: bins as f64, reason });
+    pub fn fit<'a, T: Value>(reference: impl Into<Sample<'a, T>>, rule: BinRule) -> Result<Self, StatsError> {
+        let reference = reference.into();
+        if let BinRule::Quantile(bins) | BinRule::EqualWidth(bins) = rule {
+            fit::check_cells(bins as f64)?;
         }
-        let mut finite: Vec<f64> = reference.iter().copied().filter(|value| value.is_finite()).collect();
+        let mut finite: Vec<f64> =
+            reference.iter().filter(|value| value.is_finite()).map(Value::to_f64).collect();
         if finite.is_empty() {
-            return Err(nothing_finite(reference));
+            return Err(nothing_finite(&reference));
         }
-        match rule {
-            BinRule::Quantile(_) => {
+        let low = finite.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = finite.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if let BinRule::Quantile(bins) = rule {
+            finite.sort_unstable_by(f64::total_cmp);
+            return Self::new(fit::quantile(&finite, bins)?, high);
+        }
+        let bins = match rule {
+            BinRule::EqualWidth(bins) => bins,
+            BinRule::Doane => fit::doane(&finite, low, high)?,
+            BinRule::FreedmanDiaconis => {
                 finite.sort_unstable_by(f64::total_cmp);
-                let top = finite[finite.len() - 1];
-                Self::new(fit::quantile(&finite, bins)?, top)
+                fit::freedman_diaconis(&finite, low, high)?
             }
-            BinRule::EqualWidth(_) => {
-                let low = finite.iter().copied().fold(f64::INFINITY, f64::min);
-                let high = finite.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                Self::new(fit::equal_width(low, high, bins), high)
-            }
-        }
+            _ => fit::sturges(finite.len(), low, high)?,
+        };
+        Self::new(fit::equal_width(low, high, bins), high)
     }
 
     /// Cells between given edges, at least two, strictly ascending; the last cell contains the last edge. An infinite first
@@ -184,7 +192,7 @@ impl Bins {
         check_ascending(&edges)?;
         let mut hasher = Hasher::new("mlops-drift.bins/v1");
         edges.iter().for_each(|edge| hasher.push(&edge.to_bits().to_le_bytes()));
-        Ok(Self { edges, digest: hasher.finish() })
+        Ok(Self { grid: Grid::new(&edges), edges, digest: hasher.finish() })
     }
 
     /// How many cells there are, the outer three included.
@@ -291,31 +299,8 @@ impl Bins {
         Ok(())
     }
 
-    fn add(&self, counts: &mut Counts, values: &[f64]) {
-        // Comparing with every edge has no branch to mispredict and is the faster way while the edges are few.
-        const FEW: usize = 16;
-        if self.edges.len() > FEW {
-            return values.iter().for_each(|&value| counts.push(self.cell_of(value)));
-        }
-        let missing = self.len() - 1;
-        for &value in values {
-            let cell = self.edges.iter().map(|edge| usize::from(*edge <= value)).sum();
-            counts.push(if value.is_nan() { missing } else { cell });
-        }
-    }
-
-    /// Fits on the reference and counts both sides, after NaN got its meaning.
-    pub(crate) fn count_both(
-        reference: &[f64],
-        current: &[f64],
-        rule: BinRule,
-        missing: Missing,
-    ) -> Result<(Counts, Counts), StatsError> {
-        for (argument, values) in [("reference", reference), ("current", current)] {
-            check_present(argument, values, missing)?;
-        }
-        let bins = Self::fit(reference, rule)?;
-        Ok((bins.count(reference), bins.count(current)))
+    fn add<T: Value>(&self, counts: &mut Counts, values: &[T]) {
+        kernel::add(&self.grid, &self.edges, counts.cells_mut(), values);
     }
 }
 
@@ -344,22 +329,6 @@ impl From<Bins> for Stored {
     }
 }
 
-fn check_present(argument: &'static str, values: &[f64], missing: Missing) -> Result<(), StatsError> {
-    if values.is_empty() {
-        return Err(StatsError::Empty { argument });
-    }
-    match missing {
-        Missing::Raise => match values.iter().position(|value| value.is_nan()) {
-            Some(index) => Err(StatsError::Nan { argument, index }),
-            None => Ok(()),
-        },
-        Missing::Omit if values.iter().all(|value| value.is_nan()) => {
-            Err(StatsError::AllMissing { argument })
-        }
-        Missing::Omit | Missing::Cell => Ok(()),
-    }
-}
-
 fn check_ascending(edges: &[f64]) -> Result<(), StatsError> {
     let argument = "edges";
     if let Some(index) = edges.iter().position(|edge| edge.is_nan()) {
@@ -371,13 +340,14 @@ fn check_ascending(edges: &[f64]) -> Result<(), StatsError> {
     }
 }
 
-fn nothing_finite(reference: &[f64]) -> StatsError {
+fn nothing_finite<T: Value>(reference: &Sample<'_, T>) -> StatsError {
     let argument = "reference";
     if reference.is_empty() {
         return StatsError::Empty { argument };
     }
-    match reference.iter().enumerate().find(|(_, value)| !value.is_nan()) {
-        Some((index, &value)) => StatsError::NotFinite { argument, index, value },
+    let infinite = |&index: &usize| reference.is_valid(index) && !reference.values()[index].is_nan();
+    match (0..reference.len()).find(infinite) {
+        Some(index) => StatsError::NotFinite { argument, index, value: reference.values()[index].to_f64() },
         None => StatsError::AllMissing { argument },
     }
 }
@@ -391,7 +361,7 @@ mod tests {
     #[test]
     fn hostile_references_are_cut_or_refused() {
         let empty = StatsError::Empty { argument: "reference" };
-        assert_eq!(Bins::fit(&[], BinRule::default()), Err(empty));
+        assert_eq!(Bins::fit::<f64>(&[], BinRule::default()), Err(empty));
         let all_nan = StatsError::AllMissing { argument: "reference" };
         assert_eq!(Bins::fit(&[f64::NAN, -f64::NAN], BinRule::default()), Err(all_nan));
         let infinite = StatsError::NotFinite { argument: "reference", index: 1, value: -INF };
