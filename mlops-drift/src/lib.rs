@@ -163,16 +163,22 @@ pub mod total_variation;
 mod two;
 pub mod wasserstein;
 
-pub use alternative::{Alternative};
-pub use anderson_darling::{AndersonDarling, AndersonDarlingMethod, AndersonDarlingOptions, anderson_darling, anderson_darling_from_counts, anderson_darling_k, anderson_darling_sorted, anderson_darling_with};
+pub use alternative::Alternative;
+pub use anderson_darling::{
+    AndersonDarling, AndersonDarlingMethod, AndersonDarlingOptions, anderson_darling,
+    anderson_darling_from_counts, anderson_darling_k, anderson_darling_sorted, anderson_darling_with,
+};
 pub use bins::{BinRule, Bins, CategoryBins, CategoryCell, Cell, Counts, Masses, Missing, code_counts};
 pub use breakdown::{Breakdown, CellShift};
 pub use brown_forsythe::{BrownForsythe, brown_forsythe, brown_forsythe_with};
 pub use chi2::{Chi2, Chi2Table, chi2, chi2_homogeneity, chi2_table, chi2_text};
-pub use chi2_cells::{chi2_on_cells};
+pub use chi2_cells::chi2_on_cells;
 pub use cramer_v::{CramerV, cramer_v, cramer_v_from_counts, cramer_v_text};
-pub use cramer_von_mises::{CramerVonMises, CramerVonMisesMethod, CramerVonMisesOptions, cramer_von_mises, cramer_von_mises_from_counts, cramer_von_mises_sorted, cramer_von_mises_with};
-pub use detector::{compare};
+pub use cramer_von_mises::{
+    CramerVonMises, CramerVonMisesMethod, CramerVonMisesOptions, cramer_von_mises,
+    cramer_von_mises_from_counts, cramer_von_mises_sorted, cramer_von_mises_with,
+};
+pub use detector::compare;
 pub use distance::{CellOptions, Definition, Distance, Interval};
 pub use energy::{EnergyOptions, energy, energy_sorted, energy_with};
 pub use epps_singleton::{EppsSingleton, epps_singleton, epps_singleton_with};
@@ -183,14 +189,24 @@ pub use js::{JsOptions, LogBase, js, js_divergence_from_counts, js_from_counts, 
 pub use kl::{KlDirection, KlOptions, kl, kl_from_counts, kl_weighted, kl_with};
 pub use ks::{Ks, KsMethod, KsOptions, ks, ks_sorted, ks_sorted_with, ks_with};
 pub use l_infinity::{l_infinity, l_infinity_from_counts, l_infinity_weighted, l_infinity_with};
-pub use mann_whitney::{MannWhitney, MannWhitneyMethod, MannWhitneyOptions, mann_whitney, mann_whitney_from_counts, mann_whitney_sorted, mann_whitney_with};
+pub use mann_whitney::{
+    MannWhitney, MannWhitneyMethod, MannWhitneyOptions, mann_whitney, mann_whitney_from_counts,
+    mann_whitney_sorted, mann_whitney_with,
+};
 pub use multiple::{Correction, adjust, simes};
-pub use proportions::{Proportions, ProportionsOptions, proportions, proportions_from_counts, proportions_with};
+pub use proportions::{
+    Proportions, ProportionsOptions, proportions, proportions_from_counts, proportions_with,
+};
 pub use psi::{PsiOptions, psi, psi_from_counts, psi_weighted, psi_with};
 pub use sample::{Sample, Side, Value};
-pub use smoothing::{Smoothing};
+pub use smoothing::Smoothing;
 pub use sorted::{SortedReference, Workspace};
 pub use t_test::{TTest, TTestMethod, TTestOptions, t_test, t_test_with};
-pub use tally::{Tally};
-pub use total_variation::{total_variation, total_variation_from_counts, total_variation_weighted, total_variation_with};
-pub use wasserstein::{WassersteinOptions, WassersteinScale, wasserstein, wasserstein_sorted, wasserstein_weighted, wasserstein_with};
+pub use tally::Tally;
+pub use total_variation::{
+    total_variation, total_variation_from_counts, total_variation_weighted, total_variation_with,
+};
+pub use wasserstein::{
+    WassersteinOptions, WassersteinScale, wasserstein, wasserstein_sorted, wasserstein_weighted,
+    wasserstein_with,
+};
