@@ -20,8 +20,7 @@
 //!   moments, SciPy's `method="asymptotic"`. Given ties it is that of Σ (t/N)·B² over the ends of the groups of t tied
 //!   values, at T·(N − 1)/N, whose mean is the exact one. Both by contour integration, right at any depth of the tail.
 //!
-//! [`CramerVonMisesMethod::Auto`] is exact where n·m ≤ 10 000 and the walk meets at most 2²¹ ≈ 2e6 partial sums (some tens of
-//! milliseconds), so in the tails, with ties, or with few values; elsewhere it takes the limit.
+//! [`CramerVonMisesMethod::Auto`] is exact where n·m ≤ 10 000 and the walk meets at most 2²¹ ≈ 2e6 partial sums, so in the tails, with ties, or with few values; elsewhere it takes the limit.
 
 use mlops_core::num::sum::Sum;
 use mlops_core::num::{Measured, NanPolicy, StatsError};

@@ -15,8 +15,8 @@
 //! - **Asymptotic**: the normal law with variance nm/12·(N + 1 − Σ(t³ − t)/(N(N − 1))) over the groups of t tied values, with
 //!   a continuity correction of ½: SciPy's `method="asymptotic"`.
 //!
-//! [`MannWhitneyMethod::Auto`] counts exactly up to 2²² ≈ 4e6 steps (min(n, m)·(n + m)·U of them in the tail; a few
-//! milliseconds), so always where n, m ≤ 30, and takes the normal law beyond.
+//! [`MannWhitneyMethod::Auto`] counts exactly up to 2²² ≈ 4e6 steps (min(n, m)·(n + m)·U of them in the
+//! tail), so always where n, m ≤ 30, and takes the normal law beyond.
 //!
 //! There is no weighted form: ranks under sampling weights have no agreed null law. Whole-number weights are counts:
 //! [`mann_whitney_from_counts`].
