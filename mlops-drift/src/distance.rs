@@ -29,6 +29,7 @@ use crate::js::LogBase;
 use crate::kl::KlDirection;
 use crate::sample::Side;
 use crate::smoothing::Smoothing;
+use crate::wasserstein::WassersteinScale;
 
 /// A distance between a reference and a current sample, with what is needed to judge it.
 #[non_exhaustive]
@@ -134,6 +135,8 @@ pub enum Definition {
     LInfinity,
     /// [Energy distance](mod@crate::energy), the root, in the unit of the root of the values.
     Energy,
+    /// [Wasserstein-1](mod@crate::wasserstein), in units of the scale.
+    Wasserstein(WassersteinScale),
 }
 
 impl fmt::Display for Definition {
@@ -157,6 +160,7 @@ impl fmt::Display for Definition {
             Self::TotalVariation => f.write_str("total_variation/v1"),
             Self::LInfinity => f.write_str("l_infinity/v1"),
             Self::Energy => f.write_str("energy.distance/v1"),
+            Self::Wasserstein(scale) => write!(f, "wasserstein.{}/v1", scale.id()),
         }
     }
 }

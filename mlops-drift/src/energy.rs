@@ -250,6 +250,9 @@ struct Law {
 impl Law {
     /// P(a·χ²(ν) + b ≥ x) with these cumulants: 2aν + … by Pearson's fit.
     fn tail(self, x: f64) -> Tail {
+        if x == 0.0 {
+            return Tail::from_ln(0.0);
+        }
         let scale = self.third / (4.0 * self.variance);
         let dof = 8.0 * (self.variance / self.third) * (self.variance / self.third) * self.variance;
         let chi2 = (x - (self.mean - scale * dof)) / scale;

@@ -5,7 +5,10 @@
 //! > D = max |F(x) − G(x)| = max |i·m − j·n| / (n·m)
 //!
 //! over the points x of the pooled sample, i reference and j current values being at most x. The numerator is kept as the
-//! exact integer it is. D lies in [0, 1], has no unit and does not change under any increasing map of the values.
+//! exact integer it is. D lies in [0, 1], has no unit and does not change under any increasing map of the values. The one-sided
+//! statistics are max (F − G), large when current values are [greater](Alternative::Greater), and max (G − F), as in SciPy.
+//!
+//! Values of every width are compared as what they are: integers beyond 2⁵³ do not become doubles first.
 //!
 //! # The p-value
 //! Under no drift every assignment of the pooled values to the two sides is equally likely, and p is the share of
@@ -20,21 +23,32 @@
 //!   too large (conservative). For n = m it is Gnedenko and Korolyuk's closed form, at any size.
 //! - **Asymptotic**: Kolmogorov's limit law of D·√(nm/(n + m)) (Smirnov 1939), SciPy's `kstwobign`. It errs on the side of
 //!   caution: with L = ln 1/p, measured ln p is too large by up to about √(L/min(n, m)) + L²/(6·min(n, m)), so p by 4 % at
-//!   p = 0.02 and 2000 values a side, by 1.7 % at p = 0.001 and 20 000.
+//!   p = 0.02 and 2000 values a side, by 1.7 % at p = 0.001 and 20 000. For one side it is exp(−2z²) with
+//!   z = D·√(nm/(n + m)) (SciPy adds a term of Hodges' that makes p smaller by 1/√n or so, also where n = m and it should not).
 //!
 //! # Cost
-//! Sorting, O((n + m) log(n + m)), then for the exact walk one multiplication and addition for every state between the
-//! absorbing boundaries: about 2·D·n·m of them, more where blocks of ties are long, never more than n·m.
+//! D of large samples takes linear time: two passes over the values, and the sorting of the few that can hold the maximum
+//! ([bound and refine](self#bound-and-refine)). The exact walk then takes one multiplication and addition for every state between
+//! the absorbing boundaries: about 2·D·n·m of them for two sides, more where blocks of ties are long, never more than n·m.
 //! [`KsMethod::Auto`] is exact up to 2²⁸ ≈ 2.7e8 states (a fraction of a second), so always when n, m ≤ 10 000, and for
-//! n = m = 100 000 wherever p is not tiny; beyond that it takes the closed form where there are no ties and n = m, and the
-//! limit law elsewhere. The result says which one it was.
+//! n = m = 100 000 wherever p is not tiny; beyond that it is the limit law, or the closed form where samples come sorted, n = m
+//! and nothing is tied. The result says which one it was. To hold many samples against one reference, fit a
+//! [`SortedReference`](crate::SortedReference).
+//!
+//! # Bound and refine
+//! Both samples are counted into 65 536 cells of a monotone map. Where cells meet, F − G is known exactly; inside a cell, the
+//! counts bound how far it can move. Only cells whose bound beats the best value where cells meet are gathered, sorted and merged.
+//! The integer is the same as by sorting everything, on all inputs.
 
 use mlops_core::num::{Measured, NanPolicy, StatsError, UndefinedReason};
 use serde::{Deserialize, Serialize};
 
+use crate::alternative::Alternative;
 use crate::pair::Tail;
+use crate::sample::{Sample, Side, Value};
 use crate::special::ln_kolmogorov_sf;
 
+pub(crate) mod refine;
 mod walk;
 
 /// How the p-value is computed; see the [module](self).
@@ -73,6 +87,8 @@ pub struct KsOptions {
     pub nan: NanPolicy,
     /// How p is computed.
     pub method: KsMethod,
+    /// What is looked for; a deviation to either side by default.
+    pub alternative: Alternative,
 }
 
 impl KsOptions {
@@ -89,6 +105,13 @@ impl KsOptions {
         self.method = method;
         self
     }
+
+    /// Looking for this.
+    #[must_use]
+    pub fn with_alternative(mut self, alternative: Alternative) -> Self {
+        self.alternative = alternative;
+        self
+    }
 }
 
 /// The result of a two-sample Kolmogorov–Smirnov test.
@@ -97,20 +120,28 @@ impl KsOptions {
 pub struct Ks {
     /// D in [0, 1]; undefined under [`NanPolicy::Propagate`] when there is a NaN.
     pub statistic: Measured,
-    /// D·n·m as the exact integer max |i·m − j·n|.
+    /// D·n·m as the exact integer max |i·m − j·n|, or the maximum to one side.
     pub numerator: u128,
+    /// What D is on average when nothing drifts, by the limit law: √(π/2)·ln 2·√(1/n + 1/m), to one side √(π/8)·√(1/n + 1/m).
+    pub noise_floor: f64,
     /// P(D or more | no drift), in [0, 1].
     pub p: Measured,
     /// The natural logarithm of `p`, finite where `p` is too small for a double.
     pub ln_p: Measured,
     /// How `p` was computed; never [`KsMethod::Auto`].
     pub method: KsMethod,
-    /// Whether some value occurs more than once in the pooled sample.
-    pub ties: bool,
+    /// What was looked for.
+    pub alternative: Alternative,
+    /// Whether some value occurs more than once in the pooled sample; `None` where D was found without having to know.
+    pub ties: Option<bool>,
     /// How many reference values took part.
     pub n: u64,
     /// How many current values took part.
     pub m: u64,
+    /// What became of the reference values.
+    pub reference: Side,
+    /// What became of the current values.
+    pub current: Side,
 }
 
 /// Tests whether two samples come from the same distribution; NaN is an error, infinities are values.
@@ -130,21 +161,24 @@ pub struct Ks {
 /// assert!(test.p.value().is_some_and(|p| (p - 0.22857142857142856).abs() < 1e-15)); // 8 of 35 assignments
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn ks(reference: &[f64], current: &[f64]) -> Result<Ks, StatsError> {
+pub fn ks<'a, 'b, T: Value>(
+    reference: impl Into<Sample<'a, T>>,
+    current: impl Into<Sample<'b, T>>,
+) -> Result<Ks, StatsError> {
     ks_with(reference, current, &KsOptions::default())
 }
 
 /// The test under given [`KsOptions`].
 ///
 /// # Errors
-/// [`StatsError::Empty`]; [`StatsError::Nan`] under [`NanPolicy::Raise`], [`StatsError::AllMissing`] when
-/// [`NanPolicy::Omit`] leaves nothing; [`StatsError::Parameter`] when an exact method would need more than 2³⁴ states.
+/// [`StatsError::Empty`]; [`StatsError::Nan`] under [`NanPolicy::Raise`], [`StatsError::AllMissing`] when nothing is left;
+/// [`StatsError::Parameter`] when an exact method would need more than 2³⁴ states.
 ///
 /// # Example: ties make the continuous p-value too large
 /// ```
 /// use mlops_drift::{KsMethod, KsOptions, ks_with};
 ///
-/// let (reference, current) = ([1.0, 1.0, 2.0, 2.0, 3.0, 3.0], [2.0, 3.0, 3.0, 3.0, 3.0, 3.0]);
+/// let (reference, current) = ([1, 1, 2, 2, 3, 3], [2, 3, 3, 3, 3, 3]);
 /// let p = |method| {
 ///     let test = ks_with(&reference, &current, &KsOptions::default().with_method(method))?;
 ///     Ok::<_, mlops_core::num::StatsError>(test.p.value())
@@ -152,27 +186,42 @@ pub fn ks(reference: &[f64], current: &[f64]) -> Result<Ks, StatsError> {
 /// assert!(p(KsMethod::Exact)? < p(KsMethod::ExactContinuous)?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn ks_with(reference: &[f64], current: &[f64], options: &KsOptions) -> Result<Ks, StatsError> {
-    for (argument, values) in [("reference", reference), ("current", current)] {
-        if values.is_empty() {
-            return Err(StatsError::Empty { argument });
-        }
-        if options.nan == NanPolicy::Raise
-            && let Some(index) = values.iter().position(|value| value.is_nan())
-        {
-            return Err(StatsError::Nan { argument, index });
-        }
-    }
-    let (a, b) = (present(reference), present(current));
-    if options.nan == NanPolicy::Propagate && (a.len() < reference.len() || b.len() < current.len()) {
-        return Ok(propagated(a.len(), b.len(), reference.len() + current.len()));
-    }
+///
+/// # Example: only greater values matter
+/// ```
+/// use mlops_drift::{Alternative, KsOptions, ks_with};
+///
+/// let (before, after) = ([1.0, 2.0, 3.0, 4.0, 5.0], [0.5, 0.6, 0.7, 0.8, 0.9]);
+/// let greater = ks_with(&before, &after, &KsOptions::default().with_alternative(Alternative::Greater))?;
+/// let less = ks_with(&before, &after, &KsOptions::default().with_alternative(Alternative::Less))?;
+/// assert_eq!((greater.p.value(), less.p.value()), (Some(1.0), Some(1.0 / 252.0)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn ks_with<'a, 'b, T: Value>(
+    reference: impl Into<Sample<'a, T>>,
+    current: impl Into<Sample<'b, T>>,
+    options: &KsOptions,
+) -> Result<Ks, StatsError> {
+    let (reference, current) = (reference.into(), current.into());
+    let (a, before) = reference.present("reference", options.nan)?;
+    let (b, after) = current.present("current", options.nan)?;
+    let nan = options.nan == NanPolicy::Propagate && (reference.has_nan() || current.has_nan());
     for (argument, values) in [("reference", &a), ("current", &b)] {
-        if values.is_empty() {
+        if values.is_empty() && !nan {
             return Err(StatsError::AllMissing { argument });
         }
     }
-    test(&a, &b, options.method)
+    let asked = Asked { n: a.len(), m: b.len(), options: *options, sides: (before, after) };
+    if nan {
+        return Ok(asked.propagated());
+    }
+    if a.len() + b.len() > refine::SORTED_BELOW && a.len().max(b.len()) < refine::MOST {
+        let numerator = || refine::numerator(&a, &b, options.alternative);
+        if let Some(answer) = asked.without_order(numerator)? {
+            return Ok(answer);
+        }
+    }
+    asked.on_sorted(&sorted(&a), &sorted(&b))
 }
 
 /// The test on two samples in ascending order: no copies, O(n + m) before the p-value. Keep the reference sorted and sort
@@ -191,41 +240,134 @@ pub fn ks_with(reference: &[f64], current: &[f64], options: &KsOptions) -> Resul
 /// assert!(ks_sorted(&[2.0, 1.0], &[1.0], KsMethod::Auto).is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn ks_sorted(reference: &[f64], current: &[f64], method: KsMethod) -> Result<Ks, StatsError> {
-    for (argument, values) in [("reference", reference), ("current", current)] {
-        if values.is_empty() {
-            return Err(StatsError::Empty { argument });
-        }
-        if let Some(index) = values.iter().position(|value| value.is_nan()) {
-            return Err(StatsError::Nan { argument, index });
-        }
-        if let Some(index) = values.windows(2).position(|pair| pair[0] > pair[1]) {
-            return Err(StatsError::Unsorted { argument, index: index + 1 });
+pub fn ks_sorted<T: Value>(reference: &[T], current: &[T], method: KsMethod) -> Result<Ks, StatsError> {
+    ks_sorted_with(reference, current, &KsOptions::default().with_method(method))
+}
+
+/// [`ks_sorted`] under given options. A NaN is an error under every policy: it has no place in an order.
+///
+/// # Errors
+/// As [`ks_sorted`].
+///
+/// ```
+/// use mlops_drift::{Alternative, KsOptions, ks_sorted_with};
+///
+/// let options = KsOptions::default().with_alternative(Alternative::Less);
+/// assert_eq!(ks_sorted_with(&[3, 4, 5], &[1, 2], &options)?.numerator, 6);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn ks_sorted_with<T: Value>(
+    reference: &[T],
+    current: &[T],
+    options: &KsOptions,
+) -> Result<Ks, StatsError> {
+    let before = check_sorted("reference", reference)?;
+    let after = check_sorted("current", current)?;
+    let asked = Asked { n: reference.len(), m: current.len(), options: *options, sides: (before, after) };
+    asked.on_sorted(reference, current)
+}
+
+/// Refuses what is not in order; the account of what is.
+pub(crate) fn check_sorted<T: Value>(argument: &'static str, values: &[T]) -> Result<Side, StatsError> {
+    if values.is_empty() {
+        return Err(StatsError::Empty { argument });
+    }
+    if let Some(index) = values.iter().position(|value| value.is_nan()) {
+        return Err(StatsError::Nan { argument, index });
+    }
+    if let Some(index) = values.windows(2).position(|pair| pair[0] > pair[1]) {
+        return Err(StatsError::Unsorted { argument, index: index + 1 });
+    }
+    let rows = values.len() as u64;
+    let infinite = values.iter().filter(|value| !value.is_finite()).count() as u64;
+    Ok(Side { rows, used: rows, missing: 0, infinite, unseen: 0 })
+}
+
+/// In ascending order; sorting integers is faster than comparing doubles.
+pub(crate) fn sorted<T: Value>(values: &[T]) -> Vec<T> {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by_key(|value| value.key());
+    sorted
+}
+
+/// What was asked, apart from the values.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) n: usize,
+    pub(crate) m: usize,
+    pub(crate) options: KsOptions,
+    pub(crate) sides: (Side, Side),
+}
+
+impl Asked {
+    fn sizes(&self) -> (u64, u64) {
+        (self.n as u64, self.m as u64)
+    }
+
+    /// The answer when there is a NaN that must not be left out.
+    pub(crate) fn propagated(&self) -> Ks {
+        let needed = usize::try_from(self.sides.0.rows + self.sides.1.rows).unwrap_or(usize::MAX);
+        let none = Measured::none(UndefinedReason::NanInput, self.n + self.m, needed);
+        Ks { statistic: none, p: none, ln_p: none, ..self.answer(0, KsMethod::Exact, 0.0, Some(false)) }
+    }
+
+    fn answer(&self, numerator: u128, method: KsMethod, ln_p: f64, ties: Option<bool>) -> Ks {
+        let (n, m) = self.sizes();
+        let tail = Tail::from_ln(ln_p);
+        Ks {
+            statistic: Measured::Value(numerator as f64 / (n as f64 * m as f64)),
+            numerator,
+            noise_floor: noise_floor(self.n, self.m, self.options.alternative),
+            p: tail.p,
+            ln_p: tail.ln_p,
+            method,
+            alternative: self.options.alternative,
+            ties,
+            n,
+            m,
+            reference: self.sides.0,
+            current: self.sides.1,
         }
     }
-    test(reference, current, method)
+
+    /// The answer where p can be had without knowing which values are tied; `None` where it cannot.
+    pub(crate) fn without_order(&self, numerator: impl FnOnce() -> u128) -> Result<Option<Ks>, StatsError> {
+        let KsOptions { method, alternative, .. } = self.options;
+        if method == KsMethod::Exact {
+            return Ok(None);
+        }
+        let ((n, m), numerator) = (self.sizes(), numerator());
+        let plain = walk::Ends::new(self.n + self.m);
+        // Ties only add to the states.
+        let cheap = walk::states(n, m, numerator, alternative, &plain) <= AUTO_STATES;
+        if method == KsMethod::Auto && cheap {
+            return Ok(None);
+        }
+        let method = if method == KsMethod::Auto { KsMethod::Asymptotic } else { method };
+        let (method, ln_p) = ln_p(n, m, numerator, &plain, method, alternative)?;
+        Ok(Some(self.answer(numerator, method, ln_p, None)))
+    }
+
+    /// The answer for samples in ascending order without NaN.
+    pub(crate) fn on_sorted<T: Value>(&self, reference: &[T], current: &[T]) -> Result<Ks, StatsError> {
+        let KsOptions { method, alternative, .. } = self.options;
+        let merged = merge(reference, current, alternative);
+        let (n, m) = self.sizes();
+        let (method, ln_p) = ln_p(n, m, merged.numerator, &merged.ends, method, alternative)?;
+        Ok(self.answer(merged.numerator, method, ln_p, Some(merged.ends.ties())))
+    }
 }
 
-fn present(values: &[f64]) -> Vec<f64> {
-    let mut present: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
-    present.sort_unstable_by(f64::total_cmp);
-    present
-}
-
-fn propagated(n: usize, m: usize, needed: usize) -> Ks {
-    let none = Measured::none(UndefinedReason::NanInput, n + m, needed);
-    let (n, m) = (n as u64, m as u64);
-    Ks { statistic: none, numerator: 0, p: none, ln_p: none, method: KsMethod::Exact, ties: false, n, m }
-}
-
-fn test(reference: &[f64], current: &[f64], method: KsMethod) -> Result<Ks, StatsError> {
-    let (n, m) = (reference.len() as u64, current.len() as u64);
-    let merged = merge(reference, current);
-    let (method, ln_p) = ln_p(n, m, merged.numerator, &merged.ends, method)?;
-    let tail = Tail::from_ln(ln_p);
-    let statistic = Measured::Value(merged.numerator as f64 / (n as f64 * m as f64));
-    let (numerator, ties) = (merged.numerator, merged.ends.ties());
-    Ok(Ks { statistic, numerator, p: tail.p, ln_p: tail.ln_p, method, ties, n, m })
+/// The mean of D when nothing drifts, by the limit law; at most 1, and 0 when a side is empty.
+fn noise_floor(n: usize, m: usize, alternative: Alternative) -> f64 {
+    if n == 0 || m == 0 {
+        return 0.0;
+    }
+    let mean = match alternative {
+        Alternative::TwoSided => (std::f64::consts::PI / 2.0).sqrt() * std::f64::consts::LN_2,
+        Alternative::Less | Alternative::Greater => (std::f64::consts::PI / 8.0).sqrt(),
+    };
+    (mean * (1.0 / n as f64 + 1.0 / m as f64).sqrt()).min(1.0)
 }
 
 /// What one pass over two sorted samples tells.
@@ -234,14 +376,20 @@ struct Merged {
     ends: walk::Ends,
 }
 
-fn merge(a: &[f64], b: &[f64]) -> Merged {
+fn merge<T: Value>(a: &[T], b: &[T], alternative: Alternative) -> Merged {
     let (n, m) = (a.len() as u128, b.len() as u128);
     let mut ends = walk::Ends::new(a.len() + b.len());
     let (mut i, mut j, mut numerator) = (0, 0, 0);
     while i < a.len() || j < b.len() {
         // The smallest value left, and everything equal to it on both sides; −0.0 equals 0.0.
         let next = match (a.get(i), b.get(j)) {
-            (Some(&x), Some(&y)) => x.min(y),
+            (Some(&x), Some(&y)) => {
+                if y < x {
+                    y
+                } else {
+                    x
+                }
+            }
             (Some(&x), None) => x,
             (None, Some(&y)) => y,
             (None, None) => break,
@@ -250,13 +398,18 @@ fn merge(a: &[f64], b: &[f64]) -> Merged {
         i += run(&a[i..], next);
         j += run(&b[j..], next);
         ends.push(before, i + j);
-        numerator = numerator.max((i as u128 * m).abs_diff(j as u128 * n));
+        let (up, down) = (i as u128 * m, j as u128 * n);
+        numerator = numerator.max(match alternative {
+            Alternative::TwoSided => up.abs_diff(down),
+            Alternative::Greater => up.saturating_sub(down),
+            Alternative::Less => down.saturating_sub(up),
+        });
     }
     Merged { numerator, ends }
 }
 
 /// How many leading values equal `value`.
-fn run(values: &[f64], value: f64) -> usize {
+fn run<T: Value>(values: &[T], value: T) -> usize {
     values.iter().take_while(|other| **other == value).count()
 }
 
@@ -270,49 +423,55 @@ fn ln_p(
     numerator: u128,
     ends: &walk::Ends,
     method: KsMethod,
+    alternative: Alternative,
 ) -> Result<(KsMethod, f64), StatsError> {
     let plain = walk::Ends::new(ends.len());
     let (ends, named) = match method {
-        KsMethod::Asymptotic => return Ok((KsMethod::Asymptotic, asymptotic(n, m, numerator))),
+        KsMethod::Asymptotic => return Ok((KsMethod::Asymptotic, asymptotic(n, m, numerator, alternative))),
         KsMethod::ExactContinuous => (&plain, KsMethod::ExactContinuous),
         KsMethod::Auto | KsMethod::Exact => (ends, KsMethod::Exact),
     };
     if n == m && !ends.ties() {
-        return Ok((named, walk::equal_sizes(n, numerator / u128::from(n))));
+        return Ok((named, walk::equal_sizes(n, numerator / u128::from(n), alternative)));
     }
-    let states = walk::states(n, m, numerator, ends);
+    let states = walk::states(n, m, numerator, alternative, ends);
     match method {
-        KsMethod::Auto if states > AUTO_STATES => Ok((KsMethod::Asymptotic, asymptotic(n, m, numerator))),
+        KsMethod::Auto if states > AUTO_STATES => {
+            Ok((KsMethod::Asymptotic, asymptotic(n, m, numerator, alternative)))
+        }
         _ if states > EXACT_STATES => {
             let reason = "needs more than 2^34 states for an exact p-value";
             Err(StatsError::Parameter { parameter: "method", value: states as f64, reason })
         }
-        _ => Ok((named, walk::ln_p(n, m, numerator, ends))),
+        _ => Ok((named, walk::ln_p(n, m, numerator, alternative, ends))),
     }
 }
 
-fn asymptotic(n: u64, m: u64, numerator: u128) -> f64 {
+fn asymptotic(n: u64, m: u64, numerator: u128, alternative: Alternative) -> f64 {
     let (n, m) = (n as f64, m as f64);
-    ln_kolmogorov_sf(numerator as f64 / (n * m).sqrt() / (n + m).sqrt())
+    let z = numerator as f64 / (n * m).sqrt() / (n + m).sqrt();
+    if alternative == Alternative::TwoSided { ln_kolmogorov_sf(z) } else { -2.0 * z * z }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const ALL: [Alternative; 3] = [Alternative::TwoSided, Alternative::Less, Alternative::Greater];
+
     /// Every assignment of the pooled values, one by one: the definition of p.
-    fn by_enumeration(a: &[f64], b: &[f64]) -> f64 {
+    fn by_enumeration(a: &[f64], b: &[f64], alternative: Alternative) -> f64 {
         let pooled: Vec<f64> = a.iter().chain(b).copied().collect();
-        let observed = merge(&present(a), &present(b)).numerator;
+        let observed = merge(&sorted(a), &sorted(b), alternative).numerator;
         let (mut hits, mut all) = (0u32, 0u32);
         for mask in 0u32..1 << pooled.len() {
             if mask.count_ones() as usize == a.len() {
                 let pick = |side: u32| {
                     let chosen = pooled.iter().enumerate().filter(|(i, _)| mask >> i & 1 == side);
-                    present(&chosen.map(|(_, v)| *v).collect::<Vec<f64>>())
+                    sorted(&chosen.map(|(_, v)| *v).collect::<Vec<f64>>())
                 };
                 all += 1;
-                hits += u32::from(merge(&pick(1), &pick(0)).numerator >= observed);
+                hits += u32::from(merge(&pick(1), &pick(0), alternative).numerator >= observed);
             }
         }
         f64::from(hits) / f64::from(all)
@@ -332,11 +491,17 @@ mod tests {
             (&[-0.0, 0.0, f64::INFINITY], &[0.0, f64::NEG_INFINITY, f64::NEG_INFINITY, 1.0]),
         ];
         for (a, b) in samples {
-            let got = ks(a, b).unwrap();
-            let expected = by_enumeration(a, b);
-            let p = got.p.value().unwrap();
-            assert!((p - expected).abs() <= 1e-14 * expected, "{a:?} {b:?}: {p} is not {expected}");
-            assert_eq!(got.method, KsMethod::Exact);
+            for alternative in ALL {
+                for (a, b) in [(a, b), (b, a)] {
+                    let options = KsOptions::default().with_alternative(alternative);
+                    let got = ks_with(a, b, &options).unwrap();
+                    let expected = by_enumeration(a, b, alternative);
+                    let p = got.p.value().unwrap();
+                    let of = format!("{a:?} {b:?} {alternative:?}");
+                    assert!((p - expected).abs() <= 1e-14 * expected, "{of}: {p} is not {expected}");
+                    assert_eq!(got.method, KsMethod::Exact);
+                }
+            }
         }
     }
 
@@ -345,14 +510,21 @@ mod tests {
         // Without ties the walk and the closed form are the same number.
         for (n, d) in [(5u64, 2u128), (50, 13), (200, 40), (1000, 300), (3000, 2900)] {
             let ends = walk::Ends::new(usize::try_from(2 * n).unwrap());
-            let walked = walk::ln_p(n, n, d * u128::from(n), &ends);
-            let closed = walk::equal_sizes(n, d);
-            assert!((walked - closed).abs() <= 1e-12 * closed.abs().max(1.0), "{n} {d}: {walked} {closed}");
+            for alternative in ALL {
+                let walked = walk::ln_p(n, n, d * u128::from(n), alternative, &ends);
+                let closed = walk::equal_sizes(n, d, alternative);
+                assert!(
+                    (walked - closed).abs() <= 1e-12 * closed.abs().max(1.0),
+                    "{n} {d}: {walked} {closed}"
+                );
+            }
         }
         // The limit law is near at size.
         let (n, h) = (100_000u64, 608u128);
-        let limit = asymptotic(n, n, h * u128::from(n));
-        assert!((limit - walk::equal_sizes(n, h)).abs() < 1e-3);
+        for alternative in ALL {
+            let limit = asymptotic(n, n, h * u128::from(n), alternative);
+            assert!((limit - walk::equal_sizes(n, h, alternative)).abs() < 1e-3);
+        }
     }
 
     #[test]
@@ -381,7 +553,10 @@ mod tests {
         let with = |a: &[f64], b: &[f64], nan| ks_with(a, b, &KsOptions::default().with_nan(nan));
         let raised = StatsError::Nan { argument: "current", index: 1 };
         assert_eq!(with(&whole, &holed, NanPolicy::Raise), Err(raised));
-        assert_eq!(with(&whole, &holed, NanPolicy::Omit), ks(&whole, &[1.0, 2.0]));
+        let (omitted, plain) =
+            (with(&whole, &holed, NanPolicy::Omit).unwrap(), ks(&whole, &[1.0, 2.0]).unwrap());
+        assert_eq!((omitted.numerator, omitted.p, omitted.n, omitted.m), (plain.numerator, plain.p, 2, 2));
+        assert_eq!((omitted.current.rows, omitted.current.missing), (3, 1));
         let propagated = with(&whole, &holed, NanPolicy::Propagate).unwrap();
         assert_eq!(propagated.p.undefined().map(|u| u.reason), Some(UndefinedReason::NanInput));
         assert_eq!(

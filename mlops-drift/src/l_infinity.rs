@@ -151,12 +151,19 @@ fn ln_alphas<'a>(
     comparison: &'a Comparison<'_>,
     x: f64,
 ) -> Result<impl Iterator<Item = f64> + 'a, StatsError> {
-    let cells = if comparison.cells == 2 { 1 } else { usize::MAX };
-    let variances = comparison.shares(Smoothing::None)?.take(cells).map(|s| {
-        let share = comparison.pooled(s);
-        share * (1.0 - share)
-    });
+    let both = if comparison.cells == 2 { Some(widest(comparison)?) } else { None };
+    let each = comparison.shares(Smoothing::None)?.filter(move |_| both.is_none());
+    let variances = both.into_iter().chain(each.map(|s| variance(comparison.pooled(s))));
     Ok(variances.filter(|&variance| variance > 0.0).map(move |variance| ln_chi2_sf(x * x / variance, 1.0)))
+}
+
+/// The largest variance of a cell. A share that rounds to 1 loses its own, but then another cell has the same.
+pub(crate) fn widest(comparison: &Comparison<'_>) -> Result<f64, StatsError> {
+    Ok(comparison.shares(Smoothing::None)?.map(|s| variance(comparison.pooled(s))).fold(0.0, f64::max))
+}
+
+fn variance(share: f64) -> f64 {
+    (share * (1.0 - share)).max(0.0)
 }
 
 /// The mean of a variable with P(X ≥ x) = 1 − Π(1 − αᵢ(x)): the integral of that, by Simpson's rule up to where it is nothing.

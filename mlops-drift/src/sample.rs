@@ -8,7 +8,40 @@ use mlops_core::num::{NanPolicy, StatsError};
 use serde::{Deserialize, Serialize};
 
 mod sealed {
-    pub trait Sealed {}
+    pub trait Sealed: Sized {
+        /// The values as doubles: themselves, or in `buffer`, which is at least as long.
+        fn doubles<'a>(values: &'a [Self], buffer: &'a mut [f64]) -> &'a [f64];
+
+        /// The values as doubles, in a buffer that grows where they are not.
+        fn doubles_in<'a>(values: &'a [Self], buffer: &'a mut Vec<f64>) -> &'a [f64];
+
+        /// The values as doubles, copied where they are not.
+        fn as_doubles(values: &[Self]) -> std::borrow::Cow<'_, [f64]>;
+    }
+}
+
+pub(crate) use sealed::Sealed;
+
+/// Fills the buffer by conversion.
+macro_rules! converted {
+    () => {
+        #[inline(always)]
+        fn doubles<'a>(values: &'a [Self], buffer: &'a mut [f64]) -> &'a [f64] {
+            let doubles = &mut buffer[..values.len()];
+            doubles.iter_mut().zip(values).for_each(|(double, value)| *double = value.to_f64());
+            doubles
+        }
+
+        fn doubles_in<'a>(values: &'a [Self], buffer: &'a mut Vec<f64>) -> &'a [f64] {
+            buffer.clear();
+            buffer.extend(values.iter().map(|value| value.to_f64()));
+            buffer
+        }
+
+        fn as_doubles(values: &[Self]) -> Cow<'_, [f64]> {
+            Cow::Owned(values.iter().map(|value| value.to_f64()).collect())
+        }
+    };
 }
 
 /// A number that can be a value of a column: `f64`, `f32`, the integers of 8 to 64 bits, and `bool`.
@@ -22,9 +55,7 @@ mod sealed {
 /// assert!(9_007_199_254_740_993_i64.key() > 9_007_199_254_740_992_i64.key());
 /// assert_eq!((-0.0_f64).key(), 0.0_f64.key());
 /// ```
-pub trait Value:
-    Copy + PartialEq + PartialOrd + Debug + Default + Send + Sync + sealed::Sealed + 'static
-{
+pub trait Value: Copy + PartialEq + PartialOrd + Debug + Default + Send + Sync + Sealed + 'static {
     /// Whether the value is NaN; integers never are.
     fn is_nan(self) -> bool;
 
@@ -46,8 +77,6 @@ const SIGN: u64 = 1 << 63;
 
 macro_rules! float {
     ($type:ty, $bits:ty) => {
-        impl sealed::Sealed for $type {}
-
         impl Value for $type {
             #[inline]
             fn is_nan(self) -> bool {
@@ -85,7 +114,9 @@ macro_rules! float {
 
 macro_rules! integer {
     ($offset:expr; $($type:ty),*) => {$(
-        impl sealed::Sealed for $type {}
+        impl Sealed for $type {
+            converted!();
+        }
 
         impl Value for $type {
             #[inline]
@@ -122,7 +153,29 @@ float!(f32, u32);
 integer!(SIGN; i8, i16, i32, i64);
 integer!(0; u8, u16, u32, u64);
 
-impl sealed::Sealed for bool {}
+impl Sealed for bool {
+    converted!();
+}
+
+impl Sealed for f32 {
+    converted!();
+}
+
+impl Sealed for f64 {
+    // Copying the most frequent type would cost as much as counting it.
+    #[inline(always)]
+    fn doubles<'a>(values: &'a [Self], _: &'a mut [f64]) -> &'a [f64] {
+        values
+    }
+
+    fn doubles_in<'a>(values: &'a [Self], _: &'a mut Vec<f64>) -> &'a [f64] {
+        values
+    }
+
+    fn as_doubles(values: &[Self]) -> Cow<'_, [f64]> {
+        Cow::Borrowed(values)
+    }
+}
 
 impl Value for bool {
     #[inline]
@@ -266,8 +319,8 @@ impl<'a, T: Value> Sample<'a, T> {
         if self.values.is_empty() {
             return Err(StatsError::Empty { argument });
         }
-        let nans = self.nans(argument, nan)?;
-        let values = if self.validity.is_none() && nans == 0 {
+        let side = self.account(argument, nan)?;
+        let values = if side.missing == 0 {
             Cow::Borrowed(self.values)
         } else {
             Cow::Owned(self.iter().filter(|value| !value.is_nan()).collect::<Vec<T>>())
@@ -275,11 +328,21 @@ impl<'a, T: Value> Sample<'a, T> {
         if values.is_empty() && nan != NanPolicy::Propagate {
             return Err(StatsError::AllMissing { argument });
         }
-        let used = values.len() as u64;
-        let infinite = values.iter().filter(|value| !value.is_finite()).count() as u64;
-        let rows = self.values.len() as u64;
-        let side = Side { rows, used, missing: rows - used, infinite, unseen: 0 };
         Ok((values, side))
+    }
+
+    /// What becomes of the values when NaN and what is absent are left out; an error for a NaN under [`NanPolicy::Raise`].
+    pub(crate) fn account(&self, argument: &'static str, nan: NanPolicy) -> Result<Side, StatsError> {
+        let rows = self.values.len() as u64;
+        // One pass without branches tells the usual case: everything is there and finite.
+        let odd = self.values.iter().map(|value| u64::from(!value.is_finite())).sum::<u64>();
+        if odd == 0 && self.validity.is_none() {
+            return Ok(Side { rows, used: rows, missing: 0, infinite: 0, unseen: 0 });
+        }
+        self.nans(argument, nan)?;
+        let used = self.iter().filter(|value| !value.is_nan()).count() as u64;
+        let infinite = self.iter().filter(|value| !value.is_nan() && !value.is_finite()).count() as u64;
+        Ok(Side { rows, used, missing: rows - used, infinite, unseen: 0 })
     }
 
     /// Whether a present value is NaN.

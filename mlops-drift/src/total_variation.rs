@@ -25,6 +25,7 @@ use crate::bins::{Counted, Weighed};
 use crate::comparison::Comparison;
 use crate::distance::{CellOptions, Definition, Distance, Interval};
 use crate::family::LEVEL;
+use crate::l_infinity::widest;
 use crate::noncentral::Z;
 use crate::pair::Tail;
 use crate::sample::{Sample, Value};
@@ -159,10 +160,7 @@ fn tail(comparison: &Comparison<'_>) -> Result<Tail, StatsError> {
         0 | 1 => Ok(Tail::chi2(0.0, 0)),
         2 => {
             // 2·|Z| with the variance p(1 − p) of one cell.
-            let variance = comparison.sum(Smoothing::None, |s| {
-                let share = comparison.pooled(s);
-                share * (1.0 - share) / 2.0
-            })?;
+            let variance = widest(comparison)?;
             Ok(Tail::chi2(x * x / (4.0 * variance), 1))
         }
         _ => Ok(Tail::from_ln(ln_saddle(&|s| Saddle::at(s, comparison), x))),

@@ -2,10 +2,10 @@
 
 use mlops_core::num::{Measured, NanPolicy, StatsError};
 use mlops_drift::{
-    BinRule, Bins, CellOptions, EnergyOptions, JsOptions, KlDirection, KlOptions, KsMethod, KsOptions,
+    Alternative, BinRule, Bins, CellOptions, EnergyOptions, JsOptions, KlDirection, KlOptions, KsMethod, KsOptions,
     LogBase, Missing, PsiOptions, Smoothing, chi2_homogeneity, energy, energy_sorted, energy_with, hellinger,
     hellinger_from_counts, hellinger_weighted, hellinger_with, js, js_divergence_from_counts, js_from_counts,
-    js_weighted, js_with, kl, kl_from_counts, kl_weighted, kl_with, ks, ks_sorted, ks_with, l_infinity,
+    js_weighted, js_with, kl, kl_from_counts, kl_weighted, kl_with, ks, ks_sorted, ks_sorted_with, ks_with, l_infinity,
     l_infinity_from_counts, l_infinity_weighted, l_infinity_with, psi, psi_from_counts, psi_weighted,
     psi_with, total_variation, total_variation_from_counts, total_variation_weighted, total_variation_with,
 };
@@ -156,6 +156,24 @@ const ON_SAMPLES: &[(&str, OnSamples, f64)] = &[
         },
         1.0,
     ),
+    (
+        "ks sorted less",
+        |a, b| {
+            let sorted = |x: &[f64]| {
+                let mut x = x.to_vec();
+                x.sort_by(f64::total_cmp);
+                x
+            };
+            let options = KsOptions::default().with_alternative(Alternative::Less);
+            seen_ks!(ks_sorted_with(&sorted(a), &sorted(b), &options))
+        },
+        1.0,
+    ),
+    (
+        "ks greater",
+        |a, b| seen_ks!(ks_with(a, b, &KsOptions::default().with_alternative(Alternative::Greater))),
+        1.0,
+    ),
 ];
 
 const ON_COUNTS: &[(&str, OnCounts, f64)] = &[
@@ -275,7 +293,7 @@ proptest! {
                 prop_assert!(seen.p.value().is_none_or(|p| p == 1.0), "{}", name);
             } else {
                 let infinite = |v: &f64| v.is_infinite();
-                let refuses = if name.starts_with("energy") { a.iter().any(infinite) } else { a.iter().all(infinite) };
+                let refuses = if name.starts_with("energy") { a.is_empty() || a.iter().any(infinite) } else { a.iter().all(infinite) };
                 prop_assert!(refuses, "{name} refuses {a:?}");
             }
         }

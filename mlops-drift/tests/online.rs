@@ -421,6 +421,7 @@ fn a_tampered_state_never_panics() {
 /// Values per false alarm, on streams four times as long as the run length that is wanted.
 fn achieved(detector: &mut dyn OnlineDetector, arl: f64, mut draw: impl FnMut(&mut Mix) -> f64) -> f64 {
     let mut mix = Mix(977);
+    #[expect(clippy::cast_sign_loss, reason = "a run length is positive")]
     let (streams, length) = (60, (arl * 4.0) as u32);
     let mut alarms = 0;
     for _ in 0..streams {

@@ -103,6 +103,13 @@ impl Counts {
         Ok(())
     }
 
+    /// Counts so many values in `cell`.
+    pub(super) fn push_many(&mut self, cell: usize, values: u64) {
+        if let Some(count) = self.cells.get_mut(cell) {
+            *count = count.saturating_add(values);
+        }
+    }
+
     /// Takes over counts made elsewhere, cell by cell.
     pub(super) fn fill(&mut self, cells: &[u64]) {
         self.cells.iter_mut().zip(cells).for_each(|(mine, other)| *mine = *other);
@@ -114,6 +121,10 @@ impl Counts {
         if let Some(count) = self.cells.get_mut(cell) {
             *count = count.saturating_add(1);
         }
+    }
+
+    pub(super) fn cells_mut(&mut self) -> &mut [u64] {
+        &mut self.cells
     }
 }
 

@@ -12,13 +12,16 @@
 //! [`Counts`] of shards, days or machines add up: the heavy pass can run anywhere.
 
 mod category;
+mod codes;
 mod counts;
 mod fit;
+mod kernel;
 mod masses;
 mod numeric;
 mod sampled;
 
 pub use category::{CategoryBins, CategoryCell};
+pub use codes::code_counts;
 pub use counts::Counts;
 pub use masses::Masses;
 pub(crate) use masses::Weighed;

@@ -7,6 +7,7 @@ use mlops_core::hash::{Digest, Hasher};
 use mlops_core::num::StatsError;
 use serde::{Deserialize, Serialize};
 
+use super::kernel::{self, Grid};
 use super::{BinRule, Counts, fit};
 use crate::sample::{Sample, Value};
 
@@ -37,6 +38,8 @@ use crate::sample::{Sample, Value};
 pub struct Bins {
     /// Strictly ascending; cell i of the fitted ones is [edges[i], edges[i + 1]).
     edges: Vec<f64>,
+    /// What makes counting fast; follows from the edges.
+    grid: Grid,
     digest: Digest,
 }
 
@@ -189,7 +192,7 @@ impl Bins {
         check_ascending(&edges)?;
         let mut hasher = Hasher::new("mlops-drift.bins/v1");
         edges.iter().for_each(|edge| hasher.push(&edge.to_bits().to_le_bytes()));
-        Ok(Self { edges, digest: hasher.finish() })
+        Ok(Self { grid: Grid::new(&edges), edges, digest: hasher.finish() })
     }
 
     /// How many cells there are, the outer three included.
@@ -296,17 +299,8 @@ impl Bins {
         Ok(())
     }
 
-    fn add(&self, counts: &mut Counts, values: &[f64]) {
-        // Comparing with every edge has no branch to mispredict and is the faster way while the edges are few.
-        const FEW: usize = 16;
-        if self.edges.len() > FEW {
-            return values.iter().for_each(|&value| counts.push(self.cell_of(value)));
-        }
-        let missing = self.len() - 1;
-        for &value in values {
-            let cell = self.edges.iter().map(|edge| usize::from(*edge <= value)).sum();
-            counts.push(if value.is_nan() { missing } else { cell });
-        }
+    fn add<T: Value>(&self, counts: &mut Counts, values: &[T]) {
+        kernel::add(&self.grid, &self.edges, counts.cells_mut(), values);
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use crate::alternative::Alternative;
+
 /// Where the blocks of equal values end in the pooled, sorted sample: everywhere, unless there are ties.
 pub(super) struct Ends {
     len: usize,
@@ -43,19 +45,51 @@ impl Ends {
     }
 }
 
-/// The i for which |i·m − j·n| stays below the numerator when i + j = t, as a half-open range.
-fn band(t: usize, n: u64, m: u64, numerator: u128) -> (usize, usize) {
-    // With j = t − i the difference is i·(n + m) − t·n.
-    let (whole, centre) = (u128::from(n) + u128::from(m), t as u128 * u128::from(n));
-    let low = centre.checked_sub(numerator).map_or(0, |below| below / whole + 1);
-    let high = (centre + numerator).div_ceil(whole);
-    (low.min(u128::from(n) + 1) as usize, high.min(u128::from(n) + 1) as usize)
+/// What is absorbed: the sizes, with n ≤ m, and where.
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    n: u64,
+    m: u64,
+    numerator: u128,
+    alternative: Alternative,
+}
+
+impl Bound {
+    /// The smaller side is the one to keep a row of; where the sides change places, so do the directions.
+    fn new(n: u64, m: u64, numerator: u128, alternative: Alternative) -> Self {
+        if n <= m {
+            return Self { n, m, numerator, alternative };
+        }
+        let alternative = match alternative {
+            Alternative::TwoSided => Alternative::TwoSided,
+            Alternative::Less => Alternative::Greater,
+            Alternative::Greater => Alternative::Less,
+        };
+        Self { n: m, m: n, numerator, alternative }
+    }
+
+    /// The i for which the deviation stays below the numerator when i + j = t, as a half-open range: |i·m − j·n| for
+    /// two sides, i·m − j·n or its negative for one.
+    fn band(self, t: usize) -> (usize, usize) {
+        // With j = t − i the difference is i·(n + m) − t·n.
+        let (whole, centre) = (u128::from(self.n) + u128::from(self.m), t as u128 * u128::from(self.n));
+        let low = centre.checked_sub(self.numerator).map_or(0, |below| below / whole + 1);
+        let high = (centre + self.numerator).div_ceil(whole);
+        let end = u128::from(self.n) + 1;
+        let low = if self.alternative == Alternative::Greater { 0 } else { low.min(end) };
+        let high = if self.alternative == Alternative::Less { end } else { high.min(end) };
+        (low as usize, high as usize)
+    }
 }
 
 /// An upper bound on the states that [`ln_p`] visits.
-pub(super) fn states(n: u64, m: u64, numerator: u128, ends: &Ends) -> u128 {
+pub(super) fn states(n: u64, m: u64, numerator: u128, alternative: Alternative, ends: &Ends) -> u128 {
     let side = u128::from(n.min(m)) + 1;
-    let width = 2 * numerator / (u128::from(n) + u128::from(m)) + 2;
+    let width = match alternative {
+        Alternative::TwoSided => 2 * numerator / (u128::from(n) + u128::from(m)) + 2,
+        // Nothing is absorbed on the other side.
+        Alternative::Less | Alternative::Greater => side,
+    };
     let block = |len: u128| len.saturating_mul((width + len).min(side));
     if !ends.ties() {
         return block(1).saturating_mul(ends.len() as u128);
@@ -140,15 +174,14 @@ impl Mass for Wide {
     }
 }
 
-/// ln P(max |i·m − j·n| ≥ numerator) over all orderings, the maximum taken where blocks of ties end.
-pub(super) fn ln_p(n: u64, m: u64, numerator: u128, ends: &Ends) -> f64 {
+/// ln P(deviation ≥ numerator) over all orderings, the deviation looked at where blocks of ties end.
+pub(super) fn ln_p(n: u64, m: u64, numerator: u128, alternative: Alternative, ends: &Ends) -> f64 {
     if numerator == 0 {
         return 0.0;
     }
-    // The smaller side is the one to keep a row of; the statistic does not know which side is which.
-    let (n, m) = (n.min(m), n.max(m));
-    let quick = absorbed::<f64>(n, m, numerator, ends).ln_ratio();
-    let ln_p = quick.or_else(|| absorbed::<Wide>(n, m, numerator, ends).ln_ratio());
+    let bound = Bound::new(n, m, numerator, alternative);
+    let quick = absorbed::<f64>(bound, ends).ln_ratio();
+    let ln_p = quick.or_else(|| absorbed::<Wide>(bound, ends).ln_ratio());
     ln_p.unwrap_or(f64::NEG_INFINITY).min(0.0)
 }
 
@@ -157,14 +190,14 @@ pub(super) fn ln_p(n: u64, m: u64, numerator: u128, ends: &Ends) -> f64 {
 /// f(i) at time t is the probability to be absorbed at t or later, having seen i reference values among the first t. With
 /// r = n + m − t values left, f_t(i) = [(n − i)·f_{t+1}(i + 1) + (r − n + i)·f_{t+1}(i)] / r, and f is 1 outside the band
 /// where a block ends. Only i in `low..high` have f ≠ 1 and are kept up to date.
-fn absorbed<M: Mass>(n: u64, m: u64, numerator: u128, ends: &Ends) -> M {
-    let (rows, others) = (n as usize, usize::try_from(m).unwrap_or(usize::MAX));
+fn absorbed<M: Mass>(bound: Bound, ends: &Ends) -> M {
+    let (rows, others) = (bound.n as usize, usize::try_from(bound.m).unwrap_or(usize::MAX));
     let left: Vec<f64> = (0..=rows).map(|i| (rows - i) as f64).collect();
     let mut f = vec![M::ONE; rows + 2];
     f[rows] = M::ZERO;
     let (mut low, mut high) = (rows, rows + 1);
     for (start, end) in ends.blocks_backwards() {
-        let (inside, outside) = band(end, n, m, numerator);
+        let (inside, outside) = bound.band(end);
         f[low..high.min(inside.max(low))].fill(M::ONE);
         f[outside.clamp(low, high)..high].fill(M::ONE);
         (low, high) = (low.max(inside), high.min(outside));
@@ -190,8 +223,9 @@ fn step<M: Mass>(f: &mut [M], left: &[f64], remaining: f64) {
     }
 }
 
-/// ln P(max |i − j| ≥ h) for n = m without ties: 2 Σ (−1)ᵏ⁻¹ C(2n, n + kh)/C(2n, n) (Gnedenko and Korolyuk 1951).
-pub(super) fn equal_sizes(n: u64, h: u128) -> f64 {
+/// ln P(max |i − j| ≥ h) for n = m without ties: 2 Σ (−1)ᵏ⁻¹ C(2n, n + kh)/C(2n, n), and for one side the first term without
+/// the 2 (Gnedenko and Korolyuk 1951).
+pub(super) fn equal_sizes(n: u64, h: u128, alternative: Alternative) -> f64 {
     if h == 0 {
         return 0.0;
     }
@@ -214,6 +248,9 @@ pub(super) fn equal_sizes(n: u64, h: u128) -> f64 {
         }
         let ln_term = ln_ratio.value();
         if k == 1 {
+            if alternative != Alternative::TwoSided {
+                return ln_term.min(0.0);
+            }
             first = ln_term;
         }
         let term = (ln_term - first).exp();
@@ -233,8 +270,12 @@ mod tests {
     fn wide_numbers_do_what_doubles_do() {
         for (n, m, numerator) in [(30, 20, 200), (200, 150, 9000), (500, 37, 10_000)] {
             let ends = Ends::new(usize::try_from(n + m).unwrap());
-            let quick = absorbed::<f64>(n.min(m), n.max(m), numerator, &ends).ln_ratio().unwrap();
-            let wide = absorbed::<Wide>(n.min(m), n.max(m), numerator, &ends).ln_ratio().unwrap();
+            let quick = absorbed::<f64>(Bound::new(n, m, numerator, Alternative::TwoSided), &ends)
+                .ln_ratio()
+                .unwrap();
+            let wide = absorbed::<Wide>(Bound::new(n, m, numerator, Alternative::TwoSided), &ends)
+                .ln_ratio()
+                .unwrap();
             assert!((quick - wide).abs() < 1e-12, "{quick} {wide}");
         }
     }
@@ -244,19 +285,27 @@ mod tests {
         let mut tied = Ends::new(2000);
         (0..20).for_each(|k| tied.push(100 * k, 100 * (k + 1)));
         for (ends, at_least) in [(Ends::new(2000), 60_000), (tied, 100_000)] {
-            let states = states(1000, 1000, 40_000, &ends);
+            let states = states(1000, 1000, 40_000, Alternative::TwoSided, &ends);
             assert!(states >= at_least && states <= 1_001 * 2000, "{states}");
         }
     }
 
     #[test]
     fn bands_hold_what_stays_below_the_bound() {
-        for (n, m, numerator) in [(5, 7, 12), (3, 3, 3), (1, 9, 9), (8, 4, 1)] {
+        for (n, m, numerator) in [(5, 7, 12), (3, 3, 3), (1, 9, 9), (4, 8, 1)] {
             for t in 0..=usize::try_from(n + m).unwrap() {
-                let (low, high) = band(t, n, m, numerator);
-                for i in 0..=t.min(usize::try_from(n).unwrap()) {
-                    let (left, right) = (i as u128 * u128::from(m), (t - i) as u128 * u128::from(n));
-                    assert_eq!((low..high).contains(&i), left.abs_diff(right) < numerator, "{n} {m} {t} {i}");
+                for alternative in [Alternative::TwoSided, Alternative::Less, Alternative::Greater] {
+                    let (low, high) = Bound { n, m, numerator, alternative }.band(t);
+                    for i in 0..=t.min(usize::try_from(n).unwrap()) {
+                        let difference = i as i128 * i128::from(m) - (t - i) as i128 * i128::from(n);
+                        let height = match alternative {
+                            Alternative::TwoSided => difference.abs(),
+                            Alternative::Less => -difference,
+                            Alternative::Greater => difference,
+                        };
+                        let inside = height < i128::try_from(numerator).unwrap();
+                        assert_eq!((low..high).contains(&i), inside, "{n} {m} {t} {i} {alternative:?}");
+                    }
                 }
             }
         }

@@ -221,7 +221,10 @@ impl Soft {
             Metric::LogLoss => Measured::Value(moments(&self.log_loss).0),
             Metric::Brier => Measured::Value(moments(&self.brier).0),
             Metric::Auroc => mean_defined(self.curves.iter().map(Curve::auroc)),
-            _ => mean_defined(self.classes.iter().map(|class| class.of(metric))),
+            Metric::Precision | Metric::Recall | Metric::F1 | Metric::Specificity => {
+                mean_defined(self.classes.iter().map(|class| class.of(metric)))
+            }
+            _ => Measured::none(UndefinedReason::NothingDefined, 0, 1),
         }
     }
 

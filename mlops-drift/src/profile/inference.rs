@@ -346,12 +346,11 @@ impl Reference {
                 low += most.abs().min(least.abs()) * width;
             }
         }
-        if let (Some(one), Some(other)) = (self.moments(one, column)?, self.moments(other, column)?) {
-            if let (Some(one), Some(other), Some(0), Some(0)) =
-                (one.mean.value(), other.mean.value(), a.infinite(), b.infinite())
-            {
-                low = low.max((one - other).abs() * (1.0 - 1e-12));
-            }
+        if let (Some(one), Some(other)) = (self.moments(one, column)?, self.moments(other, column)?)
+            && let (Some(one), Some(other)) = (one.mean.value(), other.mean.value())
+            && (a.infinite(), b.infinite()) == (Some(0), Some(0))
+        {
+            low = low.max((one - other).abs() * (1.0 - 1e-12));
         }
         // A few roundings a cell, and edges that the subtraction of the grid moves by half a unit in the last place.
         let slack = 4.0 * f64::EPSILON * x.len() as f64;
