@@ -189,6 +189,10 @@ impl FeatureScore {
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every feature is measured, a box would be an allocation for each"
+)]
 pub enum FeatureOutcome {
     /// It was measured.
     Measured(FeatureScore),

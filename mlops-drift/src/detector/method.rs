@@ -115,6 +115,8 @@ methods! {
     Fisher: Values, "difference of shares, exact test", "fisher.difference/v1", 0.1;
     /// The z-test on features of two values; the score is the absolute difference of shares, with Newcombe's interval.
     Proportions: Values, "difference of shares", "proportions.difference/v1", 0.1;
+    /// The Wasserstein-1 distance in interquartile ranges of the reference (where that is 0, in standard deviations or ranges).
+    Wasserstein: Values, "Wasserstein distance", "wasserstein.iqr/v1", 0.2;
     /// The energy distance over the root of the reference's interquartile range (of its range where that is 0). Infinite values
     /// are refused.
     Energy: Values, "energy distance", "energy.iqr/v1", 0.15;

@@ -10,7 +10,7 @@ use super::method::Method;
 use crate::distance::{Definition, Distance, Interval};
 use crate::{
     Alternative, AndersonDarlingMethod, Chi2, Counts, CramerVonMisesMethod, KlDirection, KsMethod, LogBase,
-    MannWhitneyOptions, ProportionsOptions, Smoothing, TTestMethod, TTestOptions, Tally,
+    MannWhitneyOptions, ProportionsOptions, Smoothing, TTestMethod, TTestOptions, Tally, WassersteinOptions,
     anderson_darling_sorted, brown_forsythe, chi2_homogeneity, cramer_v_from_counts, cramer_von_mises_sorted,
     energy_sorted, epps_singleton, fisher_from_counts, g_test_from_counts, hellinger_from_counts,
     js_from_counts, kl_from_counts, ks_sorted, l_infinity_from_counts, mann_whitney_sorted,
@@ -181,6 +181,9 @@ impl Method {
                 let test = brown_forsythe(reference, current)?;
                 let score = (defined(test.statistic)? * sizes.unit()).sqrt();
                 Ok(Reading::effect(self.id(), score, MEAN_ABS * sizes.unit().sqrt(), test.p, test.ln_p))
+            }
+            Self::Wasserstein => {
+                Ok(wasserstein_sorted(reference, current, &WassersteinOptions::default())?.into())
             }
             Self::Fisher | Self::Proportions => self.on_two_values(reference, current),
             Self::Energy => {

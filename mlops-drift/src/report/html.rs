@@ -154,7 +154,7 @@ fn hero(page: &mut String, report: &DriftReport, title: &str) {
         lede(report)
     );
     let tally = tally(report);
-    if report.features.iter().len() > 0 {
+    if !report.features.is_empty() {
         page.push_str("<div class=\"tally\" aria-hidden=\"true\">");
         for (tone, _, features) in tally.iter().filter(|(_, _, features)| *features > 0) {
             let _ = write!(page, "<i class=\"{tone}\" style=\"flex:{features}\"></i>");
@@ -308,15 +308,15 @@ fn key(page: &mut String, report: &DriftReport) {
 fn card(page: &mut String, i: usize, feature: &FeatureDrift) {
     let verdict = feature.verdict();
     let (tone, title) = (tone(verdict), name(&feature.feature));
-    let _ = write!(
+    let _ = writeln!(
         page,
-        "<article class=\"card {tone}\" id=\"f{i}\"><header><h3>{title}</h3><span class=\"pill\">{verdict}</span></header>\n"
+        "<article class=\"card {tone}\" id=\"f{i}\"><header><h3>{title}</h3><span class=\"pill\">{verdict}</span></header>"
     );
     match &feature.outcome {
         FeatureOutcome::Measured(score) => measured(page, score, tone, &title),
         FeatureOutcome::Failed(reason) => {
             let _ =
-                write!(page, "<p class=\"fail\">Could not be measured: {}.</p>\n", escape(&visible(reason)));
+                writeln!(page, "<p class=\"fail\">Could not be measured: {}.</p>", escape(&visible(reason)));
         }
         _ => {}
     }
@@ -328,7 +328,7 @@ fn measured(page: &mut String, score: &FeatureScore, tone: &str, title: &str) {
         Some(q) => format!(" · adjusted p {}", escape(&q)),
         None => String::new(),
     };
-    let _ = write!(page, "<p class=\"how\">{}{q}</p>\n", escape(&visible(&score.definition)));
+    let _ = writeln!(page, "<p class=\"how\">{}{q}</p>", escape(&visible(&score.definition)));
     page.push_str(&overlay(score, &format!("reference and current of {title}")));
     page.push_str(&gauge(score, tone));
     let moves = moves(score, 3);
@@ -382,16 +382,15 @@ fn details(page: &mut String, score: &FeatureScore) {
 
 fn sides(page: &mut String, reference: SideCounts, current: SideCounts) {
     page.push_str("<table><tbody><tr><th></th><td>Reference</td><td>Current</td></tr>");
-    let rows: [(&str, fn(SideCounts) -> u64); 5] = [
-        ("Rows", |side| side.rows),
-        ("Used", |side| side.used),
-        ("Missing", |side| side.missing),
-        ("Infinite", |side| side.infinite),
-        ("Outside the reference", |side| side.unseen),
+    let rows = [
+        ("Rows", reference.rows, current.rows),
+        ("Used", reference.used, current.used),
+        ("Missing", reference.missing, current.missing),
+        ("Infinite", reference.infinite, current.infinite),
+        ("Outside the reference", reference.unseen, current.unseen),
     ];
-    for (term, value) in rows {
-        let (a, b) = (count(value(reference)), count(value(current)));
-        let _ = write!(page, "<tr><th>{term}</th><td>{a}</td><td>{b}</td></tr>");
+    for (term, before, now) in rows {
+        let _ = write!(page, "<tr><th>{term}</th><td>{}</td><td>{}</td></tr>", count(before), count(now));
     }
     page.push_str("</tbody></table>");
 }

@@ -248,9 +248,11 @@ mod tests {
     use super::*;
     use mlops_core::monitor::DriftVerdict;
 
-    fn score(cells: &[(CellKind, &str, Option<f64>, Option<f64>, u64, u64)]) -> FeatureScore {
+    type Cell = (CellKind, &'static str, Option<f64>, Option<f64>, u64, u64);
+
+    fn score(cells: &[Cell]) -> FeatureScore {
         let mut score = FeatureScore::new("ks/v1", 0.2, 0.1, DriftVerdict::Drift);
-        let cell = |&(kind, label, low, high, reference, current): &_| CellCounts {
+        let cell = |&(kind, label, low, high, reference, current): &Cell| CellCounts {
             kind,
             label: str::to_owned(label),
             low,
