@@ -14,7 +14,7 @@ use crate::{
     anderson_darling_sorted, brown_forsythe, chi2_homogeneity, cramer_v_from_counts, cramer_von_mises_sorted,
     energy_sorted, epps_singleton, fisher_from_counts, g_test_from_counts, hellinger_from_counts,
     js_from_counts, kl_from_counts, ks_sorted, l_infinity_from_counts, mann_whitney_sorted,
-    proportions_from_counts, psi_from_counts, t_test_with, total_variation_from_counts,
+    proportions_from_counts, psi_from_counts, t_test_with, total_variation_from_counts, wasserstein_sorted,
 };
 
 /// Counts over the same cells, and what the distances know of the cells.
