@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::method::{Family, Method, with_rule};
 use super::options::DetectorOptions;
 use super::overlay::{Overlay, category_cells};
-use super::reading::{Failure, OnCells, Reading};
+use super::reading::{Failure, OnCells, Reading, folded};
 use crate::{Bins, CategoryBins, Counts, Missing, Tally, chi2_homogeneity};
 
 /// What is kept of one feature of the reference.
@@ -209,8 +209,9 @@ impl Fitted {
         let rows = column.len() as u64;
         let side = SideCounts { rows, used: rows, missing: current.missing(), infinite: 0, unseen };
         let both = OnCells {
-            reference: (reference, Tally::new(reference.as_slice())),
-            current: (&current, Tally::new(current.as_slice())),
+            reference: Tally::new(reference.as_slice()),
+            current: Tally::new(current.as_slice()),
+            counts: (reference.as_slice(), current.as_slice()),
         };
         let read = |method: Method| method.on_cells(&both);
         let reading = read(self.method)?;
@@ -235,10 +236,13 @@ impl Fitted {
         let mut side = SideCounts { rows: values.len() as u64, ..SideCounts::default() };
         (side.missing, side.infinite) = odd(values);
         let counted = cells.map(|(bins, reference)| (bins, reference, bins.count(values)));
+        let tests = counted.as_ref().map(|(_, reference, current)| (folded(reference), folded(current)));
+        let counts = tests.as_ref().map_or((&[][..], &[][..]), |(before, now)| (&before[..], &now[..]));
         let both = match &counted {
             Some((bins, reference, current)) => Some(OnCells {
-                reference: (reference, bins.tally(reference, Missing::Cell)?),
-                current: (current, bins.tally(current, Missing::Cell)?),
+                reference: bins.tally(reference, Missing::Cell)?,
+                current: bins.tally(current, Missing::Cell)?,
+                counts,
             }),
             None => None,
         };

@@ -186,7 +186,8 @@ mod tests {
         let bins = Bins::fit(&values, BinRule::default()).unwrap();
         let (a, b) = (bins.count(&values), bins.count(&values[20..]));
         let tally = |counts| bins.tally(counts, Missing::Cell).unwrap();
-        let cells = OnCells { reference: (&a, tally(&a)), current: (&b, tally(&b)) };
+        let counts = (a.as_slice(), b.as_slice());
+        let cells = OnCells { reference: tally(&a), current: tally(&b), counts };
         for method in Method::ALL {
             let flags: Vec<f64> = (0..200).map(|i| f64::from(i / 120)).collect();
             let reading = match (method.family(), method) {

@@ -14,15 +14,29 @@ use crate::{
     anderson_darling_sorted, brown_forsythe, chi2_homogeneity, cramer_v_from_counts, cramer_von_mises_sorted,
     energy_sorted, epps_singleton, fisher_from_counts, g_test_from_counts, hellinger_from_counts,
     js_from_counts, kl_from_counts, ks_sorted, l_infinity_from_counts, mann_whitney_sorted,
-    proportions_from_counts, psi_from_counts, t_test_with, total_variation_from_counts,
-    wasserstein_sorted,
+    proportions_from_counts, psi_from_counts, t_test_with, total_variation_from_counts, wasserstein_sorted,
 };
 
 /// Counts over the same cells, and what the distances know of the cells.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OnCells<'a> {
-    pub(super) reference: (&'a Counts, Tally<'a>),
-    pub(super) current: (&'a Counts, Tally<'a>),
+    pub(super) reference: Tally<'a>,
+    pub(super) current: Tally<'a>,
+    /// The counts for the tests. Of numeric features what lies beyond the reference is counted with its outermost cells: cells
+    /// that are empty in the reference by construction would make a χ² law reject too often.
+    pub(super) counts: (&'a [u64], &'a [u64]),
+}
+
+/// Counts of numeric cells with underflow and overflow counted with the cells beside them; the last one is the missing cell.
+pub(super) fn folded(counts: &Counts) -> Vec<u64> {
+    let mut cells = counts.as_slice().to_vec();
+    if let [below, first, .., last, above, _] = cells.as_mut_slice() {
+        *first += std::mem::take(below);
+        *last += std::mem::take(above);
+    } else if let [below, only, above, _] = cells.as_mut_slice() {
+        *only += std::mem::take(below) + std::mem::take(above);
+    }
+    cells
 }
 
 /// What a method said, before any decision.
@@ -104,8 +118,8 @@ impl From<StatsError> for Failure {
 impl Method {
     /// The reading on two rows of counts over the same cells.
     pub(super) fn on_cells(self, cells: &OnCells<'_>) -> Result<Reading, Failure> {
-        let (reference, current) = (cells.reference.1, cells.current.1);
-        let (before, now) = (cells.reference.0.as_slice(), cells.current.0.as_slice());
+        let (reference, current) = (cells.reference, cells.current);
+        let (before, now) = cells.counts;
         Ok(match self {
             Self::Psi => psi_from_counts(reference, current, Smoothing::default())?.into(),
             Self::JensenShannon => js_from_counts(reference, current, LogBase::Two)?.into(),
