@@ -34,7 +34,8 @@ pub use window::{Lookback, Span};
 ///
 /// ```
 /// use mlops_core::model::Predictions;
-/// let table = mlops_drift::signal::predictions(&Predictions::probability(vec![0.25, 0.5])?)?;
+/// let scores = Predictions::probability(vec![0.25, 0.5])?;
+/// let table = mlops_drift::signal::predictions(&scores)?;
 /// assert_eq!(*table.column("prediction")?.to_f64()?, [0.25, 0.5]);
 /// # Ok::<(), mlops_core::Error>(())
 /// ```
