@@ -95,31 +95,59 @@ impl<'a> Input<'a> {
         values
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Two lists, drawn by turns, so that an input that ends early leaves neither empty.
+    pub fn two<T>(&mut self, longest: usize, next: fn(&mut Self) -> T) -> [Vec<T>; 2] {
+        let lens = [self.below(longest + 1), self.below(longest + 1)];
+        let mut lists = [vec![], vec![]];
+        while !self.is_empty() && (0..2).any(|i| lists[i].len() < lens[i]) {
+            for i in 0..2 {
+                if lists[i].len() < lens[i] {
+                    lists[i].push(next(self));
+                }
+            }
+        }
+        lists
+    }
+
+    pub fn real(&mut self) -> f64 {
+        let value = self.f64();
+        if value.is_finite() { value } else { 0.0 }
+    }
+
+    /// A small number of values, so that there are ties.
+    pub fn tied(&mut self) -> f64 {
+        f64::from(self.byte() % 8) / 2.0 - 1.0
+    }
+
+    pub fn f32(&mut self) -> f32 {
+        #[expect(clippy::cast_possible_truncation, reason = "any narrow float will do")]
+        {
+            self.f64() as f32
+        }
+    }
+
+    pub fn i64(&mut self) -> i64 {
+        match self.byte() % 4 {
+            0 => i64::from_le_bytes(self.word().to_le_bytes()),
+            1 => self.pick(&[i64::MIN, i64::MAX, i64::MIN + 1, i64::MAX - 1, 0, -1, 1 << 53, (1 << 53) + 1]),
+            _ => i64::from(self.byte() % 7),
+        }
+    }
+
+    /// A length or a limit: small, at a border, or far too large.
+    pub fn size(&mut self) -> usize {
+        match self.byte() % 4 {
+            0 => self.pick(&[0, 1, 2, 3, 1000, 1 << 16, 1 << 24, 1 << 40, usize::MAX - 1, usize::MAX]),
+            _ => usize::from(self.byte() % 20),
+        }
+    }
+
     pub fn f64s(&mut self) -> Vec<f64> {
         self.many(120, Self::f64)
-    }
-
-    pub fn finite(&mut self) -> Vec<f64> {
-        self.many(120, |input| {
-            let value = input.f64();
-            if value.is_finite() { value } else { 0.0 }
-        })
-    }
-
-    pub fn f32s(&mut self) -> Vec<f32> {
-        #[expect(clippy::cast_possible_truncation, reason = "any narrow float will do")]
-        self.many(120, |input| input.f64() as f32)
-    }
-
-    pub fn i64s(&mut self) -> Vec<i64> {
-        self.many(120, |input| {
-            let wide = input.word();
-            if input.bool() { i64::from_le_bytes(wide.to_le_bytes()) } else { i64::from(wide.to_le_bytes()[0] % 7) }
-        })
-    }
-
-    pub fn bools(&mut self) -> Vec<bool> {
-        self.many(120, Self::bool)
     }
 
     pub fn counts(&mut self) -> Vec<u64> {
@@ -127,7 +155,8 @@ impl<'a> Input<'a> {
     }
 
     pub fn codes(&mut self, levels: u32) -> Vec<u32> {
-        self.many(120, |input| u32::from(input.byte()) % levels.max(1))
+        // Now and then a code that is no level.
+        self.many(120, |input| u32::from(input.byte()) % (levels.max(1) + u32::from(input.byte() == 255)))
     }
 
     /// Short texts with everything that quoting and escaping have to survive.
