@@ -259,16 +259,19 @@ fn total<F: Fn(usize) -> u64>(
         if sign == MIXED {
             let (here, there) = (near(below, p), &near_b[j..j + q]);
             j += q;
-            let ends = [here.0(0), here.0(p - 1)];
-            let first = there.first().map_or(ends[0], |key| ends[0].min(*key));
-            let last = there.last().map_or(ends[1], |key| ends[1].max(*key));
+            // d can cross 0 on values of one side alone.
+            let ends = (p > 0).then(|| (here.0(0), here.0(p - 1)));
+            let first = ends.map_or(u64::MAX, |ends| ends.0).min(there.first().copied().unwrap_or(u64::MAX));
+            let last = ends.map_or(0, |ends| ends.1).max(there.last().copied().unwrap_or(0));
             total.add(merged(here, there, d, (n as i64, m as i64), unit));
             total.push_product(d.unsigned_abs() as f64, of_key(first) * unit);
             total.push_product(-(after.unsigned_abs() as f64), of_key(last) * unit);
         }
         (below, d) = (below + p, after);
     }
-    (total.value() / n as f64 / m as f64).max(0.0)
+    let integral = total.value() / n as f64 / m as f64;
+    // Rounding may leave it below 0. One that has overflowed stays what it is: `max` would make 0 of a NaN.
+    if integral < 0.0 { 0.0 } else { integral }
 }
 
 /// A sorted reference, made ready for many comparisons.
@@ -290,7 +293,8 @@ impl Ready {
         Self { sums, unit }
     }
 
-    /// The integral against a sample counted into `b`. Allocates only where `keys` is too small for the sample.
+    /// The integral against a sample counted into `b`. Allocates only where `keys` is too small for the sample, or
+    /// where sums of the sample's values overflow.
     pub(crate) fn integral(
         &self,
         (map, a, b): (Map, &[u32; CELLS], &[u32; CELLS]),
@@ -314,7 +318,15 @@ impl Ready {
         keys.sort_unstable();
         let reference = &reference.0;
         let near = |below: usize, p: usize| (move |k: usize| reference(below + k), p);
-        total(a, b, sizes, signs, (sum_a, sum_b), near, keys, self.unit) / self.unit
+        let integral = total(a, b, sizes, signs, (sum_a, sum_b), near, keys, self.unit) / self.unit;
+        if integral.is_finite() {
+            return integral;
+        }
+        // The sample is larger by far than the reference, whose unit is too large for it.
+        keys.clear();
+        keys.extend(values.iter().map(|value| value.key()));
+        keys.sort_unstable();
+        of_sorted(&(0..sizes.0).map(reference).collect::<Vec<u64>>(), keys)
     }
 }
 
@@ -422,6 +434,31 @@ mod tests {
         let mut keys: Vec<u64> = values.iter().map(|value| value.key()).collect();
         keys.sort_unstable();
         keys
+    }
+
+    #[test]
+    fn the_difference_crosses_zero_on_values_of_one_side() {
+        let (a, b) = ([0.0, 10.0], [5.0, 5.0, 5.0]);
+        assert_eq!(Counted::new(&a, &b).integral(&a, &b), 5.0);
+        assert_eq!(Counted::new(&b, &a).integral(&b, &a), 5.0);
+        let counted = Counted::new(&a, &b);
+        let mut signs = cells::zeroed();
+        let keys = keys(&a);
+        let ready = Ready::new(a.iter().copied(), counted.map);
+        let sides = (counted.map, &*counted.a, &*counted.b);
+        assert_eq!(ready.integral(sides, (|k: usize| keys[k], 2), &b, &mut signs, &mut Vec::new()), 5.0);
+    }
+
+    #[test]
+    fn a_sample_of_far_larger_values_than_the_reference_is_far_away() {
+        let (a, b) = ([0.0, 1.0], [f64::MAX, f64::MAX, 0.5, -f64::MAX]);
+        let counted = Counted::new(&a, &b);
+        let mut signs = cells::zeroed();
+        let keys = keys(&a);
+        let ready = Ready::new(a.iter().copied(), counted.map);
+        let sides = (counted.map, &*counted.a, &*counted.b);
+        let integral = ready.integral(sides, (|k: usize| keys[k], 2), &b, &mut signs, &mut Vec::new());
+        assert!((integral / f64::MAX - 0.75).abs() < 1e-15, "{integral:e}");
     }
 
     fn wave(n: u32, f: impl Fn(f64) -> f64) -> Vec<f64> {
