@@ -141,7 +141,7 @@ impl<'a> Input<'a> {
     /// A length or a limit: small, at a border, or far too large.
     pub fn size(&mut self) -> usize {
         match self.byte() % 4 {
-            0 => self.pick(&[0, 1, 2, 3, 1000, 1 << 16, 1 << 24, 1 << 40, usize::MAX - 1, usize::MAX]),
+            0 => self.pick(&[0, 1, 2, 3, 1000, 1 << 16, 1 << 20, 1 << 40, usize::MAX - 1, usize::MAX]),
             _ => usize::from(self.byte() % 20),
         }
     }
@@ -162,7 +162,8 @@ impl<'a> Input<'a> {
     /// Short texts with everything that quoting and escaping have to survive.
     pub fn text(&mut self) -> String {
         const PIECES: [&str; 20] = [
-            "a", "b", "Z", "0", " ", "\"", "'", "`", "]", "[", "\\", "\n", "\0", "é", "🦀", "--", ";", "<b>", "&", "\u{202e}",
+            "a", "b", "Z", "0", " ", "\"", "'", "`", "]", "[", "\\", "\n", "\0", "é", "🦀", "--", ";", "<b>",
+            "&", "\u{202e}",
         ];
         let len = usize::from(self.byte() % 6);
         (0..len).map(|_| self.pick(&PIECES)).collect()

@@ -90,7 +90,8 @@ fn mutate(random: &mut Random, pool: &[Vec<u8>]) -> Vec<u8> {
             }
             6 => bytes.truncate(at),
             _ => {
-                let fresh: Vec<u8> = (0..=below(random, 64)).map(|_| random.next_u64().to_le_bytes()[0]).collect();
+                let fresh: Vec<u8> =
+                    (0..=below(random, 64)).map(|_| random.next_u64().to_le_bytes()[0]).collect();
                 bytes.splice(at..at, fresh);
             }
         }
@@ -100,7 +101,8 @@ fn mutate(random: &mut Random, pool: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn setting(name: &str, default: u64) -> u64 {
-    env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, no number")))
+    env::var(name)
+        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, no number")))
 }
 
 #[test]
@@ -108,7 +110,8 @@ fn no_input_panics_or_answers_with_a_nan() {
     let seconds = setting("MLOPS_FUZZ_SECONDS", 1);
     let random = Random::new(setting("MLOPS_FUZZ_SEED", 1));
     let only = env::var("MLOPS_FUZZ_TARGET").ok();
-    let targets: Vec<_> = TARGETS.iter().filter(|(name, _)| only.as_deref().is_none_or(|o| o == *name)).collect();
+    let targets: Vec<_> =
+        TARGETS.iter().filter(|(name, _)| only.as_deref().is_none_or(|o| o == *name)).collect();
     assert!(!targets.is_empty(), "there is no target {only:?}");
     let each = Duration::from_secs(seconds) / u32::try_from(targets.len()).unwrap();
     for &&(name, target) in &targets {

@@ -11,18 +11,21 @@ use mlops_drift::chunk::{Chunk, Chunker, Cut, LabelJoin, Last, Period, Rows, row
 use mlops_drift::compat::{Preset, check, check_categories, nannyml_threshold};
 use mlops_drift::detector::{CategoryMethod, Detector, DetectorOptions, NumericMethod};
 use mlops_drift::multivariate::{self, Matrix, MultivariateMethod, MultivariateOptions, auc, mmd, mmd_with};
-use mlops_drift::online::{self, AnyOnlineDetector, OnlineDetector, Standard, run_length, run_length::simulate};
+use mlops_drift::online::{
+    self, AnyOnlineDetector, OnlineDetector, Standard, run_length, run_length::simulate,
+};
 use mlops_drift::performance::{
-    self, Band, Binary, BoostedTrees, CellValues, CbpeOptions, Features, Isotonic, Metric, Multiclass,
+    self, Band, Binary, BoostedTrees, CbpeOptions, CellValues, Features, Isotonic, Metric, Multiclass,
     PerformanceOptions, Predict, Regression, Regressor, confusion, measure_binary, measure_multiclass,
     measure_regression,
 };
 use mlops_drift::profile::{
-    DistinctSketch, FrequentSketch, Grid, KsBounds, Moments, Profile, ProfileOptions, QuantileSketch, Reference,
+    DistinctSketch, FrequentSketch, Grid, KsBounds, Moments, Profile, ProfileOptions, QuantileSketch,
+    Reference,
 };
 use mlops_drift::sql::{
-    Candidates, CountRow, Dialect, Layout, Source, ValueCounts, ValueRow, count_statement, exact_ks, read_counts,
-    read_values, value_statement,
+    Candidates, CountRow, Dialect, Layout, Source, ValueCounts, ValueRow, count_statement, exact_ks,
+    read_counts, read_values, value_statement,
 };
 use mlops_drift::*;
 use serde::Serialize;
@@ -123,7 +126,7 @@ fn sides<'i, T: Value>(
     body: impl FnOnce(&mut Input<'i>, Sample<'_, T>, Sample<'_, T>),
 ) {
     let absent = input.byte();
-    let [a, b] = input.two(90, next);
+    let [a, b] = input.two(60, next);
     let bits = [a.len(), b.len()].map(|len| input.validity(len));
     let sample = |values, i: usize| {
         let sample = Sample::new(values);
@@ -245,7 +248,11 @@ fn text_of(value: &Option<String>) -> Option<&str> {
 fn time(input: &mut Input<'_>) -> DateTime<Utc> {
     let at = match input.byte() % 4 {
         0 => DateTime::from_timestamp_micros(input.i64()),
-        1 => Some(input.pick(&[DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::UNIX_EPOCH])),
+        1 => Some(input.pick(&[
+            DateTime::<Utc>::MIN_UTC,
+            DateTime::<Utc>::MAX_UTC,
+            DateTime::<Utc>::UNIX_EPOCH,
+        ])),
         2 => DateTime::from_timestamp(i64::from(input.byte()) * 86_400, 0),
         _ => DateTime::from_timestamp(1_700_000_000 + i64::from(input.byte()) * 600, 0),
     };
@@ -305,7 +312,11 @@ fn similar(input: &mut Input<'_>, kinds: &Kinds, most: usize) -> Table<'static> 
 // States that are read back.
 
 /// A valid state as text with changes here and there, read back, and used where it is accepted.
-fn reread<T: Serialize + DeserializeOwned>(input: &mut Input<'_>, state: &T, used: impl FnOnce(&mut Input<'_>, T)) {
+fn reread<T: Serialize + DeserializeOwned>(
+    input: &mut Input<'_>,
+    state: &T,
+    used: impl FnOnce(&mut Input<'_>, T),
+) {
     // A state that cannot be written, such as an infinity in JSON, is nothing to read back.
     let Ok(text) = serde_json::to_string(state) else { return };
     if let Ok(read) = serde_json::from_str(&scribbled(input, text)) {
@@ -314,8 +325,28 @@ fn reread<T: Serialize + DeserializeOwned>(input: &mut Input<'_>, state: &T, use
 }
 
 const WORDS: [&str; 22] = [
-    "0", "1", "-1", "2", "7", "0.5", "-0.0", "1e-300", "1e308", "-1e308", "5e-324", "18446744073709551615",
-    "9223372036854775807", "-9223372036854775808", "4294967295", "1e15", "null", "[]", "{}", "\"a\"", "true", "1000000",
+    "0",
+    "1",
+    "-1",
+    "2",
+    "7",
+    "0.5",
+    "-0.0",
+    "1e-300",
+    "1e308",
+    "-1e308",
+    "5e-324",
+    "18446744073709551615",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "4294967295",
+    "1e15",
+    "null",
+    "[]",
+    "{}",
+    "\"a\"",
+    "true",
+    "1000000",
 ];
 
 /// The numbers, words and strings of JSON text, as ranges.
@@ -340,7 +371,10 @@ fn tokens(text: &str) -> Vec<std::ops::Range<usize>> {
             at += 1;
         }
     }
-    tokens.into_iter().filter(|range| text.is_char_boundary(range.start) && text.is_char_boundary(range.end)).collect()
+    tokens
+        .into_iter()
+        .filter(|range| text.is_char_boundary(range.start) && text.is_char_boundary(range.end))
+        .collect()
 }
 
 fn scribbled(input: &mut Input<'_>, mut text: String) -> String {
@@ -375,7 +409,8 @@ fn scribbled(input: &mut Input<'_>, mut text: String) -> String {
 // Distances.
 
 fn distances(input: &mut Input<'_>) {
-    let (cell, psi_how, js_how, kl_how) = (cell_options(input), psi_options(input), js_options(input), kl_options(input));
+    let (cell, psi_how, js_how, kl_how) =
+        (cell_options(input), psi_options(input), js_options(input), kl_options(input));
     numbers!(input, |_input, a, b| {
         distance("psi", psi(a, b));
         distance("psi_with", psi_with(a, b, &psi_how));
@@ -393,7 +428,8 @@ fn distances(input: &mut Input<'_>) {
 }
 
 fn weighted(input: &mut Input<'_>) {
-    let (cell, psi_how, js_how, kl_how) = (cell_options(input), psi_options(input), js_options(input), kl_options(input));
+    let (cell, psi_how, js_how, kl_how) =
+        (cell_options(input), psi_options(input), js_options(input), kl_options(input));
     let scale = wasserstein_options(input);
     let wild = input.bool();
     numbers!(input, |input, a, b| {
@@ -479,7 +515,8 @@ fn energies(input: &mut Input<'_>) {
 // Tests of two samples.
 
 fn kolmogorov_smirnov(input: &mut Input<'_>) {
-    let method = input.pick(&[KsMethod::Auto, KsMethod::Exact, KsMethod::ExactContinuous, KsMethod::Asymptotic]);
+    let method =
+        input.pick(&[KsMethod::Auto, KsMethod::Exact, KsMethod::ExactContinuous, KsMethod::Asymptotic]);
     let options = KsOptions::default().with_nan(nan_policy(input)).with_method(method);
     let options = options.with_alternative(alternative(input));
     numbers!(input, |_input, a, b| {
@@ -510,11 +547,15 @@ fn cramer_von_mises_target(input: &mut Input<'_>) {
 }
 
 fn anderson_darlings(input: &mut Input<'_>) {
-    let permutation = AndersonDarlingMethod::Permutation { seed: input.word(), rounds: u32::from(input.byte() % 20) };
+    let permutation =
+        AndersonDarlingMethod::Permutation { seed: input.word(), rounds: u32::from(input.byte() % 20) };
     let method = input.pick(&[AndersonDarlingMethod::Limit, permutation]);
     let options = AndersonDarlingOptions::default().with_nan(nan_policy(input)).with_method(method);
     if input.bool() {
         let [a, b] = two_counts(input);
+        // Up to 2^24 values are shuffled, by contract.
+        let many = a.iter().chain(&b).any(|&count| count > 1000 && count < 1 << 24);
+        let method = if many { AndersonDarlingMethod::Limit } else { method };
         test!("anderson_darling_from_counts", anderson_darling_from_counts(&a, &b, method));
     }
     let cut = input.byte();
@@ -553,7 +594,8 @@ fn mann_whitneys(input: &mut Input<'_>) {
 fn means(input: &mut Input<'_>) {
     let method = input.pick(&[TTestMethod::Welch, TTestMethod::Student]);
     let nan = nan_policy(input);
-    let options = TTestOptions::default().with_method(method).with_alternative(alternative(input)).with_nan(nan);
+    let options =
+        TTestOptions::default().with_method(method).with_alternative(alternative(input)).with_nan(nan);
     let options = options.with_level(share(input));
     numbers!(input, |_input, a, b| {
         test!("t_test", t_test(a, b));
@@ -620,7 +662,8 @@ fn text(input: &mut Input<'_>) {
 }
 
 fn sorted(input: &mut Input<'_>) {
-    let method = input.pick(&[KsMethod::Auto, KsMethod::Exact, KsMethod::ExactContinuous, KsMethod::Asymptotic]);
+    let method =
+        input.pick(&[KsMethod::Auto, KsMethod::Exact, KsMethod::ExactContinuous, KsMethod::Asymptotic]);
     let ks_options = KsOptions::default().with_nan(nan_policy(input)).with_method(method);
     let ks_options = ks_options.with_alternative(alternative(input));
     let options = wasserstein_options(input);
@@ -633,11 +676,21 @@ fn sorted(input: &mut Input<'_>) {
             // Twice, for what the first leaves behind.
             for side in [b, a] {
                 let fitted = reference.ks(side, &ks_options, &mut workspace);
-                if let (Ok(fitted), Ok(direct)) = (&fitted, ks_with(Sample::new(reference.sorted()), side, &ks_options)) {
+                if let (Ok(fitted), Ok(direct)) =
+                    (&fitted, ks_with(Sample::new(reference.sorted()), side, &ks_options))
+                {
                     assert_eq!(fitted.statistic, direct.statistic, "two ways to one statistic");
                 }
                 test!("SortedReference::ks", fitted);
-                distance("SortedReference::wasserstein", reference.wasserstein(side, &options, &mut workspace));
+                let fitted = reference.wasserstein(side, &options, &mut workspace);
+                let direct = wasserstein_with(Sample::new(reference.sorted()), side, &options);
+                if let (Ok(fitted), Ok(direct)) = (&fitted, direct) {
+                    let gap = (fitted.score - direct.score).abs();
+                    let scales = [WassersteinScale::Raw, WassersteinScale::Range].contains(&options.scale);
+                    let near = gap <= 1e-9 * direct.score || direct.score < 1e-12;
+                    assert!(near || !scales, "{} is not {}", fitted.score, direct.score);
+                }
+                distance("SortedReference::wasserstein", fitted);
             }
         }
     });
@@ -681,7 +734,10 @@ fn use_bins(input: &mut Input<'_>, bins: &Bins) {
     sound("Counts::merge", one.merge(&other));
     assert_eq!(one.total(), (a.len() + 2 * b.len()) as u64);
     let (v, w) = (weights(input, a.len()), weights(input, b.len()));
-    let masses = (sound("count_weighted", bins.count_weighted(&a, &v)), sound("count_weighted", bins.count_weighted(&b, &w)));
+    let masses = (
+        sound("count_weighted", bins.count_weighted(&a, &v)),
+        sound("count_weighted", bins.count_weighted(&b, &w)),
+    );
     if let (Some(mut one), Some(other)) = masses {
         use_masses(bins, &mut one, &other, missing);
         reread(input, &one, |_, mut read: Masses| use_masses(bins, &mut read, &other, missing));
@@ -701,7 +757,8 @@ fn use_bins(input: &mut Input<'_>, bins: &Bins) {
 fn use_masses(bins: &Bins, one: &mut Masses, other: &Masses, missing: Missing) {
     no_nan("Masses", &(one.as_slice(), one.effective_size(missing)));
     let tallies = (bins.tally_weighted(one, missing), bins.tally_weighted(other, missing));
-    if let (Some(one), Some(other)) = (sound("tally_weighted", tallies.0), sound("tally_weighted", tallies.1)) {
+    if let (Some(one), Some(other)) = (sound("tally_weighted", tallies.0), sound("tally_weighted", tallies.1))
+    {
         distance("psi_from_counts", psi_from_counts(one, other, Smoothing::default()));
         distance("l_infinity_from_counts", l_infinity_from_counts(one, other));
     }
@@ -763,7 +820,9 @@ fn use_categories(input: &mut Input<'_>, bins: &CategoryBins) {
 
 fn categories(input: &mut Input<'_>) {
     let reference = input.texts();
-    let Some(bins) = sound("CategoryBins::fit", CategoryBins::fit(reference.iter().map(text_of))) else { return };
+    let Some(bins) = sound("CategoryBins::fit", CategoryBins::fit(reference.iter().map(text_of))) else {
+        return;
+    };
     use_categories(input, &bins);
     reread(input, &bins, |input, read: CategoryBins| use_categories(input, &read));
 }
@@ -774,7 +833,11 @@ fn profile_options(input: &mut Input<'_>) -> ProfileOptions {
     if input.byte() % 4 == 0 {
         let (lg, k) = (input.byte(), u16::try_from(input.below(1 << 16)).unwrap());
         let options = ProfileOptions::default().with_bins(input.size()).with_cells(input.size());
-        return options.with_distinct(Some(lg)).with_quantiles(Some(k)).with_frequent(input.byte()).with_keep_values(true);
+        return options
+            .with_distinct(Some(lg))
+            .with_quantiles(Some(k))
+            .with_frequent(input.byte())
+            .with_keep_values(true);
     }
     // Small, so that many inputs are tried.
     let options = ProfileOptions::default().with_bins(1 + usize::from(input.byte() % 12)).with_cells(64);
@@ -812,7 +875,8 @@ fn fitted_reference(input: &mut Input<'_>) -> Option<(Reference, Kinds)> {
     let (options, kinds) = (profile_options(input), kinds(input));
     let table = table(input, &kinds, 40);
     if input.bool() {
-        return sound("Reference::fit_with", Reference::fit_with(&table, &options)).map(|reference| (reference, kinds));
+        return sound("Reference::fit_with", Reference::fit_with(&table, &options))
+            .map(|reference| (reference, kinds));
     }
     let (reference, failed) = sound("Reference::fit_each", Reference::fit_each(&table, &options))?;
     assert!(failed.len() + reference.columns().len() <= kinds.len());
@@ -829,7 +893,10 @@ fn use_reference(input: &mut Input<'_>, reference: &Reference, kinds: &Kinds) {
     let share = share(input);
     let (one, other) = (similar(input, kinds, 30), similar(input, kinds, 30));
     let (one, other) = (reference.profile(&one), reference.profile(&other));
-    let (Some(one), Some(other)) = (sound("Reference::profile", one), sound("Reference::profile", other)) else { return };
+    let (Some(one), Some(other)) = (sound("Reference::profile", one), sound("Reference::profile", other))
+    else {
+        return;
+    };
     ask(reference, &one, &other, share);
     ask(reference, reference.baseline(), &one, share);
     let mut merged = one.clone();
@@ -862,7 +929,8 @@ fn use_quantiles(sketch: &mut QuantileSketch, other: &QuantileSketch, rank: f64)
     let seen = (sketch.count(), sketch.k(), sketch.rank_error(), sketch.rank(rank), sketch.to_bytes().len());
     no_nan("QuantileSketch", &seen);
     sound("QuantileSketch::quantile", sketch.quantile(rank));
-    sound("KsBounds::from_sketches", KsBounds::from_sketches(sketch, other)).map(|bounds| bounds.verdict(0.05));
+    sound("KsBounds::from_sketches", KsBounds::from_sketches(sketch, other))
+        .map(|bounds| bounds.verdict(0.05));
     sketch.push(rank);
     sound("QuantileSketch::merge", sketch.merge(other));
     sound("QuantileSketch::quantile", sketch.quantile(0.5));
@@ -955,7 +1023,8 @@ fn sql_target(input: &mut Input<'_>) {
     let (name, part) = (input.text(), input.text());
     sound("Dialect::identifier", dialect.identifier(&name));
     sound("Dialect::literal", dialect.literal(&name));
-    let table = if input.bool() { Source::table(dialect, &[&name, &part]) } else { Source::table(dialect, &[&name]) };
+    let table =
+        if input.bool() { Source::table(dialect, &[&name, &part]) } else { Source::table(dialect, &[&name]) };
     let source = sound("Source::table", table).unwrap_or_else(|| Source::trusted(part));
     let source = if input.bool() { source.with_trusted_filter("x > 0") } else { source };
     let Some((reference, kinds)) = fitted_reference(input) else { return };
@@ -968,7 +1037,12 @@ fn sql_target(input: &mut Input<'_>) {
     // Rows as an engine would send them, and as it would not.
     let rows = || -> Vec<CountRow> {
         let cells = |(column, profile): (usize, &profile::ColumnProfile)| {
-            let row = move |(cell, &count): (usize, &u64)| CountRow { column, cell: Some(cell), label: None, count };
+            let row = move |(cell, &count): (usize, &u64)| CountRow {
+                column,
+                cell: Some(cell),
+                label: None,
+                count,
+            };
             profile.cells().iter().enumerate().map(row).collect::<Vec<_>>()
         };
         reference.baseline().columns().iter().enumerate().flat_map(cells).collect()
@@ -997,7 +1071,9 @@ fn exactly(
 ) {
     let Some(candidates) = sound("Candidates::new", Candidates::new(reference, one, other)) else { return };
     sound("value_statement", value_statement(reference, &candidates, dialect, source));
-    let of = |profile, table| sound("ValueCounts::of_table", ValueCounts::of_table(reference, &candidates, profile, table));
+    let of = |profile, table| {
+        sound("ValueCounts::of_table", ValueCounts::of_table(reference, &candidates, profile, table))
+    };
     if let (Some(a), Some(b)) = (of(one, first), of(other, second)) {
         for column in reference.columns() {
             test!("exact_ks", exact_ks(reference, &candidates, column.name(), (one, &a), (other, &b)));
@@ -1009,7 +1085,10 @@ fn exactly(
         .collect();
     if let Some(counts) = sound("read_values", read_values(reference, &candidates, one, rows)) {
         for column in reference.columns() {
-            test!("exact_ks", exact_ks(reference, &candidates, column.name(), (one, &counts), (one, &counts)));
+            test!(
+                "exact_ks",
+                exact_ks(reference, &candidates, column.name(), (one, &counts), (one, &counts))
+            );
         }
     }
     reread(input, &candidates, |_, read: Candidates| {
@@ -1028,6 +1107,8 @@ fn chunker(input: &mut Input<'_>) -> Chunker {
     let (size, stride, period) = (input.size(), input.size(), input.byte());
     let (length, step, origin) = (duration(input), duration(input), time(input));
     let periods = [Period::Hour, Period::Day, Period::Week, Period::Month, Period::Quarter, Period::Year];
+    // Windows that overlap a million times are allowed, and slow.
+    let step = if input.byte() == 61 { step } else { step.max(length / 256) };
     let cut = input.pick(&[
         Cut::Size(size),
         Cut::Count(size),
@@ -1036,13 +1117,16 @@ fn chunker(input: &mut Input<'_>) -> Chunker {
         Cut::SlidingSize { size, stride },
         Cut::Sliding { length, stride: step, origin },
     ]);
-    let chunker = Chunker::new(cut).last(input.pick(&[Last::Keep, Last::Drop, Last::Append])).min_rows(input.size());
+    let chunker =
+        Chunker::new(cut).last(input.pick(&[Last::Keep, Last::Drop, Last::Append])).min_rows(input.size());
     if input.bool() { chunker.until(time(input)) } else { chunker }
 }
 
 fn use_chunker(chunker: &Chunker, times: &[DateTime<Utc>]) {
     for cut in [chunker.cut(times.len()), chunker.cut_at(times), chunker.cut_at(&[]), chunker.cut(0)] {
-        for chunk in sound("Chunker::cut", cut).unwrap_or_default() {
+        // Up to a million, by contract.
+        for chunk in cut.unwrap_or_default().into_iter().take(500) {
+            no_nan("Chunker::cut", &chunk);
             assert_eq!(chunk.rows.iter().count(), chunk.rows.len());
             assert!(chunk.rows.max().is_none_or(|row| row < times.len()), "{chunk:?}");
             assert!(chunk.rows.of(times).is_some_and(|rows| rows.is_empty() == chunk.rows.is_empty()));
@@ -1096,7 +1180,9 @@ fn labels(input: &mut Input<'_>) {
         let (counts, between) = (join.counts(), join.between(cut.0, cut.1));
         no_nan("LabelJoin", &(counts, between.labelled(), between.completeness()));
         if let Ok(chunks) = join.by_chunk(&chunker) {
-            chunks.iter().for_each(|(_, joined)| no_nan("by_chunk", &(joined.labelled(), joined.completeness())));
+            chunks
+                .iter()
+                .for_each(|(_, joined)| no_nan("by_chunk", &(joined.labelled(), joined.completeness())));
         }
         join.forget_before(cut.0);
         no_nan("LabelJoin::counts", &join.counts());
@@ -1164,10 +1250,14 @@ fn new_detector(input: &mut Input<'_>) -> Option<AnyOnlineDetector> {
             threshold: near(input, 5.0),
             direction,
         })),
-        3 => any(online::Ewma::new(online::EwmaOptions { standard, lambda: near(input, 0.1), limit: near(input, 3.0) })),
+        3 => any(online::Ewma::new(online::EwmaOptions {
+            standard,
+            lambda: near(input, 0.1),
+            limit: near(input, 3.0),
+        })),
         4 => any(online::Kswin::new(online::KswinOptions {
             alpha: near(input, 0.05),
-            window: length * 2 % (usize::MAX - 1) + usize::from(other % 8),
+            window: length.saturating_mul(2).saturating_add(usize::from(other % 8)),
             recent: length,
             min_statistic: near(input, 0.1),
             seed: number.into(),
@@ -1227,8 +1317,12 @@ fn onlines(input: &mut Input<'_>) {
     let values: Vec<f64> = match input.byte() % 4 {
         0 => input.f64s(),
         // A stream that changes.
-        1 => (0..300).map(|i| f64::from(input.byte() % 16) / 16.0 + if i > 200 { 3.0 } else { 0.0 }).collect(),
-        _ => (0..300).map(|i| f64::from(u8::from(input.byte() % 16 < if i > 200 { 12 } else { 3 }))).collect(),
+        1 => {
+            (0..300).map(|i| f64::from(input.byte() % 16) / 16.0 + if i > 200 { 3.0 } else { 0.0 }).collect()
+        }
+        _ => {
+            (0..300).map(|i| f64::from(u8::from(input.byte() % 16 < if i > 200 { 12 } else { 3 }))).collect()
+        }
     };
     feed(&mut detector, &values);
     if let Ok(text) = serde_json::to_string(&detector) {
@@ -1334,8 +1428,11 @@ fn cell_values(input: &mut Input<'_>) -> CellValues {
 }
 
 fn cbpe_options(input: &mut Input<'_>) -> CbpeOptions {
-    let calibrations =
-        [performance::Calibration::WhenBetter, performance::Calibration::Always, performance::Calibration::Never];
+    let calibrations = [
+        performance::Calibration::WhenBetter,
+        performance::Calibration::Always,
+        performance::Calibration::Never,
+    ];
     let options = CbpeOptions::default().with_performance(performance_options(input));
     let options = options.with_calibration(input.pick(&calibrations)).with_seed(input.word());
     if input.bool() { options.with_values(cell_values(input)) } else { options }
@@ -1363,16 +1460,28 @@ fn binaries(input: &mut Input<'_>) {
     let drawn = scores(input, rows);
     let predicted: Vec<bool> = drawn.iter().map(|&score| score > 0.5 || input.byte() == 3).collect();
     let truth: Vec<bool> = drawn.iter().map(|&score| score * 255.0 > f64::from(input.byte())).collect();
-    if let Some(isotonic) = sound("Isotonic::fit", Isotonic::fit(&drawn, &truth.iter().map(|&t| f64::from(u8::from(t))).collect::<Vec<_>>())) {
+    if let Some(isotonic) = sound(
+        "Isotonic::fit",
+        Isotonic::fit(&drawn, &truth.iter().map(|&t| f64::from(u8::from(t))).collect::<Vec<_>>()),
+    ) {
         let (x, y) = (input.f64(), input.f64s());
-        let used = |isotonic: &Isotonic| assert!(sound("Isotonic::apply", isotonic.apply(x)).is_none_or(f64::is_finite));
+        let used = |isotonic: &Isotonic| {
+            assert!(sound("Isotonic::apply", isotonic.apply(x)).is_none_or(f64::is_finite))
+        };
         used(&isotonic);
         reread(input, &isotonic, |_, read: Isotonic| used(&read));
         sound("Isotonic::fit", Isotonic::fit(&y, &y)).iter().for_each(used);
     }
     let Some(binary) = sound("Binary::new", Binary::new(&drawn, &predicted)) else { return };
     if let Some(cells) = sound("confusion", confusion(&binary, &truth)) {
-        let shares = (cells.rows(), cells.accuracy(), cells.precision(), cells.recall(), cells.f1(), cells.specificity());
+        let shares = (
+            cells.rows(),
+            cells.accuracy(),
+            cells.precision(),
+            cells.recall(),
+            cells.f1(),
+            cells.specificity(),
+        );
         no_nan("Confusion", &(shares, cells.business_value(&values)));
     }
     let measured = measure_binary(&binary, &truth, &metrics, input.bool().then_some(&values));
@@ -1391,7 +1500,8 @@ fn binaries(input: &mut Input<'_>) {
     }
     let how = &options.performance;
     sound("fit", performance::BinaryPerformance::fit(&binary, &truth, &chunks, how));
-    let fitted = performance::BinaryPerformance::fit_with_values(&binary, &truth, &chunks, how, options.values);
+    let fitted =
+        performance::BinaryPerformance::fit_with_values(&binary, &truth, &chunks, how, options.values);
     let Some(fitted) = sound("fit_with_values", fitted) else { return };
     let mut join = LabelJoin::new();
     for row in 0..rows {
@@ -1418,18 +1528,22 @@ fn multiclasses(input: &mut Input<'_>) {
     if classes > 0 && input.byte() % 8 != 7 {
         for row in drawn.chunks_mut(classes) {
             let total: f64 = row.iter().sum();
-            row.iter_mut().for_each(|score| *score = if total > 0.0 { *score / total } else { 1.0 / classes as f64 });
+            row.iter_mut()
+                .for_each(|score| *score = if total > 0.0 { *score / total } else { 1.0 / classes as f64 });
         }
     }
     let count = u32::try_from(classes.max(1)).unwrap();
-    let codes = |input: &mut Input<'_>| (0..rows).map(|_| u32::from(input.byte()) % count).collect::<Vec<u32>>();
+    let codes =
+        |input: &mut Input<'_>| (0..rows).map(|_| u32::from(input.byte()) % count).collect::<Vec<u32>>();
     let (predicted, mut truth) = (codes(input), codes(input));
     if input.byte() == 17 && rows > 0 {
         truth[0] = u32::MAX;
     }
     sound("Multiclass::new", Multiclass::new(&drawn, input.size(), &predicted));
     let Some(multi) = sound("Multiclass::new", Multiclass::new(&drawn, classes, &predicted)) else { return };
-    for measurement in sound("measure_multiclass", measure_multiclass(&multi, &truth, &metrics)).unwrap_or_default() {
+    for measurement in
+        sound("measure_multiclass", measure_multiclass(&multi, &truth, &metrics)).unwrap_or_default()
+    {
         no_nan("Measurement", &measurement.standard_error());
     }
     let chunks = reference_chunks(input, rows);
@@ -1483,8 +1597,10 @@ fn regressions(input: &mut Input<'_>) {
     truth.resize(predicted.len(), 1.0);
     let rows = predicted.len();
     let values: Vec<f64> = (0..rows * columns).map(|_| input.f64()).collect();
-    sound("Features::new", Features::new(&values, input.size())).map(|features| features.rows());
-    let Some(features) = sound("Features::new", Features::new(&values, columns)) else { return };
+    if let Ok(features) = Features::new(&values, input.size()) {
+        assert_eq!(features.iter().count(), features.rows());
+    }
+    let Ok(features) = Features::new(&values, columns) else { return };
     if let Some(forest) = sound("BoostedTrees::fit", trees.fit(&features, &truth)) {
         sound("Forest::predict", forest.predict(&features));
         reread(input, &forest, |_, read: performance::Forest| {
@@ -1492,11 +1608,15 @@ fn regressions(input: &mut Input<'_>) {
         });
     }
     let Some(regression) = sound("Regression::new", Regression::new(&predicted)) else { return };
-    for measurement in sound("measure_regression", measure_regression(&regression, &truth, &metrics)).unwrap_or_default() {
+    for measurement in
+        sound("measure_regression", measure_regression(&regression, &truth, &metrics)).unwrap_or_default()
+    {
         no_nan("Measurement", &measurement.standard_error());
     }
     let chunks = reference_chunks(input, rows);
-    if let Some(dle) = sound("fit", performance::Dle::fit(&features, &regression, &truth, &chunks, &options, &trees)) {
+    if let Some(dle) =
+        sound("fit", performance::Dle::fit(&features, &regression, &truth, &chunks, &options, &trees))
+    {
         let used = |dle: &performance::Dle| {
             no_nan("Dle", &(dle.reference(), dle.realised()));
             sound("Dle::estimate", dle.estimate(&features, &regression)).iter().for_each(verdict);
@@ -1505,7 +1625,10 @@ fn regressions(input: &mut Input<'_>) {
         reread(input, &dle, |_, read: performance::Dle| used(&read));
     }
     if input.byte() == 42 {
-        sound("fit_boosted", performance::Dle::fit_boosted(&features, &regression, &truth, &chunks, &options));
+        sound(
+            "fit_boosted",
+            performance::Dle::fit_boosted(&features, &regression, &truth, &chunks, &options),
+        );
     }
     let fitted = performance::RegressionPerformance::fit(&regression, &truth, &chunks, &options);
     let Some(fitted) = sound("RegressionPerformance::fit", fitted) else { return };
@@ -1532,7 +1655,8 @@ fn joint<E: Debug + Display>(name: &str, result: Result<multivariate::JointDista
 }
 
 fn multivariates(input: &mut Input<'_>) {
-    let (seed, permutations, rows) = (input.word(), u32::from(input.byte() % 6), usize::from(input.byte() % 24));
+    let (seed, permutations, rows) =
+        (input.word(), u32::from(input.byte() % 6), usize::from(input.byte() % 24));
     let (nan, missing, columns) = (nan_policy(input), missing(input), usize::from(input.byte() % 4));
     let (number, folds, which) = (near(input, 0.8), u32::from(input.byte() % 4), input.byte());
     let next: fn(&mut Input<'_>) -> f64 = match input.byte() % 4 {
@@ -1549,20 +1673,24 @@ fn multivariates(input: &mut Input<'_>) {
     #[expect(clippy::cast_possible_truncation, reason = "any narrow float will do")]
     let narrow: Vec<f32> = b.iter().map(|&value| value as f32).collect();
     sound("auc", auc(&a, &b));
-    let reference = sound("Matrix::new", Matrix::new(&a, columns));
-    let current = sound("Matrix::new", Matrix::new(&narrow, columns));
-    let (Some(reference), Some(current)) = (reference, current) else { return };
+    // A missing value is NaN in a matrix.
+    let (Ok(reference), Ok(current)) = (Matrix::new(&a, columns), Matrix::new(&narrow, columns)) else {
+        return;
+    };
     assert_eq!(reference.iter().count(), reference.rows());
     match which % 6 {
         0 => {
-            let options = multivariate::EnergyOptions::new(seed).with_permutations(permutations).with_max_rows(rows);
-            let beyond = if number > 0.5 { multivariate::Beyond::Sample } else { multivariate::Beyond::Refuse };
+            let options =
+                multivariate::EnergyOptions::new(seed).with_permutations(permutations).with_max_rows(rows);
+            let beyond =
+                if number > 0.5 { multivariate::Beyond::Sample } else { multivariate::Beyond::Refuse };
             let options = options.with_nan(nan).with_beyond(beyond);
             joint("multivariate::energy_with", multivariate::energy_with(&reference, &current, &options));
             joint("multivariate::energy", multivariate::energy(&reference, &current, seed));
         }
         1 => {
-            let options = multivariate::MmdOptions::new(seed).with_permutations(permutations).with_max_rows(rows);
+            let options =
+                multivariate::MmdOptions::new(seed).with_permutations(permutations).with_max_rows(rows);
             let options = options.with_frequencies(folds * 3).with_nan(nan);
             let options = options.with_bandwidth(multivariate::Bandwidth::Fixed(number));
             sound("mmd_with", mmd_with(&reference, &current, &options));
@@ -1599,7 +1727,8 @@ fn multivariates(input: &mut Input<'_>) {
                 min_leaf: u32::from(input.byte() % 4),
                 regularisation: near(input, 1.0),
             };
-            let options = multivariate::DomainClassifierOptions::new(seed).with_folds(folds).with_max_rows(rows);
+            let options =
+                multivariate::DomainClassifierOptions::new(seed).with_folds(folds).with_max_rows(rows);
             let options = options.with_importances(seed % 2 == 0).with_missing(missing);
             let result = multivariate::domain_classifier_with(&reference, &current, &options, &learner);
             if let Some(result) = sound("domain_classifier_with", result) {
@@ -1633,7 +1762,8 @@ fn compats(input: &mut Input<'_>) {
 // Detectors.
 
 fn detector_options(input: &mut Input<'_>) -> DetectorOptions {
-    let numeric = input.pick(&[NumericMethod::KolmogorovSmirnov, NumericMethod::Psi, NumericMethod::JensenShannon]);
+    let numeric =
+        input.pick(&[NumericMethod::KolmogorovSmirnov, NumericMethod::Psi, NumericMethod::JensenShannon]);
     let category = input.pick(&[CategoryMethod::JensenShannon, CategoryMethod::Psi]);
     let options = DetectorOptions::default().with_numeric(numeric).with_category(category);
     let options = options.with_alpha(near(input, 0.01)).with_min_score(near(input, 0.1));
@@ -1659,7 +1789,8 @@ fn detectors(input: &mut Input<'_>) {
         MultivariateMethod::Energy,
         MultivariateMethod::SlicedWasserstein,
     ]);
-    let joint = MultivariateOptions::new(input.word()).with_method(method).with_permutations(19).with_max_rows(20);
+    let joint =
+        MultivariateOptions::new(input.word()).with_method(method).with_permutations(19).with_max_rows(20);
     let joint = joint.with_min_rows(u64::from(input.byte() % 12)).with_alpha(near(input, 0.01));
     let reference = table(input, &kinds, 40);
     let current = similar(input, &kinds, 40);
@@ -1706,7 +1837,8 @@ fn states(input: &mut Input<'_>) {
             sound("Masses::merge", masses.merge(&again));
         }),
         4 => read(&text).iter().for_each(|reference: &Reference| {
-            let kinds = reference.columns().iter().map(|column| (column.name().to_owned(), 1)).collect::<Kinds>();
+            let kinds =
+                reference.columns().iter().map(|column| (column.name().to_owned(), 1)).collect::<Kinds>();
             ask(reference, reference.baseline(), reference.baseline(), 0.5);
             if !kinds.is_empty() {
                 use_reference(&mut nothing, reference, &kinds);
@@ -1732,7 +1864,10 @@ fn states(input: &mut Input<'_>) {
             feed(detector, &values);
         }),
         10 => read(&text).iter_mut().for_each(|join: &mut LabelJoin<f64, bool>| {
-            sound("LabelJoin::by_chunk", join.by_chunk(&Chunker::new(Cut::Period(Period::Day))).map(|chunks| chunks.len()));
+            sound(
+                "LabelJoin::by_chunk",
+                join.by_chunk(&Chunker::new(Cut::Period(Period::Day))).map(|chunks| chunks.len()),
+            );
             join.forget_before(DateTime::UNIX_EPOCH);
             no_nan("LabelJoin::counts", &join.counts());
         }),
@@ -1756,11 +1891,17 @@ fn states(input: &mut Input<'_>) {
         }),
         16 => read(&text).iter().for_each(|pca: &multivariate::Pca| {
             for columns in 1..4 {
-                sound("Pca::errors", pca.errors(&Matrix::new(&[0.5, 2.0, 1.0, 0.0, 1.0, 1.0], columns).unwrap()));
+                sound(
+                    "Pca::errors",
+                    pca.errors(&Matrix::new(&[0.5, 2.0, 1.0, 0.0, 1.0, 1.0], columns).unwrap()),
+                );
             }
         }),
         17 => read(&text).iter().for_each(|grid: &Grid| {
-            no_nan("Grid", &(grid.low(), grid.high(), grid.width(), grid.scale(), grid.len(), grid.threshold(1)));
+            no_nan(
+                "Grid",
+                &(grid.low(), grid.high(), grid.width(), grid.scale(), grid.len(), grid.threshold(1)),
+            );
             assert!(grid.index_of(value) < grid.len());
         }),
         18 => drop(read::<Moments>(&text)),
