@@ -9,13 +9,14 @@ use mlops_core::data::{Column, Part, Table};
 use mlops_core::hash::digest_json;
 use mlops_core::memory::{MemoryAlertSink, MemoryMonitor};
 use mlops_core::monitor::{
-    Alert, AlertSink as _, GroundTruth, Monitor as _, MonitorReport, MonitorSpec, Observations,
-    PerformanceRule, SignalKind, SignalOutcome, SignalSpec, Window,
+    Alert, AlertSink as _, FeatureDrift, FeatureOutcome, GroundTruth, Monitor as _, MonitorReport,
+    MonitorSpec, Observations, PerformanceRule, SignalKind, SignalOutcome, SignalSpec, Window,
 };
 use mlops_core::problem::Task;
 use mlops_core::time::{ManualClock, Timestamp};
 use mlops_core::{IdempotencyKey, Result};
 use mlops_drift::detector::{Detector, DetectorOptions};
+use mlops_drift::report::moves;
 use mlops_eval::evaluator::StandardEvaluator;
 use mlops_examples::narrate::{say, step};
 use mlops_examples::prepare::{LABEL, Source, prepare};
@@ -63,6 +64,17 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     clock.advance(WEEK);
     let report = monitor.check(&spec.name, &Window::new(second, second + WEEK)?).await?;
     show(&report);
+    // The same report for people: one page that shows every feature then and now, and loads nothing.
+    for signal in report.raised() {
+        if let SignalOutcome::Drift(drift) = &signal.outcome {
+            for moved in drift.drifted().flat_map(what_moved) {
+                say(format!("         {moved}"));
+            }
+            let page = std::env::temp_dir().join("mlops-drift-report.html");
+            std::fs::write(&page, mlops_drift::report::html(drift))?;
+            say(format!("         as a page: {}", page.display()));
+        }
+    }
 
     // An alarm that nobody hears is none: delivery is confirmed. The key follows from what the alert is about, so that it
     // arrives once however often it is sent.
@@ -104,6 +116,13 @@ async fn observe(to: &MemoryMonitor, by: &Candidate, rows: &Table<'_>, at: Times
     let seen = Observations { endpoint, deployment, at, ids: &ids, features: rows, predictions };
     to.observe(&seen).await?;
     Ok(ids)
+}
+
+/// What happened to a feature, in words.
+fn what_moved(feature: &FeatureDrift) -> Vec<String> {
+    let FeatureOutcome::Measured(score) = &feature.outcome else { return Vec::new() };
+    let sentences = moves(score, 2).into_iter().map(|moved| moved.sentence);
+    sentences.map(|sentence| format!("{}: {sentence}", feature.feature)).collect()
 }
 
 fn show(report: &MonitorReport) {

@@ -273,6 +273,13 @@ impl StdError for Error {
     }
 }
 
+/// What cannot fail has no error; so that a table can be taken wherever something becomes one.
+impl From<std::convert::Infallible> for Error {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
 /// Quotes a value from outside for a message: control, bidirectional and invisible characters are escaped, and what is
 /// longer than 64 characters is cut and says so.
 ///

@@ -14,12 +14,12 @@
 //! variables with k − 1 degrees of freedom over j(j + 1), by contour integration: right to 1e-11 at any depth of the tail. For
 //! finite samples:
 //! - Without ties, A² is moved and scaled to the mean k − 1 and the exact variance of Scholz and Stephens, which is how their
-//!   table is used too: within its range the two agree to a few percent, which is the table's own precision.
+//!   table is used too: within its range the two agree to 6 %.
 //! - With ties, the law is that of Σ (lⱼ/N)·|B|²/(t(1 − t)) over the ends of the groups of tied values, B a Brownian bridge in k − 1
 //!   dimensions, at A²·(N − 1)/N, whose mean is the exact one.
 //!
-//! Simulated without drift, a level of 5 % rejects in 4.5 to 5.5 % of the cases from about 8 values a side on; deep in the tail a
-//! small sample's p is an extrapolation. [`AndersonDarlingMethod::Permutation`] shuffles the values over the samples, from a seed, and
+//! In simulations without drift, with 12 and 9 and with 60 and 40 values, continuous and on six levels, a level of 5 % rejects as
+//! often as it says within binomial bounds; deep in the tail a small sample's p is an extrapolation. [`AndersonDarlingMethod::Permutation`] shuffles the values over the samples, from a seed, and
 //! is right to its resolution 1/(rounds + 1) at any size.
 
 use mlops_core::num::sum::Sum;

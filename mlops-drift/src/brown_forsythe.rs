@@ -89,13 +89,15 @@ pub fn brown_forsythe_with<'a, 'b, T: Value>(
     }
     two.finite()?;
     let mut offsets = Offsets::new(&two);
-    let a = Moments::new(distances(&mut offsets.reference));
-    let b = Moments::new(distances(&mut offsets.current));
+    let rounding = 4.0 * f64::EPSILON * largest(&offsets);
+    let (z_reference, z_current) = (distances(&mut offsets.reference), distances(&mut offsets.current));
+    let varied = spread(z_reference) > rounding || spread(z_current) > rounding;
+    let (a, b) = (Moments::new(z_reference), Moments::new(z_current));
     let ratio = Measured::ratio(b.mean(), a.mean());
     if dof == 0 {
         return Ok(without(Measured::none(UndefinedReason::TooFew, 2, 3), ratio));
     }
-    let within = (a.squares + b.squares) / dof as f64;
+    let within = if varied { (a.squares + b.squares) / dof as f64 } else { 0.0 };
     if within <= 0.0 {
         return Ok(without(Measured::none(UndefinedReason::Constant, 1, 2), ratio));
     }
@@ -111,6 +113,18 @@ pub fn brown_forsythe_with<'a, 'b, T: Value>(
         reference,
         current,
     })
+}
+
+/// The largest offset: distances are rounded to a few ε of it.
+fn largest(offsets: &Offsets) -> f64 {
+    offsets.reference.iter().chain(&offsets.current).fold(0.0, |top, x| top.max(x.abs()))
+}
+
+/// The largest minus the smallest value.
+fn spread(values: &[f64]) -> f64 {
+    let (low, high) =
+        values.iter().fold((f64::INFINITY, 0.0), |(low, high), &x| (f64::min(low, x), f64::max(high, x)));
+    high - low
 }
 
 /// The values, replaced by their distances from their median.
@@ -131,7 +145,12 @@ mod tests {
 
     #[test]
     fn what_does_not_vary_has_no_answer() {
-        for (a, b) in [(&[3.0; 4][..], &[3.0; 5][..]), (&[1.0, 3.0], &[5.0, 9.0]), (&[1.0], &[2.0])] {
+        for (a, b) in [
+            (&[3.0; 4][..], &[3.0; 5][..]),
+            (&[1.0, 3.0], &[5.0, 9.0]),
+            (&[1.0], &[2.0]),
+            (&[846.5136158188938, 0.0], &[-778.1147438904578, 0.0]),
+        ] {
             let test = brown_forsythe(a, b).unwrap();
             assert!(test.statistic.value().is_none() && test.p.value().is_none(), "{a:?} {b:?}: {test:?}");
         }

@@ -7,6 +7,7 @@
 //! linear in the middle of the data and ever wider outwards, so that heavy tails and outliers take no cells from the bulk. Each
 //! step of the arithmetic is monotone also after rounding, so the map is: equal values share a cell and greater values never
 //! lie in a lower one. All results rest on that alone, and never on the fit of the map, which only decides how fast they come.
+#![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "shares of a length are not negative")]
 
 use crate::sample::Value;
 use crate::simd::{self, Kernel};

@@ -133,6 +133,13 @@ impl<'a> Comparison<'a> {
         folded
     }
 
+    /// The counts of the occupied cells, where nothing is weighted.
+    pub(crate) fn counts(&self) -> Option<(Vec<u64>, Vec<u64>)> {
+        self.exact?;
+        let count = |tally: &Tally<'_>, cell| self.members(cell).map(|cell| tally.count(cell)).sum::<u64>();
+        Some(self.occupied().map(|cell| (count(&self.reference, cell), count(&self.current, cell))).unzip())
+    }
+
     /// How many sides of a folded comparison are folded, and how many current values lie there.
     pub(crate) fn outside(&self) -> (usize, f64) {
         let scale = self.sizes.1 / self.totals.1;

@@ -115,6 +115,7 @@ const POINTS: [f64; 2] = [0.4, 0.8];
 const FEATURES: usize = 4;
 
 /// The median of the pooled sample and its interquartile range (linear interpolation, type 7).
+#[expect(clippy::cast_sign_loss, reason = "a share of a length")]
 fn quartiles(offsets: &Offsets) -> (f64, f64) {
     let mut pooled = [&offsets.reference[..], &offsets.current[..]].concat();
     pooled.sort_unstable_by(f64::total_cmp);

@@ -6,16 +6,52 @@
 //! [`Undefined`](mlops_core::num::Undefined) with its reason. The same input gives the same bits on every run.
 //!
 //! # The statistics
-//! | statistic | samples | counts | range | checked against |
+//! Distances answer with a [`Distance`]: score, noise floor, score above the noise, p-value, interval, what became of every value,
+//! and the id of the definition. Tests answer with a statistic and its p-value.
+//!
+//! | distance | samples | weights | cells or sorted | range | checked against |
+//! |---|---|---|---|---|---|
+//! | [population stability index](mod@psi) | [`psi()`], [`psi_with`] | [`psi_weighted`] | [`psi_from_counts`] | 0 … ∞ nats | mpmath |
+//! | [Jensen–Shannon](mod@js) | [`js()`], [`js_with`] | [`js_weighted`] | [`js_from_counts`], [`js_divergence_from_counts`] | 0 … 1 | SciPy, mpmath |
+//! | [Kullback–Leibler](mod@kl), both ways | [`kl()`], [`kl_with`] | [`kl_weighted`] | [`kl_from_counts`] | 0 … ∞ | SciPy, mpmath |
+//! | [Hellinger](mod@hellinger) | [`hellinger()`], [`hellinger_with`] | [`hellinger_weighted`] | [`hellinger_from_counts`] | 0 … 1 | mpmath |
+//! | [total variation](mod@total_variation) | [`total_variation()`], [`total_variation_with`] | [`total_variation_weighted`] | [`total_variation_from_counts`] | 0 … 1 | exact rationals |
+//! | [largest difference of shares](mod@l_infinity) | [`l_infinity()`], [`l_infinity_with`] | [`l_infinity_weighted`] | [`l_infinity_from_counts`] | 0 … 1 | exact rationals |
+//! | [Wasserstein-1](mod@wasserstein) | [`wasserstein()`], [`wasserstein_with`] | [`wasserstein_weighted`] | [`wasserstein_sorted`] | 0 … ∞ | SciPy, mpmath |
+//! | [energy](mod@energy) | [`energy()`], [`energy_with`] | | [`energy_sorted`] | 0 … ∞ | SciPy |
+//!
+//! | test | samples | other forms | p-value | checked against |
 //! |---|---|---|---|---|
-//! | [population stability index](mod@psi) | [`psi()`], [`psi_with`] | [`psi_from_counts`] | 0 … ∞ nats | mpmath, 60 digits |
-//! | [Jensen–Shannon distance](mod@js) | [`js()`], [`js_with`] | [`js_from_counts`] | 0 … 1 (base 2) | SciPy `jensenshannon` |
-//! | [Jensen–Shannon divergence](mod@js) | | [`js_divergence_from_counts`] | 0 … 1 (base 2), 0 … ln 2 | mpmath, 60 digits |
-//! | [chi-square of homogeneity](mod@chi2) | | [`chi2_homogeneity`] | 0 … n + m | SciPy `chi2_contingency` |
-//! | [Kolmogorov–Smirnov](mod@ks) | [`ks()`], [`ks_with`], [`ks_sorted`] | | 0 … 1 | SciPy `ks_2samp`, exact rationals |
+//! | [Kolmogorov–Smirnov](mod@ks) | [`ks()`], [`ks_with`] | [`ks_sorted`], [`SortedReference`] | exact given ties | SciPy, exact rationals |
+//! | [Cramér–von Mises](mod@cramer_von_mises) | [`cramer_von_mises()`] | [`cramer_von_mises_sorted`], [`cramer_von_mises_from_counts`] | exact where small, limit law given ties | SciPy, mpmath |
+//! | [Anderson–Darling](mod@anderson_darling) | [`anderson_darling()`] | [`anderson_darling_k`], [`anderson_darling_from_counts`] | limit law, at any depth | SciPy, mpmath |
+//! | [Mann–Whitney](mod@mann_whitney) | [`mann_whitney()`] | [`mann_whitney_sorted`], [`mann_whitney_from_counts`] | exact where small | SciPy |
+//! | [Epps–Singleton](mod@epps_singleton) | [`epps_singleton()`] | | χ² law | SciPy |
+//! | [Student's and Welch's t](mod@t_test) | [`t_test()`] | | t law | SciPy |
+//! | [Brown–Forsythe](mod@brown_forsythe) | [`brown_forsythe()`] | | F law | SciPy |
+//! | [chi-square](mod@chi2) | [`chi2()`], [`chi2_text`] | [`chi2_homogeneity`], [`chi2_table`] | χ² law | SciPy |
+//! | [G](mod@g_test) | [`g_test()`], [`g_test_text`] | [`g_test_from_counts`] | χ² law | SciPy |
+//! | [Fisher's exact](mod@fisher) | [`fisher()`] | [`fisher_from_counts`] | exact | SciPy, exact rationals |
+//! | [two proportions](mod@proportions) | [`proportions()`] | [`proportions_from_counts`] | normal law | statsmodels |
+//! | [Cramér's V](mod@cramer_v), bias-corrected | [`cramer_v()`], [`cramer_v_text`] | [`cramer_v_from_counts`] | χ² law | SciPy |
 //!
 //! Statistics agree to 1e-12 and p-values to 1e-10, down to p = 1e-300 and in ln p beyond; `tests/reference` holds the values
-//! and the script that made them.
+//! and the scripts that made them, with the versions of the tools. Values may be `f64`, `f32`, integers of any width or `bool`
+//! ([`Value`]), with or without a validity bitmap ([`Sample`]).
+//!
+//! # Beyond single columns and batches
+//! | module | what it answers |
+//! |---|---|
+//! | [`bins`] | cells fitted on a reference once, counted against at the speed of memory |
+//! | [`profile`] | a table as counts that merge, over shards, windows and machines; no raw rows |
+//! | [`sql`] | the same counts by a database: statements to run there, a reader for what comes back |
+//! | [`detector`], [`multiple`] | every column of a table against a reference, one verdict |
+//! | [`decision`], [`signal`] | verdicts over time; the signals of a model monitor |
+//! | [`report`] | a report as text, JSON, or one page to look at |
+//! | [`multivariate`] | changes that no single column shows |
+//! | [`online`] | one value at a time, with a stated number of values between false alarms |
+//! | [`chunk`], [`performance`] | is the model still good: measured with labels, estimated without |
+//! | [`compat`] | what other tools would have said, by name and version |
 //!
 //! # A tour
 //! ```
@@ -79,11 +115,13 @@ pub mod breakdown;
 pub mod brown_forsythe;
 mod cells;
 pub mod chi2;
+mod chi2_cells;
 pub mod chunk;
 mod comparison;
 pub mod compat;
 pub mod cramer_v;
 pub mod cramer_von_mises;
+pub mod decision;
 pub mod detector;
 pub mod distance;
 pub mod energy;
@@ -110,7 +148,9 @@ pub mod performance;
 pub mod profile;
 pub mod proportions;
 pub mod psi;
+pub mod report;
 pub mod sample;
+pub mod signal;
 mod simd;
 pub mod smoothing;
 pub mod sorted;
@@ -123,14 +163,22 @@ pub mod total_variation;
 mod two;
 pub mod wasserstein;
 
-pub use alternative::{Alternative};
-pub use anderson_darling::{AndersonDarling, AndersonDarlingMethod, AndersonDarlingOptions, anderson_darling, anderson_darling_from_counts, anderson_darling_k, anderson_darling_sorted, anderson_darling_with};
+pub use alternative::Alternative;
+pub use anderson_darling::{
+    AndersonDarling, AndersonDarlingMethod, AndersonDarlingOptions, anderson_darling,
+    anderson_darling_from_counts, anderson_darling_k, anderson_darling_sorted, anderson_darling_with,
+};
 pub use bins::{BinRule, Bins, CategoryBins, CategoryCell, Cell, Counts, Masses, Missing, code_counts};
 pub use breakdown::{Breakdown, CellShift};
 pub use brown_forsythe::{BrownForsythe, brown_forsythe, brown_forsythe_with};
 pub use chi2::{Chi2, Chi2Table, chi2, chi2_homogeneity, chi2_table, chi2_text};
+pub use chi2_cells::chi2_on_cells;
 pub use cramer_v::{CramerV, cramer_v, cramer_v_from_counts, cramer_v_text};
-pub use cramer_von_mises::{CramerVonMises, CramerVonMisesMethod, CramerVonMisesOptions, cramer_von_mises, cramer_von_mises_from_counts, cramer_von_mises_sorted, cramer_von_mises_with};
+pub use cramer_von_mises::{
+    CramerVonMises, CramerVonMisesMethod, CramerVonMisesOptions, cramer_von_mises,
+    cramer_von_mises_from_counts, cramer_von_mises_sorted, cramer_von_mises_with,
+};
+pub use detector::compare;
 pub use distance::{CellOptions, Definition, Distance, Interval};
 pub use energy::{EnergyOptions, energy, energy_sorted, energy_with};
 pub use epps_singleton::{EppsSingleton, epps_singleton, epps_singleton_with};
@@ -141,14 +189,24 @@ pub use js::{JsOptions, LogBase, js, js_divergence_from_counts, js_from_counts, 
 pub use kl::{KlDirection, KlOptions, kl, kl_from_counts, kl_weighted, kl_with};
 pub use ks::{Ks, KsMethod, KsOptions, ks, ks_sorted, ks_sorted_with, ks_with};
 pub use l_infinity::{l_infinity, l_infinity_from_counts, l_infinity_weighted, l_infinity_with};
-pub use mann_whitney::{MannWhitney, MannWhitneyMethod, MannWhitneyOptions, mann_whitney, mann_whitney_from_counts, mann_whitney_sorted, mann_whitney_with};
-pub use multiple::{Correction, adjust};
-pub use proportions::{Proportions, ProportionsOptions, proportions, proportions_from_counts, proportions_with};
+pub use mann_whitney::{
+    MannWhitney, MannWhitneyMethod, MannWhitneyOptions, mann_whitney, mann_whitney_from_counts,
+    mann_whitney_sorted, mann_whitney_with,
+};
+pub use multiple::{Correction, adjust, simes};
+pub use proportions::{
+    Proportions, ProportionsOptions, proportions, proportions_from_counts, proportions_with,
+};
 pub use psi::{PsiOptions, psi, psi_from_counts, psi_weighted, psi_with};
 pub use sample::{Sample, Side, Value};
-pub use smoothing::{Smoothing};
+pub use smoothing::Smoothing;
 pub use sorted::{SortedReference, Workspace};
 pub use t_test::{TTest, TTestMethod, TTestOptions, t_test, t_test_with};
-pub use tally::{Tally};
-pub use total_variation::{total_variation, total_variation_from_counts, total_variation_weighted, total_variation_with};
-pub use wasserstein::{WassersteinOptions, WassersteinScale, wasserstein, wasserstein_sorted, wasserstein_weighted, wasserstein_with};
+pub use tally::Tally;
+pub use total_variation::{
+    total_variation, total_variation_from_counts, total_variation_weighted, total_variation_with,
+};
+pub use wasserstein::{
+    WassersteinOptions, WassersteinScale, wasserstein, wasserstein_sorted, wasserstein_weighted,
+    wasserstein_with,
+};

@@ -15,8 +15,8 @@
 //! - **Asymptotic**: the normal law with variance nm/12·(N + 1 − Σ(t³ − t)/(N(N − 1))) over the groups of t tied values, with
 //!   a continuity correction of ½: SciPy's `method="asymptotic"`.
 //!
-//! [`MannWhitneyMethod::Auto`] counts exactly up to 2²⁴ ≈ 1.7e7 steps (min(n, m)·(n + m)·U of them in the tail; some tens of
-//! milliseconds), so always where n, m ≤ 50, and takes the normal law beyond.
+//! [`MannWhitneyMethod::Auto`] counts exactly up to 2²² ≈ 4e6 steps (min(n, m)·(n + m)·U of them in the
+//! tail), so always where n, m ≤ 30, and takes the normal law beyond.
 //!
 //! There is no weighted form: ranks under sampling weights have no agreed null law. Whole-number weights are counts:
 //! [`mann_whitney_from_counts`].
@@ -39,7 +39,7 @@ use crate::two::{Blocks, Sides, Two, check_sorted};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MannWhitneyMethod {
-    /// Exact up to 2²⁴ steps, normal beyond. The default; never found in a result.
+    /// Exact up to 2²² steps, normal beyond. The default; never found in a result.
     #[default]
     Auto,
     /// Exact given the ties; refused beyond 2³⁰ steps, and where there are more than about 1e304 assignments.
@@ -281,7 +281,7 @@ fn test(
     let alternative = options.alternative;
     let exact = match options.method {
         MannWhitneyMethod::Asymptotic => None,
-        MannWhitneyMethod::Auto => exact(&ranked, blocks, alternative, 1 << 24).ok(),
+        MannWhitneyMethod::Auto => exact(&ranked, blocks, alternative, 1 << 22).ok(),
         MannWhitneyMethod::Exact => Some(exact(&ranked, blocks, alternative, 1 << 30)?),
     };
     let method = if exact.is_some() { MannWhitneyMethod::Exact } else { MannWhitneyMethod::Asymptotic };

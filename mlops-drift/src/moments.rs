@@ -20,7 +20,7 @@ pub(crate) struct Offsets {
 impl Offsets {
     /// The offsets of finite values.
     pub(crate) fn new<T: Value>(two: &Two<'_, '_, T>) -> Self {
-        let near = two.reference.first().copied().unwrap_or_default();
+        let near = middle(two);
         let from = |origin: T| {
             let offsets = |values: &[T]| values.iter().map(|value| value.minus(origin)).collect::<Vec<f64>>();
             (offsets(&two.reference), offsets(&two.current))
@@ -45,6 +45,16 @@ impl Offsets {
     pub(crate) fn unscaled(&self, x: f64) -> f64 {
         times_two_to(x, self.exponent)
     }
+}
+
+/// A middle value of the pooled sample: an outlier or a far end as the origin would cost all others their digits.
+fn middle<T: Value>(two: &Two<'_, '_, T>) -> T {
+    let mut pooled = [&two.reference[..], &two.current[..]].concat();
+    let half = pooled.len() / 2;
+    if pooled.is_empty() {
+        return T::default();
+    }
+    *pooled.select_nth_unstable_by_key(half, |value| value.key()).1
 }
 
 /// x·2^exponent for exponents a single power of two cannot express.
@@ -74,7 +84,8 @@ impl Moments {
         let squares: Sum = values.iter().map(|x| (x - mean) * (x - mean)).collect();
         // The mean is rounded; its error, squared, comes off.
         let correction = deviations.value() * deviations.value() / n;
-        Self { n, sum, squares: (squares.value() - correction).max(0.0) }
+        let varies = values.iter().any(|x| values.first() != Some(x));
+        Self { n, sum, squares: if varies { (squares.value() - correction).max(0.0) } else { 0.0 } }
     }
 
     /// The mean of `other` minus this mean, rounded about once: n·Σy − m·Σx in twice the precision.
@@ -110,7 +121,14 @@ mod tests {
         let (a, b) = ([base, base + 1, base + 2], [base + 3]);
         let two = Two::new(&a, &b, NanPolicy::Raise).unwrap();
         let offsets = Offsets::new(&two);
-        assert_eq!((&offsets.reference[..], &offsets.current[..]), (&[0.0, 1.0, 2.0][..], &[3.0][..]));
+        assert_eq!((&offsets.reference[..], &offsets.current[..]), (&[-2.0, -1.0, 0.0][..], &[1.0][..]));
+    }
+
+    #[test]
+    fn an_outlier_is_not_the_origin() {
+        let (a, b) = ([1e300, 1.0, 2.0], [3.0, 4.0]);
+        let offsets = Offsets::new(&Two::new(&a, &b, NanPolicy::Raise).unwrap());
+        assert_eq!(offsets.unscaled(offsets.current[1]), 1.0);
     }
 
     #[test]

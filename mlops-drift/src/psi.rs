@@ -75,7 +75,7 @@ impl PsiOptions {
 /// The PSI of two samples on ten quantile cells of the reference, with Jeffreys' smoothing; NaN is an error.
 ///
 /// Bins are fitted on the reference alone (O(n log n)), so the result changes when the arguments change places. To compare
-/// many samples with one reference, fit [`Bins`] once and use [`psi_from_counts`].
+/// many samples with one reference, fit [`Bins`](crate::Bins) once and use [`psi_from_counts`].
 ///
 /// # Errors
 /// [`StatsError::Empty`] and [`StatsError::Nan`] name the argument; [`StatsError::NotFinite`] when the reference has no finite
@@ -103,7 +103,7 @@ pub fn psi<'a, 'b, T: Value>(
 /// The PSI of two samples under given [`PsiOptions`].
 ///
 /// # Errors
-/// As [`psi`]; [`StatsError::AllMissing`] under [`Missing::Omit`] and, for the reference, [`Missing::Cell`]; as [`Bins::fit`]
+/// As [`psi`]; [`StatsError::AllMissing`] under [`Missing::Omit`] and, for the reference, [`Missing::Cell`]; as [`Bins::fit`](crate::Bins::fit)
 /// for the rule and as [`psi_from_counts`] for the smoothing.
 ///
 /// # Example: missing values are a cell of their own

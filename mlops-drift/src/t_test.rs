@@ -208,6 +208,7 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
+    #[expect(clippy::cast_sign_loss, reason = "a size goes back to what it was")]
     pub(crate) fn new(a: &Moments, b: &Moments, method: TTestMethod) -> Result<Self, Measured> {
         let few = |have: f64, need| Err(Measured::none(UndefinedReason::TooFew, have as usize, need));
         let (error, dof) = match method {

@@ -8,16 +8,19 @@
 //! deviation is useless for heavy tails, where it grows with the sample and hides what happens to the rest.
 //!
 //! # Cost and accuracy
-//! Linear: two passes over the values, and the sorting of those near a point where F − G changes its sign. Sums that cancel are
+//! Two passes over the values, and the sorting of those near a point where F − G changes its sign: most of the time where nothing
+//! drifts, little of it where something does. Sums that cancel are
 //! carried in twice the precision; the result is within 4e-15 of the exact one, relatively, also for narrow data far from 0 and
 //! beside one outlier of 1e300 (`scipy.stats.wasserstein_distance` agrees to 1e-12). Values are taken as doubles.
 //!
 //! # The noise floor and the p-value
 //! Under no drift √(nm/(n + m))·W₁ tends to I = ∫ |B(H(x))| dx with a Brownian bridge B and the pooled distribution function H. The
 //! noise floor is the mean of that law, √(2/π)·∫ √(H(1 − H)) dx·√(1/n + 1/m), by the pooled quantiles. p is the larger of two tails:
-//! Nakagami's law with the first two moments of I, and 2·P(N > x/σ), which I approaches far out because then B does not change its
-//! sign (σ is the pooled standard deviation). `tests/wasserstein.rs` holds how often a 5 % level alarms on normal, skewed,
+//! Nakagami's law with the first two moments of I, and c·2·P(N > x/σ) with the pooled standard deviation σ and c = (1 + E I²/σ²)/2,
+//! whose logarithm I approaches far out because then B does not change its sign. Against simulated bridges of nine laws (uniform to
+//! t with 3 degrees of freedom, Pareto, Poisson, two values), levels of 5 % and 1 % alarm in 4.9 to 5.9 and 0.8 to 1.2 %. `tests/wasserstein.rs` holds how often a 5 % level alarms on normal, skewed,
 //! heavy-tailed and rounded samples without drift. The score with the noise taken off is √(score² − floor²). There is no interval.
+#![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "ranks are not negative")]
 
 use std::borrow::Cow;
 
@@ -184,7 +187,7 @@ pub fn wasserstein_sorted<T: Value>(
 }
 
 /// The distance where values have weights of their own: F and G are shares of weight. Weights need not add up to 1; a weight of 0
-/// leaves its value out. O((n + m) log(n + m)).
+/// leaves its value out. O((n + m) log(n + m)). Agrees with SciPy to 1e-12; gaps between subnormal values are lost.
 ///
 /// The noise floor and p are those of samples of the effective sizes (Σw)²/Σw², which is an approximation: weights that depend on
 /// the values are not what it was made for.
@@ -464,8 +467,13 @@ fn weighted_integral(a: &[(f64, f64)], b: &[(f64, f64)]) -> (f64, Vec<Point>) {
         };
         let below = (f.value() + g.value()) / 2.0;
         if let Some(last) = points.last() {
-            // Halves do not overflow where the difference would.
-            total.push((f.distance_to_sum(&g)).abs() * (next / 2.0 - last.value / 2.0));
+            let (share, gap) = (f.distance_to_sum(&g).abs(), next - last.value);
+            // The parts do not overflow where the difference does.
+            total.extend(if gap.is_finite() {
+                [share * gap, 0.0]
+            } else {
+                [share * next, -share * last.value]
+            });
         }
         while let Some((_, weight)) = a.get(i).filter(|(x, _)| *x <= next) {
             f.push(*weight);
@@ -478,7 +486,7 @@ fn weighted_integral(a: &[(f64, f64)], b: &[(f64, f64)]) -> (f64, Vec<Point>) {
         let share = |share: f64| share.clamp(0.0, 1.0);
         points.push(Point { value: next, below: share(below), upto: share((f.value() + g.value()) / 2.0) });
     }
-    (total.value() * 2.0, points)
+    (total.value(), points)
 }
 
 /// The points that the law looks at.

@@ -49,3 +49,13 @@ fn agrees(part: &str) {
 fn published_formulas_give_the_same_scores_and_alerts() {
     agrees("formulas");
 }
+
+#[test]
+fn evidently_gives_the_same_scores_and_alerts() {
+    agrees("evidently");
+}
+
+#[test]
+fn nannyml_gives_the_same_scores() {
+    agrees("nannyml");
+}

@@ -13,10 +13,11 @@ use mlops_core::monitor::{DriftDetector as _, DriftVerdict, FeatureOutcome};
 use mlops_core::num::{NanPolicy, Random, StatsError, UndefinedReason};
 use mlops_drift::ks;
 use mlops_drift::multivariate::{
-    Bandwidth, Beyond, Boosting, DomainClassifierOptions, EnergyOptions, JointDistance, Matrix, MmdOptions,
-    MultivariateDetector, MultivariateMethod, MultivariateOptions, Pca, PcaOptions, SlicedWassersteinOptions,
-    auc, domain_classifier, domain_classifier_with, energy, energy_with, mmd, mmd_with, pca_reconstruction,
-    pca_reconstruction_with, sliced_wasserstein, sliced_wasserstein_along, sliced_wasserstein_with,
+    Bandwidth, Beyond, Boosting, CentroidOptions, DomainClassifierOptions, EnergyOptions, JointDistance,
+    Matrix, MmdOptions, MultivariateDetector, MultivariateMethod, MultivariateOptions, Pca, PcaOptions,
+    SlicedWassersteinOptions, auc, centroid_cosine_with, domain_classifier, domain_classifier_with, energy,
+    energy_with, mmd, mmd_with, pca_reconstruction, pca_reconstruction_with, sliced_wasserstein,
+    sliced_wasserstein_along, sliced_wasserstein_with,
 };
 use serde::Deserialize;
 
@@ -38,6 +39,7 @@ struct Cloud {
     mmd2_at_half: f64,
     energy: f64,
     energy_formula: f64,
+    centroid_cosine: f64,
     directions: Vec<f64>,
     sliced_wasserstein: f64,
     components: usize,
@@ -109,6 +111,18 @@ fn energy_agrees_with_dcor_and_with_its_formula() {
 }
 
 #[test]
+fn centroid_cosine_agrees_with_scipy() {
+    for cloud in document().clouds {
+        let (a, b) = cloud.sides();
+        let of = format!("centroid cosine of {} by {}", cloud.name, cloud.tool);
+        for (x, y) in [(&a, &b), (&b, &a)] {
+            let got = centroid_cosine_with(x, y, &CentroidOptions::new(1).with_permutations(9)).unwrap();
+            close(got.score, cloud.centroid_cosine, 1e-2, &of);
+        }
+    }
+}
+
+#[test]
 fn sliced_wasserstein_agrees_with_scipy_along_the_same_directions() {
     for cloud in document().clouds {
         let (a, b) = cloud.sides();
@@ -169,7 +183,10 @@ fn correlated(seed: u64, rows: usize, rho: f64) -> Vec<f64> {
 type Measure = fn(&Matrix<'_, f64>, &Matrix<'_, f64>, u64) -> JointDistance;
 
 /// Every statistic in a small form: 39 permutations, so that p ≤ 0.05 with a probability of 2/40.
-const SMALL: [(&str, Measure); 6] = [
+const SMALL: [(&str, Measure); 7] = [
+    ("centroid cosine", |a, b, seed| {
+        centroid_cosine_with(a, b, &CentroidOptions::new(seed).with_permutations(39)).unwrap()
+    }),
     ("energy", |a, b, seed| energy_with(a, b, &EnergyOptions::new(seed).with_permutations(39)).unwrap()),
     ("mmd", |a, b, seed| mmd_with(a, b, &MmdOptions::new(seed).with_permutations(39)).unwrap().distance),
     ("mmd by Fourier features", |a, b, seed| {

@@ -5,8 +5,9 @@
 
 use mlops_drift::{
     BinRule, Bins, Distance, KlDirection, KsMethod, KsOptions, LogBase, Missing, PsiOptions, Smoothing,
-    Tally, chi2_homogeneity, energy, hellinger_from_counts, js_divergence_from_counts, js_from_counts,
-    kl_from_counts, ks_with, l_infinity_from_counts, psi_from_counts, psi_with, total_variation_from_counts,
+    Tally, chi2_homogeneity, chi2_on_cells, energy, hellinger_from_counts, js_divergence_from_counts,
+    js_from_counts, kl_from_counts, ks_with, l_infinity_from_counts, psi_from_counts, psi_with,
+    total_variation_from_counts,
 };
 
 /// The i-th number of stream `seed`, uniform in [0, 1): SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
@@ -76,7 +77,7 @@ fn every_distance<'a>(a: Tally<'a>, b: Tally<'a>) -> [(&'static str, Distance); 
     ]
 }
 
-const RUNS: u64 = 3000;
+const RUNS: u64 = 2000;
 
 /// The share of simulations with p below 0.05, for every distance, and the mean score over the mean noise floor.
 fn rates(
@@ -102,7 +103,6 @@ fn rates(
 fn on_fitted_cells_every_distance_alarms_as_often_as_its_level_says() {
     for (n, m) in [(1000, 1000), (200, 200), (300, 1000)] {
         for (name, rate, ratio) in rates((n, m), sample, |x| Bins::fit(x, BinRule::default()).unwrap()) {
-            println!("{n} {m} {name}: {rate} {ratio}");
             // Unsymmetric or unsmoothed, they are a little careful where cells hold twenty values.
             let low = if ["psi", "js"].contains(&name) { 0.045 } else { 0.035 };
             within_of(RUNS, rate, low, 0.055);
@@ -116,10 +116,24 @@ fn atoms_do_not_make_alarms_more_frequent() {
     // A third of the values is 0, the others are rounded to forty levels.
     let draw = |seed, n| sample(seed, n).iter().map(|u| (60.0 * (u - 0.33).max(0.0)).floor()).collect();
     for (name, rate, ratio) in rates((600, 400), draw, |x| Bins::fit(x, BinRule::default()).unwrap()) {
-        println!("{name}: {rate} {ratio}");
         within_of(RUNS, rate, 0.03, 0.055);
         // With ties at the ends fewer values lie beyond than the law says, and the floor is a little high.
         assert!((0.75..=1.05).contains(&ratio), "{name}: {ratio}");
+    }
+}
+
+#[test]
+fn on_fitted_cells_chi_square_alarms_as_often_as_its_level_says() {
+    for (n, m) in [(1000, 1000), (200, 200)] {
+        let alarm = |s: &u64| {
+            let (x, y) = (sample(2 * s + 1, n), sample(2 * s + 2, m));
+            let bins = Bins::fit(&x, BinRule::default()).unwrap();
+            let (x, y) = (bins.count(&x), bins.count(&y));
+            let tally = |counts| bins.tally(counts, Missing::Omit).unwrap();
+            chi2_on_cells(tally(&x), tally(&y)).unwrap().p.value().unwrap() < 0.05
+        };
+        let rate = (0..RUNS).filter(alarm).count() as f64 / RUNS as f64;
+        within_of(RUNS, rate, 0.045, 0.055);
     }
 }
 
@@ -133,18 +147,20 @@ fn a_share_of_missing_values_is_a_cell_like_any_other() {
         let psi = psi_with(&holed(2 * s + 1, 500), &holed(2 * s + 2, 700), &options).unwrap();
         psi.p.value().unwrap() < 0.05
     };
-    let rate = (0..SIMULATIONS).filter(|&s| alarm(s)).count() as f64 / SIMULATIONS as f64;
-    println!("missing {rate}");
-    within(rate, 0.045, 0.055);
+    let rate = (0..RUNS).filter(|&s| alarm(s)).count() as f64 / RUNS as f64;
+    within_of(RUNS, rate, 0.045, 0.055);
 }
 
 #[test]
 fn energy_alarms_as_often_as_its_level_says() {
     for (n, m, levels) in [(200, 150, 1e9), (60, 300, 1e9), (100, 100, 4.0)] {
         let round = |x: &[f64]| x.iter().map(|v| (v * levels).floor()).collect::<Vec<f64>>();
-        let rate = alarms(n, m, |a, b| energy(&round(a), &round(b)).unwrap().p.value());
-        println!("energy {n} {m} {levels}: {rate}");
-        within(rate, 0.045, 0.055);
+        let alarm = |s: &u64| {
+            let (a, b) = (sample(2 * s + 1, n), sample(2 * s + 2, m));
+            energy(&round(&a), &round(&b)).unwrap().p.value().unwrap() < 0.05
+        };
+        let rate = (0..RUNS).filter(alarm).count() as f64 / RUNS as f64;
+        within_of(RUNS, rate, 0.045, 0.055);
     }
 }
 
@@ -169,7 +185,6 @@ fn intervals_hold_the_true_distance_as_often_as_they_say() {
             }
         }
         let coverage = held.map(|held| f64::from(held) / RUNS as f64);
-        println!("{n} {m} {power}: {coverage:?}");
         // Four binomial standard deviations of 0.95 over the runs are 0.0276.
         assert!(coverage.iter().all(|share| *share >= 0.9224), "{power}: {coverage:?}");
         // The χ² family is not much wider than it says; total variation and L∞ promise a bound only.
@@ -203,7 +218,6 @@ fn the_interval_of_the_energy_distance_holds_the_true_one() {
             energy(&sample(2 * s + 1, n), &y).unwrap().interval.unwrap().contains(truth)
         };
         let coverage = (0..RUNS).filter(held).count() as f64 / RUNS as f64;
-        println!("energy {n} {m} {shift}: {coverage}");
         assert!(coverage >= 0.9224, "{shift}: {coverage}");
     }
 }
@@ -220,9 +234,8 @@ fn weights_count_as_their_effective_size() {
         let tally = |masses| bins.tally_weighted(masses, Missing::Omit).unwrap();
         psi_from_counts(tally(&x), tally(&y), Smoothing::Jeffreys).unwrap().p.value().unwrap() < 0.05
     };
-    let rate = (0..SIMULATIONS).filter(|&s| alarm(s)).count() as f64 / SIMULATIONS as f64;
-    println!("weighted {rate}");
-    within(rate, 0.045, 0.055);
+    let rate = (0..RUNS).filter(|&s| alarm(s)).count() as f64 / RUNS as f64;
+    within_of(RUNS, rate, 0.045, 0.055);
 }
 
 #[test]

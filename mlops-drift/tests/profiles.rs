@@ -383,7 +383,7 @@ fn sketches_from_damaged_bytes_are_refused_or_answer() {
                     }
                 }
                 match kind.as_str() {
-                    "quantiles" => drop(QuantileSketch::from_bytes(&damaged).map(|sketch| {
+                    "quantiles" | "drifted" => drop(QuantileSketch::from_bytes(&damaged).map(|sketch| {
                         let mut sketch = sketch;
                         (0..500).for_each(|i| sketch.push(f64::from(i)));
                         (sketch.quantile(0.5).unwrap(), sketch.to_bytes())
@@ -408,21 +408,15 @@ fn sketches_from_damaged_bytes_are_refused_or_answer() {
 #[test]
 fn sketches_say_when_they_cannot_see() {
     use mlops_core::monitor::DriftVerdict;
-    let values = |seed, shift: f64| {
-        let mut random = Random::new(seed);
-        (0..200_000).map(|_| random.next_f64() + shift).collect::<Vec<f64>>()
-    };
-    let sketch = |values: &[f64], k| {
-        let mut sketch = QuantileSketch::new(k).unwrap();
-        values.iter().for_each(|&value| sketch.push(value));
-        sketch
-    };
-    let (before, small, large) = (values(5, 0.0), values(6, 0.008), values(6, 0.02));
-    // 0.8 % of the range: significant for these sizes (critical D is 0.43 %), below what k = 200 sees (2 × 1.33 %).
-    let coarse = KsBounds::from_sketches(&sketch(&before, 200), &sketch(&small, 200)).unwrap();
-    assert_eq!(coarse.verdict(0.05), DriftVerdict::Inconclusive);
-    let fine = KsBounds::from_sketches(&sketch(&before, 4096), &sketch(&large, 4096)).unwrap();
-    assert_eq!(fine.verdict(0.05), DriftVerdict::Drift);
-    let exact = ks_with(&before, &large, &KsOptions::default()).unwrap().statistic.value().unwrap();
-    assert!(fine.statistic.contains(exact) && fine.confidence == 0.98, "{exact} {fine:?}");
+    let file: serde_json::Value = serde_json::from_str(include_str!("reference/sketches.json")).unwrap();
+    let cases = file["drifted"].as_array().unwrap();
+    let sketches: Vec<QuantileSketch> =
+        cases.iter().map(|case| QuantileSketch::from_bytes(&bytes(case)).unwrap()).collect();
+    // 0.5 % of the range: significant for 200 000 values a side (critical D is 0.43 %), and below what k = 200 sees (2 × 1.33 %).
+    for (index, verdict) in [(1, DriftVerdict::Inconclusive), (2, DriftVerdict::Drift)] {
+        let ks = KsBounds::from_sketches(&sketches[0], &sketches[index]).unwrap();
+        let exact = cases[index]["statistic"].as_f64().unwrap();
+        assert!(exact > 0.0043 && ks.statistic.contains(exact) && ks.confidence == 0.98, "{exact} {ks:?}");
+        assert_eq!(ks.verdict(0.05), verdict, "{ks:?}");
+    }
 }

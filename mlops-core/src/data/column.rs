@@ -411,6 +411,26 @@ impl<'a> Column<'a> {
         Ok(self)
     }
 
+    /// The same column, borrowed.
+    fn view(&self) -> Column<'_> {
+        let values = match &self.values {
+            Values::F64(v) => Values::F64(Cow::Borrowed(v)),
+            Values::F32(v) => Values::F32(Cow::Borrowed(v)),
+            Values::I64(v) => Values::I64(Cow::Borrowed(v)),
+            Values::Bool(v) => Values::Bool(Cow::Borrowed(v)),
+            Values::Category { codes, levels } => {
+                Values::Category { codes: Cow::Borrowed(codes), levels: Arc::clone(levels) }
+            }
+            Values::Time(v) => Values::Time(Cow::Borrowed(v)),
+        };
+        let validity = self.validity.as_ref().map(|v| Validity {
+            bytes: Cow::Borrowed(&v.bytes[..]),
+            offset: v.offset,
+            len: v.len,
+        });
+        Column { name: Cow::Borrowed(&self.name), values, validity }
+    }
+
     /// The same column with nothing borrowed.
     pub fn into_owned(self) -> Column<'static> {
         fn own<T: Clone>(values: Cow<'_, [T]>) -> Cow<'static, [T]> {
@@ -537,6 +557,22 @@ impl<'a> Table<'a> {
     /// The same table with nothing borrowed.
     pub fn into_owned(self) -> Table<'static> {
         Table { columns: self.columns.into_iter().map(Column::into_owned).collect(), rows: self.rows }
+    }
+}
+
+/// The same table, borrowed: no value is copied.
+///
+/// ```
+/// use mlops_core::data::{Column, Table};
+///
+/// let table = Table::new(vec![Column::f64("age", vec![59.0, 48.0])?])?;
+/// let view = Table::from(&table);
+/// assert_eq!(view, table);
+/// # Ok::<(), mlops_core::Error>(())
+/// ```
+impl<'a> From<&'a Table<'_>> for Table<'a> {
+    fn from(table: &'a Table<'_>) -> Self {
+        Self { columns: table.columns.iter().map(Column::view).collect(), rows: table.rows }
     }
 }
 

@@ -54,6 +54,24 @@ pub fn table(frame: &DataFrame) -> Result<Table<'_>> {
     Table::new(columns.collect::<Result<Vec<_>>>()?)
 }
 
+/// As [`table`]: so that a frame can be given wherever something that becomes a table is taken.
+///
+/// ```
+/// use mlops_core::data::Table;
+/// use polars::prelude::{Column, DataFrame};
+///
+/// let frame = DataFrame::new(2, vec![Column::new("age".into(), [59_i64, 48])])?;
+/// assert_eq!(Table::try_from(&frame)?.rows(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl<'a> TryFrom<&'a DataFrame> for Table<'a> {
+    type Error = Error;
+
+    fn try_from(frame: &'a DataFrame) -> Result<Self> {
+        table(frame)
+    }
+}
+
 /// The column a series is.
 ///
 /// # Errors

@@ -31,6 +31,90 @@ impl fmt::Display for DriftVerdict {
     }
 }
 
+/// A two-sided confidence interval of a score.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoreInterval {
+    /// The share of samples whose interval holds the true value, in (0, 1).
+    pub level: f64,
+    /// The lower end.
+    pub low: f64,
+    /// The upper end, at least `low`.
+    pub high: f64,
+}
+
+/// What became of the values of one side of a comparison.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SideCounts {
+    /// How many rows there were.
+    pub rows: u64,
+    /// How many of them the score speaks for. Where missing values have a cell of their own they are among them.
+    pub used: u64,
+    /// How many were missing, NaN included.
+    pub missing: u64,
+    /// How many were infinite.
+    pub infinite: u64,
+    /// How many lie outside what the reference has: beyond its range, or of a new level.
+    pub unseen: u64,
+}
+
+/// What a cell of a histogram holds.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CellKind {
+    /// Numbers below the smallest of the reference.
+    Below,
+    /// Exactly one number.
+    Value,
+    /// The numbers from `low` to below `high`.
+    Range,
+    /// Numbers above the largest of the reference.
+    Above,
+    /// One category.
+    Level,
+    /// The categories that are not listed, because there are too many.
+    Others,
+    /// Categories that the reference does not have.
+    Unseen,
+    /// What is missing.
+    Missing,
+}
+
+/// One cell of a histogram, counted on both sides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellCounts {
+    /// What it holds.
+    pub kind: CellKind,
+    /// The category of a level; for the other kinds what a person would call the cell.
+    pub label: String,
+    /// Where it begins, or the number it holds; `None` for an open end and for categories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low: Option<f64>,
+    /// Where it ends, or the number it holds; `None` for an open end and for categories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high: Option<f64>,
+    /// Rows of the reference in it.
+    pub reference: u64,
+    /// Rows of the current data in it.
+    pub current: u64,
+}
+
+/// A statistic that was computed along with the one that decides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OtherScore {
+    /// The definition of the score, by name and version.
+    pub definition: String,
+    /// The score; `None` where it could not be computed.
+    pub score: Option<f64>,
+    /// What the score is on average when nothing drifts; 0 where it is not known.
+    pub noise_floor: f64,
+    /// The p-value of no drift, where there is one.
+    pub p_value: Option<f64>,
+    /// Why there is no score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
 /// What was measured on one feature. Every number is finite.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,16 +125,38 @@ pub struct FeatureScore {
     pub score: f64,
     /// What the score is on average when nothing drifts, at these sizes; 0 where it is not known.
     pub noise_floor: f64,
-    /// The threshold it was held against.
+    /// The score with the noise taken off, at least 0; `None` where that is not known. Since schema 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrected: Option<f64>,
+    /// Where the score of the distributions behind the samples lies, where that is known. Since schema 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<ScoreInterval>,
+    /// The threshold it was held against: the corrected score where there is one, else the score.
     pub threshold: f64,
     /// The p-value of no drift, where there is one, before any correction.
     pub p_value: Option<f64>,
+    /// The natural logarithm of the p-value, also where that is too small for a double. Since schema 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ln_p_value: Option<f64>,
     /// The p-value after correction for the number of features, where there is one.
     pub adjusted_p_value: Option<f64>,
     /// Share of missing values in the reference.
     pub missing_reference: f64,
     /// Share of missing values in the current data.
     pub missing_current: f64,
+    /// What became of the values of the reference. Since schema 2.
+    #[serde(default)]
+    pub reference: SideCounts,
+    /// What became of the current values. Since schema 2.
+    #[serde(default)]
+    pub current: SideCounts,
+    /// A histogram of both sides, in the order of an axis: to be drawn, and to say what moved. Empty where there is none.
+    /// Since schema 2.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cells: Vec<CellCounts>,
+    /// Statistics that were computed along, which decide nothing. Since schema 2.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<OtherScore>,
     /// The verdict.
     pub verdict: DriftVerdict,
 }
@@ -62,11 +168,18 @@ impl FeatureScore {
             definition: definition.into(),
             score,
             noise_floor: 0.0,
+            corrected: None,
+            interval: None,
             threshold,
             p_value: None,
+            ln_p_value: None,
             adjusted_p_value: None,
             missing_reference: 0.0,
             missing_current: 0.0,
+            reference: SideCounts::default(),
+            current: SideCounts::default(),
+            cells: Vec::new(),
+            also: Vec::new(),
             verdict,
         }
     }
@@ -76,6 +189,10 @@ impl FeatureScore {
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every feature is measured, a box would be an allocation for each"
+)]
 pub enum FeatureOutcome {
     /// It was measured.
     Measured(FeatureScore),
@@ -106,7 +223,7 @@ impl FeatureDrift {
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DriftReport {
-    /// The version of this shape: 1.
+    /// The version of this shape: [`DriftReport::SCHEMA`] for a new report, 1 for one from before there were histograms.
     pub schema: u32,
     /// The detector's name.
     pub detector: String,
@@ -118,6 +235,15 @@ pub struct DriftReport {
     pub current_rows: u64,
     /// Every feature, in the order of the reference.
     pub features: Vec<FeatureDrift>,
+    /// The p-value of no drift in any feature, where there is one. Since schema 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_value: Option<f64>,
+    /// The level that adjusted p-values were held against. Since schema 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f64>,
+    /// How p-values were adjusted for the number of features, by name. Since schema 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correction: Option<String>,
     /// The verdict over all features.
     pub verdict: DriftVerdict,
     /// Why, as a sentence.
@@ -125,6 +251,9 @@ pub struct DriftReport {
 }
 
 impl DriftReport {
+    /// The version of the shape that is written. Reports of version 1 are read: what they lack is `None` or empty.
+    pub const SCHEMA: u32 = 2;
+
     /// A report.
     pub fn new(
         detector: impl Into<String>,
@@ -135,12 +264,15 @@ impl DriftReport {
         reason: impl Into<String>,
     ) -> Self {
         Self {
-            schema: 1,
+            schema: Self::SCHEMA,
             detector: detector.into(),
             at,
             reference_rows: rows.0,
             current_rows: rows.1,
             features,
+            p_value: None,
+            alpha: None,
+            correction: None,
             verdict,
             reason: reason.into(),
         }
@@ -198,3 +330,55 @@ forward!(Box);
 /// Never called: that it compiles says that the trait can be an object.
 #[allow(dead_code)]
 fn is_object_safe(_: &dyn DriftDetector) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_from_before_histograms_are_read() {
+        let text = r#"{"schema":1,"detector":"drift","at":"2026-01-01T00:00:00Z","reference_rows":10,"current_rows":5,
+            "features":[{"feature":"age","outcome":{"measured":{"definition":"ks.two_sample/v1","score":0.5,"noise_floor":0.1,
+            "threshold":0.1,"p_value":0.25,"adjusted_p_value":0.25,"missing_reference":0.0,"missing_current":0.0,
+            "verdict":"no_drift"}}},{"feature":"city","outcome":{"failed":"is gone"}}],"verdict":"no_drift","reason":"none"}"#;
+        let report: DriftReport = serde_json::from_str(text).unwrap();
+        assert_eq!(report.schema, 1);
+        let FeatureOutcome::Measured(age) = &report.features[0].outcome else { panic!("{report:?}") };
+        let mut expected = FeatureScore::new("ks.two_sample/v1", 0.5, 0.1, DriftVerdict::NoDrift);
+        (expected.noise_floor, expected.p_value, expected.adjusted_p_value) = (0.1, Some(0.25), Some(0.25));
+        assert_eq!(*age, expected);
+    }
+
+    #[test]
+    fn a_report_survives_a_round_trip() {
+        let mut score = FeatureScore::new("psi.jeffreys/v1", 0.5, 0.1, DriftVerdict::Drift);
+        score.corrected = Some(0.4);
+        score.interval = Some(ScoreInterval { level: 0.95, low: 0.3, high: 0.6 });
+        score.ln_p_value = Some(-900.0);
+        score.current = SideCounts { rows: 9, used: 8, missing: 1, infinite: 0, unseen: 2 };
+        score.cells = vec![
+            CellCounts {
+                kind: CellKind::Below,
+                label: "below 3".to_owned(),
+                low: None,
+                high: Some(3.0),
+                reference: 0,
+                current: 2,
+            },
+            CellCounts {
+                kind: CellKind::Level,
+                label: "<b>".to_owned(),
+                low: None,
+                high: None,
+                reference: 7,
+                current: 6,
+            },
+        ];
+        let feature = FeatureDrift { feature: "x".to_owned(), outcome: FeatureOutcome::Measured(score) };
+        let at = "2026-01-01T00:00:00Z".parse().unwrap();
+        let report = DriftReport::new("d", at, (9, 9), vec![feature], DriftVerdict::Drift, "1 of 1");
+        let text = serde_json::to_string(&report).unwrap();
+        assert!(text.starts_with(r#"{"schema":2,"#), "{text}");
+        assert_eq!(serde_json::from_str::<DriftReport>(&text).unwrap(), report);
+    }
+}

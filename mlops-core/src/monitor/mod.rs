@@ -6,7 +6,10 @@ mod drift;
 mod store;
 
 pub use alert::{Alert, AlertReceipt, AlertSink, Severity};
-pub use drift::{DriftDetector, DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome, FeatureScore};
+pub use drift::{
+    CellCounts, CellKind, DriftDetector, DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome,
+    FeatureScore, OtherScore, ScoreInterval, SideCounts,
+};
 pub use store::{
     GroundTruth, LabelReceipt, Monitor, MonitorCapabilities, MonitorReport, MonitorSpec, Observations,
     ObserveReceipt, PerformanceRule, SignalKind, SignalOutcome, SignalReport, SignalSpec, Window,

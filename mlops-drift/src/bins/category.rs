@@ -164,6 +164,13 @@ impl CategoryBins {
         counts
     }
 
+    /// Counts that were made elsewhere, one a cell.
+    pub(crate) fn counted(&self, cells: &[u64]) -> Counts {
+        let mut counts = Counts::zero(self.digest, self.len());
+        counts.fill(cells);
+        counts
+    }
+
     /// Counts more values into existing counts: for streams.
     ///
     /// # Errors

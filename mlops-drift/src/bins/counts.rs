@@ -110,6 +110,11 @@ impl Counts {
         }
     }
 
+    /// Takes over counts made elsewhere, cell by cell.
+    pub(super) fn fill(&mut self, cells: &[u64]) {
+        self.cells.iter_mut().zip(cells).for_each(|(mine, other)| *mine = *other);
+    }
+
     /// Counts one value in `cell`. A count of 2⁶⁴ values is out of reach of pushing one by one.
     #[inline]
     pub(super) fn push(&mut self, cell: usize) {

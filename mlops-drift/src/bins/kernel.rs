@@ -12,6 +12,7 @@
 //! edges below the grid cell of x are below x whatever the rounding, and the result is exact.
 //!
 //! Consecutive values are counted in tables of their own: a value that falls where its neighbour did need not wait for it.
+#![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "counts of edges are not negative")]
 
 use std::fmt;
 

@@ -22,6 +22,7 @@ pub(super) struct Walk<'a> {
 }
 
 /// The walk that computes P(T ≥ `statistic`) for groups of these sizes; n·m and n + m are within the bounds above.
+#[expect(clippy::cast_sign_loss, reason = "a sum of squares, and the cast saturates")]
 pub(super) fn ln_p(sizes: &[usize], n: usize, m: usize, statistic: f64) -> Walk<'_> {
     let g = divisor(n, m) as f64;
     let total = (n + m) as f64;

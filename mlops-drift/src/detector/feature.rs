@@ -1,66 +1,97 @@
 //! One feature of a detector: what is kept of the reference, and how a current column is measured against it.
 
 use mlops_core::data::{Column, DataType, Values};
-use mlops_core::monitor::{DriftVerdict, FeatureScore};
-use mlops_core::num::Measured as Number;
+use mlops_core::monitor::{CellCounts, SideCounts};
+use mlops_core::num::json_float;
 use mlops_core::{Error, Result};
+use serde::{Deserialize, Serialize};
 
-use super::{CategoryMethod, DetectorOptions, NumericMethod};
-use crate::{
-    BinRule, Bins, CategoryBins, Counts, KsMethod, LogBase, Missing, Smoothing, Tally, chi2_homogeneity,
-    js_from_counts, ks_sorted, psi_from_counts,
-};
+use super::method::{Family, Method, with_rule};
+use super::options::DetectorOptions;
+use super::overlay::{Overlay, category_cells};
+use super::reading::{Failure, OnCells, Reading, folded};
+use crate::{Bins, CategoryBins, Counts, Missing, Tally, chi2_homogeneity};
 
 /// What is kept of one feature of the reference.
-#[derive(Clone)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Fitted {
     name: String,
-    missing: u64,
-    rows: u64,
+    side: SideCounts,
+    method: Method,
+    min_score: f64,
+    also: Vec<Method>,
     kind: Kind,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(clippy::large_enum_variant, reason = "one a feature, and numbers are the common case")]
 enum Kind {
-    /// The present values, sorted.
-    Sorted(Vec<f64>),
-    /// Cells and their counts.
-    Cells(Bins, Counts),
-    /// Levels and their counts.
-    Levels(CategoryBins, Counts),
+    Numbers {
+        /// The present values in ascending order, where a method needs them.
+        sorted: Option<Sorted>,
+        /// Cells and their counts, where a method needs them.
+        cells: Option<(Bins, Counts)>,
+        overlay: Option<Overlay>,
+    },
+    Levels {
+        levels: CategoryBins,
+        counts: Counts,
+    },
     /// Nothing was present to fit on.
-    Nothing(&'static str),
+    Nothing {
+        categories: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Float(#[serde(with = "json_float")] f64);
+
+/// Ascending and without NaN.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Float>", into = "Vec<Float>")]
+struct Sorted(Vec<f64>);
+
+impl From<Sorted> for Vec<Float> {
+    fn from(sorted: Sorted) -> Self {
+        sorted.0.into_iter().map(Float).collect()
+    }
+}
+
+impl TryFrom<Vec<Float>> for Sorted {
+    type Error = &'static str;
+
+    fn try_from(values: Vec<Float>) -> Result<Self, &'static str> {
+        let values: Vec<f64> = values.into_iter().map(|value| value.0).collect();
+        let ascending = values.windows(2).all(|pair| pair[0] <= pair[1]);
+        if values.is_empty() || values.iter().any(|value| value.is_nan()) || !ascending {
+            return Err("the values of a reference are in ascending order, without NaN, and at least one");
+        }
+        Ok(Self(values))
+    }
+}
+
+/// Memory that one check after another uses again.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    values: Vec<f64>,
+    sorted: Vec<f64>,
+    map: Vec<usize>,
+    counts: Vec<u64>,
 }
 
 /// What was measured on a feature, before any decision.
+#[derive(Clone, Debug)]
 pub(super) struct Measured {
-    definition: &'static str,
-    score: f64,
-    noise_floor: f64,
-    pub(super) p: f64,
-    missing_reference: f64,
-    missing_current: f64,
-    /// A change in the share of missing values that matters, whatever the score says.
-    missing_moved: f64,
-}
-
-impl Measured {
-    /// The score held against the options, `q` being the adjusted p-value.
-    pub(super) fn score(&self, options: &DetectorOptions, q: f64, enough: bool) -> FeatureScore {
-        let matters = self.score >= options.min_score || self.missing_moved >= options.min_score;
-        let verdict = match (enough, q <= options.alpha && matters) {
-            (false, _) => DriftVerdict::Inconclusive,
-            (true, true) => DriftVerdict::Drift,
-            (true, false) => DriftVerdict::NoDrift,
-        };
-        let mut score = FeatureScore::new(self.definition, self.score, options.min_score, verdict);
-        score.noise_floor = self.noise_floor;
-        score.p_value = Some(self.p);
-        score.adjusted_p_value = Some(q);
-        score.missing_reference = self.missing_reference;
-        score.missing_current = self.missing_current;
-        score
-    }
+    pub(super) reading: Reading,
+    pub(super) also: Vec<(Method, Result<Reading, Failure>)>,
+    /// P of no drift of values or of the share of missing ones.
+    pub(super) p: Option<f64>,
+    pub(super) ln_p: Option<f64>,
+    pub(super) current: SideCounts,
+    pub(super) cells: Vec<CellCounts>,
 }
 
 impl Fitted {
@@ -68,196 +99,317 @@ impl Fitted {
         &self.name
     }
 
-    pub(super) fn fit(column: &Column<'_>, options: &DetectorOptions) -> Result<Self> {
-        let rows = column.len() as u64;
-        let (kind, missing) = match column.data_type() {
-            DataType::Category => fit_levels(column)?,
-            _ => fit_numbers(column, options.numeric)?,
-        };
-        Ok(Self { name: column.name().to_owned(), missing, rows, kind })
+    pub(super) fn side(&self) -> SideCounts {
+        self.side
     }
 
-    /// Measures a current column; the reason in words when that is not possible.
-    pub(super) fn measure(&self, column: &Column<'_>, options: &DetectorOptions) -> Result<Measured, String> {
-        if column.is_empty() {
-            return Err("there are no rows".to_owned());
+    pub(super) fn method(&self) -> Method {
+        self.method
+    }
+
+    pub(super) fn min_score(&self) -> f64 {
+        self.min_score
+    }
+
+    /// Takes the smallest score that matters from other options; the method stays.
+    pub(super) fn set_min_score(&mut self, options: &DetectorOptions) {
+        let rule = options.rules.get(&self.name).and_then(|rule| rule.min_score);
+        self.min_score = rule.or(options.min_score).unwrap_or(self.method.min_score());
+    }
+
+    pub(super) fn fit(column: &Column<'_>, options: &DetectorOptions) -> Result<Self> {
+        let categories = column.data_type() == DataType::Category;
+        let (method, min_score) = options.rule(column.name(), categories);
+        if categories && !method.on_categories() {
+            let message = format!("{method} is not defined for categories");
+            return Err(Error::invalid("Detector::fit", "method", message).with("feature", column.name()));
         }
-        match (&self.kind, column.data_type()) {
-            (Kind::Nothing(reason), _) => Err((*reason).to_owned()),
-            (Kind::Levels(levels, reference), DataType::Category) => {
-                let current = levels.count(labels(column));
-                self.on_levels(reference, &current, options.category)
+        let also = options.also.iter().copied().filter(|other| *other != method);
+        let also: Vec<Method> = also.filter(|other| !categories || other.on_categories()).collect();
+        let mut side = SideCounts { rows: column.len() as u64, ..SideCounts::default() };
+        let methods: Vec<Method> = std::iter::once(method).chain(also.iter().copied()).collect();
+        let kind = if categories {
+            fit_levels(column, &mut side)
+        } else {
+            fit_numbers(column, &methods, options, &mut side)
+        };
+        let kind = kind.map_err(|error| error.with("feature", column.name()))?;
+        Ok(Self { name: column.name().to_owned(), side, method, min_score, also, kind })
+    }
+
+    /// Whether what was read from somewhere fits together; the reason when it does not.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let (sound, categories) = match &self.kind {
+            Kind::Numbers { sorted, cells, overlay } => {
+                let has = |method: &Method| match method.family() {
+                    Family::Values => sorted.is_some(),
+                    Family::Cells => cells.is_some(),
+                };
+                let methods = std::iter::once(&self.method).chain(&self.also).all(has);
+                let counted =
+                    cells.as_ref().is_none_or(|(bins, counts)| bins.count(&[]).merge(counts).is_ok());
+                (methods && counted && overlay.as_ref().is_none_or(Overlay::is_sound), false)
             }
-            (Kind::Levels(..), other) => {
-                Err(format!("the reference is categorical, the current data is {other:?}"))
+            Kind::Levels { levels, counts } => (levels.count([]).merge(counts).is_ok(), true),
+            Kind::Nothing { categories } => (true, *categories),
+        };
+        if !sound || categories && !self.method.on_categories() || self.side.missing > self.side.rows {
+            return Err("what is kept of a feature does not fit together");
+        }
+        if !self.min_score.is_finite() || self.min_score < 0.0 {
+            return Err("the smallest score that matters lies in [0, ∞)");
+        }
+        Ok(())
+    }
+
+    /// Measures a current column.
+    pub(super) fn measure(
+        &self,
+        column: &Column<'_>,
+        options: &DetectorOptions,
+        scratch: &mut Scratch,
+    ) -> Result<Measured, Failure> {
+        if column.is_empty() {
+            return Err(Failure::NoRows);
+        }
+        let current = column.data_type();
+        match &self.kind {
+            Kind::Nothing { .. } => Err(Failure::NoReference),
+            Kind::Levels { levels, counts } if current == DataType::Category => {
+                self.on_levels(levels, counts, column, options, scratch)
             }
-            (_, DataType::Category | DataType::Time) => {
-                Err(format!("the reference is numeric, the current data is {:?}", column.data_type()))
+            Kind::Levels { .. } => Err(Failure::Type { categories: true, current }),
+            Kind::Numbers { .. } if matches!(current, DataType::Category | DataType::Time) => {
+                Err(Failure::Type { categories: false, current })
             }
-            (Kind::Cells(bins, reference), _) => {
-                let current = bins.count(&column.to_f64().map_err(|e| e.to_string())?);
-                self.on_cells(bins, (reference, &current), options.numeric)
+            Kind::Numbers { sorted, cells, overlay } => {
+                self.on_numbers(sorted.as_ref(), cells.as_ref(), overlay.as_ref(), column, scratch)
             }
-            (Kind::Sorted(reference), _) => {
-                self.on_values(reference, &column.to_f64().map_err(|e| e.to_string())?)
-            }
+        }
+    }
+
+    /// The id of what a reading computed here.
+    pub(super) fn definition(&self, method: Method, reading: &Reading, options: &DetectorOptions) -> String {
+        let id = reading.id.to_string();
+        match (&self.kind, method.family()) {
+            (Kind::Numbers { .. }, Family::Cells) => with_rule(&id, options.bins),
+            _ => id,
         }
     }
 
     fn on_levels(
         &self,
+        levels: &CategoryBins,
         reference: &Counts,
-        current: &Counts,
-        method: CategoryMethod,
-    ) -> Result<Measured, String> {
-        let result = match method {
-            CategoryMethod::JensenShannon => {
-                jensen_shannon("js.distance.base2/v1", reference.as_slice().into(), current.as_slice().into())
-            }
-            CategoryMethod::Psi => {
-                psi("psi.jeffreys/v1", reference.as_slice().into(), current.as_slice().into())
-            }
+        column: &Column<'_>,
+        options: &DetectorOptions,
+        scratch: &mut Scratch,
+    ) -> Result<Measured, Failure> {
+        let current = count_levels(levels, column, scratch);
+        let unseen = current.as_slice().get(levels.len() - 2).copied().unwrap_or(0);
+        let rows = column.len() as u64;
+        let side = SideCounts { rows, used: rows, missing: current.missing(), infinite: 0, unseen };
+        let both = OnCells {
+            reference: Tally::new(reference.as_slice()),
+            current: Tally::new(current.as_slice()),
+            counts: (reference.as_slice(), current.as_slice()),
         };
-        Ok(self.with_missing(result?, current.missing(), current.total()))
+        let read = |method: Method| method.on_cells(&both);
+        let reading = read(self.method)?;
+        let also = self.also.iter().map(|method| (*method, read(*method))).collect();
+        let cells = match options.cells {
+            0 => Vec::new(),
+            cells => category_cells(levels, reference, &current, column, cells),
+        };
+        Ok(Measured { reading, also, p: reading.p, ln_p: reading.ln_p, current: side, cells })
     }
 
-    fn on_cells(
+    fn on_numbers(
         &self,
-        bins: &Bins,
-        (reference, current): (&Counts, &Counts),
-        method: NumericMethod,
-    ) -> Result<Measured, String> {
-        let before = bins.tally(reference, Missing::Cell).map_err(|e| e.to_string())?;
-        let after = bins.tally(current, Missing::Cell).map_err(|e| e.to_string())?;
-        let result = match method {
-            NumericMethod::Psi => psi("psi.jeffreys.quantile10/v1", before, after),
-            _ => jensen_shannon("js.distance.base2.quantile10/v1", before, after),
+        sorted: Option<&Sorted>,
+        cells: Option<&(Bins, Counts)>,
+        overlay: Option<&Overlay>,
+        column: &Column<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<Measured, Failure> {
+        let Scratch { values: buffer, sorted: present, .. } = scratch;
+        let values = numbers(column, buffer);
+        let mut side = SideCounts { rows: values.len() as u64, ..SideCounts::default() };
+        (side.missing, side.infinite) = odd(values);
+        let counted = cells.map(|(bins, reference)| (bins, reference, bins.count(values)));
+        let tests = counted.as_ref().map(|(_, reference, current)| (folded(reference), folded(current)));
+        let counts = tests.as_ref().map_or((&[][..], &[][..]), |(before, now)| (&before[..], &now[..]));
+        let both = match &counted {
+            Some((bins, reference, current)) => Some(OnCells {
+                reference: bins.tally(reference, Missing::Cell)?,
+                current: bins.tally(current, Missing::Cell)?,
+                counts,
+            }),
+            None => None,
         };
-        Ok(self.with_missing(result?, current.missing(), current.total()))
-    }
-
-    /// KS on the values that are present, and a test of its own for the share that is not.
-    fn on_values(&self, reference: &[f64], values: &[f64]) -> Result<Measured, String> {
-        let mut present: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
-        let (total, missing) = (values.len() as u64, (values.len() - present.len()) as u64);
-        present.sort_unstable_by(f64::total_cmp);
-        let gone = self.missing_p(missing, total)?;
-        let (score, p) = if present.is_empty() {
-            (0.0, 1.0)
-        } else {
-            let ks = ks_sorted(reference, &present, KsMethod::Auto).map_err(|e| e.to_string())?;
-            (defined(ks.statistic)?, defined(ks.p)?)
-        };
-        // Two tests, the smaller p-value counts twice: Bonferroni. Without missing values there is only one.
-        let p = gone.map_or(p, |gone| (2.0 * p.min(gone)).min(1.0));
-        let plain = Measured {
-            definition: "ks.two_sample/v1",
-            score,
-            noise_floor: ks_noise_floor(reference.len(), present.len()),
-            p,
-            missing_reference: 0.0,
-            missing_current: 0.0,
-            missing_moved: 0.0,
-        };
-        Ok(self.with_missing(plain, missing, total))
-    }
-
-    fn missing_p(&self, missing: u64, total: u64) -> Result<Option<f64>, String> {
-        if self.missing == 0 && missing == 0 {
-            return Ok(None);
+        present.clear();
+        if sorted.is_some() {
+            present.extend(values.iter().filter(|value| !value.is_nan()));
+            present.sort_unstable_by(f64::total_cmp);
         }
-        let before = [self.missing, self.rows - self.missing];
-        let chi2 = chi2_homogeneity(&before, &[missing, total - missing]).map_err(|e| e.to_string())?;
+        let read = |method: Method| match (method.family(), sorted, &both) {
+            (Family::Values, Some(Sorted(reference)), _) if !present.is_empty() => {
+                method.on_values(reference, present)
+            }
+            // Nothing is left to compare; the test for missing values speaks.
+            (Family::Values, Some(_), _) => Ok(Reading::nothing(method)),
+            (Family::Cells, _, Some(both)) => method.on_cells(both),
+            _ => Err(Failure::NoReference),
+        };
+        let reading = read(self.method)?;
+        let also = self.also.iter().map(|method| (*method, read(*method))).collect();
+        let shown = overlay.map(|overlay| (overlay, overlay.bins().count(values)));
+        side.unseen = match (&shown, &counted) {
+            (Some((_, counts)), _) | (None, Some((_, _, counts))) => beyond(counts),
+            (None, None) => sorted.map_or(0, |Sorted(reference)| outside(reference, present)),
+        };
+        side.used = side.rows;
+        let (mut p, mut ln_p) = (reading.p, reading.ln_p);
+        if self.method.family() == Family::Values {
+            side.used -= side.missing;
+            (p, ln_p) = self.with_missing(&reading, side)?;
+        }
+        let cells = shown.map(|(overlay, counts)| overlay.cells(&counts)).unwrap_or_default();
+        Ok(Measured { reading, also, p, ln_p, current: side, cells })
+    }
+
+    /// Methods on values do not see what is missing, so that has a test of its own. Two tests: the smaller p-value counts
+    /// twice (Bonferroni). Without missing values there is only one.
+    fn with_missing(
+        &self,
+        reading: &Reading,
+        current: SideCounts,
+    ) -> Result<(Option<f64>, Option<f64>), Failure> {
+        if self.side.missing == 0 && current.missing == 0 {
+            return Ok((reading.p, reading.ln_p));
+        }
+        let before = [self.side.missing, self.side.rows - self.side.missing];
+        let gone = chi2_homogeneity(&before, &[current.missing, current.rows - current.missing])?;
         // Everything missing on both sides has one category only: nothing changed.
-        Ok(Some(chi2.p.value().unwrap_or(1.0)))
-    }
-
-    fn with_missing(&self, mut measured: Measured, missing: u64, total: u64) -> Measured {
-        measured.missing_reference = self.missing as f64 / self.rows as f64;
-        measured.missing_current = missing as f64 / total as f64;
-        measured.missing_moved = (measured.missing_reference - measured.missing_current).abs();
-        measured
+        let ln_gone = gone.ln_p.value().unwrap_or(0.0);
+        let ln_values = reading.ln_p.or(reading.p.map(f64::ln)).unwrap_or(0.0);
+        let ln_p = (std::f64::consts::LN_2 + ln_gone.min(ln_values)).min(0.0);
+        Ok((Some(ln_p.exp()), Some(ln_p).filter(|ln_p| ln_p.is_finite())))
     }
 }
 
-/// The mean of D when both samples come from one distribution: sqrt(π/2) ln 2 / sqrt(nm/(n+m)), the mean of Kolmogorov's
-/// limiting distribution scaled back. 0 when a side is empty.
-fn ks_noise_floor(n: usize, m: usize) -> f64 {
-    if n == 0 || m == 0 {
-        return 0.0;
+fn fit_levels(column: &Column<'_>, side: &mut SideCounts) -> Result<Kind> {
+    side.missing = column.missing() as u64;
+    side.used = side.rows;
+    if side.missing == side.rows {
+        return Ok(Kind::Nothing { categories: true });
     }
-    let (n, m) = (n as f64, m as f64);
-    let mean = (std::f64::consts::PI / 2.0).sqrt() * std::f64::consts::LN_2;
-    (mean / (n * m / (n + m)).sqrt()).min(1.0)
-}
-
-fn fit_levels(column: &Column<'_>) -> Result<(Kind, u64)> {
-    let missing = column.missing() as u64;
-    if missing == column.len() as u64 {
-        return Ok((Kind::Nothing("the reference has no value that is present"), missing));
-    }
-    let levels =
-        CategoryBins::fit(labels(column)).map_err(|e| Error::from(e).with("feature", column.name()))?;
-    let counts = levels.count(labels(column));
-    Ok((Kind::Levels(levels, counts), missing))
-}
-
-fn fit_numbers(column: &Column<'_>, method: NumericMethod) -> Result<(Kind, u64)> {
-    let values = column.to_f64()?;
-    let mut sorted: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
-    let missing = (values.len() - sorted.len()) as u64;
-    if sorted.is_empty() {
-        return Ok((Kind::Nothing("the reference has no value that is present"), missing));
-    }
-    if method == NumericMethod::KolmogorovSmirnov {
-        sorted.sort_unstable_by(f64::total_cmp);
-        return Ok((Kind::Sorted(sorted), missing));
-    }
-    let bins =
-        Bins::fit(&values, BinRule::default()).map_err(|e| Error::from(e).with("feature", column.name()))?;
-    let counts = bins.count(&values);
-    Ok((Kind::Cells(bins, counts), missing))
-}
-
-fn labels<'a>(column: &'a Column<'_>) -> impl Iterator<Item = Option<&'a str>> {
-    let (codes, levels) = match column.values() {
-        Values::Category { codes, levels } => (&codes[..], &levels[..]),
-        _ => (&[][..], &[][..]),
+    let Values::Category { codes, levels: texts } = column.values() else {
+        return Ok(Kind::Nothing { categories: true });
     };
-    codes.iter().enumerate().map(move |(row, &code)| {
-        let level = usize::try_from(code).ok().and_then(|code| levels.get(code));
-        level.filter(|_| column.is_valid(row)).map(String::as_str)
+    let mut used = vec![false; texts.len()];
+    for (row, code) in codes.iter().enumerate() {
+        if let Some(slot) = usize::try_from(*code).ok().and_then(|code| used.get_mut(code)) {
+            *slot |= column.is_valid(row);
+        }
+    }
+    let present = texts.iter().zip(used).filter(|(_, used)| *used).map(|(text, _)| Some(text.as_str()));
+    let levels = CategoryBins::fit(present)?;
+    let counts = count_levels(&levels, column, &mut Scratch::default());
+    Ok(Kind::Levels { levels, counts })
+}
+
+fn fit_numbers(
+    column: &Column<'_>,
+    methods: &[Method],
+    options: &DetectorOptions,
+    side: &mut SideCounts,
+) -> Result<Kind> {
+    let mut buffer = Vec::new();
+    let values = numbers(column, &mut buffer);
+    (side.missing, side.infinite) = odd(values);
+    side.used = side.rows;
+    let mut sorted: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
+    if sorted.is_empty() {
+        return Ok(Kind::Nothing { categories: false });
+    }
+    sorted.sort_unstable_by(f64::total_cmp);
+    let needs = |family| methods.iter().any(|method| method.family() == family);
+    let cells = if needs(Family::Cells) {
+        let bins = Bins::fit(values, options.bins)?;
+        let counts = bins.count(values);
+        Some((bins, counts))
+    } else {
+        None
+    };
+    let overlay = match options.cells {
+        0 => None,
+        cells => Overlay::fit(values, &sorted, cells),
+    };
+    if methods.first().is_some_and(|method| method.family() == Family::Values) {
+        side.used -= side.missing;
+    }
+    let sorted = needs(Family::Values).then_some(Sorted(sorted));
+    Ok(Kind::Numbers { sorted, cells, overlay })
+}
+
+/// The values with NaN for missing ones; borrowed where they are that already.
+fn numbers<'v>(column: &'v Column<'_>, buffer: &'v mut Vec<f64>) -> &'v [f64] {
+    if let (Values::F64(values), None) = (column.values(), column.validity()) {
+        return values;
+    }
+    buffer.clear();
+    match column.values() {
+        Values::F64(values) => buffer.extend_from_slice(values),
+        Values::F32(values) => buffer.extend(values.iter().map(|value| f64::from(*value))),
+        Values::I64(values) | Values::Time(values) => buffer.extend(values.iter().map(|value| *value as f64)),
+        Values::Bool(values) => buffer.extend(values.iter().map(|value| f64::from(u8::from(*value)))),
+        _ => buffer.resize(column.len(), f64::NAN),
+    }
+    if let Some(validity) = column.validity() {
+        for (row, value) in buffer.iter_mut().enumerate() {
+            if !validity.is_valid(row) {
+                *value = f64::NAN;
+            }
+        }
+    }
+    buffer
+}
+
+/// How many are NaN, and how many infinite.
+fn odd(values: &[f64]) -> (u64, u64) {
+    values.iter().fold((0, 0), |(nan, infinite), value| {
+        (nan + u64::from(value.is_nan()), infinite + u64::from(value.is_infinite()))
     })
 }
 
-fn psi(definition: &'static str, reference: Tally<'_>, current: Tally<'_>) -> Result<Measured, String> {
-    let psi = psi_from_counts(reference, current, Smoothing::default());
-    let psi = psi.map_err(|e| e.to_string())?;
-    Ok(plain(definition, psi.score, psi.noise_floor, psi.p))
+/// How many lie in the first and in the last but one cell: below and above the reference.
+fn beyond(counts: &Counts) -> u64 {
+    let cells = counts.present();
+    cells.first().copied().unwrap_or(0) + cells.last().copied().unwrap_or(0)
 }
 
-fn jensen_shannon(
-    definition: &'static str,
-    reference: Tally<'_>,
-    current: Tally<'_>,
-) -> Result<Measured, String> {
-    let js = js_from_counts(reference, current, LogBase::Two).map_err(|e| e.to_string())?;
-    Ok(plain(definition, js.score, js.noise_floor, js.p))
+fn outside(reference: &[f64], current: &[f64]) -> u64 {
+    let (Some(low), Some(high)) = (reference.first(), reference.last()) else { return 0 };
+    let below = current.partition_point(|value| value < low);
+    (below + current.len() - current.partition_point(|value| value <= high)) as u64
 }
 
-/// One cell on both sides has no p-value: nothing can differ.
-fn plain(definition: &'static str, score: f64, noise_floor: f64, p: Number) -> Measured {
-    Measured {
-        definition,
-        score,
-        noise_floor,
-        p: p.value().unwrap_or(1.0),
-        missing_reference: 0.0,
-        missing_current: 0.0,
-        missing_moved: 0.0,
+/// Counts codes level by level: one look-up a level, not one a row.
+fn count_levels(bins: &CategoryBins, column: &Column<'_>, scratch: &mut Scratch) -> Counts {
+    let Values::Category { codes, levels } = column.values() else { return bins.count([]) };
+    let Scratch { map, counts, .. } = scratch;
+    map.clear();
+    map.extend(levels.iter().map(|level| bins.cell_of(Some(level))));
+    counts.clear();
+    counts.resize(bins.len(), 0);
+    let missing = bins.len() - 1;
+    for (row, code) in codes.iter().enumerate() {
+        let cell = usize::try_from(*code).ok().and_then(|code| map.get(code).copied());
+        let cell = cell.filter(|_| column.validity().is_none_or(|validity| validity.is_valid(row)));
+        if let Some(count) = counts.get_mut(cell.unwrap_or(missing)) {
+            *count += 1;
+        }
     }
-}
-
-fn defined(number: Number) -> Result<f64, String> {
-    number.value().ok_or_else(|| number.to_string())
+    bins.counted(counts)
 }

@@ -2,159 +2,44 @@
 //!
 //! [`Detector`] implements [`DriftDetector`] of `mlops-core`, so that monitors and triggers
 //! can use it. A feature drifts when **both** hold: its p-value, adjusted for the number of features, is at most α, so that
-//! chance does not explain it; and its score reaches a threshold, so that it matters. The first alone alarms on anything once
-//! there are enough rows, the second alone alarms on noise while there are few.
+//! chance does not explain it; and its score, with the noise taken off, reaches a threshold, so that it matters. The first
+//! alone alarms on anything once there are enough rows, the second alone alarms on noise while there are few. A share of
+//! missing values that changes counts as drift too, whatever the method.
+//!
+//! A feature that fails (it is gone, of another type, or the statistic refuses) is a row of the report, and the others are
+//! measured all the same. Features may be looked at by several threads; the report is the same.
 
+mod compare;
 mod feature;
+mod method;
+mod options;
+mod overlay;
+mod reading;
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mlops_core::data::{DataType, Table};
-use mlops_core::monitor::{DriftDetector, DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome};
+use mlops_core::monitor::{
+    DriftDetector, DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome, FeatureScore, OtherScore,
+    ScoreInterval,
+};
 use mlops_core::time::Timestamp;
 use mlops_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use self::feature::{Fitted, Measured};
-use crate::multiple::{Correction, adjust};
-
-/// What is measured on a numeric feature.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NumericMethod {
-    /// The Kolmogorov–Smirnov statistic D, with a p-value given ties; missing values are tested apart. The default.
-    #[default]
-    KolmogorovSmirnov,
-    /// The population stability index on ten quantile cells, missing values in a cell of their own.
-    Psi,
-    /// The Jensen–Shannon distance, base 2, on the same cells.
-    JensenShannon,
-}
-
-/// What is measured on a categorical feature.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CategoryMethod {
-    /// The Jensen–Shannon distance, base 2; unseen levels and missing values have cells of their own. The default.
-    #[default]
-    JensenShannon,
-    /// The population stability index on the same cells.
-    Psi,
-}
-
-/// How a detector decides.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DetectorOptions {
-    /// The detector's name in reports. Default: `drift`.
-    pub name: String,
-    /// The features watched; `None` takes every numeric, boolean and categorical column of the reference. Columns of times
-    /// are not watched: they drift by nature.
-    pub features: Option<Vec<String>>,
-    /// The method for numeric and boolean features.
-    pub numeric: NumericMethod,
-    /// The method for categorical features.
-    pub category: CategoryMethod,
-    /// The level of the adjusted p-values, in (0, 1). Default: 0.01.
-    pub alpha: f64,
-    /// The smallest score that matters, in [0, ∞). Default: 0.1.
-    pub min_score: f64,
-    /// How p-values are adjusted for the number of features. Default: Benjamini–Hochberg.
-    pub correction: Correction,
-    /// The fewest rows, here and in the reference, on which a verdict is given. Default: 30.
-    pub min_rows: u64,
-    /// The share of features that must drift for the data set to drift, in [0, 1]; one is always needed. Default: 0.
-    pub min_share: f64,
-}
-
-impl Default for DetectorOptions {
-    fn default() -> Self {
-        Self {
-            name: "drift".to_owned(),
-            features: None,
-            numeric: NumericMethod::default(),
-            category: CategoryMethod::default(),
-            alpha: 0.01,
-            min_score: 0.1,
-            correction: Correction::default(),
-            min_rows: 30,
-            min_share: 0.0,
-        }
-    }
-}
-
-impl DetectorOptions {
-    /// Sets the name in reports.
-    #[must_use]
-    pub fn with_name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    /// Watches only these features.
-    #[must_use]
-    pub fn with_features<S: Into<String>>(mut self, features: impl IntoIterator<Item = S>) -> Self {
-        self.features = Some(features.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// Sets the method for numeric features.
-    #[must_use]
-    pub fn with_numeric(mut self, method: NumericMethod) -> Self {
-        self.numeric = method;
-        self
-    }
-
-    /// Sets the method for categorical features.
-    #[must_use]
-    pub fn with_category(mut self, method: CategoryMethod) -> Self {
-        self.category = method;
-        self
-    }
-
-    /// Sets the level of the adjusted p-values.
-    #[must_use]
-    pub fn with_alpha(mut self, alpha: f64) -> Self {
-        self.alpha = alpha;
-        self
-    }
-
-    /// Sets the smallest score that matters.
-    #[must_use]
-    pub fn with_min_score(mut self, min_score: f64) -> Self {
-        self.min_score = min_score;
-        self
-    }
-
-    /// Sets the fewest rows on which a verdict is given.
-    #[must_use]
-    pub fn with_min_rows(mut self, min_rows: u64) -> Self {
-        self.min_rows = min_rows;
-        self
-    }
-
-    fn check(&self) -> Result<()> {
-        let ranges = [
-            ("alpha", self.alpha, self.alpha > 0.0 && self.alpha < 1.0, "must lie in (0, 1)"),
-            (
-                "min_score",
-                self.min_score,
-                self.min_score.is_finite() && self.min_score >= 0.0,
-                "must lie in [0, ∞)",
-            ),
-            ("min_share", self.min_share, (0.0..=1.0).contains(&self.min_share), "must lie in [0, 1]"),
-        ];
-        match ranges.into_iter().find(|(_, _, ok, _)| !ok) {
-            Some((field, value, _, reason)) => {
-                Err(Error::invalid("Detector::fit", field, reason).with("value", value))
-            }
-            None => Ok(()),
-        }
-    }
-}
+pub use self::compare::{compare, compare_at};
+use self::feature::{Fitted, Measured, Scratch};
+pub use self::method::Method;
+pub use self::options::{DatasetRule, DetectorOptions, FeatureRule};
+pub(crate) use self::overlay::short;
+use self::reading::Failure;
+use crate::multiple::{adjust, simes};
 
 /// Holds current data against a reference it was fitted on.
+///
+/// Serialises with a version, so that it is fitted once and kept with the model; a method on values keeps the values of the
+/// reference, a method on cells only their counts.
 ///
 /// ```
 /// use mlops_core::data::{Column, Table};
@@ -162,8 +47,10 @@ impl DetectorOptions {
 /// use mlops_drift::detector::{Detector, DetectorOptions};
 ///
 /// let ages = |from: i32, n: i32| Column::f64("age", (0..n).map(|i| f64::from(from + i % 40)).collect::<Vec<_>>());
-/// let detector = Detector::fit(&Table::new(vec![ages(20, 400)?])?, DetectorOptions::default())?;
+/// let fitted = Detector::fit(&Table::new(vec![ages(20, 400)?])?, DetectorOptions::default())?;
+/// let kept = serde_json::to_string(&fitted)?;
 ///
+/// let detector: Detector = serde_json::from_str(&kept)?;
 /// let now = "2026-01-01T00:00:00Z".parse()?;
 /// let same = detector.detect(&Table::new(vec![ages(20, 120)?])?, now)?;
 /// assert_eq!(same.verdict, DriftVerdict::NoDrift);
@@ -172,19 +59,66 @@ impl DetectorOptions {
 /// assert_eq!(older.drifted().next().map(|f| f.feature.as_str()), Some("age"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
 pub struct Detector {
     options: DetectorOptions,
     features: Vec<Fitted>,
     rows: u64,
 }
 
+/// The versioned form on disk.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    version: u32,
+    options: DetectorOptions,
+    rows: u64,
+    features: Vec<Fitted>,
+}
+
+impl From<Detector> for Stored {
+    fn from(detector: Detector) -> Self {
+        let Detector { options, features, rows } = detector;
+        Self { version: Detector::VERSION, options, rows, features }
+    }
+}
+
+impl TryFrom<Stored> for Detector {
+    type Error = String;
+
+    fn try_from(stored: Stored) -> Result<Self, String> {
+        let Stored { version, options, rows, features } = stored;
+        if version != Self::VERSION {
+            return Err(format!("detectors of version {version} are not known, only {}", Self::VERSION));
+        }
+        options.check().map_err(|error| error.to_string())?;
+        if features.is_empty() {
+            return Err("a detector has at least one feature".to_owned());
+        }
+        for feature in &features {
+            feature.check()?;
+            if feature.side().rows != rows {
+                return Err("a feature has other rows than the reference".to_owned());
+            }
+        }
+        Ok(Self { options, features, rows })
+    }
+}
+
+/// What was found of every feature, in order.
+type Found = Vec<Result<Measured, Failure>>;
+
 impl Detector {
+    /// The version of the serialised form.
+    pub const VERSION: u32 = 1;
+
     /// Fits the reference: sorts or counts every feature once.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](mlops_core::ErrorKind::InvalidInput) for options out of range, no rows, no feature to watch, or a
-    /// feature of a type that is not watched; [`ErrorKind::NotFound`](mlops_core::ErrorKind::NotFound) for a feature that is not there.
+    /// [`ErrorKind::InvalidInput`](mlops_core::ErrorKind::InvalidInput) for options out of range, no rows, no feature to watch, a
+    /// feature of a type that is not watched, or a method that is not defined for it;
+    /// [`ErrorKind::NotFound`](mlops_core::ErrorKind::NotFound) for a feature that is not there.
     /// A feature without a single present value is fitted as such: it is a failed row in every report.
     pub fn fit(reference: &Table<'_>, options: DetectorOptions) -> Result<Self> {
         const OP: &str = "Detector::fit";
@@ -221,29 +155,149 @@ impl Detector {
         &self.options
     }
 
-    /// The verdicts of all features, once their p-values are adjusted together.
-    fn decide(
-        &self,
-        rows: u64,
-        measured: Vec<(String, Result<Measured, String>)>,
-    ) -> Result<Vec<FeatureDrift>> {
-        let p: Vec<f64> = measured.iter().filter_map(|(_, m)| m.as_ref().ok()).map(|m| m.p).collect();
-        let mut adjusted = adjust(&p, self.options.correction)?.into_iter();
-        let enough = rows >= self.options.min_rows && self.rows >= self.options.min_rows;
-        let outcomes = measured.into_iter().map(|(feature, result)| {
-            let outcome = match result {
-                Err(reason) => FeatureOutcome::Failed(reason),
-                Ok(measured) => {
-                    let q = adjusted.next().unwrap_or(1.0);
-                    FeatureOutcome::Measured(measured.score(&self.options, q, enough))
-                }
-            };
-            FeatureDrift { feature, outcome }
-        });
-        Ok(outcomes.collect())
+    /// The same detector, deciding with other thresholds: level, smallest scores, correction, rows, share, threads and name are
+    /// taken from `options`; what was fitted (features, methods, cells) stays.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](mlops_core::ErrorKind::InvalidInput) for options out of range.
+    pub fn with_thresholds(mut self, options: &DetectorOptions) -> Result<Self> {
+        options.check()?;
+        let kept = self.options;
+        self.options = DetectorOptions {
+            features: kept.features,
+            numeric: kept.numeric,
+            category: kept.category,
+            also: kept.also,
+            bins: kept.bins,
+            cells: kept.cells,
+            ..options.clone()
+        };
+        for feature in &mut self.features {
+            feature.set_min_score(options);
+        }
+        Ok(self)
     }
 
-    fn verdict(&self, rows: u64, features: &[FeatureDrift]) -> (DriftVerdict, String) {
+    /// Measures every feature, on as many threads as the options say.
+    fn measure(&self, current: &Table<'_>) -> Found {
+        let one = |fitted: &Fitted, scratch: &mut Scratch| match current.get(fitted.name()) {
+            None => Err(Failure::Gone),
+            Some(column) => fitted.measure(column, &self.options, scratch),
+        };
+        let threads = match self.options.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let threads = threads.min(self.features.len());
+        if threads <= 1 {
+            let mut scratch = Scratch::default();
+            return self.features.iter().map(|fitted| one(fitted, &mut scratch)).collect();
+        }
+        // Whoever is free takes the next feature; each finds its own place, so that the order of work does not matter.
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut scratch = Scratch::default();
+            let take = || {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                self.features.get(at).map(|fitted| (at, fitted))
+            };
+            std::iter::from_fn(take).map(|(at, fitted)| (at, one(fitted, &mut scratch))).collect::<Vec<_>>()
+        };
+        let mut found: Vec<(usize, Result<Measured, Failure>)> = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mut found = work();
+            for other in others {
+                match other.join() {
+                    Ok(more) => found.extend(more),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            found
+        });
+        found.sort_unstable_by_key(|(at, _)| *at);
+        found.into_iter().map(|(_, result)| result).collect()
+    }
+
+    /// Whether a measured feature matters: what is left of its score above the noise, or what became of missing values.
+    fn matters(&self, fitted: &Fitted, measured: &Measured) -> bool {
+        let reading = &measured.reading;
+        let score = reading.corrected.unwrap_or(reading.score);
+        let moved = (share(fitted.side()) - share(measured.current)).abs();
+        score > 0.0 && score >= fitted.min_score() || moved > 0.0 && moved >= self.options.min_missing
+    }
+
+    fn score(&self, fitted: &Fitted, measured: Measured, q: Option<f64>, enough: bool) -> FeatureScore {
+        let matters = self.matters(fitted, &measured);
+        // A statistic without a p-value decides by its score alone.
+        let striking = q.is_none_or(|q| q <= self.options.alpha);
+        let verdict = match (enough, striking && matters) {
+            (false, _) => DriftVerdict::Inconclusive,
+            (true, true) => DriftVerdict::Drift,
+            (true, false) => DriftVerdict::NoDrift,
+        };
+        let Measured { reading, also, p, ln_p, current, cells } = measured;
+        let definition = fitted.definition(fitted.method(), &reading, &self.options);
+        let mut score = FeatureScore::new(definition, reading.score, fitted.min_score(), verdict);
+        score.noise_floor = reading.noise_floor;
+        score.corrected = reading.corrected;
+        score.interval = reading.interval.map(|i| ScoreInterval { level: i.level, low: i.low, high: i.high });
+        (score.p_value, score.ln_p_value, score.adjusted_p_value) = (p, ln_p, q);
+        (score.missing_reference, score.missing_current) = (share(fitted.side()), share(current));
+        (score.reference, score.current, score.cells) = (fitted.side(), current, cells);
+        score.also = also.into_iter().map(|(method, result)| self.other(fitted, method, result)).collect();
+        score
+    }
+
+    fn other(
+        &self,
+        fitted: &Fitted,
+        method: Method,
+        result: Result<reading::Reading, Failure>,
+    ) -> OtherScore {
+        match result {
+            Ok(reading) => OtherScore {
+                definition: fitted.definition(method, &reading, &self.options),
+                score: Some(reading.score),
+                noise_floor: reading.noise_floor,
+                p_value: reading.p,
+                failure: None,
+            },
+            Err(failure) => OtherScore {
+                definition: method.title().to_owned(),
+                score: None,
+                noise_floor: 0.0,
+                p_value: None,
+                failure: Some(failure.to_string()),
+            },
+        }
+    }
+
+    /// The verdicts of all features, once their p-values are adjusted together, and what is said of all of them.
+    fn decide(&self, rows: u64, found: Found) -> Result<(Vec<FeatureDrift>, Overall)> {
+        let p: Vec<f64> = found.iter().filter_map(|m| m.as_ref().ok()?.p).collect();
+        let mut adjusted = adjust(&p, self.options.correction)?.into_iter();
+        let enough = rows >= self.options.min_rows && self.rows >= self.options.min_rows;
+        let mut overall =
+            Overall { simes: if p.is_empty() { None } else { Some(simes(&p)?) }, matters: false };
+        let mut features = Vec::with_capacity(found.len());
+        for (fitted, result) in self.features.iter().zip(found) {
+            let outcome = match result {
+                Err(failure) => FeatureOutcome::Failed(failure.to_string()),
+                Ok(measured) => {
+                    overall.matters |= self.matters(fitted, &measured);
+                    let q = measured.p.and_then(|_| adjusted.next());
+                    match not_finite(&measured) {
+                        Some(what) => FeatureOutcome::Failed(format!("{what} is not finite")),
+                        None => FeatureOutcome::Measured(self.score(fitted, measured, q, enough)),
+                    }
+                }
+            };
+            features.push(FeatureDrift { feature: fitted.name().to_owned(), outcome });
+        }
+        Ok((features, overall))
+    }
+
+    fn verdict(&self, rows: u64, features: &[FeatureDrift], overall: &Overall) -> (DriftVerdict, String) {
         let count = |verdict| features.iter().filter(|f| f.verdict() == verdict).count();
         let (drifted, judged) =
             (count(DriftVerdict::Drift), features.len() - count(DriftVerdict::Inconclusive));
@@ -255,6 +309,16 @@ impl Detector {
         if judged == 0 {
             return (DriftVerdict::Inconclusive, "no feature could be judged".to_owned());
         }
+        let alpha = self.options.alpha;
+        if self.options.dataset == DatasetRule::Simes
+            && let Some(p) = overall.simes
+        {
+            let drift = p <= alpha && overall.matters;
+            let verdict = if drift { DriftVerdict::Drift } else { DriftVerdict::NoDrift };
+            let reason =
+                format!("over all features p is {p:.2e} (Simes), {drifted} of {} drifted", features.len());
+            return (verdict, reason);
+        }
         let share = drifted as f64 / features.len() as f64;
         if drifted > 0 && share >= self.options.min_share {
             return (DriftVerdict::Drift, format!("{drifted} of {} features drifted", features.len()));
@@ -264,6 +328,32 @@ impl Detector {
             format!("{drifted} of {} features drifted, {judged} could be judged", features.len()),
         )
     }
+}
+
+/// What is said of all features together.
+struct Overall {
+    simes: Option<f64>,
+    /// Whether the score of some feature matters.
+    matters: bool,
+}
+
+/// The share of missing values.
+fn share(side: mlops_core::monitor::SideCounts) -> f64 {
+    if side.rows == 0 { 0.0 } else { side.missing as f64 / side.rows as f64 }
+}
+
+/// What of a measurement no report may hold; nothing is expected here.
+fn not_finite(measured: &Measured) -> Option<&'static str> {
+    let reading = &measured.reading;
+    let numbers = [
+        ("the score", Some(reading.score)),
+        ("the noise floor", Some(reading.noise_floor)),
+        ("the corrected score", reading.corrected),
+        ("the p-value", measured.p),
+        ("the logarithm of the p-value", measured.ln_p),
+        ("the interval", reading.interval.map(|interval| interval.low + interval.high)),
+    ];
+    numbers.into_iter().find(|(_, value)| value.is_some_and(|v| !v.is_finite())).map(|(what, _)| what)
 }
 
 impl DriftDetector for Detector {
@@ -277,16 +367,14 @@ impl DriftDetector for Detector {
 
     fn detect(&self, current: &Table<'_>, at: Timestamp) -> Result<DriftReport> {
         let rows = current.rows() as u64;
-        let measure = |fitted: &Fitted| {
-            let result = match current.get(fitted.name()) {
-                None => Err("the feature is missing from the current data".to_owned()),
-                Some(column) => fitted.measure(column, &self.options),
-            };
-            (fitted.name().to_owned(), result)
-        };
-        let features = self.decide(rows, self.features.iter().map(measure).collect())?;
-        let (verdict, reason) = self.verdict(rows, &features);
-        Ok(DriftReport::new(&self.options.name, at, (self.rows, rows), features, verdict, reason))
+        let (features, overall) = self.decide(rows, self.measure(current))?;
+        let (verdict, reason) = self.verdict(rows, &features, &overall);
+        let mut report =
+            DriftReport::new(&self.options.name, at, (self.rows, rows), features, verdict, reason);
+        report.p_value = overall.simes;
+        report.alpha = Some(self.options.alpha);
+        report.correction = Some(self.options.correction.name().to_owned());
+        Ok(report)
     }
 }
 
@@ -333,13 +421,13 @@ mod tests {
         "2026-01-01T00:00:00Z".parse().unwrap()
     }
 
+    /// Every method that sees numbers move, with itself or the default on categories.
     fn each_method() -> impl Iterator<Item = DetectorOptions> {
-        let numeric = [NumericMethod::KolmogorovSmirnov, NumericMethod::Psi, NumericMethod::JensenShannon];
-        let category = [CategoryMethod::JensenShannon, CategoryMethod::Psi, CategoryMethod::JensenShannon];
-        numeric
-            .into_iter()
-            .zip(category)
-            .map(|(n, c)| DetectorOptions::default().with_numeric(n).with_category(c))
+        let others = [Method::BrownForsythe, Method::Fisher, Method::Proportions];
+        Method::ALL.iter().filter(move |method| !others.contains(method)).map(|method| {
+            let options = DetectorOptions::default().with_numeric(*method);
+            if method.on_categories() { options.with_category(*method) } else { options }
+        })
     }
 
     #[test]

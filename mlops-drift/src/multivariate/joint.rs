@@ -42,6 +42,8 @@ pub struct JointDistance {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JointDefinition {
+    /// [Cosine distance of the centroids](super::centroid_cosine()).
+    CentroidCosine,
     /// Out-of-fold AUC of a [domain classifier](super::domain_classifier()).
     DomainClassifier {
         /// The number of folds.
@@ -71,6 +73,7 @@ pub enum JointDefinition {
 impl fmt::Display for JointDefinition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::CentroidCosine => f.write_str("centroid.cosine/v1"),
             Self::DomainClassifier { folds } => write!(f, "domain_classifier.auc.folds{folds}/v1"),
             Self::PcaReconstruction { share } => write!(f, "pca.reconstruction.share{share}/v1"),
             Self::Mmd => f.write_str("mmd2.unbiased.gaussian/v1"),

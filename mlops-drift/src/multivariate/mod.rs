@@ -7,6 +7,7 @@
 //! | [`mmd()`] | any difference, at the scale of the kernel | 0 … 2 | permutation | all; Fourier features beyond a limit |
 //! | [`energy()`] | any difference | unit of the columns | permutation | up to a limit, or a sample |
 //! | [`sliced_wasserstein()`] | how far mass has moved along lines | unit of the columns | permutation | all, or a sample |
+//! | [`centroid_cosine()`] | a mean embedding that turns | 0 … 2 | permutation | all, or a sample |
 //!
 //! All take two [`Matrix`] of `f32` or `f64`, such as embeddings, or columns of a table put on one scale by a [`Scaler`]; all draw from
 //! an explicit seed, and the same rows and seed give the same bits. Permutation p-values are (1 + #{as far out}) / (1 + B): valid at
@@ -20,6 +21,7 @@
 
 mod auc;
 mod boosting;
+mod centroid;
 mod detector;
 mod domain_classifier;
 mod eigen;
@@ -34,6 +36,7 @@ mod sliced_wasserstein;
 
 pub use auc::{Auc, auc};
 pub use boosting::Boosting;
+pub use centroid::{CentroidOptions, centroid_cosine, centroid_cosine_with};
 pub use detector::{MultivariateDetector, MultivariateMethod, MultivariateOptions};
 pub use domain_classifier::{
     DomainClassification, DomainClassifierOptions, Learner, Scorer, domain_classifier, domain_classifier_with,

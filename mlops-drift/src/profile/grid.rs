@@ -181,7 +181,6 @@ impl Grid {
 
     /// The index of the count of one value.
     #[inline]
-    #[expect(clippy::cast_sign_loss, reason = "a value of at least `low` has a place of at least 0")]
     pub fn index_of(&self, value: f64) -> usize {
         place(value, self.low, self.high, self.scale(), self.cells)
     }

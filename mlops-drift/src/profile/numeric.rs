@@ -13,7 +13,7 @@ use super::{DistinctSketch, ProfileOptions, QuantileSketch};
 #[serde(deny_unknown_fields)]
 pub struct NumericProfile {
     pub(super) cells: Vec<u64>,
-    pub(super) detail: Option<NumericDetail>,
+    pub(super) detail: Option<Box<NumericDetail>>,
 }
 
 /// What cells do not tell; unknown where a database counted nothing but cells.
@@ -48,7 +48,7 @@ impl NumericProfile {
             distinct: options.distinct.map(DistinctSketch::new).transpose()?,
             quantiles: options.quantiles.map(QuantileSketch::new).transpose()?,
         };
-        Ok(Self { cells: vec![0; grid.len()], detail: Some(detail) })
+        Ok(Self { cells: vec![0; grid.len()], detail: Some(Box::new(detail)) })
     }
 
     /// The counts, in the order of the [`Grid`].

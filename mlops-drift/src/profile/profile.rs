@@ -50,6 +50,7 @@ struct Stored {
 
 /// The counts of one column.
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "a few hundred bytes beside thousands of counts a column")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnProfile {

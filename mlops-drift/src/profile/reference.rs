@@ -371,8 +371,8 @@ impl Reference {
     ///
     /// let table = Table::new(vec![Column::bool("b", vec![true, false, true])?])?;
     /// let reference = Reference::fit(&table)?;
-    /// // underflow, false, true, overflow, missing
-    /// assert_eq!(reference.bin_counts(reference.baseline(), "b")?, [0, 1, 2, 0, 0]);
+    /// // underflow, false, between, true, overflow, missing
+    /// assert_eq!(reference.bin_counts(reference.baseline(), "b")?, [0, 1, 0, 2, 0, 0]);
     /// # Ok::<(), mlops_core::Error>(())
     /// ```
     pub fn bin_counts(&self, profile: &Profile, column: &str) -> Result<Vec<u64>> {

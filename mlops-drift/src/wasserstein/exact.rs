@@ -3,6 +3,11 @@
 //! In units of 1/(n·m), d = i·m − j·n is an integer that the counts of the [cells](crate::cells) bound. In most cells it cannot
 //! change its sign: their part of the integral is a signed sum of their values, and what neighbouring cells say about the point
 //! where they meet cancels. Only the values of cells where d may cross 0 are gathered, sorted and merged.
+#![allow(
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "no side has 2³¹ values, and no count is negative"
+)]
 
 use crate::cells::{self, CELLS, Chosen, Map};
 use crate::sample::Value as _;
@@ -259,10 +264,11 @@ fn total<F: Fn(usize) -> u64>(
         if sign == MIXED {
             let (here, there) = (near(below, p), &near_b[j..j + q]);
             j += q;
-            // d can cross 0 on values of one side alone.
-            let ends = (p > 0).then(|| (here.0(0), here.0(p - 1)));
-            let first = ends.map_or(u64::MAX, |ends| ends.0).min(there.first().copied().unwrap_or(u64::MAX));
-            let last = ends.map_or(0, |ends| ends.1).max(there.last().copied().unwrap_or(0));
+            // One side may be missing, but not both: d changes its sign here.
+            let [mut first, mut last] = if p > 0 { [here.0(0), here.0(p - 1)] } else { [u64::MAX, 0] };
+            if let (Some(low), Some(high)) = (there.first(), there.last()) {
+                (first, last) = (first.min(*low), last.max(*high));
+            }
             total.add(merged(here, there, d, (n as i64, m as i64), unit));
             total.push_product(d.unsigned_abs() as f64, of_key(first) * unit);
             total.push_product(-(after.unsigned_abs() as f64), of_key(last) * unit);
@@ -270,7 +276,7 @@ fn total<F: Fn(usize) -> u64>(
         (below, d) = (below + p, after);
     }
     let integral = total.value() / n as f64 / m as f64;
-    // Rounding may leave it below 0. One that has overflowed stays what it is: `max` would make 0 of a NaN.
+    // Rounding may leave a trace below 0; NaN stays and says that something overflowed.
     if integral < 0.0 { 0.0 } else { integral }
 }
 

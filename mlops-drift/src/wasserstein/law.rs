@@ -3,6 +3,7 @@
 //! √(nm/(n + m))·W₁ tends to I = ∫ |B(H(x))| dx, with a Brownian bridge B and the pooled distribution function H (del Barrio, Giné
 //! and Matrán, Ann. Probab. 27, 1999). Its mean √(2/π)·∫ √(H(1 − H)) dx and second moment are integrals over the pooled
 //! quantiles, taken here at some fifty points that lie closer towards both ends.
+#![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "shares of a length are not negative")]
 
 use statrs::function::gamma::ln_gamma;
 
@@ -83,7 +84,9 @@ impl Law {
     }
 
     /// ln P(I ≥ x): the larger of two. In the bulk I² has nearly a gamma law (I Nakagami's), matched by the first two moments of I;
-    /// in the far tail I is ∫ B or −∫ B, which is normal.
+    /// in the far tail I is ∫ B or −∫ B, which is normal. On the way there the paths that still cross 0 make up for a factor of
+    /// about (1 + E I²/Var ∫ B)/2, found by simulation of nine laws: 1.2 for uniform values, 1 where nothing crosses. It is kept
+    /// to the end, so that p errs on the side of caution there.
     pub(crate) fn ln_sf(&self, x: f64) -> Option<f64> {
         if !(self.mean > 0.0 && self.second > 0.0 && self.variance > 0.0) {
             return None;
@@ -91,7 +94,8 @@ impl Law {
         let (bulk, shape) = (x * x / self.second, self.shape());
         let bulk = ln_chi2_sf((2.0 * shape * bulk).min(f64::MAX), 2.0 * shape);
         let tail = ln_chi2_sf((x * x / self.variance).min(f64::MAX), 1.0);
-        Some(bulk.max(tail))
+        let crossings = (0.5 + 0.5 * self.second / self.variance).ln().max(0.0);
+        Some(bulk.max(tail + crossings).min(0.0))
     }
 
     /// The shape whose mean over root mean square, Γ(s + ½)/(Γ(s)·√s), is that of I; at least ½, the half-normal law's.

@@ -43,7 +43,7 @@ def columns(rng, rows, drift):
     normal = rng.standard_normal(rows) + shift
     lognormal = rng.lognormal(0.0, 1.0, rows) * (1 + shift)
     cauchy = rng.standard_cauchy(rows) + shift
-    single = rng.random(rows, dtype=np.float32)
+    single = rng.random(rows, dtype=np.float32) * np.float32(1 - shift)
     poisson = rng.poisson(3.0 + shift, rows)
     rounded = np.round(rng.standard_normal(rows) * (1 + shift), 2)
     holed = np.where(rng.random(rows) < 0.5, 0.0, rng.standard_normal(rows))

@@ -141,7 +141,7 @@ impl<'a> Input<'a> {
     /// A length or a limit: small, at a border, or far too large.
     pub fn size(&mut self) -> usize {
         match self.byte() % 4 {
-            0 => self.pick(&[0, 1, 2, 3, 1000, 1 << 16, 1 << 20, 1 << 40, usize::MAX - 1, usize::MAX]),
+            0 => self.pick(&[0, 1, 2, 3, 1000, 1 << 14, 1 << 40, usize::MAX - 1, usize::MAX]),
             _ => usize::from(self.byte() % 20),
         }
     }

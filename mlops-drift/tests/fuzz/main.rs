@@ -137,6 +137,17 @@ fn no_input_panics_or_answers_with_a_nan() {
     }
 }
 
+/// Writes the inputs to begin with, once more where targets have changed; those that failed once stay.
+#[test]
+#[ignore = "writes into the corpus"]
+fn seeds_are_written() {
+    for (name, bytes) in targets::seeds(&mut Random::new(setting("MLOPS_FUZZ_SEED", 1))) {
+        assert!(bytes.len() <= LONGEST, "{name} has a seed of {} bytes", bytes.len());
+        fs::create_dir_all(corpus(name)).unwrap();
+        fs::write(corpus(name).join(format!("seed-{}", Digest::of(&bytes).short())), bytes).unwrap();
+    }
+}
+
 /// Rust sources below a folder.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {

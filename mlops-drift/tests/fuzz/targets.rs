@@ -679,7 +679,7 @@ fn sorted(input: &mut Input<'_>) {
                 if let (Ok(fitted), Ok(direct)) =
                     (&fitted, ks_with(Sample::new(reference.sorted()), side, &ks_options))
                 {
-                    assert_eq!(fitted.statistic, direct.statistic, "two ways to one statistic");
+                    assert_eq!(fitted.statistic.value(), direct.statistic.value(), "two ways to one statistic");
                 }
                 test!("SortedReference::ks", fitted);
                 let fitted = reference.wasserstein(side, &options, &mut workspace);
@@ -1809,6 +1809,70 @@ fn detectors(input: &mut Input<'_>) {
             drop(read.matrix(&current));
         });
     }
+}
+
+/// Inputs to begin with: text of valid states for [`states`], and bytes at random for the others.
+pub fn seeds(random: &mut mlops_core::num::Random) -> Vec<(&'static str, Vec<u8>)> {
+    let numbers = [0.0, 1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0];
+    let table = Table::new(vec![
+        Column::f64("x", numbers.to_vec()).unwrap(),
+        Column::text("plan", numbers.map(|number| if number > 2.0 { "a" } else { "b" })).unwrap(),
+    ])
+    .unwrap();
+    let bins = Bins::fit(&numbers, BinRule::Quantile(3)).unwrap();
+    let options = ProfileOptions::default().with_cells(64).with_bins(3).with_distinct(None).with_quantiles(None);
+    let reference = Reference::fit_with(&table, &options).unwrap();
+    let mut quantiles = QuantileSketch::new(8).unwrap();
+    numbers.iter().for_each(|&number| quantiles.push(number));
+    let mut distinct = DistinctSketch::new(4).unwrap();
+    numbers.iter().for_each(|&number| distinct.push(number));
+    let mut frequent = FrequentSketch::new(3).unwrap();
+    frequent.push("a", 3);
+    let mut join = LabelJoin::<f64, bool>::new();
+    join.predict("a", DateTime::UNIX_EPOCH, 0.5).unwrap();
+    join.label("a", DateTime::UNIX_EPOCH, true).unwrap();
+    let online: [AnyOnlineDetector; 4] = [
+        online::Adwin::default().into(),
+        online::HddmW::default().into(),
+        online::Kswin::new(online::KswinOptions { window: 8, recent: 4, alpha: 0.2, ..Default::default() }).unwrap().into(),
+        online::Fhddm::new(online::FhddmOptions { window: 8, ..Default::default() }).unwrap().into(),
+    ];
+    let online = online.map(|mut detector| {
+        (0..20).for_each(|i| drop(detector.update(f64::from(i % 3 / 2))));
+        detector
+    });
+    let trees = BoostedTrees { trees: 2, min_leaf_rows: 2, ..Default::default() };
+    let forest = trees.fit(&Features::new(&numbers, 1).unwrap(), &numbers).unwrap();
+    let pca = multivariate::Pca::fit(&Matrix::new(&numbers, 2).unwrap(), 0.8).unwrap();
+    let every = Cut::Every { length: Duration::from_secs(60), origin: DateTime::UNIX_EPOCH };
+    fn text(kind: u8, state: &impl Serialize) -> (&'static str, Vec<u8>) {
+        // The kind, a small number, and what is used is drawn from nothing.
+        ("states", [&[kind, 3, 1, 0][..], &serde_json::to_vec(state).unwrap()].concat())
+    }
+    let mut seeds = vec![
+        text(0, &bins),
+        text(1, &CategoryBins::fit(["a", "b"].map(Some)).unwrap()),
+        text(2, &bins.count(&numbers)),
+        text(3, &bins.count_weighted(&numbers, &numbers).unwrap()),
+        text(4, &reference),
+        text(5, reference.baseline()),
+        text(6, &quantiles),
+        text(7, &distinct),
+        text(8, &frequent),
+        text(10, &join),
+        text(11, &Chunker::new(every)),
+        text(12, &Isotonic::fit(&[0.1, 0.4, 0.8], &[0.0, 1.0, 1.0]).unwrap()),
+        text(13, &forest),
+        text(16, &pca),
+        text(17, &Grid::fit(&numbers, 8).unwrap()),
+        text(18, &Moments::default()),
+        text(19, &multivariate::Scaler::fit(&table).unwrap()),
+    ];
+    seeds.extend(online.iter().map(|detector| text(9, detector)));
+    for &(name, _) in TARGETS.iter().filter(|(name, _)| *name != "states") {
+        seeds.push((name, (0..80).flat_map(|_| random.next_u64().to_le_bytes()).collect()));
+    }
+    seeds
 }
 
 // States from nothing but text.

@@ -84,6 +84,7 @@ def cloud(name, x, y):
         "mmd2_at_half": mmd2(x, y, 0.5),
         "energy": float(dcor.energy_distance(x, y)),
         "energy_formula": 2 * ssd.cdist(x, y).mean() - ssd.cdist(x, x).mean() - ssd.cdist(y, y).mean(),
+        "centroid_cosine": float(ssd.cosine(x.mean(0), y.mean(0))),
         "directions": directions.ravel().tolist(),
         "sliced_wasserstein": float(sliced),
         "components": int(pca.n_components_),

@@ -1,12 +1,13 @@
 """Writes sketches.json: sketches as the Python library of Apache DataSketches serialises them, and what they answer.
 
-    python sketches.py > sketches.json        datasketches 5.2.0, NumPy 2.4.6
+    python sketches.py > sketches.json        datasketches 5.2.0, NumPy 2.4.6, SciPy 1.17.1
 """
 
 import json
 
 import datasketches as ds
 import numpy as np
+from scipy.stats import ks_2samp
 
 rng = np.random.default_rng(7)
 
@@ -62,6 +63,18 @@ def frequent(lg_size, count):
     }
 
 
+def drifted():
+    """Sketches of 200 000 uniform values each, shifted by nothing, a little and a lot, with the D of the values."""
+    values = [rng.random(200_000) + shift for shift in (0.0, 0.005, 0.1)]
+    cases = []
+    for shifted in values:
+        sketch = ds.kll_doubles_sketch(200)
+        sketch.update(shifted)
+        statistic = ks_2samp(values[0], shifted, method="asymp").statistic
+        cases.append({"bytes": sketch.serialize().hex(), "statistic": statistic})
+    return cases
+
+
 HLL_4, HLL_8 = ds.tgt_hll_type.HLL_4, ds.tgt_hll_type.HLL_8
 print(
     json.dumps(
@@ -75,6 +88,7 @@ print(
                 distinct(10, HLL_4, 20000, 500),
             ],
             "frequent": [frequent(3, 2), frequent(5, 100)],
+            "drifted": drifted(),
         },
         indent=1,
     )

@@ -1,0 +1,172 @@
+"""Our drift statistics beside what users would take today, in one run, with ratios.
+
+    python3 benches/peers/drift.py            # everything: builds, installs, measures, prints the table
+
+Makes a virtual environment in target/peers with the peers from PyPI, runs `cargo bench -p mlops-benches --bench drift` and, where there
+is one, `--bench online`, and then the peers on samples of the same size and kind. CPU milliseconds (user and system) of one thread, the
+fastest of several repetitions, so that other work on the machine disturbs little. MLOPS_BENCH_ROWS (default 10 000 000) is the size of
+a side; slow peers run once. A peer that cannot be installed is reported and left out.
+"""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HOME = ROOT / "target" / "peers"
+PACKAGES = ["numpy", "scipy", "pandas", "evidently==0.7.*", "nannyml", "river"]
+ROWS = int(os.environ.get("MLOPS_BENCH_ROWS", 10_000_000))
+
+# Our task, their task, what the issue of speed asks for in milliseconds.
+TABLE = [
+    ("PSI and JS counts, 10 fitted cells", ["numpy histogram, 10 fixed edges", "evidently psi"], 16),
+    ("PSI and JS counts, 20 fitted cells", [], 16),
+    ("PSI and JS counts, 64 fitted cells", ["numpy histogram, 64 fixed edges"], 16),
+    ("KS, fitted reference, no drift", ["scipy ks_2samp"], 60),
+    ("KS, fitted reference, drift", ["scipy ks_2samp"], 60),
+    ("KS, two raw samples, no drift", ["scipy ks_2samp"], 80),
+    ("KS, two raw samples, drift", ["scipy ks_2samp"], 80),
+    ("KS, two raw samples, heavy ties", ["scipy ks_2samp, ties"], 210),
+    ("Wasserstein, two raw samples, no drift", ["scipy wasserstein_distance"], 130),
+    ("Wasserstein, two raw samples, drift", ["scipy wasserstein_distance"], 130),
+    ("100 000 rows x 20 columns, PSI + KS + W1 + chi-square", ["nannyml ks", "evidently ks"], 60),
+]
+
+
+def cpu():
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def best(name, repeats, call):
+    times = []
+    for _ in range(repeats):
+        began = cpu()
+        call()
+        times.append(cpu() - began)
+    print(f"{name}\t{min(times) * 1000:.3f}", flush=True)
+
+
+def measure():
+    """Runs inside the environment: a line for each peer, name and milliseconds, separated by a tab."""
+    import numpy as np
+    import pandas as pd
+    import scipy
+    from scipy import stats
+
+    print(f"# numpy {np.__version__}, scipy {scipy.__version__}, {ROWS} rows a side", flush=True)
+    rng = np.random.default_rng(1)
+
+    def bell(n):
+        return rng.random((4, n)).sum(axis=0) - 2
+
+    reference, current = bell(ROWS), bell(ROWS)
+    for k in (10, 64):
+        edges = np.quantile(reference[:1_000_000], np.linspace(0, 1, k + 1))
+        best(f"numpy histogram, {k} fixed edges", 3, lambda: np.histogram(current, edges))
+    best("scipy ks_2samp", 1, lambda: stats.ks_2samp(reference, current))
+    ties = np.round(1.7 * reference, 2), np.round(1.7 * current, 2)
+    best("scipy ks_2samp, ties", 1, lambda: stats.ks_2samp(*ties))
+    best("scipy wasserstein_distance", 1, lambda: stats.wasserstein_distance(reference, current))
+    frames = [pd.DataFrame({f"c{i}": bell(100_000) for i in range(20)}) for _ in range(2)]
+    try:
+        from evidently.legacy.calculations.stattests import psi_stat_test
+        from evidently.legacy.core import ColumnType
+
+        pair = pd.Series(reference), pd.Series(current)
+        best("evidently psi", 1, lambda: psi_stat_test.func(*pair, ColumnType.Numerical, 0.1))
+        from evidently import Report
+        from evidently.presets import DataDriftPreset
+
+        report = Report([DataDriftPreset(method="ks")])
+        best("evidently ks", 1, lambda: report.run(frames[1], frames[0]).dict())
+    except Exception as error:
+        print(f"# evidently left out: {error!r}")
+    try:
+        import nannyml
+
+        def univariate():
+            columns = list(frames[0].columns)
+            calculator = nannyml.UnivariateDriftCalculator(
+                column_names=columns, continuous_methods=["kolmogorov_smirnov"], chunk_size=100_000
+            )
+            calculator.fit(frames[0])
+            calculator.calculate(frames[1])
+
+        best("nannyml ks", 1, univariate)
+    except Exception as error:
+        print(f"# nannyml left out: {error!r}")
+    try:
+        from river import drift
+
+        n = 20_000
+        values = bell(n)
+        for name, make, n in [
+            ("river ADWIN update", drift.ADWIN, n),
+            ("river Page-Hinkley update", drift.PageHinkley, n),
+            ("river KSWIN update", lambda: drift.KSWIN(seed=1), 1000),
+        ]:
+            detector, began = make(), cpu()
+            for value in values[:n]:
+                detector.update(value)
+            print(f"{name}\t{(cpu() - began) * 1000 / n:.6f}", flush=True)
+    except Exception as error:
+        print(f"# river left out: {error!r}")
+
+
+def lines(text):
+    """The figures of a run; what is no figure is passed on."""
+    figures = {}
+    for line in text.splitlines():
+        name, tab, number = line.partition("\t")
+        if tab:
+            figures[name] = float(number)
+        elif line.startswith("#"):
+            print(line)
+    return figures
+
+
+def run(command):
+    return subprocess.run(command, cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE).stdout
+
+
+def environment():
+    """The Python with the peers; what cannot be installed is missed later."""
+    python = HOME / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", HOME], check=True)
+    for package in PACKAGES:
+        subprocess.run([python, "-m", "pip", "install", "--quiet", package], check=False)
+    return python
+
+
+def bench(name):
+    if not (ROOT / "benches" / "benches" / f"{name}.rs").exists():
+        return {}
+    return lines(run(["cargo", "bench", "--quiet", "-p", "mlops-benches", "--bench", name]))
+
+
+def main():
+    python = environment()
+    # `online` prints update times of the streaming detectors in the same form, under river's names without "river ".
+    ours = bench("drift") | bench("online")
+    theirs = lines(run([python, __file__, "--measure"]))
+    print(f"{'CPU milliseconds':56} {'ours':>10} {'aim':>8}   peers, and how many times as long")
+    for name, peers, aim in TABLE:
+        if name not in ours:
+            continue
+        beside = [f"{p} {theirs[p]:.0f} ({theirs[p] / ours[name]:.0f}x)" for p in peers if p in theirs]
+        print(f"{name:56} {ours[name]:10.2f} {aim:8}   {', '.join(beside)}")
+    for name, time in theirs.items():
+        own = ours.get(name.removeprefix("river "))
+        if name.startswith("river ") and own:
+            print(f"{name.removeprefix('river '):56} {own:10.6f} {'':8}   river {time:.6f} ({time / own:.0f}x)")
+    wall = [ours.get(f"the same on {threads}, wall") for threads in ("1 thread", "2 threads")]
+    if all(wall):
+        print(f"twenty columns, wall: {wall[0]:.1f} on 1 thread, {wall[1]:.1f} on 2, {wall[0] / wall[1]:.2f} times as fast")
+
+
+if __name__ == "__main__":
+    measure() if "--measure" in sys.argv else main()
