@@ -116,6 +116,11 @@ fn surprise(cell: Cell) -> f64 {
     if cell.count == 0 {
         return cell.expected;
     }
+    if d < -0.5 {
+        // From the count itself: 1 + d has no digits left where the count is far below what is expected.
+        let count = cell.count as f64;
+        return count * (count / cell.expected).ln() - (count - cell.expected);
+    }
     if d.abs() > 0.1 {
         return cell.expected * ((1.0 + d) * d.ln_1p() - d);
     }
@@ -140,6 +145,13 @@ mod tests {
     fn proportional_counts_differ_by_exactly_nothing() {
         let test = g_test_from_counts(&[3, 5, 7], &[3_000_003, 5_000_005, 7_000_007]).unwrap();
         assert_eq!((test.statistic, test.p.value()), (0.0, Some(1.0)));
+    }
+
+    #[test]
+    fn one_value_where_a_quintillion_are_expected_is_no_nan() {
+        let test = g_test_from_counts(&[1, 1 << 60], &[1 << 60, 1]).unwrap();
+        let largest = 4.0 * (1_u64 << 60) as f64 * std::f64::consts::LN_2;
+        assert!((test.statistic / largest - 1.0).abs() < 1e-12, "{}", test.statistic);
     }
 
     #[test]

@@ -258,7 +258,8 @@ pub fn check_categories(preset: Preset, reference: &[u64], current: &[u64]) -> R
 /// NannyML's threshold: mean + 3 standard deviations (ddof 0) of the scores of the chunks of the reference.
 ///
 /// # Errors
-/// [`StatsError::Empty`]; [`StatsError::NotFinite`] with the index.
+/// [`StatsError::Empty`]; [`StatsError::NotFinite`] with the index; [`StatsError::Overflow`] where squares of the scores are
+/// beyond a double.
 ///
 /// ```
 /// let threshold = mlops_drift::compat::nannyml_threshold(&[0.1, 0.3])?;
@@ -268,7 +269,8 @@ pub fn check_categories(preset: Preset, reference: &[u64], current: &[u64]) -> R
 pub fn nannyml_threshold(chunk_scores: &[f64]) -> Result<f64, StatsError> {
     let argument = "chunk_scores";
     check_values(argument, chunk_scores)?;
-    Ok(scores::mean(chunk_scores) + 3.0 * scores::deviation(chunk_scores, 0))
+    let threshold = scores::mean(chunk_scores) + 3.0 * scores::deviation(chunk_scores, 0);
+    if threshold.is_finite() { Ok(threshold) } else { Err(StatsError::Overflow { what: "the threshold" }) }
 }
 
 fn check_values(argument: &'static str, values: &[f64]) -> Result<(), StatsError> {

@@ -382,7 +382,7 @@ impl Buckets {
     fn cut(&self, options: &AdwinOptions) -> bool {
         let least = f64::from(options.min_window);
         let spare = least - 1.0;
-        let log = (2.0 * self.width.ln() / options.delta).ln();
+        let log = check::ln_inverse(2.0 * self.width.ln(), options.delta);
         let (spread, range) = (2.0 * (self.variance / self.width) * log, 2.0 / 3.0 * log);
         let (mut n0, mut n1, mut u0, mut u1) = (0.0, self.width, 0.0, self.total);
         for row in (0..self.rows).rev() {

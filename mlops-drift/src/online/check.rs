@@ -64,6 +64,12 @@ pub(super) fn open_unit(parameter: &'static str, value: f64) -> Result<(), Stats
     option(parameter, value, value > 0.0 && value < 1.0, "must lie in (0, 1)")
 }
 
+/// ln(numerator/level), finite for levels too small to be turned over.
+#[inline]
+pub(super) fn ln_inverse(numerator: f64, level: f64) -> f64 {
+    (numerator / level).min(f64::MAX).ln()
+}
+
 /// A positive, finite option.
 pub(super) fn positive(parameter: &'static str, value: f64) -> Result<(), StatsError> {
     option(parameter, value, value > 0.0 && value <= LIMIT, "must be positive and at most 1e100")

@@ -176,7 +176,7 @@ impl Fhddm {
         let best = fewest.map_or(errors, |fewest| fewest.min(errors));
         *fewest = Some(best);
         let right = |errors: usize| (n - errors) as f64 / n as f64;
-        right(best) - right(errors) > ((1.0 / self.options.delta).ln() / (2.0 * n as f64)).sqrt()
+        right(best) - right(errors) > (check::ln_inverse(1.0, self.options.delta) / (2.0 * n as f64)).sqrt()
     }
 
     fn check(&self) -> Result<(), StatsError> {

@@ -139,7 +139,7 @@ impl Mean {
     }
 
     fn bound(self, level: f64) -> f64 {
-        (1.0 / (2.0 * self.n as f64) * (1.0 / level).ln()).sqrt()
+        (1.0 / (2.0 * self.n as f64) * check::ln_inverse(1.0, level)).sqrt()
     }
 }
 
@@ -164,7 +164,7 @@ impl Run {
             return false;
         }
         let (n, k) = (self.all.n as f64, prefix.n as f64);
-        distance >= ((n - k) / k * (1.0 / n) / 2.0 * (2.0 / level).ln()).sqrt()
+        distance >= ((n - k) / k * (1.0 / n) / 2.0 * check::ln_inverse(2.0, level)).sqrt()
     }
 
     fn changed(&self, level: f64, two_sided: bool) -> bool {

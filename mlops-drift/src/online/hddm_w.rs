@@ -152,7 +152,7 @@ impl Weighted {
 }
 
 fn bound(squares: f64, level: f64) -> f64 {
-    (squares * (1.0 / level).ln() / 2.0).sqrt()
+    (squares * check::ln_inverse(1.0, level) / 2.0).sqrt()
 }
 
 impl Cut {

@@ -224,7 +224,9 @@ impl Law {
             let kept = (1.0 - lambda) * (edge(from) + 0.5 * width);
             self.below((edge(to + 1) - kept) / lambda) - self.below((edge(to) - kept) / lambda)
         });
-        lengths.get(n / 2).copied().unwrap_or(f64::INFINITY)
+        // As for the CUSUM: limits that are never left make I − Q singular.
+        let length = lengths.get(n / 2).copied().filter(|length| *length > 0.0 && *length < 1e15);
+        length.unwrap_or(f64::INFINITY)
     }
 }
 

@@ -99,12 +99,15 @@ impl Confusion {
         Measured::ratio(self.true_negative, self.true_negative + self.false_positive)
     }
 
-    /// The mean value of a row.
+    /// The mean value of a row; undefined where a value is NaN, or infinite with none of its rows.
     pub fn business_value(&self, values: &CellValues) -> Measured {
         let total = values.true_positive * self.true_positive
             + values.false_positive * self.false_positive
             + values.false_negative * self.false_negative
             + values.true_negative * self.true_negative;
+        if total.is_nan() {
+            return Measured::none(mlops_core::num::UndefinedReason::NanInput, 0, 1);
+        }
         Measured::ratio(total, self.rows())
     }
 

@@ -317,8 +317,9 @@ impl Baseline {
         let (least, greatest) = metric.range();
         let interval = value.value().zip(reach).map(|(value, reach)| Interval {
             level: erf(self.deviations / std::f64::consts::SQRT_2),
-            low: (value - reach).max(least),
-            high: (value + reach).min(greatest),
+            // Scores of classes that do not add up to 1 can bring a value out of the range of its metric.
+            low: (value - reach).max(least).min(value),
+            high: (value + reach).min(greatest).max(value),
         });
         let verdict = match value.value() {
             Some(value) if complete && rows >= self.min_rows && !row.band.is_empty() => {

@@ -8,7 +8,7 @@ use mlops_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 use super::category::CategoryProfile;
-use super::numeric::{MAX_ROWS, NumericProfile, too_many};
+use super::numeric::{MAX_ROWS, NumericProfile, too_many, total};
 use super::reference::{ColumnCells, Reference, ReferenceColumn};
 
 /// A table as mergeable counts on the cells of a [`Reference`]: of a shard, a day, a window of a stream.
@@ -173,6 +173,10 @@ impl TryFrom<Stored> for Profile {
         }
         if stored.rows > MAX_ROWS {
             return Err(format!("a profile cannot have {} rows", stored.rows));
+        }
+        // Sums of counts are taken before a profile meets its reference.
+        if let Some(wrong) = stored.columns.iter().find_map(|column| total(column.cells(), stored.rows)) {
+            return Err(format!("a column {wrong}"));
         }
         Ok(Self { reference: stored.reference, rows: stored.rows, columns: stored.columns })
     }

@@ -68,7 +68,22 @@ impl Candidates {
     }
 
     pub(super) fn belong_to(&self, reference: &Reference) -> Result<()> {
-        if self.reference == reference.digest() && self.ranges.len() == reference.columns().len() {
+        // A range that was read back is not walked before it is known to lie in the grid.
+        let inside = |(column, ranges): (&ReferenceColumn, &Vec<(usize, usize)>)| match column.grid() {
+            Some(grid) => {
+                let mut from = 0;
+                ranges.iter().all(|&(first, last)| {
+                    let follows = from <= first && first <= last && last <= grid.overflow();
+                    from = last.saturating_add(1);
+                    follows
+                })
+            }
+            None => ranges.is_empty(),
+        };
+        if self.reference == reference.digest()
+            && self.ranges.len() == reference.columns().len()
+            && reference.columns().iter().zip(&self.ranges).all(inside)
+        {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Conflict, "Candidates", "the candidates have another reference"))

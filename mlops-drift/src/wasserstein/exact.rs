@@ -299,7 +299,8 @@ impl Ready {
         Self { sums, unit }
     }
 
-    /// The integral against a sample counted into `b`. Allocates only where `keys` is too small for the sample.
+    /// The integral against a sample counted into `b`. Allocates only where `keys` is too small for the sample, or
+    /// where sums of the sample's values overflow.
     pub(crate) fn integral(
         &self,
         (map, a, b): (Map, &[u32; CELLS], &[u32; CELLS]),
@@ -323,7 +324,15 @@ impl Ready {
         keys.sort_unstable();
         let reference = &reference.0;
         let near = |below: usize, p: usize| (move |k: usize| reference(below + k), p);
-        total(a, b, sizes, signs, (sum_a, sum_b), near, keys, self.unit) / self.unit
+        let integral = total(a, b, sizes, signs, (sum_a, sum_b), near, keys, self.unit) / self.unit;
+        if integral.is_finite() {
+            return integral;
+        }
+        // The sample is larger by far than the reference, whose unit is too large for it.
+        keys.clear();
+        keys.extend(values.iter().map(|value| value.key()));
+        keys.sort_unstable();
+        of_sorted(&(0..sizes.0).map(reference).collect::<Vec<u64>>(), keys)
     }
 }
 
@@ -431,6 +440,31 @@ mod tests {
         let mut keys: Vec<u64> = values.iter().map(|value| value.key()).collect();
         keys.sort_unstable();
         keys
+    }
+
+    #[test]
+    fn the_difference_crosses_zero_on_values_of_one_side() {
+        let (a, b) = ([0.0, 10.0], [5.0, 5.0, 5.0]);
+        assert_eq!(Counted::new(&a, &b).integral(&a, &b), 5.0);
+        assert_eq!(Counted::new(&b, &a).integral(&b, &a), 5.0);
+        let counted = Counted::new(&a, &b);
+        let mut signs = cells::zeroed();
+        let keys = keys(&a);
+        let ready = Ready::new(a.iter().copied(), counted.map);
+        let sides = (counted.map, &*counted.a, &*counted.b);
+        assert_eq!(ready.integral(sides, (|k: usize| keys[k], 2), &b, &mut signs, &mut Vec::new()), 5.0);
+    }
+
+    #[test]
+    fn a_sample_of_far_larger_values_than_the_reference_is_far_away() {
+        let (a, b) = ([0.0, 1.0], [f64::MAX, f64::MAX, 0.5, -f64::MAX]);
+        let counted = Counted::new(&a, &b);
+        let mut signs = cells::zeroed();
+        let keys = keys(&a);
+        let ready = Ready::new(a.iter().copied(), counted.map);
+        let sides = (counted.map, &*counted.a, &*counted.b);
+        let integral = ready.integral(sides, (|k: usize| keys[k], 2), &b, &mut signs, &mut Vec::new());
+        assert!((integral / f64::MAX - 0.75).abs() < 1e-15, "{integral:e}");
     }
 
     fn wave(n: u32, f: impl Fn(f64) -> f64) -> Vec<f64> {
