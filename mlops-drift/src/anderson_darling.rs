@@ -355,7 +355,7 @@ fn limit(
 }
 
 /// The variance of A² without drift and ties (Scholz and Stephens, eq. 4), for more than three values.
-fn variance(sizes: &[u64], total: u64) -> f64 {
+pub(crate) fn variance(sizes: &[u64], total: u64) -> f64 {
     let k = sizes.len() as f64;
     let inverse: f64 = sizes.iter().map(|size| 1.0 / *size as f64).sum();
     let (h, g) = harmonics(total);

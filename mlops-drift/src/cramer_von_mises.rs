@@ -218,6 +218,21 @@ fn test(
     Ok(CramerVonMises { statistic, p: tail.p, ln_p: tail.ln_p, method, ties, reference, current })
 }
 
+/// ln p of a T of midranks by the laws without ties, for whatever wants it: exact, where what ties leave of a whole sum is rounded
+/// down, or the limit.
+pub(crate) fn ln_p_as_if_untied(
+    (n, m): (u64, u64),
+    statistic: f64,
+    by_walk: bool,
+) -> Result<f64, StatsError> {
+    let ones = std::iter::repeat_n(1, (n + m) as usize);
+    if !by_walk {
+        return Ok(limit(ones, n, m, statistic, false));
+    }
+    let unit = walk::unit(n as usize, m as usize);
+    exact(&ones, (n, m), (statistic * unit + 1e-6).floor() / unit, 1 << 27)
+}
+
 /// T. The differences of the distribution functions are exact integers over n·m.
 fn criterion(blocks: impl Iterator<Item = (u64, u64)>, n: u64, m: u64) -> f64 {
     let (mut i, mut j) = (0, 0);

@@ -58,7 +58,7 @@ fn excess(r: f64) -> f64 {
 }
 
 /// ln Γ(a) − [(a − ½) ln a − a + ½ ln 2π].
-fn stirling_remainder(a: f64) -> f64 {
+pub(crate) fn stirling_remainder(a: f64) -> f64 {
     if a < 10.0 {
         return ln_gamma(a) - ((a - 0.5) * a.ln() - a + 0.5 * std::f64::consts::TAU.ln());
     }

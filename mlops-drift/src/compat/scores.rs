@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use mlops_core::num::StatsError;
 use mlops_core::num::quantile::quantile_sorted;
 
-use super::{Preset, histogram, total};
+use super::p_values::{self, refused};
+use super::{Preset, histogram, total, whylogs};
 use crate::pair::Pair;
 use crate::special::ln_chi2_sf;
 use crate::{
@@ -22,6 +23,12 @@ pub(super) fn numeric(preset: Preset, a: &[f64], b: &[f64]) -> Result<(f64, Opti
         }
         Preset::EvidentlyHellinger => evidently_hellinger(a, b)?,
         Preset::EvidentlyEnergy => energy(a, b)?.score,
+        Preset::EvidentlyKs => p_values::ks(a, b)?,
+        Preset::EvidentlyT => p_values::t(a, b)?,
+        Preset::EvidentlyAnderson => p_values::anderson(a, b)?,
+        Preset::EvidentlyCramerVonMises => p_values::cramer_von_mises(a, b)?,
+        Preset::EvidentlyMannWhitney => p_values::mann_whitney(a, b)?,
+        Preset::EvidentlyEppsSingleton => p_values::epps(a, b)?,
         Preset::EvidentlyWasserstein => wasserstein(a, b) / deviation(a, 0).max(0.001),
         Preset::NannyMlJs | Preset::NannyMlHellinger => {
             let (x, y) = nannyml_cells(a, b)?;
@@ -35,7 +42,15 @@ pub(super) fn numeric(preset: Preset, a: &[f64], b: &[f64]) -> Result<(f64, Opti
         Preset::AzureMlKs => azure_ks(a, b)?,
         Preset::ScouterPsi => return scouter(a, b),
         Preset::DriftwatchPsi | Preset::DriftwatchJs | Preset::DriftwatchKl => driftwatch(preset, a, b)?,
-        Preset::NannyMlLInfinity => return Err(unsupported("it is defined for categories only")),
+        Preset::WhylogsKs => whylogs::ks(a, b)?,
+        Preset::WhylogsHellinger => whylogs::hellinger(a, b)?,
+        Preset::NannyMlLInfinity
+        | Preset::EvidentlyChi2
+        | Preset::EvidentlyZ
+        | Preset::EvidentlyG
+        | Preset::EvidentlyFisher
+        | Preset::AzureMlChi2
+        | Preset::WhylogsChi2 => return Err(refused("it is defined for categories only")),
     };
     Ok((score, None))
 }
@@ -55,12 +70,13 @@ pub(super) fn categories(preset: Preset, a: &[u64], b: &[u64]) -> Result<f64, St
         Preset::NannyMlJs | Preset::AzureMlJs => Ok(js_from_counts(a, b, LogBase::Two)?.score),
         Preset::NannyMlLInfinity => Ok(l_infinity_from_counts(a, b)?.score),
         Preset::AzureMlPsi => Ok(laplace_psi(a, b)),
-        _ => Err(unsupported("it is defined for numbers only")),
+        Preset::EvidentlyChi2 | Preset::AzureMlChi2 => p_values::goodness_of_fit(&pair),
+        Preset::EvidentlyZ => p_values::z(&pair),
+        Preset::EvidentlyG => p_values::g(&pair),
+        Preset::EvidentlyFisher => p_values::fisher(&pair),
+        Preset::WhylogsChi2 => whylogs::chi2(&pair),
+        _ => Err(refused("it is defined for numbers only")),
     }
-}
-
-fn unsupported(reason: &'static str) -> StatsError {
-    StatsError::Unsupported { what: "this preset", reason }
 }
 
 /// Evidently's `get_binned_data`.
@@ -155,7 +171,7 @@ fn azure_ks(a: &[f64], b: &[f64]) -> Result<f64, StatsError> {
         return Err(StatsError::Parameter { parameter: "rows", value: rows as f64, reason });
     }
     let ks = ks_sorted(&sorted(a), &sorted(b), KsMethod::ExactContinuous)?;
-    ks.p.value().ok_or(StatsError::Unsupported { what: "this preset", reason: "the p-value is undefined" })
+    ks.p.value().ok_or(refused("the p-value is undefined"))
 }
 
 fn scouter(a: &[f64], b: &[f64]) -> Result<(f64, Option<f64>), StatsError> {
@@ -210,7 +226,7 @@ fn deciles(values: &[f64]) -> Result<Vec<f64>, StatsError> {
     (1..10).map(|i| quantile_sorted(&sorted, f64::from(i) / 10.0)).collect()
 }
 
-fn sorted(values: &[f64]) -> Vec<f64> {
+pub(super) fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted: Vec<f64> = values.iter().map(|value| value + 0.0).collect();
     sorted.sort_unstable_by(f64::total_cmp);
     sorted

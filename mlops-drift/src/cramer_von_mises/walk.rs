@@ -24,11 +24,15 @@ pub(super) struct Walk<'a> {
 /// The walk that computes P(T ≥ `statistic`) for groups of these sizes; n·m and n + m are within the bounds above.
 #[expect(clippy::cast_sign_loss, reason = "a sum of squares, and the cast saturates")]
 pub(super) fn ln_p(sizes: &[usize], n: usize, m: usize, statistic: f64) -> Walk<'_> {
+    // T has a relative error of a few ε and S is an integer.
+    Walk { sizes, n, m, threshold: (statistic * unit(n, m)).round() as u64 }
+}
+
+/// S/T.
+pub(super) fn unit(n: usize, m: usize) -> f64 {
     let g = divisor(n, m) as f64;
     let total = (n + m) as f64;
-    let sum = statistic * total * total * (n as f64 / g) * (m as f64 / g);
-    // T has a relative error of a few ε and S is an integer.
-    Walk { sizes, n, m, threshold: sum.round() as u64 }
+    total * total * (n as f64 / g) * (m as f64 / g)
 }
 
 fn divisor(a: usize, b: usize) -> usize {

@@ -2,9 +2,11 @@
 
     venv/bin/pip install numpy==2.4.6 scipy==1.17.1   && venv/bin/python mlops-drift/tests/reference/compat.py formulas
     venv/bin/pip install evidently==0.7.23            && venv/bin/python mlops-drift/tests/reference/compat.py evidently
+    venv/bin/pip install evidently==0.7.23            && venv/bin/python mlops-drift/tests/reference/compat.py evidently_tests
     venv/bin/pip install nannyml==0.13.1              && venv/bin/python mlops-drift/tests/reference/compat.py nannyml
+    venv/bin/pip install whylogs[viz]==1.6.4 numpy==1.26.4 scipy==1.17.1 && venv/bin/python mlops-drift/tests/reference/compat.py whylogs
 
-Evidently and NannyML are run. Azure ML, scouter and driftwatch are their published formulas in NumPy and SciPy.
+Evidently, NannyML and whylogs are run; whylogs on columns so short that its sketches hold every value. Azure ML, scouter and driftwatch are their published formulas in NumPy and SciPy.
 """
 import json
 import math
@@ -29,7 +31,31 @@ CATEGORIES = {
 }
 
 
-def evidently():
+rng = np.random.Generator(np.random.PCG64(20260304))
+r3 = lambda x: x.round(3).tolist()
+SMALL = {
+    "shift": (r3(rng.normal(0, 1, 90)), r3(rng.normal(0.4, 1, 70))),
+    "down": (r3(rng.normal(0, 1, 60)), r3(rng.normal(-0.3, 1, 80))),
+    "same": (r3(rng.normal(0, 1, 75)), r3(rng.normal(0, 1, 55))),
+    "rounded": ([float(v) for v in rng.poisson(6, 60)], [float(v) for v in rng.poisson(7, 50)]),
+    "few": (r3(rng.normal(5, 1, 7)), r3(rng.normal(6, 2, 9))),
+    "few_rounded": ([float(v) for v in rng.integers(0, 9, 11)], [float(v) for v in rng.integers(1, 10, 12)]),
+    "spread": (r3(rng.normal(0, 1, 40)), r3(rng.normal(0, 3, 25))),
+}
+# Sizes whose products with the ranks 0, 1/99, … 1 are whole numbers, and a column of one value.
+RANKS = {
+    "ninety_nine": (r3(rng.normal(0, 1, 99)), r3(rng.normal(0.3, 1, 198))),
+    "longer": (r3(rng.exponential(1, 400)), r3(rng.exponential(1.2, 297))),
+    "constant": ([2.5] * 12, [2.5] * 9),
+    "zeros": ([0.0] * 12, [0.0] * 8 + [1.0]),
+    "close": ([1000.0 + i * 1e-5 for i in range(30)], [1000.0 + i * 1.2e-5 for i in range(30)]),
+}
+EQUAL = {"two": ([40, 60], [55, 45]), "two_alike": ([12, 18], [13, 17]), "three": ([30, 40, 30], [22, 38, 40]), "swapped": ([0, 10], [10, 0])}
+MORE = {"hundred": ([29, 71], [35, 65]), "levels": ([50, 40, 30, 20, 10, 5], [60, 45, 20, 22, 9, 6]), "dropped": ([70, 20, 10], [75, 25, 0])}
+rows = lambda counts: [f"c{i}" for i, count in enumerate(counts) for _ in range(count)]
+
+
+def evidently_functions(files):
     import importlib.metadata
     import importlib.util
     import types
@@ -48,25 +74,88 @@ def evidently():
 
     stattests = "evidently.legacy.calculations.stattests"
     module("evidently.legacy.core", ColumnType=ColumnType)
-    module(f"{stattests}.registry", StatTest=types.SimpleNamespace, register_stattest=lambda test, function: functions.update({test.name: function}))
-    for file in ("utils", "psi", "kl_div", "jensenshannon", "hellinger_distance", "energy_distance", "wasserstein_distance_norm"):
+    module(f"{stattests}.registry", StatTest=types.SimpleNamespace, register_stattest=lambda test, default_impl: functions.update({test.name: default_impl}))
+    for file in ("utils", *files):
         spec = importlib.util.spec_from_file_location(f"{stattests}.{file}", root / f"calculations/stattests/{file}.py")
         sys.modules[spec.name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[spec.name])
-    names = {"psi": "psi", "kl_div": "kl", "jensenshannon": "js", "hellinger": "hellinger", "ed": "energy", "wasserstein": "wasserstein"}
     tool = f"evidently {__version__}"
 
-    def one(name, a, b, kind):
-        score, alert = functions[name](pd.Series(a), pd.Series(b), kind, 0.1)
-        return {"tool": tool, "preset": "evidently_" + names[name], "score": float(score), "alert": bool(alert)}
+    def one(name, preset, threshold, a, b, kind):
+        score, alert = functions[name](pd.Series(a), pd.Series(b), getattr(ColumnType, kind), threshold)
+        return {"tool": tool, "preset": "evidently_" + preset, "score": float(score), "alert": bool(alert)}
 
+    return one
+
+
+def evidently():
+    one = evidently_functions(("psi", "kl_div", "jensenshannon", "hellinger_distance", "energy_distance", "wasserstein_distance_norm"))
+    names = {"psi": "psi", "kl_div": "kl", "jensenshannon": "js", "hellinger": "hellinger", "ed": "energy", "wasserstein": "wasserstein"}
     for case, (a, b) in NUMBERS.items():
-        for name in names:
-            yield {"name": case, "reference": a, "current": b, **one(name, a, b, ColumnType.Numerical)}
+        for name, preset in names.items():
+            yield {"name": case, "reference": a, "current": b, **one(name, preset, 0.1, a, b, "Numerical")}
     for case, (a, b) in CATEGORIES.items():
-        rows = lambda counts: [f"c{i}" for i, count in enumerate(counts) for _ in range(count)]
         for name in ("psi", "kl_div", "jensenshannon", "hellinger"):
-            yield {"name": case, "reference_counts": a, "current_counts": b, **one(name, rows(a), rows(b), ColumnType.Categorical)}
+            yield {"name": case, "reference_counts": a, "current_counts": b, **one(name, names[name], 0.1, rows(a), rows(b), "Categorical")}
+
+
+def evidently_tests():
+    import warnings
+
+    import scipy
+    from scipy import stats
+
+    warnings.simplefilter("ignore")
+    files = ("ks_stattest", "t_test", "anderson_darling_stattest", "cramer_von_mises_stattest", "mann_whitney_urank_stattest", "epps_singleton_stattest", "chisquare_stattest", "z_stattest", "g_stattest", "fisher_exact_stattest")
+    one = evidently_functions(files)
+    numeric = {"ks": ("ks", 0.05), "t_test": ("t", 0.05), "anderson": ("anderson", 0.1), "cramer_von_mises": ("cramer_von_mises", 0.1), "mannw": ("mann_whitney", 0.05), "es": ("epps_singleton", 0.05)}
+    for case, (a, b) in SMALL.items():
+        for name, (preset, threshold) in numeric.items():
+            try:
+                found = one(name, preset, threshold, a, b, "Numerical")
+            except TypeError:
+                # With NumPy 2 Evidently's copy of SciPy's exact Cramér–von Mises raises; SciPy's own is the same function.
+                p = float(stats.cramervonmises_2samp(a, b, method="exact").pvalue)
+                found = {"tool": f"scipy {scipy.__version__}", "preset": "evidently_" + preset, "score": p, "alert": p <= threshold}
+            yield {"name": case, "reference": a, "current": b, **found}
+    categorical = {"chisquare": ("chi2", 0.05), "z": ("z", 0.05), "g_test": ("g", 0.1), "fisher_exact": ("fisher", 0.1)}
+    for case, (a, b) in {**CATEGORIES, **EQUAL, "one": ([7, 0], [9, 0])}.items():
+        for name, (preset, threshold) in categorical.items():
+            try:
+                found = one(name, preset, threshold, rows(a), rows(b), "Categorical")
+            except ValueError:
+                found = {"score": math.nan}
+            if math.isnan(found["score"]):
+                found = {"tool": "evidently", "preset": "evidently_" + preset, "score": None, "alert": None}
+            yield {"name": case, "reference_counts": a, "current_counts": b, **found}
+
+
+def whylogs():
+    import importlib.metadata
+
+    from whylogs.core import DatasetProfile
+    from whylogs.viz.drift.column_drift_algorithms import KS, ChiSquare, Hellinger
+
+    tool = f"whylogs {importlib.metadata.version('whylogs')}"
+
+    def column(values):
+        profile = DatasetProfile()
+        for value in values:
+            profile.track({"x": value})
+        return profile.view().get_column("x")
+
+    def one(algorithm, preset, a, b):
+        found = algorithm.calculate(column(b), column(a), with_thresholds=True)
+        score = found.statistic if found.pvalue is None else found.pvalue
+        category = found.drift_category
+        return {"tool": tool, "preset": preset, "score": float(score), "alert": category == "DRIFT", "warning": category != "NO_DRIFT"}
+
+    for case, (a, b) in {**SMALL, **RANKS}.items():
+        for algorithm, preset in ((KS(), "whylogs_ks"), (Hellinger(), "whylogs_hellinger")):
+            yield {"name": case, "reference": a, "current": b, **one(algorithm, preset, a, b)}
+    for case, (a, b) in {**CATEGORIES, **EQUAL, **MORE}.items():
+        if sum(a) + sum(b) < 3000:
+            yield {"name": case, "reference_counts": a, "current_counts": b, **one(ChiSquare(), "whylogs_chi2", rows(a), rows(b))}
 
 
 def nannyml():
@@ -90,7 +179,6 @@ def nannyml():
         for key, preset in (("jensen_shannon", "nanny_ml_js"), ("hellinger", "nanny_ml_hellinger")):
             yield {"name": case, "reference": a, "current": b, **one(key, FeatureType.CONTINUOUS, preset, a, b)}
     for case, (a, b) in CATEGORIES.items():
-        rows = lambda counts: [f"c{i}" for i, count in enumerate(counts) for _ in range(count)]
         for key, preset in (("jensen_shannon", "nanny_ml_js"), ("hellinger", "nanny_ml_hellinger"), ("l_infinity", "nanny_ml_l_infinity")):
             yield {"name": case, "reference_counts": a, "current_counts": b, **one(key, FeatureType.CATEGORICAL, preset, rows(a), rows(b))}
 
@@ -125,9 +213,14 @@ def formulas():
         yield {**base, "preset": "driftwatch_psi", "score": psi(p, q), "alert": psi(p, q) > 0.25}
         yield {**base, "preset": "driftwatch_js", "score": float(jensenshannon(p, q) ** 2), "alert": None}
         yield {**base, "preset": "driftwatch_kl", "score": float(np.sum(q * np.log(q / p))), "alert": None}
+    for case, (a, b) in {**CATEGORIES, **EQUAL}.items():
+        # azureml-assets 4b41f8c, `_chisquaretest` of categorical_data_drift_metrics.py.
+        with np.errstate(divide="ignore"):
+            score = float(stats.chisquare(b, [x / sum(a) * sum(b) for x in a]).pvalue)
+        yield {"name": case, "tool": tool, "reference_counts": a, "current_counts": b, "preset": "azure_ml_chi2", "score": score, "alert": score < 0.05}
 
 
 part = sys.argv[1]
-cases = list({"evidently": evidently, "nannyml": nannyml, "formulas": formulas}[part]())
+cases = list({f.__name__: f for f in (evidently, evidently_tests, nannyml, whylogs, formulas)}[part]())
 text = ",\n".join(json.dumps(case, allow_nan=False) for case in cases)
 (HERE / f"compat_{part}.json").write_text("[\n" + text + "\n]\n")
