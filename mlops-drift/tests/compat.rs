@@ -46,8 +46,11 @@ fn agrees(part: &str) {
         };
         let got = got.unwrap();
         // p-values to 1e-10, distances to 1e-12.
-        let relative =
-            if matches!(got.preset.direction(), Direction::Below | Direction::AtMost) { 1e-10 } else { 1e-12 };
+        let relative = if matches!(got.preset.direction(), Direction::Below | Direction::AtMost) {
+            1e-10
+        } else {
+            1e-12
+        };
         // Evidently takes its series for Cramér–von Mises, and its normal law for z, from 1.
         let small = match got.preset {
             Preset::EvidentlyCramerVonMises | Preset::EvidentlyZ => 1.0,
