@@ -94,11 +94,11 @@ fn durbin(n: f64, d: f64) -> f64 {
         }
     }
     for i in 0..size {
-        let edge = (1.0 - h.powi(i as i32 + 1)) / factorials[i + 1];
+        let edge = (1.0 - h.powf(i as f64 + 1.0)) / factorials[i + 1];
         matrix[i * size] = edge;
         matrix[(size - 1) * size + size - 1 - i] = edge;
     }
-    let corner = 1.0 - 2.0 * h.powi(size as i32) + (2.0 * h - 1.0).max(0.0).powi(size as i32);
+    let corner = 1.0 - 2.0 * h.powf(size as f64) + (2.0 * h - 1.0).max(0.0).powf(size as f64);
     matrix[(size - 1) * size] = corner / factorials[size];
     let (middle, exponent) = power_at((k - 1) * size + k - 1, &matrix, size, n);
     // n!/nⁿ, one factor at a time; powers of two are taken out where numbers become small.
