@@ -109,7 +109,7 @@ fn every_preset_that_applies_has_a_row_and_the_row_says_what_the_preset_says() {
 
 #[test]
 fn a_preset_that_refuses_is_a_row_with_its_reason() {
-    let long: Vec<f64> = (0..Preset::AZURE_KS_ROWS as i32).map(f64::from).collect();
+    let long: Vec<f64> = (0..Preset::AZURE_KS_ROWS).map(|i| i as f64).collect();
     let rows = verdicts(&long, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
     let azure = rows.iter().find(|row| row.preset == Preset::AzureMlKs).unwrap();
     assert!(
