@@ -43,6 +43,7 @@ fn within(rate: f64, low: f64, high: f64) {
 
 #[track_caller]
 fn within_of(simulations: u64, rate: f64, low: f64, high: f64) {
+    #[expect(clippy::cast_sign_loss, reason = "a share of a count")]
     let alarms = (rate * simulations as f64).round() as u64;
     let few = at_most(alarms, simulations, low);
     let many = 1.0 - if alarms == 0 { 0.0 } else { at_most(alarms - 1, simulations, high) };
