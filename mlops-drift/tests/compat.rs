@@ -46,8 +46,11 @@ fn agrees(part: &str) {
         };
         let got = got.unwrap();
         // p-values to 1e-10, distances to 1e-12.
-        let relative =
-            if matches!(got.preset.direction(), Direction::Below | Direction::AtMost) { 1e-10 } else { 1e-12 };
+        let relative = if matches!(got.preset.direction(), Direction::Below | Direction::AtMost) {
+            1e-10
+        } else {
+            1e-12
+        };
         // Evidently takes its series for Cramér–von Mises, and its normal law for z, from 1.
         let small = match got.preset {
             Preset::EvidentlyCramerVonMises | Preset::EvidentlyZ => 1.0,
@@ -106,7 +109,7 @@ fn every_preset_that_applies_has_a_row_and_the_row_says_what_the_preset_says() {
 
 #[test]
 fn a_preset_that_refuses_is_a_row_with_its_reason() {
-    let long: Vec<f64> = (0..Preset::AZURE_KS_ROWS as i32).map(f64::from).collect();
+    let long: Vec<f64> = (0..Preset::AZURE_KS_ROWS).map(|i| i as f64).collect();
     let rows = verdicts(&long, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
     let azure = rows.iter().find(|row| row.preset == Preset::AzureMlKs).unwrap();
     assert!(

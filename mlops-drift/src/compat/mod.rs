@@ -26,8 +26,9 @@
 //! | `WhylogsHellinger` | (n + m)/4, 2 to 30, of equal width over both | Hellinger | score ≥ 0.4, possible ≥ 0.15 |
 //! | `WhylogsChi2` | categories | p of goodness of fit to expected counts rounded down; 0 where one is 0 | p ≤ 0.05, possible p ≤ 0.15 |
 //!
-//! Evidently 0.7.23, NannyML 0.13.1 and whylogs 1.6.4 were run; distances agree to 1e-12, p-values to 1e-10 (Cramér–von Mises: to 1e-10
-//! absolutely, since Evidently subtracts its series from 1). The others are written from their published formulas and agree with those
+//! Evidently 0.7.23, NannyML 0.13.1 and whylogs 1.6.4 were run; distances agree to 1e-12, p-values to 1e-10 (z and
+//! Cramér–von Mises: to 1e-10 absolutely, since Evidently subtracts from 1; its exact Cramér–von Mises counts in floats of 32 bits or
+//! raises, depending on NumPy's version, so that SciPy's own is the measure there). The others are written from their published formulas and agree with those
 //! in NumPy and SciPy; where a formula leaves the treatment of a value on an edge open it is NumPy's `histogram`. What the tools do
 //! with NaN and infinities differs by code path, so here both are errors. Where a test has no p-value the tools answer NaN, which never
 //! alerts, or raise; here it is an error.
@@ -216,10 +217,9 @@ impl Preset {
             | Self::EvidentlyHellinger
             | Self::EvidentlyWasserstein
             | Self::WhylogsHellinger => Direction::AtLeast,
-            Self::EvidentlyKs
-            | Self::EvidentlyCramerVonMises
-            | Self::WhylogsKs
-            | Self::WhylogsChi2 => Direction::AtMost,
+            Self::EvidentlyKs | Self::EvidentlyCramerVonMises | Self::WhylogsKs | Self::WhylogsChi2 => {
+                Direction::AtMost
+            }
             Self::EvidentlyT
             | Self::EvidentlyAnderson
             | Self::EvidentlyMannWhitney

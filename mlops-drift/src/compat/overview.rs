@@ -130,7 +130,8 @@ pub fn verdicts(reference: &[f64], current: &[f64]) -> Result<Vec<Row>, StatsErr
 ///
 /// let rows = verdicts_of_categories(&[500, 500, 0], &[480, 470, 50])?;
 /// assert!(rows.iter().any(|row| row.alert == Ok(true)));
-/// assert_eq!(rows[0].to_string(), "evidently.psi/0.7 alerts: 0.3127475208770893 is at least 0.1");
+/// let first = rows[0].to_string();
+/// assert!(first.starts_with("evidently.psi/0.7 alerts: 0.31") && first.ends_with(" is at least 0.1"), "{first}");
 /// # Ok::<(), mlops_core::num::StatsError>(())
 /// ```
 pub fn verdicts_of_categories(reference: &[u64], current: &[u64]) -> Result<Vec<Row>, StatsError> {

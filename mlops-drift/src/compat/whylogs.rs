@@ -2,8 +2,8 @@
 
 use mlops_core::num::StatsError;
 
-use super::scores::sorted;
 use super::p_values::refused;
+use super::scores::sorted;
 use super::{histogram, kstwo, total};
 use crate::pair::{Pair, Tail};
 

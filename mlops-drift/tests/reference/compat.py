@@ -111,12 +111,12 @@ def evidently_tests():
     numeric = {"ks": ("ks", 0.05), "t_test": ("t", 0.05), "anderson": ("anderson", 0.1), "cramer_von_mises": ("cramer_von_mises", 0.1), "mannw": ("mann_whitney", 0.05), "es": ("epps_singleton", 0.05)}
     for case, (a, b) in SMALL.items():
         for name, (preset, threshold) in numeric.items():
-            try:
-                found = one(name, preset, threshold, a, b, "Numerical")
-            except TypeError:
-                # With NumPy 2 Evidently's copy of SciPy's exact Cramér–von Mises raises; SciPy's own is the same function.
+            if preset == "cramer_von_mises" and max(len(a), len(b)) <= 20:
+                # Evidently's copy of SciPy's exact law counts in floats of 32 bits, or raises under NumPy 2; SciPy's own does neither.
                 p = float(stats.cramervonmises_2samp(a, b, method="exact").pvalue)
                 found = {"tool": f"scipy {scipy.__version__}", "preset": "evidently_" + preset, "score": p, "alert": p <= threshold}
+            else:
+                found = one(name, preset, threshold, a, b, "Numerical")
             yield {"name": case, "reference": a, "current": b, **found}
     categorical = {"chisquare": ("chi2", 0.05), "z": ("z", 0.05), "g_test": ("g", 0.1), "fisher_exact": ("fisher", 0.1)}
     for case, (a, b) in {**CATEGORIES, **EQUAL, "one": ([7, 0], [9, 0])}.items():
