@@ -106,6 +106,30 @@ impl<T: Value> SortedReference<T> {
         Ok(Self { sorted, side, map, counts, moments })
     }
 
+    /// Counts values in ascending order, without NaN, at least one and fewer than [`MOST`]; for the Wasserstein distance too only
+    /// where that is wanted, as it needs five times the memory. The same values make the same reference, to the bit.
+    pub(crate) fn of_sorted(sorted: Vec<T>, wasserstein: bool) -> Self {
+        // From all of the range: the first values alone would be the smallest.
+        let few: Vec<T> = sorted.iter().step_by(sorted.len().div_ceil(1024).max(1)).copied().collect();
+        let (map, mut counts) = (Map::fit(&few, &[]), cells::zeroed());
+        cells::count(map, &sorted, &mut counts);
+        let infinite = sorted.iter().filter(|value| !value.is_finite()).count() as u64;
+        let rows = sorted.len() as u64;
+        let side = Side { rows, used: rows, missing: 0, infinite, unseen: 0 };
+        let moments = (wasserstein && infinite == 0).then(|| Box::new(Moments::new(&sorted, map)));
+        Self { sorted, side, map, counts, moments }
+    }
+
+    /// Whether it was made ready for the Wasserstein distance.
+    pub(crate) fn knows_wasserstein(&self) -> bool {
+        self.moments.is_some()
+    }
+
+    /// The values, and nothing else.
+    pub(crate) fn into_sorted(self) -> Vec<T> {
+        self.sorted
+    }
+
     /// The values in ascending order.
     ///
     /// ```

@@ -6,8 +6,8 @@ use mlops_core::monitor::{
 };
 use mlops_core::num::Random;
 use mlops_core::time::Timestamp;
-use mlops_drift::Correction;
 use mlops_drift::detector::{DatasetRule, Detector, DetectorOptions, FeatureRule, Method, compare_at};
+use mlops_drift::{Correction, KsMethod, WassersteinOptions, ks_sorted, wasserstein_sorted};
 
 fn now() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().unwrap()
@@ -309,17 +309,37 @@ fn two_tables_are_one_call() {
     assert_eq!(compare_at(a, b, &DetectorOptions::default(), now()).unwrap(), fitted);
 }
 
-#[cfg(feature = "polars")]
 #[test]
-fn two_frames_are_one_call() {
-    use polars::prelude::{Column, DataFrame};
-    let frame = |from: i64| {
-        let ages: Vec<i64> = (0..400).map(|i| from + i % 40).collect();
-        let plans: Vec<Option<&str>> = (0..400).map(|i| [Some("basic"), Some("pro"), None][i % 3]).collect();
-        DataFrame::new(400, vec![Column::new("age".into(), ages), Column::new("plan".into(), plans)]).unwrap()
+fn a_large_reference_reads_as_if_everything_were_sorted() {
+    let also = vec![Method::Wasserstein, Method::Psi, Method::MannWhitney];
+    let (then, later) = (table(20_000, "large then", 0.0), table(3_000, "large now", 0.2));
+    let fitted = |threads| {
+        let options = options(Method::KolmogorovSmirnov).with_also(also.clone()).with_threads(threads);
+        Detector::fit(&then, options).unwrap()
     };
-    let (reference, current) = (frame(20), frame(45));
-    let report = mlops_drift::compare(&reference, &current, &DetectorOptions::default()).unwrap();
-    assert_eq!(report.drifted().map(|f| f.feature.as_str()).collect::<Vec<_>>(), ["age"]);
-    assert_eq!(score(&report, "plan").current.missing, 133);
+    let report = fitted(1).detect(&later, now()).unwrap();
+    assert_eq!(fitted(2).detect(&later, now()).unwrap(), report);
+    let kept: Detector = serde_json::from_str(&serde_json::to_string(&fitted(1)).unwrap()).unwrap();
+    assert_eq!(kept.detect(&later, now()).unwrap(), report);
+
+    let sorted = |table: &Table<'_>, feature: &str| {
+        let column = table.column(feature).unwrap();
+        let values = column.to_f64().unwrap();
+        let valid = (0..values.len()).filter(|row| column.is_valid(*row)).map(|row| values[row]);
+        let mut valid: Vec<f64> = valid.collect();
+        valid.sort_by(f64::total_cmp);
+        valid
+    };
+    for feature in ["x", "narrow", "whole", "flag", "constant"] {
+        let (before, after) = (sorted(&then, feature), sorted(&later, feature));
+        let score = score(&report, feature);
+        let test = ks_sorted(&before, &after, KsMethod::Asymptotic).unwrap();
+        assert_eq!(Some(score.score), test.statistic.value(), "{feature}");
+        if then.column(feature).unwrap().missing() == 0 {
+            assert_eq!(score.p_value, test.p.value(), "{feature}");
+        }
+        let moved = wasserstein_sorted(&before, &after, &WassersteinOptions::default()).unwrap();
+        let got = score.also[0].score.unwrap();
+        assert!((got - moved.score).abs() <= 1e-13 * moved.score, "{feature}: {got} is not {}", moved.score);
+    }
 }

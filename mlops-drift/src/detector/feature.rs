@@ -10,7 +10,8 @@ use super::method::{Family, Method, with_rule};
 use super::options::DetectorOptions;
 use super::overlay::{Overlay, category_cells};
 use super::reading::{Failure, OnCells, Reading, folded};
-use crate::{Bins, CategoryBins, Counts, Missing, Tally, chi2_homogeneity};
+use crate::ks::refine::MOST;
+use crate::{Bins, CategoryBins, Counts, Missing, SortedReference, Tally, Workspace, chi2_homogeneity};
 
 /// What is kept of one feature of the reference.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,14 +50,55 @@ enum Kind {
 #[serde(transparent)]
 struct Float(#[serde(with = "json_float")] f64);
 
-/// Ascending and without NaN.
+/// The values of a reference, ascending and without NaN.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Float>", into = "Vec<Float>")]
-struct Sorted(Vec<f64>);
+enum Sorted {
+    Plain(Vec<f64>),
+    /// Counted too, so that a large sample is measured without sorting it.
+    Counted(SortedReference<f64>),
+}
+
+/// How many values are counted: with fewer, sorting costs little, and counts would take many times their memory.
+const COUNTED_FROM: usize = 16_384;
+
+impl Sorted {
+    fn values(&self) -> &[f64] {
+        match self {
+            Self::Plain(values) => values,
+            Self::Counted(reference) => reference.sorted(),
+        }
+    }
+
+    fn counted(&self) -> Option<&SortedReference<f64>> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Counted(reference) => Some(reference),
+        }
+    }
+
+    /// Counted where one of the methods gains by it. Depends on nothing but the values, so that what was stored comes back.
+    fn ready(self, methods: &[Method]) -> Self {
+        let wasserstein = methods.contains(&Method::Wasserstein);
+        match self {
+            Self::Plain(values)
+                if (COUNTED_FROM..MOST).contains(&values.len())
+                    && (wasserstein || methods.contains(&Method::KolmogorovSmirnov)) =>
+            {
+                Self::Counted(SortedReference::of_sorted(values, wasserstein))
+            }
+            other => other,
+        }
+    }
+}
 
 impl From<Sorted> for Vec<Float> {
     fn from(sorted: Sorted) -> Self {
-        sorted.0.into_iter().map(Float).collect()
+        let values = match sorted {
+            Sorted::Plain(values) => values,
+            Sorted::Counted(reference) => reference.into_sorted(),
+        };
+        values.into_iter().map(Float).collect()
     }
 }
 
@@ -69,7 +111,7 @@ impl TryFrom<Vec<Float>> for Sorted {
         if values.is_empty() || values.iter().any(|value| value.is_nan()) || !ascending {
             return Err("the values of a reference are in ascending order, without NaN, and at least one");
         }
-        Ok(Self(values))
+        Ok(Self::Plain(values))
     }
 }
 
@@ -77,7 +119,9 @@ impl TryFrom<Vec<Float>> for Sorted {
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     values: Vec<f64>,
+    present: Vec<f64>,
     sorted: Vec<f64>,
+    workspace: Option<Workspace<f64>>,
     map: Vec<usize>,
     counts: Vec<u64>,
 }
@@ -137,15 +181,28 @@ impl Fitted {
         Ok(Self { name: column.name().to_owned(), side, method, min_score, also, kind })
     }
 
+    fn methods(&self) -> impl Iterator<Item = Method> + '_ {
+        std::iter::once(self.method).chain(self.also.iter().copied())
+    }
+
+    /// Makes what was read from somewhere as fast as what was fitted.
+    pub(super) fn ready(mut self) -> Self {
+        let methods: Vec<Method> = self.methods().collect();
+        if let Kind::Numbers { sorted, .. } = &mut self.kind {
+            *sorted = sorted.take().map(|sorted| sorted.ready(&methods));
+        }
+        self
+    }
+
     /// Whether what was read from somewhere fits together; the reason when it does not.
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let (sound, categories) = match &self.kind {
             Kind::Numbers { sorted, cells, overlay } => {
-                let has = |method: &Method| match method.family() {
+                let has = |method: Method| match method.family() {
                     Family::Values => sorted.is_some(),
                     Family::Cells => cells.is_some(),
                 };
-                let methods = std::iter::once(&self.method).chain(&self.also).all(has);
+                let methods = self.methods().all(has);
                 let counted =
                     cells.as_ref().is_none_or(|(bins, counts)| bins.count(&[]).merge(counts).is_ok());
                 (methods && counted && overlay.as_ref().is_none_or(Overlay::is_sound), false)
@@ -232,7 +289,7 @@ impl Fitted {
         column: &Column<'_>,
         scratch: &mut Scratch,
     ) -> Result<Measured, Failure> {
-        let Scratch { values: buffer, sorted: present, .. } = scratch;
+        let Scratch { values: buffer, present: left, sorted: in_order, workspace, .. } = scratch;
         let values = numbers(column, buffer);
         let mut side = SideCounts { rows: values.len() as u64, ..SideCounts::default() };
         (side.missing, side.infinite) = odd(values);
@@ -247,15 +304,23 @@ impl Fitted {
             }),
             None => None,
         };
-        present.clear();
-        if sorted.is_some() {
-            present.extend(values.iter().filter(|value| !value.is_nan()));
-            present.sort_unstable_by(f64::total_cmp);
+        let present = if sorted.is_some() && side.missing > 0 { without_nan(values, left) } else { values };
+        let counted_for = |method: Method| {
+            sorted.and_then(Sorted::counted).filter(|by| method.is_unordered(by, present.len()))
+        };
+        in_order.clear();
+        if self.methods().any(|method| method.family() == Family::Values && counted_for(method).is_none()) {
+            in_order.extend_from_slice(present);
+            in_order.sort_unstable_by(f64::total_cmp);
         }
-        let read = |method: Method| match (method.family(), sorted, &both) {
-            (Family::Values, Some(Sorted(reference)), _) if !present.is_empty() => {
-                method.on_values(reference, present)
-            }
+        let mut read = |method: Method| match (method.family(), sorted, &both) {
+            (Family::Values, Some(reference), _) if !present.is_empty() => match counted_for(method) {
+                Some(reference) => {
+                    let workspace = workspace.get_or_insert_with(|| reference.workspace(present.len()));
+                    method.unordered(reference, present, workspace)
+                }
+                None => method.on_values(reference.values(), in_order),
+            },
             // Nothing is left to compare; the test for missing values speaks.
             (Family::Values, Some(_), _) => Ok(Reading::nothing(method)),
             (Family::Cells, _, Some(both)) => method.on_cells(both),
@@ -266,7 +331,7 @@ impl Fitted {
         let shown = overlay.map(|overlay| (overlay, overlay.bins().count(values)));
         side.unseen = match (&shown, &counted) {
             (Some((_, counts)), _) | (None, Some((_, _, counts))) => beyond(counts),
-            (None, None) => sorted.map_or(0, |Sorted(reference)| outside(reference, present)),
+            (None, None) => sorted.map_or(0, |reference| outside(reference.values(), present)),
         };
         side.used = side.rows;
         let (mut p, mut ln_p) = (reading.p, reading.ln_p);
@@ -349,7 +414,7 @@ fn fit_numbers(
     if methods.first().is_some_and(|method| method.family() == Family::Values) {
         side.used -= side.missing;
     }
-    let sorted = needs(Family::Values).then_some(Sorted(sorted));
+    let sorted = needs(Family::Values).then(|| Sorted::Plain(sorted).ready(methods));
     Ok(Kind::Numbers { sorted, cells, overlay })
 }
 
@@ -391,8 +456,14 @@ fn beyond(counts: &Counts) -> u64 {
 
 fn outside(reference: &[f64], current: &[f64]) -> u64 {
     let (Some(low), Some(high)) = (reference.first(), reference.last()) else { return 0 };
-    let below = current.partition_point(|value| value < low);
-    (below + current.len() - current.partition_point(|value| value <= high)) as u64
+    current.iter().map(|value| u64::from(value < low) + u64::from(value > high)).sum()
+}
+
+/// What is left without NaN.
+fn without_nan<'v>(values: &[f64], buffer: &'v mut Vec<f64>) -> &'v [f64] {
+    buffer.clear();
+    buffer.extend(values.iter().filter(|value| !value.is_nan()));
+    buffer
 }
 
 /// Counts codes level by level: one look-up a level, not one a row.

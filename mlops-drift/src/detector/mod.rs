@@ -102,6 +102,7 @@ impl TryFrom<Stored> for Detector {
                 return Err("a feature has other rows than the reference".to_owned());
             }
         }
+        let features = features.into_iter().map(Fitted::ready).collect();
         Ok(Self { options, features, rows })
     }
 }

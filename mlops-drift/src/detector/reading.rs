@@ -8,13 +8,15 @@ use mlops_core::num::{Measured, StatsError};
 
 use super::method::Method;
 use crate::distance::{Definition, Distance, Interval};
+use crate::ks::refine::MOST;
 use crate::{
-    Alternative, AndersonDarlingMethod, Chi2, Counts, CramerVonMisesMethod, KlDirection, KsMethod, LogBase,
-    MannWhitneyOptions, ProportionsOptions, Smoothing, TTestMethod, TTestOptions, Tally, WassersteinOptions,
-    anderson_darling_sorted, brown_forsythe, chi2_homogeneity, cramer_v_from_counts, cramer_von_mises_sorted,
-    energy_sorted, epps_singleton, fisher_from_counts, g_test_from_counts, hellinger_from_counts,
-    js_from_counts, kl_from_counts, ks_sorted, l_infinity_from_counts, mann_whitney_sorted,
-    proportions_from_counts, psi_from_counts, t_test_with, total_variation_from_counts, wasserstein_sorted,
+    Alternative, AndersonDarlingMethod, Chi2, Counts, CramerVonMisesMethod, KlDirection, Ks, KsMethod,
+    KsOptions, LogBase, MannWhitneyOptions, ProportionsOptions, Smoothing, SortedReference, TTestMethod,
+    TTestOptions, Tally, WassersteinOptions, Workspace, anderson_darling_sorted, brown_forsythe,
+    chi2_homogeneity, cramer_v_from_counts, cramer_von_mises_sorted, energy_sorted, epps_singleton,
+    fisher_from_counts, g_test_from_counts, hellinger_from_counts, js_from_counts, kl_from_counts, ks_sorted,
+    l_infinity_from_counts, mann_whitney_sorted, proportions_from_counts, psi_from_counts, t_test_with,
+    total_variation_from_counts, wasserstein_sorted,
 };
 
 /// Counts over the same cells, and what the distances know of the cells.
@@ -157,7 +159,9 @@ impl Method {
             return Ok(Reading::nothing(self));
         }
         match self {
-            Self::KolmogorovSmirnov => kolmogorov_smirnov(reference, current),
+            Self::KolmogorovSmirnov => {
+                of_ks(&ks_sorted(reference, current, ks_method(reference.len(), current.len()))?)
+            }
             Self::CramerVonMises => {
                 let test = cramer_von_mises_sorted(reference, current, CramerVonMisesMethod::Auto)?;
                 // T is 1/6 on average when nothing drifts.
@@ -210,6 +214,46 @@ impl Method {
 }
 
 impl Method {
+    /// Whether [`Self::unordered`] measures this against that many values.
+    pub(super) fn is_unordered(self, reference: &SortedReference<f64>, current: usize) -> bool {
+        let sorted = reference.sorted();
+        match self {
+            // The exact p-value has to know which values are tied.
+            Self::KolmogorovSmirnov => ks_method(sorted.len(), current) == KsMethod::Asymptotic,
+            // A constant reference has no spread of its own to tell noise by.
+            Self::Wasserstein => reference.knows_wasserstein() && !constant(sorted) && current < MOST,
+            _ => false,
+        }
+    }
+
+    /// The reading on a sample in any order, without NaN and not empty, against a reference that is counted: linear in the sample.
+    ///
+    /// That of [`Self::on_values`], but for the Wasserstein distance: its last digits may differ, and its noise floor and p-value
+    /// come from the reference alone.
+    pub(super) fn unordered(
+        self,
+        reference: &SortedReference<f64>,
+        current: &[f64],
+        workspace: &mut Workspace<f64>,
+    ) -> Result<Reading, Failure> {
+        let sorted = reference.sorted();
+        let first = sorted.first();
+        if constant(sorted) && current.iter().all(|value| Some(value) == first) {
+            return Ok(Reading::nothing(self));
+        }
+        match self {
+            Self::KolmogorovSmirnov => {
+                let method = ks_method(sorted.len(), current.len());
+                let test = reference.ks(current, &KsOptions::default().with_method(method), workspace)?;
+                of_ks(&test)
+            }
+            Self::Wasserstein => {
+                Ok(reference.wasserstein(current, &WassersteinOptions::default(), workspace)?.into())
+            }
+            _ => Err(unsupported()),
+        }
+    }
+
     /// Of the larger of the two values of a reference; values that are neither are refused.
     fn on_two_values(self, reference: &[f64], current: &[f64]) -> Result<Reading, Failure> {
         let (Some(low), Some(high)) = (reference.first(), reference.last()) else {
@@ -360,13 +404,15 @@ impl From<Distance> for Reading {
 /// How many pairs of values make the exact p-value: a few milliseconds.
 const EXACT_PAIRS: usize = 1 << 24;
 
-fn kolmogorov_smirnov(reference: &[f64], current: &[f64]) -> Result<Reading, Failure> {
-    let pairs = reference.len().saturating_mul(current.len());
-    let method = if pairs <= EXACT_PAIRS { KsMethod::Auto } else { KsMethod::Asymptotic };
-    let test = ks_sorted(reference, current, method)?;
-    let score = defined(test.statistic)?;
-    let floor = ks_noise_floor(reference.len(), current.len());
-    Ok(Reading::effect("ks.two_sample/v1", score, floor, test.p, test.ln_p))
+/// How the p-value is computed for samples of these sizes.
+fn ks_method(n: usize, m: usize) -> KsMethod {
+    if n.saturating_mul(m) <= EXACT_PAIRS { KsMethod::Auto } else { KsMethod::Asymptotic }
+}
+
+fn of_ks(test: &Ks) -> Result<Reading, Failure> {
+    let size = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let floor = ks_noise_floor(size(test.n), size(test.m));
+    Ok(Reading::effect("ks.two_sample/v1", defined(test.statistic)?, floor, test.p, test.ln_p))
 }
 
 /// The mean of D when both samples come from one distribution: sqrt(π/2) ln 2 / sqrt(nm/(n+m)), the mean of Kolmogorov's
@@ -378,4 +424,83 @@ fn ks_noise_floor(n: usize, m: usize) -> f64 {
     let (n, m) = (n as f64, m as f64);
     let mean = (std::f64::consts::PI / 2.0).sqrt() * std::f64::consts::LN_2;
     (mean / (n * m / (n + m)).sqrt()).min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sampled from a low-discrepancy sequence, in no order.
+    fn wave(n: u32, f: impl Fn(f64) -> f64) -> Vec<f64> {
+        (0..n).map(|i| f((f64::from(i) * 0.618_033_988_749_894_9).fract())).collect()
+    }
+
+    fn sorted(values: &[f64]) -> Vec<f64> {
+        let mut sorted = values.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        sorted
+    }
+
+    #[test]
+    fn a_sample_that_is_not_sorted_reads_the_same() {
+        let shapes: [fn(f64) -> f64; 5] = [
+            |u| u,
+            |u| (std::f64::consts::PI * (u - 0.5)).tan(),
+            |u| (u * 40.0).floor(),
+            |u| if u < 0.8 { -0.0 } else { u },
+            |u| if u < 0.001 { 1e200 } else { u - 0.5 },
+        ];
+        for (k, shape) in shapes.into_iter().enumerate() {
+            let reference = SortedReference::of_sorted(sorted(&wave(20_000, shape)), true);
+            let mut workspace = reference.workspace(0);
+            for current in [
+                wave(30_000, |u| shape((u + 0.37).fract())),
+                wave(9_000, |u| shape(u * 0.97)),
+                wave(900, |u| shape(u) + 0.25),
+                vec![0.0; 1000],
+            ] {
+                let method = Method::KolmogorovSmirnov;
+                assert!(method.is_unordered(&reference, current.len()));
+                let slow = method.on_values(reference.sorted(), &sorted(&current)).unwrap();
+                // Equal to the bit.
+                assert_eq!(method.unordered(&reference, &current, &mut workspace), Ok(slow), "shape {k}");
+
+                let method = Method::Wasserstein;
+                assert!(method.is_unordered(&reference, current.len()));
+                let slow = method.on_values(reference.sorted(), &sorted(&current)).unwrap();
+                let fast = method.unordered(&reference, &current, &mut workspace).unwrap();
+                assert_eq!(fast.id, slow.id);
+                let error = (fast.score - slow.score).abs();
+                assert!(error <= 1e-13 * slow.score.max(1e-12), "shape {k}: {fast:?} {slow:?}");
+                // Used memory leaves no trace, nor does the order.
+                let again = method.unordered(&reference, &sorted(&current), &mut reference.workspace(0));
+                assert_eq!(again.map(|reading| reading.noise_floor), Ok(fast.noise_floor));
+                let again = method.unordered(&reference, &current, &mut reference.workspace(9));
+                assert_eq!(again, Ok(fast));
+            }
+        }
+    }
+
+    #[test]
+    fn a_constant_that_stays_is_no_drift_in_any_order() {
+        let reference = SortedReference::of_sorted(vec![7.0; 20_000], true);
+        let mut workspace = reference.workspace(0);
+        for method in [Method::KolmogorovSmirnov, Method::Wasserstein] {
+            let read = method.unordered(&reference, &[7.0; 1000], &mut workspace);
+            assert_eq!(read, Ok(Reading::nothing(method)));
+        }
+        assert!(!Method::Wasserstein.is_unordered(&reference, 1000));
+        assert_eq!(
+            Method::KolmogorovSmirnov.unordered(&reference, &[8.0; 1000], &mut workspace).unwrap().score,
+            1.0
+        );
+    }
+
+    #[test]
+    fn infinite_values_and_small_samples_go_the_other_way() {
+        let endless = SortedReference::of_sorted(vec![1.0, 2.0, f64::INFINITY], true);
+        assert!(!Method::Wasserstein.is_unordered(&endless, 10));
+        assert!(!Method::KolmogorovSmirnov.is_unordered(&endless, 10));
+        assert!(!Method::MannWhitney.is_unordered(&endless, 10));
+    }
 }
