@@ -679,7 +679,11 @@ fn sorted(input: &mut Input<'_>) {
                 if let (Ok(fitted), Ok(direct)) =
                     (&fitted, ks_with(Sample::new(reference.sorted()), side, &ks_options))
                 {
-                    assert_eq!(fitted.statistic.value(), direct.statistic.value(), "two ways to one statistic");
+                    assert_eq!(
+                        fitted.statistic.value(),
+                        direct.statistic.value(),
+                        "two ways to one statistic"
+                    );
                 }
                 test!("SortedReference::ks", fitted);
                 let fitted = reference.wasserstein(side, &options, &mut workspace);
@@ -1820,7 +1824,8 @@ pub fn seeds(random: &mut mlops_core::num::Random) -> Vec<(&'static str, Vec<u8>
     ])
     .unwrap();
     let bins = Bins::fit(&numbers, BinRule::Quantile(3)).unwrap();
-    let options = ProfileOptions::default().with_cells(64).with_bins(3).with_distinct(None).with_quantiles(None);
+    let options =
+        ProfileOptions::default().with_cells(64).with_bins(3).with_distinct(None).with_quantiles(None);
     let reference = Reference::fit_with(&table, &options).unwrap();
     let mut quantiles = QuantileSketch::new(8).unwrap();
     numbers.iter().for_each(|&number| quantiles.push(number));
@@ -1834,7 +1839,9 @@ pub fn seeds(random: &mut mlops_core::num::Random) -> Vec<(&'static str, Vec<u8>
     let online: [AnyOnlineDetector; 4] = [
         online::Adwin::default().into(),
         online::HddmW::default().into(),
-        online::Kswin::new(online::KswinOptions { window: 8, recent: 4, alpha: 0.2, ..Default::default() }).unwrap().into(),
+        online::Kswin::new(online::KswinOptions { window: 8, recent: 4, alpha: 0.2, ..Default::default() })
+            .unwrap()
+            .into(),
         online::Fhddm::new(online::FhddmOptions { window: 8, ..Default::default() }).unwrap().into(),
     ];
     let online = online.map(|mut detector| {
