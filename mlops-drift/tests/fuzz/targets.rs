@@ -469,6 +469,7 @@ fn counted(input: &mut Input<'_>) {
         distance("hellinger_from_counts", hellinger_from_counts(a, b));
         distance("total_variation_from_counts", total_variation_from_counts(a, b));
         distance("l_infinity_from_counts", l_infinity_from_counts(a, b));
+        test!("chi2_on_cells", chi2_on_cells(a, b));
     };
     all(Tally::from(&a), Tally::from(&b));
     if masses {
@@ -646,6 +647,9 @@ fn shares(input: &mut Input<'_>) {
     test!("fisher_from_counts", fisher_from_counts(a, b, alternative));
     test!("proportions_from_counts", proportions_from_counts(a, b, &options));
     let p: Vec<f64> = (0..input.byte() % 20).map(|_| share(input)).collect();
+    if let Some(p) = sound("simes", simes(&p)) {
+        assert!((0.0..=1.0).contains(&p), "{p}");
+    }
     if let Some(adjusted) = sound("adjust", adjust(&p, correction)) {
         assert!(adjusted.iter().all(|q| (0.0..=1.0).contains(q)), "{adjusted:?} of {p:?}");
     }
@@ -1689,7 +1693,13 @@ fn multivariates(input: &mut Input<'_>) {
         return;
     };
     assert_eq!(reference.iter().count(), reference.rows());
-    match which % 6 {
+    match which % 7 {
+        5 => {
+            let options = multivariate::CentroidOptions::new(seed).with_permutations(permutations);
+            let options = options.with_max_rows(rows).with_nan(nan);
+            joint("centroid_cosine", multivariate::centroid_cosine(&reference, &current, seed));
+            joint("centroid_cosine", multivariate::centroid_cosine_with(&reference, &current, &options));
+        }
         0 => {
             let options =
                 multivariate::EnergyOptions::new(seed).with_permutations(permutations).with_max_rows(rows);
