@@ -141,7 +141,7 @@ impl Confusion {
     }
 }
 
-/// What a row is worth, by the cell of the confusion matrix it falls into.
+/// What a row is worth, by the cell of the confusion matrix it falls into: numbers of a magnitude of at most 1e100.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CellValues {
@@ -156,11 +156,17 @@ pub struct CellValues {
 }
 
 impl CellValues {
+    /// The largest magnitude: squares of sums stay finite.
+    const LIMIT: f64 = 1e100;
+
     pub(super) fn check(&self) -> Result<(), StatsError> {
-        check::finite(
-            "values",
-            &[self.true_positive, self.false_positive, self.false_negative, self.true_negative],
-        )
+        let values = [self.true_positive, self.false_positive, self.false_negative, self.true_negative];
+        check::finite("values", &values)?;
+        let far = values.iter().enumerate().find(|(_, value)| value.abs() > Self::LIMIT);
+        far.map_or(Ok(()), |(index, &value)| {
+            let (low, high) = (-Self::LIMIT, Self::LIMIT);
+            Err(StatsError::OutOfRange { argument: "values", index, value, low, high })
+        })
     }
 }
 

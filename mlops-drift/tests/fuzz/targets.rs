@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use mlops_core::data::{Column, Table, Validity, Values};
+use mlops_core::model::Predictions;
 use mlops_core::monitor::{DriftDetector, FeatureOutcome};
 use mlops_core::num::NanPolicy;
 use mlops_drift::chunk::{Chunk, Chunker, Cut, LabelJoin, Last, Period, Rows, rows_needed};
 use mlops_drift::compat::{Preset, check, check_categories, nannyml_threshold};
-use mlops_drift::detector::{CategoryMethod, Detector, DetectorOptions, NumericMethod};
+use mlops_drift::decision::{Board, Event, Policy, State, step, step_report};
+use mlops_drift::detector::{Detector, DetectorOptions, Method, compare, compare_at};
 use mlops_drift::multivariate::{self, Matrix, MultivariateMethod, MultivariateOptions, auc, mmd, mmd_with};
 use mlops_drift::online::{
     self, AnyOnlineDetector, OnlineDetector, Standard, run_length, run_length::simulate,
@@ -22,6 +24,9 @@ use mlops_drift::performance::{
 use mlops_drift::profile::{
     DistinctSketch, FrequentSketch, Grid, KsBounds, Moments, Profile, ProfileOptions, QuantileSketch,
     Reference,
+};
+use mlops_drift::signal::{
+    DataQuality, Lookback, QualityLimits, Threshold, attribution, ndcg, predictions, weighted_tau,
 };
 use mlops_drift::sql::{
     Candidates, CountRow, Dialect, Layout, Source, ValueCounts, ValueRow, count_statement, exact_ks,
@@ -64,6 +69,8 @@ pub const TARGETS: &[(&str, fn(&mut Input<'_>))] = &[
     ("multivariate", multivariates),
     ("compat", compats),
     ("detector", detectors),
+    ("decision", decisions),
+    ("signal", signals),
     ("states", states),
 ];
 
@@ -462,6 +469,7 @@ fn counted(input: &mut Input<'_>) {
         distance("hellinger_from_counts", hellinger_from_counts(a, b));
         distance("total_variation_from_counts", total_variation_from_counts(a, b));
         distance("l_infinity_from_counts", l_infinity_from_counts(a, b));
+        test!("chi2_on_cells", chi2_on_cells(a, b));
     };
     all(Tally::from(&a), Tally::from(&b));
     if masses {
@@ -639,6 +647,9 @@ fn shares(input: &mut Input<'_>) {
     test!("fisher_from_counts", fisher_from_counts(a, b, alternative));
     test!("proportions_from_counts", proportions_from_counts(a, b, &options));
     let p: Vec<f64> = (0..input.byte() % 20).map(|_| share(input)).collect();
+    if let Some(p) = sound("simes", simes(&p)) {
+        assert!((0.0..=1.0).contains(&p), "{p}");
+    }
     if let Some(adjusted) = sound("adjust", adjust(&p, correction)) {
         assert!(adjusted.iter().all(|q| (0.0..=1.0).contains(q)), "{adjusted:?} of {p:?}");
     }
@@ -1682,7 +1693,13 @@ fn multivariates(input: &mut Input<'_>) {
         return;
     };
     assert_eq!(reference.iter().count(), reference.rows());
-    match which % 6 {
+    match which % 7 {
+        5 => {
+            let options = multivariate::CentroidOptions::new(seed).with_permutations(permutations);
+            let options = options.with_max_rows(rows).with_nan(nan);
+            joint("centroid_cosine", multivariate::centroid_cosine(&reference, &current, seed));
+            joint("centroid_cosine", multivariate::centroid_cosine_with(&reference, &current, &options));
+        }
         0 => {
             let options =
                 multivariate::EnergyOptions::new(seed).with_permutations(permutations).with_max_rows(rows);
@@ -1766,23 +1783,96 @@ fn compats(input: &mut Input<'_>) {
 // Detectors.
 
 fn detector_options(input: &mut Input<'_>) -> DetectorOptions {
-    let numeric =
-        input.pick(&[NumericMethod::KolmogorovSmirnov, NumericMethod::Psi, NumericMethod::JensenShannon]);
-    let category = input.pick(&[CategoryMethod::JensenShannon, CategoryMethod::Psi]);
-    let options = DetectorOptions::default().with_numeric(numeric).with_category(category);
-    let options = options.with_alpha(near(input, 0.01)).with_min_score(near(input, 0.1));
+    let (number, category) = if input.byte() % 3 == 2 {
+        (input.pick(Method::ALL), input.pick(Method::ALL))
+    } else {
+        (DetectorOptions::default().numeric, DetectorOptions::default().category)
+    };
+    let options =
+        DetectorOptions::default().with_numeric(number).with_category(category).with_bins(rule(input));
+    let options = options.with_also(Method::ALL.iter().copied().filter(|_| input.byte() % 4 == 3));
+    let options = options.with_alpha(near(input, 0.01)).with_threads(1).with_cells(usize::from(input.byte()));
+    let options = if input.bool() { options.with_min_score(near(input, 0.1)) } else { options };
     options.with_min_rows(u64::from(input.byte() % 8))
 }
 
 fn report(detector: &dyn DriftDetector, table: &Table<'_>, at: DateTime<Utc>) {
     let Ok(report) = detector.detect(table, at) else { return };
     assert_eq!(report.features.len(), detector.features().len());
-    assert!(!detector.name().is_empty() || report.features.is_empty() || !report.reason.is_empty());
+    rendered(&report);
+}
+
+fn rendered(report: &mlops_core::monitor::DriftReport) {
     for row in &report.features {
         if let FeatureOutcome::Measured(score) = &row.outcome {
             no_nan("FeatureScore", score);
+            assert!(report::moves(score, 3).len() <= 3);
         }
     }
+    assert!(!report::text(report).is_empty());
+    sound("report::json", report::json(report).map(|json| json.len()));
+    let page = report::html(report);
+    assert!(!page.contains("NaN"), "a page holds NaN");
+    report::html_with(report, &report::HtmlOptions::default().with_title("<&>").with_max_cards(1));
+    let policy = Policy::above(0.5).unwrap();
+    let (board, changes) = step_report(&policy, &Board::default(), report);
+    no_nan("step_report", &(board.alarms().count(), changes));
+}
+
+fn decisions(input: &mut Input<'_>) {
+    let policy = if input.bool() { Policy::above(share(input)) } else { Policy::below(share(input)) };
+    let leave = share(input);
+    let Some(policy) = sound("Policy", policy.and_then(|policy| policy.with_leave(leave))) else { return };
+    let votes = (u32::from(input.byte() % 8), u32::from(input.byte()));
+    let policy = sound("Policy::with_votes", policy.clone().with_votes(votes.0, votes.1)).unwrap_or(policy);
+    let policy = policy.with_min_rows(u64::from(input.byte()));
+    let mut state = State::default();
+    let walk = |input: &mut Input<'_>, policy: &Policy, state: &State| {
+        let value = input.bool().then(|| input.f64());
+        step(policy, state, &Event { at: time(input), rows: input.count(), value }).0
+    };
+    for _ in 0..input.byte() % 40 {
+        state = walk(input, &policy, &state);
+        reread(input, &state, |input, read: State| no_nan("step", &walk(input, &policy, &read)));
+    }
+    reread(input, &policy, |input, read: Policy| no_nan("step", &walk(input, &read, &state)));
+}
+
+fn signals(input: &mut Input<'_>) {
+    let [a, mut b] = input.two(20, |input| input.f64());
+    if input.byte() != 9 {
+        b.resize(a.len(), 0.5);
+    }
+    sound("attribution", attribution(&a, &b));
+    sound("ndcg", ndcg(&a, &b));
+    sound("weighted_tau", weighted_tau(&a, &b));
+    let drawn = if input.bool() { Predictions::Value(a) } else { Predictions::Probability(b) };
+    if let Ok(table) = predictions(&drawn) {
+        assert_eq!(table.columns().len(), 1);
+    }
+    for limit in [Threshold::above(share(input)), Threshold::below(share(input))] {
+        if let Some(limit) = sound("Threshold", limit) {
+            limit.judge(input.bool().then(|| input.f64()));
+        }
+    }
+    let lookback = Lookback::last(signal::Span::days(u32::from(input.byte()) << (input.byte() % 24)));
+    sound("Lookback::window", lookback.window(time(input)));
+    reread(input, &lookback, |input, read: Lookback| {
+        sound("Lookback::window", read.window(time(input)));
+    });
+    let limits =
+        QualityLimits { missing: share(input), type_errors: share(input), out_of_bounds: share(input) };
+    let kinds = kinds(input);
+    let reference = table(input, &kinds, 30);
+    let current = similar(input, &kinds, 30);
+    let at = time(input);
+    let Ok(quality) = DataQuality::fit(&reference, limits) else { return };
+    no_nan("DataQuality::check", &quality.check(&current, at).broken().count());
+    reread(input, &quality, |_, read: DataQuality| {
+        for row in read.check(&current, at).features {
+            row.verdict();
+        }
+    });
 }
 
 fn detectors(input: &mut Input<'_>) {
@@ -1798,9 +1888,16 @@ fn detectors(input: &mut Input<'_>) {
     let joint = joint.with_min_rows(u64::from(input.byte() % 12)).with_alpha(near(input, 0.01));
     let reference = table(input, &kinds, 40);
     let current = similar(input, &kinds, 40);
+    if let Ok(report) = compare(reference.clone(), current.clone(), &options) {
+        rendered(&report);
+    }
+    if let Ok(report) = compare_at(reference.clone(), current.clone(), &options, at) {
+        rendered(&report);
+    }
     if let Ok(detector) = Detector::fit(&reference, options) {
         report(&detector, &current, at);
         report(&detector, &reference, at);
+        reread(input, &detector, |_, read: Detector| report(&read, &current, at));
     }
     if let Ok(detector) = multivariate::MultivariateDetector::fit(&reference, joint) {
         sound("MultivariateDetector::measure", detector.measure(&current));
@@ -1845,7 +1942,7 @@ pub fn seeds(random: &mut mlops_core::num::Random) -> Vec<(&'static str, Vec<u8>
         online::Fhddm::new(online::FhddmOptions { window: 8, ..Default::default() }).unwrap().into(),
     ];
     let online = online.map(|mut detector| {
-        (0..20).for_each(|i| drop(detector.update(f64::from(i % 3 / 2))));
+        (0..20).for_each(|i| assert!(detector.update(f64::from(i % 3 / 2)).is_ok()));
         detector
     });
     let trees = BoostedTrees { trees: 2, min_leaf_rows: 2, ..Default::default() };
