@@ -170,11 +170,11 @@ impl<'a> Input<'a> {
     }
 
     pub fn texts(&mut self) -> Vec<Option<String>> {
-        self.many(60, |input| if input.byte() % 8 == 0 { None } else { Some(input.text()) })
+        self.many(60, |input| if input.byte().is_multiple_of(8) { None } else { Some(input.text()) })
     }
 
     pub fn validity(&mut self, len: usize) -> Validity<'static> {
-        let bits: Vec<bool> = (0..len).map(|_| self.byte() % 4 != 0).collect();
+        let bits: Vec<bool> = (0..len).map(|_| !self.byte().is_multiple_of(4)).collect();
         Validity::from_bools(&bits)
     }
 

@@ -39,7 +39,10 @@ use serde::de::DeserializeOwned;
 use crate::input::Input;
 
 /// Every target with its name, which is that of its corpus.
-pub const TARGETS: &[(&str, fn(&mut Input<'_>))] = &[
+/// A name, and what to do with bytes.
+pub type Target = (&'static str, fn(&mut Input<'_>));
+
+pub const TARGETS: &[Target] = &[
     ("distances", distances),
     ("weighted", weighted),
     ("counted", counted),
@@ -294,7 +297,8 @@ fn table(input: &mut Input<'_>, kinds: &Kinds, most: usize) -> Table<'static> {
             4 => Values::Bool((0..rows).map(|_| input.bool()).collect::<Vec<_>>().into()),
             5 => Values::Time((0..rows).map(|_| input.i64()).collect::<Vec<_>>().into()),
             _ => {
-                let text = (0..rows).map(|_| if input.byte() % 8 == 0 { None } else { Some(input.text()) });
+                let text =
+                    (0..rows).map(|_| if input.byte().is_multiple_of(8) { None } else { Some(input.text()) });
                 return Column::optional_text(name.clone(), text.collect::<Vec<_>>()).unwrap();
             }
         };
@@ -845,7 +849,7 @@ fn categories(input: &mut Input<'_>) {
 // Profiles.
 
 fn profile_options(input: &mut Input<'_>) -> ProfileOptions {
-    if input.byte() % 4 == 0 {
+    if input.byte().is_multiple_of(4) {
         let (lg, k) = (input.byte(), u16::try_from(input.below(1 << 16)).unwrap());
         let options = ProfileOptions::default().with_bins(input.size()).with_cells(input.size());
         return options
@@ -982,7 +986,7 @@ fn damaged(input: &mut Input<'_>, mut bytes: Vec<u8>) -> Vec<u8> {
 
 fn sketches(input: &mut Input<'_>) {
     let (k, lg, size) = (u16::try_from(input.below(512)).unwrap(), input.byte() % 24, input.byte() % 16);
-    let (value, count, raw) = (input.f64(), input.count(), input.byte() % 16 == 0);
+    let (value, count, raw) = (input.f64(), input.count(), input.byte().is_multiple_of(16));
     let values = input.f64s();
     let texts = input.texts();
     if raw {
@@ -1230,10 +1234,9 @@ fn near(input: &mut Input<'_>, default: f64) -> f64 {
 }
 
 fn new_detector(input: &mut Input<'_>) -> Option<AnyOnlineDetector> {
-    fn any<D: Into<AnyOnlineDetector>, E: Debug + Display>(built: Result<D, E>) -> Option<AnyOnlineDetector>
-    where
-        D: Debug,
-    {
+    fn any<D: Into<AnyOnlineDetector> + Debug, E: Debug + Display>(
+        built: Result<D, E>,
+    ) -> Option<AnyOnlineDetector> {
         sound("new", built).map(Into::into)
     }
     let direction = input.pick(&[online::Direction::Both, online::Direction::Up, online::Direction::Down]);
@@ -1681,8 +1684,8 @@ fn multivariates(input: &mut Input<'_>) {
         _ => |input| f64::from(input.byte()) / 16.0,
     };
     let [mut a, mut b] = input.two(60, next);
-    if columns > 0 {
-        a.truncate(a.len() / columns * columns);
+    if let Some(rows) = a.len().checked_div(columns) {
+        a.truncate(rows * columns);
         b.truncate(b.len() / columns * columns);
     }
     #[expect(clippy::cast_possible_truncation, reason = "any narrow float will do")]
