@@ -38,10 +38,10 @@ use serde::de::DeserializeOwned;
 
 use crate::input::Input;
 
-/// Every target with its name, which is that of its corpus.
 /// A name, and what to do with bytes.
 pub type Target = (&'static str, fn(&mut Input<'_>));
 
+/// Every target with its name, which is that of its corpus.
 pub const TARGETS: &[Target] = &[
     ("distances", distances),
     ("weighted", weighted),
@@ -1827,7 +1827,7 @@ fn decisions(input: &mut Input<'_>) {
     let leave = share(input);
     let Some(policy) = sound("Policy", policy.and_then(|policy| policy.with_leave(leave))) else { return };
     let votes = (u32::from(input.byte() % 8), u32::from(input.byte()));
-    let policy = sound("Policy::with_votes", policy.clone().with_votes(votes.0, votes.1)).unwrap_or(policy);
+    let policy = sound("Policy::with_votes", policy.with_votes(votes.0, votes.1)).unwrap_or(policy);
     let policy = policy.with_min_rows(u64::from(input.byte()));
     let mut state = State::default();
     let walk = |input: &mut Input<'_>, policy: &Policy, state: &State| {
