@@ -34,7 +34,7 @@ enum Kind {
         sorted: Option<Sorted>,
         /// Cells and their counts, where a method needs them.
         cells: Option<(Bins, Counts)>,
-        overlay: Option<Overlay>,
+        overlay: Option<Box<Overlay>>,
     },
     Levels {
         levels: CategoryBins,
@@ -56,7 +56,7 @@ struct Float(#[serde(with = "json_float")] f64);
 enum Sorted {
     Plain(Vec<f64>),
     /// Counted too, so that a large sample is measured without sorting it.
-    Counted(SortedReference<f64>),
+    Counted(Box<SortedReference<f64>>),
 }
 
 /// How many values are counted: with fewer, sorting costs little, and counts would take many times their memory.
@@ -85,7 +85,7 @@ impl Sorted {
                 if (COUNTED_FROM..MOST).contains(&values.len())
                     && (wasserstein || methods.contains(&Method::KolmogorovSmirnov)) =>
             {
-                Self::Counted(SortedReference::of_sorted(values, wasserstein))
+                Self::Counted(Box::new(SortedReference::of_sorted(values, wasserstein)))
             }
             other => other,
         }
@@ -96,7 +96,7 @@ impl From<Sorted> for Vec<Float> {
     fn from(sorted: Sorted) -> Self {
         let values = match sorted {
             Sorted::Plain(values) => values,
-            Sorted::Counted(reference) => reference.into_sorted(),
+            Sorted::Counted(reference) => (*reference).into_sorted(),
         };
         values.into_iter().map(Float).collect()
     }
@@ -205,7 +205,7 @@ impl Fitted {
                 let methods = self.methods().all(has);
                 let counted =
                     cells.as_ref().is_none_or(|(bins, counts)| bins.count(&[]).merge(counts).is_ok());
-                (methods && counted && overlay.as_ref().is_none_or(Overlay::is_sound), false)
+                (methods && counted && overlay.as_deref().is_none_or(Overlay::is_sound), false)
             }
             Kind::Levels { levels, counts } => (levels.count([]).merge(counts).is_ok(), true),
             Kind::Nothing { categories } => (true, *categories),
@@ -240,7 +240,7 @@ impl Fitted {
                 Err(Failure::Type { categories: false, current })
             }
             Kind::Numbers { sorted, cells, overlay } => {
-                self.on_numbers(sorted.as_ref(), cells.as_ref(), overlay.as_ref(), column, scratch)
+                self.on_numbers(sorted.as_ref(), cells.as_ref(), overlay.as_deref(), column, scratch)
             }
         }
     }
@@ -409,7 +409,7 @@ fn fit_numbers(
     };
     let overlay = match options.cells {
         0 => None,
-        cells => Overlay::fit(values, &sorted, cells),
+        cells => Overlay::fit(values, &sorted, cells).map(Box::new),
     };
     if methods.first().is_some_and(|method| method.family() == Family::Values) {
         side.used -= side.missing;

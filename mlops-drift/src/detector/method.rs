@@ -116,6 +116,8 @@ methods! {
     /// The z-test on features of two values; the score is the absolute difference of shares, with Newcombe's interval.
     Proportions: Values, "difference of shares", "proportions.difference/v1", 0.1;
     /// The Wasserstein-1 distance in interquartile ranges of the reference (where that is 0, in standard deviations or ranges).
+    /// Against a reference of 16 384 values or more that are finite and not all the same, noise floor and p-value come from the
+    /// reference alone instead of both samples, which are one under no drift.
     Wasserstein: Values, "Wasserstein distance", "wasserstein.iqr/v1", 0.2;
     /// The energy distance over the root of the reference's interquartile range (of its range where that is 0). Infinite values
     /// are refused.
