@@ -144,10 +144,13 @@ mod tests {
 
     #[test]
     fn every_level_splits_and_sums_alike() {
-        let values: Vec<f64> = (0..3000).map(|i| f64::from(i * 37 % 3000) * 1e-8).collect();
+        let values: Vec<f64> = (0..3000).map(|i| f64::from(i * 37 % 3000) * 3e-8).collect();
         let keys: Vec<u64> = values.iter().map(|value| value.key()).collect();
         let map = Map::fit(&[-1.0, -0.5, 0.0, 0.5, 1.0], &[]);
-        let mut parts = Parts::new(map, &zeroed(), &keys, &keys[..1000]).unwrap();
+        let mut signs = zeroed();
+        signs.fill(ABOVE);
+        values.iter().for_each(|value| signs[map.cell(*value) as usize] = MIXED);
+        let mut parts = Parts::new(map, &signs, &keys, &keys[..1000]).unwrap();
         let place = |value: f64| {
             let (cell, part) = map.part(value);
             (parts.first[cell as usize] + part) as usize
