@@ -6,30 +6,14 @@
 #![allow(missing_docs)]
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use mlops_benches::fastest;
 use mlops_core::num::{Random, StatsError};
 use mlops_drift::{
     BinRule, Bins, Counts, KsMethod, KsOptions, LogBase, Smoothing, SortedReference, WassersteinOptions,
     WassersteinScale, Workspace, chi2_homogeneity, js_from_counts, ks, psi_from_counts, wasserstein_with,
 };
-use rustix::time::{ClockId, clock_gettime};
-
-fn cpu() -> Duration {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
-}
-
-/// The least CPU time of this thread that `work` takes, in milliseconds.
-fn fastest<R>(repeats: usize, mut work: impl FnMut() -> R) -> f64 {
-    let once = |_| {
-        let before = cpu();
-        black_box(work());
-        (cpu() - before).as_secs_f64() * 1e3
-    };
-    (0..repeats).map(once).fold(f64::INFINITY, f64::min)
-}
 
 fn show<R>(name: &str, work: impl FnMut() -> R) {
     println!("{name}\t{:.3}", fastest(5, work));

@@ -6,9 +6,36 @@
 //! peers/bin/python benches/peers/measure.py    # theirs, on samples of the same size and kind
 //! ```
 //!
+//! The drift statistics and streaming detectors have one command that runs both and prints a table with ratios:
+//!
+//! ```sh
+//! python3 benches/peers/drift.py
+//! ```
+//!
 //! Compare figures of one machine in one hour only.
 
+use std::hint::black_box;
+use std::time::Duration;
+
 use mlops_core::num::Random;
+use rustix::time::{ClockId, clock_gettime};
+
+/// CPU time of this thread.
+fn cpu() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// The least CPU time of this thread that `work` takes, in milliseconds: other work on the machine disturbs little.
+pub fn fastest<R>(repeats: usize, mut work: impl FnMut() -> R) -> f64 {
+    let once = |_| {
+        let before = cpu();
+        black_box(work());
+        (cpu() - before).as_secs_f64() * 1e3
+    };
+    (0..repeats).map(once).fold(f64::INFINITY, f64::min)
+}
 
 /// `n` values, normal but for the tails: sums of twelve uniforms, shifted.
 pub fn normal(n: usize, seed: u64, shift: f64) -> Vec<f64> {

@@ -14,6 +14,8 @@ use crate::simd::{self, Kernel};
 
 /// How many cells there are.
 pub(crate) const CELLS: usize = 65_536;
+/// How many parts a cell has.
+pub(crate) const PARTS: usize = 32;
 
 /// How many values are worked on at a time.
 const BLOCK: usize = 512;
@@ -59,13 +61,28 @@ impl Map {
         Self { centre, scale: (1.0 / half).clamp(f64::MIN_POSITIVE, f64::MAX) }
     }
 
+    /// Where a value lies, in cells: their numbers are the nearest integers.
+    #[inline(always)]
+    fn position(&self, value: f64) -> f64 {
+        let t = (value - self.centre) * self.scale;
+        let share = (CELLS / 2) as f64 / (1.0 + t.abs());
+        if t < 0.0 { share } else { CELLS as f64 - share }
+    }
+
     /// The cell of a value, NaN among the lowest.
     #[inline(always)]
     pub(crate) fn cell(&self, value: f64) -> u32 {
-        let t = (value - self.centre) * self.scale;
-        let share = (CELLS / 2) as f64 / (1.0 + t.abs());
-        let cell = if t < 0.0 { share } else { CELLS as f64 - share };
-        (cell.max(0.0).min((CELLS - 1) as f64) + SHIFT).to_bits() as u32
+        (self.position(value).max(0.0).min((CELLS - 1) as f64) + SHIFT).to_bits() as u32
+    }
+
+    /// The cell of a value and, from 0 to [`PARTS`] − 1, the part of it: within a cell, greater values never lie in a lower part.
+    #[inline(always)]
+    pub(crate) fn part(&self, value: f64) -> (u32, u32) {
+        let cell = self.cell(value);
+        // From half a cell below the cell's number to half a cell above.
+        let fine = (self.position(value).max(0.0) * PARTS as f64 + SHIFT).to_bits() as u32;
+        let begin = cell as i32 * PARTS as i32 - PARTS as i32 / 2;
+        (cell, (fine as i32 - begin).clamp(0, PARTS as i32 - 1) as u32)
     }
 
     /// About the middle of a cell.
@@ -237,6 +254,9 @@ mod tests {
             let cells: Vec<u32> = values.iter().map(|value| map.cell(*value)).collect();
             assert!(cells.windows(2).all(|pair| pair[0] <= pair[1]), "{map:?}");
             assert!(cells.iter().all(|cell| (*cell as usize) < CELLS));
+            let parts: Vec<(u32, u32)> = values.iter().map(|value| map.part(*value)).collect();
+            assert!(parts.windows(2).all(|pair| pair[0] <= pair[1]), "{map:?}");
+            assert!(parts.iter().zip(&cells).all(|(part, cell)| part.0 == *cell && part.1 < PARTS as u32));
         }
     }
 

@@ -3,12 +3,13 @@
 use mlops_core::num::{Measured, NanPolicy, StatsError};
 use mlops_drift::{
     Alternative, BinRule, Bins, CellOptions, EnergyOptions, JsOptions, KlDirection, KlOptions, KsMethod,
-    KsOptions, LogBase, Missing, PsiOptions, Smoothing, chi2, chi2_homogeneity, chi2_on_cells, chi2_text,
-    energy, energy_sorted, energy_with, hellinger, hellinger_from_counts, hellinger_weighted, hellinger_with,
-    js, js_divergence_from_counts, js_from_counts, js_weighted, js_with, kl, kl_from_counts, kl_weighted,
-    kl_with, ks, ks_sorted, ks_sorted_with, ks_with, l_infinity, l_infinity_from_counts, l_infinity_weighted,
-    l_infinity_with, psi, psi_from_counts, psi_weighted, psi_with, total_variation,
-    total_variation_from_counts, total_variation_weighted, total_variation_with,
+    KsOptions, LogBase, Missing, PsiOptions, Smoothing, WassersteinOptions, WassersteinScale, chi2,
+    chi2_homogeneity, chi2_on_cells, chi2_text, energy, energy_sorted, energy_with, hellinger,
+    hellinger_from_counts, hellinger_weighted, hellinger_with, js, js_divergence_from_counts, js_from_counts,
+    js_weighted, js_with, kl, kl_from_counts, kl_weighted, kl_with, ks, ks_sorted, ks_sorted_with, ks_with,
+    l_infinity, l_infinity_from_counts, l_infinity_weighted, l_infinity_with, psi, psi_from_counts,
+    psi_weighted, psi_with, total_variation, total_variation_from_counts, total_variation_weighted,
+    total_variation_with, wasserstein, wasserstein_sorted, wasserstein_weighted, wasserstein_with,
 };
 use proptest::prelude::*;
 
@@ -131,6 +132,40 @@ const ON_SAMPLES: &[(&str, OnSamples, f64)] = &[
                 x
             };
             seen!(energy_sorted(&sorted(a), &sorted(b)))
+        },
+        f64::MAX,
+    ),
+    ("wasserstein", |a, b| seen!(wasserstein(a, b)), f64::MAX),
+    (
+        "wasserstein omit",
+        |a, b| {
+            let options = WassersteinOptions::default().with_scale(WassersteinScale::Raw);
+            seen!(wasserstein_with(a, b, &options.with_nan(NanPolicy::Omit)))
+        },
+        f64::MAX,
+    ),
+    (
+        "wasserstein range",
+        |a, b| {
+            let options = WassersteinOptions::default().with_scale(WassersteinScale::Range);
+            seen!(wasserstein_with(a, b, &options))
+        },
+        1.0,
+    ),
+    (
+        "wasserstein weighted",
+        |a, b| seen!(wasserstein_weighted(a, &ones(a), b, &ones(b), &WassersteinOptions::default())),
+        f64::MAX,
+    ),
+    (
+        "wasserstein sorted",
+        |a, b| {
+            let sorted = |x: &[f64]| {
+                let mut x = x.to_vec();
+                x.sort_by(f64::total_cmp);
+                x
+            };
+            seen!(wasserstein_sorted(&sorted(a), &sorted(b), &WassersteinOptions::default()))
         },
         f64::MAX,
     ),
@@ -322,7 +357,7 @@ proptest! {
                 prop_assert!(seen.p.value().is_none_or(|p| p == 1.0), "{}", name);
             } else {
                 let infinite = |v: &f64| v.is_infinite();
-                let refuses = if name.starts_with("energy") { a.is_empty() || a.iter().any(infinite) } else { a.iter().all(infinite) };
+                let refuses = if ["energy", "wasserstein"].iter().any(|of| name.starts_with(of)) { a.is_empty() || a.iter().any(infinite) } else { a.iter().all(infinite) };
                 prop_assert!(refuses, "{name} refuses {a:?}");
             }
         }
@@ -438,6 +473,7 @@ fn the_lists_are_complete() {
         ("chi2", include_str!("../src/chi2.rs")),
         ("chi2_cells", include_str!("../src/chi2_cells.rs")),
         ("ks", include_str!("../src/ks.rs")),
+        ("wasserstein", include_str!("../src/wasserstein.rs")),
     ] {
         for name in text.lines().filter_map(|line| line.strip_prefix("pub fn ")) {
             let name = &name[..name.find(['(', '<']).unwrap()];

@@ -2,7 +2,8 @@
 //!
 //! In units of 1/(n·m), d = i·m − j·n is an integer that the counts of the [cells](crate::cells) bound. In most cells it cannot
 //! change its sign: their part of the integral is a signed sum of their values, and what neighbouring cells say about the point
-//! where they meet cancels. Only the values of cells where d may cross 0 are gathered, sorted and merged.
+//! where they meet cancels. Only the values of cells where d may cross 0 are gathered; where they are many, the same is done
+//! once more on [parts](super::parts) of these cells. What is left is sorted and merged.
 #![allow(
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
@@ -13,6 +14,7 @@ use crate::cells::{self, CELLS, Chosen, Map};
 use crate::sample::Value as _;
 use crate::simd::{self, Kernel};
 use crate::wasserstein::law::Point;
+use crate::wasserstein::parts::Parts;
 
 /// The unevaluated sum of two doubles: about 32 digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -62,10 +64,67 @@ impl Double {
 /// 2⁻¹²⁸.
 const SMALL: f64 = f64::from_bits((1023 - 128) << 52);
 
+/// How many values are worked on at a time.
+pub(super) const BLOCK: usize = 512;
+
 /// What a cell is to the integral.
-const MIXED: u8 = 0;
-const ABOVE: u8 = 1;
-const BELOW: u8 = 2;
+pub(super) const MIXED: u8 = 0;
+pub(super) const ABOVE: u8 = 1;
+pub(super) const BELOW: u8 = 2;
+
+/// The sign that d has over a whole cell which it enters as it is and in which it can rise by `up` and fall by `down`.
+#[inline(always)]
+pub(super) fn sign_of(d: i64, up: i64, down: i64) -> u8 {
+    if d - down >= 0 {
+        ABOVE
+    } else if d + up <= 0 {
+        BELOW
+    } else {
+        MIXED
+    }
+}
+
+/// A signed sum in several lanes side by side.
+#[derive(Default)]
+pub(super) struct Lanes {
+    high: [f64; Self::COUNT],
+    low: [f64; Self::COUNT],
+    rest: Double,
+}
+
+impl Lanes {
+    const COUNT: usize = 16;
+
+    /// Adds values in units of `unit`, each with the sign that stands beside it.
+    #[inline(always)]
+    pub(super) fn add(&mut self, values: &[f64], signs: &[u8], unit: f64) {
+        let term = |value: f64, sign: u8| {
+            let weight = f64::from(u8::from(sign == ABOVE)) - f64::from(u8::from(sign == BELOW));
+            value * unit * weight
+        };
+        let (lanes, last) = values.as_chunks::<{ Self::COUNT }>();
+        let (signs, last_signs) = signs.as_chunks::<{ Self::COUNT }>();
+        let (mut high, mut low) = (self.high, self.low);
+        for (values, signs) in lanes.iter().zip(signs) {
+            for k in 0..Self::COUNT {
+                let (sum, error) = Double::two_sum(high[k], term(values[k], signs[k]));
+                (high[k], low[k]) = (sum, low[k] + error);
+            }
+        }
+        (self.high, self.low) = (high, low);
+        for (value, sign) in last.iter().zip(last_signs) {
+            self.rest.push(term(*value, *sign));
+        }
+    }
+
+    pub(super) fn sum(self) -> Double {
+        let mut sum = self.rest;
+        for (high, low) in self.high.into_iter().zip(self.low) {
+            sum.add(Double { high, low });
+        }
+        sum
+    }
+}
 
 /// The sum of the values in cells of one sign, minus that of the other; the keys of the rest are gathered.
 fn signed_sum(map: Map, values: &[f64], signs: &[u8; CELLS], unit: f64, keys: &mut Vec<u64>) -> Double {
@@ -85,12 +144,9 @@ impl Kernel for SignedSum<'_> {
 
     #[inline(always)]
     fn run(self) -> Double {
-        const BLOCK: usize = 512;
-        const LANES: usize = 16;
         let Self { map, values, signs, unit, keys } = self;
         let (mut cell, mut sign, mut places) = ([0u32; BLOCK], [0u8; BLOCK], [0u16; BLOCK]);
-        let (mut high, mut low) = ([0.0; LANES], [0.0; LANES]);
-        let mut rest = Double::default();
+        let mut lanes = Lanes::default();
         for block in values.chunks(BLOCK) {
             cell.iter_mut().zip(block).for_each(|(cell, value)| *cell = map.cell(*value));
             let mut found = 0;
@@ -100,26 +156,9 @@ impl Kernel for SignedSum<'_> {
                 found += usize::from(*sign == MIXED);
             }
             keys.extend(places[..found].iter().map(|place| block[usize::from(*place)].key()));
-            let term = |value: f64, sign: u8| {
-                let weight = f64::from(u8::from(sign == ABOVE)) - f64::from(u8::from(sign == BELOW));
-                value * unit * weight
-            };
-            let (lanes, last) = block.as_chunks::<LANES>();
-            let (signs, last_signs) = sign[..block.len()].as_chunks::<LANES>();
-            for (values, signs) in lanes.iter().zip(signs) {
-                for k in 0..LANES {
-                    let (sum, error) = Double::two_sum(high[k], term(values[k], signs[k]));
-                    (high[k], low[k]) = (sum, low[k] + error);
-                }
-            }
-            for (value, sign) in last.iter().zip(last_signs) {
-                rest.push(term(*value, *sign));
-            }
+            lanes.add(block, &sign[..block.len()], unit);
         }
-        for (high, low) in high.into_iter().zip(low) {
-            rest.add(Double { high, low });
-        }
-        rest
+        lanes.sum()
     }
 }
 
@@ -228,14 +267,10 @@ fn decide(
     let (mut d, mut from_a, mut from_b) = (0i64, 0, 0);
     for ((sign, &p), &q) in signs.iter_mut().zip(a).zip(b) {
         let (up, down) = (i64::from(p) * m, i64::from(q) * n);
-        *sign = if d - down >= 0 {
-            ABOVE
-        } else if d + up <= 0 {
-            BELOW
-        } else {
+        *sign = sign_of(d, up, down);
+        if *sign == MIXED {
             (from_a, from_b) = (from_a + p as usize, from_b + q as usize);
-            MIXED
-        };
+        }
         d += up - down;
     }
     (from_a, from_b)
@@ -243,12 +278,10 @@ fn decide(
 
 /// Puts the integral together. Over a cell where d does not change its sign s it is s·(what its ends say − m·Σa + n·Σb); `near`
 /// gives the sorted reference keys of the other cells, by how many lie below and how many inside, and `near_b` holds those of b.
-#[expect(clippy::too_many_arguments, reason = "the state of one computation that two callers share")]
+/// Cells are given by their sign and how many values of each side they hold.
 fn total<F: Fn(usize) -> u64>(
-    a: &[u32; CELLS],
-    b: &[u32; CELLS],
+    cells: impl Iterator<Item = (u8, u32, u32)>,
     (n, m): (usize, usize),
-    signs: &[u8; CELLS],
     (sum_a, sum_b): (Double, Double),
     mut near: impl FnMut(usize, usize) -> (F, usize),
     near_b: &[u64],
@@ -258,7 +291,7 @@ fn total<F: Fn(usize) -> u64>(
     total.push_scaled(-(m as f64), sum_a);
     total.push_scaled(n as f64, sum_b);
     let (mut below, mut j, mut d) = (0, 0, 0i64);
-    for ((&sign, &p), &q) in signs.iter().zip(a).zip(b) {
+    for (sign, p, q) in cells {
         let (p, q) = (p as usize, q as usize);
         let after = d + p as i64 * m as i64 - q as i64 * n as i64;
         if sign == MIXED {
@@ -324,7 +357,8 @@ impl Ready {
         keys.sort_unstable();
         let reference = &reference.0;
         let near = |below: usize, p: usize| (move |k: usize| reference(below + k), p);
-        let integral = total(a, b, sizes, signs, (sum_a, sum_b), near, keys, self.unit) / self.unit;
+        let cells = signs.iter().zip(a).zip(b).map(|((sign, p), q)| (*sign, *p, *q));
+        let integral = total(cells, sizes, (sum_a, sum_b), near, keys, self.unit) / self.unit;
         if integral.is_finite() {
             return integral;
         }
@@ -342,14 +376,24 @@ pub(crate) struct Counted {
     pub(crate) map: Map,
     pub(crate) a: Box<[u32; CELLS]>,
     pub(crate) b: Box<[u32; CELLS]>,
+    /// The smallest and the largest value of both.
+    pub(crate) range: (f64, f64),
 }
 
 impl Counted {
     pub(crate) fn new(a: &[f64], b: &[f64]) -> Self {
+        // Values are still in the cache when their extremes are looked for.
+        const CACHED: usize = 1024;
         let map = Map::fit(a, b);
-        let mut counted = Self { map, a: cells::zeroed(), b: cells::zeroed() };
-        cells::count(map, a, &mut counted.a);
-        cells::count(map, b, &mut counted.b);
+        let range = (f64::INFINITY, f64::NEG_INFINITY);
+        let mut counted = Self { map, a: cells::zeroed(), b: cells::zeroed(), range };
+        for (values, counts) in [(a, &mut counted.a), (b, &mut counted.b)] {
+            for block in values.chunks(CACHED) {
+                cells::count(map, block, counts);
+                let (low, high) = extremes(block);
+                counted.range = (counted.range.0.min(low), counted.range.1.max(high));
+            }
+        }
         counted
     }
 
@@ -363,8 +407,14 @@ impl Counted {
         let mut signs = cells::zeroed::<u8>();
         let (from_a, from_b) = decide(&self.a, &self.b, sizes, &mut signs);
         let (mut near_a, mut near_b) = (Vec::with_capacity(from_a), Vec::with_capacity(from_b));
-        let sum_a = signed_sum(self.map, a, &signs, unit, &mut near_a);
-        let sum_b = signed_sum(self.map, b, &signs, unit, &mut near_b);
+        let mut sum_a = signed_sum(self.map, a, &signs, unit, &mut near_a);
+        let mut sum_b = signed_sum(self.map, b, &signs, unit, &mut near_b);
+        let parts = Parts::new(self.map, &signs, &near_a, &near_b).map(|mut parts| {
+            self.decide_parts(&mut parts, sizes, &signs);
+            sum_a.add(parts.signed_sum(&mut near_a, unit));
+            sum_b.add(parts.signed_sum(&mut near_b, unit));
+            parts
+        });
         near_a.sort_unstable();
         near_b.sort_unstable();
         let mut i = 0;
@@ -374,7 +424,33 @@ impl Counted {
             let near_a = &near_a;
             (move |k: usize| near_a[from + k], p)
         };
-        total(&self.a, &self.b, sizes, &signs, (sum_a, sum_b), near, &near_b, unit)
+        let sums = (sum_a, sum_b);
+        match &parts {
+            None => total(self.cells(&signs), sizes, sums, near, &near_b, unit),
+            Some(parts) => {
+                let cells = self.cells(&signs).enumerate().flat_map(|(at, cell)| {
+                    let mixed = cell.0 == MIXED;
+                    let split = mixed.then(|| parts.of(at)).into_iter().flatten();
+                    (!mixed).then_some(cell).into_iter().chain(split)
+                });
+                total(cells, sizes, sums, near, &near_b, unit)
+            }
+        }
+    }
+
+    fn cells<'a>(&'a self, signs: &'a [u8; CELLS]) -> impl Iterator<Item = (u8, u32, u32)> + 'a {
+        signs.iter().zip(&*self.a).zip(&*self.b).map(|((sign, p), q)| (*sign, *p, *q))
+    }
+
+    fn decide_parts(&self, parts: &mut Parts, (n, m): (usize, usize), signs: &[u8; CELLS]) {
+        let (n, m) = (n as i64, m as i64);
+        let mut d = 0;
+        for (at, (sign, p, q)) in self.cells(signs).enumerate() {
+            if sign == MIXED {
+                parts.decide(at, d, (n, m));
+            }
+            d += i64::from(p) * m - i64::from(q) * n;
+        }
     }
 
     /// Pooled values in ascending order, with the shares below and up to each: exact at both ends, to the width of a cell between.
@@ -473,7 +549,7 @@ mod tests {
 
     #[test]
     fn cells_and_sorting_give_the_same_integral() {
-        let shapes: [fn(f64) -> f64; 8] = [
+        let shapes: [fn(f64) -> f64; 9] = [
             |u| u,
             |u| 1e6 + u,
             |u| (std::f64::consts::PI * (u - 0.5)).tan(),
@@ -482,6 +558,8 @@ mod tests {
             |_| 1.0,
             |u| if u < 0.001 { 1e300 } else { u },
             |u| (u - 0.5) * 2.0 * f64::MAX,
+            // A fifth of the values in two or three cells, which are split into parts.
+            |u| if u < 0.2 { 0.5 + u * 1e-4 } else { u },
         ];
         for (k, shape) in shapes.into_iter().enumerate() {
             let a = wave(3000, shape);
