@@ -27,7 +27,6 @@ pub(super) struct Fitted {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[expect(clippy::large_enum_variant, reason = "one a feature, and numbers are the common case")]
 enum Kind {
     Numbers {
         /// The present values in ascending order, where a method needs them.
