@@ -22,7 +22,7 @@ HOME = ROOT / "target" / "peers"
 PACKAGES = ["numpy", "scipy", "pandas<3", "evidently==0.7.*", "nannyml", "river"]
 ROWS = int(os.environ.get("MLOPS_BENCH_ROWS", 10_000_000))
 
-# Our task, their task, what the issue of speed asks for in milliseconds.
+# Our task, their task, the aim in milliseconds.
 TABLE = [
     ("PSI and JS counts, 10 fitted cells", ["numpy histogram, 10 fixed edges", "evidently psi"], 16),
     ("PSI and JS counts, 20 fitted cells", [], 16),
