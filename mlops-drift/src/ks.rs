@@ -50,6 +50,9 @@ use crate::special::ln_kolmogorov_sf;
 
 pub(crate) mod refine;
 mod walk;
+mod weighted;
+
+pub use weighted::{WeightedKs, ks_weighted};
 
 /// How the p-value is computed; see the [module](self).
 ///
@@ -317,7 +320,7 @@ impl Asked {
         Ks {
             statistic: Measured::Value(numerator as f64 / (n as f64 * m as f64)),
             numerator,
-            noise_floor: noise_floor(self.n, self.m, self.options.alternative),
+            noise_floor: noise_floor(self.n as f64, self.m as f64, self.options.alternative),
             p: tail.p,
             ln_p: tail.ln_p,
             method,
@@ -359,15 +362,15 @@ impl Asked {
 }
 
 /// The mean of D when nothing drifts, by the limit law; at most 1, and 0 when a side is empty.
-fn noise_floor(n: usize, m: usize, alternative: Alternative) -> f64 {
-    if n == 0 || m == 0 {
+fn noise_floor(n: f64, m: f64, alternative: Alternative) -> f64 {
+    if n == 0.0 || m == 0.0 {
         return 0.0;
     }
     let mean = match alternative {
         Alternative::TwoSided => (std::f64::consts::PI / 2.0).sqrt() * std::f64::consts::LN_2,
         Alternative::Less | Alternative::Greater => (std::f64::consts::PI / 8.0).sqrt(),
     };
-    (mean * (1.0 / n as f64 + 1.0 / m as f64).sqrt()).min(1.0)
+    (mean * (1.0 / n + 1.0 / m).sqrt()).min(1.0)
 }
 
 /// What one pass over two sorted samples tells.
@@ -449,7 +452,11 @@ fn ln_p(
 
 fn asymptotic(n: u64, m: u64, numerator: u128, alternative: Alternative) -> f64 {
     let (n, m) = (n as f64, m as f64);
-    let z = numerator as f64 / (n * m).sqrt() / (n + m).sqrt();
+    limit(numerator as f64 / (n * m).sqrt() / (n + m).sqrt(), alternative)
+}
+
+/// ln P(D·√(nm/(n + m)) ≥ z) in the limit.
+fn limit(z: f64, alternative: Alternative) -> f64 {
     if alternative == Alternative::TwoSided { ln_kolmogorov_sf(z) } else { -2.0 * z * z }
 }
 

@@ -22,7 +22,7 @@
 //!
 //! | test | samples | other forms | p-value | checked against |
 //! |---|---|---|---|---|
-//! | [Kolmogorov–Smirnov](mod@ks) | [`ks()`], [`ks_with`] | [`ks_sorted`], [`SortedReference`] | exact given ties | SciPy, exact rationals |
+//! | [Kolmogorov–Smirnov](mod@ks) | [`ks()`], [`ks_with`] | [`ks_sorted`], [`ks_weighted`], [`SortedReference`] | exact given ties | SciPy, exact rationals |
 //! | [Cramér–von Mises](mod@cramer_von_mises) | [`cramer_von_mises()`] | [`cramer_von_mises_sorted`], [`cramer_von_mises_from_counts`] | exact where small, limit law given ties | SciPy, mpmath |
 //! | [Anderson–Darling](mod@anderson_darling) | [`anderson_darling()`] | [`anderson_darling_k`], [`anderson_darling_from_counts`] | limit law, at any depth | SciPy, mpmath |
 //! | [Mann–Whitney](mod@mann_whitney) | [`mann_whitney()`] | [`mann_whitney_sorted`], [`mann_whitney_from_counts`] | exact where small | SciPy |
@@ -162,6 +162,7 @@ mod tally;
 pub mod total_variation;
 mod two;
 pub mod wasserstein;
+mod weighted;
 
 pub use alternative::Alternative;
 pub use anderson_darling::{
@@ -187,7 +188,7 @@ pub use g_test::{GTest, g_test, g_test_from_counts, g_test_text};
 pub use hellinger::{hellinger, hellinger_from_counts, hellinger_weighted, hellinger_with};
 pub use js::{JsOptions, LogBase, js, js_divergence_from_counts, js_from_counts, js_weighted, js_with};
 pub use kl::{KlDirection, KlOptions, kl, kl_from_counts, kl_weighted, kl_with};
-pub use ks::{Ks, KsMethod, KsOptions, ks, ks_sorted, ks_sorted_with, ks_with};
+pub use ks::{Ks, KsMethod, KsOptions, WeightedKs, ks, ks_sorted, ks_sorted_with, ks_weighted, ks_with};
 pub use l_infinity::{l_infinity, l_infinity_from_counts, l_infinity_weighted, l_infinity_with};
 pub use mann_whitney::{
     MannWhitney, MannWhitneyMethod, MannWhitneyOptions, mann_whitney, mann_whitney_from_counts,
