@@ -18,7 +18,7 @@
 //! | [total variation](mod@total_variation) | [`total_variation()`], [`total_variation_with`] | [`total_variation_weighted`] | [`total_variation_from_counts`] | 0 … 1 | exact rationals |
 //! | [largest difference of shares](mod@l_infinity) | [`l_infinity()`], [`l_infinity_with`] | [`l_infinity_weighted`] | [`l_infinity_from_counts`] | 0 … 1 | exact rationals |
 //! | [Wasserstein-1](mod@wasserstein) | [`wasserstein()`], [`wasserstein_with`] | [`wasserstein_weighted`] | [`wasserstein_sorted`] | 0 … ∞ | SciPy, mpmath |
-//! | [energy](mod@energy) | [`energy()`], [`energy_with`] | | [`energy_sorted`] | 0 … ∞ | SciPy |
+//! | [energy](mod@energy) | [`energy()`], [`energy_with`] | [`energy_weighted`] | [`energy_sorted`] | 0 … ∞ | SciPy |
 //!
 //! | test | samples | other forms | p-value | checked against |
 //! |---|---|---|---|---|
@@ -181,7 +181,7 @@ pub use cramer_von_mises::{
 };
 pub use detector::compare;
 pub use distance::{CellOptions, Definition, Distance, Interval};
-pub use energy::{EnergyOptions, energy, energy_sorted, energy_with};
+pub use energy::{EnergyOptions, energy, energy_sorted, energy_weighted, energy_with};
 pub use epps_singleton::{EppsSingleton, epps_singleton, epps_singleton_with};
 pub use fisher::{Fisher, fisher, fisher_from_counts};
 pub use g_test::{GTest, g_test, g_test_from_counts, g_test_text};
