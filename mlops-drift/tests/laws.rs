@@ -4,12 +4,13 @@ use mlops_core::num::{Measured, NanPolicy, StatsError};
 use mlops_drift::{
     Alternative, BinRule, Bins, CellOptions, EnergyOptions, JsOptions, KlDirection, KlOptions, KsMethod,
     KsOptions, LogBase, Missing, PsiOptions, Smoothing, WassersteinOptions, WassersteinScale, chi2,
-    chi2_homogeneity, chi2_on_cells, chi2_text, energy, energy_sorted, energy_with, hellinger,
-    hellinger_from_counts, hellinger_weighted, hellinger_with, js, js_divergence_from_counts, js_from_counts,
-    js_weighted, js_with, kl, kl_from_counts, kl_weighted, kl_with, ks, ks_sorted, ks_sorted_with, ks_with,
-    l_infinity, l_infinity_from_counts, l_infinity_weighted, l_infinity_with, psi, psi_from_counts,
-    psi_weighted, psi_with, total_variation, total_variation_from_counts, total_variation_weighted,
-    total_variation_with, wasserstein, wasserstein_sorted, wasserstein_weighted, wasserstein_with,
+    chi2_homogeneity, chi2_on_cells, chi2_text, energy, energy_sorted, energy_weighted, energy_with,
+    hellinger, hellinger_from_counts, hellinger_weighted, hellinger_with, js, js_divergence_from_counts,
+    js_from_counts, js_weighted, js_with, kl, kl_from_counts, kl_weighted, kl_with, ks, ks_sorted,
+    ks_sorted_with, ks_weighted, ks_with, l_infinity, l_infinity_from_counts, l_infinity_weighted,
+    l_infinity_with, psi, psi_from_counts, psi_weighted, psi_with, total_variation,
+    total_variation_from_counts, total_variation_weighted, total_variation_with, wasserstein,
+    wasserstein_sorted, wasserstein_weighted, wasserstein_with,
 };
 use proptest::prelude::*;
 
@@ -23,6 +24,13 @@ struct Seen {
 
 fn ones(values: &[f64]) -> Vec<f64> {
     vec![1.0; values.len()]
+}
+
+/// Weights far apart that only the values decide, so that they follow every reordering.
+fn by_value(values: &[f64]) -> Vec<f64> {
+    const WEIGHTS: [f64; 7] = [1.0, 0.1, 3.0, 1e-300, 1e12, 0.7, 1e-8];
+    let weight = |value: &f64| WEIGHTS[usize::try_from((value + 0.0).to_bits() % 7).unwrap()];
+    values.iter().map(weight).collect()
 }
 
 type OnSamples = fn(&[f64], &[f64]) -> Result<Seen, StatsError>;
@@ -124,6 +132,19 @@ const ON_SAMPLES: &[(&str, OnSamples, f64)] = &[
         f64::MAX,
     ),
     (
+        "energy weighted",
+        |a, b| seen!(energy_weighted(a, &ones(a), b, &ones(b), &EnergyOptions::default())),
+        f64::MAX,
+    ),
+    (
+        "energy weighted omit",
+        |a, b| {
+            let options = EnergyOptions::default().with_nan(NanPolicy::Omit);
+            seen!(energy_weighted(a, &by_value(a), b, &by_value(b), &options))
+        },
+        f64::MAX,
+    ),
+    (
         "energy sorted",
         |a, b| {
             let sorted = |x: &[f64]| {
@@ -199,6 +220,24 @@ const ON_SAMPLES: &[(&str, OnSamples, f64)] = &[
     (
         "ks asymptotic",
         |a, b| seen_ks!(ks_with(a, b, &KsOptions::default().with_method(KsMethod::Asymptotic))),
+        1.0,
+    ),
+    ("ks weighted", |a, b| seen_ks!(ks_weighted(a, &ones(a), b, &ones(b), &KsOptions::default())), 1.0),
+    (
+        "ks weighted omit",
+        |a, b| {
+            let options = KsOptions::default().with_nan(NanPolicy::Omit);
+            seen_ks!(ks_weighted(a, &by_value(a), b, &by_value(b), &options))
+        },
+        1.0,
+    ),
+    (
+        "ks weighted propagate",
+        |a, b| {
+            let options = KsOptions::default().with_nan(NanPolicy::Propagate);
+            let options = options.with_alternative(Alternative::Less);
+            seen_ks!(ks_weighted(a, &by_value(a), b, &by_value(b), &options))
+        },
         1.0,
     ),
     (
@@ -473,6 +512,7 @@ fn the_lists_are_complete() {
         ("chi2", include_str!("../src/chi2.rs")),
         ("chi2_cells", include_str!("../src/chi2_cells.rs")),
         ("ks", include_str!("../src/ks.rs")),
+        ("ks::weighted", include_str!("../src/ks/weighted.rs")),
         ("wasserstein", include_str!("../src/wasserstein.rs")),
     ] {
         for name in text.lines().filter_map(|line| line.strip_prefix("pub fn ")) {

@@ -5,10 +5,10 @@
 //! have, gives so few or so many alarms a probability below [`SURPRISE`]: that of four standard deviations of a normal variable.
 
 use mlops_drift::{
-    BinRule, Bins, Distance, KlDirection, KsMethod, KsOptions, LogBase, Missing, PsiOptions, Smoothing,
-    Tally, chi2_homogeneity, chi2_on_cells, energy, hellinger_from_counts, js_divergence_from_counts,
-    js_from_counts, kl_from_counts, ks_with, l_infinity_from_counts, psi_from_counts, psi_with,
-    total_variation_from_counts,
+    Alternative, BinRule, Bins, Distance, EnergyOptions, KlDirection, KsMethod, KsOptions, LogBase, Missing,
+    PsiOptions, Smoothing, Tally, chi2_homogeneity, chi2_on_cells, energy, energy_weighted,
+    hellinger_from_counts, js_divergence_from_counts, js_from_counts, kl_from_counts, ks_weighted, ks_with,
+    l_infinity_from_counts, psi_from_counts, psi_with, total_variation_from_counts,
 };
 
 /// The i-th number of stream `seed`, uniform in [0, 1): SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
@@ -325,4 +325,30 @@ fn kolmogorov_smirnov_never_alarms_too_often_even_on_rounded_data() {
         within(exact, 0.025, 0.05);
         assert!(continuous <= exact, "ties make the continuous p-value conservative");
     }
+}
+
+#[test]
+fn weighted_samples_alarm_as_often_as_they_say() {
+    let weights =
+        |seed: u64, n| sample(seed + (1 << 40), n).iter().map(|u| 0.5 + 3.0 * u).collect::<Vec<f64>>();
+    let mut alarms = [0_u32; 3];
+    for s in 0..SIMULATIONS {
+        let (a, b) = (sample(2 * s + 1, 300), sample(2 * s + 2, 200));
+        let (v, w) = (weights(2 * s + 1, 300), weights(2 * s + 2, 200));
+        let greater = KsOptions::default().with_alternative(Alternative::Greater);
+        let found = [
+            energy_weighted(&a, &v, &b, &w, &EnergyOptions::default()).unwrap().p,
+            ks_weighted(&a, &v, &b, &w, &KsOptions::default()).unwrap().p,
+            ks_weighted(&a, &v, &b, &w, &greater).unwrap().p,
+        ];
+        for (alarms, p) in alarms.iter_mut().zip(found) {
+            *alarms += u32::from(p.value().unwrap() < 0.05);
+        }
+    }
+    let [energy, two_sided, one_sided] = alarms.map(|alarms| f64::from(alarms) / SIMULATIONS as f64);
+    println!("energy {energy}, two-sided {two_sided}, one-sided {one_sided}");
+    within(energy, 0.045, 0.055);
+    // The limit law is on the side of caution.
+    within(two_sided, 0.04, 0.05);
+    within(one_sided, 0.04, 0.05);
 }

@@ -456,6 +456,13 @@ fn weighted(input: &mut Input<'_>) {
         distance("total_variation_weighted", total_variation_weighted(a, &v, b, &w, &cell));
         distance("l_infinity_weighted", l_infinity_weighted(a, &v, b, &w, &cell));
         distance("wasserstein_weighted", wasserstein_weighted(a, &v, b, &w, &scale));
+        let (nan, method) = (scale.nan, if wild { KsMethod::Exact } else { KsMethod::Auto });
+        distance("energy_weighted", energy_weighted(a, &v, b, &w, &EnergyOptions::default().with_nan(nan)));
+        for alternative in [Alternative::TwoSided, Alternative::Less, Alternative::Greater] {
+            let options = KsOptions::default().with_nan(nan).with_alternative(alternative);
+            test!("ks_weighted", ks_weighted(a, &v, b, &w, &options));
+            test!("ks_weighted", ks_weighted(a, &v, b, &w, &options.with_method(method)));
+        }
     });
 }
 
