@@ -88,7 +88,8 @@ impl Masses {
         let size = self.effective_size(missing);
         let counts = Some(&self.counts[..masses.len().min(self.counts.len())]);
         let outer = masses.len().checked_sub(if all { 2 } else { 1 }).map(|high| Outer { low: 0, high });
-        let rows = self.counts.iter().sum();
+        let rows = self.counts.iter().try_fold(0_u64, |rows, &count| rows.checked_add(count));
+        let rows = rows.ok_or(StatsError::Overflow { what: "the total of the counts" })?;
         let gone = self.counts.last().copied().unwrap_or(0);
         let used = if all { rows } else { rows - gone };
         let side = Side { rows, used, missing: gone, infinite: self.infinite, unseen: 0 };

@@ -9,7 +9,9 @@ use mlops_core::model::Predictions;
 use mlops_core::monitor::{DriftDetector, FeatureOutcome};
 use mlops_core::num::NanPolicy;
 use mlops_drift::chunk::{Chunk, Chunker, Cut, LabelJoin, Last, Period, Rows, rows_needed};
-use mlops_drift::compat::{Preset, check, check_categories, nannyml_threshold};
+use mlops_drift::compat::{
+    Preset, Row, check, check_categories, nannyml_threshold, verdicts, verdicts_of_categories,
+};
 use mlops_drift::decision::{Board, Event, Policy, State, step, step_report};
 use mlops_drift::detector::{Detector, DetectorOptions, Method, compare, compare_at};
 use mlops_drift::multivariate::{self, Matrix, MultivariateMethod, MultivariateOptions, auc, mmd, mmd_with};
@@ -1787,6 +1789,16 @@ fn compats(input: &mut Input<'_>) {
     }
     sound("compat::check_categories", check_categories(preset, &one, &other));
     sound("nannyml_threshold", nannyml_threshold(&a));
+    // Every preset at once, some of them by exact p-values: in small. A refusal may quote the NaN that it refuses.
+    let shown = |rows: Vec<Row>| {
+        for row in rows {
+            assert!(!row.to_string().is_empty() && row.score.is_none_or(|score| !score.is_nan()), "{row}");
+        }
+    };
+    let small = |values: &[f64]| values[..values.len().min(24)].to_vec();
+    verdicts(&small(&a), &small(&b)).map_or_else(|error| assert!(!error.to_string().is_empty()), shown);
+    let rows = verdicts_of_categories(&one, &other);
+    rows.map_or_else(|error| assert!(!error.to_string().is_empty()), shown);
     no_nan("Preset", &(preset.to_string(), preset.direction(), preset.threshold()));
 }
 
