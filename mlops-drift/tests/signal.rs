@@ -1,7 +1,7 @@
 //! Attribution drift against scikit-learn and SciPy; `reference/attribution.py` made the values and says their versions.
 
 use mlops_core::num::StatsError;
-use mlops_drift::signal::{attribution, ndcg, weighted_tau};
+use mlops_drift::signal::{attribution, ndcg, rank_biased_overlap, weighted_tau};
 use serde_json::Value;
 
 fn numbers(value: &Value) -> Vec<f64> {
@@ -74,4 +74,50 @@ fn attributions_that_are_none_are_refused_by_name() {
     assert_eq!(ndcg(&[0.0, 0.0], &[1.0, 2.0]).unwrap().value(), None);
     assert_eq!(attribution(&[0.0, 0.0], &[1.0, 2.0]).unwrap().moved.value(), None);
     assert_eq!(ndcg(&[2.0], &[0.0]).unwrap().value(), Some(1.0));
+}
+
+/// By hand from the formula of Webber, Moffat and Zobel (2010), in rationals.
+#[test]
+fn overlap_is_that_of_the_formula() {
+    let cases: [(&[f64], &[f64], f64, f64); 7] = [
+        // Agreements 0, 0, 2/3, 1: 1/16 + (0 + 0 + 1/6 + 1/8)/2.
+        (&[4.0, 3.0, 2.0, 1.0], &[1.0, 2.0, 3.0, 4.0], 0.5, 5.0 / 24.0),
+        // 0.6561 + 0.1·(0 + 0 + 0.81·2/3 + 0.729).
+        (&[4.0, 3.0, 2.0, 1.0], &[1.0, 2.0, 3.0, 4.0], 0.9, 0.783),
+        // The first two swapped, agreements 0, 1, 1: 1/8 + (0 + 1/2 + 1/4)/2.
+        (&[3.0, 2.0, 1.0], &[2.0, 3.0, 1.0], 0.5, 0.5),
+        // The last two swapped, agreements 1, 1/2, 1: 1/8 + (1 + 1/4 + 1/4)/2.
+        (&[3.0, 2.0, 1.0], &[3.0, 1.0, 2.0], 0.5, 0.875),
+        // Ties on both sides, {1, 2} and {2, 3} lead: agreements 1/2, 1/2, 1: 1/8 + (1/2 + 1/4 + 1/4)/2.
+        (&[2.0, 2.0, 1.0], &[1.0, 2.0, 2.0], 0.5, 0.625),
+        // Everything tied on one side, agreements 2·1/(1 + 3), then 1 twice: 0.729 + 0.1·(0.5 + 0.9 + 0.81).
+        (&[3.0, 0.0, 0.0], &[0.2, 0.2, 0.2], 0.9, 0.95),
+        (&[1.0], &[7.0], 0.3, 1.0),
+    ];
+    for (reference, current, persistence, expected) in cases {
+        for (a, b) in [(reference, current), (current, reference)] {
+            let got = rank_biased_overlap(a, b, persistence).unwrap();
+            assert!((got - expected).abs() < 1e-15, "{a:?} {b:?} {persistence}: {got} is not {expected}");
+        }
+    }
+}
+
+#[test]
+fn overlap_is_one_for_one_order_and_forgives_more_further_down() {
+    let reference: Vec<f64> = (1..=40).rev().map(f64::from).collect();
+    let swapped = |at: usize| {
+        let mut current = reference.clone();
+        current.swap(at, at + 1);
+        attribution(&reference, &current).unwrap().rank_biased_overlap
+    };
+    let squares: Vec<f64> = reference.iter().map(|v| v * v).collect();
+    assert!((attribution(&reference, &squares).unwrap().rank_biased_overlap - 1.0).abs() < 1e-15);
+    assert!((0..38).all(|at| swapped(at) < swapped(at + 1)));
+    for persistence in [0.0, 1.0, -0.5, f64::INFINITY, f64::NAN] {
+        let refused = rank_biased_overlap(&[1.0], &[1.0], persistence);
+        assert!(
+            matches!(refused, Err(StatsError::Parameter { parameter: "persistence", .. })),
+            "{refused:?}"
+        );
+    }
 }

@@ -5,7 +5,7 @@
 //! | data drift | [`Detector`](crate::detector::Detector); Azure's metrics: [`azure::Metric`] | above 0.1 |
 //! | prediction drift | the same on [`predictions`] | above 0.1 |
 //! | data quality | [`DataQuality`]: rates of missing values, wrong types and values out of bounds | above 0 |
-//! | feature attribution drift | [`Attribution`]: NDCG as Azure has it, and two measures that see what it misses | NDCG below 0.9 |
+//! | feature attribution drift | [`Attribution`]: NDCG as Azure has it, and three measures beside it | NDCG below 0.9 |
 //! | performance | [`azure::Metric`] with its [`Threshold`] on what an evaluator measured | by metric |
 //!
 //! Which rows a signal looks at is a [`Lookback`]: a size and an offset, as ISO 8601 durations. What happens then is the business
@@ -21,7 +21,7 @@ use mlops_core::Result;
 use mlops_core::data::{Column, Table};
 use mlops_core::model::Predictions;
 
-pub use attribution::{Attribution, attribution, ndcg, weighted_tau};
+pub use attribution::{Attribution, PERSISTENCE, attribution, ndcg, rank_biased_overlap, weighted_tau};
 pub use quality::{DataQuality, FeatureQuality, QualityLimits, QualityOutcome, QualityReport, Rate};
 pub use threshold::Threshold;
 pub use window::{Lookback, Span};

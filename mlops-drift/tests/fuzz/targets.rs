@@ -28,7 +28,8 @@ use mlops_drift::profile::{
     Reference,
 };
 use mlops_drift::signal::{
-    DataQuality, Lookback, QualityLimits, Threshold, attribution, ndcg, predictions, weighted_tau,
+    DataQuality, Lookback, QualityLimits, Threshold, attribution, ndcg, predictions, rank_biased_overlap,
+    weighted_tau,
 };
 use mlops_drift::sql::{
     Candidates, CountRow, Dialect, Layout, Source, ValueCounts, ValueRow, count_statement, exact_ks,
@@ -1868,6 +1869,11 @@ fn signals(input: &mut Input<'_>) {
     sound("attribution", attribution(&a, &b));
     sound("ndcg", ndcg(&a, &b));
     sound("weighted_tau", weighted_tau(&a, &b));
+    for persistence in [0.5, 0.9, a.first().copied().unwrap_or(0.0)] {
+        if let Some(overlap) = sound("rank_biased_overlap", rank_biased_overlap(&a, &b, persistence)) {
+            assert!((0.0..=1.0).contains(&overlap), "rank_biased_overlap: {overlap}");
+        }
+    }
     let drawn = if input.bool() { Predictions::Value(a) } else { Predictions::Probability(b) };
     if let Ok(table) = predictions(&drawn) {
         assert_eq!(table.columns().len(), 1);
