@@ -28,17 +28,21 @@ use mlops_core::num::weights;
 use mlops_core::num::{Measured, NanPolicy, StatsError, UndefinedReason};
 use serde::{Deserialize, Serialize};
 
-use crate::distance::{Definition, Distance};
+use crate::distance::{Definition, Distance, Interval};
+use crate::family::LEVEL;
 use crate::ks::refine::{MOST, SORTED_BELOW};
+use crate::noncentral::Z;
 use crate::pair::Tail;
 use crate::sample::{Sample, Side, Value};
 
 pub(crate) mod exact;
 pub(crate) mod law;
 mod parts;
+pub(crate) mod spread;
 
 use exact::{Counted, of_key};
 use law::{Law, Point};
+use spread::Spread;
 
 /// What a Wasserstein distance is divided by.
 ///
@@ -222,7 +226,8 @@ pub fn wasserstein_weighted<'a, 'b, T: Value>(
         WassersteinScale::Raw | WassersteinScale::Range => range().1 - range().0,
     };
     let law = Law::new(&thinned(&points));
-    finish(raw, options.scale, scale, law, 1.0 / a.size + 1.0 / b.size, (before, after))
+    let spread = spread::of_weighted((&a.pairs, a.size), (&b.pairs, b.size), range());
+    finish(raw, options.scale, scale, (law, spread), 1.0 / a.size + 1.0 / b.size, (before, after))
 }
 
 /// The finite values of a sample as doubles.
@@ -308,7 +313,14 @@ impl Source<'_> {
             WassersteinScale::Std1 => self.reference_deviation(1),
             WassersteinScale::Raw | WassersteinScale::Range => high - low,
         };
-        finish(raw, scale, scale_of, Law::new(&points), 1.0 / n as f64 + 1.0 / m as f64, sides)
+        let spread = match self {
+            Self::Sorted { a, b } => spread::of_sorted(a, b, (low, high)),
+            Self::Counted { counted, .. } => {
+                spread::of_cells(counted.map, (&counted.a, &counted.b), (n, m), (low, high))
+            }
+        };
+        let laws = (Law::new(&points), spread);
+        finish(raw, scale, scale_of, laws, 1.0 / n as f64 + 1.0 / m as f64, sides)
     }
 
     fn range(&self) -> (f64, f64) {
@@ -368,7 +380,7 @@ pub(crate) fn finish(
     raw: f64,
     scale: WassersteinScale,
     scale_of: impl Fn(WassersteinScale) -> f64,
-    law: Law,
+    (law, spread): (Law, Option<Spread>),
     inverse_size: f64,
     (reference, current): (Side, Side),
 ) -> Result<Distance, StatsError> {
@@ -398,6 +410,8 @@ pub(crate) fn finish(
     let noise_floor = if noise_floor.is_finite() { noise_floor } else { f64::MAX };
     let corrected =
         if score > noise_floor { (1.0 - (noise_floor / score).powi(2)).sqrt() * score } else { 0.0 };
+    let most = if used == WassersteinScale::Range { 1.0 } else { f64::MAX };
+    let interval = spread.and_then(|spread| interval((score, corrected), width, &law, spread, &tail.p, most));
     Ok(Distance {
         definition: Definition::Wasserstein(used),
         score,
@@ -405,11 +419,33 @@ pub(crate) fn finish(
         corrected,
         p: tail.p,
         ln_p: tail.ln_p,
-        interval: None,
+        interval,
         reference,
         current,
         cells: 0,
     })
+}
+
+/// Where the distance behind the samples lies, as the module tells; a distance is never more than `most`. `None` where an end
+/// does not fit a double.
+fn interval(
+    (score, corrected): (f64, f64),
+    width: f64,
+    law: &Law,
+    spread: Spread,
+    p: &Measured,
+    most: f64,
+) -> Option<Interval> {
+    let (delta, full) = (spread.delta / width, spread.most / width);
+    let noise = law.margin()? * full;
+    let near = if score > noise { noise / score } else { 1.0 };
+    let far = Z * delta + (score - corrected);
+    let down = far + near * (noise - far).max(0.0);
+    let up = Z * (delta + near * (full - delta));
+    let alarms = p.value().is_some_and(|p| p < 1.0 - LEVEL);
+    let low = if alarms { (score - down).max(0.0) } else { 0.0 };
+    let high = (score + up).min(most).max(score);
+    (low.is_finite() && (score + up).is_finite()).then_some(Interval { level: LEVEL, low, high })
 }
 
 /// Values with their shares of the weight, in ascending order.
