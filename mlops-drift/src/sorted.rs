@@ -18,7 +18,8 @@ use crate::wasserstein::{self, WassersteinOptions, WassersteinScale};
 /// A reference sample, sorted and counted once.
 ///
 /// Statistics equal those on the raw samples: D is the same integer, the Wasserstein distance the same up to its last digits; its
-/// noise floor and p come from the reference alone instead of both samples, which are one under no drift.
+/// noise floor and p, and with them the interval a little, come from the reference alone instead of both samples, which are one under
+/// no drift.
 ///
 /// # Example: one request after the other, without allocation
 /// ```
