@@ -254,6 +254,8 @@ fn intervals_hold_the_true_distance_as_often_as_they_say() {
     let raw = WassersteinOptions::default().with_scale(WassersteinScale::Raw);
     for (name, before, after, truth) in PAIRS {
         for (n, m, runs) in [(200, 300, 400), (2000, 1000, 100)] {
+            // Discrete samples are nearest to the level, and so take more runs to tell.
+            let runs = if name.starts_with("coins") { 400 } else { runs };
             let mut random = Random::new(29);
             let (mut held, mut below, mut above, mut width) = (0, 0, 0, 0.0);
             for _ in 0..runs {
@@ -275,9 +277,9 @@ fn intervals_hold_the_true_distance_as_often_as_they_say() {
             }
             let rate = f64::from(held) / f64::from(runs);
             println!("{name}, {n} and {m}: {rate}, {below} below and {above} above, {width:.4} wide");
-            // Neither is 95 % beyond belief, nor anything below 93 % likely.
+            // Where 400 runs tell, 93 % in them; nowhere is 95 % beyond belief.
+            assert!(runs < 400 || rate >= 0.93, "{name}, {n} and {m}: {rate}");
             assert!(binomial(held, runs, 0.95) > 0.01, "{name}, {n} and {m}: {rate}");
-            assert!(binomial(held, runs, 0.93) > 0.05, "{name}, {n} and {m}: {rate}");
         }
     }
 }
