@@ -12,12 +12,14 @@ use crate::ks::{self, Asked, Ks, KsOptions};
 use crate::sample::{Sample, Side, Value};
 use crate::wasserstein::exact::{Ready, points_of_sorted};
 use crate::wasserstein::law::{self, Law, Point};
+use crate::wasserstein::spread;
 use crate::wasserstein::{self, WassersteinOptions, WassersteinScale};
 
 /// A reference sample, sorted and counted once.
 ///
 /// Statistics equal those on the raw samples: D is the same integer, the Wasserstein distance the same up to its last digits; its
-/// noise floor and p come from the reference alone instead of both samples, which are one under no drift.
+/// noise floor and p, and with them the interval a little, come from the reference alone instead of both samples, which are one under
+/// no drift.
 ///
 /// # Example: one request after the other, without allocation
 /// ```
@@ -259,15 +261,17 @@ impl<T: Value> SortedReference<T> {
         let raw = moments.ready.integral(counted, reference, present, signs, &mut scratch.keys);
         let (low, high) = wasserstein::exact::extremes(present);
         let ends = |at: Option<&T>| at.map_or(0.0, |value| value.to_f64());
-        let range = high.max(ends(self.sorted.last())) - low.min(ends(self.sorted.first()));
+        let (low, high) = (low.min(ends(self.sorted.first())), high.max(ends(self.sorted.last())));
+        let sizes = (self.sorted.len(), present.len());
+        let spread = spread::of_cells(self.map, (counted.1, counted.2), sizes, (low, high));
         let scale = |scale| match scale {
             WassersteinScale::Iqr => moments.iqr,
             WassersteinScale::Std0 => moments.deviations[0],
             WassersteinScale::Std1 => moments.deviations[1],
-            WassersteinScale::Raw | WassersteinScale::Range => range,
+            WassersteinScale::Raw | WassersteinScale::Range => high - low,
         };
         let inverse = 1.0 / self.sorted.len() as f64 + 1.0 / present.len() as f64;
-        wasserstein::finish(raw, options.scale, scale, moments.law, inverse, (self.side, after))
+        wasserstein::finish(raw, options.scale, scale, (moments.law, spread), inverse, (self.side, after))
     }
 }
 

@@ -18,7 +18,23 @@
 //! Nakagami's law with the first two moments of I, and c·2·P(N > x/σ) with the pooled standard deviation σ and c = (1 + E I²/σ²)/2,
 //! whose logarithm I approaches far out because then B does not change its sign. Against simulated bridges of nine laws (uniform to
 //! t with 3 degrees of freedom, Pareto, Poisson, two values), levels of 5 % and 1 % alarm in 4.9 to 5.9 and 0.8 to 1.2 %. `tests/wasserstein.rs` holds how often a 5 % level alarms on normal, skewed,
-//! heavy-tailed and rounded samples without drift. The score with the noise taken off is √(score² − floor²). There is no interval.
+//! heavy-tailed and rounded samples without drift. The score with the noise taken off is √(score² − floor²).
+//!
+//! # The interval
+//! At 95 %, for the distance of the distributions behind the samples. With s the sign of F − G and φ(x) = ∫ s over t ≤ x, the
+//! distance has the standard error σ = √(Var φ(X)/n + Var φ(Y)/m) where F ≠ G almost everywhere (del Barrio, Giné and Matrán,
+//! Ann. Probab. 27, 1999); φ changes no faster than x, so that σ is at most τ = √(Var X/n + Var Y/m). Near no drift, where the samples do not
+//! show s, t is the 97.5 % quantile of the null law, widened or narrowed to τ, and λ = min(1, t/score) leads from one to the other:
+//! - low = score − d − λ·max(0, t − d), at least 0, with d = 1.96·σ + score − corrected; 0 too where p is 5 % or more. The
+//!   triangle inequality gives t: the score errs by no more than the distance that the samples have from what is behind them.
+//! - high = score + 1.96·(σ + λ·(τ − σ)), at most 1 in units of the range. W₁ ≥ ∫ r·(F − G) for every |r| ≤ 1, so the score less ∫ s·(errors
+//!   of F and G) is never below the true distance, and no s makes that vary more than τ.
+//!
+//! It is the textbook's score ± 1.96·σ far out and too wide near no drift: in 400 simulations each of eleven pairs (normal and exponential 0
+//! to 8 standard deviations away or up to 1.5 times as wide, discrete, one tail moved), on 200 and 300 and on 2000 and 1000 values, it held
+//! the true distance in 94.5 to 100 %, in 97 to 98 % without drift. Like the delta method it wants a variance: with tails heavier than that it promises
+//! nothing. In scaled distances the scale counts as known; its own error is left out. In large and in fitted samples values count as the middle of a few neighbouring cells
+//! for the standard errors (not for the score), and the variance within is bounded by a quarter of the squared width. There is no interval where a side has fewer than two values, and where neither side varies.
 #![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "ranks are not negative")]
 
 use std::borrow::Cow;
@@ -28,17 +44,21 @@ use mlops_core::num::weights;
 use mlops_core::num::{Measured, NanPolicy, StatsError, UndefinedReason};
 use serde::{Deserialize, Serialize};
 
-use crate::distance::{Definition, Distance};
+use crate::distance::{Definition, Distance, Interval};
+use crate::family::LEVEL;
 use crate::ks::refine::{MOST, SORTED_BELOW};
+use crate::noncentral::Z;
 use crate::pair::Tail;
 use crate::sample::{Sample, Side, Value};
 
 pub(crate) mod exact;
 pub(crate) mod law;
 mod parts;
+pub(crate) mod spread;
 
 use exact::{Counted, of_key};
 use law::{Law, Point};
+use spread::Spread;
 
 /// What a Wasserstein distance is divided by.
 ///
@@ -189,7 +209,7 @@ pub fn wasserstein_sorted<T: Value>(
 /// The distance where values have weights of their own: F and G are shares of weight. Weights need not add up to 1; a weight of 0
 /// leaves its value out. O((n + m) log(n + m)). Agrees with SciPy to 1e-12; gaps between subnormal values are lost.
 ///
-/// The noise floor and p are those of samples of the effective sizes (Σw)²/Σw², which is an approximation: weights that depend on
+/// The noise floor, p and the interval are those of samples of the effective sizes (Σw)²/Σw², which is an approximation: weights that depend on
 /// the values are not what it was made for.
 ///
 /// # Errors
@@ -222,7 +242,8 @@ pub fn wasserstein_weighted<'a, 'b, T: Value>(
         WassersteinScale::Raw | WassersteinScale::Range => range().1 - range().0,
     };
     let law = Law::new(&thinned(&points));
-    finish(raw, options.scale, scale, law, 1.0 / a.size + 1.0 / b.size, (before, after))
+    let spread = spread::of_weighted((&a.pairs, a.size), (&b.pairs, b.size), range());
+    finish(raw, options.scale, scale, (law, spread), 1.0 / a.size + 1.0 / b.size, (before, after))
 }
 
 /// The finite values of a sample as doubles.
@@ -308,7 +329,14 @@ impl Source<'_> {
             WassersteinScale::Std1 => self.reference_deviation(1),
             WassersteinScale::Raw | WassersteinScale::Range => high - low,
         };
-        finish(raw, scale, scale_of, Law::new(&points), 1.0 / n as f64 + 1.0 / m as f64, sides)
+        let spread = match self {
+            Self::Sorted { a, b } => spread::of_sorted(a, b, (low, high)),
+            Self::Counted { counted, .. } => {
+                spread::of_cells(counted.map, (&counted.a, &counted.b), (n, m), (low, high))
+            }
+        };
+        let laws = (Law::new(&points), spread);
+        finish(raw, scale, scale_of, laws, 1.0 / n as f64 + 1.0 / m as f64, sides)
     }
 
     fn range(&self) -> (f64, f64) {
@@ -368,7 +396,7 @@ pub(crate) fn finish(
     raw: f64,
     scale: WassersteinScale,
     scale_of: impl Fn(WassersteinScale) -> f64,
-    law: Law,
+    (law, spread): (Law, Option<Spread>),
     inverse_size: f64,
     (reference, current): (Side, Side),
 ) -> Result<Distance, StatsError> {
@@ -398,6 +426,8 @@ pub(crate) fn finish(
     let noise_floor = if noise_floor.is_finite() { noise_floor } else { f64::MAX };
     let corrected =
         if score > noise_floor { (1.0 - (noise_floor / score).powi(2)).sqrt() * score } else { 0.0 };
+    let most = if used == WassersteinScale::Range { 1.0 } else { f64::MAX };
+    let interval = spread.and_then(|spread| interval((score, corrected), width, &law, spread, &tail.p, most));
     Ok(Distance {
         definition: Definition::Wasserstein(used),
         score,
@@ -405,11 +435,33 @@ pub(crate) fn finish(
         corrected,
         p: tail.p,
         ln_p: tail.ln_p,
-        interval: None,
+        interval,
         reference,
         current,
         cells: 0,
     })
+}
+
+/// Where the distance behind the samples lies, as the module tells; a distance is never more than `most`. `None` where an end
+/// does not fit a double.
+fn interval(
+    (score, corrected): (f64, f64),
+    width: f64,
+    law: &Law,
+    spread: Spread,
+    p: &Measured,
+    most: f64,
+) -> Option<Interval> {
+    let (delta, full) = (spread.delta / width, spread.most / width);
+    let noise = law.margin()? * full;
+    let near = if score > noise { noise / score } else { 1.0 };
+    let far = Z * delta + (score - corrected);
+    let down = far + near * (noise - far).max(0.0);
+    let up = Z * (delta + near * (full - delta));
+    let alarms = p.value().is_some_and(|p| p < 1.0 - LEVEL);
+    let low = if alarms { (score - down).max(0.0) } else { 0.0 };
+    let high = (score + up).min(most).max(score);
+    (low.is_finite() && (score + up).is_finite()).then_some(Interval { level: LEVEL, low, high })
 }
 
 /// Values with their shares of the weight, in ascending order.

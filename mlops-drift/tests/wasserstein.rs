@@ -195,6 +195,181 @@ fn without_drift_the_distance_is_what_its_floor_says_and_alarms_are_as_rare() {
     }
 }
 
+/// P(at most `held` of `runs`) where each holds with this probability.
+fn binomial(held: u32, runs: u32, probability: f64) -> f64 {
+    let mut term = f64::from(runs) * (1.0 - probability).ln();
+    let mut total = term.exp();
+    for k in 0..held {
+        term += (f64::from(runs - k) / f64::from(k + 1)).ln() + (probability / (1.0 - probability)).ln();
+        total += term.exp();
+    }
+    total
+}
+
+/// A normal number by Box and Muller.
+fn gauss(random: &mut Random) -> f64 {
+    let radius = (-2.0 * (1.0 - random.next_f64()).ln()).sqrt();
+    radius * (2.0 * std::f64::consts::PI * random.next_f64()).cos()
+}
+
+type Draw = fn(&mut Random) -> f64;
+
+fn exponential(random: &mut Random) -> f64 {
+    -(1.0 - random.next_f64()).ln()
+}
+
+/// How many of three coins fall.
+fn coins(random: &mut Random, probability: f64) -> f64 {
+    (0..3).map(|_| f64::from(u8::from(random.next_f64() < probability))).sum()
+}
+
+/// Name, reference, current sample, and how far their distributions are apart.
+const PAIRS: [(&str, Draw, Draw, f64); 11] = [
+    ("normal", gauss, gauss, 0.0),
+    ("normal, 0.1 away", gauss, |random| gauss(random) + 0.1, 0.1),
+    ("normal, 0.5 away", gauss, |random| gauss(random) + 0.5, 0.5),
+    ("normal, 8 away", gauss, |random| gauss(random) + 8.0, 8.0),
+    // 0.3·√(2/π)
+    ("normal, 1.3 times as wide", gauss, |random| gauss(random) * 1.3, 0.239_365_368_240_859_6),
+    ("exponential", exponential, exponential, 0.0),
+    ("exponential, 1.1 times as wide", exponential, |random| exponential(random) * 1.1, 0.1),
+    ("exponential, 1.5 times as wide", exponential, |random| exponential(random) * 1.5, 0.5),
+    // One is always at least the other, so that the means tell: 3·(0.5 − 0.45) and 3·(0.5 − 0.3).
+    ("coins, slightly bent", |random| coins(random, 0.5), |random| coins(random, 0.45), 0.15),
+    ("coins, bent", |random| coins(random, 0.5), |random| coins(random, 0.3), 0.6),
+    // Only the uppermost twentieth moves, by 2.
+    (
+        "uniform, with a tail",
+        Random::next_f64,
+        |random| {
+            let u = random.next_f64();
+            if u < 0.95 { u } else { u + 2.0 }
+        },
+        0.1,
+    ),
+];
+
+#[test]
+fn intervals_hold_the_true_distance_as_often_as_they_say() {
+    let raw = WassersteinOptions::default().with_scale(WassersteinScale::Raw);
+    for (name, before, after, truth) in PAIRS {
+        for (n, m, runs) in [(200, 300, 400), (2000, 1000, 100)] {
+            // Discrete samples are nearest to the level, and so take more runs to tell.
+            let runs = if name.starts_with("coins") { 400 } else { runs };
+            let mut random = Random::new(29);
+            let (mut held, mut below, mut above, mut width) = (0, 0, 0, 0.0);
+            for _ in 0..runs {
+                let a: Vec<f64> = (0..n).map(|_| before(&mut random)).collect();
+                let b: Vec<f64> = (0..m).map(|_| after(&mut random)).collect();
+                let distance = if n < 1000 {
+                    wasserstein_with(&a, &b, &raw).unwrap()
+                } else {
+                    // From the cells.
+                    let fitted = SortedReference::fit(&a).unwrap();
+                    fitted.wasserstein(&b, &raw, &mut fitted.workspace(m)).unwrap()
+                };
+                let interval = distance.interval.unwrap();
+                assert!(interval.contains(distance.score) || interval.low == 0.0);
+                held += u32::from(interval.contains(truth));
+                below += u32::from(interval.high < truth);
+                above += u32::from(interval.low > truth);
+                width += (interval.high - interval.low) / f64::from(runs);
+            }
+            let rate = f64::from(held) / f64::from(runs);
+            println!("{name}, {n} and {m}: {rate}, {below} below and {above} above, {width:.4} wide");
+            // Where 400 runs tell, 93 % in them; nowhere is 95 % beyond belief.
+            assert!(runs < 400 || rate >= 0.93, "{name}, {n} and {m}: {rate}");
+            assert!(binomial(held, runs, 0.95) > 0.01, "{name}, {n} and {m}: {rate}");
+        }
+    }
+}
+
+#[test]
+fn every_way_leads_to_the_same_interval() {
+    let mut random = Random::new(31);
+    for (name, before, after, _) in PAIRS {
+        let a: Vec<f64> = (0..12_000).map(|_| before(&mut random)).collect();
+        let b: Vec<f64> = (0..9000).map(|_| after(&mut random)).collect();
+        for scale in [WassersteinScale::Raw, WassersteinScale::Std0, WassersteinScale::Range] {
+            let options = WassersteinOptions::default().with_scale(scale);
+            let exact = wasserstein_sorted(&sorted(&a), &sorted(&b), &options).unwrap();
+            let counted = wasserstein_with(&a, &b, &options).unwrap();
+            let (ones_a, ones_b) = (vec![2.0; a.len()], vec![0.5; b.len()]);
+            let weighted = wasserstein_weighted(&a, &ones_a, &b, &ones_b, &options).unwrap();
+            let expected = exact.interval.unwrap();
+            assert!(expected.low <= exact.score && exact.score <= expected.high, "{name}");
+            for got in [counted, weighted].map(|distance| distance.interval.unwrap()) {
+                let error = (got.low - expected.low).abs().max((got.high - expected.high).abs());
+                assert!(error <= 0.02 * (expected.high - expected.low), "{name}: {got:?}, {expected:?}");
+            }
+            // The interval goes with the scale.
+            let raw =
+                wasserstein_with(&a, &b, &WassersteinOptions::default().with_scale(WassersteinScale::Raw));
+            let raw = raw.unwrap();
+            let unit = raw.score / counted.score;
+            close(counted.interval.unwrap().high * unit, raw.interval.unwrap().high, 1e-12, name);
+        }
+    }
+}
+
+#[test]
+fn intervals_of_hostile_samples_are_finite_or_none() {
+    let mut random = Random::new(37);
+    let tails: Vec<f64> =
+        (0..20_000).map(|_| (std::f64::consts::PI * (random.next_f64() - 0.5)).tan()).collect();
+    let mut outlier = tails.clone();
+    outlier[77] = 1e300;
+    let steps: Vec<f64> = tails.iter().map(|value| value.round().clamp(-2.0, 2.0)).collect();
+    let samples: [&[f64]; 13] = [
+        &[0.0],
+        &[1.0, 1.0],
+        &[1.0; 30],
+        &[0.0, 5e-324, 1e-323],
+        &[f64::MAX, 0.0, 1.0],
+        &[f64::MIN, f64::MAX],
+        &[1e300, -1e300, 3.0],
+        &[1e16, 1e16 + 2.0, 1e16 + 4.0],
+        &[-0.0, 0.0, 1.0],
+        &tails,
+        &tails[..300],
+        &outlier,
+        &steps,
+    ];
+    let mut seen = [0, 0];
+    let mut check = |distance: Result<mlops_drift::Distance, StatsError>| {
+        let Ok(distance) = distance else { return };
+        let Some(interval) = distance.interval else {
+            seen[0] += 1;
+            return;
+        };
+        seen[1] += 1;
+        assert!(interval.low.is_finite() && interval.high.is_finite(), "{distance:?}");
+        assert!(0.0 <= interval.low && interval.low <= distance.score, "{distance:?}");
+        assert!(distance.score <= interval.high, "{distance:?}");
+        if matches!(distance.definition, Definition::Wasserstein(WassersteinScale::Range)) {
+            assert!(interval.high <= 1.0 + 1e-15, "{distance:?}");
+        }
+    };
+    for a in samples {
+        let fitted = SortedReference::fit(a).unwrap();
+        for b in samples {
+            for scale in [WassersteinScale::Raw, WassersteinScale::Iqr, WassersteinScale::Range] {
+                let options = WassersteinOptions::default().with_scale(scale);
+                check(wasserstein_with(a, b, &options));
+                check(wasserstein_sorted(&sorted(a), &sorted(b), &options));
+                check(fitted.wasserstein(b, &options, &mut fitted.workspace(b.len())));
+                let weights =
+                    |values: &[f64]| (0..values.len()).map(|i| (i % 3 + 1) as f64).collect::<Vec<f64>>();
+                check(wasserstein_weighted(a, &weights(a), b, &weights(b), &options));
+            }
+        }
+    }
+    assert!(seen.iter().all(|count| *count > 100), "{seen:?}");
+    // One value says nothing about its spread, and neither do samples that have none.
+    assert_eq!(wasserstein(&[1.0, 2.0, 3.0], &[2.0]).unwrap().interval, None);
+    assert_eq!(wasserstein(&[3.5; 10], &[4.5; 10]).unwrap().interval, None);
+}
+
 #[derive(Deserialize)]
 struct Sided {
     name: String,

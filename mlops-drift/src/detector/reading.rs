@@ -228,8 +228,8 @@ impl Method {
 
     /// The reading on a sample in any order, without NaN and not empty, against a reference that is counted: linear in the sample.
     ///
-    /// That of [`Self::on_values`], but for the Wasserstein distance: its last digits may differ, and its noise floor and p-value
-    /// come from the reference alone.
+    /// That of [`Self::on_values`], but for the Wasserstein distance: its last digits may differ, and its noise floor, p-value
+    /// and interval come from the reference alone or from cells.
     pub(super) fn unordered(
         self,
         reference: &SortedReference<f64>,

@@ -7,6 +7,7 @@
 
 use statrs::function::gamma::ln_gamma;
 
+use crate::noncentral::Z;
 use crate::special::ln_chi2_sf;
 
 /// How many points at most.
@@ -28,6 +29,8 @@ pub(crate) struct Law {
     second: f64,
     /// The variance of ∫ B(H(x)) dx, without the magnitude: that of the pooled values.
     variance: f64,
+    /// The shape of Nakagami's law with these moments.
+    shape: f64,
 }
 
 /// The ranks (from 0, ascending) among `total` pooled values at which [`Law::new`] wants to know them.
@@ -61,7 +64,7 @@ impl Law {
             ((pair[1].value - pair[0].value) * (root(from) + 4.0 * root(middle) + root(to)) / 6.0, middle)
         };
         let gaps: Vec<(f64, f64)> = points.windows(2).map(gap).filter(|(weight, _)| *weight > 0.0).collect();
-        let mut law = Self { mean: 0.0, second: 0.0, variance: 0.0 };
+        let mut law = Self { mean: 0.0, second: 0.0, variance: 0.0, shape: 0.5 };
         for (k, &(here, h)) in gaps.iter().enumerate() {
             law.mean += here;
             law.second += here * here;
@@ -75,7 +78,33 @@ impl Law {
             }
         }
         law.mean *= std::f64::consts::FRAC_2_PI.sqrt();
+        if law.varies() {
+            law.shape = law.shape();
+        }
         law
+    }
+
+    fn varies(&self) -> bool {
+        self.mean > 0.0 && self.second > 0.0 && self.variance > 0.0
+    }
+
+    /// What I exceeds with a probability of 2.5 % at most, in standard deviations of ∫ B: the larger quantile of the two laws of
+    /// [`Self::ln_sf`], Nakagami's by Wilson and Hilferty's cube root.
+    pub(crate) fn margin(&self) -> Option<f64> {
+        /// The 97.5 % quantile of χ² with one degree of freedom.
+        const SQUARE: f64 = 5.023_886_187_314_888;
+        if !self.varies() {
+            return None;
+        }
+        let part = 1.0 / (9.0 * self.shape);
+        let bulk = (1.0 - part + Z * part.sqrt()).powi(3) * self.second / self.variance;
+        // A factor c before the tail of χ² moves its quantile by less than 2·ln c.
+        let tail = SQUARE + 2.0 * self.ln_crossings();
+        Some(bulk.max(tail).sqrt()).filter(|margin| margin.is_finite())
+    }
+
+    fn ln_crossings(&self) -> f64 {
+        (0.5 + 0.5 * self.second / self.variance).ln().max(0.0)
     }
 
     /// The mean.
@@ -88,14 +117,13 @@ impl Law {
     /// about (1 + E I²/Var ∫ B)/2, found by simulation of nine laws: 1.2 for uniform values, 1 where nothing crosses. It is kept
     /// to the end, so that p errs on the side of caution there.
     pub(crate) fn ln_sf(&self, x: f64) -> Option<f64> {
-        if !(self.mean > 0.0 && self.second > 0.0 && self.variance > 0.0) {
+        if !self.varies() {
             return None;
         }
-        let (bulk, shape) = (x * x / self.second, self.shape());
+        let (bulk, shape) = (x * x / self.second, self.shape);
         let bulk = ln_chi2_sf((2.0 * shape * bulk).min(f64::MAX), 2.0 * shape);
         let tail = ln_chi2_sf((x * x / self.variance).min(f64::MAX), 1.0);
-        let crossings = (0.5 + 0.5 * self.second / self.variance).ln().max(0.0);
-        Some(bulk.max(tail + crossings).min(0.0))
+        Some(bulk.max(tail + self.ln_crossings()).min(0.0))
     }
 
     /// The shape whose mean over root mean square, Γ(s + ½)/(Γ(s)·√s), is that of I; at least ½, the half-normal law's.
@@ -128,5 +156,8 @@ mod tests {
         {
             assert!((got / expected - 1.0).abs() < 0.01, "{got} is not {expected}");
         }
+        // Exceeded as seldom as it says, by the same law.
+        let tail = law.ln_sf(law.margin().unwrap() * law.variance.sqrt()).unwrap().exp();
+        assert!((0.022..=0.0255).contains(&tail), "{tail}");
     }
 }
