@@ -55,7 +55,9 @@
 //!
 //! # A tour
 //! ```
-//! use mlops_drift::{BinRule, Bins, CategoryBins, Cell, Smoothing, chi2_homogeneity, js, ks, psi_from_counts};
+//! use mlops_drift::{
+//!     BinRule, Bins, CategoryBins, Cell, Missing, Smoothing, chi2_homogeneity, js, ks, psi_from_counts,
+//! };
 //!
 //! // A year of ages at training time, and a week in which an older cohort arrives.
 //! let reference: Vec<f64> = (0..1200).map(|i| 20.0 + f64::from(i % 60)).collect();
@@ -65,9 +67,10 @@
 //! let bins = Bins::fit(&reference, BinRule::default())?;
 //! let baseline = bins.count(&reference);
 //! let week = bins.count(&current);
-//! let psi = psi_from_counts(baseline.as_slice(), week.as_slice(), Smoothing::default())?;
+//! let (before, now) = (bins.tally(&baseline, Missing::Omit)?, bins.tally(&week, Missing::Omit)?);
+//! let psi = psi_from_counts(before, now, Smoothing::default())?;
 //! println!("PSI {:.3}, of which noise {:.3}, ln p {:.0}", psi.score, psi.noise_floor, psi.ln_p);
-//! assert!(psi.score > 0.25 && psi.corrected > 0.25);
+//! assert!(psi.score > 0.25 && psi.corrected > 0.25 && psi.current.unseen == 30);
 //!
 //! // Which cell moved? Ages above 79 were never seen before.
 //! let moved = bins.cells().zip(week.as_slice()).find(|(cell, _)| matches!(cell, Cell::Overflow { .. }));
