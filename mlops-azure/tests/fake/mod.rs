@@ -30,6 +30,8 @@ pub struct State {
     pub log: Vec<String>,
     /// Requests whose log line begins with one of these are answered with this status: 403 or 501.
     pub refusals: Vec<(&'static str, u16)>,
+    /// How many uploads were ever offered.
+    pub offers: u64,
     /// Parts that are left out of an offer.
     pub holes: BTreeSet<u64>,
 }
@@ -134,7 +136,9 @@ impl State {
         let id = || body["upload_id"].as_str().unwrap().to_owned();
         match step {
             "create" => {
-                let id = format!("upload-{}", self.uploads.len());
+                // Never used twice: uploads that end leave the map while others go on.
+                self.offers += 1;
+                let id = format!("upload-{}", self.offers);
                 let numbers = (1..=body["num_parts"].as_u64().unwrap()).filter(|n| !self.holes.contains(n));
                 let credentials: Vec<_> = numbers
                     .map(|n| {
