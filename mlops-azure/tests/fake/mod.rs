@@ -137,8 +137,8 @@ impl State {
         match step {
             "create" => {
                 // Never used twice: uploads that end leave the map while others go on.
-                self.offers += 1;
                 let id = format!("upload-{}", self.offers);
+                self.offers += 1;
                 let numbers = (1..=body["num_parts"].as_u64().unwrap()).filter(|n| !self.holes.contains(n));
                 let credentials: Vec<_> = numbers
                     .map(|n| {
