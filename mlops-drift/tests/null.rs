@@ -4,6 +4,9 @@
 //! about s·α alarms. A rate fails when the binomial law of as many simulations, at the end of the range that a good approximation may
 //! have, gives so few or so many alarms a probability below [`SURPRISE`]: that of four standard deviations of a normal variable.
 
+#[path = "common/stream.rs"]
+mod stream;
+
 use mlops_drift::{
     Alternative, BinRule, Bins, Distance, EnergyOptions, KlDirection, KsMethod, KsOptions, LogBase, Missing,
     PsiOptions, Smoothing, Tally, chi2_homogeneity, chi2_on_cells, energy, energy_weighted,
@@ -11,13 +14,7 @@ use mlops_drift::{
     l_infinity_from_counts, psi_from_counts, psi_with, total_variation_from_counts,
 };
 
-/// The i-th number of stream `seed`, uniform in [0, 1): SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
-fn uniform(seed: u64, i: u64) -> f64 {
-    let mut z = seed.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-}
+use stream::uniform;
 
 fn sample(seed: u64, n: u64) -> Vec<f64> {
     (0..n).map(|i| uniform(seed, i + 1)).collect()

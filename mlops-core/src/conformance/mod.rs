@@ -44,7 +44,7 @@
 //! is the same everywhere: control characters, right-to-left text, emoji, SQL and `LIKE` metacharacters, combining
 //! characters in both normal forms.
 
-// A case fails by panicking.
+// A case is a test: it fails by panicking, and runs in nothing but tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod alert;
