@@ -10,7 +10,7 @@
 #![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "shares of a length are not negative")]
 
 use crate::sample::Value;
-use crate::simd::{self, Kernel};
+use mlops_core::num::simd::{self, Kernel};
 
 /// How many cells there are.
 pub(crate) const CELLS: usize = 65_536;
@@ -222,7 +222,7 @@ pub(crate) fn zeroed<V: Copy + Default>() -> Box<[V; CELLS]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::Level;
+    use mlops_core::num::simd::Level;
 
     fn hostile() -> Vec<f64> {
         let mut values: Vec<f64> =

@@ -141,7 +141,6 @@ pub mod l_infinity;
 mod levels;
 pub mod mann_whitney;
 mod moments;
-pub mod multiple;
 pub mod multivariate;
 mod noncentral;
 pub mod online;
@@ -154,7 +153,6 @@ pub mod psi;
 pub mod report;
 pub mod sample;
 pub mod signal;
-mod simd;
 pub mod smoothing;
 pub mod sorted;
 mod special;
@@ -197,7 +195,9 @@ pub use mann_whitney::{
     MannWhitney, MannWhitneyMethod, MannWhitneyOptions, mann_whitney, mann_whitney_from_counts,
     mann_whitney_sorted, mann_whitney_with,
 };
-pub use multiple::{Correction, adjust, simes};
+#[doc(inline)]
+pub use mlops_core::num::multiple;
+pub use mlops_core::num::multiple::{Correction, adjust, simes};
 pub use proportions::{
     Proportions, ProportionsOptions, proportions, proportions_from_counts, proportions_with,
 };

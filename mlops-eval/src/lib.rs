@@ -116,4 +116,5 @@ pub mod fairness;
 mod input;
 pub mod interval;
 pub mod regression;
+mod runs;
 pub mod slice;

@@ -1,11 +1,16 @@
-//! What statistics share: NaN policy, errors, typed "no answer", summation, ranks, quantiles, weights.
+//! What statistics share: NaN policy, errors, typed "no answer", summation, ranks, quantiles, weights, tails of
+//! laws, corrections for many tests, instruction sets and threads.
 //!
 //! Everything here is a pure function on slices. The same input gives the same bits on every run.
 
 pub mod json_float;
+pub mod multiple;
+pub mod parallel;
 pub mod quantile;
 mod random;
 pub mod ranks;
+pub mod simd;
+pub mod special;
 pub mod sum;
 pub mod weights;
 

@@ -17,7 +17,7 @@
 use std::fmt;
 
 use crate::sample::Value;
-use crate::simd::{self, Kernel};
+use mlops_core::num::simd::{self, Kernel};
 
 /// Up to this many edges, comparing with all of them is the faster way.
 const FEW: usize = 16;
@@ -240,7 +240,7 @@ fn search<T: Value>(edges: &[f64], cells: &mut [u64], values: &[T]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::Level;
+    use mlops_core::num::simd::Level;
 
     /// One value after the other, by the definition.
     fn one_by_one<T: Value>(edges: &[f64], values: &[T]) -> Vec<u64> {

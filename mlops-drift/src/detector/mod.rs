@@ -34,7 +34,7 @@ pub use self::method::Method;
 pub use self::options::{DatasetRule, DetectorOptions, FeatureRule};
 pub(crate) use self::overlay::short;
 use self::reading::Failure;
-use crate::multiple::{adjust, simes};
+use mlops_core::num::multiple::{adjust, simes};
 
 /// Holds current data against a reference it was fitted on.
 ///

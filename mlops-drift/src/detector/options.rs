@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::method::Method;
 use crate::BinRule;
-use crate::multiple::Correction;
+use mlops_core::num::multiple::Correction;
 
 /// When the data set as a whole drifts.
 #[non_exhaustive]

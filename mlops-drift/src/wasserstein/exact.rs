@@ -12,9 +12,9 @@
 
 use crate::cells::{self, CELLS, Chosen, Map};
 use crate::sample::Value as _;
-use crate::simd::{self, Kernel};
 use crate::wasserstein::law::Point;
 use crate::wasserstein::parts::Parts;
+use mlops_core::num::simd::{self, Kernel};
 
 /// The unevaluated sum of two doubles: about 32 digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

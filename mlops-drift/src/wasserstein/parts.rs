@@ -7,7 +7,7 @@
 
 use super::exact::{BLOCK, Double, Lanes, MIXED, of_key, sign_of};
 use crate::cells::{CELLS, Map, PARTS};
-use crate::simd::{self, Kernel};
+use mlops_core::num::simd::{self, Kernel};
 
 /// The second level pays where a mixed cell holds at least this many values on average.
 const CROWDED: usize = 2 * PARTS;
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use crate::cells::zeroed;
     use crate::sample::Value as _;
-    use crate::simd::Level;
+    use mlops_core::num::simd::Level;
 
     #[test]
     fn every_level_splits_and_sums_alike() {

@@ -11,6 +11,7 @@ pub mod matrix;
 pub mod probability;
 pub mod rates;
 pub mod roc;
+mod scores;
 mod zero_division;
 
 pub use confusion::{Confusion, WeightedConfusion};
@@ -20,4 +21,5 @@ pub use probability::{
 };
 pub use rates::*;
 pub use roc::{RocCurve, RocPoint, roc_auc, roc_auc_weighted, roc_curve, roc_curve_weighted};
+pub use scores::ScoreState;
 pub use zero_division::ZeroDivision;

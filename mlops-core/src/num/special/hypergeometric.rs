@@ -2,27 +2,40 @@
 
 use super::{excess, stirling_remainder};
 
-/// A draw of `drawn` from `total` balls of which `marked` are marked.
+/// A draw of `drawn` from `total` balls of which `marked` are marked; neither exceeds `total`, and that stays below 2⁶².
+///
+/// ```
+/// use mlops_core::num::special::Hypergeometric;
+///
+/// let law = Hypergeometric { total: 10, marked: 4, drawn: 3 };
+/// assert_eq!((law.lowest(), law.mode(), law.highest()), (0, 1, 3));
+/// assert!((law.ln_pmf(1).exp() - 0.5).abs() < 1e-14);
+/// assert!((law.ln_below(0).exp() - 1.0 / 6.0).abs() < 1e-14);
+/// assert!((law.ln_above(3).exp() - 1.0 / 30.0).abs() < 1e-14);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Hypergeometric {
-    pub(crate) total: u64,
-    pub(crate) marked: u64,
-    pub(crate) drawn: u64,
+pub struct Hypergeometric {
+    /// All balls.
+    pub total: u64,
+    /// The marked ones among them.
+    pub marked: u64,
+    /// How many are drawn.
+    pub drawn: u64,
 }
 
 impl Hypergeometric {
     /// The smallest count that is possible.
-    pub(crate) fn lowest(&self) -> u64 {
+    pub fn lowest(&self) -> u64 {
         (self.marked + self.drawn).saturating_sub(self.total)
     }
 
     /// The largest count that is possible.
-    pub(crate) fn highest(&self) -> u64 {
+    pub fn highest(&self) -> u64 {
         self.marked.min(self.drawn)
     }
 
     /// The most probable count.
-    pub(crate) fn mode(&self) -> u64 {
+    pub fn mode(&self) -> u64 {
         let product = (u128::from(self.marked) + 1) * (u128::from(self.drawn) + 1);
         let mode = product / (u128::from(self.total) + 2);
         u64::try_from(mode).unwrap_or(u64::MAX).clamp(self.lowest(), self.highest())
@@ -30,7 +43,7 @@ impl Hypergeometric {
 
     /// ln P(X = x), by Loader's saddle-point form: no factorial of a large number is ever taken (C. Loader, *Fast and accurate
     /// computation of binomial probabilities*, 2000).
-    pub(crate) fn ln_pmf(&self, x: u64) -> f64 {
+    pub fn ln_pmf(&self, x: u64) -> f64 {
         let (total, marked, drawn) = (self.total, self.marked, self.drawn);
         if total == 0 || drawn == 0 || drawn == total {
             return 0.0;
@@ -42,7 +55,7 @@ impl Hypergeometric {
     }
 
     /// ln P(X ≤ x).
-    pub(crate) fn ln_below(&self, x: u64) -> f64 {
+    pub fn ln_below(&self, x: u64) -> f64 {
         if x >= self.highest() {
             return 0.0;
         }
@@ -53,7 +66,7 @@ impl Hypergeometric {
     }
 
     /// ln P(X ≥ x).
-    pub(crate) fn ln_above(&self, x: u64) -> f64 {
+    pub fn ln_above(&self, x: u64) -> f64 {
         if x <= self.lowest() {
             return 0.0;
         }
@@ -128,8 +141,13 @@ fn deviance(x: f64, m: f64, above: f64) -> f64 {
     x * if relative.abs() < 0.3 { excess(relative) } else { relative - (m / x).ln() }
 }
 
-/// ln of the number of ways to choose k of n.
-pub(crate) fn ln_choose(n: u64, k: u64) -> f64 {
+/// ln of the number of ways to choose k of n; 0 for k above n.
+///
+/// ```
+/// use mlops_core::num::special::ln_choose;
+/// assert!((ln_choose(5, 2) - f64::ln(10.0)).abs() < 1e-14);
+/// ```
+pub fn ln_choose(n: u64, k: u64) -> f64 {
     if k == 0 || k >= n {
         return 0.0;
     }

@@ -5,7 +5,12 @@ use std::f64::consts::LN_2;
 use super::ln_chi2_sf;
 
 /// ln P(Z ≥ z). The square of Z is χ² with one degree of freedom, whose tail has its logarithm at any depth.
-pub(crate) fn ln_normal_sf(z: f64) -> f64 {
+///
+/// ```
+/// use mlops_core::num::special::ln_normal_sf;
+/// assert!((ln_normal_sf(100.0) + 5005.524208694205).abs() < 1e-9);
+/// ```
+pub fn ln_normal_sf(z: f64) -> f64 {
     if z == 0.0 {
         return -LN_2;
     }
@@ -14,12 +19,22 @@ pub(crate) fn ln_normal_sf(z: f64) -> f64 {
 }
 
 /// ln P(|Z| ≥ |z|).
-pub(crate) fn ln_normal_two_sided(z: f64) -> f64 {
+///
+/// ```
+/// use mlops_core::num::special::ln_normal_two_sided;
+/// assert!((ln_normal_two_sided(1.959963984540054).exp() - 0.05).abs() < 1e-15);
+/// ```
+pub fn ln_normal_two_sided(z: f64) -> f64 {
     ln_chi2_sf(z * z, 1.0)
 }
 
 /// The z with P(|Z| ≤ z) = `level`, for a level in (0, 1).
-pub(crate) fn normal_quantile(level: f64) -> f64 {
+///
+/// ```
+/// use mlops_core::num::special::normal_quantile;
+/// assert!((normal_quantile(0.95) - 1.959963984540054).abs() < 1e-14);
+/// ```
+pub fn normal_quantile(level: f64) -> f64 {
     upper(level, ln_normal_two_sided)
 }
 

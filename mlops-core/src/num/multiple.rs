@@ -1,4 +1,4 @@
-//! Many tests at once: p-values adjusted so that the number of columns does not make the alarm.
+//! Many tests at once: p-values adjusted so that their number does not make the finding.
 //!
 //! An adjusted p-value is compared with the same α that a single test would be. With m tests and sorted p₍₁₎ ≤ … ≤ p₍ₘ₎:
 //!
@@ -13,8 +13,9 @@
 //! [`simes`] answers a smaller question with more power: is there drift in *any* of the tests? Its p-value, min over i of
 //! min(1, m p₍ᵢ₎ / i), is also the smallest that Benjamini and Hochberg's adjustment gives.
 
-use mlops_core::num::StatsError;
 use serde::{Deserialize, Serialize};
+
+use super::StatsError;
 
 /// How p-values of several tests are adjusted.
 #[non_exhaustive]
@@ -41,7 +42,7 @@ impl Correction {
     /// The name in reports: `benjamini_hochberg`.
     ///
     /// ```
-    /// assert_eq!(mlops_drift::Correction::default().name(), "benjamini_hochberg");
+    /// assert_eq!(mlops_core::num::multiple::Correction::default().name(), "benjamini_hochberg");
     /// ```
     pub const fn name(self) -> &'static str {
         match self {
@@ -63,7 +64,7 @@ impl Correction {
 /// [`StatsError::Empty`] for no values; [`StatsError::Nan`] or [`StatsError::OutOfRange`] for a value outside [0, 1].
 ///
 /// ```
-/// use mlops_drift::simes;
+/// use mlops_core::num::multiple::simes;
 ///
 /// // No single test is striking, three together are.
 /// assert!((simes(&[0.03, 0.02, 0.025])? - 0.03).abs() < 1e-15);
@@ -103,7 +104,7 @@ fn check(p: &[f64]) -> Result<(), StatsError> {
 /// [`StatsError::Nan`] or [`StatsError::OutOfRange`] for a value outside [0, 1]. No values, no error: the answer is empty.
 ///
 /// ```
-/// use mlops_drift::{Correction, adjust};
+/// use mlops_core::num::multiple::{Correction, adjust};
 ///
 /// let adjusted = adjust(&[0.01, 0.04, 0.03], Correction::BenjaminiHochberg)?;
 /// assert_eq!(adjusted, [0.03, 0.04, 0.04]);

@@ -9,7 +9,12 @@ use super::{excess, stirling_remainder};
 ///
 /// The tail is the regularised incomplete beta function Iₓ(d2/2, d1/2) with x = d2/(d2 + d1·f): a continued fraction right of
 /// f = 1, the complement of one left of it.
-pub(crate) fn ln_f_sf(f: f64, d1: f64, d2: f64) -> f64 {
+///
+/// ```
+/// use mlops_core::num::special::ln_f_sf;
+/// assert!((ln_f_sf(2.5, 4.0, 100.0) + 3.052530398841302).abs() < 1e-12);
+/// ```
+pub fn ln_f_sf(f: f64, d1: f64, d2: f64) -> f64 {
     if f <= 0.0 {
         return 0.0;
     }
@@ -29,18 +34,33 @@ pub(crate) fn ln_f_sf(f: f64, d1: f64, d2: f64) -> f64 {
 }
 
 /// ln P(|T| ≥ |t|) for ν degrees of freedom: t² is F with 1 and ν.
-pub(crate) fn ln_student_t_two_sided(t: f64, dof: f64) -> f64 {
+///
+/// ```
+/// use mlops_core::num::special::ln_student_t_two_sided;
+/// assert!((ln_student_t_two_sided(1.0, 1.0).exp() - 0.5).abs() < 1e-14);
+/// ```
+pub fn ln_student_t_two_sided(t: f64, dof: f64) -> f64 {
     ln_f_sf(t * t, 1.0, dof)
 }
 
 /// ln P(T ≥ t) for ν degrees of freedom.
-pub(crate) fn ln_student_t_sf(t: f64, dof: f64) -> f64 {
+///
+/// ```
+/// use mlops_core::num::special::ln_student_t_sf;
+/// assert!((ln_student_t_sf(1.0, 1.0).exp() - 0.25).abs() < 1e-14);
+/// ```
+pub fn ln_student_t_sf(t: f64, dof: f64) -> f64 {
     let ln_tail = ln_student_t_two_sided(t, dof) - LN_2;
     if t >= 0.0 { ln_tail } else { (-ln_tail.exp()).ln_1p() }
 }
 
 /// The t with P(|T| ≤ t) = `level`, for a level in (0, 1).
-pub(crate) fn student_t_quantile(level: f64, dof: f64) -> f64 {
+///
+/// ```
+/// use mlops_core::num::special::student_t_quantile;
+/// assert!((student_t_quantile(0.95, 30.0) - 2.0422724563012378).abs() < 1e-12);
+/// ```
+pub fn student_t_quantile(level: f64, dof: f64) -> f64 {
     upper(level, |t| ln_student_t_two_sided(t, dof))
 }
 

@@ -4,6 +4,25 @@
 //! (on AArch64 that includes NEON, which every such machine has), and picks the widest the machine has. All of them are the
 //! same arithmetic in the same order on the same types, without contraction into fused operations, so they agree bit for bit;
 //! [`run_at`] is there for the tests that say so.
+//!
+//! ```
+//! use mlops_core::num::simd::{Kernel, Level, run, run_at};
+//!
+//! struct Above<'a>(&'a [f64], f64);
+//!
+//! impl Kernel for Above<'_> {
+//!     type Output = usize;
+//!
+//!     #[inline(always)]
+//!     fn run(self) -> usize {
+//!         self.0.iter().filter(|value| **value > self.1).count()
+//!     }
+//! }
+//!
+//! let values = [0.5, 1.5, 2.5];
+//! assert_eq!(run(Above(&values, 1.0)), 2);
+//! assert!(Level::all().all(|level| run_at(level, Above(&values, 1.0)) == 2));
+//! ```
 #![allow(
     unsafe_code,
     reason = "calling a function compiled for more than the build targets is unsafe by nature"
@@ -11,15 +30,17 @@
 
 /// A loop worth compiling for wider registers. `run` must be `#[inline(always)]`: it takes on the instruction set of the
 /// function it is inlined into.
-pub(crate) trait Kernel {
+pub trait Kernel {
+    /// What it computes.
     type Output;
 
+    /// The loop.
     fn run(self) -> Self::Output;
 }
 
 /// An instruction set that a kernel is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Level {
+pub enum Level {
     /// What the build targets: SSE2 on x86-64, NEON on AArch64.
     Baseline,
     /// 256-bit registers.
@@ -66,8 +87,7 @@ impl Level {
     }
 
     /// All that this machine has.
-    #[cfg(test)]
-    pub(crate) fn all() -> impl Iterator<Item = Self> {
+    pub fn all() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
         let levels = [Self::Baseline, Self::Avx2, Self::Avx512];
         #[cfg(not(target_arch = "x86_64"))]
@@ -78,13 +98,13 @@ impl Level {
 
 /// Runs a kernel on the widest instruction set that this machine has.
 #[inline]
-pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
+pub fn run<K: Kernel>(kernel: K) -> K::Output {
     run_at(Level::best(), kernel)
 }
 
 /// Runs a kernel on a given instruction set, or on the baseline where the machine does not have it.
 #[inline]
-pub(crate) fn run_at<K: Kernel>(level: Level, kernel: K) -> K::Output {
+pub fn run_at<K: Kernel>(level: Level, kernel: K) -> K::Output {
     match level {
         // SAFETY: the features that `avx512` is compiled for have just been found on this machine.
         #[cfg(target_arch = "x86_64")]
