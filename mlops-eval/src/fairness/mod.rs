@@ -39,16 +39,40 @@
 //! ```
 
 mod aggregate;
+mod balance;
+mod consistency;
+mod demographic_disparity;
+mod differential;
 mod errors;
 mod group;
+mod inequality;
 mod metrics;
+mod mitigation;
 mod options;
 mod parity;
 
 pub use aggregate::{Aggregate, GroupValue, LeftOut, LeftOutReason, MetricByGroup};
+pub use balance::{
+    AggregateBalance, BalanceGap, CategoryCounts, DistributionBalance, FeatureBalance, LabelBalance,
+    aggregate_balance, distribution_balance,
+};
+pub use consistency::{ConsistencyOptions, consistency};
+pub use demographic_disparity::{
+    ConditionalDisparity, MAX_STRATA, StratumDisparity, conditional_demographic_disparity,
+    conditional_demographic_disparity_weighted, demographic_disparity_aif360,
+};
+pub use differential::{DifferentialFairness, differential_fairness, differential_fairness_amplification};
 pub use errors::GroupErrors;
 pub use group::{FeatureValue, Group, GroupStatus, MAX_GROUPS, SensitiveFeature};
+pub use inequality::{
+    EntropyDecomposition, atkinson_index, coefficient_of_variation, generalized_entropy,
+    generalized_entropy_by_group, generalized_entropy_from_counts, generalized_entropy_weighted, theil_index,
+};
 pub use metrics::GroupMetrics;
+pub use mitigation::{
+    Cutoff, GroupRule, Operation, ParityConstraint, Reweighing, ThresholdObjective, ThresholdOptimizer,
+    ThresholdOptions, ThresholdRules,
+};
 pub use options::{Comparison, FairnessOptions, LoneGroup, OddsAggregation};
 pub use parity::{
     EqualizedOdds, demographic_parity_difference, demographic_parity_difference_weighted,
