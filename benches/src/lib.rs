@@ -5,7 +5,7 @@
 //! ```sh
 //! python3 benches/peers/drift.py     # drift statistics and streaming detectors: NumPy, SciPy, Evidently, NannyML, river
 //! python3 benches/peers/eval.py      # metrics, fairness, comparisons: NumPy, scikit-learn, Fairlearn, MLstatkit
-//! python3 benches/peers/store.py     # the embedded store: MLflow
+//! cargo bench -p mlops-benches --bench store     # the embedded store; peers/store.py times MLflow
 //! cargo bench -p mlops-benches       # ours alone
 //! ```
 //!
