@@ -125,6 +125,7 @@ pub mod evaluator;
 pub mod fairness;
 mod input;
 pub mod interval;
+pub mod ranking;
 pub mod regression;
 mod runs;
 pub mod slice;
