@@ -34,8 +34,8 @@ pub enum RankTies {
     Averaged,
     /// In the order of the rows.
     RowOrder,
-    /// In the reverse order of the rows: what scikit-learn 1.9.1 does for `ignore_ties=True` on lists short enough that its
-    /// sort is stable (it promises no order).
+    /// In the reverse order of the rows: scikit-learn's `ignore_ties=True` where NumPy's sort, which promises no order of equal
+    /// scores, happens to be stable.
     ReverseRowOrder,
 }
 
