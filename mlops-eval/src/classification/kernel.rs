@@ -147,6 +147,10 @@ impl Kernel for SumBinary<'_> {
 }
 
 #[inline(always)]
+#[allow(
+    clippy::manual_range_contains,
+    reason = "two comparisons without a branch keep the loop in wide registers"
+)]
 fn usable(weight: f64) -> bool {
     (weight >= 0.0) & (weight <= f64::MAX)
 }

@@ -1,5 +1,6 @@
-//! Metrics of classifiers: from labels ([`rates`], [`confusion`], [`matrix`]), from scores ([`roc`]), from
-//! probabilities ([`probability`]).
+//! Metrics of classifiers: from labels ([`rates`], [`confusion`], [`matrix`], [`kappa`]), from scores of several classes
+//! ([`top_k`]), from rows with several labels ([`multilabel`], [`label_ranking`]), from scores ([`roc`]), from
+//! probabilities ([`probability`]). What scikit-learn and Fairlearn return instead is in [`compat`].
 //!
 //! Binary labels are `&[bool]`, `true` being the positive class; the classes of a multiclass problem are codes
 //! `&[u32]` from 0. Every function checks its input and returns a [`Measured`](mlops_core::num::Measured): a number,

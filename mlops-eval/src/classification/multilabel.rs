@@ -346,7 +346,7 @@ pub(super) fn check_shape<T>(
 ) -> Result<usize, StatsError> {
     not_empty(named("y_true", y_true))?;
     let rows = y_true.len() / labels;
-    let expected = if y_true.len() % labels == 0 { y_true.len() } else { (rows + 1) * labels };
+    let expected = if y_true.len().is_multiple_of(labels) { y_true.len() } else { (rows + 1) * labels };
     if y_true.len() != expected {
         let right = "whole rows of labels";
         return Err(StatsError::LengthMismatch {
