@@ -270,7 +270,8 @@ fn multiclass(
         LabelMetric::Accuracy => Ok(matrix.accuracy()),
         LabelMetric::BalancedAccuracy => Ok(matrix.balanced_accuracy()),
         LabelMetric::Mcc => Ok(matrix.mcc()),
-        LabelMetric::SelectionRate => {
+        LabelMetric::ZeroOneLoss => Ok(matrix.zero_one_loss()),
+        LabelMetric::SelectionRate | LabelMetric::Prevalence => {
             let reason = "with several classes there is no positive one";
             Err(StatsError::Unsupported { what: metric.name(), reason })
         }
@@ -464,7 +465,9 @@ impl<'a> Input<'a> {
             (Metric::Label(_), Rows::Binary { labels: Some(_), .. })
             | (Metric::Score(_), Rows::Binary { scores: Some(_), .. })
             | (Metric::Regression(_), Rows::Regression { .. }) => true,
-            (Metric::Label(metric), Rows::Multiclass { .. }) => !matches!(metric, LabelMetric::SelectionRate),
+            (Metric::Label(metric), Rows::Multiclass { .. }) => {
+                !matches!(metric, LabelMetric::SelectionRate | LabelMetric::Prevalence)
+            }
             _ => false,
         }
     }

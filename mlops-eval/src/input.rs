@@ -75,3 +75,11 @@ pub(crate) fn weight(weights: Option<&[f64]>, row: usize) -> f64 {
 pub(crate) fn in_range(what: &'static str, value: f64) -> Result<f64, StatsError> {
     if value.is_finite() { Ok(value) } else { Err(StatsError::Overflow { what }) }
 }
+
+/// That one weight is finite and not negative.
+pub(crate) fn check_weight(weight: f64) -> Result<(), StatsError> {
+    match weights::total("weight", &[weight]) {
+        Ok(_) | Err(StatsError::ZeroTotal { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -82,6 +82,16 @@
 //! | `false_discovery_rate` | [`false_discovery_rate`](classification::false_discovery_rate) | 0 to 1 | low | FP + TP = 0 |
 //! | `false_omission_rate` | [`false_omission_rate`](classification::false_omission_rate) | 0 to 1 | low | FN + TN = 0 |
 //! | `selection_rate` | [`selection_rate`](classification::selection_rate) | 0 to 1 | neither | never |
+//! | `prevalence` | [`prevalence`](classification::prevalence) | 0 to 1 | neither | never |
+//! | `zero_one_loss` | [`zero_one_loss`](classification::zero_one_loss) | 0 to 1 | low | never |
+//! | `informedness` | [`informedness`](classification::informedness) | −1 to 1 | high | one class only |
+//! | `markedness` | [`markedness`](classification::markedness) | −1 to 1 | high | predicted labels all alike |
+//! | `g_mean` | [`g_mean`](classification::g_mean) | 0 to 1 | high | one class only |
+//! | `fowlkes_mallows` | [`fowlkes_mallows`](classification::fowlkes_mallows) | 0 to 1 | high | TP + FP = 0 or TP + FN = 0 |
+//! | `positive_likelihood_ratio` | [`positive_likelihood_ratio`](classification::positive_likelihood_ratio) | from 0 | high | one class only, or FP = 0 |
+//! | `negative_likelihood_ratio` | [`negative_likelihood_ratio`](classification::negative_likelihood_ratio) | from 0 | low | one class only, or TN = 0 |
+//! | `diagnostic_odds_ratio` | [`diagnostic_odds_ratio`](classification::diagnostic_odds_ratio) | from 0 | high | FP = 0 or FN = 0 |
+//! | `prevalence_threshold` | [`prevalence_threshold`](classification::prevalence_threshold) | 0 to 1 | low | one class only, or TP + FP = 0 |
 //! | `mcc` | [`mcc`](classification::mcc) | −1 to 1 | high | true or predicted labels all alike |
 //! | `roc_auc` | [`roc_auc`](classification::roc_auc), [`roc_curve`](classification::roc_curve) | 0 to 1 | high | one class only |
 //! | `log_loss` | [`log_loss`](classification::log_loss) | 0 to 36.04 | low | never |
@@ -115,6 +125,7 @@ pub mod evaluator;
 pub mod fairness;
 mod input;
 pub mod interval;
+pub mod ranking;
 pub mod regression;
 mod runs;
 pub mod slice;

@@ -197,7 +197,8 @@ proptest! {
                             prop_assert!(interval.contains(value));
                         }
                     }
-                    prop_assert!(by_group.difference().value.value().is_none_or(|x| (0.0..=2.0).contains(&x)));
+                    let (low, high) = metric.range();
+                    prop_assert!(by_group.difference().value.value().is_none_or(|x| (0.0..=high - low).contains(&x)));
                     prop_assert!(by_group.ratio().is_err() || by_group.ratio().unwrap().value.value().is_none_or(|x| (0.0..=1.0).contains(&x)));
                 }
                 prop_assert!(groups.equalized_odds_difference().value.value().is_none_or(|x| (0.0..=1.0).contains(&x)));

@@ -98,6 +98,20 @@ fn label(name: &str) -> LabelMetric {
     }
 }
 
+/// Metrics whose reference values are in `labels.json`, held by `labels.rs`.
+const IN_LABELS_JSON: [&str; 10] = [
+    "prevalence",
+    "zero_one_loss",
+    "informedness",
+    "markedness",
+    "g_mean",
+    "fowlkes_mallows",
+    "positive_likelihood_ratio",
+    "negative_likelihood_ratio",
+    "diagnostic_odds_ratio",
+    "prevalence_threshold",
+];
+
 #[test]
 fn binary_metrics_agree_with_scikit_learn() {
     let mut seen = 0;
@@ -122,7 +136,8 @@ fn binary_metrics_agree_with_scikit_learn() {
         if let Some(weights) = weights {
             input = input.with_weights(weights);
         }
-        let covered = Metric::all().filter(|metric| input.supports(*metric)).count();
+        let covered =
+            Metric::all().filter(|m| input.supports(*m) && !IN_LABELS_JSON.contains(&m.name())).count();
         assert_eq!(metrics.len(), covered, "{name}: every metric has a reference value");
         for (metric_name, expected) in &metrics {
             let context = format!("{name}, {metric_name}");

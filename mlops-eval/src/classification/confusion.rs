@@ -3,7 +3,9 @@
 use mlops_core::num::StatsError;
 use serde::{Deserialize, Serialize};
 
-use crate::input::{named, paired, weight_total};
+use super::kernel::{count_binary, sum_binary};
+use crate::input::{check_weight, named, paired, weight_total};
+use mlops_core::num::parallel::Threads;
 use mlops_core::num::sum::Sum;
 
 /// How often each pair of true and predicted label occurs. Counts merge: shards and windows add up.
@@ -23,6 +25,7 @@ use mlops_core::num::sum::Sum;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Confusion {
     /// Positive rows predicted positive.
     pub true_positives: u64,
@@ -40,20 +43,24 @@ impl Confusion {
     /// # Errors
     /// [`StatsError::LengthMismatch`], [`StatsError::Empty`].
     pub fn of(y_true: &[bool], y_pred: &[bool]) -> Result<Self, StatsError> {
+        Self::of_with(y_true, y_pred, Threads::ONE)
+    }
+
+    /// [`of`](Self::of) on several threads; the same counts on any number of them.
+    ///
+    /// ```
+    /// use mlops_core::num::parallel::Threads;
+    /// use mlops_eval::classification::Confusion;
+    /// let counts = Confusion::of_with(&[true, false], &[true, true], Threads::new(2))?;
+    /// assert_eq!(counts, Confusion::of(&[true, false], &[true, true])?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`of`](Self::of).
+    pub fn of_with(y_true: &[bool], y_pred: &[bool], threads: Threads) -> Result<Self, StatsError> {
         paired(named("y_true", y_true), named("y_pred", y_pred))?;
-        let (mut both, mut actual, mut predicted) = (0_u64, 0_u64, 0_u64);
-        // Three independent sums without a branch or a table: the compiler turns them into vector instructions.
-        for (&t, &p) in y_true.iter().zip(y_pred) {
-            both += u64::from(t & p);
-            actual += u64::from(t);
-            predicted += u64::from(p);
-        }
-        Ok(Self {
-            true_positives: both,
-            false_positives: predicted - both,
-            false_negatives: actual - both,
-            true_negatives: y_true.len() as u64 + both - actual - predicted,
-        })
+        Ok(count_binary(y_true, y_pred, threads))
     }
 
     /// Adds one row.
@@ -118,6 +125,7 @@ impl Confusion {
 pub struct WeightedConfusion(Cells);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Cells {
     true_positives: f64,
     false_positives: f64,
@@ -132,14 +140,28 @@ impl WeightedConfusion {
     /// [`StatsError::LengthMismatch`], [`StatsError::Empty`], and what
     /// [`weights::total`](mlops_core::num::weights::total) refuses.
     pub fn of(y_true: &[bool], y_pred: &[bool], weights: &[f64]) -> Result<Self, StatsError> {
-        let rows = named("y_true", y_true);
-        paired(rows, named("y_pred", y_pred))?;
-        weight_total(Some(weights), rows)?;
-        let mut sums = [Sum::default(); 4];
-        for ((&t, &p), &weight) in y_true.iter().zip(y_pred).zip(weights) {
-            sums[cell_index(t, p)].push(weight);
-        }
-        Self::from_sums(&sums)
+        Self::of_with(y_true, y_pred, weights, Threads::ONE)
+    }
+
+    /// [`of`](Self::of) on several threads; the same bits on any number of them.
+    ///
+    /// ```
+    /// use mlops_core::num::parallel::Threads;
+    /// use mlops_eval::classification::WeightedConfusion;
+    /// let cells = WeightedConfusion::of_with(&[true, false], &[true, true], &[0.5, 2.0], Threads::new(2))?;
+    /// assert_eq!(cells.false_positives(), 2.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`of`](Self::of).
+    pub fn of_with(
+        y_true: &[bool],
+        y_pred: &[bool],
+        weights: &[f64],
+        threads: Threads,
+    ) -> Result<Self, StatsError> {
+        Ok(WeightedConfusionState::of_with(y_true, y_pred, weights, threads)?.finish())
     }
 
     /// Cells from four numbers.
@@ -214,6 +236,123 @@ impl WeightedConfusion {
     /// The weight of all rows.
     pub fn total(&self) -> f64 {
         (self.true_positives() + self.false_positives()) + (self.false_negatives() + self.true_negatives())
+    }
+}
+
+/// [`WeightedConfusion`] while rows still come: the compensated sums of the four cells.
+///
+/// ```
+/// use mlops_eval::classification::{WeightedConfusion, WeightedConfusionState};
+///
+/// let mut state = WeightedConfusionState::default();
+/// state.push(true, true, 0.5)?;
+/// state.push(false, true, 2.0)?;
+/// state.merge(&WeightedConfusionState::of(&[true], &[false], &[0.25])?)?;
+/// assert_eq!(state.finish(), WeightedConfusion::new(0.5, 2.0, 0.25, 0.0)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "StoredSums", into = "StoredSums")]
+pub struct WeightedConfusionState {
+    sums: [Sum; 4],
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredSums {
+    sums: [Sum; 4],
+}
+
+impl WeightedConfusionState {
+    /// Adds up the weights of the rows. One pass.
+    ///
+    /// # Errors
+    /// Those of [`WeightedConfusion::of`].
+    pub fn of(y_true: &[bool], y_pred: &[bool], weights: &[f64]) -> Result<Self, StatsError> {
+        Self::of_with(y_true, y_pred, weights, Threads::ONE)
+    }
+
+    /// [`of`](Self::of) on several threads; the same bits on any number of them.
+    ///
+    /// # Errors
+    /// Those of [`WeightedConfusion::of`].
+    pub fn of_with(
+        y_true: &[bool],
+        y_pred: &[bool],
+        weights: &[f64],
+        threads: Threads,
+    ) -> Result<Self, StatsError> {
+        let rows = named("y_true", y_true);
+        paired(rows, named("y_pred", y_pred))?;
+        paired(named("weights", weights), rows)?;
+        let state = sum_binary(y_true, y_pred, weights, threads).map(|sums| Self { sums });
+        match state.filter(|state| state.total().is_finite() && state.total() > 0.0) {
+            Some(state) => Ok(state),
+            // Something is wrong with the weights: the check that names it comes second, because it is slow.
+            None => {
+                weight_total(Some(weights), rows)?;
+                Err(StatsError::Overflow { what: "the sum of the weights" })
+            }
+        }
+    }
+
+    /// Adds one row.
+    ///
+    /// # Errors
+    /// [`StatsError::Nan`], [`StatsError::NotFinite`] or [`StatsError::OutOfRange`] for the weight;
+    /// [`StatsError::Overflow`] when the total is no longer finite. `self` is unchanged then.
+    pub fn push(&mut self, y_true: bool, y_pred: bool, weight: f64) -> Result<(), StatsError> {
+        check_weight(weight)?;
+        let mut next = *self;
+        next.sums[cell_index(y_true, y_pred)].push(weight);
+        *self = next.in_range()?;
+        Ok(())
+    }
+
+    /// Adds the sums of another part of the data.
+    ///
+    /// # Errors
+    /// [`StatsError::Overflow`]; `self` is unchanged then.
+    pub fn merge(&mut self, other: &Self) -> Result<(), StatsError> {
+        let mut next = *self;
+        next.sums.iter_mut().zip(other.sums).for_each(|(sum, part)| sum.merge(part));
+        *self = next.in_range()?;
+        Ok(())
+    }
+
+    /// The cells.
+    pub fn finish(&self) -> WeightedConfusion {
+        let [true_negatives, false_positives, false_negatives, true_positives] =
+            self.sums.map(|sum| sum.value().max(0.0));
+        WeightedConfusion(Cells { true_positives, false_positives, false_negatives, true_negatives })
+    }
+
+    fn total(&self) -> f64 {
+        self.finish().total()
+    }
+
+    fn in_range(self) -> Result<Self, StatsError> {
+        if self.total().is_finite() {
+            Ok(self)
+        } else {
+            Err(StatsError::Overflow { what: "the sum of the weights" })
+        }
+    }
+}
+
+impl TryFrom<StoredSums> for WeightedConfusionState {
+    type Error = StatsError;
+
+    fn try_from(StoredSums { sums }: StoredSums) -> Result<Self, StatsError> {
+        let [tn, fp, fn_, tp] = sums.map(|sum| sum.value());
+        WeightedConfusion::new(tp, fp, fn_, tn)?;
+        Ok(Self { sums })
+    }
+}
+
+impl From<WeightedConfusionState> for StoredSums {
+    fn from(state: WeightedConfusionState) -> Self {
+        Self { sums: state.sums }
     }
 }
 

@@ -4,9 +4,13 @@ use mlops_core::num::{Measured, StatsError, UndefinedReason};
 use serde::{Deserialize, Serialize};
 
 use super::ZeroDivision;
+use super::average::averaged;
+pub use super::average::{Average, CellMetric};
 use super::confusion::{Confusion, WeightedConfusion};
-use super::rates::{LabelMetric, power_of_two_below};
-use crate::input::{named, paired, weight_total};
+use super::kernel::{count_multiclass, sum_multiclass};
+use super::rates::power_of_two_below;
+use crate::input::{check_weight, named, not_empty, paired, weight_total};
+use mlops_core::num::parallel::Threads;
 use mlops_core::num::sum::Sum;
 
 /// The most classes a matrix may have: 2 048² cells take 32 MiB.
@@ -22,10 +26,45 @@ pub const MAX_CLASSES: usize = 2_048;
 /// assert_eq!(matrix.weighted().accuracy().value(), Some(0.5));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Stored<u64>", into = "Stored<u64>")]
 pub struct ConfusionMatrix {
     classes: usize,
     cells: Vec<u64>,
+}
+
+/// As a matrix is written down.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored<T> {
+    classes: usize,
+    cells: Vec<T>,
+}
+
+impl<T> Stored<T> {
+    fn check(&self) -> Result<(), StatsError> {
+        check_classes(self.classes)?;
+        if self.cells.len() == self.classes * self.classes {
+            return Ok(());
+        }
+        let (left_len, right_len) = (self.cells.len(), self.classes * self.classes);
+        Err(StatsError::LengthMismatch { left: "cells", left_len, right: "pairs of classes", right_len })
+    }
+}
+
+impl TryFrom<Stored<u64>> for ConfusionMatrix {
+    type Error = StatsError;
+
+    fn try_from(stored: Stored<u64>) -> Result<Self, StatsError> {
+        stored.check()?;
+        Ok(Self { classes: stored.classes, cells: stored.cells })
+    }
+}
+
+impl From<ConfusionMatrix> for Stored<u64> {
+    fn from(matrix: ConfusionMatrix) -> Self {
+        Self { classes: matrix.classes, cells: matrix.cells }
+    }
 }
 
 impl ConfusionMatrix {
@@ -52,12 +91,30 @@ impl ConfusionMatrix {
     /// [`StatsError::LengthMismatch`], [`StatsError::Empty`], [`StatsError::UnknownCode`] for a code that is not
     /// below `classes`, [`StatsError::Parameter`] as for [`new`](Self::new).
     pub fn of(y_true: &[u32], y_pred: &[u32], classes: usize) -> Result<Self, StatsError> {
+        Self::of_with(y_true, y_pred, classes, Threads::ONE)
+    }
+
+    /// [`of`](Self::of) on several threads; the same counts on any number of them.
+    ///
+    /// ```
+    /// use mlops_core::num::parallel::Threads;
+    /// use mlops_eval::classification::ConfusionMatrix;
+    /// let matrix = ConfusionMatrix::of_with(&[0, 1], &[0, 0], 2, Threads::new(2))?;
+    /// assert_eq!(matrix, ConfusionMatrix::of(&[0, 1], &[0, 0], 2)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`of`](Self::of).
+    pub fn of_with(
+        y_true: &[u32],
+        y_pred: &[u32],
+        classes: usize,
+        threads: Threads,
+    ) -> Result<Self, StatsError> {
         paired(named("y_true", y_true), named("y_pred", y_pred))?;
-        let mut matrix = Self::new(classes)?;
-        for (row, (&t, &p)) in y_true.iter().zip(y_pred).enumerate() {
-            matrix.cells[cell(row, t, p, classes)?] += 1;
-        }
-        Ok(matrix)
+        check_classes(classes)?;
+        Ok(Self { classes, cells: count_multiclass(y_true, y_pred, classes, threads)? })
     }
 
     /// Adds one row.
@@ -159,23 +216,6 @@ impl ConfusionMatrix {
     }
 }
 
-/// How the values of the classes become one number.
-///
-/// Classes that occur neither among the true nor among the predicted labels are left out. A class whose own value is
-/// undefined makes the average undefined, unless a [`ZeroDivision`] puts a number in its place.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Average {
-    /// Every class counts the same. The default.
-    #[default]
-    Macro,
-    /// The cells of all classes are added first. For precision, recall and F1 this is accuracy.
-    Micro,
-    /// Every class counts by its true rows.
-    Weighted,
-}
-
 /// The weight that falls on each pair of true class (row) and predicted class (column), and the metrics of it.
 ///
 /// ```
@@ -187,10 +227,43 @@ pub enum Average {
 /// assert_eq!(f1.value(), Some((2.0 / 3.0 + 0.8) / 2.0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored<f64>", into = "Stored<f64>")]
 pub struct WeightedConfusionMatrix {
     classes: usize,
     cells: Vec<f64>,
+}
+
+impl TryFrom<Stored<f64>> for WeightedConfusionMatrix {
+    type Error = StatsError;
+
+    fn try_from(stored: Stored<f64>) -> Result<Self, StatsError> {
+        stored.check()?;
+        match mlops_core::num::weights::total("cells", &stored.cells) {
+            Ok(_) | Err(StatsError::ZeroTotal { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(Self { classes: stored.classes, cells: stored.cells })
+    }
+}
+
+impl From<WeightedConfusionMatrix> for Stored<f64> {
+    fn from(matrix: WeightedConfusionMatrix) -> Self {
+        Self { classes: matrix.classes, cells: matrix.cells }
+    }
+}
+
+/// What the cells of a matrix are divided by.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Normalize {
+    /// The rows of their true class: each row of the matrix adds up to 1.
+    True,
+    /// The rows of their predicted class: each column adds up to 1.
+    Pred,
+    /// All rows.
+    All,
 }
 
 impl WeightedConfusionMatrix {
@@ -199,15 +272,106 @@ impl WeightedConfusionMatrix {
     /// # Errors
     /// Those of [`ConfusionMatrix::of`], and what [`weights::total`](mlops_core::num::weights::total) refuses.
     pub fn of(y_true: &[u32], y_pred: &[u32], weights: &[f64], classes: usize) -> Result<Self, StatsError> {
-        let rows = named("y_true", y_true);
-        paired(rows, named("y_pred", y_pred))?;
-        weight_total(Some(weights), rows)?;
-        check_classes(classes)?;
-        let mut sums = vec![Sum::default(); classes * classes];
-        for (row, ((&t, &p), &weight)) in y_true.iter().zip(y_pred).zip(weights).enumerate() {
-            sums[cell(row, t, p, classes)?].push(weight);
-        }
-        Ok(Self { classes, cells: sums.into_iter().map(|sum| sum.value()).collect() })
+        Self::of_with(y_true, y_pred, weights, classes, Threads::ONE)
+    }
+
+    /// [`of`](Self::of) on several threads; the same bits on any number of them.
+    ///
+    /// # Errors
+    /// Those of [`of`](Self::of).
+    pub fn of_with(
+        y_true: &[u32],
+        y_pred: &[u32],
+        weights: &[f64],
+        classes: usize,
+        threads: Threads,
+    ) -> Result<Self, StatsError> {
+        Ok(WeightedConfusionMatrixState::of_with(y_true, y_pred, weights, classes, threads)?.finish())
+    }
+
+    /// The weight of rows of class `y_true` that were predicted as `y_pred`; `None` for a class there is not.
+    ///
+    /// ```
+    /// use mlops_eval::classification::ConfusionMatrix;
+    /// assert_eq!(ConfusionMatrix::of(&[0], &[1], 2)?.weighted().get(0, 1), Some(1.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get(&self, y_true: usize, y_pred: usize) -> Option<f64> {
+        let known = y_true < self.classes && y_pred < self.classes;
+        known.then(|| self.cells[y_true * self.classes + y_pred])
+    }
+
+    /// The cells, row-major: true class by predicted class.
+    pub fn cells(&self) -> &[f64] {
+        &self.cells
+    }
+
+    /// The codes of the classes that occur among the true or the predicted labels.
+    ///
+    /// ```
+    /// use mlops_eval::classification::ConfusionMatrix;
+    /// assert_eq!(ConfusionMatrix::of(&[0], &[3], 5)?.weighted().present(), [0, 3]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn present(&self) -> Vec<u32> {
+        let occurs =
+            |(code, class): (u32, &Margins)| (class.actual > 0.0 || class.predicted > 0.0).then_some(code);
+        (0..).zip(self.margins().iter()).filter_map(occurs).collect()
+    }
+
+    /// The matrix of some of the classes, in the given order: rows whose true or predicted class is another are dropped, as
+    /// by scikit-learn's `confusion_matrix(labels=…)`.
+    ///
+    /// ```
+    /// use mlops_eval::classification::ConfusionMatrix;
+    /// let matrix = ConfusionMatrix::of(&[0, 1, 2], &[0, 2, 2], 3)?.weighted();
+    /// assert_eq!(matrix.select(&[2, 0])?.cells(), [1.0, 0.0, 0.0, 1.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StatsError::Empty`], [`StatsError::UnknownCode`], [`StatsError::Parameter`] for a class that is named twice.
+    pub fn select(&self, classes: &[u32]) -> Result<Self, StatsError> {
+        let picked = self.picked(classes)?;
+        let row = |t: &usize| picked.iter().map(|p| self.cells[t * self.classes + p]).collect::<Vec<_>>();
+        Ok(Self { classes: picked.len(), cells: picked.iter().flat_map(row).collect() })
+    }
+
+    /// The positions of classes, each once.
+    fn picked(&self, classes: &[u32]) -> Result<Vec<usize>, StatsError> {
+        picked("classes", classes, self.classes)
+    }
+
+    /// Every cell divided by its row, its column or the total, row-major. Undefined where that is 0: a class that does not
+    /// occur; [`compat`](super::compat) has scikit-learn's 0.
+    ///
+    /// ```
+    /// use mlops_eval::classification::{ConfusionMatrix, Normalize};
+    /// let matrix = ConfusionMatrix::of(&[0, 0, 0, 0], &[0, 0, 0, 1], 2)?.weighted();
+    /// let shares: Vec<_> = matrix.normalized(Normalize::True).iter().map(|share| share.value()).collect();
+    /// assert_eq!(shares, [Some(0.75), Some(0.25), None, None]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn normalized(&self, by: Normalize) -> Vec<Measured> {
+        let (margins, total) = (self.margins(), self.total());
+        let divisor = |cell: usize| match by {
+            Normalize::True => margins[cell / self.classes].actual,
+            Normalize::Pred => margins[cell % self.classes].predicted,
+            Normalize::All => total,
+        };
+        let share = |(cell, &weight)| Measured::ratio(weight, divisor(cell)).map(|share| share.min(1.0));
+        self.cells.iter().enumerate().map(share).collect()
+    }
+
+    /// The weight of the true rows of each class.
+    ///
+    /// ```
+    /// use mlops_eval::classification::ConfusionMatrix;
+    /// assert_eq!(ConfusionMatrix::of(&[0, 1, 1], &[0, 0, 0], 2)?.weighted().support(), [1.0, 2.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn support(&self) -> Vec<f64> {
+        self.margins().iter().map(|class| class.actual).collect()
     }
 
     /// The number of classes.
@@ -230,6 +394,41 @@ impl WeightedConfusionMatrix {
     /// ```
     pub fn accuracy(&self) -> Measured {
         Measured::ratio(self.diagonal(), self.total()).map(|share| share.min(1.0))
+    }
+
+    /// The share of rows predicted wrong, in [0, 1]: 1 − [`accuracy`](Self::accuracy). With one class a row this is the
+    /// Hamming loss too.
+    ///
+    /// ```
+    /// use mlops_eval::classification::ConfusionMatrix;
+    /// let matrix = ConfusionMatrix::of(&[0, 1, 2, 2], &[0, 1, 2, 1], 3)?.weighted();
+    /// assert_eq!(matrix.zero_one_loss().value(), Some(0.25));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn zero_one_loss(&self) -> Measured {
+        // Added up by itself: 1 − accuracy would lose the digits of a small loss.
+        let wrong = |(cell, &weight): (usize, &f64)| (cell % (self.classes + 1) != 0).then_some(weight);
+        let wrong = self.cells.iter().enumerate().filter_map(wrong).collect::<Sum>().value();
+        Measured::ratio(wrong, self.total()).map(|share| share.min(1.0))
+    }
+
+    /// The share of labels that are wrong: with one class a row, [`zero_one_loss`](Self::zero_one_loss).
+    pub fn hamming_loss(&self) -> Measured {
+        self.zero_one_loss()
+    }
+
+    /// [`balanced_accuracy`](Self::balanced_accuracy) moved so that chance is 0 and perfect is 1: (b − 1/K) / (1 − 1/K) for
+    /// the K classes that occur among the true labels; from −1/(K − 1) to 1.
+    ///
+    /// ```
+    /// use mlops_eval::classification::ConfusionMatrix;
+    /// let matrix = ConfusionMatrix::of(&[0, 0, 0, 1], &[0, 0, 0, 0], 2)?.weighted();
+    /// assert_eq!(matrix.balanced_accuracy_adjusted().value(), Some(0.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn balanced_accuracy_adjusted(&self) -> Measured {
+        let present = self.margins().iter().filter(|class| class.actual > 0.0).count() as f64;
+        self.balanced_accuracy().map(|balanced| (balanced * present - 1.0) / (present - 1.0))
     }
 
     /// The mean recall of the classes that occur among the true labels, in [0, 1]; undefined when fewer than two do.
@@ -313,9 +512,9 @@ impl WeightedConfusionMatrix {
     /// assert_eq!(recalls, [Some(1.0), Some(0.5)]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn per_class(&self, metric: LabelMetric) -> Vec<Measured> {
-        let total = self.total();
-        self.margins().iter().map(|class| class.measure(metric, total)).collect()
+    pub fn per_class(&self, metric: impl Into<CellMetric>) -> Vec<Measured> {
+        let (total, metric) = (self.total(), metric.into());
+        self.margins().iter().map(|class| metric.from_counts(class.cells(total))).collect()
     }
 
     /// A metric averaged over the classes; [`Average`] says which are left out and when there is no average.
@@ -323,33 +522,58 @@ impl WeightedConfusionMatrix {
     /// With [`ZeroDivision::Zero`] this is scikit-learn's default for precision, recall and F1.
     ///
     /// ```
-    /// use mlops_eval::classification::{Average, ConfusionMatrix, LabelMetric, ZeroDivision};
+    /// use mlops_eval::classification::{Average, CellMetric, ConfusionMatrix, LabelMetric, ZeroDivision};
     ///
     /// // Class 2 is never predicted: it has no precision.
     /// let matrix = ConfusionMatrix::of(&[0, 1, 2], &[0, 1, 1], 3)?.weighted();
     /// let average = |zero| matrix.average(LabelMetric::Precision, Average::Macro, zero).value();
     /// assert_eq!(average(ZeroDivision::Undefined), None);
     /// assert_eq!(average(ZeroDivision::Zero), Some(0.5));
+    /// assert_eq!(average(ZeroDivision::Nan), Some(0.75));
+    /// let f2 = matrix.average(CellMetric::f_beta(2.0)?, Average::Micro, ZeroDivision::Undefined);
+    /// assert_eq!(f2.value(), Some(2.0 / 3.0));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn average(&self, metric: LabelMetric, average: Average, zero_division: ZeroDivision) -> Measured {
+    pub fn average(
+        &self,
+        metric: impl Into<CellMetric>,
+        average: Average,
+        zero_division: ZeroDivision,
+    ) -> Measured {
         let total = self.total();
-        let mut seen = self.margins();
-        seen.retain(|class| class.actual > 0.0 || class.predicted > 0.0);
-        if let Average::Micro = average {
-            return zero_division.apply(micro(&seen, metric, total));
-        }
-        let values = seen.iter().map(|class| zero_division.apply(class.measure(metric, total)).value());
-        let Some(values) = values.collect::<Option<Vec<f64>>>().filter(|values| !values.is_empty()) else {
-            return Measured::none(UndefinedReason::NothingDefined, 0, seen.len());
-        };
-        if let Average::Weighted = average {
-            let support: Sum = seen.iter().map(|class| class.actual).collect();
-            let terms =
-                seen.iter().zip(&values).map(|(class, value)| value * (class.actual / support.value()));
-            return Measured::Value(terms.collect::<Sum>().value());
-        }
-        Measured::Value(mean(&values))
+        let margins = self.margins();
+        let seen = margins.iter().filter(|class| class.actual > 0.0 || class.predicted > 0.0);
+        let cells: Vec<WeightedConfusion> = seen.map(|class| class.cells(total)).collect();
+        averaged(&cells, metric.into(), average, zero_division)
+    }
+
+    /// [`average`](Self::average) over the given classes only, whether they occur or not: scikit-learn's `labels=`. All rows
+    /// count, as negatives of these classes at least.
+    ///
+    /// ```
+    /// use mlops_eval::classification::{Average, ConfusionMatrix, LabelMetric, ZeroDivision};
+    ///
+    /// let matrix = ConfusionMatrix::of(&[0, 1, 2, 2], &[0, 0, 2, 1], 3)?.weighted();
+    /// let of = |classes: &[u32]| {
+    ///     matrix.average_of(classes, LabelMetric::Recall, Average::Micro, ZeroDivision::Undefined)
+    /// };
+    /// assert_eq!(of(&[1, 2])?.value(), Some(1.0 / 3.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`select`](Self::select).
+    pub fn average_of(
+        &self,
+        classes: &[u32],
+        metric: impl Into<CellMetric>,
+        average: Average,
+        zero_division: ZeroDivision,
+    ) -> Result<Measured, StatsError> {
+        let (total, margins) = (self.total(), self.margins());
+        let cells: Vec<WeightedConfusion> =
+            self.picked(classes)?.into_iter().map(|class| margins[class].cells(total)).collect();
+        Ok(averaged(&cells, metric.into(), average, zero_division))
     }
 
     fn diagonal(&self) -> f64 {
@@ -357,7 +581,7 @@ impl WeightedConfusionMatrix {
     }
 
     /// Row sums, column sums and diagonal in one pass over the cells.
-    fn margins(&self) -> Vec<Margins> {
+    pub(super) fn margins(&self) -> Vec<Margins> {
         let k = self.classes;
         let mut actual = vec![Sum::default(); k];
         let mut predicted = vec![Sum::default(); k];
@@ -377,10 +601,10 @@ impl WeightedConfusionMatrix {
 }
 
 /// What one class adds up to.
-struct Margins {
+pub(super) struct Margins {
     hits: f64,
-    actual: f64,
-    predicted: f64,
+    pub(super) actual: f64,
+    pub(super) predicted: f64,
 }
 
 impl Margins {
@@ -392,32 +616,137 @@ impl Margins {
         WeightedConfusion::new(self.hits, false_positives, false_negatives, true_negatives)
     }
 
-    fn measure(&self, metric: LabelMetric, total: f64) -> Measured {
-        match self.against(total) {
-            Ok(cells) => metric.from_counts(cells),
-            // Only a total beyond f64 is refused, and the constructors refuse that first.
-            Err(_) => Measured::none(UndefinedReason::NothingDefined, 0, 1),
-        }
+    /// Only a total beyond f64 is refused, and the constructors refuse that first.
+    fn cells(&self, total: f64) -> WeightedConfusion {
+        self.against(total).unwrap_or_default()
     }
 }
 
-fn micro(seen: &[Margins], metric: LabelMetric, total: f64) -> Measured {
-    let share = seen.len() as f64;
-    let sum = |part: &dyn Fn(&WeightedConfusion) -> f64| -> f64 {
-        // Divided by the number of classes, which no metric notices, so that the sum stays within range.
-        let parts =
-            seen.iter().filter_map(|class| class.against(total).ok()).map(|cells| part(&cells) / share);
-        parts.collect::<Sum>().value()
-    };
-    let pooled = WeightedConfusion::new(
-        sum(&WeightedConfusion::true_positives),
-        sum(&WeightedConfusion::false_positives),
-        sum(&WeightedConfusion::false_negatives),
-        sum(&WeightedConfusion::true_negatives),
-    );
-    match pooled {
-        Ok(cells) => metric.from_counts(cells),
-        Err(_) => Measured::none(UndefinedReason::NothingDefined, 0, seen.len()),
+/// [`WeightedConfusionMatrix`] while rows still come: the compensated sum of every cell.
+///
+/// ```
+/// use mlops_eval::classification::{WeightedConfusionMatrix, WeightedConfusionMatrixState};
+///
+/// let mut state = WeightedConfusionMatrixState::new(3)?;
+/// state.push(0, 2, 0.5)?;
+/// state.merge(&WeightedConfusionMatrixState::of(&[1], &[1], &[2.0], 3)?)?;
+/// assert_eq!(state.finish(), WeightedConfusionMatrix::of(&[0, 1], &[2, 1], &[0.5, 2.0], 3)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored<Sum>", into = "Stored<Sum>")]
+pub struct WeightedConfusionMatrixState {
+    classes: usize,
+    cells: Vec<Sum>,
+}
+
+impl WeightedConfusionMatrixState {
+    /// No rows yet of the classes 0 to `classes` − 1.
+    ///
+    /// # Errors
+    /// [`StatsError::Parameter`] unless `classes` lies between 1 and [`MAX_CLASSES`].
+    pub fn new(classes: usize) -> Result<Self, StatsError> {
+        check_classes(classes)?;
+        Ok(Self { classes, cells: vec![Sum::new(); classes * classes] })
+    }
+
+    /// Adds up the weights of the rows. One pass.
+    ///
+    /// # Errors
+    /// Those of [`WeightedConfusionMatrix::of`].
+    pub fn of(y_true: &[u32], y_pred: &[u32], weights: &[f64], classes: usize) -> Result<Self, StatsError> {
+        Self::of_with(y_true, y_pred, weights, classes, Threads::ONE)
+    }
+
+    /// [`of`](Self::of) on several threads; the same bits on any number of them.
+    ///
+    /// # Errors
+    /// Those of [`WeightedConfusionMatrix::of`].
+    pub fn of_with(
+        y_true: &[u32],
+        y_pred: &[u32],
+        weights: &[f64],
+        classes: usize,
+        threads: Threads,
+    ) -> Result<Self, StatsError> {
+        let rows = named("y_true", y_true);
+        paired(rows, named("y_pred", y_pred))?;
+        paired(named("weights", weights), rows)?;
+        check_classes(classes)?;
+        let cells = sum_multiclass(y_true, y_pred, weights, classes, threads)?;
+        let state = cells.map(|cells| Self { classes, cells });
+        match state.filter(|state| state.total().is_finite() && state.total() > 0.0) {
+            Some(state) => Ok(state),
+            // Something is wrong with the weights: the check that names it comes second, because it is slow.
+            None => {
+                weight_total(Some(weights), rows)?;
+                Err(OVERFLOW)
+            }
+        }
+    }
+
+    /// Adds one row. O(1); O(classes²) for weights above 10²⁸⁰, after which the total is looked at.
+    ///
+    /// # Errors
+    /// [`StatsError::UnknownCode`], with index 0; [`StatsError::Nan`], [`StatsError::NotFinite`] or
+    /// [`StatsError::OutOfRange`] for the weight; [`StatsError::Overflow`]. `self` is unchanged then.
+    pub fn push(&mut self, y_true: u32, y_pred: u32, weight: f64) -> Result<(), StatsError> {
+        check_weight(weight)?;
+        let cell = cell(0, y_true, y_pred, self.classes)?;
+        let before = self.cells[cell];
+        self.cells[cell].push(weight);
+        // It takes more than 10¹² smaller weights to move a finite total past the last f64.
+        if weight <= 1e280 || self.total().is_finite() {
+            return Ok(());
+        }
+        self.cells[cell] = before;
+        Err(OVERFLOW)
+    }
+
+    /// Adds the sums of another part of the data.
+    ///
+    /// # Errors
+    /// [`StatsError::Incompatible`] when the numbers of classes differ, [`StatsError::Overflow`]; `self` is unchanged
+    /// then.
+    pub fn merge(&mut self, other: &Self) -> Result<(), StatsError> {
+        if self.classes != other.classes {
+            return Err(StatsError::Incompatible { what: "the number of classes" });
+        }
+        let mut next = self.clone();
+        next.cells.iter_mut().zip(&other.cells).for_each(|(sum, part)| sum.merge(*part));
+        if !next.total().is_finite() {
+            return Err(OVERFLOW);
+        }
+        *self = next;
+        Ok(())
+    }
+
+    /// The matrix of what has come so far.
+    pub fn finish(&self) -> WeightedConfusionMatrix {
+        let cells = self.cells.iter().map(|sum| sum.value().max(0.0)).collect();
+        WeightedConfusionMatrix { classes: self.classes, cells }
+    }
+
+    fn total(&self) -> f64 {
+        self.cells.iter().map(|sum| sum.value()).collect::<Sum>().value()
+    }
+}
+
+const OVERFLOW: StatsError = StatsError::Overflow { what: "the sum of the weights" };
+
+impl TryFrom<Stored<Sum>> for WeightedConfusionMatrixState {
+    type Error = StatsError;
+
+    fn try_from(stored: Stored<Sum>) -> Result<Self, StatsError> {
+        let cells = stored.cells.iter().map(|sum| sum.value()).collect();
+        WeightedConfusionMatrix::try_from(Stored { classes: stored.classes, cells })?;
+        Ok(Self { classes: stored.classes, cells: stored.cells })
+    }
+}
+
+impl From<WeightedConfusionMatrixState> for Stored<Sum> {
+    fn from(state: WeightedConfusionMatrixState) -> Self {
+        Self { classes: state.classes, cells: state.cells }
     }
 }
 
@@ -437,18 +766,36 @@ fn check_classes(classes: usize) -> Result<(), StatsError> {
 fn cell(row: usize, y_true: u32, y_pred: u32, classes: usize) -> Result<usize, StatsError> {
     let index = |argument, code: u32| match usize::try_from(code) {
         Ok(class) if class < classes => Ok(class),
-        _ => Err(StatsError::UnknownCode {
-            argument,
-            index: row,
-            code: u64::from(code),
-            known: classes as u64,
-        }),
+        _ => Err(unknown_code(argument, row, code, classes)),
     };
     Ok(index("y_true", y_true)? * classes + index("y_pred", y_pred)?)
 }
 
+pub(super) fn unknown_code(argument: &'static str, row: usize, code: u32, classes: usize) -> StatsError {
+    StatsError::UnknownCode { argument, index: row, code: u64::from(code), known: classes as u64 }
+}
+
+/// Codes as positions, each of which may be named once.
+pub(super) fn picked(argument: &'static str, codes: &[u32], known: usize) -> Result<Vec<usize>, StatsError> {
+    not_empty(named(argument, codes))?;
+    let mut seen = vec![false; known];
+    let position = |(index, &code): (usize, &u32)| match seen.get_mut(code as usize) {
+        None => Err(unknown_code(argument, index, code, known)),
+        Some(true) => {
+            let reason = "is named twice";
+            Err(StatsError::Parameter { parameter: argument, value: f64::from(code), reason })
+        }
+        Some(seen) => {
+            *seen = true;
+            Ok(code as usize)
+        }
+    };
+    codes.iter().enumerate().map(position).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::rates::LabelMetric;
     use super::*;
 
     #[test]

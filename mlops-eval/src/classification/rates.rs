@@ -10,7 +10,7 @@
 
 use std::fmt;
 
-use mlops_core::num::{Measured, StatsError, UndefinedReason};
+use mlops_core::num::{Measured, StatsError, Undefined, UndefinedReason};
 use serde::{Deserialize, Serialize};
 
 use super::confusion::{Confusion, WeightedConfusion};
@@ -57,6 +57,26 @@ pub enum LabelMetric {
     FalseOmissionRate,
     /// [`selection_rate`]
     SelectionRate,
+    /// [`prevalence`]
+    Prevalence,
+    /// [`zero_one_loss`]
+    ZeroOneLoss,
+    /// [`informedness`]
+    Informedness,
+    /// [`markedness`]
+    Markedness,
+    /// [`g_mean`]
+    GMean,
+    /// [`fowlkes_mallows`]
+    FowlkesMallows,
+    /// [`positive_likelihood_ratio`]
+    PositiveLikelihoodRatio,
+    /// [`negative_likelihood_ratio`]
+    NegativeLikelihoodRatio,
+    /// [`diagnostic_odds_ratio`]
+    DiagnosticOddsRatio,
+    /// [`prevalence_threshold`]
+    PrevalenceThreshold,
     /// [`mcc`]
     Mcc,
 }
@@ -77,6 +97,16 @@ impl LabelMetric {
         Self::FalseDiscoveryRate,
         Self::FalseOmissionRate,
         Self::SelectionRate,
+        Self::Prevalence,
+        Self::ZeroOneLoss,
+        Self::Informedness,
+        Self::Markedness,
+        Self::GMean,
+        Self::FowlkesMallows,
+        Self::PositiveLikelihoodRatio,
+        Self::NegativeLikelihoodRatio,
+        Self::DiagnosticOddsRatio,
+        Self::PrevalenceThreshold,
         Self::Mcc,
     ];
 
@@ -101,6 +131,16 @@ impl LabelMetric {
             Self::FalseDiscoveryRate => "false_discovery_rate",
             Self::FalseOmissionRate => "false_omission_rate",
             Self::SelectionRate => "selection_rate",
+            Self::Prevalence => "prevalence",
+            Self::ZeroOneLoss => "zero_one_loss",
+            Self::Informedness => "informedness",
+            Self::Markedness => "markedness",
+            Self::GMean => "g_mean",
+            Self::FowlkesMallows => "fowlkes_mallows",
+            Self::PositiveLikelihoodRatio => "positive_likelihood_ratio",
+            Self::NegativeLikelihoodRatio => "negative_likelihood_ratio",
+            Self::DiagnosticOddsRatio => "diagnostic_odds_ratio",
+            Self::PrevalenceThreshold => "prevalence_threshold",
             Self::Mcc => "mcc",
         }
     }
@@ -108,25 +148,31 @@ impl LabelMetric {
     /// Which way is better.
     pub const fn direction(self) -> Direction {
         match self {
-            Self::SelectionRate => Direction::Neither,
+            Self::SelectionRate | Self::Prevalence => Direction::Neither,
             Self::FalsePositiveRate
             | Self::FalseNegativeRate
             | Self::FalseDiscoveryRate
-            | Self::FalseOmissionRate => Direction::LowerIsBetter,
+            | Self::FalseOmissionRate
+            | Self::ZeroOneLoss
+            | Self::NegativeLikelihoodRatio
+            | Self::PrevalenceThreshold => Direction::LowerIsBetter,
             _ => Direction::HigherIsBetter,
         }
     }
 
-    /// The smallest and the largest value it can take.
+    /// The smallest and the largest value it can take; infinity where there is no largest one.
     pub const fn range(self) -> (f64, f64) {
         match self {
-            Self::Mcc => (-1.0, 1.0),
+            Self::Mcc | Self::Informedness | Self::Markedness => (-1.0, 1.0),
+            Self::PositiveLikelihoodRatio | Self::NegativeLikelihoodRatio | Self::DiagnosticOddsRatio => {
+                (0.0, f64::INFINITY)
+            }
             _ => (0.0, 1.0),
         }
     }
 
     /// Numerator and denominator, for a metric that is a share of rows; `None` for the others (balanced accuracy, F1,
-    /// Jaccard, MCC).
+    /// MCC, likelihood ratios …).
     ///
     /// ```
     /// use mlops_eval::classification::{Confusion, LabelMetric};
@@ -150,7 +196,20 @@ impl LabelMetric {
             Self::FalseDiscoveryRate => Some((fp, fp + tp)),
             Self::FalseOmissionRate => Some((fn_, fn_ + tn)),
             Self::SelectionRate => Some((tp + fp, c.total())),
-            Self::BalancedAccuracy | Self::F1 | Self::Jaccard | Self::Mcc => None,
+            Self::Prevalence => Some((tp + fn_, c.total())),
+            Self::ZeroOneLoss => Some((fp + fn_, c.total())),
+            Self::BalancedAccuracy
+            | Self::F1
+            | Self::Jaccard
+            | Self::Informedness
+            | Self::Markedness
+            | Self::GMean
+            | Self::FowlkesMallows
+            | Self::PositiveLikelihoodRatio
+            | Self::NegativeLikelihoodRatio
+            | Self::DiagnosticOddsRatio
+            | Self::PrevalenceThreshold
+            | Self::Mcc => None,
         }
     }
 
@@ -172,6 +231,16 @@ impl LabelMetric {
                     (cells.true_positives(), cells.false_positives() + cells.false_negatives());
                 Measured::ratio(tp, tp + errors)
             }
+            Self::Informedness => {
+                class_rates(&cells, |tpr, fpr| Measured::Value((tpr - fpr).clamp(-1.0, 1.0)))
+            }
+            Self::Markedness => markedness_of(&cells),
+            Self::GMean => class_rates(&cells, |tpr, fpr| Measured::Value((tpr * (1.0 - fpr)).sqrt())),
+            Self::FowlkesMallows => fowlkes_mallows_of(&cells),
+            Self::PositiveLikelihoodRatio => class_rates(&cells, quotient),
+            Self::NegativeLikelihoodRatio => negative_likelihood_ratio_of(&cells),
+            Self::DiagnosticOddsRatio => diagnostic_odds_ratio_of(&cells),
+            Self::PrevalenceThreshold => class_rates(&cells, prevalence_threshold_of),
             Self::Mcc => mcc_of(&cells),
             share => match share.share(cells) {
                 // Both are sums of the same non-negative cells, but rounded apart: a share may not pass 1 by an ulp.
@@ -201,10 +270,80 @@ fn balanced_accuracy_of(cells: &WeightedConfusion) -> Measured {
 
 /// F-beta with `recall_share` = β²/(1+β²), the share that falls on false negatives: no coefficient exceeds 1, so
 /// nothing overflows.
-fn f_beta_of(cells: &WeightedConfusion, recall_share: f64) -> Measured {
+pub(super) fn f_beta_of(cells: &WeightedConfusion, recall_share: f64) -> Measured {
     let tp = cells.true_positives();
     let errors = recall_share * cells.false_negatives() + (1.0 - recall_share) * cells.false_positives();
     Measured::ratio(tp, tp + errors)
+}
+
+/// A number from the true and the false positive rate, if both classes occur.
+fn class_rates(cells: &WeightedConfusion, make: impl Fn(f64, f64) -> Measured) -> Measured {
+    let rates = [LabelMetric::Recall, LabelMetric::FalsePositiveRate].map(|m| m.from_counts(*cells).value());
+    match rates {
+        [Some(tpr), Some(fpr)] => make(tpr, fpr),
+        _ => Measured::none(UndefinedReason::SingleClass, rates.iter().flatten().count(), 2),
+    }
+}
+
+/// A ratio without an upper bound: undefined, too, where the denominator is so small that no f64 holds it.
+fn quotient(numerator: f64, denominator: f64) -> Measured {
+    if (numerator / denominator).is_finite() {
+        return Measured::Value(numerator / denominator);
+    }
+    let reason = UndefinedReason::ZeroDenominator;
+    Measured::Undefined(Undefined { reason, numerator, denominator })
+}
+
+fn markedness_of(cells: &WeightedConfusion) -> Measured {
+    let precision = LabelMetric::Precision.from_counts(*cells);
+    let negative = LabelMetric::FalseOmissionRate.from_counts(*cells);
+    match (precision, negative) {
+        (Measured::Value(ppv), Measured::Value(omission)) => {
+            Measured::Value((ppv - omission).clamp(-1.0, 1.0))
+        }
+        (Measured::Undefined(_), _) => precision,
+        _ => negative,
+    }
+}
+
+fn fowlkes_mallows_of(cells: &WeightedConfusion) -> Measured {
+    let precision = LabelMetric::Precision.from_counts(*cells);
+    let recall = LabelMetric::Recall.from_counts(*cells);
+    match (precision, recall) {
+        (Measured::Value(ppv), Measured::Value(tpr)) => Measured::Value((ppv * tpr).sqrt()),
+        (Measured::Undefined(_), _) => precision,
+        _ => recall,
+    }
+}
+
+fn negative_likelihood_ratio_of(cells: &WeightedConfusion) -> Measured {
+    let rates =
+        [LabelMetric::FalseNegativeRate, LabelMetric::Specificity].map(|m| m.from_counts(*cells).value());
+    match rates {
+        [Some(fnr), Some(tnr)] => quotient(fnr, tnr),
+        _ => Measured::none(UndefinedReason::SingleClass, rates.iter().flatten().count(), 2),
+    }
+}
+
+fn diagnostic_odds_ratio_of(cells: &WeightedConfusion) -> Measured {
+    let (tp, tn) = (cells.true_positives(), cells.true_negatives());
+    let (fp, fn_) = (cells.false_positives(), cells.false_negatives());
+    // Two quotients stay within range where two products do not; either pairing may leave it where the other does not.
+    let pairings = [(tp / fp) * (tn / fn_), (tp / fn_) * (tn / fp)];
+    let finite = pairings.into_iter().find(|odds| odds.is_finite());
+    match finite.filter(|_| fp > 0.0 && fn_ > 0.0) {
+        Some(odds) => Measured::Value(odds),
+        None => {
+            let scale = power_of_two_below(cells.total());
+            let reason = UndefinedReason::ZeroDenominator;
+            let numerator = (tp / scale) * (tn / scale);
+            Measured::Undefined(Undefined { reason, numerator, denominator: (fp / scale) * (fn_ / scale) })
+        }
+    }
+}
+
+fn prevalence_threshold_of(tpr: f64, fpr: f64) -> Measured {
+    Measured::ratio(fpr.sqrt(), tpr.sqrt() + fpr.sqrt())
 }
 
 fn mcc_of(cells: &WeightedConfusion) -> Measured {
@@ -341,12 +480,75 @@ label_metrics! {
     /// The share of rows predicted positive: (TP + FP) / n, in [0, 1]. Always defined; neither high nor low is better.
     SelectionRate: selection_rate, selection_rate_weighted, selection_rate_from_counts, example "3.0 / 5.0";
 
+    /// The share of positives among the rows: (TP + FN) / n, in [0, 1]. Always defined; a fact about the data, neither
+    /// good nor bad.
+    Prevalence: prevalence, prevalence_weighted, prevalence_from_counts, example "3.0 / 5.0";
+
+    /// The share of rows predicted wrong: (FP + FN) / n, in [0, 1]: 1 − [`accuracy`]. Always defined.
+    ZeroOneLoss: zero_one_loss, zero_one_loss_weighted, zero_one_loss_from_counts, example "2.0 / 5.0";
+
+    /// How much better than chance the truth is told: recall + specificity − 1, in [−1, 1] (Youden 1950; bookmaker
+    /// informedness, Powers 2011).
+    ///
+    /// Undefined with [`UndefinedReason::SingleClass`] unless both classes occur among the true labels.
+    Informedness: informedness, informedness_weighted, informedness_from_counts, example "1.0 / 6.0";
+
+    /// How much better than chance the predictions are: precision + NPV − 1, in [−1, 1] (Powers 2011).
+    ///
+    /// Undefined when the predicted labels are all alike.
+    Markedness: markedness, markedness_weighted, markedness_from_counts, example "1.0 / 6.0";
+
+    /// The geometric mean of recall and specificity, in [0, 1] (Kubat and Matwin 1997).
+    ///
+    /// Undefined with [`UndefinedReason::SingleClass`] unless both classes occur among the true labels.
+    GMean: g_mean, g_mean_weighted, g_mean_from_counts, example "(1.0_f64 / 3.0).sqrt()";
+
+    /// The geometric mean of precision and recall: TP / √((TP+FP)(TP+FN)), in [0, 1] (Fowlkes and Mallows 1983).
+    ///
+    /// Undefined without positives and when nothing is predicted positive.
+    FowlkesMallows: fowlkes_mallows, fowlkes_mallows_weighted, fowlkes_mallows_from_counts, example "2.0 / 3.0";
+
+    /// LR+: how many times as often positives are predicted positive as negatives are, recall / (1 − specificity),
+    /// from 0. It multiplies the odds of being positive.
+    ///
+    /// Undefined with [`UndefinedReason::SingleClass`] unless both classes occur among the true labels, and with
+    /// [`UndefinedReason::ZeroDenominator`] without false positives. scikit-learn's `class_likelihood_ratios` divides
+    /// counts, the same number.
+    PositiveLikelihoodRatio: positive_likelihood_ratio, positive_likelihood_ratio_weighted,
+        positive_likelihood_ratio_from_counts, example "4.0 / 3.0";
+
+    /// LR−: how many times as often positives are predicted negative as negatives are, (1 − recall) / specificity,
+    /// from 0; low is good.
+    ///
+    /// Undefined with [`UndefinedReason::SingleClass`] unless both classes occur among the true labels, and with
+    /// [`UndefinedReason::ZeroDenominator`] without true negatives.
+    NegativeLikelihoodRatio: negative_likelihood_ratio, negative_likelihood_ratio_weighted,
+        negative_likelihood_ratio_from_counts, example "2.0 / 3.0";
+
+    /// The odds ratio of the four cells: (TP·TN) / (FP·FN) = LR+ / LR−, from 0 (Glas et al. 2003).
+    ///
+    /// Undefined without false positives or without false negatives.
+    DiagnosticOddsRatio: diagnostic_odds_ratio, diagnostic_odds_ratio_weighted, diagnostic_odds_ratio_from_counts,
+        example "2.0";
+
+    /// The prevalence below which precision falls steeply: √FPR / (√TPR + √FPR), in [0, 1] (Balayla 2020).
+    ///
+    /// Undefined with [`UndefinedReason::SingleClass`] unless both classes occur among the true labels, and when nothing
+    /// is predicted positive.
+    PrevalenceThreshold: prevalence_threshold, prevalence_threshold_weighted, prevalence_threshold_from_counts,
+        example "0.5_f64.sqrt() / ((2.0_f64 / 3.0).sqrt() + 0.5_f64.sqrt())";
+
     /// Matthews' correlation of true and predicted labels (1975), in [−1, 1]:
     /// (TP·TN − FP·FN) / √((TP+FP)(TP+FN)(TN+FP)(TN+FN)).
     ///
     /// Undefined when the true or the predicted labels are all alike; scikit-learn returns 0 then.
     Mcc: mcc, mcc_weighted, mcc_from_counts, example "1.0 / 6.0";
 }
+
+pub use self::{
+    jaccard as threat_score, jaccard_from_counts as threat_score_from_counts,
+    jaccard_weighted as threat_score_weighted,
+};
 
 /// F-beta: recall counts β times as much as precision (van Rijsbergen 1979).
 ///

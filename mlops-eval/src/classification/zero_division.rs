@@ -25,6 +25,8 @@ pub enum ZeroDivision {
     Zero,
     /// Becomes 1.
     One,
+    /// Stays undefined, and averages leave it out: scikit-learn's `zero_division=nan`.
+    Nan,
 }
 
 impl ZeroDivision {
