@@ -129,9 +129,12 @@ def case(name, y, p, w):
     groups = [(ww[ids == g], pp[ids == g], yy[ids == g]) for g in range(ids.max() + 1)]
     sums = [[math.fsum(v) for v in (a, a * b, a * c)] for a, b, c in groups]
     out["mass"] = norms(*zip(*sums))
-    stat = math.fsum((o - e) ** 2 / (e * (1 - e / n)) for n, e, o in sums if not (e == o and e * (1 - e / n) == 0))
     g = len(sums)
-    out["hosmer_lemeshow"] = [stat, g, chi2.sf(stat, g), chi2.sf(stat, g - 2) if g > 2 else None]
+    if any(e * (1 - e / n) == 0 and e != o for n, e, o in sums):
+        out["hosmer_lemeshow"] = None
+    else:
+        stat = math.fsum((o - e) ** 2 / (e * (1 - e / n)) for n, e, o in sums if e != o)
+        out["hosmer_lemeshow"] = [stat, g, chi2.sf(stat, g), chi2.sf(stat, g - 2) if g > 2 else None]
     var = math.fsum(w * (1 - 2 * p) ** 2 * p * (1 - p))
     z = math.fsum(w * (y - p) * (1 - 2 * p)) / math.sqrt(var)
     out["spiegelhalter"] = [z, 2 * norm.sf(abs(z))]
