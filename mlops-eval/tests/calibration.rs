@@ -59,7 +59,8 @@ impl Case {
 
     fn curve(&self, binning: Binning) -> CalibrationCurve {
         let options = CalibrationOptions::default().with_binning(binning);
-        let curve = calibration_curve_with(&self.y_true, &self.probabilities, self.weights(), &options).unwrap();
+        let curve =
+            calibration_curve_with(&self.y_true, &self.probabilities, self.weights(), &options).unwrap();
         let from_state = calibration_curve_from_state(&self.state(), &options).unwrap();
         for (a, b) in curve.bins.iter().zip(&from_state.bins) {
             assert_eq!((a.lower, a.upper), (b.lower, b.upper), "{}", self.name);
@@ -107,7 +108,9 @@ fn curves_are_those_of_scikit_learn() {
             let context = format!("{} {} {}", case.name, curve.strategy, curve.bins);
             let points: Vec<_> = case.curve(binning).points().collect();
             assert_eq!(points.len(), curve.observed.len(), "{context}");
-            for ((predicted, observed), (p, o)) in points.iter().zip(curve.predicted.iter().zip(&curve.observed)) {
+            for ((predicted, observed), (p, o)) in
+                points.iter().zip(curve.predicted.iter().zip(&curve.observed))
+            {
                 close(&context, *predicted, *p, 1e-12);
                 close(&context, *observed, *o, 1e-12);
                 seen += 1;
@@ -202,12 +205,16 @@ fn recalibration_is_that_of_statsmodels() {
 fn isotonic_shares_are_those_of_scikit_learn() {
     for case in cases() {
         let curve = corp_curve(&case.state()).unwrap();
-        assert!(curve.windows(2).all(|pair| pair[0].observed < pair[1].observed && pair[0].upper < pair[1].lower));
+        assert!(
+            curve.windows(2).all(|pair| pair[0].observed < pair[1].observed && pair[0].upper < pair[1].lower)
+        );
         for (p, expected) in case.isotonic[0].iter().zip(&case.isotonic[1]) {
             let point = curve.iter().find(|point| (point.lower..=point.upper).contains(p)).unwrap();
             close(&case.name, point.observed, *expected, 1e-12);
         }
-        for (score, expected) in [(CorpScore::Brier, case.corp_brier), (CorpScore::LogLoss, case.corp_log_loss)] {
+        for (score, expected) in
+            [(CorpScore::Brier, case.corp_brier), (CorpScore::LogLoss, case.corp_log_loss)]
+        {
             let parts = corp_decomposition(&case.state(), score).unwrap();
             let got = [parts.score, parts.miscalibration, parts.discrimination, parts.uncertainty];
             for (got, expected) in got.into_iter().zip(expected) {
@@ -230,7 +237,9 @@ fn the_parts_of_the_brier_score_add_up() {
         let parts = brier_decomposition(&state).unwrap();
         close(&case.name, parts.brier, brier, 1e-13);
         close(&case.name, parts.reliability - parts.resolution + parts.uncertainty, brier, 1e-12);
-        for binning in [Binning::Uniform(1), Binning::Uniform(10), Binning::Quantile(4), Binning::EqualMass(7)] {
+        for binning in
+            [Binning::Uniform(1), Binning::Uniform(10), Binning::Quantile(4), Binning::EqualMass(7)]
+        {
             let parts = brier_decomposition_binned(&state, &binning).unwrap();
             let sum = parts.reliability - parts.generalized_resolution() + parts.uncertainty;
             close(&case.name, sum, brier, 1e-12);
@@ -242,12 +251,19 @@ fn the_parts_of_the_brier_score_add_up() {
 
 #[test]
 fn smooth_errors_are_near_those_of_relplot() {
+    let mut seen = 0;
     for case in cases() {
         let (Some(smooth), Some(at)) = (case.smooth, case.smooth_at) else { continue };
+        // relplot 1.0.3 does not reflect the end nodes of its grid, so rows at exactly 0 or 1 count half there.
+        if case.probabilities.iter().any(|p| *p == 0.0 || *p == 1.0) {
+            continue;
+        }
+        seen += 1;
         let state = case.state();
         close(&case.name, smooth_calibration_error(&state).unwrap().error, smooth, 2e-3);
         close(&case.name, smooth_calibration_error_at(&state, 0.1).unwrap().error, at, 1e-3);
     }
+    assert!(seen >= 6);
 }
 
 fn rows(count: usize, seed: u64) -> (Vec<bool>, Vec<f64>, Vec<f64>) {
@@ -303,7 +319,9 @@ fn bins_are_read_back_as_they_were_written() {
     let sum = |value: &str| format!(r#"[{{"total":{value},"lost":0.0}}]"#);
     let one = |layout: &str, rows: &str, weight: &str, positives: &str, predicted: &str| {
         let (weight, positives, predicted) = (sum(weight), sum(positives), sum(predicted));
-        format!(r#"{{{layout},"rows":[{rows}],"weight":{weight},"positives":{positives},"predicted":{predicted}}}"#)
+        format!(
+            r#"{{{layout},"rows":[{rows}],"weight":{weight},"positives":{positives},"predicted":{predicted}}}"#
+        )
     };
     let read = |text: String| serde_json::from_str::<CalibrationBins>(&text);
     assert!(read(one(r#""uniform":1"#, "2", "2.0", "1.0", "1.5")).is_ok());
@@ -331,7 +349,10 @@ fn bad_input_is_named() {
         assert_eq!(of(&[], &[], None), "`y_true` is empty", "{metric}");
         assert_eq!(of(&[true], &[], None), "`y_true` has 1 elements but `probabilities` has 0");
         assert_eq!(of(&[true, true], &[0.5, f64::NAN], None), "`probabilities` has a NaN at index 1");
-        assert_eq!(of(&[true], &[1.5], None), "`probabilities` has 1.5 at index 0, which lies outside [0, 1]");
+        assert_eq!(
+            of(&[true], &[1.5], None),
+            "`probabilities` has 1.5 at index 0, which lies outside [0, 1]"
+        );
         assert_eq!(of(&[true], &[0.5], Some(&[0.0])), "`weights` adds up to zero");
         assert!(of(&[true], &[0.5], Some(&[-1.0])).starts_with("`weights` has -1 at index 0"));
         assert!(metric.from_state(&ScoreState::default()).is_err());
@@ -349,7 +370,8 @@ fn bad_input_is_named() {
         Err(StatsError::Incompatible { what: "the edges" })
     );
     assert!(bins.curve(0.95).is_err() && CalibrationBins::uniform(0).is_err());
-    for binning in [Binning::Uniform(0), Binning::Quantile(70_000), Binning::Edges(vec![0.0, 0.5, 0.5, 1.0])] {
+    for binning in [Binning::Uniform(0), Binning::Quantile(70_000), Binning::Edges(vec![0.0, 0.5, 0.5, 1.0])]
+    {
         let options = CalibrationOptions::default().with_binning(binning);
         assert!(calibration_curve_with(&[true], &[0.5], None, &options).is_err(), "{options:?}");
     }
@@ -372,7 +394,10 @@ fn every_metric_stays_in_its_range_and_is_never_nan() {
                 }
                 match metric.evaluate(&y, &p, weights) {
                     Ok(Measured::Value(value)) => {
-                        assert!(value.is_finite() && value >= low && value <= high + 1e-12, "{metric} {value}");
+                        assert!(
+                            value.is_finite() && value >= low && value <= high + 1e-12,
+                            "{metric} {value}"
+                        );
                     }
                     Ok(Measured::Undefined(_)) => {}
                     Err(error) => assert!(matches!(error, StatsError::Overflow { .. }), "{metric} {error}"),
@@ -400,7 +425,10 @@ fn several_classes_are_checked_and_measured() {
     close("classwise", value(errors.ece), (0.3 + 0.55 + 0.55) / 3.0, 1e-15);
     assert_eq!(value(errors.mce), 0.9);
     assert!(matches!(top_labels(&[3], &[0.5, 0.3, 0.2], 3), Err(StatsError::UnknownCode { index: 0, .. })));
-    assert!(matches!(top_labels(&[0, 0], &[0.5, 0.5, 0.5, 0.6], 2), Err(StatsError::OutOfRange { index: 1, .. })));
+    assert!(matches!(
+        top_labels(&[0, 0], &[0.5, 0.5, 0.5, 0.6], 2),
+        Err(StatsError::OutOfRange { index: 1, .. })
+    ));
     assert!(matches!(top_labels(&[0], &[0.5, 0.5], 3), Err(StatsError::LengthMismatch { .. })));
     assert!(top_labels(&[0], &[1.0], 1).is_err() && top_labels(&[], &[], 2).is_err());
 }
@@ -422,19 +450,24 @@ fn groups_that_are_too_small_are_named() {
     assert!(matches!(group_states(&y, &p, None, &codes, 2), Err(StatsError::UnknownCode { index: 290, .. })));
 }
 
-/// ln P(X ≤ k) of a binomial law is not needed: the share must lie within four standard errors of nominal or above it.
-fn enough(covered: usize, rounds: usize, nominal: f64) -> bool {
-    let error = (nominal * (1.0 - nominal) / rounds as f64).sqrt();
-    covered as f64 / rounds as f64 >= nominal - 4.0 * error
+/// Whether so few would be covered by chance less than once in 10 000, by the exact binomial law of the nominal share.
+fn too_few(covered: usize, rounds: usize, nominal: f64) -> bool {
+    let (n, odds) = (rounds as f64, nominal / (1.0 - nominal));
+    let mut term = n * (1.0 - nominal).ln();
+    let mut sum = term.exp();
+    for k in 0..covered {
+        term += ((n - k as f64) / (k as f64 + 1.0) * odds).ln();
+        sum += term.exp();
+    }
+    sum < 1e-4
 }
 
 /// The squared error over bins of equal width of uniform probabilities, whose truth is `truth`.
 fn target(bins: usize, truth: impl Fn(f64) -> f64) -> f64 {
     let steps = 2000;
     let place = |bin: usize, i: usize| (bin as f64 + (i as f64 + 0.5) / steps as f64) / bins as f64;
-    let gap = |bin: usize| {
-        (0..steps).map(|i| truth(place(bin, i)) - place(bin, i)).sum::<f64>() / steps as f64
-    };
+    let gap =
+        |bin: usize| (0..steps).map(|i| truth(place(bin, i)) - place(bin, i)).sum::<f64>() / steps as f64;
     (0..bins).map(|bin| gap(bin).powi(2)).sum::<f64>() / bins as f64
 }
 
@@ -461,7 +494,7 @@ fn the_interval_of_the_debiased_error_covers_and_its_estimate_has_no_bias() {
             let error = ((squares / rounds as f64 - mean * mean) / rounds as f64).sqrt();
             let share = covered as f64 / rounds as f64;
             println!("shift {by}, {bins} bins, {count} rows: covers {share}, mean {mean}, truth {theta}");
-            assert!(enough(covered, rounds, 0.95), "{by} {bins} {count}: {share}");
+            assert!(!too_few(covered, rounds, 0.95), "{by} {bins} {count}: {share}");
             assert!((mean - theta).abs() < 4.0 * error, "{by} {bins} {count}: {mean} is not {theta}");
         }
     }

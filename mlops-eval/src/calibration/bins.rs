@@ -72,7 +72,9 @@ impl Binning {
     pub(super) fn fixed_bins(&self) -> Result<CalibrationBins, StatsError> {
         match self {
             Self::Edges(edges) => CalibrationBins::with_edges(edges),
-            Self::Uniform(bins) | Self::Quantile(bins) | Self::EqualMass(bins) => CalibrationBins::uniform(*bins),
+            Self::Uniform(bins) | Self::Quantile(bins) | Self::EqualMass(bins) => {
+                CalibrationBins::uniform(*bins)
+            }
         }
     }
 }

@@ -104,7 +104,8 @@ pub fn corp_decomposition(state: &ScoreState, score: CorpScore) -> Result<CorpDe
     };
     let original = data.mean(|point| loss(point.p, point.negative, point.positive));
     let blocks = pool(data);
-    let recalibrated = blocks.iter().map(|block| loss(block.share(), block.negative.value(), block.positive.value()));
+    let recalibrated =
+        blocks.iter().map(|block| loss(block.share(), block.negative.value(), block.positive.value()));
     let recalibrated = recalibrated.collect::<Sum>().value() / data.total;
     let uncertainty = loss(data.positives / data.total, data.negatives, data.positives) / data.total;
     Ok(CorpDecomposition {

@@ -228,7 +228,8 @@ mod tests {
 
     #[test]
     fn lone_rows_say_nothing() {
-        let error = debiased_calibration_error(&[true], &[0.3], None, &CalibrationOptions::default()).unwrap();
+        let error =
+            debiased_calibration_error(&[true], &[0.3], None, &CalibrationOptions::default()).unwrap();
         assert_eq!(error.squared.undefined().unwrap().reason, UndefinedReason::TooFew);
         assert_eq!(error.interval, None);
     }

@@ -4,8 +4,8 @@ use mlops_core::num::StatsError;
 use mlops_core::num::sum::Sum;
 use serde::{Deserialize, Serialize};
 
-use super::bins::Binning;
 use super::Checked;
+use super::bins::Binning;
 use crate::classification::ScoreState;
 
 /// Murphy's decomposition over distinct probabilities: brier = reliability − resolution + uncertainty.
@@ -119,7 +119,9 @@ pub fn brier_decomposition_binned(state: &ScoreState, binning: &Binning) -> Resu
         let terms = means.iter().map(|(weight, predicted, observed)| weight * term(*predicted, *observed));
         terms.collect::<Sum>().value() / data.total
     };
-    let mean_of = |p: f64| means.get(bins.index(p)).map_or((0.0, 0.0), |(_, predicted, observed)| (*predicted, *observed));
+    let mean_of = |p: f64| {
+        means.get(bins.index(p)).map_or((0.0, 0.0), |(_, predicted, observed)| (*predicted, *observed))
+    };
     Ok(BinnedBrier {
         brier: brier(data),
         reliability: over_bins(&|predicted, observed| (predicted - observed).powi(2)),

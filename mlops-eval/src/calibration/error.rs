@@ -102,7 +102,11 @@ pub fn rmsce(y_true: &[bool], probabilities: &[f64]) -> Result<Measured, StatsEr
 ///
 /// # Errors
 /// Those of [`calibration_curve_weighted`](super::calibration_curve_weighted).
-pub fn rmsce_weighted(y_true: &[bool], probabilities: &[f64], weights: &[f64]) -> Result<Measured, StatsError> {
+pub fn rmsce_weighted(
+    y_true: &[bool],
+    probabilities: &[f64],
+    weights: &[f64],
+) -> Result<Measured, StatsError> {
     over_bins(y_true, probabilities, Some(weights), Binning::default(), CalibrationCurve::rmsce)
 }
 

@@ -143,7 +143,11 @@ pub fn hosmer_lemeshow(
     for [n, observed, expected, complement] in sums.into_iter().map(|sums| sums.map(|sum| sum.value())) {
         let difference = observed - expected;
         let variance = expected * (complement / n);
-        let term = if difference == 0.0 { Measured::Value(0.0) } else { Measured::ratio(difference * difference, variance) };
+        let term = if difference == 0.0 {
+            Measured::Value(0.0)
+        } else {
+            Measured::ratio(difference * difference, variance)
+        };
         chi2 = match (chi2, term) {
             (Measured::Value(sum), Measured::Value(term)) => Measured::Value(sum + term),
             (Measured::Value(_), none) | (none, _) => none,

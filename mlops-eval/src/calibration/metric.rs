@@ -123,7 +123,9 @@ impl CalibrationMetric {
     /// The smallest and the largest value it can take.
     pub const fn range(self) -> (f64, f64) {
         match self {
-            Self::Ece | Self::Mce | Self::Rmsce | Self::Ace | Self::DebiasedEce | Self::SmoothEce => (0.0, 1.0),
+            Self::Ece | Self::Mce | Self::Rmsce | Self::Ace | Self::DebiasedEce | Self::SmoothEce => {
+                (0.0, 1.0)
+            }
             Self::CorpMiscalibration => (0.0, 1.0),
             Self::CorpDiscrimination => (0.0, 0.25),
             Self::HosmerLemeshow | Self::CalibrationRatio => (0.0, f64::INFINITY),
@@ -182,9 +184,8 @@ impl CalibrationMetric {
             Self::Mce => curve(Binning::default(), CalibrationCurve::mce),
             Self::Rmsce => curve(Binning::default(), CalibrationCurve::rmsce),
             Self::Ace => curve(Binning::EqualMass(10), CalibrationCurve::ace),
-            Self::DebiasedEce => {
-                debiased_calibration_error_from_state(state, &CalibrationOptions::default()).map(|error| error.error)
-            }
+            Self::DebiasedEce => debiased_calibration_error_from_state(state, &CalibrationOptions::default())
+                .map(|error| error.error),
             Self::SmoothEce => smooth_calibration_error(state).map(|smooth| Measured::Value(smooth.error)),
             Self::CalibrationSlope => fit().map(|fit| fit.slope.estimate),
             Self::CalibrationIntercept => fit().map(|fit| fit.intercept.estimate),

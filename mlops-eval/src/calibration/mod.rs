@@ -35,8 +35,8 @@ pub use debiased::{DebiasedError, debiased_calibration_error, debiased_calibrati
 pub use decomposition::{BinnedBrier, BrierDecomposition, brier_decomposition, brier_decomposition_binned};
 pub use error::{ace, ace_weighted, ece, ece_weighted, mce, mce_weighted, rmsce, rmsce_weighted};
 pub use goodness::{
-    CalibrationRatio, HosmerLemeshow, HosmerLemeshowOptions, Spiegelhalter, calibration_ratio, hosmer_lemeshow,
-    spiegelhalter,
+    CalibrationRatio, HosmerLemeshow, HosmerLemeshowOptions, Spiegelhalter, calibration_ratio,
+    hosmer_lemeshow, spiegelhalter,
 };
 pub use groups::{GroupCalibration, GroupValue, calibration_by_group, group_states};
 pub use metric::CalibrationMetric;
@@ -52,7 +52,11 @@ use crate::classification::ScoreState;
 const PROBABILITIES: &str = "probabilities";
 
 /// The state of rows whose scores are probabilities; faults are named with their row.
-fn state_of(y_true: &[bool], probabilities: &[f64], weights: Option<&[f64]>) -> Result<ScoreState, StatsError> {
+fn state_of(
+    y_true: &[bool],
+    probabilities: &[f64],
+    weights: Option<&[f64]>,
+) -> Result<ScoreState, StatsError> {
     crate::input::paired(
         crate::input::named("y_true", y_true),
         crate::input::named(PROBABILITIES, probabilities),

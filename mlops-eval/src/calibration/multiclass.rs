@@ -101,7 +101,9 @@ pub fn classwise_calibration_error(
         let column: Vec<f64> = probabilities.chunks_exact(classes).map(|row| row[class]).collect();
         curves.push(calibration_curve_with(&truth, &column, weights, options)?);
     }
-    let mean = |error: fn(&CalibrationCurve) -> f64| curves.iter().map(error).collect::<Sum>().value() / classes as f64;
+    let mean = |error: fn(&CalibrationCurve) -> f64| {
+        curves.iter().map(error).collect::<Sum>().value() / classes as f64
+    };
     Ok(ClasswiseError {
         ece: Measured::Value(mean(CalibrationCurve::ece)),
         mce: Measured::Value(curves.iter().map(CalibrationCurve::mce).fold(0.0, f64::max)),
@@ -117,7 +119,8 @@ fn check(y_true: &[u32], probabilities: &[f64], classes: usize) -> Result<(), St
         let reason = "must be at least 2";
         return Err(StatsError::Parameter { parameter: "classes", value: classes as f64, reason });
     }
-    let needed = y_true.len().checked_mul(classes).ok_or(StatsError::Overflow { what: "rows times classes" })?;
+    let needed =
+        y_true.len().checked_mul(classes).ok_or(StatsError::Overflow { what: "rows times classes" })?;
     if probabilities.len() != needed {
         return Err(StatsError::LengthMismatch {
             left: PROBABILITIES,
@@ -135,7 +138,13 @@ fn check(y_true: &[u32], probabilities: &[f64], classes: usize) -> Result<(), St
         let value = row.iter().copied().collect::<Sum>().value();
         let (low, high) = (1.0 - ROW_SUM_TOLERANCE, 1.0 + ROW_SUM_TOLERANCE);
         if !(low..=high).contains(&value) {
-            return Err(StatsError::OutOfRange { argument: "the sums of the rows of probabilities", index, value, low, high });
+            return Err(StatsError::OutOfRange {
+                argument: "the sums of the rows of probabilities",
+                index,
+                value,
+                low,
+                high,
+            });
         }
     }
     Ok(())

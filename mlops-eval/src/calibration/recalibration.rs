@@ -115,7 +115,10 @@ pub struct Recalibration {
 /// # Errors
 /// [`StatsError::Empty`] and [`StatsError::ZeroTotal`] for a state without rows or weight; [`StatsError::OutOfRange`] for
 /// scores that are no probabilities; [`StatsError::Parameter`] for options.
-pub fn recalibration(state: &ScoreState, options: &RecalibrationOptions) -> Result<Recalibration, StatsError> {
+pub fn recalibration(
+    state: &ScoreState,
+    options: &RecalibrationOptions,
+) -> Result<Recalibration, StatsError> {
     options.check()?;
     let data = Checked::new(state)?;
     let rows = Rows::new(data, options.eps);
@@ -142,7 +145,13 @@ pub fn recalibration(state: &ScoreState, options: &RecalibrationOptions) -> Resu
         Err(none) => {
             let absent = Coefficient::none(none);
             let (slope, intercept) = (absent, absent);
-            return Ok(Recalibration { slope, intercept, in_the_large, likelihood_ratio: none, p_value: none });
+            return Ok(Recalibration {
+                slope,
+                intercept,
+                in_the_large,
+                likelihood_ratio: none,
+                p_value: none,
+            });
         }
     };
     let statistic = (2.0 * (rows.likelihood(fit.intercept, fit.slope) - rows.likelihood(0.0, 1.0))).max(0.0);
@@ -331,7 +340,11 @@ impl Inverse {
         let [a, b, c] = information.map(|sum| sum.value());
         let determinant = a * c - b * b;
         let fine = determinant > 0.0 && determinant.is_finite() && determinant > 1e-14 * (a * c);
-        fine.then(|| Self { intercept: c / determinant, covariance: -b / determinant, slope: a / determinant })
+        fine.then(|| Self {
+            intercept: c / determinant,
+            covariance: -b / determinant,
+            slope: a / determinant,
+        })
     }
 
     fn times(&self, [a, b]: [f64; 2]) -> [f64; 2] {
