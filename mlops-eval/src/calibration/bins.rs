@@ -154,7 +154,7 @@ fn mass_edges(data: Checked<'_>, bins: usize) -> Vec<f64> {
     for point in data.points() {
         let middle = (below.value() + 0.5 * point.weight()) / data.total;
         // Not negative and below the number of bins: the share lies in (0, 1).
-        let bin = (middle * bins as f64) as u64;
+        let bin = super::floor(middle * bins as f64);
         if current == Some(bin) {
             edges.pop();
         }

@@ -120,3 +120,9 @@ impl Point {
         self.negative + self.positive
     }
 }
+
+/// The whole number at or below a number that is not negative; the largest there is for what does not fit.
+#[allow(clippy::cast_sign_loss, reason = "callers pass what is not negative")]
+fn floor(x: f64) -> usize {
+    x as usize
+}

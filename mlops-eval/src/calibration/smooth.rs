@@ -7,7 +7,7 @@ use mlops_core::num::simd::{Kernel, run};
 use mlops_core::num::sum::Sum;
 use serde::{Deserialize, Serialize};
 
-use super::Checked;
+use super::{Checked, floor};
 use crate::classification::ScoreState;
 
 /// The smallest bandwidth that is looked at.
@@ -164,13 +164,13 @@ impl Spectrum {
     /// ∫₀¹ |r(t)| dt for the residual smoothed by σ.
     fn error(&mut self, sigma: f64) -> f64 {
         // From here on the factor exp(−(kπσ)²/2) is below 1e-16.
-        let count = (8.7 / (PI * sigma)).ceil() as usize + 1;
+        let count = floor((8.7 / (PI * sigma)).ceil()) + 1;
         self.reach(count);
         let factor =
             |k: usize| (-0.5 * (k as f64 * PI * sigma).powi(2)).exp() * if k == 0 { 1.0 } else { 2.0 };
         let coefficients = self.coefficients.iter().take(count).enumerate().map(|(k, a)| a * factor(k));
         let smooth = Series(coefficients.collect());
-        smooth.absolute_integral((4.0 / sigma).ceil().max(64.0) as usize).min(1.0)
+        smooth.absolute_integral(floor((4.0 / sigma).ceil().max(64.0))).min(1.0)
     }
 }
 
@@ -180,7 +180,7 @@ fn spread(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mut nodes = vec![Sum::new(); MAX_POINTS + 1];
     for (p, residual) in points {
         let place = p * steps;
-        let below = (place as usize).min(MAX_POINTS - 1);
+        let below = floor(place).min(MAX_POINTS - 1);
         let share = place - below as f64;
         nodes[below].push(residual * (1.0 - share));
         nodes[below + 1].push(residual * share);
