@@ -119,6 +119,7 @@
 //! | `polars` | no | `mlops-core`'s frame door, which turns a data frame into the slices these functions take |
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod calibration;
 pub mod catalog;
 pub mod classification;
 pub mod evaluator;

@@ -191,6 +191,8 @@ pub enum UndefinedReason {
     NanInput,
     /// Nothing to aggregate: every part is undefined itself.
     NothingDefined,
+    /// A threshold separates the classes, so that a likelihood has no maximum.
+    Separated,
 }
 
 impl fmt::Display for UndefinedReason {
@@ -202,6 +204,7 @@ impl fmt::Display for UndefinedReason {
             Self::TooFew => "there are too few rows",
             Self::NanInput => "the input has a NaN",
             Self::NothingDefined => "no part of it is defined",
+            Self::Separated => "the classes are separated",
         })
     }
 }
