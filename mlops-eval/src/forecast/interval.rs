@@ -294,7 +294,7 @@ interval_metrics! {
 /// unit of the targets. O(n·K).
 ///
 /// `lower` and `upper` are row-major with one column per level. Twice the mean pinball loss of the 2K + 1 quantiles. Agrees with
-/// scoringrules 0.10.0.
+/// `interval_score` and `crps_quantile` of scoringrules 0.10.0.
 ///
 /// ```
 /// use mlops_eval::forecast::weighted_interval_score;

@@ -104,7 +104,8 @@ impl D2State {
         }
         let best = self.best_constant()?;
         let loss = self.loss.loss();
-        let spread = self.targets.iter().map(|(y, [w])| w * loss.of(y, best));
+        let targets = self.targets.values().iter().zip(self.targets.weights());
+        let spread = targets.map(|(&y, [w])| w * loss.of(y, best));
         let spread = spread.collect::<mlops_core::num::sum::Sum>().value();
         explained(left, in_range("the loss of the best constant", spread)?)
     }

@@ -20,7 +20,8 @@ use crate::input::{in_range, weight};
 ///
 /// The Tweedie deviance is (y − ŷ)² for p = 0, 2(y ln(y/ŷ) − y + ŷ) for p = 1 (Poisson), 2(ln(ŷ/y) + y/ŷ − 1) for p = 2 (gamma),
 /// else 2(max(y, 0)²⁻ᵖ/((1 − p)(2 − p)) − y·ŷ¹⁻ᵖ/(1 − p) + ŷ²⁻ᵖ/(2 − p)). It needs ŷ > 0 unless p = 0; y ≥ 0 for p in \[1, 2);
-/// y > 0 for p ≥ 2. No distribution has 0 < p < 1.
+/// y > 0 for p ≥ 2. No distribution has 0 < p < 1. Except for p = 0 it is a difference: where y and ŷ agree in d digits, 2d of the
+/// sixteen are lost.
 ///
 /// ```
 /// use mlops_eval::regression::Loss;

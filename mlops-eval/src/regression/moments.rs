@@ -245,7 +245,8 @@ fn block<const WEIGHTED: bool>(y: &[f64], p: &[f64], w: &[f64]) -> Option<Sums> 
     let rest = second.rest.map(|lanes| total(&lanes) / weight);
     let spread = |which: usize| {
         let around = total(&second.squares[which]) - weight * (rest[which] * rest[which]);
-        Spread { mean: two(means[which], rest[which]), squares: one(around.max(0.0)) }
+        // Not `max`, which would make 0 of what did not fit.
+        Spread { mean: two(means[which], rest[which]), squares: one(if around < 0.0 { 0.0 } else { around }) }
     };
     let mut sums = Sums {
         rows,

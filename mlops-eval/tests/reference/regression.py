@@ -79,7 +79,6 @@ def metrics(y, p, w):
     few, constant = len(y) < 2, len(set(y)) == 1
     flat = constant or len(set(p)) == 1
     weights = np.ones(len(y)) if w is None else np.array(w)
-    huge = max(map(abs, y)) > 1e5
     values = {
         "mae": skm.mean_absolute_error(y, p, **k),
         "mse": skm.mean_squared_error(y, p, **k),
@@ -121,7 +120,8 @@ def losses(y, p, w):
     for delta in DELTAS:
         mean = np.average(special.huber(delta, errors), weights=weights)
         cases.append({"loss": {"huber": {"delta": delta}}, "mean": number(mean), "d2": None})
-    for power in POWERS:
+    # Far from 0, powers are differences of numbers that agree in all but a few digits.
+    for power in [0.0] if max(map(abs, y)) > 1e5 else POWERS:
         mean = attempt(lambda: skm.mean_tweedie_deviance(y, p, power=power, **k))
         if mean == "refused":
             cases.append({"loss": {"tweedie": {"power": power}}, "mean": None, "d2": None, "refused": True})
@@ -154,7 +154,7 @@ def sets():
     yield "a large mean and a small spread", big, [y + rng.gauss(0, 12.0) for y in big]
     counts = [float(rng.randrange(6)) for _ in range(60)]
     yield "counts", counts, [round(abs(y + rng.gauss(0, 1.0)) + 0.25, 3) for y in counts]
-    positive = [round(rng.lognormvariate(1.0, 0.7), 4) for _ in range(45)]
+    positive = [round(rng.lognormvariate(1.0, 0.7), 4) for _ in range(35)]
     yield "positive numbers", positive, [round(y * rng.lognormvariate(0.1, 0.3), 4) for y in positive]
     grid = [float(rng.randrange(-4, 5)) for _ in range(60)]
     yield "a grid with many ties", grid, [float(round(y + rng.gauss(0, 2.0))) for y in grid]
@@ -167,7 +167,7 @@ def sets():
 
 def outputs():
     rng = random.Random(3)
-    y = [[round(rng.gauss(0, 1), 3), round(rng.gauss(5, 3), 3), 2.0, round(rng.uniform(1, 9), 3)] for _ in range(12)]
+    y = [[round(rng.gauss(0, 1), 3), round(rng.gauss(5, 3), 3), 2.0, round(rng.uniform(1, 9), 3)] for _ in range(9)]
     p = [[round(a + rng.gauss(0, 0.5), 3) for a in row] for row in y]
     w = [rng.choice([0.5, 1.0, 1.75]) for _ in y]
     cases = []
