@@ -15,6 +15,9 @@ const BLOCK: usize = 512;
 /// scikit-learn's smallest denominator of a percentage error: the machine epsilon of f64.
 pub(crate) const EPSILON: f64 = f64::EPSILON;
 
+/// What is left of a finite number times this; an infinity and a NaN leave a NaN.
+const NOTHING: f64 = 0.0;
+
 /// A pass over rows of equal length. `None` where a number is not finite or a weight negative: the caller names it.
 pub(crate) struct Pass<'a> {
     pub(crate) y_true: &'a [f64],
@@ -110,11 +113,10 @@ impl First {
 
     #[inline(always)]
     fn add<const WEIGHTED: bool>(&mut self, lane: usize, y: f64, p: f64, weight: f64) {
-        // 0 for finite numbers, NaN otherwise.
-        self.check[lane] += (y - y) + (p - p);
+        self.check[lane] += y * NOTHING + p * NOTHING;
         let counts = !WEIGHTED || weight > 0.0;
         if WEIGHTED {
-            self.check[lane] += if weight >= 0.0 { weight - weight } else { f64::NAN };
+            self.check[lane] += if weight >= 0.0 { weight * NOTHING } else { f64::NAN };
             self.counted[lane] += if counts { 1.0 } else { 0.0 };
             self.weight[lane] += weight;
         }
