@@ -158,7 +158,14 @@ impl StandardEvaluator {
         let truth = numbers(input.truth)?;
         let predicted = input.predictions.as_slice();
         let rows = Input::regression(&truth, predicted);
-        let metrics: Vec<Metric> = Metric::all().filter(|m| matches!(m, Metric::Regression(_))).collect();
+        // Logarithms and deviances are for numbers of one sign: what these rows are outside of is not reported.
+        let defined = |metric: &Metric| match metric {
+            Metric::Regression(metric) => {
+                truth.iter().zip(predicted).all(|(&y, &p)| metric.domain().contains(y, p))
+            }
+            _ => false,
+        };
+        let metrics: Vec<Metric> = Metric::all().filter(defined).collect();
         for metric in &metrics {
             let estimate = Estimate::new(metric.evaluate(&rows)?, metric.direction(), truth.len() as u64);
             report.metrics.insert(key(metric.name())?, estimate);

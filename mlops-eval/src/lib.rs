@@ -99,7 +99,23 @@
 //! | `mae` | [`mae`](regression::mae) | from 0 | low | never |
 //! | `mse` | [`mse`](regression::mse) | from 0 | low | never |
 //! | `rmse` | [`rmse`](regression::rmse) | from 0 | low | never |
+//! | `msle` | [`msle`](regression::msle) | from 0 | low | never; numbers above −1 |
+//! | `rmsle` | [`rmsle`](regression::rmsle) | from 0 | low | never; numbers above −1 |
+//! | `mape` | [`mape`](regression::mape) | from 0 | low | a target is 0 |
+//! | `smape` | [`smape`](regression::smape) | 0 to 2 | low | never |
+//! | `wape` | [`wape`](regression::wape) | from 0 | low | all targets are 0 |
+//! | `mean_error` | [`mean_error`](regression::mean_error) | any | neither | never |
+//! | `log_cosh` | [`log_cosh`](regression::log_cosh) | from 0 | low | never |
+//! | `poisson_deviance` | [`poisson_deviance`](regression::poisson_deviance) | from 0 | low | never; y ≥ 0, ŷ > 0 |
+//! | `gamma_deviance` | [`gamma_deviance`](regression::gamma_deviance) | from 0 | low | never; positive numbers |
 //! | `r2` | [`r2`](regression::r2) | to 1 | high | targets all alike, or fewer than two rows |
+//! | `explained_variance` | [`explained_variance`](regression::explained_variance) | to 1 | high | targets all alike, or fewer than two rows |
+//! | `d2_absolute_error` | [`d2_absolute_error`](regression::d2_absolute_error) | to 1 | high | targets all alike, or fewer than two rows |
+//! | `pearson` | [`pearson`](regression::pearson) | −1 to 1 | high | targets or predictions all alike, or fewer than two rows |
+//! | `spearman` | [`spearman`](regression::spearman) | −1 to 1 | high | targets or predictions all alike, or fewer than two rows |
+//! | `kendall` | [`kendall`](regression::kendall) | −1 to 1 | high | targets or predictions all alike, or fewer than two rows |
+//! | `concordance_correlation` | [`concordance_correlation`](regression::concordance_correlation) | −1 to 1 | high | all numbers alike, or fewer than two rows |
+//! | `concordance_index` | [`concordance_index`](regression::concordance_index) | 0 to 1 | high | targets all alike, or fewer than two rows |
 //! | `median_absolute_error` | [`median_absolute_error`](regression::median_absolute_error) | from 0 | low | never |
 //! | `max_error` | [`max_error`](regression::max_error) | from 0 | low | never |
 //!
@@ -124,6 +140,7 @@ pub mod catalog;
 pub mod classification;
 pub mod evaluator;
 pub mod fairness;
+pub mod forecast;
 mod input;
 pub mod interval;
 pub mod ranking;

@@ -8,7 +8,7 @@ use mlops_eval::classification::{
 };
 use mlops_eval::fairness::{FairnessOptions, GroupErrors, GroupMetrics, SensitiveFeature};
 use mlops_eval::interval::wilson;
-use mlops_eval::regression::{RegressionMetric, RegressionState};
+use mlops_eval::regression::{Domain, RegressionMetric, RegressionState};
 use mlops_eval::slice::{Slice, SliceOptions, evaluate_slices};
 use proptest::prelude::*;
 
@@ -68,6 +68,8 @@ struct Columns {
     scores: Vec<f64>,
     y: Vec<f64>,
     forecasts: Vec<f64>,
+    positive_y: Vec<f64>,
+    positive_forecasts: Vec<f64>,
     weights: Vec<f64>,
     groups: Vec<u32>,
 }
@@ -80,6 +82,8 @@ impl Columns {
             scores: rows.iter().map(|row| row.score).collect(),
             y: rows.iter().map(|row| row.y).collect(),
             forecasts: rows.iter().map(|row| row.forecast).collect(),
+            positive_y: rows.iter().map(|row| row.y.abs() + 0.1).collect(),
+            positive_forecasts: rows.iter().map(|row| row.forecast.abs() + 0.1).collect(),
             weights: rows.iter().map(|row| row.weight).collect(),
             groups: rows.iter().map(|row| row.group).collect(),
         }
@@ -92,6 +96,16 @@ impl Columns {
         ]
     }
 
+    /// What a metric is for: some are defined for positive numbers alone.
+    fn input_for<'a>(&'a self, metric: Metric, input: Input<'a>) -> Input<'a> {
+        match metric {
+            Metric::Regression(metric) if metric.domain() != Domain::Real => {
+                Input::regression(&self.positive_y, &self.positive_forecasts)
+            }
+            _ => input,
+        }
+    }
+
     fn feature(&self) -> [SensitiveFeature<'_>; 1] {
         [SensitiveFeature::new("group", &self.groups, ["a", "b", "c"])]
     }
@@ -101,8 +115,9 @@ impl Columns {
 fn all(columns: &Columns, weights: Option<&[f64]>) -> Vec<(Metric, Result<Measured, StatsError>)> {
     let mut results = Vec::new();
     for input in columns.inputs() {
-        let input = weights.map_or(input, |weights| input.with_weights(weights));
         for metric in Metric::all().filter(|metric| input.supports(*metric)) {
+            let input = columns.input_for(metric, input);
+            let input = weights.map_or(input, |weights| input.with_weights(weights));
             results.push((metric, metric.evaluate(&input)));
         }
     }
@@ -273,6 +288,7 @@ proptest! {
         columns.p = columns.t.clone();
         columns.scores = columns.t.iter().map(|&t| f64::from(u8::from(t))).collect();
         columns.forecasts = columns.y.clone();
+        columns.positive_forecasts = columns.positive_y.clone();
         for (metric, result) in all(&columns, None) {
             let best = match metric.direction() {
                 mlops_eval::catalog::Direction::HigherIsBetter => 1.0,

@@ -1,6 +1,6 @@
 //! The errors of predicted numbers in every group, in one pass.
 
-use mlops_core::num::{Measured, StatsError};
+use mlops_core::num::StatsError;
 
 use super::aggregate::{GroupValue, MetricByGroup};
 use super::group::{Axes, GroupStatus, SensitiveFeature, group_of_rows};
@@ -61,7 +61,7 @@ impl GroupErrors {
     /// A metric in every group and overall. The options' `zero_division` and `confidence` have no part in it.
     ///
     /// # Errors
-    /// [`StatsError::Unsupported`] for the median absolute error, which is no sum; [`StatsError::Overflow`].
+    /// [`StatsError::Unsupported`] for metrics that are no quotient of sums, as the median absolute error; [`StatsError::Overflow`].
     pub fn by_group(&self, metric: RegressionMetric) -> Result<MetricByGroup, StatsError> {
         let rows: Vec<u64> = self.states.iter().map(RegressionState::rows).collect();
         let statuses = self.axes.statuses(&rows, self.options.minimum_size);
@@ -74,30 +74,15 @@ impl GroupErrors {
                 rows: rows[index],
                 status: statuses[index],
                 value: match statuses[index] {
-                    GroupStatus::Judged => measure(metric, state)?,
+                    GroupStatus::Judged => metric.from_state(state)?,
                     _ => too_few(rows[index], self.options.minimum_size),
                 },
                 share: None,
                 interval: None,
             });
         }
-        let overall = measure(metric, &overall)?;
+        let overall = metric.from_state(&overall)?;
         Ok(MetricByGroup { metric: Metric::Regression(metric), overall, groups, options: self.options })
-    }
-}
-
-fn measure(metric: RegressionMetric, state: &RegressionState) -> Result<Measured, StatsError> {
-    let summary = state.finish()?;
-    match metric {
-        RegressionMetric::Mae => Ok(summary.mae),
-        RegressionMetric::Mse => Ok(summary.mse),
-        RegressionMetric::Rmse => Ok(summary.rmse),
-        RegressionMetric::R2 => Ok(summary.r2),
-        RegressionMetric::MaxError => Ok(summary.max_error),
-        RegressionMetric::MedianAbsoluteError => {
-            let reason = "a median cannot be read off sums";
-            Err(StatsError::Unsupported { what: metric.name(), reason })
-        }
     }
 }
 
@@ -105,6 +90,7 @@ fn measure(metric: RegressionMetric, state: &RegressionState) -> Result<Measured
 mod tests {
     use super::*;
     use crate::regression::rmse;
+    use mlops_core::num::Measured;
 
     #[test]
     fn groups_are_measured_like_their_rows() {

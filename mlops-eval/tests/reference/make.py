@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes classification.json, regression.json and fairness.json beside this file.
+"""Writes classification.json and fairness.json beside this file.
 
 The inputs are made here and stored with the results, so that the tests need no Python. Values that a tool does not define
 (NaN) are stored as null. Run with: pip install scikit-learn==1.9.1 fairlearn==0.15.0 && python make.py
@@ -182,41 +182,6 @@ def classification():
     write("classification.json", cases)
 
 
-REGRESSION = {
-    "mae": skm.mean_absolute_error,
-    "mse": skm.mean_squared_error,
-    "rmse": skm.root_mean_squared_error,
-    "r2": skm.r2_score,
-    "median_absolute_error": skm.median_absolute_error,
-}
-
-
-def regression():
-    rng = random.Random(11)
-    big = [rng.gauss(1e6, 30.0) for _ in range(1000)]
-    sets = [
-        ("four rows", [3.0, -0.5, 2.0, 7.0], [2.5, 0.0, 2.0, 8.0]),
-        ("perfect", [1.0, 2.0, 4.0], [1.0, 2.0, 4.0]),
-        ("constant target, missed", [2.0, 2.0, 2.0], [1.0, 2.0, 3.0]),
-        ("constant target, met", [0.1] * 7, [0.1] * 7),
-        ("one row", [2.0], [1.5]),
-        ("worse than the mean", [1.0, 2.0, 3.0], [3.0, 2.0, 1.0]),
-        ("tied errors", [0.0, 0.0, 0.0, 0.0], [1.0, -1.0, 1.0, 2.0]),
-        ("a large mean and a small spread", big, [y + rng.gauss(0, 12.0) for y in big]),
-    ]
-    cases = []
-    for i, (name, y, p) in enumerate(sets):
-        for w in (None, [random.Random(i * 100 + j).choice([0.5, 1.0, 1.75, 2.25]) for j in range(len(y))]):
-            metrics = {m: number(f(y, p, sample_weight=w)) for m, f in REGRESSION.items()}
-            finite = metrics["r2"]
-            if len(set(y)) == 1:
-                metrics["r2"] = None  # force_finite makes it 1 or 0
-            metrics["max_error"] = number(skm.max_error(y, p))
-            cases.append({"name": name + ("" if w is None else ", weighted"), "y_true": y, "y_pred": p, "weights": w,
-                          "metrics": metrics, "r2_force_finite": finite})
-    write("regression.json", cases)
-
-
 def fairness_case(name, y, p, features, w):
     t, q = np.array(y), np.array(p)
     columns = {f["name"]: np.array([f["categories"][c] for c in f["codes"]]) for f in features}
@@ -284,5 +249,4 @@ def fairness():
 
 if __name__ == "__main__":
     classification()
-    regression()
     fairness()
