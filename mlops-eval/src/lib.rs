@@ -111,6 +111,7 @@
 
 pub mod catalog;
 pub mod classification;
+pub mod compare;
 pub mod evaluator;
 pub mod fairness;
 mod input;
