@@ -49,8 +49,7 @@ pub fn corrected_resampled(differences: &[f64], test_to_train: f64) -> Result<Wa
 /// mean of the five variances; five degrees of freedom.
 ///
 /// `differences` are second minus first, two folds a repetition: 1a, 1b, 2a, … 5b. Prefer [`five_by_two_f`], which does not hinge on
-/// which fold comes first. p is 1 where all differences are 0, undefined where only their variances are. Agrees with mlxtend 0.25.0
-/// (`paired_ttest_5x2cv`) in the formula.
+/// which fold comes first. p is 1 where all differences are 0, undefined where only their variances are.
 ///
 /// T. Dietterich, *Approximate statistical tests for comparing supervised classification learning algorithms*, Neural Computation
 /// 10, 1998.

@@ -235,7 +235,7 @@ impl Delong {
     /// DeLong's test that two areas are equal: z = (A₂ − A₁)/s, normal law, with the interval A₂ − A₁ ± z·s.
     ///
     /// Where the difference has no variance, p is 1 if the areas are equal, and otherwise undefined with
-    /// [`UndefinedReason::Constant`]. Agrees with MLstatkit 0.1.9 and confidenceinterval 1.0.4 to 1e-12.
+    /// [`UndefinedReason::Constant`]. Agrees with MLstatkit 0.1.91 and with the definition in rationals to 1e-12.
     ///
     /// # Errors
     /// [`StatsError::UnknownCode`] for a model that is not there, [`StatsError::Parameter`] for a confidence outside (0, 1).

@@ -131,7 +131,7 @@ mod tests {
         let most = draws.iter().copied().max().unwrap();
         let mut counts = vec![0.0; usize::try_from(most).unwrap() + 1];
         draws.iter().for_each(|k| counts[usize::try_from(*k).unwrap()] += 1.0);
-        let (mut chi2, mut cells, mut rest_seen, mut rest_expected) = (0.0, 0.0, n, n);
+        let (mut chi2, mut cells, mut rest_seen, mut rest_expected) = (0.0_f64, 0.0_f64, n, n);
         for (k, seen) in (0..).zip(&counts) {
             let expected = n * pmf(k);
             if expected >= 5.0 {

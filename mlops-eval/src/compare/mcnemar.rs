@@ -268,11 +268,8 @@ fn one_sided(counts: &PairedCounts, null: f64, tail: impl Fn(f64) -> f64) -> Mea
         return Measured::none(UndefinedReason::TooFew, 0, 1);
     }
     // Outside (−1, 1) nothing is uncertain, and a tail has no number.
-    let z = score(counts, null);
-    if z.is_finite() && null.abs() < 1.0 {
-        return Measured::Value(tail(z));
-    }
-    Measured::none(UndefinedReason::Constant, 0, 1)
+    let z = if null.abs() < 1.0 { score(counts, null) } else { f64::NAN };
+    if z.is_finite() { Measured::Value(tail(z)) } else { Measured::none(UndefinedReason::Constant, 0, 1) }
 }
 
 #[cfg(test)]

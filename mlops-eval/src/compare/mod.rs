@@ -10,8 +10,10 @@ mod equivalence;
 mod linear;
 mod mcnemar;
 mod order;
+mod paired;
 mod permutation;
 mod result;
+mod sample_size;
 mod several;
 mod wilcoxon;
 
@@ -29,8 +31,13 @@ pub use equivalence::{
     Difference, Judgement, Verdict, Wald, equivalence, intersection_union, non_inferiority, superiority,
 };
 pub use mcnemar::{McnemarKind, mcnemar, mcnemar_with, newcombe_paired, tango};
+pub use paired::{LossTest, PairedComparison, PairedOptions, paired};
 pub use permutation::{permutation, permutation_cells, permutation_cells_of};
 pub use result::{Alternative, Method, TestResult};
+pub use sample_size::{
+    auc_difference_rows, auc_rows, hanley_mcneil_variance, paired_proportion_power, paired_proportion_rows, paired_t_power,
+    paired_t_rows, proportion_power, proportion_rows, rows_for_difference, two_proportion_rows,
+};
 pub use several::{Friedman, PairOfModels, cochran_q, friedman};
 pub use wilcoxon::{WilcoxonLaw, WilcoxonOptions, ZeroMethod, wilcoxon, wilcoxon_with};
 
