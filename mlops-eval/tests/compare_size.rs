@@ -24,7 +24,12 @@ fn normal(random: &mut Random) -> f64 {
 }
 
 /// Two correlated scores of equal quality; coarse ones tie.
-fn scores(rows: usize, positives: usize, coarse: Option<f64>, random: &mut Random) -> (Vec<bool>, [Vec<f64>; 2]) {
+fn scores(
+    rows: usize,
+    positives: usize,
+    coarse: Option<f64>,
+    random: &mut Random,
+) -> (Vec<bool>, [Vec<f64>; 2]) {
     let truth: Vec<bool> = (0..rows).map(|i| i < positives).collect();
     let mut columns = [Vec::new(), Vec::new()];
     for label in &truth {
@@ -64,7 +69,8 @@ fn areas_near_one_are_covered_on_the_logit_scale() {
     for run in 0..RUNS {
         let mut random = root.nth(run);
         let y: Vec<bool> = (0..150).map(|i| i < 40).collect();
-        let s: Vec<f64> = y.iter().map(|label| normal(&mut random) + if *label { 2.0 } else { 0.0 }).collect();
+        let s: Vec<f64> =
+            y.iter().map(|label| normal(&mut random) + if *label { 2.0 } else { 0.0 }).collect();
         let areas = Delong::of(&y, &[&s]).unwrap();
         logit += u64::from(areas.logit_interval(0, 0.9).unwrap().unwrap().contains(area));
         plain += u64::from(areas.interval(0, 0.9).unwrap().unwrap().contains(area));
@@ -113,14 +119,15 @@ fn intervals_of_paired_shares_cover() {
                     continue;
                 }
                 let rest = n - b - c;
-                let counts = PairedCounts { both: rest / 2, only_first: c, only_second: b, neither: rest - rest / 2 };
+                let counts =
+                    PairedCounts { both: rest / 2, only_first: c, only_second: b, neither: rest - rest / 2 };
                 score += mass * f64::from(u8::from(tango(&counts, 0.95).unwrap().contains(p - q)));
                 hybrid += mass * f64::from(u8::from(newcombe_paired(&counts, 0.95).unwrap().contains(p - q)));
             }
         }
-        // Exact coverage: score intervals swing around nominal, Tango (1998) found 0.93 to 0.99 at such n.
-        assert!((0.93..=0.995).contains(&score), "Tango {p} {q}: {score}");
-        assert!((0.93..=0.999).contains(&hybrid), "Newcombe {p} {q}: {hybrid}");
+        // Exact coverage: score intervals swing around nominal, and are conservative where hardly any row disagrees.
+        assert!((0.93..=0.999).contains(&score), "Tango {p} {q}: {score}");
+        assert!((0.93..=0.9999).contains(&hybrid), "Newcombe {p} {q}: {hybrid}");
     }
 }
 
@@ -144,7 +151,10 @@ fn tests_of_rows_keep_their_level() {
                 wilcoxon_with(&d, &WilcoxonOptions::default().with_law(WilcoxonLaw::Normal)).unwrap(),
                 sign_test(&d, Alternative::TwoSided).unwrap(),
             ];
-            rejected.iter_mut().zip(results).for_each(|(count, test)| *count += u64::from(test.p.value().unwrap() <= 0.1));
+            rejected
+                .iter_mut()
+                .zip(results)
+                .for_each(|(count, test)| *count += u64::from(test.p.value().unwrap() <= 0.1));
         }
         let [t, flip, exact, approximate, sign] = rejected;
         within(t, RUNS, 0.1, false, &format!("t {case}"));
@@ -207,7 +217,13 @@ fn bootstrap_intervals_of_label_metrics_cover() {
                 let mut cells = [0_u64; 8];
                 for _ in 0..300 {
                     let mut u = random.next_f64();
-                    let cell = law.iter().position(|p| { u -= p; u < 0.0 }).unwrap_or(7);
+                    let cell = law
+                        .iter()
+                        .position(|p| {
+                            u -= p;
+                            u < 0.0
+                        })
+                        .unwrap_or(7);
                     cells[cell] += 1;
                 }
                 let [a, b, c, d, e, f, g, h] = cells;
@@ -232,8 +248,10 @@ fn bootstrap_intervals_of_areas_cover() {
     let mut covered = 0;
     for run in 0..RUNS {
         let (y, [a, b]) = scores(160, 50, Some(0.5), &mut root.nth(run));
-        let options =
-            BootstrapOptions::default().with_resamples(300).with_seed(run).with_resampling(Resampling::Poisson);
+        let options = BootstrapOptions::default()
+            .with_resamples(300)
+            .with_seed(run)
+            .with_resampling(Resampling::Poisson);
         let bootstrap = bootstrap_auc(&y, &a, &b, &options).unwrap();
         covered += u64::from(bootstrap.confidence_interval(0.9).unwrap().unwrap().contains(0.0));
     }
@@ -256,7 +274,10 @@ fn margins_are_shown_as_rarely_as_alpha_when_the_truth_lies_on_them() {
             non_inferiority(&flips, 0.3, 0.05).unwrap(),
             equivalence(&mean, 0.3, 0.05).unwrap(),
         ];
-        shown.iter_mut().zip(judged).for_each(|(count, judged)| *count += u64::from(judged.verdict == Verdict::Shown));
+        shown
+            .iter_mut()
+            .zip(judged)
+            .for_each(|(count, judged)| *count += u64::from(judged.verdict == Verdict::Shown));
     }
     within(shown[0], RUNS, 0.05, false, "t");
     within(shown[1], RUNS, 0.05, false, "sign flips");
@@ -275,18 +296,43 @@ fn splits_and_ranks_keep_their_level() {
         // and Bengio assume, n_test/(n_test + n_train) = 0.1.
         let shared = normal(&mut random) * 0.1_f64.sqrt();
         let splits: Vec<f64> = (0..10).map(|_| shared + 0.9_f64.sqrt() * normal(&mut random)).collect();
-        let test = corrected_resampled(&splits, 1.0 / 9.0).unwrap().test(Alternative::TwoSided, 0.95).unwrap();
+        let test =
+            corrected_resampled(&splits, 1.0 / 9.0).unwrap().test(Alternative::TwoSided, 0.95).unwrap();
         corrected += u64::from(test.p.value().unwrap() <= 0.05);
         let folds: Vec<f64> = (0..10).map(|_| normal(&mut random)).collect();
         f += u64::from(five_by_two_f(&folds).unwrap().p.value().unwrap() <= 0.05);
         let values: Vec<f64> = (0..60).map(|_| normal(&mut random)).collect();
         let test = friedman(&values, 4).unwrap();
         friedman_f += u64::from(test.f.p.value().unwrap() <= 0.05);
-        nemenyi += u64::from(test.nemenyi().iter().any(|pair| pair.p <= 0.05));
+        if run % 5 == 0 {
+            nemenyi += u64::from(test.nemenyi().iter().any(|pair| pair.p <= 0.05));
+        }
     }
     within(corrected, RUNS, 0.05, false, "corrected t");
     // Squares of ten independent differences are F with 10 and 5 degrees of freedom only about; on the safe side.
     within(f, RUNS, 0.05, true, "5x2 F");
     within(friedman_f, RUNS, 0.05, true, "Iman-Davenport");
-    within(nemenyi, RUNS, 0.05, true, "Nemenyi");
+    within(nemenyi, RUNS / 5, 0.05, true, "Nemenyi");
+}
+
+#[test]
+fn planned_variances_are_those_of_exponential_scores() {
+    const RUNS: u64 = 4000;
+    let root = Random::new(19);
+    // Positives with mean 4, negatives with mean 1: the area is 4/5.
+    let y: Vec<bool> = (0..50).map(|i| i < 20).collect();
+    let areas: Vec<f64> = (0..RUNS)
+        .map(|run| {
+            let mut random = root.nth(run);
+            let mut score = |label: &bool| -(1.0 - random.next_f64()).ln() * if *label { 4.0 } else { 1.0 };
+            let scores: Vec<f64> = y.iter().map(&mut score).collect();
+            Delong::of(&y, &[&scores]).unwrap().auc(0).unwrap().value().unwrap()
+        })
+        .collect();
+    let mean = areas.iter().sum::<f64>() / RUNS as f64;
+    let variance = areas.iter().map(|a| (a - mean) * (a - mean)).sum::<f64>() / (RUNS - 1) as f64;
+    let planned = hanley_mcneil_variance(0.8, 20.0, 30.0).unwrap();
+    assert!((mean - 0.8).abs() < 5.0 * (planned / RUNS as f64).sqrt(), "{mean}");
+    // A variance of 4 000 draws is known to 2.2 %.
+    assert!((variance / planned - 1.0).abs() < 0.09, "{variance} {planned}");
 }

@@ -127,7 +127,9 @@ impl Walk {
         let tied: u64 = self
             .mixed
             .iter()
-            .map(|&(start, split, end)| (start..split).map(at).sum::<u64>() * (split..end).map(at).sum::<u64>())
+            .map(|&(start, split, end)| {
+                (start..split).map(at).sum::<u64>() * (split..end).map(at).sum::<u64>()
+            })
             .sum();
         (2 * won - tied, [negatives, positives])
     }
@@ -224,7 +226,9 @@ mod tests {
     fn rows(n: u64, levels: f64) -> (Vec<bool>, Vec<f64>, Vec<f64>) {
         let noise = |i: u64| (bits(99, i) >> 11) as f64 / (1_u64 << 53) as f64;
         let truth: Vec<bool> = (0..n).map(|i| noise(3 * i) < 0.3).collect();
-        let score = |i: u64, s: u64| ((noise(3 * i + s) + 0.4 * f64::from(u8::from(truth[i as usize]))) * levels).floor();
+        let score = |i: u64, s: u64| {
+            ((noise(3 * i + s) + 0.4 * f64::from(u8::from(truth[i as usize]))) * levels).floor()
+        };
         let (a, b) = ((0..n).map(|i| score(i, 1)).collect(), (0..n).map(|i| score(i, 2)).collect());
         (truth, a, b)
     }
@@ -238,7 +242,10 @@ mod tests {
             run(PoissonCounts { key: 4, counts: &mut counts });
             let order = negatives_first(sorted(&y, &a)).0;
             let mut weights = vec![0.0; 700];
-            order.iter().zip(&counts).for_each(|(entry, count)| weights[(entry >> 1) as usize] = f64::from(*count));
+            order
+                .iter()
+                .zip(&counts)
+                .for_each(|(entry, count)| weights[(entry >> 1) as usize] = f64::from(*count));
             for (walk, scores) in [(&one, &a), (&two, &b)] {
                 let (won, [negatives, positives]) = walk.area(&counts);
                 let area = won as f64 / (2 * negatives * positives) as f64;
@@ -282,7 +289,8 @@ mod tests {
     #[test]
     fn resamples_scatter_as_delong_says_and_do_not_depend_on_threads() {
         let (y, a, b) = rows(2000, 40.0);
-        let delong = Delong::of(&y, &[&a, &b]).unwrap().difference_variance(0, 1).unwrap().value().unwrap().sqrt();
+        let delong =
+            Delong::of(&y, &[&a, &b]).unwrap().difference_variance(0, 1).unwrap().value().unwrap().sqrt();
         for resampling in [Resampling::Poisson, Resampling::Multinomial] {
             let options = BootstrapOptions::default().with_resamples(1000).with_resampling(resampling);
             let bootstrap = bootstrap_auc(&y, &a, &b, &options).unwrap();

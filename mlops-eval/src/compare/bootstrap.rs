@@ -275,7 +275,8 @@ impl Bootstrap {
         let difference = self.usable()?;
         let n = self.replicates.len() as f64;
         let up_to = |value: f64| (1.0 + self.replicates.partition_point(|x| *x <= value) as f64) / (n + 1.0);
-        let from = |value: f64| (1.0 + n - self.replicates.partition_point(|x| *x < value) as f64) / (n + 1.0);
+        let from =
+            |value: f64| (1.0 + n - self.replicates.partition_point(|x| *x < value) as f64) / (n + 1.0);
         Some(match self.kind {
             BootstrapInterval::Percentile => up_to(null),
             BootstrapInterval::Basic => from(2.0 * difference - null),
@@ -288,7 +289,8 @@ impl Bootstrap {
         let difference = self.usable()?;
         let n = self.replicates.len() as f64;
         let up_to = |value: f64| (1.0 + self.replicates.partition_point(|x| *x <= value) as f64) / (n + 1.0);
-        let from = |value: f64| (1.0 + n - self.replicates.partition_point(|x| *x < value) as f64) / (n + 1.0);
+        let from =
+            |value: f64| (1.0 + n - self.replicates.partition_point(|x| *x < value) as f64) / (n + 1.0);
         Some(match self.kind {
             BootstrapInterval::Percentile => from(null),
             BootstrapInterval::Basic => up_to(2.0 * difference - null),
@@ -484,7 +486,9 @@ pub fn bootstrap_rows(
         match options.resampling {
             Resampling::Multinomial => {
                 for _ in 0..rows {
-                    if let Some(weight) = usize::try_from(random.below(bound)).ok().and_then(|r| weights.get_mut(r)) {
+                    if let Some(weight) =
+                        usize::try_from(random.below(bound)).ok().and_then(|r| weights.get_mut(r))
+                    {
                         *weight += 1.0;
                     }
                 }
@@ -525,10 +529,10 @@ mod tests {
         }
         assert_eq!(PairedCells::of(&t, &a, &b), Ok(CELLS));
         let f1 = crate::classification::f1_weighted;
-        let by_rows =
-            bootstrap_rows(t.len(), |w| Ok([f1(&t, &a, w)?, f1(&t, &b, w)?]), &options).unwrap();
+        let by_rows = bootstrap_rows(t.len(), |w| Ok([f1(&t, &a, w)?, f1(&t, &b, w)?]), &options).unwrap();
         assert_eq!(by_cells.difference(), by_rows.difference());
-        let (one, two) = (by_cells.standard_error().value().unwrap(), by_rows.standard_error().value().unwrap());
+        let (one, two) =
+            (by_cells.standard_error().value().unwrap(), by_rows.standard_error().value().unwrap());
         assert!((one / two - 1.0).abs() < 0.06, "{one} {two}");
         assert!((by_cells.acceleration().unwrap() - by_rows.acceleration().unwrap()).abs() < 1e-12);
         let poisson = bootstrap_cells(&CELLS, LabelMetric::F1, &options.with_resampling(Resampling::Poisson));
@@ -556,7 +560,10 @@ mod tests {
                 let lower = bootstrap.ln_p_at_most(limits.lower).value().unwrap().exp();
                 let upper = bootstrap.ln_p_at_least(limits.upper).value().unwrap().exp();
                 // Cells are discrete: one step of the difference holds many resamples.
-                assert!((lower - tail).abs() < 0.03 && (upper - tail).abs() < 0.03, "{interval:?} {lower} {upper}");
+                assert!(
+                    (lower - tail).abs() < 0.03 && (upper - tail).abs() < 0.03,
+                    "{interval:?} {lower} {upper}"
+                );
             }
         }
     }
@@ -568,7 +575,8 @@ mod tests {
         assert_eq!(bootstrap.confidence_interval(0.95).unwrap(), None);
         assert_eq!(bootstrap.ln_p_at_most(-0.1).value(), None);
         let no_positives = PairedCells { negative: [50, 3, 1, 10], positive: [0; 4] };
-        let bootstrap = bootstrap_cells(&no_positives, LabelMetric::Recall, &BootstrapOptions::default()).unwrap();
+        let bootstrap =
+            bootstrap_cells(&no_positives, LabelMetric::Recall, &BootstrapOptions::default()).unwrap();
         assert_eq!((bootstrap.undefined(), bootstrap.difference().value()), (2000, None));
         let refused = BootstrapOptions::default().with_resamples(0);
         assert!(bootstrap_cells(&CELLS, LabelMetric::F1, &refused).is_err());

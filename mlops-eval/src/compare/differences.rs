@@ -214,8 +214,7 @@ pub fn sign_flip(differences: &[f64], options: &DrawOptions) -> Result<TestResul
     let center = Measured::Value(mean(differences)?);
     let (method, p) = flip(differences, options)?;
     let p = p.unwrap_or(1.0);
-    let result =
-        TestResult::new(method, options.alternative, center, Measured::Value(p.ln()));
+    let result = TestResult::new(method, options.alternative, center, Measured::Value(p.ln()));
     Ok(TestResult { p: Measured::Value(p), ..result }.with(center, None, differences.len() as u64))
 }
 
@@ -223,7 +222,8 @@ pub fn sign_flip(differences: &[f64], options: &DrawOptions) -> Result<TestResul
 fn flip(differences: &[f64], options: &DrawOptions) -> Result<(Method, Option<f64>), StatsError> {
     let sizes: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
     let total = in_range("the sum of the differences", mlops_core::num::sum::sum(&sizes))?;
-    let size = in_range("the sum of the differences", sizes.iter().map(|d| d.abs()).collect::<Sum>().value())?;
+    let size =
+        in_range("the sum of the differences", sizes.iter().map(|d| d.abs()).collect::<Sum>().value())?;
     if sizes.is_empty() {
         return Ok((Method::SignFlipExact, None));
     }
@@ -395,7 +395,8 @@ mod tests {
         let extreme = Extreme { observed: total, slack: 1e-12, alternative };
         let hits = (0_u32..1 << d.len())
             .filter(|signs| {
-                let sum: f64 = d.iter().enumerate().map(|(i, x)| if signs >> i & 1 == 1 { -x } else { *x }).sum();
+                let sum: f64 =
+                    d.iter().enumerate().map(|(i, x)| if signs >> i & 1 == 1 { -x } else { *x }).sum();
                 extreme.holds(sum)
             })
             .count();

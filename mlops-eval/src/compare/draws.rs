@@ -31,7 +31,9 @@ pub(super) fn binomial(random: &mut Random, n: u64, p: f64) -> u64 {
     let hat = Hat { a, b, center: mean + 0.5, sure: 0.92 - 4.2 / b, left: 0.0 };
     let alpha = (2.83 + 5.1 / b) * spread;
     let ln_mode = law.ln_pmf(whole(((size + 1.0) * p).floor()));
-    hat.draw(random, size, |k, v, us| (v * alpha / (a / (us * us) + b)).ln() <= law.ln_pmf(whole(k)) - ln_mode)
+    hat.draw(random, size, |k, v, us| {
+        (v * alpha / (a / (us * us) + b)).ln() <= law.ln_pmf(whole(k)) - ln_mode
+    })
 }
 
 fn binomial_by_walk(random: &mut Random, n: u64, p: f64) -> u64 {
@@ -113,7 +115,11 @@ pub(super) fn multinomial<const C: usize>(random: &mut Random, cells: &[u64; C])
         if left_share == 0 {
             break;
         }
-        *count = if size == left_share { left_rows } else { binomial(random, left_rows, size as f64 / left_share as f64) };
+        *count = if size == left_share {
+            left_rows
+        } else {
+            binomial(random, left_rows, size as f64 / left_share as f64)
+        };
         left_rows -= *count;
         left_share -= size;
     }
@@ -150,7 +156,11 @@ mod tests {
         for (n, p) in [(1, 0.3), (30, 0.1), (100, 0.5), (100, 0.93), (5000, 0.5), (1_000_000, 0.000_05)] {
             let mut random = Random::new(5).stream("binomial");
             let law = Binomial { trials: n, probability: p };
-            fits((0..20_000).map(|_| binomial(&mut random, n, p)), |k| law.ln_pmf(k).exp(), &format!("{n} {p}"));
+            fits(
+                (0..20_000).map(|_| binomial(&mut random, n, p)),
+                |k| law.ln_pmf(k).exp(),
+                &format!("{n} {p}"),
+            );
         }
         for mean in [0.5_f64, 3.0, 10.5, 40.0, 900.0] {
             let mut random = Random::new(6).stream("poisson");

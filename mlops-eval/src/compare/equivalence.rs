@@ -254,8 +254,7 @@ pub fn equivalence(
 ) -> Result<Judgement, StatsError> {
     check_level(alpha)?;
     check_margin(margin)?;
-    let for_claim =
-        larger([difference.ln_p_at_most(-margin), difference.ln_p_at_least(margin)].into_iter());
+    let for_claim = larger([difference.ln_p_at_most(-margin), difference.ln_p_at_least(margin)].into_iter());
     let against = match (difference.ln_p_at_least(-margin), difference.ln_p_at_most(margin)) {
         (Measured::Value(a), Measured::Value(b)) => Measured::Value(a.min(b)),
         (none @ Measured::Undefined(_), _) | (_, none) => none,

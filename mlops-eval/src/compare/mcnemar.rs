@@ -312,13 +312,28 @@ mod tests {
                             continue;
                         }
                         let difference = point(&counts);
-                        for interval in [tango(&counts, 0.95).unwrap(), newcombe_paired(&counts, 0.95).unwrap()] {
-                            assert!(interval.lower <= difference + 1e-12 && difference <= interval.upper + 1e-12);
-                            assert!(interval.lower >= -1.0 && interval.upper <= 1.0, "{counts:?} {interval:?}");
+                        for interval in
+                            [tango(&counts, 0.95).unwrap(), newcombe_paired(&counts, 0.95).unwrap()]
+                        {
+                            assert!(
+                                interval.lower <= difference + 1e-12 && difference <= interval.upper + 1e-12
+                            );
+                            assert!(
+                                interval.lower >= -1.0 && interval.upper <= 1.0,
+                                "{counts:?} {interval:?}"
+                            );
                         }
-                        for kind in [McnemarKind::MidP, McnemarKind::Exact, McnemarKind::ChiSquare, McnemarKind::Corrected] {
-                            for alternative in [Alternative::TwoSided, Alternative::Greater, Alternative::Less] {
-                                let p = mcnemar_with(&counts, kind, alternative, 0.9).unwrap().p.value().unwrap();
+                        for kind in [
+                            McnemarKind::MidP,
+                            McnemarKind::Exact,
+                            McnemarKind::ChiSquare,
+                            McnemarKind::Corrected,
+                        ] {
+                            for alternative in
+                                [Alternative::TwoSided, Alternative::Greater, Alternative::Less]
+                            {
+                                let p =
+                                    mcnemar_with(&counts, kind, alternative, 0.9).unwrap().p.value().unwrap();
                                 assert!((0.0..=1.0).contains(&p));
                             }
                         }

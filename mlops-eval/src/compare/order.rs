@@ -110,7 +110,13 @@ mod tests {
                 0 => (mix(i) % 50) as f64 - 25.0,
                 1 => 1.0 + (mix(i) % 7) as f64 * f64::EPSILON,
                 2 => -((mix(i) >> 11) as f64) * 1e-300,
-                _ => if mix(i).is_multiple_of(2) { 0.0 } else { -0.0 },
+                _ => {
+                    if mix(i).is_multiple_of(2) {
+                        0.0
+                    } else {
+                        -0.0
+                    }
+                }
             };
             let scores: Vec<f64> = (0..rows).map(score).collect();
             let labels: Vec<bool> = (0..rows).map(|i| mix(i + 9).is_multiple_of(3)).collect();

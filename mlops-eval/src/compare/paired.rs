@@ -276,9 +276,9 @@ fn by_metric(
                 question.answer(&areas.difference(0, 1)?).map(Some)
             }
             ScoreMetric::LogLoss | ScoreMetric::Brier => {
-                let losses = |scores: &[f64]| row_values(y_true.len(), |i| {
-                    metric.evaluate(&y_true[i..=i], &scores[i..=i], None)
-                });
+                let losses = |scores: &[f64]| {
+                    row_values(y_true.len(), |i| metric.evaluate(&y_true[i..=i], &scores[i..=i], None))
+                };
                 by_losses(question, &losses(first)?, &losses(second)?)
             }
             #[allow(unreachable_patterns, reason = "other metrics of scores may come")]
@@ -289,9 +289,9 @@ fn by_metric(
             Rows::Regression { y_true, y_pred: first },
             Rows::Regression { y_pred: second, .. },
         ) => {
-            let losses = |y_pred: &[f64]| row_values(y_true.len(), |i| {
-                metric.evaluate(&y_true[i..=i], &y_pred[i..=i], None)
-            });
+            let losses = |y_pred: &[f64]| {
+                row_values(y_true.len(), |i| metric.evaluate(&y_true[i..=i], &y_pred[i..=i], None))
+            };
             by_losses(question, &losses(first)?, &losses(second)?)
         }
         _ => Ok(None),
@@ -357,7 +357,10 @@ fn by_rows(
                 &product
             }
         };
-        Ok([metric.evaluate(&champion.with_weights(drawn))?, metric.evaluate(&challenger.with_weights(drawn))?])
+        Ok([
+            metric.evaluate(&champion.with_weights(drawn))?,
+            metric.evaluate(&challenger.with_weights(drawn))?,
+        ])
     };
     bootstrap_rows(champion.rows(), metrics, options)
 }
@@ -390,7 +393,8 @@ impl Question<'_> {
         let gain = difference.value().map(|d| if lower_is_better { -d } else { d });
         // Rows of the whole data: a rate of positives needs them in their share.
         let rows_needed = gain.zip(one_sided_interval).and_then(|(gain, interval)| {
-            let error = (interval.upper - interval.lower) / (2.0 * mlops_core::num::special::normal_quantile(interval.confidence));
+            let error = (interval.upper - interval.lower)
+                / (2.0 * mlops_core::num::special::normal_quantile(interval.confidence));
             let variance_per_row = error * error * self.rows as f64;
             rows_for_difference(variance_per_row, gain + self.margin, alpha, power, Alternative::Greater)
                 .ok()
@@ -429,10 +433,16 @@ mod tests {
     fn every_metric_finds_its_test_and_respects_its_direction() {
         let rows = 300;
         let y: Vec<bool> = (0..rows).map(|i| i % 3 == 0).collect();
-        let wrong = |every: usize| -> Vec<bool> { (0..rows).map(|i| y[i] ^ (i % every == 0 || i % every == 1)).collect() };
+        let wrong = |every: usize| -> Vec<bool> {
+            (0..rows).map(|i| y[i] ^ (i % every == 0 || i % every == 1)).collect()
+        };
         let (worse, better) = (wrong(5), wrong(20));
         let score = |labels: &[bool]| -> Vec<f64> {
-            labels.iter().enumerate().map(|(i, l)| if *l { 0.7 } else { 0.3 } + (i % 17) as f64 / 100.0).collect()
+            labels
+                .iter()
+                .enumerate()
+                .map(|(i, l)| if *l { 0.7 } else { 0.3 } + (i % 17) as f64 / 100.0)
+                .collect()
         };
         let (worse_scores, better_scores) = (score(&worse), score(&better));
         let champion = Input::binary(&y).with_labels(&worse).with_scores(&worse_scores);
@@ -461,7 +471,9 @@ mod tests {
     #[test]
     fn weights_numbers_and_classes_take_the_bootstrap_of_rows() {
         let y: Vec<f64> = (0..120).map(|i| f64::from(i % 11)).collect();
-        let near = |by: f64| -> Vec<f64> { y.iter().enumerate().map(|(i, y)| y + by * ((i % 5) as f64 - 2.0)).collect() };
+        let near = |by: f64| -> Vec<f64> {
+            y.iter().enumerate().map(|(i, y)| y + by * ((i % 5) as f64 - 2.0)).collect()
+        };
         let (far, close) = (near(1.0), near(0.3));
         let ones = vec![1.0; 120];
         let options = PairedOptions::default().with_resamples(300);
@@ -473,7 +485,11 @@ mod tests {
                 paired(metric, &champion.with_weights(&ones), &challenger.with_weights(&ones), 0.0, &options);
             let weighted = weighted.unwrap();
             assert_eq!(weighted.method, Method::BootstrapBca, "{metric}");
-            assert_eq!(weighted.verdict == Verdict::Shown, plain.verdict == Verdict::Shown, "{metric} {plain:?} {weighted:?}");
+            assert_eq!(
+                weighted.verdict == Verdict::Shown,
+                plain.verdict == Verdict::Shown,
+                "{metric} {plain:?} {weighted:?}"
+            );
         }
         let codes: Vec<u32> = (0..90).map(|i| i % 3).collect();
         let wrong: Vec<u32> = (0..90).map(|i| if i % 4 == 0 { (i + 1) % 3 } else { i % 3 }).collect();

@@ -77,10 +77,7 @@ pub fn permutation_cells_of(
     let exact = (d0 + 1).saturating_mul(d1 + 1) <= EXACT;
     let method = if exact { Method::PermutationExact } else { Method::Permutation };
     let Some((difference, slack)) = observed else {
-        let none = super::difference_of(
-            (swaps.metric)(&cells.first()),
-            (swaps.metric)(&cells.second()),
-        );
+        let none = super::difference_of((swaps.metric)(&cells.first()), (swaps.metric)(&cells.second()));
         return Ok(TestResult::new(method, options.alternative, none, none).with(none, None, cells.rows()));
     };
     let extreme = Extreme { observed: difference, slack, alternative: options.alternative };
@@ -126,11 +123,9 @@ impl<F: Fn(&Confusion) -> Measured> Swaps<F> {
     fn difference(&self, [x0, x1]: [u64; 2]) -> Option<(f64, f64)> {
         let [d0, d1] = self.disagreements();
         let (n, p) = (self.cells.negative, self.cells.positive);
-        let cells = PairedCells {
-            negative: [n[0], x0, d0 - x0, n[3]],
-            positive: [p[0], x1, d1 - x1, p[3]],
-        };
-        let (first, second) = ((self.metric)(&cells.first()).value()?, (self.metric)(&cells.second()).value()?);
+        let cells = PairedCells { negative: [n[0], x0, d0 - x0, n[3]], positive: [p[0], x1, d1 - x1, p[3]] };
+        let (first, second) =
+            ((self.metric)(&cells.first()).value()?, (self.metric)(&cells.second()).value()?);
         Some((second - first, 8.0 * f64::EPSILON * (first.abs() + second.abs())))
     }
 }
@@ -261,7 +256,10 @@ mod tests {
                 let options = DrawOptions::default().with_alternative(alternative);
                 let test = permutation_cells(&cells, *metric, &options).unwrap();
                 let expected = by_rows(&t, &a, &b, *metric, alternative);
-                assert!((test.p.value().unwrap() - expected).abs() < 1e-13, "{metric} {alternative:?} {test:?}");
+                assert!(
+                    (test.p.value().unwrap() - expected).abs() < 1e-13,
+                    "{metric} {alternative:?} {test:?}"
+                );
             }
         }
     }
@@ -276,7 +274,10 @@ mod tests {
         let options = DrawOptions::default().with_seed(2);
         let drawn = permutation_cells(&large, LabelMetric::Accuracy, &options).unwrap();
         assert_eq!(drawn.method, Method::Permutation);
-        assert_eq!(drawn, permutation_cells(&large, LabelMetric::Accuracy, &options.with_threads(Threads::new(3))).unwrap());
+        assert_eq!(
+            drawn,
+            permutation_cells(&large, LabelMetric::Accuracy, &options.with_threads(Threads::new(3))).unwrap()
+        );
         let counts = large.shares(LabelMetric::Accuracy).unwrap();
         let kind = super::super::McnemarKind::Exact;
         let mcnemar = super::super::mcnemar_with(&counts, kind, Alternative::TwoSided, 0.95).unwrap();
@@ -299,6 +300,8 @@ mod tests {
         let cells = PairedCells { negative: [5, 0, 0, 0], positive: [3, 0, 2, 0] };
         let test = permutation_cells(&cells, LabelMetric::Precision, &DrawOptions::default()).unwrap();
         assert_eq!((test.p.value(), test.difference.value()), (None, None));
-        assert!(permutation_cells(&PairedCells::default(), LabelMetric::F1, &DrawOptions::default()).is_err());
+        assert!(
+            permutation_cells(&PairedCells::default(), LabelMetric::F1, &DrawOptions::default()).is_err()
+        );
     }
 }

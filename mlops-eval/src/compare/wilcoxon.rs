@@ -144,7 +144,11 @@ fn median(values: &[f64]) -> f64 {
     let mut sorted: Vec<(f64, ())> = values.iter().map(|value| (*value, ())).collect();
     sort_pairs(&mut sorted);
     let middle = sorted.len() / 2;
-    if sorted.len().is_multiple_of(2) { sorted[middle - 1].0.midpoint(sorted[middle].0) } else { sorted[middle].0 }
+    if sorted.len().is_multiple_of(2) {
+        sorted[middle - 1].0.midpoint(sorted[middle].0)
+    } else {
+        sorted[middle].0
+    }
 }
 
 struct Ranked {
