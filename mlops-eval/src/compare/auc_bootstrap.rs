@@ -23,7 +23,7 @@ use super::order::{Order, sorted};
 /// let first = [0.9, 0.4, 0.6, 0.5, 0.2, 0.3, 0.7, 0.8];
 /// let second = [0.8, 0.7, 0.3, 0.6, 0.4, 0.1, 0.9, 0.2];
 /// let bootstrap = bootstrap_auc(&y_true, &first, &second, &BootstrapOptions::default())?;
-/// assert_eq!(bootstrap.difference().value(), Some(14.0 / 16.0 - 11.0 / 16.0));
+/// assert_eq!(bootstrap.difference().value(), Some(14.0 / 16.0 - 12.0 / 16.0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -209,7 +209,7 @@ impl Kernel for PoissonCounts<'_> {
 fn multinomial_counts(key: u64, counts: &mut [u8]) {
     let rows = counts.len() as u64;
     for number in 0..rows {
-        let row = (u128::from(bits(key, number)) * u128::from(rows) >> 64) as usize;
+        let row = ((u128::from(bits(key, number)) * u128::from(rows)) >> 64) as usize;
         if let Some(count) = counts.get_mut(row) {
             *count = count.saturating_add(1);
         }

@@ -80,7 +80,7 @@ pub fn five_by_two_t(differences: &[f64], alternative: Alternative) -> Result<Te
 /// ```
 /// use mlops_eval::compare::five_by_two_f;
 /// let differences = [0.02, 0.01, 0.03, 0.02, 0.0, 0.02, 0.01, 0.03, 0.02, 0.01];
-/// assert!(five_by_two_f(&differences)?.statistic.value().is_some_and(|f| (f - 37.0 / 12.0).abs() < 1e-12));
+/// assert!(five_by_two_f(&differences)?.statistic.value().is_some_and(|f| (f - 37.0 / 11.0).abs() < 1e-12));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

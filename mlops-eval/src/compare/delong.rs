@@ -29,7 +29,7 @@ use crate::interval::{Interval, check_confidence};
 /// let areas = Delong::of(&y_true, &[&champion, &challenger])?;
 /// assert_eq!(areas.auc(0)?.value(), Some(8.0 / 9.0));
 /// let test = areas.compare(0, 1, Alternative::TwoSided, 0.95)?;
-/// assert!(test.difference.value().is_some_and(|d| (d + 2.0 / 9.0).abs() < 1e-15));
+/// assert!(test.difference.value().is_some_and(|d| (d + 1.0 / 9.0).abs() < 1e-15));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]

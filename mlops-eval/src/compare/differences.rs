@@ -213,9 +213,8 @@ pub fn sign_flip(differences: &[f64], options: &DrawOptions) -> Result<TestResul
     options.check()?;
     let center = Measured::Value(mean(differences)?);
     let (method, p) = flip(differences, options)?;
-    let p = p.unwrap_or(1.0);
-    let result = TestResult::new(method, options.alternative, center, Measured::Value(p.ln()));
-    Ok(TestResult { p: Measured::Value(p), ..result }.with(center, None, differences.len() as u64))
+    let result = TestResult::counted(method, options.alternative, center, p.unwrap_or(1.0));
+    Ok(result.with(center, None, differences.len() as u64))
 }
 
 /// The method and p; `None` when every difference is 0.

@@ -251,7 +251,7 @@ impl Difference for PairedCounts {
     }
 
     fn ln_p_at_most(&self, null: f64) -> Measured {
-        one_sided(self, null, |z| ln_normal_sf(z))
+        one_sided(self, null, ln_normal_sf)
     }
 
     fn ln_p_at_least(&self, null: f64) -> Measured {

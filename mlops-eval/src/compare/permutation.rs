@@ -202,8 +202,8 @@ pub fn permutation<T: Copy + Send + Sync>(
             _ => true,
         }
     });
-    let ln_p = ((1 + hits) as f64 / (options.resamples + 1) as f64).ln();
-    let result = TestResult::new(method, options.alternative, difference, Measured::Value(ln_p));
+    let p = (1 + hits) as f64 / (options.resamples + 1) as f64;
+    let result = TestResult::counted(method, options.alternative, difference, p);
     Ok(result.with(difference, None, n))
 }
 

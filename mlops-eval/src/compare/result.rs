@@ -113,6 +113,11 @@ impl TestResult {
         }
     }
 
+    /// With a p that was counted, and is not rounded by way of its logarithm.
+    pub(crate) fn counted(method: Method, alternative: Alternative, statistic: Measured, p: f64) -> Self {
+        Self { p: Measured::Value(p), ..Self::new(method, alternative, statistic, Measured::Value(p.ln())) }
+    }
+
     pub(crate) fn with(mut self, difference: Measured, interval: Option<Interval>, n: u64) -> Self {
         self.difference = difference;
         self.interval = interval;

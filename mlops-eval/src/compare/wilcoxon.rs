@@ -133,9 +133,13 @@ pub fn wilcoxon_with(differences: &[f64], options: &WilcoxonOptions) -> Result<T
     let result = if ranked.signed.is_empty() {
         TestResult::nothing_differs(method, options.alternative)
     } else {
-        let ln_p = if exact { ranked.ln_p_exact(options) } else { ranked.ln_p_normal(options) };
         let statistic = Measured::Value(ranked.positive);
-        TestResult::new(method, options.alternative, statistic, Measured::Value(ln_p))
+        if exact {
+            TestResult::counted(method, options.alternative, statistic, ranked.p_exact(options))
+        } else {
+            let ln_p = Measured::Value(ranked.ln_p_normal(options));
+            TestResult::new(method, options.alternative, statistic, ln_p)
+        }
     };
     Ok(result.with(Measured::Value(median(differences)), None, differences.len() as u64))
 }
@@ -183,7 +187,7 @@ impl Ranked {
         })
     }
 
-    fn ln_p_exact(&self, options: &WilcoxonOptions) -> f64 {
+    fn p_exact(&self, options: &WilcoxonOptions) -> f64 {
         let law = sum_law(&self.signed);
         let at = doubled(self.positive - self.fixed);
         let below: f64 = law[..=at.min(law.len() - 1)].iter().sum();
@@ -193,7 +197,7 @@ impl Ranked {
             Alternative::Greater => above,
             Alternative::Less => below,
         };
-        p.min(1.0).ln()
+        p.min(1.0)
     }
 
     fn ln_p_normal(&self, options: &WilcoxonOptions) -> f64 {
