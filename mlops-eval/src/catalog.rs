@@ -357,7 +357,7 @@ pub struct Input<'a> {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Rows<'a> {
+pub(crate) enum Rows<'a> {
     Binary { y_true: &'a [bool], labels: Option<&'a [bool]>, scores: Option<&'a [f64]> },
     Multiclass { y_true: &'a [u32], y_pred: &'a [u32], classes: usize, average: Average },
     Regression { y_true: &'a [f64], y_pred: &'a [f64] },
@@ -449,6 +449,11 @@ impl<'a> Input<'a> {
             Rows::Multiclass { y_true, .. } => y_true.len(),
             Rows::Regression { y_true, .. } => y_true.len(),
         }
+    }
+
+    /// Truth with predictions, and the weights.
+    pub(crate) const fn parts(&self) -> (Rows<'a>, Option<&'a [f64]>) {
+        (self.rows, self.weights)
     }
 
     /// Whether this input holds what `metric` needs, as far as can be told without computing.

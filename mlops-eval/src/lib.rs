@@ -138,6 +138,7 @@
 pub mod calibration;
 pub mod catalog;
 pub mod classification;
+pub mod compare;
 pub mod evaluator;
 pub mod fairness;
 pub mod forecast;

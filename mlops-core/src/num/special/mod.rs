@@ -7,6 +7,8 @@
 //! | χ² | [`ln_chi2_sf`] | |
 //! | Student's t | [`ln_student_t_sf`], [`ln_student_t_two_sided`] | [`student_t_quantile`] |
 //! | Fisher's F | [`ln_f_sf`] | |
+//! | noncentral t | [`noncentral_t_sf`], not as a logarithm | |
+//! | binomial | [`Binomial::ln_below`], [`Binomial::ln_above`] | |
 //! | hypergeometric | [`Hypergeometric::ln_below`], [`Hypergeometric::ln_above`] | |
 //!
 //! The arguments are what the docs of a function say; outside of that the answer has no meaning, and may be NaN, but nothing
@@ -16,13 +18,17 @@
 //! is 0 below 1e-308 (see the tests, which hold both against mpmath).
 
 mod beta;
+mod binomial;
 mod hypergeometric;
+mod noncentral;
 mod normal;
 
 use statrs::function::gamma::ln_gamma;
 
 pub use beta::{ln_f_sf, ln_student_t_sf, ln_student_t_two_sided, student_t_quantile};
+pub use binomial::Binomial;
 pub use hypergeometric::{Hypergeometric, ln_choose};
+pub use noncentral::noncentral_t_sf;
 pub use normal::{ln_normal_sf, ln_normal_two_sided, normal_quantile};
 
 /// ln P(X ≥ x) for X ~ χ² with `dof` ≥ 1 degrees of freedom and finite x ≥ 0.

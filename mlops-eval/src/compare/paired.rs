@@ -1,0 +1,517 @@
+//! One question for any metric: is the challenger not worse than the champion by more than a margin?
+
+use mlops_core::num::parallel::Threads;
+use mlops_core::num::{Measured, StatsError};
+use serde::{Deserialize, Serialize};
+
+use super::bootstrap::{Bootstrap, BootstrapInterval, BootstrapOptions, bootstrap_cells, bootstrap_rows};
+use super::counts::PairedCells;
+use super::delong::Delong;
+use super::differences::{DrawOptions, SignFlips, mean_difference};
+use super::equivalence::{Difference, Verdict};
+use super::result::{Alternative, Method, check_finite, check_share};
+use super::sample_size::rows_for_difference;
+use crate::catalog::{Direction, Input, Metric, Rows, ScoreMetric};
+use crate::classification::LabelMetric;
+use crate::interval::Interval;
+use crate::regression::RegressionMetric;
+
+/// Which test a metric that is a mean over rows gets.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossTest {
+    /// Student's t on the rows' differences. The default.
+    #[default]
+    StudentT,
+    /// The sign-flip test, exact for few rows; its interval is Student's.
+    SignFlip,
+    /// The bootstrap.
+    Bootstrap,
+}
+
+/// The choices of [`paired`].
+///
+/// ```
+/// use mlops_eval::compare::PairedOptions;
+/// let options = PairedOptions::default().with_alpha(0.025).with_power(0.9);
+/// assert_eq!((options.alpha, options.power), (0.025, 0.9));
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PairedOptions {
+    /// The level of the one-sided test, above 0 and below 0.5. Default 0.05.
+    pub alpha: f64,
+    /// The power that [`PairedComparison::rows_needed`] plans for. Default 0.8.
+    pub power: f64,
+    /// The seed of tests that draw. Default 0.
+    pub seed: u64,
+    /// How many resamples a bootstrap or drawn permutation takes. Default 2 000.
+    pub resamples: u64,
+    /// The test of mean losses. Default: Student's t.
+    pub losses: LossTest,
+    /// Which bootstrap interval. Default: BCa.
+    pub interval: BootstrapInterval,
+    /// How many threads may work. Default 1.
+    pub threads: Threads,
+}
+
+impl Default for PairedOptions {
+    fn default() -> Self {
+        Self {
+            alpha: 0.05,
+            power: 0.8,
+            seed: 0,
+            resamples: 2_000,
+            losses: LossTest::StudentT,
+            interval: BootstrapInterval::Bca,
+            threads: Threads::ONE,
+        }
+    }
+}
+
+impl PairedOptions {
+    /// Sets [`Self::alpha`].
+    #[must_use]
+    pub const fn with_alpha(mut self, alpha: f64) -> Self {
+        self.alpha = alpha;
+        self
+    }
+
+    /// Sets [`Self::power`].
+    #[must_use]
+    pub const fn with_power(mut self, power: f64) -> Self {
+        self.power = power;
+        self
+    }
+
+    /// Sets [`Self::seed`].
+    #[must_use]
+    pub const fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sets [`Self::resamples`].
+    #[must_use]
+    pub const fn with_resamples(mut self, resamples: u64) -> Self {
+        self.resamples = resamples;
+        self
+    }
+
+    /// Sets [`Self::losses`].
+    #[must_use]
+    pub const fn with_losses(mut self, losses: LossTest) -> Self {
+        self.losses = losses;
+        self
+    }
+
+    /// Sets [`Self::interval`].
+    #[must_use]
+    pub const fn with_interval(mut self, interval: BootstrapInterval) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// Sets [`Self::threads`].
+    #[must_use]
+    pub const fn with_threads(mut self, threads: Threads) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    fn check(&self) -> Result<(), StatsError> {
+        check_share("power", self.power)?;
+        check_share("alpha", self.alpha)?;
+        if self.alpha >= 0.5 {
+            let reason = "must lie below 0.5";
+            return Err(StatsError::Parameter { parameter: "alpha", value: self.alpha, reason });
+        }
+        self.bootstrap().check()
+    }
+
+    fn bootstrap(&self) -> BootstrapOptions {
+        BootstrapOptions::default()
+            .with_seed(self.seed)
+            .with_resamples(self.resamples)
+            .with_interval(self.interval)
+            .with_threads(self.threads)
+    }
+}
+
+/// What [`paired`] found. Differences are challenger minus champion in the metric's unit, whichever way is better.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PairedComparison {
+    /// The metric.
+    pub metric: Metric,
+    /// Which way it is better.
+    pub direction: Direction,
+    /// The test.
+    pub method: Method,
+    /// The champion's value.
+    pub champion: Measured,
+    /// The challenger's value.
+    pub challenger: Measured,
+    /// Challenger minus champion.
+    pub difference: Measured,
+    /// Two-sided, of confidence 1 − α.
+    pub interval: Option<Interval>,
+    /// Two-sided, of confidence 1 − 2α: the claim is shown when its worse limit is better than the margin.
+    pub one_sided_interval: Option<Interval>,
+    /// How much worse the challenger may be.
+    pub margin: f64,
+    /// The level α.
+    pub alpha: f64,
+    /// The one-sided p-value of "the challenger is worse by the margin or more".
+    pub p: Measured,
+    /// Its natural logarithm.
+    pub ln_p: Measured,
+    /// Whether "not worse by the margin" is shown, refuted or open.
+    pub verdict: Verdict,
+    /// The rows compared.
+    pub rows: u64,
+    /// How many rows in all would show the claim with the power asked for, if difference and variance are as on these rows. `None`
+    /// where no number would, or nothing is known of the variance.
+    pub rows_needed: Option<u64>,
+    /// How many more rows that is; 0 where there are enough.
+    pub more_rows: Option<u64>,
+}
+
+/// Compares the challenger with the champion by a metric, on the same rows, with the test that fits the metric:
+///
+/// | metric | test and interval |
+/// |---|---|
+/// | ROC AUC | DeLong |
+/// | accuracy, recall, specificity, false positive and false negative rate | Tango's score on the rows the rate counts |
+/// | precision, F1, MCC and the other metrics of binary labels | bootstrap of the paired cells |
+/// | log loss, Brier score, MAE, MSE | Student's t on the rows' differences, or [`PairedOptions::losses`] |
+/// | everything else, and everything weighted | bootstrap of the rows |
+///
+/// The claim is that the challenger is not worse by `margin` or more; 0 asks for better at all, a negative margin for better by
+/// that much. Both inputs carry the same truth. Prefer a margin and options chosen before the data were seen.
+///
+/// # Errors
+/// [`StatsError::Unsupported`] for a metric that has no better end, or that an input cannot be asked for;
+/// [`StatsError::Incompatible`] for inputs of different truth or weights; [`StatsError::Parameter`]; and what the metric refuses.
+///
+/// ```
+/// use mlops_eval::catalog::Input;
+/// use mlops_eval::compare::{PairedOptions, Verdict, paired};
+///
+/// let y_true = [true, false].repeat(200);
+/// let champion: Vec<bool> = (0..400).map(|row| y_true[row] ^ (row % 9 == 0)).collect();
+/// let challenger: Vec<bool> = (0..400).map(|row| y_true[row] ^ (row % 16 == 0)).collect();
+/// let (champion, challenger) =
+///     (Input::binary(&y_true).with_labels(&champion), Input::binary(&y_true).with_labels(&challenger));
+/// let comparison = paired("accuracy".parse()?, &champion, &challenger, 0.0, &PairedOptions::default())?;
+/// assert_eq!(comparison.verdict, Verdict::Shown);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn paired(
+    metric: Metric,
+    champion: &Input<'_>,
+    challenger: &Input<'_>,
+    margin: f64,
+    options: &PairedOptions,
+) -> Result<PairedComparison, StatsError> {
+    options.check()?;
+    check_finite("margin", margin)?;
+    if metric.direction() == Direction::Neither {
+        let reason = "neither end of it is better";
+        return Err(StatsError::Unsupported { what: metric.name(), reason });
+    }
+    champion.check()?;
+    challenger.check()?;
+    same_rows(champion, challenger)?;
+    let values = [metric.evaluate(champion)?, metric.evaluate(challenger)?];
+    let question = Question { metric, margin, options, values, rows: champion.rows() as u64 };
+    let unweighted = champion.parts().1.is_none();
+    let quick = if unweighted { by_metric(&question, champion, challenger)? } else { None };
+    match quick {
+        Some(comparison) => Ok(comparison),
+        None => question.answer(&by_rows(metric, champion, challenger, &options.bootstrap())?),
+    }
+}
+
+fn same_rows(champion: &Input<'_>, challenger: &Input<'_>) -> Result<(), StatsError> {
+    let ((ours, our_weights), (theirs, their_weights)) = (champion.parts(), challenger.parts());
+    let same = match (ours, theirs) {
+        (Rows::Binary { y_true: a, .. }, Rows::Binary { y_true: b, .. }) => a == b,
+        (Rows::Multiclass { y_true: a, .. }, Rows::Multiclass { y_true: b, .. }) => a == b,
+        (Rows::Regression { y_true: a, .. }, Rows::Regression { y_true: b, .. }) => a == b,
+        _ => false,
+    };
+    if !same {
+        return Err(StatsError::Incompatible { what: "the truth" });
+    }
+    if our_weights != their_weights {
+        return Err(StatsError::Incompatible { what: "the weights" });
+    }
+    Ok(())
+}
+
+/// The tests that know their metric; `None` where only the bootstrap of rows does.
+fn by_metric(
+    question: &Question<'_>,
+    champion: &Input<'_>,
+    challenger: &Input<'_>,
+) -> Result<Option<PairedComparison>, StatsError> {
+    let options = question.options;
+    match (question.metric, champion.parts().0, challenger.parts().0) {
+        (
+            Metric::Label(metric),
+            Rows::Binary { y_true, labels: Some(first), .. },
+            Rows::Binary { labels: Some(second), .. },
+        ) => by_cells(question, metric, &PairedCells::of(y_true, first, second)?).map(Some),
+        (
+            Metric::Score(metric),
+            Rows::Binary { y_true, scores: Some(first), .. },
+            Rows::Binary { scores: Some(second), .. },
+        ) => match metric {
+            ScoreMetric::RocAuc => {
+                let areas = Delong::of_with(y_true, &[first, second], options.threads)?;
+                question.answer(&areas.difference(0, 1)?).map(Some)
+            }
+            ScoreMetric::LogLoss | ScoreMetric::Brier => {
+                let losses = |scores: &[f64]| {
+                    row_values(y_true.len(), |i| metric.evaluate(&y_true[i..=i], &scores[i..=i], None))
+                };
+                by_losses(question, &losses(first)?, &losses(second)?)
+            }
+            #[allow(unreachable_patterns, reason = "other metrics of scores may come")]
+            _ => Ok(None),
+        },
+        (
+            Metric::Regression(metric @ (RegressionMetric::Mae | RegressionMetric::Mse)),
+            Rows::Regression { y_true, y_pred: first },
+            Rows::Regression { y_pred: second, .. },
+        ) => {
+            let losses = |y_pred: &[f64]| {
+                row_values(y_true.len(), |i| metric.evaluate(&y_true[i..=i], &y_pred[i..=i], None))
+            };
+            by_losses(question, &losses(first)?, &losses(second)?)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// A metric that is a mean over rows, of each row alone.
+fn row_values(
+    rows: usize,
+    of_row: impl Fn(usize) -> Result<Measured, StatsError>,
+) -> Result<Vec<f64>, StatsError> {
+    let value = |row| {
+        let missing = StatsError::Unsupported { what: "a loss", reason: "it has no value on a single row" };
+        of_row(row)?.value().ok_or(missing)
+    };
+    (0..rows).map(value).collect()
+}
+
+fn by_cells(
+    question: &Question<'_>,
+    metric: LabelMetric,
+    cells: &PairedCells,
+) -> Result<PairedComparison, StatsError> {
+    match cells.shares(metric) {
+        Some(counts) => question.answer(&counts),
+        None => question.answer(&bootstrap_cells(cells, metric, &question.options.bootstrap())?),
+    }
+}
+
+fn by_losses(
+    question: &Question<'_>,
+    first: &[f64],
+    second: &[f64],
+) -> Result<Option<PairedComparison>, StatsError> {
+    let options = question.options;
+    let differences = super::differences(first, second)?;
+    match options.losses {
+        LossTest::StudentT => question.answer(&mean_difference(&differences)?).map(Some),
+        LossTest::SignFlip => {
+            let draws = DrawOptions::default()
+                .with_seed(options.seed)
+                .with_resamples(options.resamples)
+                .with_threads(options.threads);
+            question.answer(&SignFlips::new(&differences, draws)?).map(Some)
+        }
+        LossTest::Bootstrap => Ok(None),
+    }
+}
+
+fn by_rows(
+    metric: Metric,
+    champion: &Input<'_>,
+    challenger: &Input<'_>,
+    options: &BootstrapOptions,
+) -> Result<Bootstrap, StatsError> {
+    let weights = champion.parts().1;
+    let metrics = |drawn: &[f64]| {
+        let product: Vec<f64>;
+        let drawn = match weights {
+            None => drawn,
+            Some(weights) => {
+                product = drawn.iter().zip(weights).map(|(a, b)| a * b).collect();
+                &product
+            }
+        };
+        Ok([
+            metric.evaluate(&champion.with_weights(drawn))?,
+            metric.evaluate(&challenger.with_weights(drawn))?,
+        ])
+    };
+    bootstrap_rows(champion.rows(), metrics, options)
+}
+
+struct Question<'a> {
+    metric: Metric,
+    margin: f64,
+    options: &'a PairedOptions,
+    values: [Measured; 2],
+    rows: u64,
+}
+
+impl Question<'_> {
+    fn answer(&self, evidence: &dyn Difference) -> Result<PairedComparison, StatsError> {
+        let lower_is_better = self.metric.direction() == Direction::LowerIsBetter;
+        let (for_claim, against) = if lower_is_better {
+            (evidence.ln_p_at_least(self.margin), evidence.ln_p_at_most(self.margin))
+        } else {
+            (evidence.ln_p_at_most(-self.margin), evidence.ln_p_at_least(-self.margin))
+        };
+        let PairedOptions { alpha, power, .. } = *self.options;
+        let small = |ln_p: Measured| ln_p.value().is_some_and(|ln_p| ln_p <= alpha.ln());
+        let verdict = match (small(for_claim), small(against)) {
+            (true, _) => Verdict::Shown,
+            (false, true) => Verdict::Refuted,
+            (false, false) => Verdict::Undecided,
+        };
+        let difference = super::difference_of(self.values[0], self.values[1]);
+        let one_sided_interval = evidence.interval(1.0 - 2.0 * alpha)?;
+        let gain = difference.value().map(|d| if lower_is_better { -d } else { d });
+        // Rows of the whole data: a rate of positives needs them in their share.
+        let rows_needed = gain.zip(one_sided_interval).and_then(|(gain, interval)| {
+            let error = (interval.upper - interval.lower)
+                / (2.0 * mlops_core::num::special::normal_quantile(interval.confidence));
+            let variance_per_row = error * error * self.rows as f64;
+            rows_for_difference(variance_per_row, gain + self.margin, alpha, power, Alternative::Greater)
+                .ok()
+                .flatten()
+        });
+        Ok(PairedComparison {
+            metric: self.metric,
+            direction: self.metric.direction(),
+            method: evidence.method(),
+            champion: self.values[0],
+            challenger: self.values[1],
+            difference,
+            interval: evidence.interval(1.0 - alpha)?,
+            one_sided_interval,
+            margin: self.margin,
+            alpha,
+            p: for_claim.map(|ln_p| ln_p.exp().min(1.0)),
+            ln_p: for_claim,
+            verdict,
+            rows: self.rows,
+            rows_needed,
+            more_rows: rows_needed.map(|needed| needed.saturating_sub(self.rows)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(rows: usize, seed: usize) -> Vec<bool> {
+        (0..rows).map(|i| (i * 31 + seed * 17 + i * i * seed) % 7 < 3).collect()
+    }
+
+    #[test]
+    fn every_metric_finds_its_test_and_respects_its_direction() {
+        let rows = 300;
+        let y: Vec<bool> = (0..rows).map(|i| i % 3 == 0).collect();
+        let wrong = |every: usize| -> Vec<bool> {
+            (0..rows).map(|i| y[i] ^ (i % every == 0 || i % every == 1)).collect()
+        };
+        let (worse, better) = (wrong(5), wrong(20));
+        let score = |labels: &[bool]| -> Vec<f64> {
+            labels
+                .iter()
+                .enumerate()
+                .map(|(i, l)| if *l { 0.7 } else { 0.3 } + (i % 17) as f64 / 100.0)
+                .collect()
+        };
+        let (worse_scores, better_scores) = (score(&worse), score(&better));
+        let champion = Input::binary(&y).with_labels(&worse).with_scores(&worse_scores);
+        let challenger = Input::binary(&y).with_labels(&better).with_scores(&better_scores);
+        let options = PairedOptions::default().with_resamples(500);
+        for metric in Metric::all().filter(|metric| champion.supports(*metric)) {
+            if metric.direction() == Direction::Neither {
+                assert!(paired(metric, &champion, &challenger, 0.0, &options).is_err(), "{metric}");
+                continue;
+            }
+            let forth = paired(metric, &champion, &challenger, 0.0, &options).unwrap();
+            let back = paired(metric, &challenger, &champion, 0.0, &options).unwrap();
+            assert_eq!(forth.verdict, Verdict::Shown, "{metric} {forth:?}");
+            assert_eq!(back.verdict, Verdict::Refuted, "{metric} {back:?}");
+            let generous = paired(metric, &challenger, &champion, 2.0, &options);
+            if metric.range() == (0.0, 1.0) && forth.method != Method::Tango {
+                assert_eq!(generous.unwrap().verdict, Verdict::Shown, "{metric}");
+            }
+            assert_eq!(forth.more_rows, Some(0), "{metric} {forth:?}");
+            assert_eq!(back.more_rows, None, "{metric} {back:?}");
+            let text = serde_json::to_string(&forth).unwrap();
+            assert_eq!(serde_json::from_str::<PairedComparison>(&text).unwrap(), forth);
+        }
+    }
+
+    #[test]
+    fn weights_numbers_and_classes_take_the_bootstrap_of_rows() {
+        let y: Vec<f64> = (0..120).map(|i| f64::from(i % 11)).collect();
+        let near = |by: f64| -> Vec<f64> {
+            y.iter().enumerate().map(|(i, y)| y + by * ((i % 5) as f64 - 2.0)).collect()
+        };
+        let (far, close) = (near(1.0), near(0.3));
+        let ones = vec![1.0; 120];
+        let options = PairedOptions::default().with_resamples(300);
+        for metric in Metric::all().filter(|metric| matches!(metric, Metric::Regression(_))) {
+            let champion = Input::regression(&y, &far);
+            let challenger = Input::regression(&y, &close);
+            let Ok(plain) = paired(metric, &champion, &challenger, 0.0, &options) else { continue };
+            let weighted =
+                paired(metric, &champion.with_weights(&ones), &challenger.with_weights(&ones), 0.0, &options);
+            let weighted = weighted.unwrap();
+            assert_eq!(weighted.method, Method::BootstrapBca, "{metric}");
+            assert_eq!(
+                weighted.verdict == Verdict::Shown,
+                plain.verdict == Verdict::Shown,
+                "{metric} {plain:?} {weighted:?}"
+            );
+        }
+        let codes: Vec<u32> = (0..90).map(|i| i % 3).collect();
+        let wrong: Vec<u32> = (0..90).map(|i| if i % 4 == 0 { (i + 1) % 3 } else { i % 3 }).collect();
+        let champion = Input::multiclass(&codes, &wrong, 3);
+        let challenger = Input::multiclass(&codes, &codes, 3);
+        let accuracy = "accuracy".parse().unwrap();
+        let comparison = paired(accuracy, &champion, &challenger, 0.0, &options).unwrap();
+        assert_eq!((comparison.verdict, comparison.method), (Verdict::Shown, Method::BootstrapBca));
+    }
+
+    #[test]
+    fn inputs_that_do_not_belong_together_are_refused() {
+        let (a, b) = (labels(20, 1), labels(20, 2));
+        let options = PairedOptions::default();
+        let metric: Metric = "accuracy".parse().unwrap();
+        let ours = Input::binary(&a).with_labels(&b);
+        let error = paired(metric, &ours, &Input::binary(&b).with_labels(&a), 0.0, &options);
+        assert_eq!(error, Err(StatsError::Incompatible { what: "the truth" }));
+        let error = paired(metric, &ours, &ours.with_weights(&[1.0; 20]), 0.0, &options);
+        assert_eq!(error, Err(StatsError::Incompatible { what: "the weights" }));
+        assert!(paired(metric, &ours, &ours, f64::NAN, &options).is_err());
+        assert!(paired(metric, &ours, &ours, 0.0, &options.with_alpha(0.5)).is_err());
+        assert!(paired("roc_auc".parse().unwrap(), &ours, &ours, 0.0, &options).is_err());
+    }
+}
