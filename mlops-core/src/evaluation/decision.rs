@@ -234,6 +234,11 @@ impl GateDecision {
         overall(&self.criteria)
     }
 
+    /// The worse of the verdict that is stated and the one that follows from the criteria.
+    pub(super) fn settled_verdict(&self) -> Verdict {
+        Verdict::all([self.verdict, self.computed_verdict()])
+    }
+
     /// The criteria that did not pass, of any severity.
     pub fn unmet(&self) -> impl Iterator<Item = &CriterionResult> {
         self.criteria.iter().filter(|c| c.verdict != Verdict::Pass)

@@ -36,6 +36,12 @@
 //! The p-value is that of the hypothesis that the criterion is *not* met. A test left out counts as one that showed nothing
 //! when p-values are adjusted.
 //!
+//! # Files
+//! A gate is one file in TOML, JSON or YAML (feature `yaml`): the same keys and words, described by a JSON Schema
+//! ([`schema`]). MLflow's thresholds ([`GateSpec::from_mlflow_thresholds`]) and the thresholds of the Responsible AI scorecard
+//! ([`GateSpec::from_rai_scorecard`]) are read as gates too. [`render`](super::render) writes a decision for the services
+//! that act on it, and [`GateExit`](super::GateExit) says how a program ends.
+//!
 //! # Severity, reuse, approval
 //! Only criteria of severity `error` decide; warnings and notes are shown. With `reuse` every decision on the same test set
 //! spends a part of α, and nothing passes on one that is used up ([`Reuse`]). With `requires_approval` a pass is not enough:
@@ -45,11 +51,13 @@ pub(in crate::evaluation) mod comparison;
 mod criterion;
 mod evidence;
 mod format;
+mod import;
 mod input;
 mod judge;
 mod requirement;
 mod reuse;
 mod rules;
+mod schema;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -58,8 +66,10 @@ mod words;
 pub use criterion::Criterion;
 pub use evidence::{CriterionEvidence, GateEvidence};
 pub use format::GateFormat;
+pub use import::ImportedGate;
 pub use input::GateInput;
 pub use requirement::{Claim, Requirement};
 pub use reuse::{Adaptivity, EarlierUses, Reuse};
+pub use schema::schema;
 pub use spec::{GateRules, GateSpec};
 pub use words::{Hypothesis, IntervalEnd, Multiplicity, NoChampion, Severity, TestName};
