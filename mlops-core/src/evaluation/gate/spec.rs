@@ -377,7 +377,6 @@ impl GateSpec {
         const OP: &str = "GateSpec::decide";
         let mut input = input.clone();
         input.champion = input.champion.filter(|_| self.criteria.iter().any(Criterion::compares_with_champion));
-        input.baselines.retain(|name, _| self.criteria.iter().any(|c| c.baseline.as_ref() == Some(name)));
         input.evidence = input.evidence.filter(|_| self.criteria.iter().any(Criterion::needs_evidence));
         check_report(OP, "report", input.report)?;
         input.champion.map_or(Ok(()), |champion| check_report(OP, "champion", champion))?;
@@ -417,7 +416,8 @@ impl GateSpec {
         let report = input.report.digest()?;
         let model = input.report.model;
         let mut decision = GateDecision::new(&self.name, self.digest, model, report, champion, at, criteria);
-        for (name, baseline) in &input.baselines {
+        let used = |name: &str| self.criteria.iter().any(|c| c.baseline.as_deref() == Some(name));
+        for (name, baseline) in input.baselines.iter().filter(|(name, _)| used(name)) {
             decision.baseline_reports.insert(name.clone(), baseline.digest()?);
         }
         decision.evidence = input.evidence.map(super::GateEvidence::digest).transpose()?;

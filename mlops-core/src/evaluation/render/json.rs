@@ -1,6 +1,7 @@
 //! As JSON.
 
-use crate::error::{needs_escape, Result};
+use super::neutral::is_hidden;
+use crate::error::Result;
 use crate::evaluation::GateDecision;
 use crate::hash::digest_json;
 
@@ -33,7 +34,7 @@ pub(super) fn pretty(value: &serde_json::Value) -> Result<String> {
     let mut out = String::with_capacity(text.len() + 1);
     for c in text.chars() {
         // Outside of texts JSON has no such character but its own line ends.
-        if needs_escape(c) && c != '\n' {
+        if is_hidden(c) && c != '\n' {
             let mut units = [0; 2];
             out.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
         } else {

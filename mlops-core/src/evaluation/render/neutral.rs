@@ -10,12 +10,17 @@ const LONGEST: usize = 2_000;
 pub(super) fn visible(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars().take(LONGEST) {
-        if needs_escape(c) || is_nothing(c) { out.extend(c.escape_default()) } else { out.push(c) }
+        if is_hidden(c) { out.extend(c.escape_default()) } else { out.push(c) }
     }
     if text.chars().nth(LONGEST).is_some() {
         out.push('…');
     }
     out
+}
+
+/// Whether a character does not show, or shows who knows what.
+pub(super) fn is_hidden(c: char) -> bool {
+    needs_escape(c) || is_nothing(c)
 }
 
 /// Code points that Unicode keeps free of characters, and those for private use, of which nobody knows what they show.
