@@ -351,12 +351,12 @@ impl TryFrom<String> for Metric {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
-    rows: Rows<'a>,
-    weights: Option<&'a [f64]>,
+    pub(crate) rows: Rows<'a>,
+    pub(crate) weights: Option<&'a [f64]>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Rows<'a> {
+pub(crate) enum Rows<'a> {
     Binary { y_true: &'a [bool], labels: Option<&'a [bool]>, scores: Option<&'a [f64]> },
     Multiclass { y_true: &'a [u32], y_pred: &'a [u32], classes: usize, average: Average },
     Regression { y_true: &'a [f64], y_pred: &'a [f64] },

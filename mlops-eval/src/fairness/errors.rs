@@ -61,7 +61,8 @@ impl GroupErrors {
     /// A metric in every group and overall. The options' `zero_division` and `confidence` have no part in it.
     ///
     /// # Errors
-    /// [`StatsError::Unsupported`] for the median absolute error, which is no sum; [`StatsError::Overflow`].
+    /// [`StatsError::Unsupported`] for a metric that is no sum, such as the median absolute error
+    /// ([`MetricFrame`](super::MetricFrame) has those too); [`StatsError::Overflow`].
     pub fn by_group(&self, metric: RegressionMetric) -> Result<MetricByGroup, StatsError> {
         let rows: Vec<u64> = self.states.iter().map(RegressionState::rows).collect();
         let statuses = self.axes.statuses(&rows, self.options.minimum_size);
@@ -72,6 +73,7 @@ impl GroupErrors {
             groups.push(GroupValue {
                 group: self.axes.group(index),
                 rows: rows[index],
+                weight: state.finish()?.weight,
                 status: statuses[index],
                 value: match statuses[index] {
                     GroupStatus::Judged => measure(metric, state)?,
@@ -82,11 +84,11 @@ impl GroupErrors {
             });
         }
         let overall = measure(metric, &overall)?;
-        Ok(MetricByGroup { metric: Metric::Regression(metric), overall, groups, options: self.options })
+        Ok(MetricByGroup { metric: Metric::Regression(metric).into(), overall, groups, options: self.options })
     }
 }
 
-fn measure(metric: RegressionMetric, state: &RegressionState) -> Result<Measured, StatsError> {
+pub(super) fn measure(metric: RegressionMetric, state: &RegressionState) -> Result<Measured, StatsError> {
     let summary = state.finish()?;
     match metric {
         RegressionMetric::Mae => Ok(summary.mae),
@@ -94,8 +96,8 @@ fn measure(metric: RegressionMetric, state: &RegressionState) -> Result<Measured
         RegressionMetric::Rmse => Ok(summary.rmse),
         RegressionMetric::R2 => Ok(summary.r2),
         RegressionMetric::MaxError => Ok(summary.max_error),
-        RegressionMetric::MedianAbsoluteError => {
-            let reason = "a median cannot be read off sums";
+        _ => {
+            let reason = "it cannot be read off sums of errors";
             Err(StatsError::Unsupported { what: metric.name(), reason })
         }
     }
