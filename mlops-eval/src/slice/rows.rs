@@ -294,11 +294,10 @@ fn plain(value: &FilterValue) -> Cow<'_, str> {
     }
 }
 
+type Inside<T> = Box<dyn Fn(&T) -> bool>;
+
 /// The comparison as a function; values have been checked when the filter was made.
-fn ordered<T: PartialOrd + Copy + 'static>(
-    method: FilterMethod,
-    mut values: Vec<T>,
-) -> Result<Box<dyn Fn(&T) -> bool>> {
+fn ordered<T: PartialOrd + Copy + 'static>(method: FilterMethod, mut values: Vec<T>) -> Result<Inside<T>> {
     let &first = values.first().ok_or_else(|| Error::invalid(OP, "arg", "must not be empty"))?;
     let last = values.last().copied().unwrap_or(first);
     // Neither NaN nor another value without an order is among them.
