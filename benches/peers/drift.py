@@ -11,16 +11,13 @@ side, and only for that size are the aims meant; slow peers run once. A peer tha
 
 import argparse
 import os
-import resource
-import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-HOME = ROOT / "target" / "peers"
+from side_by_side import bench, best, cpu, environment, lines, print_table, rows, run
+
 # Evidently 0.7 does not import with pandas 3.
 PACKAGES = ["numpy", "scipy", "pandas<3", "evidently==0.7.*", "nannyml", "river"]
-ROWS = int(os.environ.get("MLOPS_BENCH_ROWS", 10_000_000))
+ROWS = rows(10_000_000)
 
 # Our task, their task, the aim in milliseconds.
 TABLE = [
@@ -39,20 +36,6 @@ TABLE = [
 
 # Of the streaming detectors, for one value.
 AIMS = {"ADWIN update": 0.00005, "Page-Hinkley update": 0.00005, "KSWIN update": 0.001}
-
-
-def cpu():
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def best(name, repeats, call):
-    times = []
-    for _ in range(repeats):
-        began = cpu()
-        call()
-        times.append(cpu() - began)
-    print(f"{name}\t{min(times) * 1000:.3f}", flush=True)
 
 
 def measure():
@@ -137,56 +120,21 @@ def measure():
         print(f"# river left out: {error!r}")
 
 
-def lines(text):
-    """The figures of a run; what is no figure is passed on."""
-    figures = {}
-    for line in text.splitlines():
-        name, tab, number = line.partition("\t")
-        if tab:
-            figures[name] = float(number)
-        elif line.startswith("#"):
-            print(line)
-    return figures
-
-
-def run(command):
-    return subprocess.run(command, cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE).stdout
-
-
-def environment():
-    """The Python with the peers; what cannot be installed is missed later."""
-    python = HOME / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", HOME], check=True)
-    for package in PACKAGES:
-        subprocess.run([python, "-m", "pip", "install", "--quiet", package], check=False)
-    return python
-
-
-def bench(name):
-    return lines(run(["cargo", "bench", "--quiet", "-p", "mlops-benches", "--bench", name]))
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=lambda n: int(float(n)), default=ROWS, help="values a side")
     # For the benches and for the peers, which run in processes of their own.
     os.environ["MLOPS_BENCH_ROWS"] = str(parser.parse_args().n)
-    python = environment()
+    python = environment("drift", PACKAGES)
     # `online` prints update times of the streaming detectors in the same form, under river's names without "river ".
     ours = bench("drift") | bench("online")
     theirs = lines(run([python, __file__, "--measure"]))
-    print(f"{'CPU milliseconds':56} {'ours':>10} {'aim':>8}   peers, and how many times as long")
-    for name, peers, aim in TABLE:
-        if name not in ours:
-            continue
-        beside = [f"{p} {theirs[p]:.0f} ({theirs[p] / ours[name]:.0f}x)" for p in peers if p in theirs]
-        print(f"{name:56} {ours[name]:10.2f} {aim:8}   {', '.join(beside)}")
+    print_table(TABLE, ours, theirs)
     for name, time in theirs.items():
         own = ours.get(name.removeprefix("river "))
         if name.startswith("river ") and own:
             aim = AIMS.get(name.removeprefix("river "), "")
-            print(f"{name.removeprefix('river '):56} {own:10.6f} {aim:8}   river {time:.6f} ({time / own:.0f}x)")
+            print(f"{name.removeprefix('river '):58} {own:10.6f} {aim:8}   river {time:.6f} ({time / own:.0f}x)")
     wall = [ours.get(f"the same on {threads}, wall") for threads in ("1 thread", "2 threads")]
     if all(wall):
         print(f"twenty columns, wall: {wall[0]:.1f} on 1 thread, {wall[1]:.1f} on 2, {wall[0] / wall[1]:.2f} times as fast")

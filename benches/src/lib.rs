@@ -1,15 +1,12 @@
 //! What the benches share: sample data, the same in Rust and in the Python scripts beside them.
 //!
-//! ```sh
-//! cargo bench -p mlops-benches                 # ours, as time per call and elements per second
-//! python3 -m venv peers && peers/bin/pip install numpy scipy scikit-learn
-//! peers/bin/python benches/peers/measure.py    # theirs, on samples of the same size and kind
-//! ```
-//!
-//! The drift statistics and streaming detectors have one command that runs both and prints a table with ratios:
+//! Each of these runs ours and theirs and prints a table with ratios:
 //!
 //! ```sh
-//! python3 benches/peers/drift.py
+//! python3 benches/peers/drift.py     # drift statistics and streaming detectors: NumPy, SciPy, Evidently, NannyML, river
+//! python3 benches/peers/eval.py      # metrics, fairness, comparisons: NumPy, scikit-learn, Fairlearn, MLstatkit
+//! cargo bench -p mlops-benches --bench store     # the embedded store; peers/store.py times MLflow
+//! cargo bench -p mlops-benches       # ours alone
 //! ```
 //!
 //! Compare figures of one machine in one hour only.

@@ -96,7 +96,10 @@ fn built_in_columns_look_at_truth_and_predictions() {
     assert_eq!(rows_of(Filter::includes("Predicted Y", [true]).unwrap()), [0, 1]);
     assert_eq!(rows_of(Filter::in_the_range_of("Index", 1.0, 2.0).unwrap()), [1, 2]);
 
-    let (y, p) = (Column::f64("y", vec![1.0, 2.0, 3.0, 4.0]).unwrap(), Column::f64("p", vec![1.0, 4.0, 2.5, 4.0]).unwrap());
+    let (y, p) = (
+        Column::f64("y", vec![1.0, 2.0, 3.0, 4.0]).unwrap(),
+        Column::f64("p", vec![1.0, 4.0, 2.5, 4.0]).unwrap(),
+    );
     let rows = CohortRows::new(&table).with_truth(&y).with_predictions(&p);
     let large = Cohort::of(Filter::at_least("Error", 0.5).unwrap()).unwrap().slice(&rows).unwrap();
     assert_eq!(large.mask(), [false, true, true, false]);
@@ -189,7 +192,8 @@ fn errors_name_the_column_and_the_nearest_one() {
     let filter = Cohort::of(Filter::less("age", 1.0).unwrap()).unwrap();
     assert!(filter.slice(&rows.with_truth(&short)).is_err());
     let outcomes = rows.with_truth(&full).with_predictions(&full);
-    let outcome = Cohort::of(Filter::includes("Classification outcome", ["True positives"]).unwrap()).unwrap();
+    let outcome =
+        Cohort::of(Filter::includes("Classification outcome", ["True positives"]).unwrap()).unwrap();
     assert!(outcome.slice(&outcomes).unwrap_err().message().contains("did you mean `True positive`?"));
     let numbers = Column::f64("y", vec![0.0, 1.0, 2.0, 0.0, 0.0]).unwrap();
     let fine = Filter::includes("Classification outcome", ["True positive"]).unwrap();
@@ -209,7 +213,9 @@ fn slices_have_shares_and_intervals_and_agree_with_their_rows() {
         let metrics: Vec<Metric> = Metric::all().filter(|metric| input.supports(*metric)).collect();
         let results = evaluate_slices(&input, &slices, &metrics, &SliceOptions::default()).unwrap();
         for (slice, result) in slices.iter().zip(&results) {
-            let pick = |values: &[bool]| (0..n as usize).filter(|&r| slice.mask()[r]).map(|r| values[r]).collect::<Vec<_>>();
+            let pick = |values: &[bool]| {
+                (0..n as usize).filter(|&r| slice.mask()[r]).map(|r| values[r]).collect::<Vec<_>>()
+            };
             let (t, p) = (pick(&y_true), pick(&y_pred));
             let w: Vec<f64> = (0..n as usize).filter(|&r| slice.mask()[r]).map(|r| weights[r]).collect();
             let part = Input::binary(&t).with_labels(&p);

@@ -75,7 +75,10 @@ fn sensitive(features: &[Feature]) -> Vec<SensitiveFeature<'_>> {
 fn agree(context: &str, got: Measured, expected: Option<f64>) {
     match (got.value(), expected) {
         (Some(got), Some(expected)) => {
-            assert!((got - expected).abs() <= 1e-12 * expected.abs().max(1.0), "{context}: {got} not {expected}");
+            assert!(
+                (got - expected).abs() <= 1e-12 * expected.abs().max(1.0),
+                "{context}: {got} not {expected}"
+            );
         }
         (got, expected) => assert_eq!(got, expected, "{context}"),
     }
@@ -102,9 +105,15 @@ fn compare(context: &str, metric: Metric, strata: &[Stratum], expected: &[Expect
             [("between_groups", Comparison::BetweenGroups), ("to_overall", Comparison::ToOverall)]
         {
             let difference = by_group.difference_with(comparison).value;
-            agree(&format!("{context} difference {method}"), difference, value(&format!("difference_{method}")));
+            agree(
+                &format!("{context} difference {method}"),
+                difference,
+                value(&format!("difference_{method}")),
+            );
             match by_group.ratio_with(comparison) {
-                Ok(ratio) => agree(&format!("{context} ratio"), ratio.value, value(&format!("ratio_{method}"))),
+                Ok(ratio) => {
+                    agree(&format!("{context} ratio"), ratio.value, value(&format!("ratio_{method}")))
+                }
                 Err(error) => {
                     assert_eq!(name, "r2");
                     assert!(matches!(error, StatsError::Unsupported { what: "r2", .. }));
@@ -224,7 +233,8 @@ fn parts_merge_into_the_whole_and_survive_a_file() {
     let parts = [whole.part(0..250), whole.part(250..600)];
     for (index, input) in whole.inputs().into_iter().enumerate() {
         let metrics = supported(&input);
-        let frame = MetricFrame::of(&input, &metrics, &whole.features(), &whole.controls(), &options).unwrap();
+        let frame =
+            MetricFrame::of(&input, &metrics, &whole.features(), &whole.controls(), &options).unwrap();
         let mut merged = MetricFrame::of(
             &parts[0].inputs()[index],
             &metrics,
@@ -360,7 +370,8 @@ fn worst_off_reference_and_left_out_are_named() {
     let y_pred: Vec<bool> = (0..23).map(|row| row % 10 < if row < 10 { 8 } else { 5 }).collect();
     let features = [SensitiveFeature::new("group", &codes, ["a", "b", "small"])];
     let input = Input::binary(&[true; 23]).with_labels(&y_pred);
-    let metrics: [Metric; 3] = ["recall", "false_negative_rate", "selection_rate"].map(|name| name.parse().unwrap());
+    let metrics: [Metric; 3] =
+        ["recall", "false_negative_rate", "selection_rate"].map(|name| name.parse().unwrap());
     let frame = MetricFrame::of(&input, &metrics, &features, &[], &FairnessOptions::default()).unwrap();
     for metric in &metrics[..2] {
         let worst = frame.by_group(*metric).unwrap().worst().unwrap();
@@ -391,7 +402,8 @@ fn four_fifths_names_the_groups_that_fall_short() {
     assert_eq!((met.verdict, met.groups.iter().filter(|g| g.adverse).count()), (FourFifths::Met, 0));
     let adverse = impact([10, 7, 8]);
     assert_eq!(adverse.verdict, FourFifths::AdverseImpact);
-    let short: Vec<String> = adverse.groups.iter().filter(|g| g.adverse).map(|g| g.group.to_string()).collect();
+    let short: Vec<String> =
+        adverse.groups.iter().filter(|g| g.adverse).map(|g| g.group.to_string()).collect();
     assert_eq!(short, ["group=b"]);
     assert_eq!(impact([0, 0, 0]).verdict, FourFifths::Undetermined);
     // A group that is too small leaves it open whether the rule is met.
@@ -405,7 +417,9 @@ fn four_fifths_names_the_groups_that_fall_short() {
 fn average_odds_follow_their_definition() {
     // Unprivileged: TPR 1/2, FPR 1/4. Privileged: TPR 3/4, FPR 1/8.
     let mut rows: Vec<(u32, bool, bool)> = Vec::new();
-    for (group, truth, positive, negative) in [(0, true, 2, 2), (0, false, 1, 3), (1, true, 3, 1), (1, false, 1, 7)] {
+    for (group, truth, positive, negative) in
+        [(0, true, 2, 2), (0, false, 1, 3), (1, true, 3, 1), (1, false, 1, 7)]
+    {
         rows.extend(vec![(group, truth, true); positive]);
         rows.extend(vec![(group, truth, false); negative]);
     }
@@ -438,17 +452,22 @@ fn a_metric_of_ones_own_sees_the_rows_of_each_group() {
     let nan = frame.custom_by_stratum(own.clone(), |_| Ok(Measured::Value(f64::NAN))).unwrap();
     assert_eq!(nan[0].by_group.difference().value.value(), None);
     let bare = MetricFrame::of(&input, &[mae], &features, &controls, &options).unwrap();
-    assert!(matches!(bare.custom_by_stratum(own, |rows| mae.evaluate(rows)), Err(StatsError::Unsupported { .. })));
+    assert!(matches!(
+        bare.custom_by_stratum(own, |rows| mae.evaluate(rows)),
+        Err(StatsError::Unsupported { .. })
+    ));
 }
 
 #[test]
 fn classes_that_are_codes_have_frames_too() {
     let data = data(300);
-    let codes = |values: &[f64]| values.iter().map(|v| u32::from(*v > 2.0) + u32::from(*v > 5.0)).collect::<Vec<_>>();
+    let codes =
+        |values: &[f64]| values.iter().map(|v| u32::from(*v > 2.0) + u32::from(*v > 5.0)).collect::<Vec<_>>();
     let (y_true, y_pred) = (codes(&data.target), codes(&data.forecast));
     let input = Input::multiclass(&y_true, &y_pred, 3);
     let metric = Metric::Label(LabelMetric::F1);
-    let frame = MetricFrame::of(&input, &[metric], &data.features(), &[], &FairnessOptions::default()).unwrap();
+    let frame =
+        MetricFrame::of(&input, &[metric], &data.features(), &[], &FairnessOptions::default()).unwrap();
     let by_group = frame.by_group(metric).unwrap();
     assert_eq!(by_group.overall, metric.evaluate(&input).unwrap());
     assert!(by_group.difference().value.value().is_some());
@@ -460,7 +479,8 @@ fn calibration_within_groups_is_the_binned_gap() {
     let data = data(400);
     let input = Input::binary(&data.y_true).with_scores(&data.scores);
     let metric: Metric = "brier".parse().unwrap();
-    let frame = MetricFrame::of(&input, &[metric], &data.features()[..1], &[], &FairnessOptions::default()).unwrap();
+    let frame =
+        MetricFrame::of(&input, &[metric], &data.features()[..1], &[], &FairnessOptions::default()).unwrap();
     let gaps = &frame.calibration_gap(5).unwrap()[0].by_group;
     for group in 0..2_usize {
         let mut bins = [(0.0, 0.0); 5];
@@ -472,7 +492,8 @@ fn calibration_within_groups_is_the_binned_gap() {
             bins[bin].1 += f64::from(u8::from(data.y_true[row]));
             rows += 1.0;
         }
-        let expected = bins.iter().map(|(score, positive): &(f64, f64)| (score - positive).abs()).sum::<f64>() / rows;
+        let expected =
+            bins.iter().map(|(score, positive): &(f64, f64)| (score - positive).abs()).sum::<f64>() / rows;
         assert!((gaps.groups[group].value.value().unwrap() - expected).abs() < 1e-12);
     }
     assert!(frame.calibration_gap(0).is_err() && frame.calibration_gap(usize::MAX).is_err());
@@ -498,11 +519,17 @@ fn what_does_not_fit_is_refused_and_named() {
         MetricFrame::of(input, &[auc], features, controls, &options)
     };
     let labels = Input::binary(&data.y_true).with_labels(&data.y_pred);
-    assert!(matches!(of(&labels, &data.features(), &[]), Err(StatsError::Unsupported { what: "roc_auc", .. })));
+    assert!(matches!(
+        of(&labels, &data.features(), &[]),
+        Err(StatsError::Unsupported { what: "roc_auc", .. })
+    ));
     let scored = Input::binary(&data.y_true).with_scores(&data.scores);
     assert_eq!(of(&scored, &[], &[]), Err(StatsError::Empty { argument: "sensitive_features" }));
     let sex = [data.features()[0].clone()];
-    assert!(matches!(of(&scored, &sex, &sex), Err(StatsError::Unsupported { .. })), "a feature that is a control too");
+    assert!(
+        matches!(of(&scored, &sex, &sex), Err(StatsError::Unsupported { .. })),
+        "a feature that is a control too"
+    );
     let short = [SensitiveFeature::new("sex", &data.codes[0][..5], ["f", "m"])];
     assert!(matches!(of(&scored, &short, &[]), Err(StatsError::LengthMismatch { .. })));
     let unknown = [SensitiveFeature::new("age", &data.codes[1], ["a"])];

@@ -1,7 +1,7 @@
 //! The closed loop: one data set through the whole life of a model, from the charter to a retrained champion.
 //!
 //! ```sh
-//! cargo run --release -p mlops-examples --example closed_loop
+//! cargo run --example closed_loop
 //! cargo run --release -p mlops-examples --example closed_loop -- \
 //!     --data FILE --target COL [--positive VALUE] --sensitive COL [--time COL] [--columns a,b,c] [--store FOLDER]
 //! ```

@@ -163,7 +163,9 @@ impl Labels<'_> {
             let block = start..rows.end.min(start + BLOCK);
             let groups = &mut groups[..block.len()];
             if !group_into(self.codes, block.clone(), groups) {
-                return Err(unknown_code(self.codes, block).unwrap_or(StatsError::Empty { argument: "categories" }));
+                return Err(
+                    unknown_code(self.codes, block).unwrap_or(StatsError::Empty { argument: "categories" })
+                );
             }
             let y_true = self.y_true.get(block.clone()).unwrap_or_default();
             let y_pred = self.y_pred.get(block.clone()).unwrap_or_default();
@@ -332,11 +334,8 @@ fn total<T: Copy + Default>(pieces: Vec<Vec<T>>, groups: usize, add: impl Fn(&mu
 
 fn confusions(counts: &[u64]) -> Vec<Confusion> {
     let (groups, _) = counts.as_chunks::<4>();
-    let confusion = |&[true_negatives, false_positives, false_negatives, true_positives]: &[u64; 4]| Confusion {
-        true_positives,
-        false_positives,
-        false_negatives,
-        true_negatives,
+    let confusion = |&[true_negatives, false_positives, false_negatives, true_positives]: &[u64; 4]| {
+        Confusion { true_positives, false_positives, false_negatives, true_negatives }
     };
     groups.iter().map(confusion).collect()
 }
@@ -352,7 +351,8 @@ fn weighted(rows: &[Confusion], sums: &[Sum]) -> Result<Vec<(u64, WeightedConfus
         return Err(StatsError::ZeroTotal { argument: "weights" });
     }
     let (sums, _) = sums.as_chunks::<4>();
-    let group = |(rows, sums): (&Confusion, &[Sum; 4])| Ok((rows.rows(), WeightedConfusion::from_sums(sums)?));
+    let group =
+        |(rows, sums): (&Confusion, &[Sum; 4])| Ok((rows.rows(), WeightedConfusion::from_sums(sums)?));
     rows.iter().zip(sums).map(group).collect()
 }
 
@@ -363,7 +363,11 @@ mod tests {
     /// Labels and codes without a pattern that the block size could hide.
     fn rows(n: usize, categories: u32) -> (Vec<bool>, Vec<bool>, Vec<u32>, Vec<f64>) {
         let mix = |row: usize, salt: u64| {
-            (row as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15 ^ salt).rotate_left(23).wrapping_mul(0xd6e8_feb8_6659_fd93) >> 40
+            (row as u64 + 1)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15 ^ salt)
+                .rotate_left(23)
+                .wrapping_mul(0xd6e8_feb8_6659_fd93)
+                >> 40
         };
         let t = (0..n).map(|row| mix(row, 1).is_multiple_of(3)).collect();
         let p = (0..n).map(|row| mix(row, 2).is_multiple_of(2)).collect();
@@ -374,7 +378,9 @@ mod tests {
 
     #[test]
     fn blocks_and_tables_count_every_row_once() {
-        for (n, categories) in [(1, 1), (3, 2), (BLOCK, 64), (2 * BLOCK + 5, 64), (3 * BLOCK + 1, 65), (70_003, 300)] {
+        for (n, categories) in
+            [(1, 1), (3, 2), (BLOCK, 64), (2 * BLOCK + 5, 64), (3 * BLOCK + 1, 65), (70_003, 300)]
+        {
             let (y_true, y_pred, codes, weights) = rows(n, categories);
             let codes = [(&codes[..], categories)];
             let groups = categories as usize;

@@ -84,7 +84,12 @@ impl GroupErrors {
             });
         }
         let overall = measure(metric, &overall)?;
-        Ok(MetricByGroup { metric: Metric::Regression(metric).into(), overall, groups, options: self.options })
+        Ok(MetricByGroup {
+            metric: Metric::Regression(metric).into(),
+            overall,
+            groups,
+            options: self.options,
+        })
     }
 }
 

@@ -119,7 +119,8 @@ trait Pool: Clone {
 
 impl Pool for Size {
     fn pool(&mut self, other: &Self) -> Result<(), StatsError> {
-        let rows = self.rows.checked_add(other.rows).ok_or(StatsError::Overflow { what: "the number of rows" })?;
+        let rows =
+            self.rows.checked_add(other.rows).ok_or(StatsError::Overflow { what: "the number of rows" })?;
         let weight = self.weight + other.weight;
         if !weight.is_finite() {
             return Err(StatsError::Overflow { what: "the sum of the weights" });
@@ -230,7 +231,13 @@ impl States {
         let weight = |size: &Size| size.weight.is_finite() && size.weight >= 0.0;
         if let Some(index) = self.sizes.iter().position(|size| !weight(size)) {
             let (argument, low, high) = ("sizes", 0.0, f64::MAX);
-            return Err(StatsError::OutOfRange { argument, index, value: self.sizes[index].weight, low, high });
+            return Err(StatsError::OutOfRange {
+                argument,
+                index,
+                value: self.sizes[index].weight,
+                low,
+                high,
+            });
         }
         let labels = self.labels.as_ref().map(Cells::rows);
         let kept = self.kept.as_ref().map(|kept| kept.iter().map(|rows| rows.rows() as u64).collect());
@@ -482,7 +489,10 @@ impl MetricFrame {
     /// [`StatsError::Unsupported`] for a name that is no sensitive feature of the frame or comes twice,
     /// [`StatsError::Empty`] without names; [`StatsError::Overflow`].
     pub fn margin(&self, features: &[&str]) -> Result<Self, StatsError> {
-        let unknown = StatsError::Unsupported { what: "this margin", reason: "a name is no sensitive feature of the frame" };
+        let unknown = StatsError::Unsupported {
+            what: "this margin",
+            reason: "a name is no sensitive feature of the frame",
+        };
         let mut positions: Vec<usize> = (0..self.controls).collect();
         for name in features {
             let position = self.axes.names().skip(self.controls).position(|known| known == *name);
@@ -552,7 +562,9 @@ impl MetricFrame {
             Chosen::Errors(metric, states) => {
                 self.strata(&measure, states, &|state: &RegressionState| errors::measure(metric, state))
             }
-            Chosen::Rows(states) => self.strata(&measure, states, &|rows: &KeptRows| self.of_rows(metric, rows)),
+            Chosen::Rows(states) => {
+                self.strata(&measure, states, &|rows: &KeptRows| self.of_rows(metric, rows))
+            }
         }
     }
 
@@ -858,7 +870,9 @@ fn others<S: Pool>(states: &[S]) -> Result<Vec<Option<S>>, StatsError> {
 fn score(metric: ScoreMetric, state: &ScoreState) -> Result<Measured, StatsError> {
     let (mut y_true, mut scores, mut weights) = (Vec::new(), Vec::new(), Vec::new());
     for (score, negative, positive) in state.points() {
-        for (truth, weight) in [(false, negative), (true, positive)].into_iter().filter(|(_, weight)| *weight > 0.0) {
+        for (truth, weight) in
+            [(false, negative), (true, positive)].into_iter().filter(|(_, weight)| *weight > 0.0)
+        {
             y_true.push(truth);
             scores.push(score);
             weights.push(weight);
@@ -964,12 +978,16 @@ impl CellStates {
 }
 
 fn score_state(input: &Input<'_>, rows: &[usize], weights: Option<&[f64]>) -> Result<ScoreState, StatsError> {
-    let Rows::Binary { y_true, scores: Some(scores), .. } = input.rows else { return Ok(ScoreState::default()) };
+    let Rows::Binary { y_true, scores: Some(scores), .. } = input.rows else {
+        return Ok(ScoreState::default());
+    };
     if rows.is_empty() {
         return Ok(ScoreState::default());
     }
     let (y_true, scores) = (picked(y_true, rows), picked(scores, rows));
-    match weights.map_or_else(|| ScoreState::of(&y_true, &scores), |w| ScoreState::weighted(&y_true, &scores, w)) {
+    match weights
+        .map_or_else(|| ScoreState::of(&y_true, &scores), |w| ScoreState::weighted(&y_true, &scores, w))
+    {
         // Rows that weigh nothing leave no trace but their number.
         Err(StatsError::ZeroTotal { .. }) => Ok(ScoreState::default()),
         state => state,

@@ -35,9 +35,12 @@ impl KeptRows {
                 labels: labels.map(|labels| pick(labels, rows)),
                 scores: scores.map(|scores| pick(scores, rows)),
             },
-            Rows::Multiclass { y_true, y_pred, classes, average } => {
-                Columns::Multiclass { y_true: pick(y_true, rows), y_pred: pick(y_pred, rows), classes, average }
-            }
+            Rows::Multiclass { y_true, y_pred, classes, average } => Columns::Multiclass {
+                y_true: pick(y_true, rows),
+                y_pred: pick(y_pred, rows),
+                classes,
+                average,
+            },
             Rows::Regression { y_true, y_pred } => {
                 Columns::Regression { y_true: pick(y_true, rows), y_pred: pick(y_pred, rows) }
             }

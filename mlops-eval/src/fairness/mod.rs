@@ -39,25 +39,51 @@
 //! ```
 
 mod aggregate;
+mod balance;
+mod consistency;
 mod count;
+mod demographic_disparity;
+mod differential;
 mod errors;
 mod frame;
 mod group;
+mod inequality;
 mod kept;
 mod measure;
 mod metrics;
+mod mitigation;
 mod named;
 mod options;
 mod parity;
 
-pub use aggregate::{Aggregate, Contrast, Contrasts, Extreme, GroupValue, LeftOut, LeftOutReason, MetricByGroup};
+pub use aggregate::{
+    Aggregate, Contrast, Contrasts, Extreme, GroupValue, LeftOut, LeftOutReason, MetricByGroup,
+};
+pub use balance::{
+    AggregateBalance, BalanceGap, CategoryCounts, DistributionBalance, FeatureBalance, LabelBalance,
+    aggregate_balance, distribution_balance,
+};
+pub use consistency::{ConsistencyOptions, consistency};
+pub use demographic_disparity::{
+    ConditionalDisparity, MAX_STRATA, StratumDisparity, conditional_demographic_disparity,
+    conditional_demographic_disparity_weighted, demographic_disparity_aif360,
+};
+pub use differential::{DifferentialFairness, differential_fairness, differential_fairness_amplification};
 pub use errors::GroupErrors;
 pub use frame::{MetricFrame, Stratum, StratumMetrics};
 pub use group::{FeatureValue, Group, GroupStatus, MAX_GROUPS, MISSING, SensitiveFeature};
+pub use inequality::{
+    EntropyDecomposition, atkinson_index, coefficient_of_variation, generalized_entropy,
+    generalized_entropy_by_group, generalized_entropy_from_counts, generalized_entropy_weighted, theil_index,
+};
 pub use measure::{CustomMetric, Measure};
 pub use metrics::GroupMetrics;
-pub use options::{Comparison, FairnessOptions, HalfOdds, LoneGroup, OddsAggregation};
+pub use mitigation::{
+    Cutoff, GroupRule, Operation, ParityConstraint, Reweighing, ThresholdObjective, ThresholdOptimizer,
+    ThresholdOptions, ThresholdRules,
+};
 pub use named::{AverageOdds, DisparateImpact, FOUR_FIFTHS, FourFifths, ImpactRatio, OddsContrast};
+pub use options::{Comparison, FairnessOptions, HalfOdds, LoneGroup, OddsAggregation};
 pub use parity::{
     EqualizedOdds, accuracy_equality_difference, accuracy_equality_difference_weighted,
     accuracy_equality_ratio, accuracy_equality_ratio_weighted, demographic_parity_difference,

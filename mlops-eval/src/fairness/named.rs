@@ -148,7 +148,8 @@ impl GroupMetrics {
     /// ```
     pub fn error_rates(&self) -> MetricByGroup {
         let metric = CustomMetric::new("error_rate", Direction::LowerIsBetter).with_non_negative(true);
-        let share = |cells: &WeightedConfusion| (cells.false_positives() + cells.false_negatives(), cells.total());
+        let share =
+            |cells: &WeightedConfusion| (cells.false_positives() + cells.false_negatives(), cells.total());
         let value = |cells: &WeightedConfusion| {
             let (wrong, all) = share(cells);
             Measured::ratio(wrong, all).map(|rate| rate.min(1.0))
@@ -170,7 +171,8 @@ impl GroupMetrics {
     /// Undefined in a group without false positives.
     pub fn treatment(&self) -> MetricByGroup {
         let metric = CustomMetric::new("false_negatives_per_false_positive", Direction::Neither);
-        let value = |cells: &WeightedConfusion| Measured::ratio(cells.false_negatives(), cells.false_positives());
+        let value =
+            |cells: &WeightedConfusion| Measured::ratio(cells.false_negatives(), cells.false_positives());
         self.by_cells(metric.with_non_negative(true).into(), value, |_| None)
     }
 

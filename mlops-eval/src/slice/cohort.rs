@@ -356,7 +356,8 @@ impl Filter {
             Node::Compare { .. } => (1, 0),
             Node::Composite { filters, .. } => {
                 let sizes = filters.iter().map(Self::size);
-                let (filters, depth) = sizes.fold((0, 0), |(n, d), (m, e)| (usize::saturating_add(n, m), d.max(e)));
+                let (filters, depth) =
+                    sizes.fold((0, 0), |(n, d), (m, e)| (usize::saturating_add(n, m), d.max(e)));
                 (filters.saturating_add(1), depth + 1)
             }
         }
@@ -403,8 +404,12 @@ impl TryFrom<Stored> for Filter {
 
     fn try_from(stored: Stored) -> Result<Self> {
         let node = match stored {
-            Stored::Compare(StoredCompare { method, arg: values, column }) => Node::Compare { column, method, values },
-            Stored::Composite(StoredComposite { filters, operation }) => Node::Composite { operation, filters },
+            Stored::Compare(StoredCompare { method, arg: values, column }) => {
+                Node::Compare { column, method, values }
+            }
+            Stored::Composite(StoredComposite { filters, operation }) => {
+                Node::Composite { operation, filters }
+            }
         };
         Self(node).checked()
     }
@@ -413,7 +418,9 @@ impl TryFrom<Stored> for Filter {
 impl From<Filter> for Stored {
     fn from(filter: Filter) -> Self {
         match filter.0 {
-            Node::Compare { column, method, values } => Self::Compare(StoredCompare { method, arg: values, column }),
+            Node::Compare { column, method, values } => {
+                Self::Compare(StoredCompare { method, arg: values, column })
+            }
             Node::Composite { operation, filters } => Self::Composite(StoredComposite { filters, operation }),
         }
     }
@@ -503,7 +510,12 @@ struct StoredCohort {
     name: String,
     #[serde(default, alias = "filters")]
     cohort_filter_list: Option<Vec<Filter>>,
-    #[serde(default, rename = "compositeFilters", alias = "composite_filters", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        rename = "compositeFilters",
+        alias = "composite_filters",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     composite: Vec<Filter>,
 }
 
@@ -562,7 +574,8 @@ impl Cohort {
         match &self.filters[..] {
             [] => "all rows".to_owned(),
             [filter] => filter.to_string(),
-            filters => Filter(Node::Composite { operation: FilterOperation::And, filters: filters.to_vec() }).to_string(),
+            filters => Filter(Node::Composite { operation: FilterOperation::And, filters: filters.to_vec() })
+                .to_string(),
         }
     }
 

@@ -112,7 +112,8 @@ impl<'a> CohortRows<'a> {
         let number = |name| {
             let column = self.target(name)?;
             column.to_f64().map_err(|_| {
-                Error::invalid(OP, "rows", "an error needs numbers, the column has categories").with("column", name)
+                Error::invalid(OP, "rows", "an error needs numbers, the column has categories")
+                    .with("column", name)
             })
         };
         let (truth, predicted) = (number(TRUE_Y)?, number(PREDICTED_Y)?);
@@ -237,7 +238,8 @@ impl Compare<'_> {
 
     fn numbers(&self, numbers: &[f64]) -> Result<Vec<bool>> {
         let values: Option<Vec<f64>> = self.values.iter().map(FilterValue::number).collect();
-        let inside = ordered(self.method, values.ok_or_else(|| self.bad("is text, the column has numbers"))?)?;
+        let inside =
+            ordered(self.method, values.ok_or_else(|| self.bad("is text, the column has numbers"))?)?;
         let missing = self.method == FilterMethod::Excludes;
         Ok(numbers.iter().map(|number| if number.is_nan() { missing } else { inside(number) }).collect())
     }
