@@ -202,22 +202,21 @@ fn errors_name_the_column_and_the_nearest_one() {
 
 #[test]
 fn slices_have_shares_and_intervals_and_agree_with_their_rows() {
-    let n = 40_000;
+    let n = 40_000_usize;
     let y_true: Vec<bool> = (0..n).map(|row| row % 3 == 0).collect();
     let y_pred: Vec<bool> = (0..n).map(|row| row % 7 < 3).collect();
-    let weights: Vec<f64> = (0..n).map(|row| f64::from(row % 5) / 2.0).collect();
-    let masks = [(0..n).map(|row| row % 11 == 4).collect(), vec![false; n as usize], vec![true; n as usize]];
+    let weights: Vec<f64> = (0..n).map(|row| (row % 5) as f64 / 2.0).collect();
+    let masks = [(0..n).map(|row| row % 11 == 4).collect(), vec![false; n], vec![true; n]];
     let slices: Vec<Slice> = masks.into_iter().map(|mask| Slice::new("s", mask)).collect();
     let plain = Input::binary(&y_true).with_labels(&y_pred);
     for input in [plain, plain.with_weights(&weights)] {
         let metrics: Vec<Metric> = Metric::all().filter(|metric| input.supports(*metric)).collect();
         let results = evaluate_slices(&input, &slices, &metrics, &SliceOptions::default()).unwrap();
         for (slice, result) in slices.iter().zip(&results) {
-            let pick = |values: &[bool]| {
-                (0..n as usize).filter(|&r| slice.mask()[r]).map(|r| values[r]).collect::<Vec<_>>()
-            };
+            let pick =
+                |values: &[bool]| (0..n).filter(|&r| slice.mask()[r]).map(|r| values[r]).collect::<Vec<_>>();
             let (t, p) = (pick(&y_true), pick(&y_pred));
-            let w: Vec<f64> = (0..n as usize).filter(|&r| slice.mask()[r]).map(|r| weights[r]).collect();
+            let w: Vec<f64> = (0..n).filter(|&r| slice.mask()[r]).map(|r| weights[r]).collect();
             let part = Input::binary(&t).with_labels(&p);
             let weighted = format!("{input:?}").contains("weights: Some");
             let part = if weighted { part.with_weights(&w) } else { part };
@@ -231,7 +230,8 @@ fn slices_have_shares_and_intervals_and_agree_with_their_rows() {
                 match (value.share, value.interval) {
                     (Some((k, n)), Some(interval)) => {
                         assert!(!weighted);
-                        assert_eq!(interval, wilson(k as u64, n as u64, 0.95).unwrap());
+                        let count = |x: f64| x.to_string().parse::<u64>().unwrap();
+                        assert_eq!(interval, wilson(count(k), count(n), 0.95).unwrap());
                     }
                     (_, interval) => assert!(interval.is_none()),
                 }
