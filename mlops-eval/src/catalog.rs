@@ -352,8 +352,8 @@ impl TryFrom<String> for Metric {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
-    rows: Rows<'a>,
-    weights: Option<&'a [f64]>,
+    pub(crate) rows: Rows<'a>,
+    pub(crate) weights: Option<&'a [f64]>,
 }
 
 #[derive(Clone, Copy, Debug)]

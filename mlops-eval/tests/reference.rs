@@ -364,7 +364,7 @@ impl Fairness {
     }
 
     fn compare_groups(&self, by_group: &MetricByGroup) {
-        let metric = by_group.metric;
+        let metric = &by_group.metric;
         agree(&format!("{}, {metric} overall", self.name), by_group.overall, self.overall[metric.name()]);
         assert_eq!(by_group.groups.len(), self.groups.len(), "{}", self.name);
         for group in &by_group.groups {

@@ -4,8 +4,9 @@ use mlops_core::num::{Measured, StatsError, UndefinedReason};
 use serde::{Deserialize, Serialize};
 
 use super::group::{Group, GroupStatus};
+use super::measure::Measure;
 use super::options::{Comparison, FairnessOptions, LoneGroup};
-use crate::catalog::Metric;
+use crate::catalog::Direction;
 use crate::interval::Interval;
 
 /// A metric in one group.
@@ -16,6 +17,8 @@ pub struct GroupValue {
     pub group: Group,
     /// The number of rows, whatever their weights.
     pub rows: u64,
+    /// The weight of the rows; their number where rows have no weights.
+    pub weight: f64,
     /// Whether the group is judged.
     pub status: GroupStatus,
     /// The metric; undefined with [`UndefinedReason::TooFew`] unless the group is judged.
@@ -31,7 +34,7 @@ pub struct GroupValue {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MetricByGroup {
     /// Which metric.
-    pub metric: Metric,
+    pub metric: Measure,
     /// The metric of all rows, those of groups that are not judged included.
     pub overall: Measured,
     /// The groups, the last feature varying fastest.
@@ -98,6 +101,73 @@ pub enum LeftOutReason {
     Absent,
     /// Enough rows, but the metric has no value in the group.
     Undefined,
+}
+
+/// The value of one group that stands out, with the groups that were not looked at.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Extreme {
+    /// Who; the first of several with the same value, nobody when no group has a value.
+    pub group: Option<Group>,
+    /// The value.
+    pub value: Measured,
+    /// The groups that were not compared.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// One group against another, or against everybody else; signed.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Contrast {
+    /// Who.
+    pub group: Group,
+    /// The metric in the group.
+    pub value: Measured,
+    /// The metric of those it is compared with.
+    pub against: Measured,
+    /// `value` minus `against`; undefined when one of them is.
+    pub difference: Measured,
+    /// `value` over `against`, from 0 and without an upper end; `None` for a metric that can be negative.
+    pub ratio: Option<Measured>,
+}
+
+/// A metric of every group against one reference, or against the rest.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Contrasts {
+    /// Which metric.
+    pub metric: Measure,
+    /// The group all are compared with; `None` where each is compared with all others together.
+    pub reference: Option<Group>,
+    /// The groups that have rows, or were announced, in order; without the reference.
+    pub contrasts: Vec<Contrast>,
+    /// The groups, the reference among them, whose value is not there to compare.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Contrasts {
+    /// Whether every group could be compared.
+    ///
+    /// ```
+    /// use mlops_eval::classification::LabelMetric;
+    /// use mlops_eval::fairness::{FairnessOptions, GroupMetrics, SensitiveFeature};
+    ///
+    /// let sex = SensitiveFeature::from_values("sex", &["f", "m"]);
+    /// let groups = GroupMetrics::of(&[true, false], &[true, true], &[sex], &FairnessOptions::default())?;
+    /// assert!(!groups.by_group(LabelMetric::Recall).against_reference(&["m"])?.is_complete());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn is_complete(&self) -> bool {
+        self.left_out.is_empty()
+    }
+}
+
+pub(super) const NO_REFERENCE: StatsError =
+    StatsError::Unsupported { what: "the reference group", reason: "no group has these categories" };
+
+/// Nobody belongs to a vacant combination, so there is nobody to compare.
+pub(super) fn is_there(group: &GroupValue) -> bool {
+    group.status != GroupStatus::Vacant
 }
 
 /// A group that takes part.
@@ -186,12 +256,105 @@ impl MetricByGroup {
     /// # Errors
     /// Those of [`ratio`](Self::ratio).
     pub fn ratio_with(&self, comparison: Comparison) -> Result<Aggregate, StatsError> {
-        if self.metric.range().0 < 0.0 {
+        if !self.metric.is_non_negative() {
             let reason = "a ratio has no meaning for a metric that can be negative";
-            return Err(StatsError::Unsupported { what: self.metric.name(), reason });
+            return Err(StatsError::Unsupported { what: self.metric.static_name(), reason });
         }
         let below_one = |a: f64, b: f64| Measured::ratio(a.min(b), a.max(b)).value();
         Ok(self.compare(comparison, below_one, f64::min))
+    }
+
+    /// The value of the group that is treated worst, and who that is: the smallest value of a metric that should be high, the
+    /// largest of one that should be low.
+    ///
+    /// ```
+    /// use mlops_eval::classification::LabelMetric;
+    /// use mlops_eval::fairness::{FairnessOptions, GroupMetrics, SensitiveFeature};
+    ///
+    /// let group = SensitiveFeature::from_values("group", &["a", "a", "b", "b"]);
+    /// let groups =
+    ///     GroupMetrics::of(&[true; 4], &[true, true, true, false], &[group], &FairnessOptions::fairlearn_0_15())?;
+    /// let worst = groups.by_group(LabelMetric::FalseNegativeRate).worst()?;
+    /// assert_eq!((worst.group.unwrap().to_string(), worst.value.value()), ("group=b".to_owned(), Some(0.5)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StatsError::Unsupported`] for a metric of which neither end is better.
+    pub fn worst(&self) -> Result<Extreme, StatsError> {
+        let (extreme, of_lowest) = match self.metric.direction() {
+            Direction::HigherIsBetter => (self.min(), true),
+            Direction::LowerIsBetter => (self.max(), false),
+            Direction::Neither => {
+                let reason = "neither end of this metric is better";
+                return Err(StatsError::Unsupported { what: "the worst-off group", reason });
+            }
+        };
+        let group = if of_lowest { extreme.lowest } else { extreme.highest };
+        Ok(Extreme { group, value: extreme.value, left_out: extreme.left_out })
+    }
+
+    /// The value of the group with these categories, in the order of the features.
+    ///
+    /// ```
+    /// use mlops_eval::classification::LabelMetric;
+    /// use mlops_eval::fairness::{FairnessOptions, GroupMetrics, SensitiveFeature};
+    ///
+    /// let group = SensitiveFeature::from_values("group", &["a", "b"]);
+    /// let groups = GroupMetrics::of(&[true; 2], &[true, false], &[group], &FairnessOptions::fairlearn_0_15())?;
+    /// let recall = groups.by_group(LabelMetric::Recall);
+    /// assert_eq!(recall.get(&["b"]).and_then(|group| group.value.value()), Some(0.0));
+    /// assert_eq!(recall.get(&["c"]), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get(&self, categories: &[&str]) -> Option<&GroupValue> {
+        self.groups.iter().find(|group| group.group.is(categories))
+    }
+
+    /// Every other group minus a reference group, signed: negative where the group has less than the reference. The reference
+    /// is named by its categories, in the order of the features.
+    ///
+    /// AIF360 0.6.1's "unprivileged minus privileged" is the difference for the privileged group as reference, and its ratio
+    /// the ratio, which may exceed 1.
+    ///
+    /// ```
+    /// use mlops_eval::classification::LabelMetric;
+    /// use mlops_eval::fairness::{FairnessOptions, GroupMetrics, SensitiveFeature};
+    ///
+    /// let sex = SensitiveFeature::from_values("sex", &["f", "f", "m", "m"]);
+    /// let y_pred = [true, false, true, true];
+    /// let groups = GroupMetrics::of(&y_pred, &y_pred, &[sex], &FairnessOptions::fairlearn_0_15())?;
+    /// let against = groups.by_group(LabelMetric::SelectionRate).against_reference(&["m"])?;
+    /// assert_eq!(against.contrasts[0].difference.value(), Some(-0.5));
+    /// assert_eq!(against.contrasts[0].ratio.and_then(|ratio| ratio.value()), Some(0.5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StatsError::Unsupported`] when no group has these categories.
+    pub fn against_reference(&self, categories: &[&str]) -> Result<Contrasts, StatsError> {
+        let reference = self.get(categories).ok_or(NO_REFERENCE)?;
+        let others = self.groups.iter().filter(|group| group.group != reference.group && is_there(group));
+        Ok(Contrasts {
+            metric: self.metric.clone(),
+            contrasts: others.map(|group| self.contrast(group, reference.value)).collect(),
+            reference: Some(reference.group.clone()),
+            left_out: self.left_out(),
+        })
+    }
+
+    pub(super) fn contrast(&self, group: &GroupValue, against: Measured) -> Contrast {
+        let both = |f: &dyn Fn(f64, f64) -> Measured| match (group.value, against) {
+            (Measured::Value(a), Measured::Value(b)) => f(a, b),
+            (undefined @ Measured::Undefined(_), _) | (_, undefined) => undefined,
+        };
+        Contrast {
+            group: group.group.clone(),
+            value: group.value,
+            against,
+            difference: both(&|a, b| Measured::Value(a - b)),
+            ratio: self.metric.is_non_negative().then(|| both(&Measured::ratio)),
+        }
     }
 
     /// Compares each group with what `comparison` names; `worse` picks among the results.
@@ -248,7 +411,7 @@ impl MetricByGroup {
             .collect()
     }
 
-    fn left_out(&self) -> Vec<LeftOut> {
+    pub(super) fn left_out(&self) -> Vec<LeftOut> {
         let reason = |group: &GroupValue| match group.status {
             GroupStatus::TooSmall => Some(LeftOutReason::TooSmall),
             GroupStatus::Absent => Some(LeftOutReason::Absent),

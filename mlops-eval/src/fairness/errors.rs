@@ -61,7 +61,8 @@ impl GroupErrors {
     /// A metric in every group and overall. The options' `zero_division` and `confidence` have no part in it.
     ///
     /// # Errors
-    /// [`StatsError::Unsupported`] for metrics that are no quotient of sums, as the median absolute error; [`StatsError::Overflow`].
+    /// [`StatsError::Unsupported`] for a metric that is no quotient of sums, such as the median absolute error
+    /// ([`MetricFrame`](super::MetricFrame) has those too); [`StatsError::Overflow`].
     pub fn by_group(&self, metric: RegressionMetric) -> Result<MetricByGroup, StatsError> {
         let rows: Vec<u64> = self.states.iter().map(RegressionState::rows).collect();
         let statuses = self.axes.statuses(&rows, self.options.minimum_size);
@@ -72,6 +73,7 @@ impl GroupErrors {
             groups.push(GroupValue {
                 group: self.axes.group(index),
                 rows: rows[index],
+                weight: state.finish()?.weight,
                 status: statuses[index],
                 value: match statuses[index] {
                     GroupStatus::Judged => metric.from_state(state)?,
@@ -82,7 +84,12 @@ impl GroupErrors {
             });
         }
         let overall = metric.from_state(&overall)?;
-        Ok(MetricByGroup { metric: Metric::Regression(metric), overall, groups, options: self.options })
+        Ok(MetricByGroup {
+            metric: Metric::Regression(metric).into(),
+            overall,
+            groups,
+            options: self.options,
+        })
     }
 }
 

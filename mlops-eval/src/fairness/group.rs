@@ -1,19 +1,26 @@
 //! Who belongs to which group.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use mlops_core::data::Column;
 use mlops_core::num::StatsError;
 use serde::{Deserialize, Serialize};
 
 /// The most groups a set of features may make: their cells take 4 MiB.
 pub const MAX_GROUPS: usize = 65_536;
 
+/// The category of rows that have no value.
+pub const MISSING: &str = "(missing)";
+
 /// A feature whose values must not decide how a model treats somebody: a code for each row, and the categories the
 /// codes stand for.
 ///
-/// A missing value is a category of its own ("unknown"), if the data has one; rows are never dropped.
+/// A missing value is a category of its own, [`MISSING`], where the data has one: rows are never dropped, and people whose
+/// group is not known are judged as a group too. [`from_optional`](Self::from_optional) and
+/// [`from_column`](Self::from_column) make it; a feature of codes names it as the caller likes. Features whose metrics are
+/// compared only within each of their categories ("control features") have the same type.
 ///
 /// ```
 /// use mlops_eval::fairness::SensitiveFeature;
@@ -57,6 +64,49 @@ impl<'a> SensitiveFeature<'a> {
 }
 
 impl SensitiveFeature<'static> {
+    /// A feature from values that may be missing: those that are fall into the category [`MISSING`], which comes last.
+    ///
+    /// ```
+    /// use mlops_eval::fairness::{MISSING, SensitiveFeature};
+    /// let feature = SensitiveFeature::from_optional("sex", &[Some("male"), None, Some("female")]);
+    /// assert_eq!(feature.categories(), ["female", "male", MISSING]);
+    /// ```
+    pub fn from_optional<S: AsRef<str>>(name: impl Into<String>, values: &[Option<S>]) -> Self {
+        let text = |value: &Option<S>| value.as_ref().map(|value| value.as_ref().to_owned());
+        Self::from_texts(name, values.iter().map(text))
+    }
+
+    /// A feature from a column of any type, by the text of its values; missing ones are [`MISSING`].
+    ///
+    /// ```
+    /// use mlops_core::data::Column;
+    /// use mlops_eval::fairness::SensitiveFeature;
+    /// let column = Column::optional_text("city", [Some("Bonn"), None])?;
+    /// assert_eq!(SensitiveFeature::from_column(&column).categories(), ["Bonn", "(missing)"]);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn from_column(column: &Column<'_>) -> Self {
+        let text = |row| column.label(row).map(Cow::into_owned);
+        Self::from_texts(column.name(), (0..column.len()).map(text))
+    }
+
+    fn from_texts(name: impl Into<String>, values: impl Iterator<Item = Option<String>>) -> Self {
+        let values: Vec<Option<String>> = values.collect();
+        let distinct: HashSet<&str> = values.iter().flatten().map(String::as_str).collect();
+        let mut categories: Vec<&str> = distinct.into_iter().filter(|value| *value != MISSING).collect();
+        categories.sort_unstable();
+        if values.iter().any(|value| value.as_deref().is_none_or(|value| value == MISSING)) {
+            categories.push(MISSING);
+        }
+        let place: HashMap<&str, u32> = categories.iter().copied().zip(0..).collect();
+        let code = |value: &Option<String>| {
+            // Every value is among the categories; one beyond u32 would be refused as unknown later.
+            place.get(value.as_deref().unwrap_or(MISSING)).copied().unwrap_or(u32::MAX)
+        };
+        let codes = Cow::Owned(values.iter().map(code).collect());
+        Self { name: name.into(), codes, categories: categories.into_iter().map(str::to_owned).collect() }
+    }
+
     /// A feature from values; the categories are those that occur, sorted. O(n log k) for k categories.
     pub fn from_values<S: AsRef<str>>(name: impl Into<String>, values: &[S]) -> Self {
         let distinct: HashSet<&str> = values.iter().map(AsRef::as_ref).collect();
@@ -103,6 +153,27 @@ impl Group {
     /// The categories that make the group, in the order of the features.
     pub fn values(&self) -> &[FeatureValue] {
         &self.0
+    }
+
+    /// Whether the group has these categories, in the order of the features.
+    ///
+    /// ```
+    /// use mlops_eval::fairness::{FairnessOptions, GroupMetrics, SensitiveFeature};
+    ///
+    /// let sex = SensitiveFeature::from_values("sex", &["f", "m"]);
+    /// let groups = GroupMetrics::of(&[true, true], &[true, false], &[sex], &FairnessOptions::default())?;
+    /// assert!(groups.group(1).is_some_and(|group| group.is(&["m"])));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn is(&self, categories: &[&str]) -> bool {
+        self.0.len() == categories.len()
+            && self.0.iter().zip(categories).all(|(value, category)| value.category == *category)
+    }
+
+    /// The first `head` features' categories, and those of the others.
+    pub(super) fn split(mut self, head: usize) -> (Self, Self) {
+        let tail = self.0.split_off(head.min(self.0.len()));
+        (self, Self(tail))
     }
 }
 
@@ -152,6 +223,40 @@ impl Axes {
         };
         let axes = Self(features.iter().map(axis).collect());
         axes.check().map(|()| axes)
+    }
+
+    /// Control features first, then sensitive ones, of which there must be one.
+    pub(super) fn with_controls(
+        controls: &[SensitiveFeature<'_>],
+        features: &[SensitiveFeature<'_>],
+    ) -> Result<Self, StatsError> {
+        Self::of(features)?;
+        Self::of(&[controls, features].concat())
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|axis| axis.name.as_str())
+    }
+
+    /// The axes at these positions, and where every combination of all axes falls among the combinations of those.
+    pub(super) fn margin(&self, positions: &[usize]) -> Result<(Self, Vec<usize>), StatsError> {
+        let kept = Self(positions.iter().filter_map(|&position| self.0.get(position).cloned()).collect());
+        let place = |index: usize| {
+            let codes = self.codes(index);
+            let kept = positions.iter().zip(&kept.0);
+            kept.fold(0, |place, (&position, axis)| place * axis.categories.len() + codes[position])
+        };
+        let places = (0..self.len()?).map(place).collect();
+        Ok((kept, places))
+    }
+
+    /// The number of combinations of the first `head` axes.
+    pub(super) fn head_len(&self, head: usize) -> usize {
+        self.0.iter().take(head).map(|axis| axis.categories.len()).product()
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.0.len()
     }
 
     pub(crate) fn check(&self) -> Result<(), StatsError> {
@@ -231,14 +336,13 @@ impl Axes {
     }
 }
 
-/// The group of every row, as an index among the combinations.
-pub(crate) fn group_of_rows(
-    features: &[SensitiveFeature<'_>],
+/// The codes of the features with the number of their categories, checked to be as long as the rows.
+pub(super) fn codes_of_rows<'a>(
+    features: &'a [SensitiveFeature<'_>],
     rows: usize,
     rows_name: &'static str,
-) -> Result<Vec<u32>, StatsError> {
-    let mut groups = vec![0_u32; rows];
-    for feature in features {
+) -> Result<Vec<(&'a [u32], u32)>, StatsError> {
+    let codes = |feature: &'a SensitiveFeature<'_>| {
         if feature.codes.len() != rows {
             return Err(StatsError::LengthMismatch {
                 left: "sensitive_features",
@@ -248,14 +352,30 @@ pub(crate) fn group_of_rows(
             });
         }
         // Checked to be at most MAX_GROUPS when the axes were made.
-        let categories = u32::try_from(feature.categories.len()).unwrap_or(u32::MAX);
-        if let Some(index) = feature.codes.iter().position(|&code| code >= categories) {
-            let (code, known) = (u64::from(feature.codes[index]), u64::from(categories));
-            return Err(StatsError::UnknownCode { argument: "sensitive_features", index, code, known });
-        }
-        for (group, &code) in groups.iter_mut().zip(feature.codes.iter()) {
-            *group = *group * categories + code;
-        }
+        Ok((&*feature.codes, u32::try_from(feature.categories.len()).unwrap_or(u32::MAX)))
+    };
+    features.iter().map(codes).collect()
+}
+
+/// The error for the first code without a category among these rows.
+pub(super) fn unknown_code(codes: &[(&[u32], u32)], rows: std::ops::Range<usize>) -> Option<StatsError> {
+    codes.iter().find_map(|(codes, categories)| {
+        let index = rows.clone().find(|&row| codes.get(row).is_some_and(|code| code >= categories))?;
+        let (code, known) = (u64::from(codes[index]), u64::from(*categories));
+        Some(StatsError::UnknownCode { argument: "sensitive_features", index, code, known })
+    })
+}
+
+/// The group of every row, as an index among the combinations.
+pub(crate) fn group_of_rows(
+    features: &[SensitiveFeature<'_>],
+    rows: usize,
+    rows_name: &'static str,
+) -> Result<Vec<u32>, StatsError> {
+    let codes = codes_of_rows(features, rows, rows_name)?;
+    let mut groups = vec![0_u32; rows];
+    if !super::count::group_into(&codes, 0..rows, &mut groups) {
+        return Err(unknown_code(&codes, 0..rows).unwrap_or(StatsError::Empty { argument: "categories" }));
     }
     Ok(groups)
 }

@@ -3,15 +3,17 @@
 use mlops_core::num::{Measured, StatsError, UndefinedReason};
 use serde::{Deserialize, Serialize};
 
-use super::aggregate::{Aggregate, GroupValue, MetricByGroup};
-use super::group::{Axes, GroupStatus, SensitiveFeature, group_of_rows};
-use super::options::{FairnessOptions, OddsAggregation};
+use super::aggregate::{Aggregate, Contrasts, GroupValue, MetricByGroup, is_there};
+use super::count::Labels;
+use super::group::{Axes, Group, GroupStatus, SensitiveFeature, codes_of_rows};
+use super::measure::{CustomMetric, Measure};
+use super::options::{FairnessOptions, HalfOdds, OddsAggregation};
 use super::parity::EqualizedOdds;
 use crate::catalog::Metric;
-use crate::classification::confusion::cell_index;
 use crate::classification::{Confusion, LabelMetric, WeightedConfusion};
-use crate::input::{named, paired, weight_total};
+use crate::input::{named, paired};
 use crate::interval::wilson_share;
+use mlops_core::num::parallel::Threads;
 use mlops_core::num::sum::Sum;
 
 /// The confusion cells of every group: one pass over the rows, and all group metrics follow from them.
@@ -44,26 +46,77 @@ pub struct GroupMetrics {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Cells {
+pub(super) enum Cells {
     Counted(Vec<Confusion>),
     /// Beside the weights, the rows: a group's size is a number of rows.
     Weighted(Vec<(u64, WeightedConfusion)>),
 }
 
 impl Cells {
-    fn rows(&self) -> Vec<u64> {
+    pub(super) fn rows(&self) -> Vec<u64> {
         match self {
             Self::Counted(groups) => groups.iter().map(Confusion::rows).collect(),
             Self::Weighted(groups) => groups.iter().map(|(rows, _)| *rows).collect(),
         }
     }
 
-    fn weights(&self) -> Vec<WeightedConfusion> {
+    pub(super) fn weights(&self) -> Vec<WeightedConfusion> {
         match self {
             Self::Counted(groups) => groups.iter().map(WeightedConfusion::from).collect(),
             Self::Weighted(groups) => groups.iter().map(|(_, cells)| *cells).collect(),
         }
     }
+
+    /// The cells of both parts together.
+    pub(super) fn plus(&self, other: &Self) -> Result<Self, StatsError> {
+        match (self, other) {
+            (Self::Counted(left), Self::Counted(right)) => {
+                let sums = left.iter().zip(right).map(|(left, right)| plus(left, right));
+                Ok(Self::Counted(sums.collect::<Result<_, _>>()?))
+            }
+            (Self::Weighted(left), Self::Weighted(right)) => {
+                let sums = left
+                    .iter()
+                    .zip(right)
+                    .map(|(left, right)| Ok((left.0.saturating_add(right.0), left.1.plus(&right.1)?)));
+                Ok(Self::Weighted(sums.collect::<Result<_, StatsError>>()?))
+            }
+            _ => Err(StatsError::Incompatible { what: "the use of weights" }),
+        }
+    }
+
+    /// Cells added up where `places` sends them.
+    pub(super) fn gathered(&self, places: &[usize], len: usize) -> Result<Self, StatsError> {
+        match self {
+            Self::Counted(cells) => {
+                let mut sums = vec![Confusion::default(); len];
+                for (cell, &place) in cells.iter().zip(places) {
+                    sums[place].merge(cell)?;
+                }
+                Ok(Self::Counted(sums))
+            }
+            Self::Weighted(cells) => {
+                let mut sums = vec![(0_u64, WeightedConfusion::default()); len];
+                for ((rows, cells), &place) in cells.iter().zip(places) {
+                    sums[place] = (sums[place].0.saturating_add(*rows), sums[place].1.plus(cells)?);
+                }
+                Ok(Self::Weighted(sums))
+            }
+        }
+    }
+
+    /// The cells of some groups in a row.
+    pub(super) fn part(&self, groups: std::ops::Range<usize>) -> Self {
+        match self {
+            Self::Counted(cells) => Self::Counted(cells.get(groups).unwrap_or_default().to_vec()),
+            Self::Weighted(cells) => Self::Weighted(cells.get(groups).unwrap_or_default().to_vec()),
+        }
+    }
+}
+
+fn plus(left: &Confusion, right: &Confusion) -> Result<Confusion, StatsError> {
+    let mut sum = *left;
+    sum.merge(right).map(|()| sum)
 }
 
 impl GroupMetrics {
@@ -79,12 +132,7 @@ impl GroupMetrics {
         features: &[SensitiveFeature<'_>],
         options: &FairnessOptions,
     ) -> Result<Self, StatsError> {
-        let (axes, groups) = prepare(y_true, y_pred, features, options)?;
-        let mut counts = vec![Confusion::default(); axes.len()?];
-        for ((&t, &p), &group) in y_true.iter().zip(y_pred).zip(&groups) {
-            counts[group as usize].push(t, p);
-        }
-        Ok(Self { axes, cells: Cells::Counted(counts), options: *options })
+        Self::parallel(y_true, y_pred, None, features, options, Threads::ONE)
     }
 
     /// [`of`](Self::of) with a weight for each row. The size of a group stays its number of rows; there are no
@@ -111,16 +159,44 @@ impl GroupMetrics {
         features: &[SensitiveFeature<'_>],
         options: &FairnessOptions,
     ) -> Result<Self, StatsError> {
-        let (axes, groups) = prepare(y_true, y_pred, features, options)?;
-        weight_total(Some(weights), named("y_true", y_true))?;
-        let mut sums = vec![(0_u64, [Sum::default(); 4]); axes.len()?];
-        for (((&t, &p), &group), &weight) in y_true.iter().zip(y_pred).zip(&groups).zip(weights) {
-            let (rows, cells) = &mut sums[group as usize];
-            *rows += 1;
-            cells[cell_index(t, p)].push(weight);
-        }
-        let cells = sums.iter().map(|(rows, sums)| Ok((*rows, WeightedConfusion::from_sums(sums)?)));
-        Ok(Self { axes, cells: Cells::Weighted(cells.collect::<Result<_, _>>()?), options: *options })
+        Self::parallel(y_true, y_pred, Some(weights), features, options, Threads::ONE)
+    }
+
+    /// [`of`](Self::of), or [`weighted`](Self::weighted) where there are weights, on several threads. The same bits on any
+    /// number of them.
+    ///
+    /// ```
+    /// use mlops_core::num::parallel::Threads;
+    /// use mlops_eval::fairness::{FairnessOptions, GroupMetrics, SensitiveFeature};
+    ///
+    /// let labels: Vec<bool> = (0..200_000).map(|row| row % 3 == 0).collect();
+    /// let codes: Vec<u32> = (0..200_000).map(|row| row % 5).collect();
+    /// let group = [SensitiveFeature::new("group", &codes, ["a", "b", "c", "d", "e"])];
+    /// let options = FairnessOptions::default();
+    /// let alone = GroupMetrics::of(&labels, &labels, &group, &options)?;
+    /// assert_eq!(GroupMetrics::parallel(&labels, &labels, None, &group, &options, Threads::new(2))?, alone);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`of`](Self::of) and [`weighted`](Self::weighted).
+    pub fn parallel(
+        y_true: &[bool],
+        y_pred: &[bool],
+        weights: Option<&[f64]>,
+        features: &[SensitiveFeature<'_>],
+        options: &FairnessOptions,
+        threads: Threads,
+    ) -> Result<Self, StatsError> {
+        paired(named("y_true", y_true), named("y_pred", y_pred))?;
+        options.check()?;
+        let axes = Axes::of(features)?;
+        let cells = count(y_true, y_pred, weights, (&axes, features), threads)?;
+        Ok(Self { axes, cells, options: *options })
+    }
+
+    pub(super) fn from_parts(axes: Axes, cells: Cells, options: FairnessOptions) -> Self {
+        Self { axes, cells, options }
     }
 
     /// Adds the rows of another part of the data, counted for the same features.
@@ -150,24 +226,62 @@ impl GroupMetrics {
         if self.options != other.options {
             return differs("the options");
         }
-        self.cells = match (&self.cells, &other.cells) {
-            (Cells::Counted(left), Cells::Counted(right)) => {
-                let sums = left.iter().zip(right).map(|(left, right)| {
-                    let mut sum = *left;
-                    sum.merge(right).map(|()| sum)
-                });
-                Cells::Counted(sums.collect::<Result<_, _>>()?)
-            }
-            (Cells::Weighted(left), Cells::Weighted(right)) => {
-                let sums = left
-                    .iter()
-                    .zip(right)
-                    .map(|(left, right)| Ok((left.0.saturating_add(right.0), left.1.plus(&right.1)?)));
-                Cells::Weighted(sums.collect::<Result<_, StatsError>>()?)
-            }
-            _ => return differs("the use of weights"),
-        };
+        self.cells = self.cells.plus(&other.cells)?;
         Ok(())
+    }
+
+    /// The counts of every group, in the order of [`group`](Self::group); `None` where rows have weights. For functions that
+    /// need no more: intervals, tests and resampling of cells.
+    ///
+    /// ```
+    /// use mlops_eval::fairness::{FairnessOptions, GroupMetrics, SensitiveFeature};
+    ///
+    /// let group = SensitiveFeature::from_values("group", &["a", "b", "b"]);
+    /// let groups = GroupMetrics::of(&[true; 3], &[true, true, false], &[group], &FairnessOptions::default())?;
+    /// let rows: Option<Vec<u64>> = groups.confusions().map(|cells| cells.iter().map(|cells| cells.rows()).collect());
+    /// assert_eq!(rows, Some(vec![1, 2]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn confusions(&self) -> Option<&[Confusion]> {
+        match &self.cells {
+            Cells::Counted(cells) => Some(cells),
+            Cells::Weighted(_) => None,
+        }
+    }
+
+    /// The weights in the cells of every group, in the order of [`group`](Self::group); their counts where rows have none.
+    pub fn weighted_confusions(&self) -> Vec<WeightedConfusion> {
+        self.cells.weights()
+    }
+
+    /// The number of groups, those without rows included.
+    ///
+    /// ```
+    /// use mlops_eval::fairness::{FairnessOptions, GroupMetrics, SensitiveFeature};
+    /// let group = SensitiveFeature::new("group", &[0], ["a", "b"]);
+    /// assert_eq!(GroupMetrics::of(&[true], &[true], &[group], &FairnessOptions::default())?.groups(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn groups(&self) -> usize {
+        match &self.cells {
+            Cells::Counted(cells) => cells.len(),
+            Cells::Weighted(cells) => cells.len(),
+        }
+    }
+
+    /// The group at a position, the last feature varying fastest.
+    pub fn group(&self, index: usize) -> Option<Group> {
+        (index < self.groups()).then(|| self.axes.group(index))
+    }
+
+    /// The number of rows of every group, whatever their weights.
+    pub fn rows(&self) -> Vec<u64> {
+        self.cells.rows()
+    }
+
+    /// Whether each group is judged, under the options' minimum size.
+    pub fn statuses(&self) -> Vec<GroupStatus> {
+        self.axes.statuses(&self.cells.rows(), self.options.minimum_size)
     }
 
     /// The same cells judged by other choices: nothing is counted again.
@@ -198,42 +312,98 @@ impl GroupMetrics {
 
     /// A metric in every group and overall, with denominators, statuses and intervals.
     pub fn by_group(&self, metric: LabelMetric) -> MetricByGroup {
-        let rows = self.cells.rows();
-        let statuses = self.axes.statuses(&rows, self.options.minimum_size);
-        let cells = self.cells.weights();
-        let groups = (0..rows.len())
-            .map(|index| self.group_value(metric, index, rows[index], statuses[index], cells[index]))
-            .collect();
+        let share = |cells: &WeightedConfusion| metric.share(*cells);
+        self.by_cells(Metric::Label(metric).into(), |cells| metric.from_counts(*cells), share)
+    }
+
+    /// A metric of your own, from the cells of every group and of all together. The options' `zero_division` holds for it too.
+    ///
+    /// ```
+    /// use mlops_core::num::Measured;
+    /// use mlops_eval::catalog::Direction;
+    /// use mlops_eval::fairness::{CustomMetric, FairnessOptions, GroupMetrics, SensitiveFeature};
+    ///
+    /// let group = SensitiveFeature::from_values("group", &["a", "a", "b", "b"]);
+    /// let (y_true, y_pred) = ([true, false, true, false], [true, true, false, false]);
+    /// let groups = GroupMetrics::of(&y_true, &y_pred, &[group], &FairnessOptions::fairlearn_0_15())?;
+    /// let cost = CustomMetric::new("cost", Direction::LowerIsBetter).with_non_negative(true);
+    /// let cost = groups.custom_by_group(cost, |cells| {
+    ///     Measured::ratio(5.0 * cells.false_negatives() + cells.false_positives(), cells.total())
+    /// });
+    /// assert_eq!(cost.difference().value.value(), Some(2.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn custom_by_group(
+        &self,
+        metric: CustomMetric,
+        value: impl Fn(&WeightedConfusion) -> Measured,
+    ) -> MetricByGroup {
+        self.by_cells(metric.into(), value, |_| None)
+    }
+
+    pub(super) fn by_cells(
+        &self,
+        metric: Measure,
+        value: impl Fn(&WeightedConfusion) -> Measured,
+        share: impl Fn(&WeightedConfusion) -> Option<(f64, f64)>,
+    ) -> MetricByGroup {
+        let (rows, statuses, cells) = (self.cells.rows(), self.statuses(), self.cells.weights());
+        let counted = matches!(self.cells, Cells::Counted(_));
+        let measured = |cells: &WeightedConfusion| finite(self.options.zero_division.apply(value(cells)));
+        let group_value = |index: usize| {
+            let share = share(&cells[index]);
+            let trials = share.filter(|(_, denominator)| counted && *denominator > 0.0);
+            GroupValue {
+                group: self.axes.group(index),
+                rows: rows[index],
+                weight: cells[index].total(),
+                status: statuses[index],
+                value: match statuses[index] {
+                    GroupStatus::Judged => measured(&cells[index]),
+                    _ => too_few(rows[index], self.options.minimum_size),
+                },
+                share,
+                interval: trials.map(|(k, n)| wilson_share(k, n, self.options.confidence)),
+            }
+        };
+        let groups = (0..rows.len()).map(group_value).collect();
         let overall = match pooled(&cells) {
-            Ok(cells) => self.options.zero_division.apply(metric.from_counts(cells)),
+            Ok(cells) => measured(&cells),
             // Only cells of several parts can add up to more than an f64; then there is no number overall.
             Err(_) => Measured::none(UndefinedReason::NothingDefined, 0, rows.len()),
         };
-        MetricByGroup { metric: Metric::Label(metric), overall, groups, options: self.options }
+        MetricByGroup { metric, overall, groups, options: self.options }
     }
 
-    fn group_value(
-        &self,
-        metric: LabelMetric,
-        index: usize,
-        rows: u64,
-        status: GroupStatus,
-        cells: WeightedConfusion,
-    ) -> GroupValue {
-        let share = metric.share(cells);
-        let counted = matches!(self.cells, Cells::Counted(_));
-        let value = match status {
-            GroupStatus::Judged => self.options.zero_division.apply(metric.from_counts(cells)),
-            _ => too_few(rows, self.options.minimum_size),
+    /// Every group minus all other rows together, signed. The rest includes rows of groups that are not judged.
+    ///
+    /// ```
+    /// use mlops_eval::classification::LabelMetric;
+    /// use mlops_eval::fairness::{FairnessOptions, GroupMetrics, SensitiveFeature};
+    ///
+    /// let group = SensitiveFeature::from_values("group", &["a", "a", "b", "c"]);
+    /// let labels = [true, true, true, false];
+    /// let groups = GroupMetrics::of(&labels, &labels, &[group], &FairnessOptions::fairlearn_0_15())?;
+    /// let rest = groups.one_vs_rest(LabelMetric::SelectionRate);
+    /// assert_eq!(rest.contrasts[0].difference.value(), Some(0.5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn one_vs_rest(&self, metric: LabelMetric) -> Contrasts {
+        let by_group = self.by_group(metric);
+        let cells = self.cells.weights();
+        let rest = |index: usize| {
+            let others = cells.iter().enumerate().filter(|(other, _)| *other != index);
+            match pooled(&others.map(|(_, cells)| *cells).collect::<Vec<_>>()) {
+                Ok(cells) => self.options.zero_division.apply(metric.from_counts(cells)),
+                Err(_) => Measured::none(UndefinedReason::NothingDefined, 0, cells.len()),
+            }
         };
-        let interval = share.filter(|(_, denominator)| counted && *denominator > 0.0);
-        GroupValue {
-            group: self.axes.group(index),
-            rows,
-            status,
-            value,
-            share,
-            interval: interval.map(|(k, n)| wilson_share(k, n, self.options.confidence)),
+        let there = by_group.groups.iter().enumerate().filter(|(_, group)| is_there(group));
+        Contrasts {
+            contrasts: there.map(|(index, group)| by_group.contrast(group, rest(index))).collect(),
+            left_out: by_group.left_out(),
+            metric: by_group.metric,
+            reference: None,
         }
     }
 
@@ -319,7 +489,7 @@ impl GroupMetrics {
         self.odds(|metric| self.share_ratio(metric), f64::min)
     }
 
-    fn share_ratio(&self, metric: LabelMetric) -> Aggregate {
+    pub(super) fn share_ratio(&self, metric: LabelMetric) -> Aggregate {
         let by_group = self.by_group(metric);
         // A share is never negative, so the ratio is not refused; the difference is what is left to say if it were.
         by_group.ratio().unwrap_or_else(|_| by_group.difference())
@@ -332,11 +502,18 @@ impl GroupMetrics {
     ) -> EqualizedOdds {
         let true_positive_rate = compare(LabelMetric::Recall);
         let false_positive_rate = compare(LabelMetric::FalsePositiveRate);
+        let combine = |a: f64, b: f64| match self.options.odds {
+            OddsAggregation::WorstCase => worse(a, b),
+            OddsAggregation::Mean => a.midpoint(b),
+        };
         let value = match (true_positive_rate.value, false_positive_rate.value) {
-            (Measured::Value(a), Measured::Value(b)) => Measured::Value(match self.options.odds {
-                OddsAggregation::WorstCase => worse(a, b),
-                OddsAggregation::Mean => a.midpoint(b),
-            }),
+            (Measured::Value(a), Measured::Value(b)) => Measured::Value(combine(a, b)),
+            (Measured::Undefined(_), value @ Measured::Value(_))
+            | (value @ Measured::Value(_), Measured::Undefined(_))
+                if self.options.half_odds == HalfOdds::Skip =>
+            {
+                value
+            }
             (undefined @ Measured::Undefined(_), _) | (_, undefined) => undefined,
         };
         EqualizedOdds { value, true_positive_rate, false_positive_rate }
@@ -349,19 +526,31 @@ pub(crate) fn too_few(rows: u64, minimum: u64) -> Measured {
     Measured::none(UndefinedReason::TooFew, size(rows), size(minimum).max(1))
 }
 
-fn prepare(
-    y_true: &[bool],
-    y_pred: &[bool],
-    features: &[SensitiveFeature<'_>],
-    options: &FairnessOptions,
-) -> Result<(Axes, Vec<u32>), StatsError> {
-    paired(named("y_true", y_true), named("y_pred", y_pred))?;
-    options.check()?;
-    let axes = Axes::of(features)?;
-    Ok((axes, group_of_rows(features, y_true.len(), "y_true")?))
+/// A closure may return what a metric of the catalogue never does.
+pub(super) fn finite(value: Measured) -> Measured {
+    match value {
+        Measured::Value(value) if !value.is_finite() => Measured::none(UndefinedReason::NothingDefined, 0, 1),
+        value => value,
+    }
 }
 
-fn pooled(groups: &[WeightedConfusion]) -> Result<WeightedConfusion, StatsError> {
+/// The cells of every combination of the axes, which are those of the features.
+pub(super) fn count(
+    y_true: &[bool],
+    y_pred: &[bool],
+    weights: Option<&[f64]>,
+    (axes, features): (&Axes, &[SensitiveFeature<'_>]),
+    threads: Threads,
+) -> Result<Cells, StatsError> {
+    let codes = codes_of_rows(features, y_true.len(), "y_true")?;
+    let labels = Labels { y_true, y_pred, codes: &codes, groups: axes.len()? };
+    match weights {
+        None => labels.count(threads).map(Cells::Counted),
+        Some(weights) => labels.weigh(weights, threads).map(Cells::Weighted),
+    }
+}
+
+pub(super) fn pooled(groups: &[WeightedConfusion]) -> Result<WeightedConfusion, StatsError> {
     let sum = |part: fn(&WeightedConfusion) -> f64| groups.iter().map(part).collect::<Sum>().value();
     WeightedConfusion::new(
         sum(WeightedConfusion::true_positives),
@@ -373,6 +562,7 @@ fn pooled(groups: &[WeightedConfusion]) -> Result<WeightedConfusion, StatsError>
 
 /// What a file holds, before it is checked.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Stored {
     features: Axes,
     cells: Cells,

@@ -41,17 +41,24 @@
 mod aggregate;
 mod balance;
 mod consistency;
+mod count;
 mod demographic_disparity;
 mod differential;
 mod errors;
+mod frame;
 mod group;
 mod inequality;
+mod kept;
+mod measure;
 mod metrics;
 mod mitigation;
+mod named;
 mod options;
 mod parity;
 
-pub use aggregate::{Aggregate, GroupValue, LeftOut, LeftOutReason, MetricByGroup};
+pub use aggregate::{
+    Aggregate, Contrast, Contrasts, Extreme, GroupValue, LeftOut, LeftOutReason, MetricByGroup,
+};
 pub use balance::{
     AggregateBalance, BalanceGap, CategoryCounts, DistributionBalance, FeatureBalance, LabelBalance,
     aggregate_balance, distribution_balance,
@@ -63,21 +70,29 @@ pub use demographic_disparity::{
 };
 pub use differential::{DifferentialFairness, differential_fairness, differential_fairness_amplification};
 pub use errors::GroupErrors;
-pub use group::{FeatureValue, Group, GroupStatus, MAX_GROUPS, SensitiveFeature};
+pub use frame::{MetricFrame, Stratum, StratumMetrics};
+pub use group::{FeatureValue, Group, GroupStatus, MAX_GROUPS, MISSING, SensitiveFeature};
 pub use inequality::{
     EntropyDecomposition, atkinson_index, coefficient_of_variation, generalized_entropy,
     generalized_entropy_by_group, generalized_entropy_from_counts, generalized_entropy_weighted, theil_index,
 };
+pub use measure::{CustomMetric, Measure};
 pub use metrics::GroupMetrics;
 pub use mitigation::{
     Cutoff, GroupRule, Operation, ParityConstraint, Reweighing, ThresholdObjective, ThresholdOptimizer,
     ThresholdOptions, ThresholdRules,
 };
-pub use options::{Comparison, FairnessOptions, LoneGroup, OddsAggregation};
+pub use named::{AverageOdds, DisparateImpact, FOUR_FIFTHS, FourFifths, ImpactRatio, OddsContrast};
+pub use options::{Comparison, FairnessOptions, HalfOdds, LoneGroup, OddsAggregation};
 pub use parity::{
-    EqualizedOdds, demographic_parity_difference, demographic_parity_difference_weighted,
-    demographic_parity_ratio, demographic_parity_ratio_weighted, equal_opportunity_difference,
-    equal_opportunity_difference_weighted, equal_opportunity_ratio, equal_opportunity_ratio_weighted,
-    equalized_odds_difference, equalized_odds_difference_weighted, equalized_odds_ratio,
-    equalized_odds_ratio_weighted,
+    EqualizedOdds, accuracy_equality_difference, accuracy_equality_difference_weighted,
+    accuracy_equality_ratio, accuracy_equality_ratio_weighted, demographic_parity_difference,
+    demographic_parity_difference_weighted, demographic_parity_ratio, demographic_parity_ratio_weighted,
+    equal_opportunity_difference, equal_opportunity_difference_weighted, equal_opportunity_ratio,
+    equal_opportunity_ratio_weighted, equalized_odds_difference, equalized_odds_difference_weighted,
+    equalized_odds_ratio, equalized_odds_ratio_weighted, error_rate_difference,
+    error_rate_difference_weighted, error_rate_ratio, error_rate_ratio_weighted,
+    predictive_parity_difference, predictive_parity_difference_weighted, predictive_parity_ratio,
+    predictive_parity_ratio_weighted, treatment_equality_difference, treatment_equality_difference_weighted,
+    treatment_equality_ratio, treatment_equality_ratio_weighted,
 };

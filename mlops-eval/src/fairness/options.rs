@@ -30,6 +30,18 @@ pub enum OddsAggregation {
     Mean,
 }
 
+/// What equalized odds is when only one of its two comparisons has a value.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HalfOdds {
+    /// Undefined: half of the criterion can look perfect. The default.
+    #[default]
+    Undefined,
+    /// The other one.
+    Skip,
+}
+
 /// What comparing a single group gives.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -68,6 +80,9 @@ pub struct FairnessOptions {
     pub comparison: Comparison,
     /// How equalized odds combines its two rates. Default: the worse one.
     pub odds: OddsAggregation,
+    /// What equalized odds is when only one of its two comparisons has a value. Default: undefined.
+    #[serde(default)]
+    pub half_odds: HalfOdds,
 }
 
 impl Default for FairnessOptions {
@@ -79,16 +94,19 @@ impl Default for FairnessOptions {
             lone_group: LoneGroup::Undefined,
             comparison: Comparison::BetweenGroups,
             odds: OddsAggregation::WorstCase,
+            half_odds: HalfOdds::Undefined,
         }
     }
 }
 
 impl FairnessOptions {
-    /// Fairlearn 0.15's choices: groups of any size, a rate 0/0 is 0, a lone group equals itself.
+    /// Fairlearn 0.15.0's choices: groups of any size, a rate 0/0 is 0, a lone group equals itself, groups without a value
+    /// are passed over, and so is the half of equalized odds that has none.
     ///
-    /// Agrees with it to 1e-12 wherever it returns a number, with one exception: a ratio of two rates that are 0
-    /// stays undefined, and so does an equalized-odds ratio made of it, where Fairlearn passes over the false
-    /// positive rate's.
+    /// Agrees with it to 1e-12 wherever it returns a number; where it returns NaN (a ratio of two rates that are 0) the value
+    /// is undefined. Two of its habits are worth knowing: a rate without a denominator is 0 without a word, which can make
+    /// equal opportunity look as unfair as it can be; and a ratio of a metric that can be negative leaves [0, 1] there, while
+    /// it is refused here under all options.
     ///
     /// ```
     /// use mlops_eval::fairness::{FairnessOptions, SensitiveFeature, equal_opportunity_difference};
@@ -107,6 +125,7 @@ impl FairnessOptions {
             minimum_size: 1,
             zero_division: ZeroDivision::Zero,
             lone_group: LoneGroup::Equal,
+            half_odds: HalfOdds::Skip,
             ..Self::default()
         }
     }
@@ -150,6 +169,13 @@ impl FairnessOptions {
     #[must_use]
     pub fn with_odds(mut self, odds: OddsAggregation) -> Self {
         self.odds = odds;
+        self
+    }
+
+    /// Sets [`Self::half_odds`].
+    #[must_use]
+    pub fn with_half_odds(mut self, half_odds: HalfOdds) -> Self {
+        self.half_odds = half_odds;
         self
     }
 

@@ -98,10 +98,18 @@ macro_rules! parity {
 }
 
 parity! {
+    accuracy_equality_difference, accuracy_equality_difference_weighted, Aggregate, example "1.0 / 3.0";
+    accuracy_equality_ratio, accuracy_equality_ratio_weighted, Aggregate, example "0.5";
     demographic_parity_difference, demographic_parity_difference_weighted, Aggregate, example "1.0 / 3.0";
     demographic_parity_ratio, demographic_parity_ratio_weighted, Aggregate, example "2.0 / 3.0";
     equal_opportunity_difference, equal_opportunity_difference_weighted, Aggregate, example "0.5";
     equal_opportunity_ratio, equal_opportunity_ratio_weighted, Aggregate, example "0.5";
     equalized_odds_difference, equalized_odds_difference_weighted, EqualizedOdds, example "0.5";
     equalized_odds_ratio, equalized_odds_ratio_weighted, EqualizedOdds, example "0.5";
+    error_rate_difference, error_rate_difference_weighted, Aggregate, example "1.0 / 3.0";
+    error_rate_ratio, error_rate_ratio_weighted, Aggregate, example "0.5";
+    predictive_parity_difference, predictive_parity_difference_weighted, Aggregate, example "1.0 / 6.0";
+    predictive_parity_ratio, predictive_parity_ratio_weighted, Aggregate, example "0.75";
+    treatment_equality_difference, treatment_equality_difference_weighted, Aggregate, example "1.0";
+    treatment_equality_ratio, treatment_equality_ratio_weighted, Aggregate, example "0.0";
 }

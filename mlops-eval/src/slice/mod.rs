@@ -1,7 +1,8 @@
 //! Metrics on declared parts of the data: "customers over 60", "mobile traffic", "last month".
 //!
 //! A good number overall can hide a part where the model fails. A [`Slice`] names such a part; [`evaluate_slices`]
-//! measures every metric on every slice, and says "too few rows" where that is the answer.
+//! measures every metric on every slice, and says "too few rows" where that is the answer. A [`Cohort`] declares one in
+//! words that a file can hold: those of the Responsible AI Toolbox.
 //!
 //! ```
 //! use mlops_eval::catalog::{Input, Metric};
@@ -21,8 +22,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod cohort;
 mod declared;
 mod evaluate;
+mod rows;
 
+pub use cohort::{
+    Cohort, Filter, FilterMethod, FilterOperation, FilterValue, MAX_DEPTH, MAX_FILTERS, MAX_VALUES,
+};
 pub use declared::Slice;
 pub use evaluate::{SliceOptions, SliceResult, SliceValue, evaluate_slices};
+pub use rows::CohortRows;

@@ -212,9 +212,6 @@ def fairness_case(name, y, p, features, w):
         for f in ("equalized_odds_difference", "equalized_odds_ratio"):
             for agg in ("worst_case", "mean"):
                 values[f"{f}_{agg}"] = number(getattr(fm, f)(t, q, agg=agg, **arguments))
-        # A ratio of two zero rates is no number; Fairlearn passes over it when it is the false positive rate's.
-        if values["ratio"]["false_positive_rate"] is None or values["ratio"]["recall"] is None:
-            values["equalized_odds_ratio_worst_case"] = values["equalized_odds_ratio_mean"] = None
         comparisons[method] = values
     return {"name": name, "y_true": bools(y), "y_pred": bools(p), "features": features, "weights": w,
             "overall": {m: number(frame.overall[m]) for m in rates}, "groups": groups, "comparisons": comparisons}
