@@ -1,7 +1,7 @@
 //! Metrics that depend on the rows only through the four confusion cells.
 //!
 //! TP, FP, FN, TN are the counts, or weights, of the cells and n their sum. A ratio whose denominator is 0 is
-//! [`Undefined`](mlops_core::num::Undefined) with [`UndefinedReason::ZeroDenominator`];
+//! [`Undefined`] with [`UndefinedReason::ZeroDenominator`];
 //! [`ZeroDivision`](super::ZeroDivision) turns it into what other tools return. All values agree with scikit-learn
 //! 1.9.1 to 1e-12 where both define them (`tests/reference/`).
 //!
