@@ -22,7 +22,7 @@ use crate::fairness::{
     Aggregate, FairnessOptions, GroupErrors, GroupMetrics, GroupStatus, LeftOut, SensitiveFeature,
 };
 use crate::interval::wilson_share;
-use crate::regression::RegressionMetric;
+use crate::regression::{Domain, RegressionMetric};
 use crate::slice::{Slice, SliceOptions, evaluate_slices};
 
 const OP: &str = "Evaluator::evaluate";
@@ -158,11 +158,10 @@ impl StandardEvaluator {
         let truth = numbers(input.truth)?;
         let predicted = input.predictions.as_slice();
         let rows = Input::regression(&truth, predicted);
-        // Logarithms and deviances are for numbers of one sign: what these rows are outside of is not reported.
+        // Logarithms and deviances are for numbers of one sign, and of a prediction close to 0 they may not fit an f64: what these
+        // rows are outside of is not reported.
         let defined = |metric: &Metric| match metric {
-            Metric::Regression(metric) => {
-                truth.iter().zip(predicted).all(|(&y, &p)| metric.domain().contains(y, p))
-            }
+            Metric::Regression(of) => of.domain() == Domain::Real || metric.evaluate(&rows).is_ok(),
             _ => false,
         };
         let metrics: Vec<Metric> = Metric::all().filter(defined).collect();
