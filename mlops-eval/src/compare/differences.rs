@@ -133,7 +133,7 @@ pub fn sign_test(differences: &[f64], alternative: Alternative) -> Result<TestRe
 pub struct DrawOptions {
     /// The seed. The same seed gives the same p on any number of threads. Default 0.
     pub seed: u64,
-    /// How many times to draw; 1 to 10⁹. Default 9 999: p is at least 1/10 000.
+    /// How many times to draw; 1 to 10⁸. Default 9 999: p is at least 1/10 000.
     pub resamples: u64,
     /// Which difference counts. Default: any.
     pub alternative: Alternative,
@@ -182,10 +182,10 @@ impl DrawOptions {
 }
 
 pub(super) fn check_resamples(resamples: u64) -> Result<(), StatsError> {
-    if (1..=1_000_000_000).contains(&resamples) {
+    if (1..=100_000_000).contains(&resamples) {
         return Ok(());
     }
-    let reason = "must lie between 1 and 1e9";
+    let reason = "must lie between 1 and 1e8";
     Err(StatsError::Parameter { parameter: "resamples", value: resamples as f64, reason })
 }
 
@@ -207,7 +207,7 @@ const EXACT: usize = 32;
 /// ```
 ///
 /// # Errors
-/// Those of [`mean_difference`]; [`StatsError::Parameter`] for resamples outside 1 to 10⁹.
+/// Those of [`mean_difference`]; [`StatsError::Parameter`] for resamples outside 1 to 10⁸.
 pub fn sign_flip(differences: &[f64], options: &DrawOptions) -> Result<TestResult, StatsError> {
     check(differences)?;
     options.check()?;

@@ -75,10 +75,9 @@ pub struct Wald {
 }
 
 impl Wald {
-    /// An estimate with a standard error from elsewhere, and the normal law. Reported as [`Method::Delong`]'s kind; set
-    /// [`method`](Self::method) for another.
+    /// An estimate with a standard error from elsewhere, and the normal law.
     pub const fn new(estimate: Measured, standard_error: Measured, n: u64) -> Self {
-        Self { method: Method::Delong, estimate, standard_error, degrees_of_freedom: None, n }
+        Self { method: Method::Wald, estimate, standard_error, degrees_of_freedom: None, n }
     }
 
     /// (estimate − null)/s, undefined without variance.
@@ -89,7 +88,8 @@ impl Wald {
             (_, none) => return none,
         };
         let statistic = (estimate - null) / error;
-        if error > 0.0 && statistic.is_finite() {
+        let law = self.degrees_of_freedom.is_none_or(|dof| dof >= 1.0 && dof.is_finite());
+        if law && error > 0.0 && statistic.is_finite() {
             return Measured::Value(statistic);
         }
         Measured::none(UndefinedReason::Constant, 0, 1)
@@ -142,8 +142,8 @@ impl Difference for Wald {
 
     fn interval(&self, confidence: f64) -> Result<Option<Interval>, StatsError> {
         crate::interval::check_confidence(confidence)?;
-        match (self.estimate.value(), self.standard_error.value().filter(|error| *error > 0.0)) {
-            (Some(estimate), Some(error)) => {
+        match (self.statistic(0.0), self.estimate.value(), self.standard_error.value()) {
+            (Measured::Value(_), Some(estimate), Some(error)) => {
                 around(estimate, error, self.degrees_of_freedom, confidence).map(Some)
             }
             _ => Ok(None),

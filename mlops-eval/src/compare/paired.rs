@@ -191,7 +191,8 @@ pub struct PairedComparison {
 /// | everything else, and everything weighted | bootstrap of the rows |
 ///
 /// The claim is that the challenger is not worse by `margin` or more; 0 asks for better at all, a negative margin for better by
-/// that much. Both inputs carry the same truth. Prefer a margin and options chosen before the data were seen.
+/// that much. Where the models never differ, Tango's score still bounds the difference, while DeLong, t and the bootstrap have no
+/// variance to go by: p is undefined and the verdict [`Verdict::Undecided`]. Both inputs carry the same truth. Prefer a margin and options chosen before the data were seen.
 ///
 /// # Errors
 /// [`StatsError::Unsupported`] for a metric that has no better end, or that an input cannot be asked for;

@@ -39,7 +39,7 @@ const EXACT: u64 = 1 << 20;
 ///
 /// # Errors
 /// [`StatsError::ZeroTotal`] for empty cells, [`StatsError::Overflow`] from 2⁵³ rows on, [`StatsError::Parameter`] for resamples
-/// outside 1 to 10⁹.
+/// outside 1 to 10⁸.
 pub fn permutation_cells(
     cells: &PairedCells,
     metric: LabelMetric,
@@ -175,7 +175,7 @@ fn enumerate(sizes: [u64; 2], holds: impl Fn([u64; 2]) -> bool) -> f64 {
 /// ```
 ///
 /// # Errors
-/// [`StatsError::LengthMismatch`], [`StatsError::Empty`], [`StatsError::Parameter`] for resamples outside 1 to 10⁹, and what the
+/// [`StatsError::LengthMismatch`], [`StatsError::Empty`], [`StatsError::Parameter`] for resamples outside 1 to 10⁸, and what the
 /// metric refuses of the predictions as they are.
 pub fn permutation<T: Copy + Send + Sync>(
     first: &[T],

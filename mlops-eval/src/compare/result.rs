@@ -38,6 +38,8 @@ pub enum Method {
     McnemarChiSquare,
     /// McNemar's test, χ² law with Edwards' continuity correction.
     McnemarCorrected,
+    /// An estimate with a standard error from elsewhere, normal law.
+    Wald,
     /// Tango's score for a difference of paired shares.
     Tango,
     /// Student's t on paired differences.
