@@ -122,7 +122,10 @@ fn binary_metrics_agree_with_scikit_learn() {
         if let Some(weights) = weights {
             input = input.with_weights(weights);
         }
-        let covered = Metric::all().filter(|metric| input.supports(*metric)).count();
+        // The other metrics of scores have their values in scores.json.
+        let elsewhere = ["average_precision", "pr_auc", "gini", "ks", "d2_log_loss", "d2_brier"];
+        let here = Metric::all().filter(|metric| !elsewhere.contains(&metric.name()));
+        let covered = here.filter(|metric| input.supports(*metric)).count();
         assert_eq!(metrics.len(), covered, "{name}: every metric has a reference value");
         for (metric_name, expected) in &metrics {
             let context = format!("{name}, {metric_name}");
