@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_logarithm_is_within_an_ulp_or_two_of_the_standard_one() {
+    fn the_logarithm_is_within_three_ulps_of_the_standard_one() {
         for eps in [f64::MIN_POSITIVE, f64::EPSILON] {
             let loss = Surprise { eps };
             for p in probabilities_of_every_size() {
@@ -209,7 +209,7 @@ mod tests {
                 let positive = -clipped.ln();
                 let negative = if 1.0 - p <= eps { -eps.ln() } else { -(-p.max(eps)).ln_1p() };
                 for (got, expected) in [(loss.of(true, p), positive), (loss.of(false, p), negative)] {
-                    let near = (got - expected).abs() <= 4e-16 * expected.abs();
+                    let near = (got - expected).abs() <= 3.0 * f64::EPSILON * expected.abs();
                     // 1 − eps rounds to 1, whose logarithm is 0; ours keeps eps.
                     assert!(
                         near || (expected == 0.0 && got <= 2.0 * eps),

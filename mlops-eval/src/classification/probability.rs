@@ -69,7 +69,8 @@ impl LogLossOptions {
 /// The mean of −ln of the probability given to what happened (Good 1952), with natural logarithms, in nats.
 ///
 /// At least 0, lower is better. `probabilities[i]` is the probability that row i is positive. Always defined;
-/// probabilities are clipped as [`LogLossOptions`] says. O(n), one pass, each logarithm to 1 ulp and their sum compensated.
+/// probabilities are clipped as [`LogLossOptions`] says. O(n), one pass, each logarithm to 1 ulp and their sum compensated:
+/// the same bits on every instruction set.
 /// Agrees with scikit-learn 1.9.1 to 1e-12.
 ///
 /// ```
