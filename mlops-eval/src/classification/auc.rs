@@ -157,7 +157,11 @@ pub fn roc_auc_with(
         return roc_auc_from_state_with(&ScoreState::of(y_true, scores)?, options);
     }
     check(y_true, scores, None)?;
-    let parts = map_sorted(scores, |row| y_true[row], options.threads, counted);
+    let parts = if options.threads == Threads::ONE {
+        vec![counted_by_keys(y_true, scores)]
+    } else {
+        map_sorted(scores, |row| y_true[row], options.threads, counted)
+    };
     let (mut negatives, mut positives, mut halves) = (0_u128, 0_u128, 0_u128);
     for part in parts {
         halves += part.halves + 2 * negatives * u128::from(part.positives);
@@ -331,6 +335,45 @@ fn counted(part: &[(f64, bool)]) -> Counted {
     Counted { negatives, positives, halves }
 }
 
+/// What all rows contribute, counted on one thread: a score and its label fit 64 bits once the sign is known, and keys sort
+/// faster than pairs.
+fn counted_by_keys(y_true: &[bool], scores: &[f64]) -> Counted {
+    let mut keys = vec![0_u64; scores.len()];
+    let below_zero = scores.iter().filter(|score| **score < 0.0).count();
+    let (below, above) = keys.split_at_mut(below_zero);
+    let (mut next_below, mut next_above) = (below.iter_mut(), above.iter_mut());
+    for (&positive, &score) in y_true.iter().zip(scores) {
+        // Adding 0.0 makes both zeros one score. Among negative scores the larger magnitude comes first.
+        let bits = (score + 0.0).to_bits();
+        let (side, magnitude) = if score < 0.0 { (&mut next_below, !bits) } else { (&mut next_above, bits) };
+        if let Some(key) = side.next() {
+            *key = magnitude << 1 | u64::from(positive);
+        }
+    }
+    let mut sum = Counted { negatives: 0, positives: 0, halves: 0 };
+    for side in [below, above] {
+        side.sort_unstable();
+        sum.add_keys(side);
+    }
+    sum
+}
+
+impl Counted {
+    /// Adds sorted keys; a score's negatives come before its positives. Without a branch: labels are hard to foretell.
+    fn add_keys(&mut self, keys: &[u64]) {
+        let (mut score, mut below) = (u64::MAX, self.negatives);
+        for &key in keys {
+            below = if key >> 1 == score { below } else { self.negatives };
+            score = key >> 1;
+            let positive = key & 1;
+            // Twice those below, once those tied.
+            self.halves += u128::from((below + self.negatives) & positive.wrapping_neg());
+            self.negatives += 1 - positive;
+            self.positives += positive;
+        }
+    }
+}
+
 /// What a sorted part contributes, in shares of the classes' weights.
 struct Weighed {
     negatives: f64,
@@ -414,4 +457,39 @@ fn standardized(area: f64, region: RocRegion) -> f64 {
 
 pub(crate) fn single_class() -> Measured {
     Measured::none(UndefinedReason::SingleClass, 1, 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_parts_count_the_same() {
+        let unit = |i: u32| f64::from(i.wrapping_mul(2_654_435_761) >> 8) / f64::from(1_u32 << 24);
+        let scores: [&dyn Fn(f64) -> f64; 5] =
+            [&|u| u, &|u| u - 0.5, &|u| (8.0 * u).round() - 4.0, &|u| (0.5 - u) * 1e308, &|u| {
+                -0.0 * (u - 0.5)
+            }];
+        let y_true: Vec<bool> = (0..5000).map(|i| unit(i + 9_000) < 0.3).collect();
+        for (family, score) in scores.into_iter().enumerate() {
+            let scores: Vec<f64> = (0..5000).map(|i| score(unit(i))).collect();
+            let one = roc_auc(&y_true, &scores).unwrap();
+            let two = RocAucOptions::default().with_threads(Threads::new(2));
+            assert_eq!(roc_auc_with(&y_true, &scores, &two), Ok(one), "family {family}");
+        }
+    }
+
+    #[test]
+    fn rates_out_of_range_are_refused() {
+        for region in [
+            RocRegion::MaxFalsePositiveRate(0.0),
+            RocRegion::MaxFalsePositiveRate(1.5),
+            RocRegion::MaxFalsePositiveRate(f64::NAN),
+            RocRegion::MinTruePositiveRate(1.0),
+            RocRegion::MinTruePositiveRate(-0.1),
+        ] {
+            let options = RocAucOptions::default().with_region(region);
+            assert!(roc_auc_with(&[true, false], &[0.2, 0.1], &options).is_err(), "{region:?}");
+        }
+    }
 }

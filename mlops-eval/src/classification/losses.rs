@@ -107,7 +107,7 @@ impl<L: Loss> Kernel for Total<'_, L> {
             let mut losses = [0.0; LANES];
             for lane in 0..LANES {
                 losses[lane] = self.loss.of(y[lane], p[lane]);
-                faults[lane] += if p[lane] >= 0.0 && p[lane] <= 1.0 { 0.0 } else { 1.0 };
+                faults[lane] += if (0.0..=1.0).contains(&p[lane]) { 0.0 } else { 1.0 };
             }
             if let Some((weights, total)) = self.shares {
                 let weights = &weights[start..start + LANES];
@@ -126,7 +126,7 @@ impl<L: Loss> Kernel for Total<'_, L> {
         let mut sum = Sum::new();
         for row in whole..self.forecast.len() {
             let p = self.forecast[row];
-            faults[0] += if p >= 0.0 && p <= 1.0 { 0.0 } else { 1.0 };
+            faults[0] += if (0.0..=1.0).contains(&p) { 0.0 } else { 1.0 };
             let share = self.shares.map_or(1.0, |(weights, total)| weights[row] / total);
             sum.push(self.loss.of(self.y_true[row], p) * share);
         }
