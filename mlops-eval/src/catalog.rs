@@ -21,9 +21,10 @@ use mlops_core::num::{Measured, StatsError};
 pub use mlops_core::problem::Direction;
 use serde::{Deserialize, Serialize};
 
+pub use crate::classification::ScoreMetric;
 use crate::classification::{
     Average, Confusion, ConfusionMatrix, LabelMetric, WeightedConfusion, WeightedConfusionMatrix,
-    ZeroDivision, brier, brier_weighted, log_loss, log_loss_weighted, roc_auc, roc_auc_weighted,
+    ZeroDivision,
 };
 use crate::regression::RegressionMetric;
 
@@ -40,91 +41,6 @@ pub enum Needs {
     Probabilities,
     /// Predicted numbers.
     Numbers,
-}
-
-/// A metric of scores or probabilities, as a value.
-///
-/// ```
-/// use mlops_eval::catalog::ScoreMetric;
-///
-/// let auc = ScoreMetric::RocAuc.evaluate(&[false, true], &[0.2, 0.7], None)?;
-/// assert_eq!(auc.value(), Some(1.0));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ScoreMetric {
-    /// [`roc_auc`]
-    RocAuc,
-    /// [`log_loss`]
-    LogLoss,
-    /// [`brier`]
-    Brier,
-}
-
-impl ScoreMetric {
-    /// Every metric of this kind.
-    pub const ALL: &[Self] = &[Self::RocAuc, Self::LogLoss, Self::Brier];
-
-    /// The name it has in reports and configuration files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::RocAuc => "roc_auc",
-            Self::LogLoss => "log_loss",
-            Self::Brier => "brier",
-        }
-    }
-
-    /// Which way is better.
-    pub const fn direction(self) -> Direction {
-        match self {
-            Self::RocAuc => Direction::HigherIsBetter,
-            Self::LogLoss | Self::Brier => Direction::LowerIsBetter,
-        }
-    }
-
-    /// The smallest and the largest value it can take.
-    pub const fn range(self) -> (f64, f64) {
-        match self {
-            Self::RocAuc | Self::Brier => (0.0, 1.0),
-            Self::LogLoss => (0.0, f64::INFINITY),
-        }
-    }
-
-    /// Scores of any scale, or probabilities.
-    pub const fn needs(self) -> Needs {
-        match self {
-            Self::RocAuc => Needs::Scores,
-            Self::LogLoss | Self::Brier => Needs::Probabilities,
-        }
-    }
-
-    /// The metric of these rows. Weights that are `None` are all 1.
-    ///
-    /// # Errors
-    /// Those of the metric's function.
-    pub fn evaluate(
-        self,
-        y_true: &[bool],
-        scores: &[f64],
-        weights: Option<&[f64]>,
-    ) -> Result<Measured, StatsError> {
-        match (self, weights) {
-            (Self::RocAuc, None) => roc_auc(y_true, scores),
-            (Self::RocAuc, Some(weights)) => roc_auc_weighted(y_true, scores, weights),
-            (Self::LogLoss, None) => log_loss(y_true, scores),
-            (Self::LogLoss, Some(weights)) => log_loss_weighted(y_true, scores, weights),
-            (Self::Brier, None) => brier(y_true, scores),
-            (Self::Brier, Some(weights)) => brier_weighted(y_true, scores, weights),
-        }
-    }
-}
-
-impl fmt::Display for ScoreMetric {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
 }
 
 /// A metric of this crate, by what it is computed from. Serialises as its name.

@@ -94,8 +94,14 @@
 //! | `prevalence_threshold` | [`prevalence_threshold`](classification::prevalence_threshold) | 0 to 1 | low | one class only, or TP + FP = 0 |
 //! | `mcc` | [`mcc`](classification::mcc) | −1 to 1 | high | true or predicted labels all alike |
 //! | `roc_auc` | [`roc_auc`](classification::roc_auc), [`roc_curve`](classification::roc_curve) | 0 to 1 | high | one class only |
+//! | `average_precision` | [`average_precision`](classification::average_precision), [`pr_curve`](classification::pr_curve) | 0 to 1 | high | no positives |
+//! | `pr_auc` | [`pr_auc`](classification::pr_auc) | 0 to 1 | high | no positives |
+//! | `gini` | [`gini`](classification::gini) | −1 to 1 | high | one class only |
+//! | `ks` | [`ks`](classification::ks()) | 0 to 1 | high | one class only |
 //! | `log_loss` | [`log_loss`](classification::log_loss) | 0 to 36.04 | low | never |
 //! | `brier` | [`brier`](classification::brier) | 0 to 1 | low | never |
+//! | `d2_log_loss` | [`d2_log_loss`](classification::d2_log_loss) | to 1 | high | one class only |
+//! | `d2_brier` | [`d2_brier`](classification::d2_brier) | to 1 | high | one class only |
 //! | `mae` | [`mae`](regression::mae) | from 0 | low | never |
 //! | `mse` | [`mse`](regression::mse) | from 0 | low | never |
 //! | `rmse` | [`rmse`](regression::rmse) | from 0 | low | never |

@@ -2,7 +2,8 @@
 //! matters, and all that metrics of ranks and quantiles need.
 
 use mlops_core::num::StatsError;
-use mlops_core::num::ranks::sort_pairs;
+use mlops_core::num::parallel::Threads;
+use mlops_core::num::ranks::{map_sorted, sort_pairs};
 use mlops_core::num::sum::Sum;
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +105,11 @@ impl<const C: usize> Runs<C> {
         merged
     }
 
+    /// Takes all weight away; the values stay.
+    pub(crate) fn clear_weights(&mut self) {
+        self.weights.fill([0.0; C]);
+    }
+
     /// The number of distinct values.
     pub(crate) fn len(&self) -> usize {
         self.values.len()
@@ -127,12 +133,75 @@ impl<const C: usize> Runs<C> {
     /// The total of every column.
     pub(crate) fn totals(&self) -> [f64; C] {
         let mut sums = [Sum::new(); C];
-        for weights in &self.weights {
+        for weights in self.weights() {
             for (sum, &weight) in sums.iter_mut().zip(weights) {
                 sum.push(weight);
             }
         }
         sums.map(|sum| sum.value())
+    }
+}
+
+impl Runs<1> {
+    /// The runs of values with one weight each; values and weights have been checked.
+    pub(crate) fn of_one(values: &[f64], weight: impl Fn(usize) -> f64 + Sync, threads: Threads) -> Self {
+        let parts = map_sorted(values, weight, threads, |part| {
+            let mut runs =
+                Self { values: Vec::with_capacity(part.len()), weights: Vec::with_capacity(part.len()) };
+            for tied in part.chunk_by(|a, b| a.0 == b.0) {
+                runs.values.push(tied[0].0 + 0.0);
+                runs.weights.push([tied.iter().map(|(_, weight)| *weight).collect::<Sum>().value()]);
+            }
+            runs
+        });
+        Self::concatenated(parts)
+    }
+}
+
+impl Runs<2> {
+    /// The runs of rows of two classes. A row of weight w is carried as −w where it belongs to the first column and as w where
+    /// it belongs to the second; a zero has its sign too. Values and weights have been checked. The same on any number of
+    /// threads.
+    pub(crate) fn of_signed(values: &[f64], signed: impl Fn(usize) -> f64 + Sync, threads: Threads) -> Self {
+        let parts = map_sorted(values, signed, threads, |part| {
+            let mut runs =
+                Self { values: Vec::with_capacity(part.len()), weights: Vec::with_capacity(part.len()) };
+            for (value, weights) in signed_ties(part) {
+                runs.values.push(value);
+                runs.weights.push(weights);
+            }
+            runs
+        });
+        Self::concatenated(parts)
+    }
+}
+
+/// Each distinct value of a sorted part with the weights of both classes, told apart by their sign.
+pub(crate) fn signed_ties(part: &[(f64, f64)]) -> impl Iterator<Item = (f64, [f64; 2])> {
+    part.chunk_by(|a, b| a.0 == b.0).map(|tied| {
+        // −0 + 0 is 0: both zeros are one value, and written as one.
+        let value = tied[0].0 + 0.0;
+        if let [(_, weight)] = tied {
+            let weights = if weight.is_sign_negative() { [-weight, 0.0] } else { [0.0, *weight] };
+            return (value, weights);
+        }
+        let mut sums = [Sum::new(); 2];
+        for (_, weight) in tied {
+            sums[usize::from(weight.is_sign_positive())].push(weight.abs());
+        }
+        (value, sums.map(|sum| sum.value()))
+    })
+}
+
+impl<const C: usize> Runs<C> {
+    fn concatenated(parts: Vec<Self>) -> Self {
+        let distinct = parts.iter().map(Self::len).sum();
+        let mut whole = Self { values: Vec::with_capacity(distinct), weights: Vec::with_capacity(distinct) };
+        for part in parts {
+            whole.values.extend_from_slice(&part.values);
+            whole.weights.extend_from_slice(&part.weights);
+        }
+        whole
     }
 }
 
