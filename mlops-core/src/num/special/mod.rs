@@ -7,6 +7,8 @@
 //! | χ² | [`ln_chi2_sf`] | |
 //! | Student's t | [`ln_student_t_sf`], [`ln_student_t_two_sided`] | [`student_t_quantile`] |
 //! | Fisher's F | [`ln_f_sf`] | |
+//! | beta | [`ln_beta_cdf`] | [`beta_quantile`] |
+//! | binomial | [`ln_binomial_below`], [`ln_binomial_above`] | |
 //! | hypergeometric | [`Hypergeometric::ln_below`], [`Hypergeometric::ln_above`] | |
 //!
 //! The arguments are what the docs of a function say; outside of that the answer has no meaning, and may be NaN, but nothing
@@ -16,12 +18,16 @@
 //! is 0 below 1e-308 (see the tests, which hold both against mpmath).
 
 mod beta;
+mod binomial;
 mod hypergeometric;
 mod normal;
 
 use statrs::function::gamma::ln_gamma;
 
-pub use beta::{ln_f_sf, ln_student_t_sf, ln_student_t_two_sided, student_t_quantile};
+pub use beta::{
+    beta_quantile, ln_beta_cdf, ln_f_sf, ln_student_t_sf, ln_student_t_two_sided, student_t_quantile,
+};
+pub use binomial::{ln_binomial_above, ln_binomial_below};
 pub use hypergeometric::{Hypergeometric, ln_choose};
 pub use normal::{ln_normal_sf, ln_normal_two_sided, normal_quantile};
 
