@@ -39,17 +39,34 @@
 //! ```
 
 mod aggregate;
+mod bootstrap;
+mod equivalence;
 mod errors;
 mod group;
+mod homogeneity;
 mod metrics;
 mod options;
+mod pairwise;
 mod parity;
 
 pub use aggregate::{Aggregate, GroupValue, LeftOut, LeftOutReason, MetricByGroup};
+pub use bootstrap::{BootstrapEstimate, BootstrapMethod, BootstrapOptions, CellBootstrap, Resampling};
+pub use equivalence::{
+    DecidingPair, DisparityInterval, MoreTrials, OddsDecision, ParityDecision, ParityOptions,
+    difference_within, disparity_interval, odds_within, ratio_within,
+};
 pub use errors::GroupErrors;
 pub use group::{FeatureValue, Group, GroupStatus, MAX_GROUPS, SensitiveFeature};
+pub use homogeneity::{
+    DisparityStatistic, DisparityTest, DisparityTestOptions, HomogeneityMethod, HomogeneityTest, OddsTest,
+    disparity_test, homogeneity_test, odds_test,
+};
 pub use metrics::GroupMetrics;
 pub use options::{Comparison, FairnessOptions, LoneGroup, OddsAggregation};
+pub use pairwise::{
+    MAX_PAIRED_GROUPS, PairwiseDifference, PairwiseDifferences, PairwiseOptions, Simultaneous,
+    pairwise_differences,
+};
 pub use parity::{
     EqualizedOdds, demographic_parity_difference, demographic_parity_difference_weighted,
     demographic_parity_ratio, demographic_parity_ratio_weighted, equal_opportunity_difference,
