@@ -48,6 +48,7 @@ mod metrics;
 mod options;
 mod pairwise;
 mod parity;
+mod shrinkage;
 
 pub use aggregate::{Aggregate, GroupValue, LeftOut, LeftOutReason, MetricByGroup};
 pub use bootstrap::{BootstrapEstimate, BootstrapMethod, BootstrapOptions, CellBootstrap, Resampling};
@@ -73,4 +74,7 @@ pub use parity::{
     equal_opportunity_difference_weighted, equal_opportunity_ratio, equal_opportunity_ratio_weighted,
     equalized_odds_difference, equalized_odds_difference_weighted, equalized_odds_ratio,
     equalized_odds_ratio_weighted,
+};
+pub use shrinkage::{
+    BetaPrior, PriorFit, ShrunkenRate, StructuredRates, james_stein, smoothed_rate, structured_rates,
 };
