@@ -46,7 +46,8 @@ pub struct ShrunkenRate {
 impl BetaPrior {
     /// Fits the prior. Groups without trials take no part.
     ///
-    /// The number of successes of a group is beta-binomial. O(groups) for each of about 100 steps.
+    /// The number of successes of a group is beta-binomial. The likelihood is evaluated about 2 000
+    /// times, O(groups) each.
     ///
     /// ```
     /// use mlops_eval::fairness::{BetaPrior, PriorFit};
