@@ -158,6 +158,9 @@ fn intervals_of_means_agree() {
     }
 }
 
+/// Two rates, and the limits of their difference.
+type Printed = ((u64, u64), (u64, u64), f64, f64);
+
 /// To the four digits that the paper prints.
 #[test]
 fn published_intervals_are_met() {
@@ -177,7 +180,7 @@ fn published_intervals_are_met() {
 
 /// Method 10 of Newcombe, *Interval estimation for the difference between independent proportions*, Statistics in Medicine 17
 /// (1998), table II.
-const NEWCOMBE_TABLE_2: [((u64, u64), (u64, u64), f64, f64); 4] = [
+const NEWCOMBE_TABLE_2: [Printed; 4] = [
     ((56, 70), (48, 80), 0.0524, 0.3339),
     ((9, 10), (3, 10), 0.1705, 0.8090),
     ((6, 7), (2, 7), 0.0582, 0.8062),
@@ -185,7 +188,7 @@ const NEWCOMBE_TABLE_2: [((u64, u64), (u64, u64), f64, f64); 4] = [
 ];
 
 /// Method 6 of the same table.
-const MIETTINEN_NURMINEN_TABLE_2: [((u64, u64), (u64, u64), f64, f64); 4] = [
+const MIETTINEN_NURMINEN_TABLE_2: [Printed; 4] = [
     ((56, 70), (48, 80), 0.0528, 0.3382),
     ((9, 10), (3, 10), 0.1700, 0.8406),
     ((6, 7), (2, 7), 0.0342, 0.8534),
