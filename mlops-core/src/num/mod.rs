@@ -9,6 +9,7 @@ pub mod parallel;
 pub mod quantile;
 mod random;
 pub mod ranks;
+pub mod sample;
 pub mod simd;
 pub mod special;
 pub mod sum;

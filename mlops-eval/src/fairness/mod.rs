@@ -40,13 +40,16 @@
 
 mod aggregate;
 mod balance;
+mod bootstrap;
 mod consistency;
 mod count;
 mod demographic_disparity;
 mod differential;
+mod equivalence;
 mod errors;
 mod frame;
 mod group;
+mod homogeneity;
 mod inequality;
 mod kept;
 mod measure;
@@ -54,7 +57,9 @@ mod metrics;
 mod mitigation;
 mod named;
 mod options;
+mod pairwise;
 mod parity;
+mod shrinkage;
 
 pub use aggregate::{
     Aggregate, Contrast, Contrasts, Extreme, GroupValue, LeftOut, LeftOutReason, MetricByGroup,
@@ -63,15 +68,24 @@ pub use balance::{
     AggregateBalance, BalanceGap, CategoryCounts, DistributionBalance, FeatureBalance, LabelBalance,
     aggregate_balance, distribution_balance,
 };
+pub use bootstrap::{BootstrapEstimate, BootstrapMethod, BootstrapOptions, CellBootstrap, Resampling};
 pub use consistency::{ConsistencyOptions, consistency};
 pub use demographic_disparity::{
     ConditionalDisparity, MAX_STRATA, StratumDisparity, conditional_demographic_disparity,
     conditional_demographic_disparity_weighted, demographic_disparity_aif360,
 };
 pub use differential::{DifferentialFairness, differential_fairness, differential_fairness_amplification};
+pub use equivalence::{
+    DecidingPair, DisparityInterval, MoreTrials, OddsDecision, ParityDecision, ParityOptions,
+    difference_within, disparity_interval, odds_within, ratio_within,
+};
 pub use errors::GroupErrors;
 pub use frame::{MetricFrame, Stratum, StratumMetrics};
 pub use group::{FeatureValue, Group, GroupStatus, MAX_GROUPS, MISSING, SensitiveFeature};
+pub use homogeneity::{
+    DisparityStatistic, DisparityTest, DisparityTestOptions, HomogeneityMethod, HomogeneityTest, OddsTest,
+    disparity_test, homogeneity_test, odds_test,
+};
 pub use inequality::{
     EntropyDecomposition, atkinson_index, coefficient_of_variation, generalized_entropy,
     generalized_entropy_by_group, generalized_entropy_from_counts, generalized_entropy_weighted, theil_index,
@@ -84,6 +98,10 @@ pub use mitigation::{
 };
 pub use named::{AverageOdds, DisparateImpact, FOUR_FIFTHS, FourFifths, ImpactRatio, OddsContrast};
 pub use options::{Comparison, FairnessOptions, HalfOdds, LoneGroup, OddsAggregation};
+pub use pairwise::{
+    MAX_PAIRED_GROUPS, PairwiseDifference, PairwiseDifferences, PairwiseOptions, Simultaneous,
+    pairwise_differences,
+};
 pub use parity::{
     EqualizedOdds, accuracy_equality_difference, accuracy_equality_difference_weighted,
     accuracy_equality_ratio, accuracy_equality_ratio_weighted, demographic_parity_difference,
@@ -95,4 +113,7 @@ pub use parity::{
     predictive_parity_difference, predictive_parity_difference_weighted, predictive_parity_ratio,
     predictive_parity_ratio_weighted, treatment_equality_difference, treatment_equality_difference_weighted,
     treatment_equality_ratio, treatment_equality_ratio_weighted,
+};
+pub use shrinkage::{
+    BetaPrior, PriorFit, ShrunkenRate, StructuredRates, james_stein, smoothed_rate, structured_rates,
 };

@@ -8,6 +8,7 @@
 //! | Student's t | [`ln_student_t_sf`], [`ln_student_t_two_sided`] | [`student_t_quantile`] |
 //! | Fisher's F | [`ln_f_sf`] | |
 //! | noncentral t | [`noncentral_t_sf`], not as a logarithm | |
+//! | beta | [`ln_beta_cdf`] | [`beta_quantile`] |
 //! | binomial | [`Binomial::ln_below`], [`Binomial::ln_above`] | |
 //! | hypergeometric | [`Hypergeometric::ln_below`], [`Hypergeometric::ln_above`] | |
 //!
@@ -25,7 +26,9 @@ mod normal;
 
 use statrs::function::gamma::ln_gamma;
 
-pub use beta::{ln_f_sf, ln_student_t_sf, ln_student_t_two_sided, student_t_quantile};
+pub use beta::{
+    beta_quantile, ln_beta_cdf, ln_f_sf, ln_student_t_sf, ln_student_t_two_sided, student_t_quantile,
+};
 pub use binomial::Binomial;
 pub use hypergeometric::{Hypergeometric, ln_choose};
 pub use noncentral::noncentral_t_sf;

@@ -1,8 +1,32 @@
-//! Intervals around measured shares.
+//! Intervals around rates, their differences and ratios, and means.
+//!
+//! | around | function | methods |
+//! |---|---|---|
+//! | a rate | [`rate_interval`], [`wilson`]; [`rate_interval_effective`] for weighted rows | [`RateInterval`] |
+//! | a difference of two independent rates | [`difference_interval`] | [`DifferenceInterval`] |
+//! | a ratio of two independent rates | [`ratio_interval`] | [`RatioInterval`] |
+//! | a mean (MAE, MSE of a group) | [`mean_interval`], [`mean_interval_from_moments`] | [`MeanInterval`] |
+//!
+//! Every one covers what it is made for about as often as it says when the rows are independent; `tests/coverage.rs`
+//! measures it. Several of them at once cover all their targets less often:
+//! [`fairness::pairwise_differences`](crate::fairness::pairwise_differences) corrects for that.
 
-use mlops_core::num::StatsError;
-use serde::{Deserialize, Serialize};
+mod difference;
+mod mean;
+mod rate;
+mod ratio;
+mod root;
+
+use mlops_core::num::{StatsError, json_float};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
+
+pub(crate) use difference::moments;
+pub use difference::{DifferenceInterval, difference_interval};
+pub use mean::{MeanInterval, mean_interval, mean_interval_from_moments};
+pub use rate::{Rate, RateInterval, rate_interval, rate_interval_effective};
+pub use ratio::{RatioInterval, ratio_interval};
 
 /// The default confidence of an interval.
 pub const CONFIDENCE: f64 = 0.95;
@@ -12,11 +36,19 @@ pub const CONFIDENCE: f64 = 0.95;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// The lower limit.
+    #[serde(serialize_with = "json_float::serialize", deserialize_with = "limit")]
     pub lower: f64,
-    /// The upper limit.
+    /// The upper limit; infinite only where nothing bounds a ratio ("Infinity" in JSON).
+    #[serde(serialize_with = "json_float::serialize", deserialize_with = "limit")]
     pub upper: f64,
     /// The confidence it was made for, in (0, 1).
     pub confidence: f64,
+}
+
+/// A limit in a file: a number or an infinity, never NaN.
+fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let value = json_float::deserialize(deserializer)?;
+    if value.is_nan() { Err(D::Error::custom("a limit is not NaN")) } else { Ok(value) }
 }
 
 impl Interval {
@@ -83,7 +115,7 @@ fn wilson_limits(k: f64, n: f64, z2: f64) -> (f64, f64) {
 }
 
 /// z with P(|Z| ≤ z) = confidence for a standard normal Z.
-fn normal_quantile(confidence: f64) -> f64 {
+pub(crate) fn normal_quantile(confidence: f64) -> f64 {
     Normal::standard().inverse_cdf(confidence.midpoint(1.0))
 }
 
