@@ -1,9 +1,9 @@
 //! What a gate decides on the evidence of tests.
 
 use mlops_core::evaluation::{
-    Adaptivity, Claim, Criterion, CriterionEvidence, CriterionResult, EarlierUses, Estimate, EvaluationReport,
-    GateEvidence, GateInput, GateRules, GateSpec, Hypothesis, Multiplicity, NoChampion, Reuse, Severity, TestName,
-    Verdict,
+    Adaptivity, Claim, Criterion, CriterionEvidence, CriterionResult, EarlierUses, Estimate,
+    EvaluationReport, GateEvidence, GateInput, GateRules, GateSpec, Hypothesis, Multiplicity, NoChampion,
+    Reuse, Severity, TestName, Verdict,
 };
 use mlops_core::hash::Digest;
 use mlops_core::num::Measured;
@@ -35,7 +35,8 @@ fn criterion(id: &str) -> Criterion {
 }
 
 fn evidence(gate: &GateSpec) -> GateEvidence {
-    GateEvidence::new(gate.digest(), Digest::of(b"new"), Digest::of(b"data")).with_champion(Digest::of(b"old"))
+    GateEvidence::new(gate.digest(), Digest::of(b"new"), Digest::of(b"data"))
+        .with_champion(Digest::of(b"old"))
 }
 
 /// What one criterion says of 0.8 against the champion's 0.79, on some evidence.
@@ -102,12 +103,7 @@ fn a_test_shows_or_refutes_or_leaves_open() {
             Insufficient,
             "",
         ),
-        (
-            drop(),
-            None,
-            Insufficient,
-            "the gate asks for a test of auc, and there is no evidence of one",
-        ),
+        (drop(), None, Insufficient, "the gate asks for a test of auc, and there is no evidence of one"),
         (
             drop(),
             Some(CriterionEvidence::new(100).with_p(TestName::Bootstrap, 0.01, gained)),
@@ -193,7 +189,9 @@ fn evidence_about_something_else_gives_no_decision() {
         |e, _| e.criteria.values_mut().for_each(|c| c.test = None),
         |e, _| e.criteria.values_mut().for_each(|c| c.test = Some(TestName::Auto)),
         |e, _| e.criteria.values_mut().for_each(|c| c.estimate = Some(f64::INFINITY)),
-        |e, _| e.criteria.values_mut().for_each(|c| (c.interval, c.confidence) = (Some((1.0, 0.0)), Some(0.9))),
+        |e, _| {
+            e.criteria.values_mut().for_each(|c| (c.interval, c.confidence) = (Some((1.0, 0.0)), Some(0.9)))
+        },
         |e, _| e.criteria.values_mut().for_each(|c| c.interval = Some((0.0, 1.0))),
         |e, _| e.criteria.values_mut().for_each(|c| (c.positives, c.negatives) = (Some(u64::MAX), Some(1))),
     ];
@@ -251,7 +249,8 @@ fn p_values_are_adjusted_for_each_other_and_a_test_left_out_does_not_help() {
 fn a_test_set_serves_as_often_as_it_was_meant_to() {
     let gate = |adaptivity, budget| {
         let rules = GateRules::default().with_alpha(0.04).with_reuse(Reuse::new(budget, adaptivity));
-        GateSpec::with_rules("g", rules, vec![criterion("c").with_max_drop(0.1).with_test(TestName::Auto)]).unwrap()
+        GateSpec::with_rules("g", rules, vec![criterion("c").with_max_drop(0.1).with_test(TestName::Auto)])
+            .unwrap()
     };
     let (new, old) = (auc("new", 0.8), auc("old", 0.79));
     let decide = |gate: &GateSpec, p, uses: Option<EarlierUses>| {
@@ -323,7 +322,8 @@ fn a_baseline_takes_the_champions_place() {
 #[test]
 fn a_direction_is_lent_to_a_metric_that_has_none_and_never_turned_round() {
     let rate = |v, direction| report("new", &[("rate", v, direction)]);
-    let criterion = |way| Criterion::new("c", MetricKey::new("rate").unwrap()).with_max_drop(0.1).with_direction(way);
+    let criterion =
+        |way| Criterion::new("c", MetricKey::new("rate").unwrap()).with_max_drop(0.1).with_direction(way);
     use Direction::{HigherIsBetter, LowerIsBetter, Neither};
     for (said, asked, new, old, verdict) in [
         (Neither, LowerIsBetter, 0.3, 0.2, Verdict::Pass),
@@ -340,7 +340,10 @@ fn a_direction_is_lent_to_a_metric_that_has_none_and_never_turned_round() {
     let alike = Criterion::new("c", MetricKey::new("rate").unwrap()).with_band(0.1);
     let gate = GateSpec::new("g", vec![alike]).unwrap();
     for (new, verdict) in [(0.3, Verdict::Pass), (0.1, Verdict::Pass), (0.31, Verdict::Fail)] {
-        assert_eq!(gate.decide(&rate(new, Neither), Some(&rate(0.2, Neither)), at()).unwrap().verdict, verdict);
+        assert_eq!(
+            gate.decide(&rate(new, Neither), Some(&rate(0.2, Neither)), at()).unwrap().verdict,
+            verdict
+        );
     }
 }
 
@@ -382,7 +385,9 @@ fn warnings_are_shown_and_do_not_block() {
 #[test]
 fn without_a_champion_the_policy_holds_and_no_test_is_asked_for() {
     let tested = criterion("c").with_max_drop(0.1).with_test(TestName::Delong);
-    for (policy, verdict) in [(NoChampion::Pass, Verdict::Pass), (NoChampion::Insufficient, Verdict::Insufficient)] {
+    for (policy, verdict) in
+        [(NoChampion::Pass, Verdict::Pass), (NoChampion::Insufficient, Verdict::Insufficient)]
+    {
         let gate = GateSpec::new("g", vec![tested.clone().with_no_champion(policy)]).unwrap();
         assert_eq!(gate.decide(&auc("new", 0.8), None, at()).unwrap().verdict, verdict);
     }

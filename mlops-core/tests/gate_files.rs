@@ -59,7 +59,8 @@ fn invalid_files_are_refused_at_the_right_place() {
         let error = GateSpec::from_file(&file).expect_err(name);
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name}: {error}");
         let found = [error.context("field"), error.context("line"), error.context("column")];
-        let expected = if line.is_empty() { [Some(field), found[1], found[2]] } else { [field, line, column].map(Some) };
+        let expected =
+            if line.is_empty() { [Some(field), found[1], found[2]] } else { [field, line, column].map(Some) };
         if found != expected {
             wrong.push(format!("{name} {found:?} {expected:?}: {}", error.message()));
         }
@@ -78,7 +79,11 @@ fn an_unknown_word_names_the_nearest_one_in_every_format() {
     for (format, text) in FORMATS.iter().zip(texts) {
         let error = GateSpec::from_text(text, *format).unwrap_err();
         assert_eq!(error.message(), "unknown key `max_drp`; did you mean `max_drop`?");
-        assert_eq!((error.context("line"), error.context("id")), (Some("5"), Some("a")), "{format:?}: {error}");
+        assert_eq!(
+            (error.context("line"), error.context("id")),
+            (Some("5"), Some("a")),
+            "{format:?}: {error}"
+        );
         let word = text.replace("max_drp", "severity").replace("0.1", "\"warnin\"");
         let error = GateSpec::from_text(&word, *format).unwrap_err();
         assert_eq!(error.message(), "unknown value `warnin`; did you mean `warning`?", "{format:?}");
@@ -112,7 +117,11 @@ fn a_gate_means_the_same_in_every_format() {
         let value: Value = toml::from_str(&text).unwrap();
         for (format, text) in in_formats(&value) {
             let gate = GateSpec::from_text(&text, format).unwrap();
-            assert_eq!((gate.criteria(), gate.rules()), (expected.criteria(), expected.rules()), "{format:?}");
+            assert_eq!(
+                (gate.criteria(), gate.rules()),
+                (expected.criteria(), expected.rules()),
+                "{format:?}"
+            );
         }
     }
 }
@@ -163,7 +172,19 @@ fn the_schema_knows_the_words_that_the_reader_knows() {
     use TestName::{
         Auto, Bootstrap, Delong, Exact, IntersectionUnion, Mcnemar, Permutation, Score, SignFlip, T, Wilcoxon,
     };
-    let tests = [Auto, Bootstrap, Delong, Exact, IntersectionUnion, Mcnemar, Permutation, Score, SignFlip, T, Wilcoxon];
+    let tests = [
+        Auto,
+        Bootstrap,
+        Delong,
+        Exact,
+        IntersectionUnion,
+        Mcnemar,
+        Permutation,
+        Score,
+        SignFlip,
+        T,
+        Wilcoxon,
+    ];
     let multiplicities = [
         Multiplicity::None,
         Multiplicity::IntersectionUnion,
@@ -180,10 +201,7 @@ fn the_schema_knows_the_words_that_the_reader_knows() {
             format!("{of}/hypothesis"),
             words(&[Hypothesis::NonInferiority, Hypothesis::Superiority, Hypothesis::Equivalence]),
         ),
-        (
-            format!("{of}/no_champion"),
-            words(&[NoChampion::Pass, NoChampion::Fail, NoChampion::Insufficient]),
-        ),
+        (format!("{of}/no_champion"), words(&[NoChampion::Pass, NoChampion::Fail, NoChampion::Insufficient])),
         (format!("{of}/require_interval"), words(&[IntervalEnd::Low, IntervalEnd::High])),
         (format!("{of}/direction"), words(&[Direction::HigherIsBetter, Direction::LowerIsBetter])),
         ("/properties/multiplicity".to_owned(), words(&multiplicities)),
@@ -205,7 +223,10 @@ fn a_criterion_is_written_as_it_is_read() {
     let key = MetricKey::new("auc").unwrap();
     let criteria = [
         Criterion::new("a", key.clone()).with_min(0.5).with_slice("s").with_min_of_each_class(1, 2),
-        Criterion::new("b", key.clone()).with_band(0.1).with_hypothesis(Hypothesis::Equivalence).with_baseline("x"),
+        Criterion::new("b", key.clone())
+            .with_band(0.1)
+            .with_hypothesis(Hypothesis::Equivalence)
+            .with_baseline("x"),
         Criterion::new("c", key).with_min_relative_gain(0.1).with_severity(Severity::Note),
     ];
     for criterion in criteria {
@@ -228,10 +249,12 @@ fn read_quietly(text: &str) {
 #[test]
 fn what_is_meant_to_exhaust_the_reader_does_not() {
     let laughs = "a: &a [x,x,x,x,x,x,x,x,x]\n".to_owned()
-        + &('b'..='j').map(|c| {
-            let before = char::from(u8::try_from(u32::from(c)).unwrap() - 1);
-            format!("{c}: &{c} [{}]\n", vec![format!("*{before}"); 9].join(","))
-        }).collect::<String>();
+        + &('b'..='j')
+            .map(|c| {
+                let before = char::from(u8::try_from(u32::from(c)).unwrap() - 1);
+                format!("{c}: &{c} [{}]\n", vec![format!("*{before}"); 9].join(","))
+            })
+            .collect::<String>();
     for text in [
         laughs,
         "[".repeat(1 << 20),

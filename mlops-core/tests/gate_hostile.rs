@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use mlops_core::MetricKey;
 use mlops_core::evaluation::{
-    Criterion, CriterionEvidence, Disparity, EarlierUses, Estimate, EvaluationReport, FairnessReport, GateDecision,
-    GateEvidence, GateInput, GateRules, GateSpec, IntervalEnd, Multiplicity, NoChampion, Reuse, Adaptivity, SliceReport,
-    TestName, Verdict,
+    Adaptivity, Criterion, CriterionEvidence, Disparity, EarlierUses, Estimate, EvaluationReport,
+    FairnessReport, GateDecision, GateEvidence, GateInput, GateRules, GateSpec, IntervalEnd, Multiplicity,
+    NoChampion, Reuse, SliceReport, TestName, Verdict,
 };
 use mlops_core::hash::Digest;
 use mlops_core::num::{Measured, Undefined, UndefinedReason};
 use mlops_core::problem::{Direction, Task};
 use mlops_core::time::Timestamp;
-use mlops_core::MetricKey;
 use proptest::prelude::*;
 
 fn at() -> Timestamp {
@@ -25,8 +25,21 @@ fn key(name: &str) -> MetricKey {
 /// Any number, with the ones that break comparisons as likely as the others together.
 fn number() -> impl Strategy<Value = f64> {
     let hostile = prop::sample::select(vec![
-        f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, f64::MAX, f64::MIN, f64::MIN_POSITIVE, 5e-324,
-        1.0, 0.5, 0.8, 0.85, 0.799_999_999_999_999_9,
+        f64::NAN,
+        -f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        0.0,
+        -0.0,
+        f64::MAX,
+        f64::MIN,
+        f64::MIN_POSITIVE,
+        5e-324,
+        1.0,
+        0.5,
+        0.8,
+        0.85,
+        0.799_999_999_999_999_9,
     ]);
     prop_oneof![hostile, any::<f64>(), 0.0..1.0]
 }
@@ -70,22 +83,35 @@ fn report() -> impl Strategy<Value = EvaluationReport> {
         let data = Digest::of(if same { b"data" } else { b"else" });
         let mut report = EvaluationReport::new(Digest::of(b"m"), data, Task::BinaryClassification, at(), 100);
         report.metrics = metrics;
-        report.slices = slices.into_iter().map(|(name, metrics)| SliceReport::new(name, 100, metrics)).collect();
+        report.slices =
+            slices.into_iter().map(|(name, metrics)| SliceReport::new(name, 100, metrics)).collect();
         let disparity = |(metrics, left_out): (BTreeMap<MetricKey, Estimate>, Vec<String>)| {
             metrics.into_iter().map(|(k, e)| (k, Disparity::new(e, left_out.clone()))).collect()
         };
-        report.fairness =
-            fairness.into_iter().map(|(name, found)| FairnessReport::new(name, vec![], disparity(found))).collect();
+        report.fairness = fairness
+            .into_iter()
+            .map(|(name, found)| FairnessReport::new(name, vec![], disparity(found)))
+            .collect();
         report
     })
 }
 
 fn found() -> impl Strategy<Value = CriterionEvidence> {
-    let tests = prop::option::of(prop::sample::select(vec![TestName::Auto, TestName::Delong, TestName::Bootstrap]));
+    let tests =
+        prop::option::of(prop::sample::select(vec![TestName::Auto, TestName::Delong, TestName::Bootstrap]));
     let counts = prop::option::of(prop::sample::select(vec![0, 5, 50, u64::MAX]));
     let optional = || prop::option::of(number());
     let rows = prop::sample::select(vec![0, 1, 9, 100, u64::MAX]);
-    (tests, optional(), optional(), prop::option::of((number(), number())), optional(), rows, counts.clone(), counts)
+    (
+        tests,
+        optional(),
+        optional(),
+        prop::option::of((number(), number())),
+        optional(),
+        rows,
+        counts.clone(),
+        counts,
+    )
         .prop_map(|(test, p, estimate, interval, confidence, rows, positives, negatives)| {
             let mut found = CriterionEvidence::new(rows);
             (found.test, found.p, found.estimate, found.interval) = (test, p, estimate, interval);
@@ -135,7 +161,9 @@ fn deserved(criterion: &Criterion, report: &EvaluationReport, champion: Option<&
         let Some(champion) = champion else { return criterion.no_champion == Some(NoChampion::Pass) };
         let Some(other) = sound(champion, criterion, 1) else { return false };
         let Some(old) = other.value.value() else { return false };
-        let alike = champion.data == report.data && other.direction == estimate.direction && other.rows == estimate.rows;
+        let alike = champion.data == report.data
+            && other.direction == estimate.direction
+            && other.rows == estimate.rows;
         let scale = point.abs().max(old.abs()).max(margin.abs());
         alike
             && match estimate.direction {
@@ -165,7 +193,12 @@ fn criteria() -> Vec<Criterion> {
     ]
 }
 
-fn check(decision: &GateDecision, criteria: &[Criterion], report: &EvaluationReport, champion: Option<&EvaluationReport>) {
+fn check(
+    decision: &GateDecision,
+    criteria: &[Criterion],
+    report: &EvaluationReport,
+    champion: Option<&EvaluationReport>,
+) {
     for (criterion, result) in criteria.iter().zip(&decision.criteria) {
         assert!(!result.reason.is_empty() && !result.reason.contains(['\n', '\r']));
         if result.verdict == Verdict::Pass {
@@ -236,7 +269,8 @@ proptest! {
 
 #[test]
 fn what_deserves_to_pass_does() {
-    let mut new = EvaluationReport::new(Digest::of(b"m"), Digest::of(b"data"), Task::BinaryClassification, at(), 100);
+    let mut new =
+        EvaluationReport::new(Digest::of(b"m"), Digest::of(b"data"), Task::BinaryClassification, at(), 100);
     let good = Estimate::new(Measured::Value(0.85), Direction::HigherIsBetter, 100);
     new.metrics.insert(key("auc"), good.with_interval(0.7, 0.88));
     let mut old = new.clone();

@@ -38,7 +38,8 @@ fn decision(names: &[&str]) -> GateDecision {
     let verdicts = [Verdict::Fail, Verdict::Pass, Verdict::Insufficient];
     let severities = [Severity::Error, Severity::Error, Severity::Warning, Severity::Note];
     let criterion = |(i, name): (usize, &&str)| {
-        CriterionResult::new(*name, verdicts[i % 3], None, format!("reason {name}")).with_severity(severities[i % 4])
+        CriterionResult::new(*name, verdicts[i % 3], None, format!("reason {name}"))
+            .with_severity(severities[i % 4])
     };
     let criteria = names.iter().enumerate().map(criterion).collect();
     let at = "2026-01-05T09:00:00Z".parse().unwrap();
@@ -105,7 +106,11 @@ fn check_github(decision: &GateDecision) {
         assert!(!undone.contains(['\n', '\r']), "{line}");
     }
     // A verdict that only a forger could have written does not become a notice.
-    let passed = decision.criteria.iter().filter(|c| c.severity == Severity::Error).all(|c| c.verdict == Verdict::Pass);
+    let passed = decision
+        .criteria
+        .iter()
+        .filter(|c| c.severity == Severity::Error)
+        .all(|c| c.verdict == Verdict::Pass);
     assert!(passed || text.lines().last().unwrap().starts_with("::error "), "{text}");
 }
 
@@ -164,7 +169,8 @@ fn xml(text: &str) -> Element {
         let (tag, closed) = tag.strip_suffix('/').map_or((tag, false), |tag| (tag, true));
         let (name, attributes) = tag.split_once(' ').unwrap_or((tag, ""));
         assert!(!name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase()), "{tag}");
-        let element = Element { name: name.to_owned(), attributes: parse_attributes(attributes), ..Element::default() };
+        let element =
+            Element { name: name.to_owned(), attributes: parse_attributes(attributes), ..Element::default() };
         match closed {
             true => open.last_mut().unwrap().children.push(element),
             false => open.push(element),
@@ -220,13 +226,15 @@ fn check_junit(decision: &GateDecision) {
     let root = xml(&render::junit(decision));
     assert_eq!(root.name, "testsuites");
     let suite = &root.children[0];
-    let attribute =
-        |e: &Element, name: &str| e.attributes.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()).unwrap();
+    let attribute = |e: &Element, name: &str| {
+        e.attributes.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()).unwrap()
+    };
     let cases: Vec<&Element> = suite.children.iter().filter(|e| e.name == "testcase").collect();
     assert_eq!(cases.len(), decision.criteria.len());
     assert_eq!(suite.children.len(), cases.len() + 1);
     for kind in ["failure", "error", "skipped"] {
-        let count = cases.iter().filter(|c| c.children.first().is_some_and(|child| child.name == kind)).count();
+        let count =
+            cases.iter().filter(|c| c.children.first().is_some_and(|child| child.name == kind)).count();
         let key = if kind == "skipped" { kind.to_owned() } else { format!("{kind}s") };
         let stated = attribute(suite, &key);
         assert_eq!(stated, count.to_string());
@@ -270,8 +278,12 @@ fn check_in_toto(decision: &GateDecision) {
     let count = |key: &str| predicate[key].as_array().unwrap().len();
     assert_eq!(count("passedTests") + count("warnedTests") + count("failedTests"), decision.criteria.len());
     let result = predicate["result"].as_str().unwrap();
-    let blocked = decision.criteria.iter().any(|c| c.verdict != Verdict::Pass && c.severity == Severity::Error);
-    assert_eq!(result == "FAILED", blocked || !decision.criteria.iter().any(|c| c.severity == Severity::Error));
+    let blocked =
+        decision.criteria.iter().any(|c| c.verdict != Verdict::Pass && c.severity == Severity::Error);
+    assert_eq!(
+        result == "FAILED",
+        blocked || !decision.criteria.iter().any(|c| c.severity == Severity::Error)
+    );
 }
 
 fn check(decision: &GateDecision) {
@@ -317,7 +329,13 @@ fn what_warns_passes_and_says_so() {
     warned.criteria.remove(0);
     warned.criteria[0].verdict = Verdict::Pass;
     let warned = GateDecision::new(
-        "g", warned.gate_digest, warned.model, warned.report, None, warned.at, warned.criteria,
+        "g",
+        warned.gate_digest,
+        warned.model,
+        warned.report,
+        None,
+        warned.at,
+        warned.criteria,
     );
     assert_eq!(warned.verdict, Verdict::Pass);
     let statement: Value = serde_json::from_str(&render::in_toto(&warned).unwrap()).unwrap();
@@ -331,7 +349,8 @@ fn what_warns_passes_and_says_so() {
 fn a_forged_verdict_is_not_repeated() {
     let mut forged = decision(&["a"]);
     forged.verdict = Verdict::Pass;
-    for text in [render::markdown(&forged), render::github(&forged, "g"), render::azure_devops(&forged, "g")] {
+    for text in [render::markdown(&forged), render::github(&forged, "g"), render::azure_devops(&forged, "g")]
+    {
         assert!(text.contains("fail (0 of 1 criteria pass)") || text.contains("fail \\(0 of 1"), "{text}");
     }
     assert!(render::in_toto(&forged).unwrap().contains("FAILED"));
