@@ -149,7 +149,8 @@ impl<'a> Reader<'a> {
             }
         }
         let shown = self.text.get(start..self.at).unwrap_or_default();
-        if whole {
+        // A whole number has no sign of its own at nought.
+        if whole && shown != "-0" {
             if let Ok(value) = shown.parse() {
                 return Ok(Value::Unsigned(value));
             }

@@ -12,11 +12,10 @@ use crate::evaluation::{CriterionResult, GateDecision, Verdict};
 /// # let (digest, at) = (mlops_core::hash::Digest::of(b"x"), "2026-01-05T09:00:00Z".parse()?);
 /// let criteria = vec![CriterionResult::new("auc", Verdict::Fail, None, "low ##vso[task.complete result=Succeeded;]")];
 /// let decision = GateDecision::new("release", digest, digest, digest, None, at, criteria);
-/// assert_eq!(
-///     render::azure_devops(&decision, "gate.toml"),
-///     "##vso[task.logissue type=error;sourcepath=gate.toml;code=auc;]fail: low # #vso[task.complete result=Succeeded%3B%5D\n\
-///      ##vso[task.complete result=Failed;]gate release: fail (0 of 1 criteria pass)\n"
-/// );
+/// let text = render::azure_devops(&decision, "gate.toml");
+/// let lines: Vec<&str> = text.lines().collect();
+/// let issue = "##vso[task.logissue type=error;sourcepath=gate.toml;code=auc;]fail: low # #vso[task.complete result=Succeeded%3B%5D";
+/// assert_eq!(lines, [issue, "##vso[task.complete result=Failed;]gate release: fail (0 of 1 criteria pass)"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn azure_devops(decision: &GateDecision, file: &str) -> String {
