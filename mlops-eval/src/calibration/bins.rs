@@ -233,7 +233,7 @@ impl Tally {
 /// let curve = bins.curve(0.95)?;
 /// assert_eq!(curve.bins[0].rows, Some(2));
 /// assert_eq!(curve.bins[1].observed.value(), Some(1.0));
-/// assert_eq!(curve.ece(), 0.25);
+/// assert!((curve.ece() - 0.25).abs() < 1e-15);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -824,7 +824,7 @@ impl MetricFrame {
 enum Chosen<'a> {
     Labels,
     Scores(ScoreMetric, &'a [ScoreState]),
-    Errors(crate::regression::RegressionMetric, &'a [RegressionState]),
+    Errors(RegressionMetric, &'a [RegressionState]),
     Rows(&'a [KeptRows]),
 }
 
@@ -868,19 +868,9 @@ fn others<S: Pool>(states: &[S]) -> Result<Vec<Option<S>>, StatsError> {
     Ok(after)
 }
 
-/// A metric of scores from their state: every distinct score is a row of each class, with the weight that falls on it.
+/// A metric of scores from their state.
 fn score(metric: ScoreMetric, state: &ScoreState) -> Result<Measured, StatsError> {
-    let (mut y_true, mut scores, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-    for (score, negative, positive) in state.points() {
-        for (truth, weight) in
-            [(false, negative), (true, positive)].into_iter().filter(|(_, weight)| *weight > 0.0)
-        {
-            y_true.push(truth);
-            scores.push(score);
-            weights.push(weight);
-        }
-    }
-    if y_true.is_empty() { Ok(NO_ROWS) } else { metric.evaluate(&y_true, &scores, Some(&weights)) }
+    if state.negatives() + state.positives() > 0.0 { metric.from_state(state) } else { Ok(NO_ROWS) }
 }
 
 /// The binned calibration gap of a state.

@@ -269,15 +269,13 @@ pub(super) fn equalized_odds(groups: &[ScoreState], options: &ThresholdOptions) 
     let curves: Vec<Vec<Mixture>> =
         groups.iter().map(|group| tradeoff(plane(group, options), options.grid)).collect();
     let lowest = |k: usize| curves.iter().map(|curve| curve[k].y).fold(f64::INFINITY, f64::min);
-    let (mut best, mut best_value) = (0, f64::NEG_INFINITY);
-    for k in 0..=options.grid {
-        // Rounded, so that of steps that differ by the rounding of sums alone the first is taken.
-        let value =
-            (odds_objective(groups, options, lowest(k), curves[0][k].x) * 1e15).round_ties_even() / 1e15;
-        if value > best_value {
-            (best, best_value) = (k, value);
-        }
-    }
+    // Rounded, so that of steps that differ by the rounding of sums alone the first is taken.
+    let value = |k: usize| {
+        (odds_objective(groups, options, lowest(k), curves[0][k].x) * 1e15).round_ties_even() / 1e15
+    };
+    let (best, _) = (0..=options.grid)
+        .map(|k| (k, value(k)))
+        .fold((0, f64::NEG_INFINITY), |best, next| if next.1 > best.1 { next } else { best });
     let (x, y) = (curves[0][best].x, lowest(best));
     let rule = |curve: &Vec<Mixture>| {
         let mixture = &curve[best];
