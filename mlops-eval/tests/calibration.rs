@@ -385,7 +385,7 @@ fn every_metric_stays_in_its_range_and_is_never_nan() {
         let mut draw = || (random.next_f64() * 6.0).floor() / 5.0;
         let p: Vec<f64> = (0..count).map(|_| draw().min(1.0)).collect();
         let y: Vec<bool> = (0..count).map(|_| draw() > 0.4).collect();
-        let w: Vec<f64> = (0..count).map(|_| draw() * 10_f64.powi(round as i32 % 7 * 20 - 60)).collect();
+        let w: Vec<f64> = (0..count).map(|_| draw() * 10_f64.powi(round % 7 * 20 - 60)).collect();
         for metric in CalibrationMetric::ALL {
             let (low, high) = metric.range();
             for weights in [None, Some(w.as_slice())] {
@@ -476,10 +476,10 @@ fn the_interval_of_the_debiased_error_covers_and_its_estimate_has_no_bias() {
     let shift = |by: f64| move |p: f64| p + by * p * (1.0 - p) * 4.0;
     for (case, by) in [0.0, 0.03, 0.1, -0.2].into_iter().enumerate() {
         let truth = shift(by);
-        for (bins, count, rounds) in [(10, 200, 1500), (50, 500, 600), (10, 2000, 150)] {
+        for (bins, count, rounds) in [(10, 200_u32, 1500), (50, 500, 600), (10, 2000, 150)] {
             let theta = target(bins, truth);
             let options = CalibrationOptions::default().with_binning(Binning::Uniform(bins));
-            let mut random = Random::new(7).nth(case as u64 * 100 + bins as u64 + count as u64);
+            let mut random = Random::new(7).nth(case as u64 * 100 + bins as u64 + u64::from(count));
             let (mut covered, mut sum, mut squares) = (0, 0.0, 0.0);
             for _ in 0..rounds {
                 let p: Vec<f64> = (0..count).map(|_| random.next_f64()).collect();

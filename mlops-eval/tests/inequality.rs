@@ -58,10 +58,18 @@ impl Fairness {
 struct Balance {
     codes: Vec<u32>,
     y_true: Vec<u8>,
-    gaps: Vec<BTreeMap<String, f64>>,
+    gaps: Vec<Gap>,
     distribution: BTreeMap<String, f64>,
     aggregate_counts: Vec<u64>,
     aggregate: BTreeMap<String, f64>,
+}
+
+#[derive(Deserialize)]
+struct Gap {
+    a: usize,
+    b: usize,
+    #[serde(flatten)]
+    measures: BTreeMap<String, f64>,
 }
 
 fn reference() -> Reference {
@@ -137,8 +145,8 @@ fn data_balance_is_what_the_toolbox_says() {
         let y_true: Vec<bool> = case.y_true.iter().map(|&y| y == 1).collect();
         let balance = LabelBalance::of(&case.codes, 3, &y_true).unwrap();
         assert_eq!(case.gaps.len(), 3);
-        for expected in &case.gaps {
-            let gap = balance.gap(expected["a"] as usize, expected["b"] as usize).unwrap();
+        for Gap { a, b, measures: expected } in &case.gaps {
+            let gap = balance.gap(*a, *b).unwrap();
             close(gap.measures.statistical_parity, expected["StatisticalParity"]);
             close(gap.measures.pointwise_mutual_information, expected["PointwiseMutualInfo"]);
             close(gap.measures.sorensen_dice, expected["SorensonDiceCoeff"]);

@@ -92,8 +92,8 @@ fn every_row_has_the_chance_that_fairlearn_gives_it() {
 #[test]
 fn weights_count_like_repeated_rows() {
     let case = &reference().cases[2];
-    let weights: Vec<f64> = (0..case.groups.len()).map(|row| 1.0 + (row % 3) as f64).collect();
-    let repeated = |row: usize| std::iter::repeat_n(row, weights[row] as usize);
+    let weights: Vec<f64> = (0..case.groups.len()).map(|row| (1 + row % 3) as f64).collect();
+    let repeated = |row: usize| std::iter::repeat_n(row, 1 + row % 3);
     let rows: Vec<usize> = (0..case.groups.len()).flat_map(repeated).collect();
     let copies = Case {
         groups: rows.iter().map(|&row| case.groups[row]).collect(),

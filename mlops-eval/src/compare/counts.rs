@@ -257,7 +257,8 @@ mod tests {
     #[test]
     fn cells_hold_both_confusions_and_every_paired_share() {
         let rows = 5_000_u64;
-        let bit = |i: u64, s: u64| (i.wrapping_mul(2_654_435_761).wrapping_add(s) >> (s % 7 + 9)) % 3 == 0;
+        let bit =
+            |i: u64, s: u64| (i.wrapping_mul(2_654_435_761).wrapping_add(s) >> (s % 7 + 9)).is_multiple_of(3);
         let [t, a, b] = [1, 2, 3].map(|s| (0..rows).map(|i| bit(i, s)).collect::<Vec<bool>>());
         let cells = PairedCells::of(&t, &a, &b).unwrap();
         assert_eq!(cells.first(), Confusion::of(&t, &a).unwrap());
