@@ -13,7 +13,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::EvaluationReport;
-use super::gate::{comparable, keeps_margin, undirected};
+use super::gate::comparison::{comparable, keeps_margin, undirected};
 use super::subject::{Subject, check_report, number, show};
 use crate::error::{Error, Result};
 use crate::hash::{Digest, digest_json};
@@ -316,8 +316,8 @@ impl Pair<'_> {
         };
         let found = subject.find(self.challenger).and_then(|found| {
             let new = found.usable(min_rows).map_err(|reason| format!("{subject} {reason}"))?;
-            undirected(subject, &found).map_or(Ok(()), Err)?;
-            let old = comparable(subject, &found, self.challenger, self.champion)?;
+            undirected(subject, found.estimate.direction).map_or(Ok(()), Err)?;
+            let old = comparable(subject, &found, self.challenger, ("the champion", self.champion))?;
             Ok((found.estimate.direction, new, old))
         });
         match found {

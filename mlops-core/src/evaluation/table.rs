@@ -36,6 +36,9 @@ impl fmt::Display for GateDecision {
         for (criterion, id) in self.criteria.iter().zip(&ids) {
             let verdict = criterion.verdict.to_string();
             write!(f, "\n  {verdict:<12}  {id:<width$}  ")?;
+            if !criterion.severity.blocks() {
+                write!(f, "({}) ", criterion.severity.name())?;
+            }
             escaped(f, &criterion.reason)?;
         }
         Ok(())

@@ -99,12 +99,14 @@ impl Promotion {
     /// Checks the evidence against the content to be promoted; registries call this, and refuse what it refuses.
     ///
     /// # Errors
-    /// [`ErrorKind::Rejected`] when the gate did not pass, or the approval is not one or has expired;
+    /// [`ErrorKind::Rejected`] when the gate did not pass, or the approval is not one or has expired, or the gate itself asks
+    /// for one and there is none;
     /// [`ErrorKind::Conflict`] when the evidence is about something else.
     pub fn check_evidence(&self, artifact: &Digest, now: Timestamp) -> Result<()> {
         self.gate.require_pass(artifact)?;
         match &self.approval {
             Some(approval) => approval.require(&self.gate.digest()?, now),
+            None if self.gate.requires_approval => self.require_approval(),
             None => Ok(()),
         }
     }

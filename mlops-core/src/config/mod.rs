@@ -1,8 +1,13 @@
-//! Files that people write: TOML, read strictly.
+//! Files that people write: TOML, JSON and, with the feature `yaml`, YAML, read strictly.
 //!
 //! One place for the rules that every such file obeys: at most one mebibyte, no key that is not known, no key twice, and an
-//! error that says in which file, at which key and on which line. Numbers are TOML's own: a quoted `"0.1"` is text, not a
-//! number.
+//! error that says in which file, at which key, on which line and in which column. Numbers are the format's own: a quoted
+//! `"0.1"` is text, not a number. JSON and YAML have a null; it is refused, as a key without a value would drop a rule.
+
+mod json;
+mod tree;
+#[cfg(feature = "yaml")]
+mod yaml;
 
 use std::fs::File;
 use std::io::Read;
@@ -11,6 +16,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 
+use self::tree::{Fault, Node, Value};
 use crate::error::{Error, ErrorKind, Result, needs_escape, quote};
 
 /// The longest file, in bytes.
@@ -54,12 +60,22 @@ fn check_size(operation: &'static str, file: &str, bytes: usize) -> Result<()> {
     Err(Error::limit(operation, "the file's size", MAX_BYTES, got).with("file", file))
 }
 
-/// A text in TOML, and what to call it in errors.
+/// How a text is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Syntax {
+    Toml,
+    Json,
+    /// Without the feature `yaml` nothing is YAML.
+    Yaml,
+}
+
+/// A text, and what to call it in errors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Document<'a> {
     operation: &'static str,
     file: &'a str,
     text: &'a str,
+    syntax: Syntax,
 }
 
 impl<'a> Document<'a> {
@@ -67,9 +83,19 @@ impl<'a> Document<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::LimitExceeded`].
-    pub(crate) fn new(operation: &'static str, file: &'a str, text: &'a str) -> Result<Self> {
+    pub(crate) fn new(operation: &'static str, file: &'a str, text: &'a str, syntax: Syntax) -> Result<Self> {
         check_size(operation, file, text.len())?;
-        Ok(Self { operation, file, text })
+        Ok(Self { operation, file, text, syntax })
+    }
+
+    /// The text as a tree, for formats that have no reader with places of their own.
+    fn tree(&self) -> Result<Node, Fault> {
+        match self.syntax {
+            Syntax::Json => json::parse(self.text),
+            #[cfg(feature = "yaml")]
+            Syntax::Yaml => yaml::parse(self.text),
+            _ => Err(Fault::new(0, "the format is not known here")),
+        }
     }
 
     /// Reads the text as a `T`. `list` names the array of tables whose `id` an error quotes, when it lies in one of them.
@@ -77,6 +103,30 @@ impl<'a> Document<'a> {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] with the context `field` (the key), `file`, `line` and, where there is one, `id`.
     pub(crate) fn parse<T: DeserializeOwned>(&self, list: Option<&str>) -> Result<T> {
+        match self.syntax {
+            Syntax::Toml => self.parse_toml(list),
+            Syntax::Json | Syntax::Yaml => self.parse_tree(list),
+        }
+    }
+
+    fn parse_tree<T: DeserializeOwned>(&self, list: Option<&str>) -> Result<T> {
+        let tree = self.tree().map_err(|fault| self.failure(fault))?;
+        T::deserialize(&tree).map_err(|fault| {
+            let id = fault.at.zip(list).and_then(|(at, list)| id_in_tree(&tree, list, at));
+            let failure = self.failure(fault);
+            match id {
+                Some(id) => failure.with("id", id),
+                None => failure,
+            }
+        })
+    }
+
+    fn failure(&self, fault: Fault) -> Error {
+        let (key, message) = describe(&fault.message, &fault.key, "");
+        self.error(&key, fault.at, message)
+    }
+
+    fn parse_toml<T: DeserializeOwned>(&self, list: Option<&str>) -> Result<T> {
         toml::from_str(self.text).map_err(|error| {
             let offset = error.span().map(|span| span.start);
             let at = error.span().and_then(|span| self.text.get(span)).unwrap_or_default();
@@ -93,7 +143,7 @@ impl<'a> Document<'a> {
     pub(crate) fn error(&self, key: &str, offset: Option<usize>, message: impl Into<String>) -> Error {
         let error = Error::invalid(self.operation, &quote(key), message).with("file", self.file);
         match offset {
-            Some(offset) => error.with("line", self.line(offset)),
+            Some(offset) => error.with("line", self.line(offset)).with("column", self.column(offset)),
             None => error,
         }
     }
@@ -104,8 +154,18 @@ impl<'a> Document<'a> {
         1 + before.filter(|byte| **byte == b'\n').count()
     }
 
+    /// The character of its line, counted from 1, that begins at a byte.
+    fn column(&self, offset: usize) -> usize {
+        let before = self.text.get(..offset).unwrap_or_default();
+        1 + before.chars().rev().take_while(|c| *c != '\n').count()
+    }
+
     /// Where the value at a path of keys stands; nowhere, if there is none.
     pub(crate) fn offset(&self, path: &[&str]) -> Option<usize> {
+        if self.syntax != Syntax::Toml {
+            let tree = self.tree().ok()?;
+            return path.iter().try_fold(&tree, |node, key| node.get(key)).map(|node| node.at);
+        }
         let document = DeTable::parse(self.text).ok()?;
         let (last, tables) = path.split_last()?;
         let mut table = document.get_ref();
@@ -118,6 +178,12 @@ impl<'a> Document<'a> {
 
     /// Where the value at `key` of a table in the array `list` stands; where the table stands, if it has no such key.
     pub(crate) fn offset_in(&self, list: &str, index: usize, key: &str) -> Option<usize> {
+        if self.syntax != Syntax::Toml {
+            let tree = self.tree().ok()?;
+            let Value::List(tables) = &tree.get(list)?.value else { return None };
+            let table = tables.get(index)?;
+            return Some(table.get(key).map_or(table.at, |value| value.at));
+        }
         let document = DeTable::parse(self.text).ok()?;
         let DeValue::Array(tables) = document.get_ref().get(list)?.get_ref() else { return None };
         let table = tables.get(index)?;
@@ -140,6 +206,16 @@ impl<'a> Document<'a> {
     }
 }
 
+/// The `id` of the table in the array `list` within which a byte lies.
+fn id_in_tree(tree: &Node, list: &str, offset: usize) -> Option<String> {
+    let Value::List(tables) = &tree.get(list)?.value else { return None };
+    let table = tables.iter().take_while(|table| table.at <= offset).last()?;
+    match &table.get("id")?.value {
+        Value::Text(id) => Some(id.clone()),
+        _ => None,
+    }
+}
+
 /// The key an error is about, and what is wrong with it, as a sentence. `at` is the text the error points at.
 fn explain(mut error: toml::de::Error, at: &str) -> (String, String) {
     // Without its input the error prints its message and then the path of the key. It is not kept as a source: with or
@@ -148,7 +224,11 @@ fn explain(mut error: toml::de::Error, at: &str) -> (String, String) {
     let shown = error.to_string();
     let path = shown.trim_end().rsplit_once("\nin `").and_then(|(_, path)| path.strip_suffix('`'));
     let path = path.unwrap_or_default();
-    let message = error.message();
+    describe(error.message(), path, at)
+}
+
+/// The same, of a message of serde's, the path of keys at which it arose, and the text it points at.
+fn describe(message: &str, path: &str, at: &str) -> (String, String) {
     if let Some((what, name, known)) = unknown(message) {
         let key = if what == "key" { name } else { path };
         return (key.to_owned(), suggest(what, name, &known));
@@ -157,7 +237,7 @@ fn explain(mut error: toml::de::Error, at: &str) -> (String, String) {
         return (key.to_owned(), format!("the key `{}` is missing", quote(key)));
     }
     let key = match path {
-        "" if message == "duplicate key" => at,
+        "" if message == "duplicate key" && !at.is_empty() => at,
         "" => "file",
         path => path,
     };
@@ -264,7 +344,7 @@ mod tests {
     }
 
     fn fault(text: &str) -> Error {
-        Document::new("op", "a.toml", text).and_then(|d| d.parse::<Sample>(Some("items"))).unwrap_err()
+        Document::new("op", "a.toml", text, Syntax::Toml).and_then(|d| d.parse::<Sample>(Some("items"))).unwrap_err()
     }
 
     #[test]
@@ -347,7 +427,7 @@ mod tests {
 
     #[test]
     fn a_byte_order_mark_and_line_ends_of_two_characters_are_read() {
-        let document = Document::new("op", "a.toml", "\u{feff}max = 1\r\n").unwrap();
+        let document = Document::new("op", "a.toml", "\u{feff}max = 1\r\n", Syntax::Toml).unwrap();
         assert_eq!(document.parse::<Sample>(None).unwrap().max, Some(1.0));
     }
 
