@@ -65,8 +65,7 @@ impl<'a> Reader<'a> {
     }
 
     fn literal(&mut self) -> Result<Value, Fault> {
-        let words =
-            [("true", Value::Bool(true)), ("false", Value::Bool(false)), ("null", Value::Null)];
+        let words = [("true", Value::Bool(true)), ("false", Value::Bool(false)), ("null", Value::Null)];
         let rest = self.rest();
         let found = words.into_iter().find(|(word, _)| rest.starts_with(word));
         let (word, value) = found.ok_or_else(|| Fault::new(self.at, "expected a value"))?;
@@ -237,12 +236,56 @@ mod tests {
     #[test]
     fn what_is_json_reads_as_serde_json_reads_it_and_the_rest_is_refused() {
         let texts = [
-            "1", "-0", "0.5e-3", "1E+2", "18446744073709551615", "-9223372036854775808", "18446744073709551616",
-            "0.1", "2.2250738585072014e-308", "true", "null", "\"\"", r#""\ud83d\ude00\u00e9\n\/""#, "[]", "{}",
-            " [1 , {\"a\" : [ ] } ]\n", r#"{"a":{"b":[true,false]},"c":"é"}"#, "01", "1.", ".5", "+1", "1e", "--1", "nan",
-            "Infinity", "1e400", "-", "\"", "\"\\x\"", "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"\u{1}\"",
-            "\"\\u12g4\"", "\"\\u+123\"", "[1,]", "[1 2]", "{\"a\"}", "{\"a\":1,}", "{a:1}", "1 2", "", " ", "tru", "'a'",
-            "[", "{\"a\":", "\u{feff}", "\"\\é\"", "\"\\u00é\"",
+            "1",
+            "-0",
+            "0.5e-3",
+            "1E+2",
+            "18446744073709551615",
+            "-9223372036854775808",
+            "18446744073709551616",
+            "0.1",
+            "2.2250738585072014e-308",
+            "true",
+            "null",
+            "\"\"",
+            r#""\ud83d\ude00\u00e9\n\/""#,
+            "[]",
+            "{}",
+            " [1 , {\"a\" : [ ] } ]\n",
+            r#"{"a":{"b":[true,false]},"c":"é"}"#,
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "1e",
+            "--1",
+            "nan",
+            "Infinity",
+            "1e400",
+            "-",
+            "\"",
+            "\"\\x\"",
+            "\"\\ud800\"",
+            "\"\\ud800\\u0041\"",
+            "\"\\udc00\"",
+            "\"\u{1}\"",
+            "\"\\u12g4\"",
+            "\"\\u+123\"",
+            "[1,]",
+            "[1 2]",
+            "{\"a\"}",
+            "{\"a\":1,}",
+            "{a:1}",
+            "1 2",
+            "",
+            " ",
+            "tru",
+            "'a'",
+            "[",
+            "{\"a\":",
+            "\u{feff}",
+            "\"\\é\"",
+            "\"\\u00é\"",
         ];
         for text in texts {
             let ours = parse(text).map(|node| plain(&node)).ok();

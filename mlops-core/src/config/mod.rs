@@ -344,7 +344,9 @@ mod tests {
     }
 
     fn fault(text: &str) -> Error {
-        Document::new("op", "a.toml", text, Syntax::Toml).and_then(|d| d.parse::<Sample>(Some("items"))).unwrap_err()
+        Document::new("op", "a.toml", text, Syntax::Toml)
+            .and_then(|d| d.parse::<Sample>(Some("items")))
+            .unwrap_err()
     }
 
     #[test]

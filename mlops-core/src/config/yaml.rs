@@ -107,7 +107,11 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Raw, E> {
-        if value.is_finite() { Ok(Raw::Leaf(Value::Float(value))) } else { Err(E::custom("is no finite number")) }
+        if value.is_finite() {
+            Ok(Raw::Leaf(Value::Float(value)))
+        } else {
+            Err(E::custom("is no finite number"))
+        }
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Raw, E> {

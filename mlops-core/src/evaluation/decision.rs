@@ -84,10 +84,29 @@ pub struct Tested {
 }
 
 impl Tested {
-    pub(super) fn new(test: TestName, p: f64, adjusted: f64, alpha: f64, evidence: &CriterionEvidence) -> Self {
-        let CriterionEvidence { estimate, interval, confidence, rows, positives, negatives, more_rows, .. } =
-            *evidence;
-        Self { test, p, adjusted, alpha, estimate, interval, confidence, rows, positives, negatives, more_rows }
+    pub(super) fn new(
+        test: TestName,
+        p: f64,
+        adjusted: f64,
+        alpha: f64,
+        evidence: &CriterionEvidence,
+    ) -> Self {
+        let CriterionEvidence {
+            estimate, interval, confidence, rows, positives, negatives, more_rows, ..
+        } = *evidence;
+        Self {
+            test,
+            p,
+            adjusted,
+            alpha,
+            estimate,
+            interval,
+            confidence,
+            rows,
+            positives,
+            negatives,
+            more_rows,
+        }
     }
 }
 
@@ -322,9 +341,11 @@ mod tests {
             let GateDecision { gate, gate_digest, model, report, at, criteria, .. } = decided;
             GateDecision::new(gate, gate_digest, model, report, None, at, criteria)
         };
-        for (severity, verdict) in
-            [(Severity::Error, Verdict::Fail), (Severity::Warning, Verdict::Pass), (Severity::Note, Verdict::Pass)]
-        {
+        for (severity, verdict) in [
+            (Severity::Error, Verdict::Fail),
+            (Severity::Warning, Verdict::Pass),
+            (Severity::Note, Verdict::Pass),
+        ] {
             let decision = warning(severity);
             assert_eq!((decision.verdict, decision.unmet().count()), (verdict, 1));
             assert_eq!(decision.require_pass(&Digest::of(b"m")).is_ok(), verdict == Verdict::Pass);

@@ -15,7 +15,8 @@ pub use decision::{CriterionResult, GateDecision, Tested, Verdict};
 pub use evaluator::{EvaluationInput, Evaluator};
 pub use exit::GateExit;
 pub use gate::{
-    Adaptivity, Claim, Criterion, CriterionEvidence, EarlierUses, GateEvidence, GateFormat, GateInput, GateRules,
-    GateSpec, Hypothesis, ImportedGate, IntervalEnd, Multiplicity, NoChampion, Requirement, Reuse, Severity, TestName,
+    Adaptivity, Claim, Criterion, CriterionEvidence, EarlierUses, GateEvidence, GateFormat, GateInput,
+    GateRules, GateSpec, Hypothesis, ImportedGate, IntervalEnd, Multiplicity, NoChampion, Requirement, Reuse,
+    Severity, TestName,
 };
 pub use report::{Disparity, Estimate, EvaluationReport, FairnessReport, GroupReport, SliceReport};

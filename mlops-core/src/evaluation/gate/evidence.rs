@@ -208,7 +208,12 @@ impl GateEvidence {
     }
 
     /// Refuses evidence about something else, and numbers that no evaluator writes.
-    pub(super) fn check(&self, operation: &'static str, gate: &GateSpec, input: &GateInput<'_>) -> Result<()> {
+    pub(super) fn check(
+        &self,
+        operation: &'static str,
+        gate: &GateSpec,
+        input: &GateInput<'_>,
+    ) -> Result<()> {
         if self.schema != 1 {
             let message = format!("the evidence has version {} of its shape, this is version 1", self.schema);
             return Err(Error::invalid(operation, "evidence", message));

@@ -134,7 +134,8 @@ impl Case<'_> {
         match asked {
             Some(asked) if said == Direction::Neither => Ok(asked),
             Some(asked) if said != asked => {
-                let reason = format!("the gate and the report disagree on which way {} is better", self.subject);
+                let reason =
+                    format!("the gate and the report disagree on which way {} is better", self.subject);
                 Err((Verdict::Fail, reason))
             }
             _ => Ok(said),
@@ -191,7 +192,8 @@ impl Case<'_> {
             (gain, format!("it must be better by at least {}", number(gain)))
         } else if let Some(share) = criterion.min_relative_gain {
             if old == 0.0 {
-                let reason = format!("{}'s {} is 0, of which no share can be taken", other.name, self.subject);
+                let reason =
+                    format!("{}'s {} is 0, of which no share can be taken", other.name, self.subject);
                 return (Verdict::Insufficient, reason);
             }
             let demand = format!("it must be better by at least {} times that", number(share));
@@ -220,11 +222,15 @@ impl Case<'_> {
         let wanted = self.criterion.test.unwrap_or_default();
         let evidence = self.evidence.and_then(|e| Some((e, e.test?, e.p?, level.adjusted?)));
         let Some((evidence, test, p, adjusted)) = evidence else {
-            return insufficient(format!("the gate asks for a test of {subject}, and there is no evidence of one"));
+            return insufficient(format!(
+                "the gate asks for a test of {subject}, and there is no evidence of one"
+            ));
         };
         if wanted != super::TestName::Auto && wanted != test {
             let (wanted, got) = (wanted.name(), test.name());
-            return insufficient(format!("the gate asks for the test {wanted} of {subject}, the evidence is of {got}"));
+            return insufficient(format!(
+                "the gate asks for the test {wanted} of {subject}, the evidence is of {got}"
+            ));
         }
         if let Some(reason) = self.unlike_the_report().or_else(|| self.unlike_the_estimate(other.as_ref())) {
             return insufficient(reason);
@@ -234,7 +240,13 @@ impl Case<'_> {
     }
 
     /// Shown, shown not to be, or neither.
-    fn weigh(&self, evidence: &CriterionEvidence, tested: &Tested, other: Option<&Other>, level: &Level) -> Finding {
+    fn weigh(
+        &self,
+        evidence: &CriterionEvidence,
+        tested: &Tested,
+        other: Option<&Other>,
+        level: &Level,
+    ) -> Finding {
         let point = match other {
             Some(other) => self.margin(other),
             None => together(&self.bounds(&self.subject.to_string(), self.value)),
@@ -258,7 +270,8 @@ impl Case<'_> {
                     Some(rows) if rows > 0 => format!("; {rows} more rows needed"),
                     _ => String::new(),
                 };
-                let but = if verdict == Verdict::Pass { "but that is not shown" } else { "and neither is shown" };
+                let but =
+                    if verdict == Verdict::Pass { "but that is not shown" } else { "and neither is shown" };
                 (Verdict::Insufficient, format!("{reason}, {but}: {p} is needed{more}"))
             }
         }
@@ -316,7 +329,11 @@ impl Case<'_> {
         let same = at_least(slack, (expected - got).abs(), scale);
         let subject = self.subject;
         (!same).then(|| {
-            format!("the evidence on {subject} is about {}, the reports give {}", show(got, expected), show(expected, got))
+            format!(
+                "the evidence on {subject} is about {}, the reports give {}",
+                show(got, expected),
+                show(expected, got)
+            )
         })
     }
 }

@@ -84,10 +84,7 @@ impl Requirement {
     /// Whether another model's predictions are needed.
     pub fn is_comparison(&self) -> bool {
         use Claim::{Equivalence, NonInferiority, Superiority};
-        matches!(
-            self.claim,
-            Some(Equivalence { .. } | NonInferiority { .. } | Superiority { .. })
-        )
+        matches!(self.claim, Some(Equivalence { .. } | NonInferiority { .. } | Superiority { .. }))
     }
 
     /// The confidence of the two-sided interval that says the same as the one-sided test: 1 − 2 `alpha_alone`.

@@ -73,7 +73,9 @@ impl Reuse {
     /// Why the test set cannot decide once more; nothing if it can.
     pub(super) fn exhausted(&self, earlier: Option<EarlierUses>) -> Option<String> {
         let Some(earlier) = earlier else {
-            return Some("the gate counts the uses of its test set, and how many there were is not known".to_owned());
+            return Some(
+                "the gate counts the uses of its test set, and how many there were is not known".to_owned(),
+            );
         };
         if earlier.decisions >= self.budget {
             let EarlierUses { decisions, .. } = earlier;

@@ -49,10 +49,7 @@ pub(super) fn fault(name: &str, rules: &GateRules, criteria: &[Criterion]) -> Op
 
 fn count_fault(criteria: &[Criterion]) -> KeyFault {
     if criteria.is_empty() {
-        return word(
-            "criteria",
-            "a gate needs at least one criterion: without any, everything would pass",
-        );
+        return word("criteria", "a gate needs at least one criterion: without any, everything would pass");
     }
     if criteria.len() > MAX_CRITERIA {
         let message = format!("a gate has at most {MAX_CRITERIA} criteria, this one has {}", criteria.len());
@@ -128,8 +125,7 @@ fn support_fault(criterion: &Criterion) -> KeyFault {
     if criterion.min_rows == Some(0) {
         return word("min_rows", "is 0, but at least one row is always needed");
     }
-    let classes =
-        [("min_positives", criterion.min_positives), ("min_negatives", criterion.min_negatives)];
+    let classes = [("min_positives", criterion.min_positives), ("min_negatives", criterion.min_negatives)];
     for (key, least) in classes {
         if least == Some(0) {
             return word(key, "is 0, which asks for nothing");
@@ -207,9 +203,7 @@ fn interval_fault(criterion: &Criterion) -> KeyFault {
             word("require_interval", "asks for what `test` asks for: give one")
         }
         (Some(IntervalEnd::Low), (true, false)) | (Some(IntervalEnd::High), (false, true)) => None,
-        (Some(IntervalEnd::Low), _) => {
-            word("require_interval", "\"low\" goes with `min` and without `max`")
-        }
+        (Some(IntervalEnd::Low), _) => word("require_interval", "\"low\" goes with `min` and without `max`"),
         (Some(IntervalEnd::High), _) => {
             word("require_interval", "\"high\" goes with `max` and without `min`")
         }

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::rules::{MAX_CRITERIA, MAX_LABEL, MAX_NAME};
 use super::reuse::{MAX_BUDGET, MAX_FULL_BUDGET};
+use super::rules::{MAX_CRITERIA, MAX_LABEL, MAX_NAME};
 
 /// The JSON Schema (draft 2020-12) of a gate's file, for editors and for checks without this library. It is published as
 /// `schemas/gate.schema.json`. It says which keys there are and how they go together; what a schema cannot say (that ids are

@@ -376,7 +376,8 @@ impl GateSpec {
     pub fn decide_with(&self, input: &GateInput<'_>, at: Timestamp) -> Result<GateDecision> {
         const OP: &str = "GateSpec::decide";
         let mut input = input.clone();
-        input.champion = input.champion.filter(|_| self.criteria.iter().any(Criterion::compares_with_champion));
+        input.champion =
+            input.champion.filter(|_| self.criteria.iter().any(Criterion::compares_with_champion));
         input.baselines.retain(|name, _| self.criteria.iter().any(|c| c.baseline.as_ref() == Some(name)));
         input.evidence = input.evidence.filter(|_| self.criteria.iter().any(Criterion::needs_evidence));
         check_report(OP, "report", input.report)?;
@@ -412,7 +413,12 @@ impl GateSpec {
         Ok(tested.iter().map(|c| c.id.as_str()).zip(levels).collect())
     }
 
-    fn record(&self, input: &GateInput<'_>, criteria: Vec<CriterionResult>, at: Timestamp) -> Result<GateDecision> {
+    fn record(
+        &self,
+        input: &GateInput<'_>,
+        criteria: Vec<CriterionResult>,
+        at: Timestamp,
+    ) -> Result<GateDecision> {
         let champion = input.champion.map(EvaluationReport::digest).transpose()?;
         let report = input.report.digest()?;
         let model = input.report.model;

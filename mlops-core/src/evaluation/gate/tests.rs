@@ -295,12 +295,7 @@ fn a_gate_that_could_mislead_is_refused_with_its_place() {
         (&format!("{FILE}\nmin_gain = nan"), "min_gain", Some("a"), Some("6")),
         (&format!("{FILE}min_gain = 0\nmax_drop = 0"), "max_drop", Some("a"), Some("6")),
         (&format!("{FILE}min = 0\nno_champion = \"pass\""), "no_champion", Some("a"), Some("6")),
-        (
-            &format!("{FILE}min = 0\nrequire_interval = \"high\""),
-            "require_interval",
-            Some("a"),
-            Some("6"),
-        ),
+        (&format!("{FILE}min = 0\nrequire_interval = \"high\""), "require_interval", Some("a"), Some("6")),
         (&format!("{FILE}max = 0\nrequire_interval = \"low\""), "require_interval", Some("a"), Some("6")),
         (
             &format!("{FILE}min = 0\nmax = 1\nrequire_interval = \"low\""),
@@ -346,9 +341,7 @@ fn a_threshold_beyond_every_number_is_refused() {
 
 #[test]
 fn numbers_are_tomls_own() {
-    for (text, expected) in
-        [("1", 1.0), ("1_000", 1000.0), ("1e3", 1000.0), ("-0.0", 0.0), ("0x10", 16.0)]
-    {
+    for (text, expected) in [("1", 1.0), ("1_000", 1000.0), ("1e3", 1000.0), ("-0.0", 0.0), ("0x10", 16.0)] {
         let gate = GateSpec::from_toml(&format!("{FILE}min = {text}")).unwrap();
         assert_eq!(gate.criteria()[0].min, Some(expected), "{text}");
     }
@@ -375,8 +368,7 @@ fn a_gate_in_code_is_held_to_the_same_rules() {
 fn changing_one_byte_of_the_file_changes_the_digest_of_the_decision() {
     let text = format!("{FILE}min = 0.75 # as agreed");
     let new = report(&[("auc", value(0.8, 100))]);
-    let digest =
-        |text: &str| GateSpec::from_toml(text).unwrap().decide(&new, None, AT).unwrap().gate_digest;
+    let digest = |text: &str| GateSpec::from_toml(text).unwrap().decide(&new, None, AT).unwrap().gate_digest;
     assert_eq!(digest(&text), Digest::of(text.as_bytes()));
     // A threshold, a comment, a blank.
     for changed in [text.replace("0.75", "0.74"), text.replace("agreed", "agreeb"), format!("{text} ")] {

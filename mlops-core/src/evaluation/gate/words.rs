@@ -138,10 +138,7 @@ impl TestName {
 
     /// Whether the test needs two models on the same rows.
     pub(super) const fn is_paired(self) -> bool {
-        matches!(
-            self,
-            Self::Delong | Self::Mcnemar | Self::Permutation | Self::SignFlip | Self::Wilcoxon
-        )
+        matches!(self, Self::Delong | Self::Mcnemar | Self::Permutation | Self::SignFlip | Self::Wilcoxon)
     }
 
     /// Whether the test has nothing to say about two models.

@@ -34,7 +34,9 @@ pub fn azure_devops(decision: &GateDecision, file: &str) -> String {
 fn issue(file: &str, result: &CriterionResult) -> String {
     let kind = match Mark::of(result) {
         Mark::Pass => return String::new(),
-        Mark::Note => return format!("note: {}: {}\n", escaped(&visible(&result.id)), escaped(&line(result))),
+        Mark::Note => {
+            return format!("note: {}: {}\n", escaped(&visible(&result.id)), escaped(&line(result)));
+        }
         Mark::Error => "error",
         Mark::Warning => "warning",
     };

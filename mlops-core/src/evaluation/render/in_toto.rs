@@ -44,7 +44,8 @@ pub fn in_toto(decision: &GateDecision) -> Result<String> {
     let others = [("champion's report", decision.champion_report), ("evidence", decision.evidence)];
     configuration.extend(others.into_iter().filter_map(|(name, digest)| Some(resource(name, digest?))));
     let baselines = decision.baseline_reports.iter();
-    configuration.extend(baselines.map(|(name, digest)| resource(&format!("baseline {}", visible(name)), *digest)));
+    configuration
+        .extend(baselines.map(|(name, digest)| resource(&format!("baseline {}", visible(name)), *digest)));
     pretty(&json!({
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [resource("model", decision.model)],

@@ -1,6 +1,6 @@
 //! As JSON.
 
-use crate::error::{needs_escape, Result};
+use crate::error::{Result, needs_escape};
 use crate::evaluation::GateDecision;
 use crate::hash::digest_json;
 

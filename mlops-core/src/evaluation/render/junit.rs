@@ -16,7 +16,8 @@ use crate::evaluation::{CriterionResult, GateDecision, Verdict};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn junit(decision: &GateDecision) -> String {
-    let count = |matching: fn(&CriterionResult) -> bool| decision.criteria.iter().filter(|c| matching(c)).count();
+    let count =
+        |matching: fn(&CriterionResult) -> bool| decision.criteria.iter().filter(|c| matching(c)).count();
     let gate = text(&decision.gate);
     let counts = format!(
         r#"tests="{}" failures="{}" errors="{}" skipped="{}""#,
@@ -33,7 +34,8 @@ pub fn junit(decision: &GateDecision) -> String {
         ("model", decision.model.to_string()),
         ("report", decision.report.to_string()),
     ];
-    let properties = properties.map(|(name, value)| format!("      <property name=\"{name}\" value=\"{value}\"/>\n"));
+    let properties =
+        properties.map(|(name, value)| format!("      <property name=\"{name}\" value=\"{value}\"/>\n"));
     let cases: String = decision.criteria.iter().map(|c| case(&gate, c)).collect();
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  \
@@ -51,7 +53,9 @@ fn case(gate: &str, result: &CriterionResult) -> String {
         Mark::Pass => format!("{head}/>\n"),
         Mark::Warning | Mark::Note => {
             let severity = result.severity.name();
-            format!("{head}>\n      <skipped message=\"{severity}: {verdict}: {reason}\"/>\n    </testcase>\n")
+            format!(
+                "{head}>\n      <skipped message=\"{severity}: {verdict}: {reason}\"/>\n    </testcase>\n"
+            )
         }
         Mark::Error => {
             let tag = if verdict == Verdict::Fail { "failure" } else { "error" };

@@ -17,7 +17,10 @@ use crate::evaluation::{CriterionResult, GateDecision, Severity};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn markdown(decision: &GateDecision) -> String {
-    let mut out = format!("### {}\n\n| verdict | criterion | severity | reason |\n|---|---|---|---|\n", text(&headline(decision)));
+    let mut out = format!(
+        "### {}\n\n| verdict | criterion | severity | reason |\n|---|---|---|---|\n",
+        text(&headline(decision))
+    );
     for result in &decision.criteria {
         out.push_str(&row(result));
     }
@@ -52,7 +55,8 @@ fn text(visible: &str) -> String {
             '&' => out.push_str("&amp;"),
             // In code, nobody is called and nothing is referred to; a backslash would not help, these are sought afterwards.
             '@' | '#' => out.extend(['`', c, '`']),
-            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '!' | '|' | '~' | '^' | '=' | '$' | ':' | '"' => {
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '!' | '|' | '~' | '^' | '='
+            | '$' | ':' | '"' => {
                 out.extend(['\\', c]);
             }
             // Of `www.example.org` a link would be made.

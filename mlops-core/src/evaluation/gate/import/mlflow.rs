@@ -95,7 +95,8 @@ impl Threshold {
         if self.min_relative_change.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
             return Err("has a `min_relative_change` that does not lie between 0 and 1");
         }
-        let nothing = (self.threshold, self.min_absolute_change, self.min_relative_change) == (None, None, None);
+        let nothing =
+            (self.threshold, self.min_absolute_change, self.min_relative_change) == (None, None, None);
         if nothing { Err("has no threshold") } else { Ok(greater) }
     }
 }
@@ -135,7 +136,8 @@ mod tests {
 
     #[test]
     fn losses_are_bounded_from_above() {
-        let text = r#"{"log_loss": {"threshold": 0.5, "min_relative_change": 0.1, "greater_is_better": false}}"#;
+        let text =
+            r#"{"log_loss": {"threshold": 0.5, "min_relative_change": 0.1, "greater_is_better": false}}"#;
         let imported = import(text).unwrap();
         let [bound, gain] = imported.gate.criteria() else { panic!("{imported:?}") };
         assert_eq!((bound.max, bound.min), (Some(0.5), None));

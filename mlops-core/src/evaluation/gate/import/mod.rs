@@ -51,8 +51,11 @@ fn metric(operation: &'static str, name: &str, notes: &mut Vec<String>) -> Resul
 
 /// An id out of a name: letters, digits, `.`, `_`, `-`, and `-` in place of anything else.
 fn id(name: &str, suffix: &str) -> String {
-    let mut id: String =
-        name.chars().take(96).map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' }).collect();
+    let mut id: String = name
+        .chars()
+        .take(96)
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' })
+        .collect();
     if !id.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         id.insert(0, 'x');
     }

@@ -96,7 +96,10 @@ impl GateSpec {
         };
         for (theirs, target) in &card.metrics {
             let Some(threshold) = &target.threshold else {
-                notes.push(format!("the metric `{}` has no threshold: the scorecard only shows it", quote(theirs)));
+                notes.push(format!(
+                    "the metric `{}` has no threshold: the scorecard only shows it",
+                    quote(theirs)
+                ));
                 continue;
             };
             let bound = bound(threshold, &["Metrics", theirs, "threshold"])?;
@@ -169,7 +172,10 @@ fn parse(text: &str) -> Result<Bound, String> {
     } else if let Some(number) = trimmed.strip_prefix("<=") {
         (Bound::Max, number)
     } else if trimmed.starts_with(['<', '>']) {
-        return Err(format!("is `{}`; a gate's bounds belong to what passes: write `>=` or `<=`", quote(text)));
+        return Err(format!(
+            "is `{}`; a gate's bounds belong to what passes: write `>=` or `<=`",
+            quote(text)
+        ));
     } else {
         return Err(format!("is `{}`, expected `>=` or `<=` and a number", quote(text)));
     };
@@ -223,7 +229,8 @@ mod tests {
         let text = r#"{"Fairness": {"metric": ["recall_score", "accuracy_score"], "sensitive_features": ["a b", "a-b"],
             "fairness_evaluation_kind": "ratio", "threshold": ">=0.8"}}"#;
         let gate = GateSpec::from_rai_scorecard("g", text).unwrap().gate;
-        let found: Vec<(&str, &str)> = gate.criteria().iter().map(|c| (c.id.as_str(), c.metric.as_str())).collect();
+        let found: Vec<(&str, &str)> =
+            gate.criteria().iter().map(|c| (c.id.as_str(), c.metric.as_str())).collect();
         assert_eq!(
             found,
             [
