@@ -378,10 +378,6 @@ impl GateSpec {
         let mut input = input.clone();
         input.champion =
             input.champion.filter(|_| self.criteria.iter().any(Criterion::compares_with_champion));
-<<<<<<< HEAD
-=======
-        input.baselines.retain(|name, _| self.criteria.iter().any(|c| c.baseline.as_ref() == Some(name)));
->>>>>>> e-bin
         input.evidence = input.evidence.filter(|_| self.criteria.iter().any(Criterion::needs_evidence));
         check_report(OP, "report", input.report)?;
         input.champion.map_or(Ok(()), |champion| check_report(OP, "champion", champion))?;
