@@ -9,12 +9,13 @@ use mlops_core::MetricKey;
 use mlops_core::data::{Part, Table, row_digests};
 use mlops_core::evaluation::champion::compare;
 use mlops_core::evaluation::{
-    ChampionRules, Estimate, EvaluationInput, EvaluationReport, Evaluator as _, GateSpec, Guard,
+    ChampionRules, Estimate, EvaluationInput, EvaluationReport, Evaluator as _, GateInput, GateSpec, Guard,
 };
 use mlops_core::hash::{Digest, Hasher};
 use mlops_core::problem::Task;
 use mlops_core::time::{Clock as _, SystemClock};
 use mlops_eval::evaluator::{EvaluatorOptions, StandardEvaluator};
+use mlops_eval::evidence::{Other, Others};
 use mlops_examples::narrate::{say, step};
 use mlops_examples::prepare::{LABEL, Prepared, Source, prepare};
 use mlops_examples::train::{Candidate, boosted_trees, logistic, prior};
@@ -77,14 +78,37 @@ fn main() -> Result<(), Box<dyn Error>> {
         say(format!("{}: {}", evidence.outcome, evidence.reason));
     }
     say(format!("so: {}", outcome.outcome));
+
+    // A number on the right side of its bound may be luck. Tested criteria say how much luck they allow, and the evidence for
+    // them is computed on the rows.
+    step(6, "Surely not worse?");
+    let gate = GateSpec::from_file(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/phase5_tested.toml"))?;
+    let theirs = champion.predictor.predict(&rows)?;
+    let others = Others::default().with_champion(Other::new(Digest::of(&champion.bytes), &theirs));
+    let decision = judged(&challenger, &prepared, &rows, |evaluator, input| {
+        let evidence = evaluator.evidence(&gate, input, &others)?;
+        let ours = evaluator.evaluate(input)?;
+        gate.decide_with(&GateInput::new(&ours).with_champion(&report).with_evidence(&evidence), input.at)
+    })?;
+    say(&decision);
     Ok(())
 }
 
 fn evaluate(model: &Candidate, data: &Prepared, rows: &Table<'_>) -> mlops_core::Result<EvaluationReport> {
+    judged(model, data, rows, |evaluator, input| evaluator.evaluate(input))
+}
+
+/// Hands a model's predictions and the truth to an evaluator.
+fn judged<R>(
+    model: &Candidate,
+    data: &Prepared,
+    rows: &Table<'_>,
+    judge: impl FnOnce(&StandardEvaluator, &EvaluationInput<'_>) -> mlops_core::Result<R>,
+) -> mlops_core::Result<R> {
     let options = EvaluatorOptions::default().with_bands(&data.slice, data.bands.clone());
     // Two reports can be compared when they are about the same rows: their digest says so.
     let digest = |hasher: Hasher, row: &Digest| hasher.field(row.as_bytes());
-    StandardEvaluator::new(options)?.evaluate(&EvaluationInput {
+    let input = EvaluationInput {
         model: Digest::of(&model.bytes),
         data: row_digests(rows).iter().fold(Hasher::new("example.rows/v1"), digest).finish(),
         task: Task::BinaryClassification,
@@ -93,7 +117,8 @@ fn evaluate(model: &Candidate, data: &Prepared, rows: &Table<'_>) -> mlops_core:
         slices: &rows.select(&[&data.slice])?,
         sensitive: &rows.select(&[&data.sensitive])?,
         at: SystemClock::new().now(),
-    })
+    };
+    judge(&StandardEvaluator::new(options)?, &input)
 }
 
 /// A value with its interval, where there is one; what has no value says why.
