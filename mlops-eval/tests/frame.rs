@@ -177,8 +177,9 @@ fn data(n: usize) -> Data {
         y_true: b(draw(2)),
         y_pred: b(draw(3)),
         scores: f(draw(101), 100.0),
-        target: f(draw(64), 8.0),
-        forecast: f(draw(64), 8.0),
+        // Above 0, as some deviances need.
+        target: f(draw(64), 8.0).into_iter().map(|value| value + 0.125).collect(),
+        forecast: f(draw(64), 8.0).into_iter().map(|value| value + 0.125).collect(),
         weights: f(draw(9), 4.0),
         codes: [c(draw(2)), c(draw(3)), c(draw(2))],
     }

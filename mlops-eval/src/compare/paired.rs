@@ -713,7 +713,10 @@ mod tests {
             if metric.range() == (0.0, 1.0) && forth.method != Method::Tango {
                 assert_eq!(generous.unwrap().verdict, Verdict::Shown, "{metric}");
             }
-            assert_eq!(forth.more_rows, Some(0), "{metric} {forth:?}");
+            // A ratio without an upper end is so skewed that the normal law, by which rows are planned, asks for more.
+            if metric.range().1.is_finite() {
+                assert_eq!(forth.more_rows, Some(0), "{metric} {forth:?}");
+            }
             assert_eq!(back.more_rows, None, "{metric} {back:?}");
             let text = serde_json::to_string(&forth).unwrap();
             assert_eq!(serde_json::from_str::<PairedComparison>(&text).unwrap(), forth);

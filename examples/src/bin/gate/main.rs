@@ -14,7 +14,7 @@ mod rows;
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -57,7 +57,7 @@ fn in_full(error: &Error) -> String {
 }
 
 fn run(args: &Args) -> Result<GateExit> {
-    let at = args.at.unwrap_or_else(|| SystemClock.now());
+    let at = args.at.unwrap_or_else(|| SystemClock::new().now());
     let gate = gate(args)?;
     let approval = args.approval.as_deref().map(approval).transpose()?;
     let (rows, model) = rows::read(args)?;
@@ -65,7 +65,7 @@ fn run(args: &Args) -> Result<GateExit> {
         args.champion.as_ref().map(|path| rows::read_other(args, path, &rows, args.champion_model));
     let champion = champion.transpose()?;
     let baseline =
-        |(name, path): &(String, _)| Ok((name.clone(), rows::read_other(args, path, &rows, None)?));
+        |(name, path): &(String, PathBuf)| Ok((name.clone(), rows::read_other(args, path, &rows, None)?));
     let baselines: Vec<(String, Model)> = args.baselines.iter().map(baseline).collect::<Result<_>>()?;
     let mut ledger = args.ledger.as_deref().map(Ledger::open).transpose()?;
 
@@ -74,7 +74,7 @@ fn run(args: &Args) -> Result<GateExit> {
         ledger.append(rows.data, &decision)?;
     }
     print(args, &decision)?;
-    Ok(GateExit::of(&decision, approval.as_ref(), SystemClock.now()))
+    Ok(GateExit::of(&decision, approval.as_ref(), SystemClock::new().now()))
 }
 
 #[expect(clippy::too_many_arguments, reason = "everything a decision rests on, once")]
