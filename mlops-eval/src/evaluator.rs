@@ -11,12 +11,12 @@ use mlops_core::evaluation::{
     Disparity, Estimate, EvaluationInput, EvaluationReport, Evaluator, FairnessReport, GroupReport,
     SliceReport,
 };
-use mlops_core::num::{Measured, NanPolicy, quantile};
+use mlops_core::num::{Measured, NanPolicy, StatsError, quantile};
 use mlops_core::problem::{Direction, Task};
 use mlops_core::{Error, MetricKey, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Input, Metric};
+use crate::catalog::{Evaluation, Input, Metric};
 use crate::classification::{Confusion, LabelMetric};
 use crate::fairness::{
     Aggregate, FairnessOptions, GroupErrors, GroupMetrics, GroupStatus, LeftOut, SensitiveFeature,
@@ -140,10 +140,16 @@ impl StandardEvaluator {
         let labels: Vec<bool> = scores.iter().map(|&p| p >= self.options.threshold).collect();
         let cells = Confusion::of(&truth, &labels)?;
         let rows = Input::binary(&truth).with_labels(&labels).with_scores(scores);
-        let metrics: Vec<Metric> = Metric::all().filter(|m| !matches!(m, Metric::Regression(_))).collect();
-        for metric in &metrics {
-            let mut estimate =
-                Estimate::new(metric.evaluate(&rows)?, metric.direction(), input.predictions.len() as u64);
+        let mut metrics: Vec<Metric> = Vec::new();
+        let mut evaluation = Evaluation::new(rows);
+        for metric in Metric::all().filter(|metric| rows.supports(*metric)) {
+            let value = match evaluation.value(metric) {
+                // Probabilities next to 0 that are wrong: what does not fit an f64 is not reported, and the rest is.
+                Err(StatsError::Overflow { .. }) if matches!(metric, Metric::Calibration(_)) => continue,
+                value => value?,
+            };
+            metrics.push(metric);
+            let mut estimate = Estimate::new(value, metric.direction(), input.predictions.len() as u64);
             if let Metric::Label(label) = metric {
                 estimate = with_share(estimate, label.share(cells));
             }
@@ -185,7 +191,16 @@ impl StandardEvaluator {
             slices.extend(self.cut(column)?);
         }
         let options = SliceOptions::default().with_minimum_size(self.options.min_slice_rows);
-        let results = evaluate_slices(rows, &slices, metrics, &options)?;
+        let results = match evaluate_slices(rows, &slices, metrics, &options) {
+            // As for the whole: a metric of calibration that does not fit an f64 on some slice is left out of all of them.
+            Err(StatsError::Overflow { .. }) => {
+                let fits = |metric: &Metric| evaluate_slices(rows, &slices, &[*metric], &options).is_ok();
+                let kept = |metric: &&Metric| !matches!(metric, Metric::Calibration(_)) || fits(metric);
+                let metrics: Vec<Metric> = metrics.iter().filter(kept).copied().collect();
+                evaluate_slices(rows, &slices, &metrics, &options)?
+            }
+            results => results?,
+        };
         results
             .into_iter()
             .map(|slice| {
@@ -477,6 +492,28 @@ mod tests {
         let report = report.unwrap();
         assert!(report.undefined().any(|(key, _)| key.as_str() == "roc_auc"));
         assert!(report.digest().is_ok());
+    }
+
+    #[test]
+    fn a_metric_of_calibration_that_does_not_fit_is_left_out_and_the_rest_is_reported() {
+        let of = |probabilities: Vec<f64>, truth: Vec<bool>, slices: Vec<Column<'static>>| {
+            let predictions = Predictions::probability(probabilities).unwrap();
+            let (truth, slices) = (Column::bool("ill", truth).unwrap(), Table::new(slices).unwrap());
+            evaluate(Task::BinaryClassification, predictions, truth, slices, Table::default()).unwrap()
+        };
+        // One positive where 2e-320 are expected: the ratio overflows.
+        let report = of(vec![1e-320, 1e-320], vec![true, false], Vec::new());
+        assert!(!report.metrics.contains_key("calibration_ratio"));
+        assert!(report.metric("ece").is_some() && report.metric("smooth_ece").is_some());
+
+        // On one slice alone.
+        let age = Column::f64("age", vec![30.0, 30.0, 50.0, 50.0]).unwrap();
+        let report = of(vec![1e-320, 1e-320, 0.5, 0.5], vec![true, false, true, false], vec![age]);
+        assert!(report.metrics.contains_key("calibration_ratio"));
+        for slice in &report.slices {
+            assert!(!slice.metrics.contains_key("calibration_ratio"), "{}", slice.name);
+            assert!(slice.metrics.contains_key("ece") && slice.metrics.contains_key("roc_auc"));
+        }
     }
 
     #[test]

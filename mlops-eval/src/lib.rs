@@ -102,6 +102,20 @@
 //! | `brier` | [`brier`](classification::brier) | 0 to 1 | low | never |
 //! | `d2_log_loss` | [`d2_log_loss`](classification::d2_log_loss) | to 1 | high | one class only |
 //! | `d2_brier` | [`d2_brier`](classification::d2_brier) | to 1 | high | one class only |
+//! | `ece` | [`ece`](calibration::ece), [`calibration_curve`](calibration::calibration_curve) | 0 to 1 | low | never |
+//! | `mce` | [`mce`](calibration::mce) | 0 to 1 | low | never |
+//! | `rmsce` | [`rmsce`](calibration::rmsce) | 0 to 1 | low | never |
+//! | `ace` | [`ace`](calibration::ace) | 0 to 1 | low | never |
+//! | `debiased_ece` | [`debiased_calibration_error`](calibration::debiased_calibration_error) | 0 to 1 | low | no bin has two rows |
+//! | `smooth_ece` | [`smooth_calibration_error`](calibration::smooth_calibration_error) | 0 to 1 | low | never |
+//! | `calibration_slope` | [`recalibration`](calibration::recalibration()) | any | neither: 1 is best | one class only, probabilities all alike, or classes that a threshold separates |
+//! | `calibration_intercept` | [`recalibration`](calibration::recalibration()) | any | neither: 0 is best | as the slope |
+//! | `calibration_in_the_large` | [`recalibration`](calibration::recalibration()) | any | neither: 0 is best | one class only |
+//! | `calibration_ratio` | [`calibration_ratio`](calibration::calibration_ratio) | from 0 | neither: 1 is best | all probabilities are 0 |
+//! | `spiegelhalter_z` | [`spiegelhalter`](calibration::spiegelhalter) | any | neither: 0 is best | all probabilities are 0, ½ or 1 |
+//! | `hosmer_lemeshow` | [`hosmer_lemeshow`](calibration::hosmer_lemeshow()) | from 0 | low | a group that expects none, or all, to be positive is wrong |
+//! | `corp_miscalibration` | [`corp_decomposition`](calibration::corp_decomposition) | 0 to 1 | low | never |
+//! | `corp_discrimination` | [`corp_decomposition`](calibration::corp_decomposition) | 0 to ¼ | high | never |
 //! | `mae` | [`mae`](regression::mae) | from 0 | low | never |
 //! | `mse` | [`mse`](regression::mse) | from 0 | low | never |
 //! | `rmse` | [`rmse`](regression::rmse) | from 0 | low | never |

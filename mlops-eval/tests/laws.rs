@@ -260,6 +260,13 @@ proptest! {
         let columns = Columns::of(&rows);
         let weights = vec![size; rows.len()];
         for ((metric, a), (_, b)) in all(&columns, None).iter().zip(&all(&columns, Some(&weights))) {
+            // To a test, three times the weight is three times the rows.
+            let counts_rows = ["debiased_ece", "spiegelhalter_z", "hosmer_lemeshow"].contains(&metric.name());
+            // Bins of equal mass: half a row of 1e-200 may fall on the other side of a tenth.
+            let rounds = metric.name() == "ace" && !(1e-100..1e100).contains(&size);
+            if counts_rows || rounds {
+                continue;
+            }
             prop_assert!(close(a, b), "{} {:?} {:?}", metric, a, b);
         }
     }
@@ -291,6 +298,11 @@ proptest! {
         columns.positive_forecasts = columns.positive_y.clone();
         for (metric, result) in all(&columns, None) {
             let best = match metric.direction() {
+                // Nothing discriminates better than the truth; what there is to tell apart is the variance of the outcome.
+                mlops_eval::catalog::Direction::HigherIsBetter if metric.name() == "corp_discrimination" => {
+                    let share = columns.t.iter().filter(|t| **t).count() as f64 / columns.t.len() as f64;
+                    share * (1.0 - share)
+                }
                 mlops_eval::catalog::Direction::HigherIsBetter => 1.0,
                 mlops_eval::catalog::Direction::LowerIsBetter => 0.0,
                 _ => continue,

@@ -136,6 +136,11 @@ impl CalibrationMetric {
         }
     }
 
+    /// Whether it is counted from the rows, in their order, without a state.
+    pub(crate) const fn reads_rows(self) -> bool {
+        matches!(self, Self::Ece | Self::Mce | Self::Rmsce | Self::Ace)
+    }
+
     /// The metric of these rows. Weights that are `None` are all 1.
     ///
     /// # Errors

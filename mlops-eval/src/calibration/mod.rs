@@ -52,7 +52,7 @@ use crate::classification::ScoreState;
 const PROBABILITIES: &str = "probabilities";
 
 /// The state of rows whose scores are probabilities; faults are named with their row.
-fn state_of(
+pub(crate) fn state_of(
     y_true: &[bool],
     probabilities: &[f64],
     weights: Option<&[f64]>,

@@ -190,12 +190,15 @@ pub struct PairedComparison {
 /// | log loss, Brier score, MAE, MSE | Student's t on the rows' differences, or [`PairedOptions::losses`] |
 /// | everything else, and everything weighted | bootstrap of the rows |
 ///
+/// Metrics of calibration are refused: an error of calibration is biased by its own noise, which resampling adds to, and no test
+/// of the difference of two is known to keep its level. The Brier score and the log loss hold calibration to account and have one.
+///
 /// The claim is that the challenger is not worse by `margin` or more; 0 asks for better at all, a negative margin for better by
 /// that much. Where the models never differ, Tango's score still bounds the difference, while DeLong, t and the bootstrap have no
 /// variance to go by: p is undefined and the verdict [`Verdict::Undecided`]. Both inputs carry the same truth. Prefer a margin and options chosen before the data were seen.
 ///
 /// # Errors
-/// [`StatsError::Unsupported`] for a metric that has no better end, or that an input cannot be asked for;
+/// [`StatsError::Unsupported`] for a metric that has no better end, one of calibration, or one that an input cannot be asked for;
 /// [`StatsError::Incompatible`] for inputs of different truth or weights; [`StatsError::Parameter`]; and what the metric refuses.
 ///
 /// ```
@@ -222,6 +225,10 @@ pub fn paired(
     check_finite("margin", margin)?;
     if metric.direction() == Direction::Neither {
         let reason = "neither end of it is better";
+        return Err(StatsError::Unsupported { what: metric.name(), reason });
+    }
+    if matches!(metric, Metric::Calibration(_)) {
+        let reason = "no paired test of it keeps its level; compare `brier` or `log_loss`";
         return Err(StatsError::Unsupported { what: metric.name(), reason });
     }
     champion.check()?;
@@ -450,7 +457,7 @@ mod tests {
         let challenger = Input::binary(&y).with_labels(&better).with_scores(&better_scores);
         let options = PairedOptions::default().with_resamples(500);
         for metric in Metric::all().filter(|metric| champion.supports(*metric)) {
-            if metric.direction() == Direction::Neither {
+            if metric.direction() == Direction::Neither || matches!(metric, Metric::Calibration(_)) {
                 assert!(paired(metric, &champion, &challenger, 0.0, &options).is_err(), "{metric}");
                 continue;
             }
