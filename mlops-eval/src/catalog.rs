@@ -169,6 +169,18 @@ impl Metric {
         }
     }
 
+    /// Refuses what resampling the rows tells nothing about: errors of calibration, which noise makes larger, and statistics of
+    /// tests, which grow with the rows.
+    pub(crate) const fn resamples(self) -> Result<(), StatsError> {
+        match self {
+            Self::Calibration(metric) if !metric.resamples() => {
+                let reason = "no test of it on resampled rows keeps its level; ask for `brier` or `log_loss`";
+                Err(StatsError::Unsupported { what: metric.name(), reason })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn missing(self) -> StatsError {
         let reason = match self {
             Self::Label(_) => "it needs predicted labels",
@@ -571,6 +583,22 @@ mod tests {
             let text = serde_json::to_string(&metric).unwrap();
             assert_eq!(text, format!("\"{metric}\""));
             assert_eq!(serde_json::from_str::<Metric>(&text).unwrap(), metric);
+        }
+    }
+
+    #[test]
+    fn what_gates_of_other_tools_are_carried_over_to_is_a_metric() {
+        for (theirs, ours) in mlops_core::evaluation::ImportedGate::known_metrics() {
+            assert!(ours.parse::<Metric>().is_ok(), "{theirs} would become {ours}");
+        }
+        // What both call alike needs no translation, and has none to another metric.
+        for metric in Metric::all() {
+            for (theirs, ours) in mlops_core::evaluation::ImportedGate::known_metrics() {
+                assert!(
+                    *theirs != metric.name() || theirs == ours,
+                    "{theirs} is a metric, and would become {ours}"
+                );
+            }
         }
     }
 

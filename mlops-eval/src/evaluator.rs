@@ -9,21 +9,24 @@ use std::collections::BTreeMap;
 use mlops_core::data::{Column, DataType};
 use mlops_core::evaluation::{
     Disparity, Estimate, EvaluationInput, EvaluationReport, Evaluator, FairnessReport, GroupReport,
-    SliceReport,
+    Requirement, SliceReport,
 };
+use mlops_core::num::parallel::Threads;
 use mlops_core::num::{Measured, NanPolicy, StatsError, quantile};
 use mlops_core::problem::{Direction, Task};
 use mlops_core::{Error, MetricKey, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Evaluation, Input, Metric};
+use crate::catalog::{Evaluation, Input, Metric, Rows, ScoreMetric};
 use crate::classification::{Confusion, LabelMetric};
+use crate::compare::{Delong, Difference as _, PairedOptions, mean_difference, row_losses};
 use crate::fairness::{
-    Aggregate, FairnessOptions, GroupErrors, GroupMetrics, GroupStatus, LeftOut, SensitiveFeature,
+    Aggregate, EqualizedOdds, FairnessOptions, GroupErrors, GroupMetrics, GroupStatus, LeftOut,
+    SensitiveFeature,
 };
-use crate::interval::wilson_share;
+use crate::interval::{CONFIDENCE, Interval, wilson_share};
 use crate::regression::{Domain, RegressionMetric};
-use crate::slice::{Slice, SliceOptions, evaluate_slices};
+use crate::slice::{Slice, SliceOptions, SliceResult, SliceValue, evaluate_slices};
 
 const OP: &str = "Evaluator::evaluate";
 
@@ -39,11 +42,28 @@ pub struct EvaluatorOptions {
     pub min_slice_rows: usize,
     /// The fewest rows of a group that is compared. Default: 10.
     pub min_group_rows: u64,
+    /// The seed of everything random: resamples and permutations. Default: 0.
+    pub seed: u64,
+    /// How many resamples a bootstrap or a permutation test draws. Default: 2 000.
+    pub resamples: u64,
+    /// The power for which missing rows are planned, between 0 and 1. Default: 0.8.
+    pub power: f64,
+    /// How many threads may work. Default: one.
+    pub threads: Threads,
 }
 
 impl Default for EvaluatorOptions {
     fn default() -> Self {
-        Self { threshold: 0.5, bands: BTreeMap::new(), min_slice_rows: 10, min_group_rows: 10 }
+        Self {
+            threshold: 0.5,
+            bands: BTreeMap::new(),
+            min_slice_rows: 10,
+            min_group_rows: 10,
+            seed: 0,
+            resamples: 2_000,
+            power: 0.8,
+            threads: Threads::ONE,
+        }
     }
 }
 
@@ -68,12 +88,34 @@ impl EvaluatorOptions {
         self.min_group_rows = rows;
         self
     }
+
+    /// Sets the seed of everything random.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sets how many resamples are drawn.
+    #[must_use]
+    pub fn with_resamples(mut self, resamples: u64) -> Self {
+        self.resamples = resamples;
+        self
+    }
+
+    /// Sets how many threads may work.
+    #[must_use]
+    pub fn with_threads(mut self, threads: Threads) -> Self {
+        self.threads = threads;
+        self
+    }
 }
 
 /// Measures everything this crate knows for a task.
 ///
-/// Binary tasks need probabilities and a truth that is boolean; regressions need values and a numeric truth. A confidence
-/// interval (Wilson, 95 %) stands beside every metric that is a share of rows.
+/// Binary tasks need probabilities and a truth that is boolean; regressions need values and a numeric truth. A 95 % confidence
+/// interval stands beside every metric that is a share of rows (Wilson), the area under the ROC curve (DeLong) and every metric that
+/// is a mean over rows (Student's t). What a gate wants tested beyond that is in [`evidence`](Self::evidence).
 ///
 /// ```
 /// use mlops_core::data::{Column, Table};
@@ -115,6 +157,10 @@ impl StandardEvaluator {
             let error = Error::invalid(OP, "threshold", "must lie in [0, 1]");
             return Err(error.with("value", options.threshold));
         }
+        if !(options.power > 0.0 && options.power < 1.0) {
+            let error = Error::invalid(OP, "power", "must lie above 0 and below 1");
+            return Err(error.with("value", options.power));
+        }
         for (column, edges) in &options.bands {
             let rise = edges.windows(2).all(|pair| pair[0] < pair[1]) && edges.iter().all(|e| e.is_finite());
             if !rise || edges.is_empty() {
@@ -130,15 +176,63 @@ impl StandardEvaluator {
         &self.options
     }
 
+    /// The choices of a paired test that a requirement asks for.
+    pub(crate) fn paired(&self, requirement: &Requirement) -> PairedOptions {
+        PairedOptions::default()
+            .with_alpha(requirement.alpha_alone)
+            .with_power(self.options.power)
+            .with_seed(self.options.seed)
+            .with_resamples(self.options.resamples)
+            .with_threads(self.options.threads)
+    }
+
+    /// The labels that the threshold makes of probabilities.
+    pub(crate) fn labels(&self, probabilities: &[f64]) -> Result<Vec<bool>> {
+        if let Some(row) = probabilities.iter().position(|p| !(0.0..=1.0).contains(p)) {
+            let message = format!("a probability lies in [0, 1], row {row} has {}", probabilities[row]);
+            return Err(Error::invalid(OP, "predictions", message));
+        }
+        Ok(probabilities.iter().map(|&p| p >= self.options.threshold).collect())
+    }
+
+    /// The rows of the slice that reports have under this name, if there is one.
+    pub(crate) fn mask(&self, input: &EvaluationInput<'_>, name: &str) -> Result<Option<Vec<bool>>> {
+        for column in input.slices.columns() {
+            if let Some(slice) = self.cut(column)?.into_iter().find(|slice| slice.name() == name) {
+                return Ok(Some(slice.mask().to_vec()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The cells of the groups of a sensitive column, if there is one of this name.
+    pub(crate) fn groups(
+        &self,
+        input: &EvaluationInput<'_>,
+        attribute: &str,
+        truth: &[bool],
+        labels: &[bool],
+    ) -> Result<Option<GroupMetrics>> {
+        let Some(column) = input.sensitive.get(attribute) else { return Ok(None) };
+        let (codes, levels) = levels_of(column);
+        let feature = SensitiveFeature::new(column.name(), &codes, levels);
+        self.counted(truth, labels, &feature).map(Some)
+    }
+
+    fn counted(
+        &self,
+        truth: &[bool],
+        labels: &[bool],
+        feature: &SensitiveFeature<'_>,
+    ) -> Result<GroupMetrics> {
+        let options = FairnessOptions::default().with_minimum_size(self.options.min_group_rows);
+        Ok(GroupMetrics::of(truth, labels, std::slice::from_ref(feature), &options)?)
+    }
+
     fn binary(&self, input: &EvaluationInput<'_>, report: &mut EvaluationReport) -> Result<()> {
         let truth = booleans(input.truth)?;
         let scores = input.predictions.as_slice();
-        if let Some(row) = scores.iter().position(|p| !(0.0..=1.0).contains(p)) {
-            let message = format!("a probability lies in [0, 1], row {row} has {}", scores[row]);
-            return Err(Error::invalid(OP, "predictions", message));
-        }
-        let labels: Vec<bool> = scores.iter().map(|&p| p >= self.options.threshold).collect();
-        let cells = Confusion::of(&truth, &labels)?;
+        let labels = self.labels(scores)?;
         let rows = Input::binary(&truth).with_labels(&labels).with_scores(scores);
         let mut metrics: Vec<Metric> = Vec::new();
         let mut evaluation = Evaluation::new(rows);
@@ -149,11 +243,7 @@ impl StandardEvaluator {
                 value => value?,
             };
             metrics.push(metric);
-            let mut estimate = Estimate::new(value, metric.direction(), input.predictions.len() as u64);
-            if let Metric::Label(label) = metric {
-                estimate = with_share(estimate, label.share(cells));
-            }
-            report.metrics.insert(key(metric.name())?, estimate);
+            report.metrics.insert(key(metric.name())?, estimate(metric, value, &rows)?);
         }
         report.slices = self.slices(input, &rows, &metrics)?;
         report.fairness = self.attributes(input, |feature| self.parity(&truth, &labels, feature))?;
@@ -172,8 +262,7 @@ impl StandardEvaluator {
         };
         let metrics: Vec<Metric> = Metric::all().filter(defined).collect();
         for metric in &metrics {
-            let estimate = Estimate::new(metric.evaluate(&rows)?, metric.direction(), truth.len() as u64);
-            report.metrics.insert(key(metric.name())?, estimate);
+            report.metrics.insert(key(metric.name())?, estimate(*metric, metric.evaluate(&rows)?, &rows)?);
         }
         report.slices = self.slices(input, &rows, &metrics)?;
         report.fairness = self.attributes(input, |feature| self.group_errors(&truth, predicted, feature))?;
@@ -201,17 +290,19 @@ impl StandardEvaluator {
             }
             results => results?,
         };
-        results
-            .into_iter()
-            .map(|slice| {
-                let n = slice.rows as u64;
-                let estimate = |v: &crate::slice::SliceValue| {
-                    Ok((key(v.metric.name())?, Estimate::new(v.value, v.metric.direction(), n)))
-                };
-                let metrics = slice.values.iter().map(estimate).collect::<Result<_>>()?;
-                Ok(SliceReport::new(slice.name, n, metrics))
-            })
-            .collect()
+        let report = |(slice, found): (&Slice, SliceResult)| {
+            let (n, part) = (found.rows as u64, rows.pick(slice.mask()));
+            let estimate = |v: &SliceValue| {
+                let estimate = Estimate::new(v.value, v.metric.direction(), n);
+                // What has no value has no interval either.
+                let of_rows = || v.value.value().map_or(Ok(None), |_| interval(v.metric, &part.input()));
+                let interval = v.interval.map_or_else(of_rows, |interval| Ok(Some(interval)))?;
+                Ok((key(v.metric.name())?, within(estimate, interval)))
+            };
+            let metrics = found.values.iter().map(estimate).collect::<Result<_>>()?;
+            Ok(SliceReport::new(found.name, n, metrics))
+        };
+        slices.iter().zip(results).map(report).collect()
     }
 
     fn cut(&self, column: &Column<'_>) -> Result<Vec<Slice>> {
@@ -254,8 +345,7 @@ impl StandardEvaluator {
         labels: &[bool],
         feature: &SensitiveFeature<'_>,
     ) -> Result<(Vec<GroupReport>, BTreeMap<MetricKey, Disparity>)> {
-        let options = FairnessOptions::default().with_minimum_size(self.options.min_group_rows);
-        let counted = GroupMetrics::of(truth, labels, std::slice::from_ref(feature), &options)?;
+        let counted = self.counted(truth, labels, feature)?;
         let mut groups: BTreeMap<String, GroupReport> = BTreeMap::new();
         for metric in LabelMetric::ALL {
             for group in counted.by_group(*metric).groups {
@@ -272,32 +362,8 @@ impl StandardEvaluator {
             }
         }
         let rows = truth.len() as u64;
-        let one = |a: Aggregate| (a.value, a.left_out);
-        let odds = |e: crate::fairness::EqualizedOdds| {
-            let mut left_out = e.true_positive_rate.left_out;
-            left_out.extend(e.false_positive_rate.left_out);
-            (e.value, left_out)
-        };
-        let disparities = [
-            (
-                "demographic_parity_difference",
-                Direction::LowerIsBetter,
-                one(counted.demographic_parity_difference()),
-            ),
-            ("demographic_parity_ratio", Direction::HigherIsBetter, one(counted.demographic_parity_ratio())),
-            (
-                "equal_opportunity_difference",
-                Direction::LowerIsBetter,
-                one(counted.equal_opportunity_difference()),
-            ),
-            ("equal_opportunity_ratio", Direction::HigherIsBetter, one(counted.equal_opportunity_ratio())),
-            (
-                "equalized_odds_difference",
-                Direction::LowerIsBetter,
-                odds(counted.equalized_odds_difference()),
-            ),
-            ("equalized_odds_ratio", Direction::HigherIsBetter, odds(counted.equalized_odds_ratio())),
-        ];
+        let disparities =
+            Parity::ALL.into_iter().map(|parity| (parity.name(), parity.direction(), parity.of(&counted)));
         Ok((groups.into_values().collect(), named(disparities, rows)?))
     }
 
@@ -348,6 +414,105 @@ impl Evaluator for StandardEvaluator {
     }
 }
 
+/// A parity criterion of binary decisions, as reports name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parity {
+    DemographicParityDifference,
+    DemographicParityRatio,
+    EqualOpportunityDifference,
+    EqualOpportunityRatio,
+    EqualizedOddsDifference,
+    EqualizedOddsRatio,
+    PredictiveParityDifference,
+    PredictiveParityRatio,
+    AccuracyEqualityDifference,
+    AccuracyEqualityRatio,
+}
+
+impl Parity {
+    const ALL: [Self; 10] = [
+        Self::DemographicParityDifference,
+        Self::DemographicParityRatio,
+        Self::EqualOpportunityDifference,
+        Self::EqualOpportunityRatio,
+        Self::EqualizedOddsDifference,
+        Self::EqualizedOddsRatio,
+        Self::PredictiveParityDifference,
+        Self::PredictiveParityRatio,
+        Self::AccuracyEqualityDifference,
+        Self::AccuracyEqualityRatio,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::DemographicParityDifference => "demographic_parity_difference",
+            Self::DemographicParityRatio => "demographic_parity_ratio",
+            Self::EqualOpportunityDifference => "equal_opportunity_difference",
+            Self::EqualOpportunityRatio => "equal_opportunity_ratio",
+            Self::EqualizedOddsDifference => "equalized_odds_difference",
+            Self::EqualizedOddsRatio => "equalized_odds_ratio",
+            Self::PredictiveParityDifference => "predictive_parity_difference",
+            Self::PredictiveParityRatio => "predictive_parity_ratio",
+            Self::AccuracyEqualityDifference => "accuracy_equality_difference",
+            Self::AccuracyEqualityRatio => "accuracy_equality_ratio",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|parity| parity.name() == name)
+    }
+
+    pub(crate) const fn is_ratio(self) -> bool {
+        matches!(
+            self,
+            Self::DemographicParityRatio
+                | Self::EqualOpportunityRatio
+                | Self::EqualizedOddsRatio
+                | Self::PredictiveParityRatio
+                | Self::AccuracyEqualityRatio
+        )
+    }
+
+    const fn direction(self) -> Direction {
+        if self.is_ratio() { Direction::HigherIsBetter } else { Direction::LowerIsBetter }
+    }
+
+    /// The rate that is compared between groups; none for equalized odds, which compares two.
+    pub(crate) const fn rate(self) -> Option<LabelMetric> {
+        match self {
+            Self::DemographicParityDifference | Self::DemographicParityRatio => {
+                Some(LabelMetric::SelectionRate)
+            }
+            Self::EqualOpportunityDifference | Self::EqualOpportunityRatio => Some(LabelMetric::Recall),
+            Self::EqualizedOddsDifference | Self::EqualizedOddsRatio => None,
+            Self::PredictiveParityDifference | Self::PredictiveParityRatio => Some(LabelMetric::Precision),
+            Self::AccuracyEqualityDifference | Self::AccuracyEqualityRatio => Some(LabelMetric::Accuracy),
+        }
+    }
+
+    /// Its value, and the groups that are left out.
+    pub(crate) fn of(self, counted: &GroupMetrics) -> (Measured, Vec<LeftOut>) {
+        let one = |a: Aggregate| (a.value, a.left_out);
+        let odds = |e: EqualizedOdds| {
+            let mut left_out = e.true_positive_rate.left_out;
+            left_out.extend(e.false_positive_rate.left_out);
+            (e.value, left_out)
+        };
+        match self {
+            Self::DemographicParityDifference => one(counted.demographic_parity_difference()),
+            Self::DemographicParityRatio => one(counted.demographic_parity_ratio()),
+            Self::EqualOpportunityDifference => one(counted.equal_opportunity_difference()),
+            Self::EqualOpportunityRatio => one(counted.equal_opportunity_ratio()),
+            Self::EqualizedOddsDifference => odds(counted.equalized_odds_difference()),
+            Self::EqualizedOddsRatio => odds(counted.equalized_odds_ratio()),
+            Self::PredictiveParityDifference => one(counted.predictive_parity_difference()),
+            Self::PredictiveParityRatio => one(counted.predictive_parity_ratio()),
+            Self::AccuracyEqualityDifference => one(counted.accuracy_equality_difference()),
+            Self::AccuracyEqualityRatio => one(counted.accuracy_equality_ratio()),
+        }
+    }
+}
+
 type Compared<'a> = (&'a str, Direction, (Measured, Vec<LeftOut>));
 
 fn named<'a>(
@@ -363,14 +528,39 @@ fn named<'a>(
     disparities.into_iter().map(one).collect()
 }
 
-fn with_share(estimate: Estimate, share: Option<(f64, f64)>) -> Estimate {
-    match share {
-        Some((successes, trials)) if trials > 0.0 => {
-            let interval = wilson_share(successes, trials, 0.95);
-            estimate.with_interval(interval.lower, interval.upper)
-        }
-        _ => estimate,
+/// A metric of rows, with the interval of those that have a simple one.
+fn estimate(metric: Metric, value: Measured, rows: &Input<'_>) -> Result<Estimate> {
+    let estimate = Estimate::new(value, metric.direction(), rows.rows() as u64);
+    Ok(within(estimate, interval(metric, rows)?))
+}
+
+fn within(estimate: Estimate, interval: Option<Interval>) -> Estimate {
+    match interval {
+        Some(interval) => estimate.with_interval(interval.lower, interval.upper),
+        None => estimate,
     }
+}
+
+/// The 95 % interval of a share of rows (Wilson), of an area under the ROC curve (DeLong, on the logit scale) and of a mean over
+/// rows (Student's t); other metrics need a bootstrap, which a gate asks for where it needs one.
+fn interval(metric: Metric, rows: &Input<'_>) -> Result<Option<Interval>> {
+    Ok(match (metric, rows.parts().0) {
+        (Metric::Label(label), Rows::Binary { y_true, labels: Some(labels), .. }) => {
+            let share = label.share(Confusion::of(y_true, labels)?).filter(|(_, trials)| *trials > 0.0);
+            share.map(|(successes, trials)| wilson_share(successes, trials, CONFIDENCE))
+        }
+        (Metric::Score(ScoreMetric::RocAuc), Rows::Binary { y_true, scores: Some(scores), .. }) => {
+            let area = Delong::of(y_true, &[scores])?;
+            match area.logit_interval(0, CONFIDENCE)? {
+                Some(interval) => Some(interval),
+                None => area.interval(0, CONFIDENCE)?,
+            }
+        }
+        _ => match row_losses(metric, rows)? {
+            Some(losses) => mean_difference(&losses)?.interval(CONFIDENCE)?,
+            None => None,
+        },
+    })
 }
 
 fn key(name: &str) -> Result<MetricKey> {
@@ -378,7 +568,7 @@ fn key(name: &str) -> Result<MetricKey> {
 }
 
 /// A truth of yes and no: booleans, nothing missing.
-fn booleans(truth: &Column<'_>) -> Result<Vec<bool>> {
+pub(crate) fn booleans(truth: &Column<'_>) -> Result<Vec<bool>> {
     if truth.data_type() != DataType::Bool {
         let message = format!("must be boolean for a binary task, is {:?}", truth.data_type());
         return Err(Error::invalid(OP, "truth", message).with("column", truth.name()));
@@ -387,7 +577,7 @@ fn booleans(truth: &Column<'_>) -> Result<Vec<bool>> {
     Ok(truth.to_f64()?.iter().map(|&v| v == 1.0).collect())
 }
 
-fn numbers(truth: &Column<'_>) -> Result<Vec<f64>> {
+pub(crate) fn numbers(truth: &Column<'_>) -> Result<Vec<f64>> {
     present(truth)?;
     Ok(truth.to_f64()?.into_owned())
 }

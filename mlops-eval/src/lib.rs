@@ -160,6 +160,7 @@ pub mod catalog;
 pub mod classification;
 pub mod compare;
 pub mod evaluator;
+pub mod evidence;
 pub mod fairness;
 pub mod forecast;
 mod input;

@@ -268,7 +268,8 @@ fn margins_are_shown_as_rarely_as_alpha_when_the_truth_lies_on_them() {
         // The challenger is worse by exactly the margin of 0.3 deviations.
         let d: Vec<f64> = (0..60).map(|_| normal(&mut random) - 0.3).collect();
         let mean = mean_difference(&d).unwrap();
-        let flips = SignFlips::new(&d, DrawOptions::default().with_resamples(199).with_seed(run)).unwrap();
+        let flips =
+            SignFlips::new(&d[..], DrawOptions::default().with_resamples(199).with_seed(run)).unwrap();
         let judged = [
             non_inferiority(&mean, 0.3, 0.05).unwrap(),
             non_inferiority(&flips, 0.3, 0.05).unwrap(),

@@ -410,6 +410,7 @@ mod tests {
         let state = ScoreState::of(&[true, false], &[1.0, 0.0]).unwrap();
         assert_eq!(smooth_calibration_error(&state).unwrap().error, 0.0);
         let state = ScoreState::of(&[true, false], &[0.0, 1.0]).unwrap();
-        assert!(smooth_calibration_error(&state).unwrap().error > 0.5);
+        // SciPy 1.17.1: the root of quad(…) − σ, with the normal densities reflected six times.
+        assert!((smooth_calibration_error(&state).unwrap().error - 0.456_091_649_149).abs() < 1e-9);
     }
 }

@@ -4,6 +4,8 @@
 //! dᵢ = second minus first on row i. The t test asks about the mean and is right for many rows; the sign-flip test asks whether d
 //! and −d are alike, and is then exact for any number of rows; the sign test looks at signs alone.
 
+use std::borrow::Cow;
+
 use mlops_core::num::parallel::{Threads, map};
 use mlops_core::num::sum::{Sum, mean};
 use mlops_core::num::{Measured, Random, StatsError, UndefinedReason};
@@ -324,13 +326,13 @@ fn signed_sums(sizes: &[f64]) -> Vec<f64> {
 /// ```
 /// use mlops_eval::compare::{DrawOptions, SignFlips, Verdict, non_inferiority};
 /// let gains = [0.2, 0.1, 0.3, 0.0, 0.2, 0.1, -0.1, 0.2];
-/// let evidence = SignFlips::new(&gains, DrawOptions::default())?;
+/// let evidence = SignFlips::new(&gains[..], DrawOptions::default())?;
 /// assert_eq!(non_inferiority(&evidence, 0.05, 0.05)?.verdict, Verdict::Shown);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct SignFlips<'a> {
-    differences: &'a [f64],
+    differences: Cow<'a, [f64]>,
     options: DrawOptions,
     mean: Wald,
 }
@@ -340,9 +342,11 @@ impl<'a> SignFlips<'a> {
     ///
     /// # Errors
     /// Those of [`sign_flip`].
-    pub fn new(differences: &'a [f64], options: DrawOptions) -> Result<Self, StatsError> {
+    pub fn new(differences: impl Into<Cow<'a, [f64]>>, options: DrawOptions) -> Result<Self, StatsError> {
         options.check()?;
-        Ok(Self { differences, options, mean: mean_difference(differences)? })
+        let differences = differences.into();
+        let mean = mean_difference(&differences)?;
+        Ok(Self { differences, options, mean })
     }
 
     fn ln_p(&self, null: f64, alternative: Alternative) -> Measured {
