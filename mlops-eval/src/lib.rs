@@ -84,7 +84,9 @@
 //! let rates = cells.iter().map(|cells| Rate::of(LabelMetric::SelectionRate, cells)).collect::<Result<Vec<_>, _>>()?;
 //! let disparity = disparity_interval(&rates, &PairwiseOptions::new(1))?;
 //! println!("selection differs by {}, within {:?}", disparity.value, disparity.interval);
-//! assert_eq!(difference_within(&rates, 0.15, &ParityOptions::default())?.verdict, Verdict::Pass);
+//! let within = |margin| difference_within(&rates, margin, &ParityOptions::default()).map(|decision| decision.verdict);
+//! assert_eq!(within(0.2)?, Verdict::Pass);
+//! assert_eq!(within(0.15)?, Verdict::Insufficient);
 //!
 //! // Against the champion, on the same rows: surely not worse by 0.02?
 //! let champion: Vec<f64> = (0..600).map(|row| 0.6 * scores[row] + (row * 13 % 40) as f64 / 100.0).collect();

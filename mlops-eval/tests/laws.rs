@@ -168,12 +168,15 @@ proptest! {
         ];
         for input in inputs {
             let input = weights.map_or(input, |weights| input.with_weights(weights));
-            for metric in Metric::all() {
+            // It takes a thousand times as long as any other.
+            let dear = |metric: &Metric| metric.name() == "smooth_ece" && (t.len() + codes.len()) % 8 != 0;
+            for metric in Metric::all().filter(|metric| !dear(metric)) {
                 let result = metric.evaluate(&input);
                 prop_assert!(is_a_number_or_a_reason(&result, metric), "{} {:?}", metric, result);
             }
             let slices = [Slice::range("range", a, ..0.5), Slice::missing("missing", b)];
-            let supported: Vec<Metric> = Metric::all().filter(|metric| input.supports(*metric)).collect();
+            let supported: Vec<Metric> =
+                Metric::all().filter(|metric| input.supports(*metric) && !dear(metric)).collect();
             for slice in evaluate_slices(&input, &slices, &supported, &SliceOptions::default().with_minimum_size(1)).into_iter().flatten() {
                 for value in slice.values {
                     prop_assert!(is_a_number_or_a_reason(&Ok(value.value), value.metric));
