@@ -168,7 +168,7 @@ proptest! {
         ];
         for input in inputs {
             let input = weights.map_or(input, |weights| input.with_weights(weights));
-            // It takes a thousand times as long as any other.
+            // It takes far longer than any other.
             let dear = |metric: &Metric| metric.name() == "smooth_ece" && (t.len() + codes.len()) % 8 != 0;
             for metric in Metric::all().filter(|metric| !dear(metric)) {
                 let result = metric.evaluate(&input);
