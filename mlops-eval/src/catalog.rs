@@ -21,9 +21,11 @@ use mlops_core::num::{Measured, StatsError};
 pub use mlops_core::problem::Direction;
 use serde::{Deserialize, Serialize};
 
+pub use crate::calibration::CalibrationMetric;
+use crate::calibration::state_of as calibration_state;
 pub use crate::classification::ScoreMetric;
 use crate::classification::{
-    Average, Confusion, ConfusionMatrix, LabelMetric, WeightedConfusion, WeightedConfusionMatrix,
+    Average, Confusion, ConfusionMatrix, LabelMetric, ScoreState, WeightedConfusion, WeightedConfusionMatrix,
     ZeroDivision,
 };
 use crate::regression::RegressionMetric;
@@ -62,6 +64,8 @@ pub enum Metric {
     Label(LabelMetric),
     /// Of scores or probabilities.
     Score(ScoreMetric),
+    /// Of probabilities: whether they mean what they say.
+    Calibration(CalibrationMetric),
     /// Of predicted numbers.
     Regression(RegressionMetric),
 }
@@ -76,7 +80,9 @@ impl Metric {
     pub fn all() -> impl Iterator<Item = Self> {
         let labels = LabelMetric::ALL.iter().copied().map(Self::Label);
         let scores = ScoreMetric::ALL.iter().copied().map(Self::Score);
-        labels.chain(scores).chain(RegressionMetric::ALL.iter().copied().map(Self::Regression))
+        let calibration = CalibrationMetric::ALL.iter().copied().map(Self::Calibration);
+        let numbers = RegressionMetric::ALL.iter().copied().map(Self::Regression);
+        labels.chain(scores).chain(calibration).chain(numbers)
     }
 
     /// The name it has in reports and configuration files.
@@ -89,6 +95,7 @@ impl Metric {
         match self {
             Self::Label(metric) => metric.name(),
             Self::Score(metric) => metric.name(),
+            Self::Calibration(metric) => metric.name(),
             Self::Regression(metric) => metric.name(),
         }
     }
@@ -98,6 +105,7 @@ impl Metric {
         match self {
             Self::Label(metric) => metric.direction(),
             Self::Score(metric) => metric.direction(),
+            Self::Calibration(metric) => metric.direction(),
             Self::Regression(metric) => metric.direction(),
         }
     }
@@ -107,6 +115,7 @@ impl Metric {
         match self {
             Self::Label(metric) => metric.range(),
             Self::Score(metric) => metric.range(),
+            Self::Calibration(metric) => metric.range(),
             Self::Regression(metric) => metric.range(),
         }
     }
@@ -116,6 +125,7 @@ impl Metric {
         match self {
             Self::Label(_) => Needs::Labels,
             Self::Score(metric) => metric.needs(),
+            Self::Calibration(_) => Needs::Probabilities,
             Self::Regression(_) => Needs::Numbers,
         }
     }
@@ -149,6 +159,9 @@ impl Metric {
             (Self::Score(metric), Rows::Binary { y_true, scores: Some(scores), .. }) => {
                 metric.evaluate(y_true, scores, weights)
             }
+            (Self::Calibration(metric), Rows::Binary { y_true, scores: Some(scores), .. }) => {
+                metric.evaluate(y_true, scores, weights)
+            }
             (Self::Regression(metric), Rows::Regression { y_true, y_pred }) => {
                 metric.evaluate(y_true, y_pred, weights)
             }
@@ -156,13 +169,52 @@ impl Metric {
         }
     }
 
+    /// Refuses what resampling the rows tells nothing about: errors of calibration, which noise makes larger, and statistics of
+    /// tests, which grow with the rows.
+    pub(crate) const fn resamples(self) -> Result<(), StatsError> {
+        match self {
+            Self::Calibration(metric) if !metric.resamples() => {
+                let reason = "no test of it on resampled rows keeps its level; ask for `brier` or `log_loss`";
+                Err(StatsError::Unsupported { what: metric.name(), reason })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn missing(self) -> StatsError {
         let reason = match self {
             Self::Label(_) => "it needs predicted labels",
             Self::Score(_) => "it needs binary labels and scores",
+            Self::Calibration(_) => "it needs binary labels and probabilities",
             Self::Regression(_) => "it needs predicted numbers",
         };
         StatsError::Unsupported { what: self.name(), reason }
+    }
+}
+
+/// Evaluates several metrics of the same rows. The state that most metrics of calibration are read from is made once.
+pub(crate) struct Evaluation<'a> {
+    input: Input<'a>,
+    state: Option<Result<ScoreState, StatsError>>,
+}
+
+impl<'a> Evaluation<'a> {
+    pub(crate) const fn new(input: Input<'a>) -> Self {
+        Self { input, state: None }
+    }
+
+    /// What [`Metric::evaluate`] returns, in the same bits.
+    pub(crate) fn value(&mut self, metric: Metric) -> Result<Measured, StatsError> {
+        let weights = self.input.weights;
+        match (metric, self.input.rows) {
+            (Metric::Calibration(of), Rows::Binary { y_true, scores: Some(scores), .. })
+                if !of.reads_rows() =>
+            {
+                let state = self.state.get_or_insert_with(|| calibration_state(y_true, scores, weights));
+                of.from_state(state.as_ref().map_err(|error| *error)?)
+            }
+            _ => metric.evaluate(&self.input),
+        }
     }
 }
 
@@ -207,7 +259,7 @@ impl From<Metric> for String {
     }
 }
 
-/// A name that is no metric; the message lists those that are.
+/// A name that is no metric; the message has the nearest one that is, or lists them all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownMetric {
     name: String,
@@ -223,12 +275,56 @@ impl UnknownMetric {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// The metric whose name is the fewest slips away: letters put in, left out, changed or swapped. `None` when they are more
+    /// than a third of the letters.
+    ///
+    /// ```
+    /// use mlops_eval::catalog::Metric;
+    ///
+    /// let error = "roc_acu".parse::<Metric>().err().ok_or("a slip")?;
+    /// assert_eq!(error.nearest(), Some("roc_auc".parse()?));
+    /// assert_eq!(error.to_string(), "\"roc_acu\" is not a metric; did you mean `roc_auc`?");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn nearest(&self) -> Option<Metric> {
+        // A name of more letters than this is no slip, and the cost grows with the square.
+        let letters: Vec<char> = self.name.chars().take(65).collect();
+        let near = |metric: Metric| {
+            let name: Vec<char> = metric.name().chars().collect();
+            let limit = (name.len().max(letters.len()) / 3).max(1);
+            let slips = slips(&letters, &name);
+            (letters.len() <= 64 && slips <= limit).then_some((slips, metric))
+        };
+        Metric::all().filter_map(near).min_by_key(|(slips, _)| *slips).map(|(_, metric)| metric)
+    }
+}
+
+/// How many letters must be put in, left out, changed or swapped with their neighbour (optimal string alignment).
+fn slips(a: &[char], b: &[char]) -> usize {
+    let (mut before, mut above) = (Vec::new(), (0..=b.len()).collect::<Vec<_>>());
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let changed = above[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut fewest = changed.min(above[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                fewest = fewest.min(before[j - 2] + 1);
+            }
+            row.push(fewest);
+        }
+        before = std::mem::replace(&mut above, row);
+    }
+    above.last().copied().unwrap_or_default()
 }
 
 impl fmt::Display for UnknownMetric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Escaped and cut: the name comes from a file, and the message goes to a terminal.
         let shown: String = self.name.chars().take(64).flat_map(char::escape_debug).collect();
+        if let Some(near) = self.nearest() {
+            return write!(f, "\"{shown}\" is not a metric; did you mean `{near}`?");
+        }
         write!(f, "\"{shown}\" is not a metric; known are ")?;
         for (position, metric) in Metric::all().enumerate() {
             write!(f, "{}{metric}", if position == 0 { "" } else { ", " })?;
@@ -318,7 +414,7 @@ impl<'a> Input<'a> {
         self
     }
 
-    /// Adds scores or probabilities to a binary input; leaves other inputs alone.
+    /// Adds scores to a binary input, or probabilities, which some metrics need them to be; leaves other inputs alone.
     ///
     /// ```
     /// use mlops_eval::catalog::{Input, Metric};
@@ -384,7 +480,7 @@ impl<'a> Input<'a> {
     pub const fn supports(&self, metric: Metric) -> bool {
         match (metric, self.rows) {
             (Metric::Label(_), Rows::Binary { labels: Some(_), .. })
-            | (Metric::Score(_), Rows::Binary { scores: Some(_), .. })
+            | (Metric::Score(_) | Metric::Calibration(_), Rows::Binary { scores: Some(_), .. })
             | (Metric::Regression(_), Rows::Regression { .. }) => true,
             (Metric::Label(metric), Rows::Multiclass { .. }) => {
                 !matches!(metric, LabelMetric::SelectionRate | LabelMetric::Prevalence)
@@ -491,6 +587,22 @@ mod tests {
     }
 
     #[test]
+    fn what_gates_of_other_tools_are_carried_over_to_is_a_metric() {
+        for (theirs, ours) in mlops_core::evaluation::ImportedGate::known_metrics() {
+            assert!(ours.parse::<Metric>().is_ok(), "{theirs} would become {ours}");
+        }
+        // What both call alike needs no translation, and has none to another metric.
+        for metric in Metric::all() {
+            for (theirs, ours) in mlops_core::evaluation::ImportedGate::known_metrics() {
+                assert!(
+                    *theirs != metric.name() || theirs == ours,
+                    "{theirs} is a metric, and would become {ours}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn the_crate_docs_list_every_metric() {
         let docs = include_str!("lib.rs");
         for metric in Metric::all() {
@@ -506,6 +618,34 @@ mod tests {
             "{message}"
         );
         assert!(message.ends_with("max_error"), "{message}");
+    }
+
+    #[test]
+    fn a_slip_finds_the_metric_that_was_meant() {
+        let near = |name: &str| name.parse::<Metric>().unwrap_err().nearest().map(Metric::name);
+        for (slip, meant) in
+            [("rsme", "rmse"), ("F1", "f1"), ("acuracy", "accuracy"), ("smooth_ecee", "smooth_ece")]
+        {
+            assert_eq!(near(slip), Some(meant));
+        }
+        for nothing in ["", "quality", &"f1".repeat(40)] {
+            assert_eq!(near(nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_state_that_is_made_once_gives_what_each_metric_gives() {
+        let y_true: Vec<bool> = (0..60).map(|row| row % 3 == 0).collect();
+        let scores: Vec<f64> = (0..60).map(|row| f64::from(row * 7 % 20) / 20.0).collect();
+        let weights: Vec<f64> = (0..60).map(|row| f64::from(row % 4)).collect();
+        let input = Input::binary(&y_true).with_scores(&scores);
+        let bad = Input::binary(&y_true).with_scores(&weights);
+        for input in [input, input.with_weights(&weights), bad] {
+            let mut evaluation = Evaluation::new(input);
+            for metric in Metric::all() {
+                assert_eq!(evaluation.value(metric), metric.evaluate(&input), "{metric}");
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The evaluator: predictions and truth in, a report with metrics, slices and fairness out.
 //!
 //! [`StandardEvaluator`] implements [`Evaluator`] of `mlops-core` on top of this crate's functions. What
-//! it reports is what a gate can ask for: every metric of the task, the same on slices, and the parity criteria between the
+//! it reports is what a gate can ask for: the metrics of the task, the same on slices, and the parity criteria between the
 //! groups of each sensitive column, with the groups that could not be compared named.
 
 use std::collections::BTreeMap;
@@ -12,12 +12,12 @@ use mlops_core::evaluation::{
     Requirement, SliceReport,
 };
 use mlops_core::num::parallel::Threads;
-use mlops_core::num::{Measured, NanPolicy, quantile};
+use mlops_core::num::{Measured, NanPolicy, StatsError, quantile};
 use mlops_core::problem::{Direction, Task};
 use mlops_core::{Error, MetricKey, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Input, Metric, Rows, ScoreMetric};
+use crate::catalog::{CalibrationMetric, Evaluation, Input, Metric, Rows, ScoreMetric};
 use crate::classification::{Confusion, LabelMetric};
 use crate::compare::{Delong, Difference as _, PairedOptions, mean_difference, row_losses};
 use crate::fairness::{
@@ -111,7 +111,7 @@ impl EvaluatorOptions {
     }
 }
 
-/// Measures everything this crate knows for a task.
+/// Measures every metric of the catalogue that a task has, but for `smooth_ece`, which costs more than all the others together.
 ///
 /// Binary tasks need probabilities and a truth that is boolean; regressions need values and a numeric truth. A 95 % confidence
 /// interval stands beside every metric that is a share of rows (Wilson), the area under the ROC curve (DeLong) and every metric that
@@ -234,9 +234,18 @@ impl StandardEvaluator {
         let scores = input.predictions.as_slice();
         let labels = self.labels(scores)?;
         let rows = Input::binary(&truth).with_labels(&labels).with_scores(scores);
-        let metrics: Vec<Metric> = Metric::all().filter(|m| !matches!(m, Metric::Regression(_))).collect();
-        for metric in &metrics {
-            report.metrics.insert(key(metric.name())?, estimate(*metric, &rows)?);
+        let mut metrics: Vec<Metric> = Vec::new();
+        let mut evaluation = Evaluation::new(rows);
+        // It costs more than all the others together, on every slice.
+        let dear = Metric::Calibration(CalibrationMetric::SmoothEce);
+        for metric in Metric::all().filter(|metric| rows.supports(*metric) && *metric != dear) {
+            let value = match evaluation.value(metric) {
+                // Probabilities next to 0 that are wrong: what does not fit an f64 is not reported, and the rest is.
+                Err(StatsError::Overflow { .. }) if matches!(metric, Metric::Calibration(_)) => continue,
+                value => value?,
+            };
+            metrics.push(metric);
+            report.metrics.insert(key(metric.name())?, estimate(metric, value, &rows)?);
         }
         report.slices = self.slices(input, &rows, &metrics)?;
         report.fairness = self.attributes(input, |feature| self.parity(&truth, &labels, feature))?;
@@ -255,7 +264,7 @@ impl StandardEvaluator {
         };
         let metrics: Vec<Metric> = Metric::all().filter(defined).collect();
         for metric in &metrics {
-            report.metrics.insert(key(metric.name())?, estimate(*metric, &rows)?);
+            report.metrics.insert(key(metric.name())?, estimate(*metric, metric.evaluate(&rows)?, &rows)?);
         }
         report.slices = self.slices(input, &rows, &metrics)?;
         report.fairness = self.attributes(input, |feature| self.group_errors(&truth, predicted, feature))?;
@@ -273,7 +282,16 @@ impl StandardEvaluator {
             slices.extend(self.cut(column)?);
         }
         let options = SliceOptions::default().with_minimum_size(self.options.min_slice_rows);
-        let results = evaluate_slices(rows, &slices, metrics, &options)?;
+        let results = match evaluate_slices(rows, &slices, metrics, &options) {
+            // As for the whole: a metric of calibration that does not fit an f64 on some slice is left out of all of them.
+            Err(StatsError::Overflow { .. }) => {
+                let fits = |metric: &Metric| evaluate_slices(rows, &slices, &[*metric], &options).is_ok();
+                let kept = |metric: &&Metric| !matches!(metric, Metric::Calibration(_)) || fits(metric);
+                let metrics: Vec<Metric> = metrics.iter().filter(kept).copied().collect();
+                evaluate_slices(rows, &slices, &metrics, &options)?
+            }
+            results => results?,
+        };
         let report = |(slice, found): (&Slice, SliceResult)| {
             let (n, part) = (found.rows as u64, rows.pick(slice.mask()));
             let estimate = |v: &SliceValue| {
@@ -513,8 +531,8 @@ fn named<'a>(
 }
 
 /// A metric of rows, with the interval of those that have a simple one.
-fn estimate(metric: Metric, rows: &Input<'_>) -> Result<Estimate> {
-    let estimate = Estimate::new(metric.evaluate(rows)?, metric.direction(), rows.rows() as u64);
+fn estimate(metric: Metric, value: Measured, rows: &Input<'_>) -> Result<Estimate> {
+    let estimate = Estimate::new(value, metric.direction(), rows.rows() as u64);
     Ok(within(estimate, interval(metric, rows)?))
 }
 
@@ -666,6 +684,28 @@ mod tests {
         let report = report.unwrap();
         assert!(report.undefined().any(|(key, _)| key.as_str() == "roc_auc"));
         assert!(report.digest().is_ok());
+    }
+
+    #[test]
+    fn a_metric_of_calibration_that_does_not_fit_is_left_out_and_the_rest_is_reported() {
+        let of = |probabilities: Vec<f64>, truth: Vec<bool>, slices: Vec<Column<'static>>| {
+            let predictions = Predictions::probability(probabilities).unwrap();
+            let (truth, slices) = (Column::bool("ill", truth).unwrap(), Table::new(slices).unwrap());
+            evaluate(Task::BinaryClassification, predictions, truth, slices, Table::default()).unwrap()
+        };
+        // One positive where 2e-320 are expected: the ratio overflows.
+        let report = of(vec![1e-320, 1e-320], vec![true, false], Vec::new());
+        assert!(!report.metrics.contains_key("calibration_ratio"));
+        assert!(report.metric("ece").is_some() && report.metric("corp_miscalibration").is_some());
+
+        // On one slice alone.
+        let age = Column::f64("age", vec![30.0, 30.0, 50.0, 50.0]).unwrap();
+        let report = of(vec![1e-320, 1e-320, 0.5, 0.5], vec![true, false, true, false], vec![age]);
+        assert!(report.metrics.contains_key("calibration_ratio"));
+        for slice in &report.slices {
+            assert!(!slice.metrics.contains_key("calibration_ratio"), "{}", slice.name);
+            assert!(slice.metrics.contains_key("ece") && slice.metrics.contains_key("roc_auc"));
+        }
     }
 
     #[test]

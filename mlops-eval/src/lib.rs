@@ -1,46 +1,66 @@
-//! Metrics, slices and group fairness as pure functions: slices in, a number or a typed reason out.
+//! Metrics, their uncertainty, slices, fairness and comparisons as pure functions: slices in, a number or a typed reason out.
 //!
-//! # What it is
-//! - **Metrics** of labels, scores, probabilities and numbers, with weights, that mean what their papers say:
-//!   [`classification`], [`regression`]; all of them by name in [`catalog`].
-//! - **Slices**: the same metrics on named parts of the data, in [`slice`](mod@slice).
-//! - **Fairness**: the same metrics per group, with sizes, denominators and intervals, and the parity criteria, in
-//!   [`fairness`].
-//! - **States that merge**: [`Confusion`](classification::Confusion),
-//!   [`ConfusionMatrix`](classification::ConfusionMatrix), [`RegressionState`](regression::RegressionState) and
-//!   [`GroupMetrics`](fairness::GroupMetrics) add up across shards, windows and machines.
-//! - **An evaluator** that reports all of it for a model, in [`evaluator`]: what gates, monitors and registries of
-//!   `mlops-core` read.
+//! # The map
+//! | to | module |
+//! |---|---|
+//! | measure labels, scores, probabilities of classes | [`classification`] |
+//! | see whether probabilities mean what they say | [`calibration`] |
+//! | measure numbers, forecasts, ranked lists | [`regression`], [`forecast`], [`ranking`] |
+//! | call any metric by its name | [`catalog`] |
+//! | measure parts of the data | [`slice`](mod@slice) |
+//! | measure groups of people, judge parity, mitigate | [`fairness`] |
+//! | put intervals around rates, differences, ratios, means | [`interval`] |
+//! | tell champion from challenger on the same rows | [`compare`] |
+//! | report all of it for a model; compute what a gate wants tested | [`evaluator`], [`evidence`] |
+//!
+//! Every metric comes from a **state that merges** and serialises, so that shards, windows and machines add up, and later numbers
+//! need no rows: [`Confusion`](classification::Confusion), [`ConfusionMatrix`](classification::ConfusionMatrix),
+//! [`ScoreState`](classification::ScoreState), [`CalibrationBins`](calibration::CalibrationBins),
+//! [`RegressionState`](regression::RegressionState), [`ForecastState`](forecast::ForecastState),
+//! [`RankingState`](ranking::RankingState), [`GroupMetrics`](fairness::GroupMetrics), [`MetricFrame`](fairness::MetricFrame).
 //!
 //! # What it is not
-//! It trains nothing, plots nothing, reads no files, and decides nothing: thresholds belong to the gate that applies
-//! them.
+//! It trains nothing, plots nothing, reads no files. It explains no model and looks for no slices. Thresholds belong to the gate
+//! that applies them.
 //!
 //! # A tour
 //! ```
+//! use mlops_core::evaluation::Verdict;
+//! use mlops_eval::calibration::{RecalibrationOptions, calibration_curve, recalibration};
 //! use mlops_eval::catalog::{Input, Metric};
-//! use mlops_eval::classification::{ZeroDivision, precision, roc_auc};
-//! use mlops_eval::fairness::{FairnessOptions, SensitiveFeature, equalized_odds_difference};
+//! use mlops_eval::classification::{LabelMetric, ScoreState, ZeroDivision, precision, roc_auc, roc_auc_from_state};
+//! use mlops_eval::compare::{self, PairedOptions, paired};
+//! use mlops_eval::fairness::{
+//!     FairnessOptions, MetricFrame, PairwiseOptions, ParityOptions, SensitiveFeature, difference_within, disparity_interval,
+//! };
+//! use mlops_eval::interval::Rate;
 //! use mlops_eval::slice::{Slice, SliceOptions, evaluate_slices};
 //!
-//! let y_true = [true, true, false, false, true, false];
-//! let scores = [0.9, 0.6, 0.4, 0.2, 0.3, 0.7];
+//! let y_true: Vec<bool> = (0..600).map(|row| row % 3 == 0).collect();
+//! let base = |ill: bool| if ill { 0.35 } else { 0.05 };
+//! let scores: Vec<f64> = (0..600).map(|row| base(y_true[row]) + (row * 7 % 60) as f64 / 100.0).collect();
 //! let y_pred: Vec<bool> = scores.iter().map(|score| *score >= 0.5).collect();
 //!
 //! // A metric is a function.
-//! assert_eq!(roc_auc(&y_true, &scores)?.value(), Some(6.0 / 9.0));
+//! let auc = roc_auc(&y_true, &scores)?;
+//! assert!(auc.value().is_some_and(|auc| auc > 0.8));
 //!
 //! // "No number" is an answer with a reason; what other tools return instead is one call away.
-//! let nothing_selected = precision(&y_true, &[false; 6])?;
+//! let nothing_selected = precision(&y_true, &[false; 600])?;
 //! assert_eq!(nothing_selected.to_string(), "undefined (the denominator is zero)");
 //! assert_eq!(ZeroDivision::Zero.apply(nothing_selected).value(), Some(0.0));
 //!
 //! // Bad input is an error that names the argument and the index.
-//! let error = roc_auc(&y_true, &[0.9, f64::NAN, 0.4, 0.2, 0.3, 0.7]).unwrap_err();
+//! let error = roc_auc(&[true, false], &[0.9, f64::NAN]).unwrap_err();
 //! assert_eq!(error.to_string(), "`scores` has a NaN at index 1");
 //!
+//! // Two halves, measured on two machines, are the whole.
+//! let mut state = ScoreState::of(&y_true[..300], &scores[..300])?;
+//! state.merge(&ScoreState::of(&y_true[300..], &scores[300..])?)?;
+//! assert_eq!(roc_auc_from_state(&state)?, auc);
+//!
 //! // By name, as a configuration file would.
-//! let metrics = ["f1", "roc_auc", "brier"].map(str::parse::<Metric>);
+//! let metrics = ["f1", "roc_auc", "smooth_ece"].map(str::parse::<Metric>);
 //! let metrics = metrics.into_iter().collect::<Result<Vec<_>, _>>()?;
 //! let input = Input::binary(&y_true).with_labels(&y_pred).with_scores(&scores);
 //! for metric in &metrics {
@@ -48,23 +68,44 @@
 //! }
 //!
 //! // On parts of the data. The second part is too small to say anything.
-//! let slices = Slice::bins("age", &[25.0, 31.0, 38.0, 39.0, 62.0, 70.0], &[60.0])?;
-//! let options = SliceOptions::default().with_minimum_size(4);
-//! for slice in evaluate_slices(&input, &slices, &metrics, &options)? {
+//! let age: Vec<f64> = (0..600).map(|row| 20.0 + (row / 10) as f64).collect();
+//! let slices = Slice::bins("age", &age, &[79.0])?;
+//! for slice in evaluate_slices(&input, &slices, &metrics, &SliceOptions::default().with_minimum_size(30))? {
 //!     println!("{} ({} rows): {}", slice.name, slice.rows, slice.values[0].value);
 //! }
 //!
-//! // For groups of people.
-//! let sex = SensitiveFeature::from_values("sex", &["f", "f", "f", "m", "m", "m"]);
-//! let options = FairnessOptions::default().with_minimum_size(3);
-//! let odds = equalized_odds_difference(&y_true, &y_pred, &[sex], &options)?;
-//! assert_eq!(odds.value.value(), Some(1.0));
-//! assert!(odds.is_complete());
+//! // For groups of people: any metrics, any features, and what the sample can say about their differences.
+//! let codes: Vec<u32> = (0..600).map(|row| row / 3 % 2).collect();
+//! let sex = [SensitiveFeature::new("sex", &codes, ["f", "m"])];
+//! let frame = MetricFrame::of(&input, &metrics, &sex, &[], &FairnessOptions::default())?;
+//! println!("AUC differs by {}", frame.by_group(metrics[1])?.difference().value);
+//! let groups = &frame.group_metrics()?[0].metrics;
+//! let cells = groups.confusions().ok_or("rows without weights are counted")?;
+//! let rates = cells.iter().map(|cells| Rate::of(LabelMetric::SelectionRate, cells)).collect::<Result<Vec<_>, _>>()?;
+//! let disparity = disparity_interval(&rates, &PairwiseOptions::new(1))?;
+//! println!("selection differs by {}, within {:?}", disparity.value, disparity.interval);
+//! let within = |margin| difference_within(&rates, margin, &ParityOptions::default()).map(|decision| decision.verdict);
+//! assert_eq!(within(0.2)?, Verdict::Pass);
+//! assert_eq!(within(0.15)?, Verdict::Insufficient);
+//!
+//! // Against the champion, on the same rows: surely not worse by 0.02?
+//! let champion: Vec<f64> = (0..600).map(|row| 0.6 * scores[row] + (row * 13 % 40) as f64 / 100.0).collect();
+//! let champion = Input::binary(&y_true).with_scores(&champion);
+//! let comparison = paired(metrics[1], &champion, &input, 0.02, &PairedOptions::default())?;
+//! assert_eq!(comparison.verdict, compare::Verdict::Shown);
+//!
+//! // Do the probabilities mean what they say? The state knows, without the rows.
+//! let fit = recalibration(&state, &RecalibrationOptions::default())?;
+//! println!("slope {} (1 is calibrated), within {:?}", fit.slope.estimate, fit.slope.interval);
+//! for bin in calibration_curve(&y_true, &scores)?.bins {
+//!     println!("{bin:?}");
+//! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # The metrics
-//! Each exists as `f` and `f_weighted`; those of labels also as `f_from_counts`. TP, FP, FN, TN are the confusion
+//! All of [`catalog`]. Each exists as `f` and `f_weighted`; those of labels also as `f_from_counts`, those of scores as
+//! `f_from_state`. Metrics with parameters (κ, top-k, pinball, NDCG, MASE, …) have no name and are in their modules. TP, FP, FN, TN are the confusion
 //! cells.
 //!
 //! | name | function | range | better | undefined when |
@@ -102,6 +143,20 @@
 //! | `brier` | [`brier`](classification::brier) | 0 to 1 | low | never |
 //! | `d2_log_loss` | [`d2_log_loss`](classification::d2_log_loss) | to 1 | high | one class only |
 //! | `d2_brier` | [`d2_brier`](classification::d2_brier) | to 1 | high | one class only |
+//! | `ece` | [`ece`](calibration::ece), [`calibration_curve`](calibration::calibration_curve) | 0 to 1 | low | never |
+//! | `mce` | [`mce`](calibration::mce) | 0 to 1 | low | never |
+//! | `rmsce` | [`rmsce`](calibration::rmsce) | 0 to 1 | low | never |
+//! | `ace` | [`ace`](calibration::ace) | 0 to 1 | low | never |
+//! | `debiased_ece` | [`debiased_calibration_error`](calibration::debiased_calibration_error) | 0 to 1 | low | no bin has two rows |
+//! | `smooth_ece` | [`smooth_calibration_error`](calibration::smooth_calibration_error) | 0 to 1 | low | never |
+//! | `calibration_slope` | [`recalibration`](calibration::recalibration()) | any | neither: 1 is best | one class only, probabilities all alike, or classes that a threshold separates |
+//! | `calibration_intercept` | [`recalibration`](calibration::recalibration()) | any | neither: 0 is best | as the slope |
+//! | `calibration_in_the_large` | [`recalibration`](calibration::recalibration()) | any | neither: 0 is best | one class only |
+//! | `calibration_ratio` | [`calibration_ratio`](calibration::calibration_ratio) | from 0 | neither: 1 is best | all probabilities are 0 |
+//! | `spiegelhalter_z` | [`spiegelhalter`](calibration::spiegelhalter) | any | neither: 0 is best | all probabilities are 0, ½ or 1 |
+//! | `hosmer_lemeshow` | [`hosmer_lemeshow`](calibration::hosmer_lemeshow()) | from 0 | low | a group that expects none, or all, to be positive is wrong |
+//! | `corp_miscalibration` | [`corp_decomposition`](calibration::corp_decomposition) | 0 to 1 | low | never |
+//! | `corp_discrimination` | [`corp_decomposition`](calibration::corp_decomposition) | 0 to ¼ | high | never |
 //! | `mae` | [`mae`](regression::mae) | from 0 | low | never |
 //! | `mse` | [`mse`](regression::mse) | from 0 | low | never |
 //! | `rmse` | [`rmse`](regression::rmse) | from 0 | low | never |
@@ -133,7 +188,11 @@
 //!   are negative or add up to zero: an error, always. No value that is returned is NaN or infinite; what does not
 //!   fit an f64 is an overflow error.
 //! - Ties count one half in AUC; the median averages the two middle values.
-//! - The same input gives the same bits. Sums are compensated, so the order of rows changes the last digits at most.
+//! - The same input gives the same bits, on any number of threads and any instruction set. Sums are compensated, so the order of
+//!   rows changes the last digits at most. What draws takes a seed, and there is no other randomness.
+//! - States and options that are read from a file are checked as arguments are.
+//! - Conventions of scikit-learn 1.9.1 and Fairlearn 0.15.0 are options with their names
+//!   ([`classification::compat`], [`FairnessOptions::fairlearn_0_15`](fairness::FairnessOptions::fairlearn_0_15)).
 //!
 //! # Features
 //! | feature | default | brings |

@@ -12,6 +12,7 @@ use mlops_eval::fairness::{
     Comparison, CustomMetric, FairnessOptions, FourFifths, GroupMetrics, GroupStatus, LeftOutReason, MISSING,
     MetricFrame, SensitiveFeature, Stratum,
 };
+use mlops_eval::regression::Domain;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -218,7 +219,12 @@ impl Data {
 }
 
 fn supported(input: &Input<'_>) -> Vec<Metric> {
-    Metric::all().filter(|metric| input.supports(*metric)).collect()
+    // Forecasts of 0 are no mean of a Poisson or gamma law.
+    let defined = |metric: &Metric| match metric {
+        Metric::Regression(metric) => metric.domain() == Domain::Real,
+        _ => true,
+    };
+    Metric::all().filter(|metric| input.supports(*metric) && defined(metric)).collect()
 }
 
 fn close(a: Measured, b: Measured) -> bool {

@@ -168,12 +168,15 @@ proptest! {
         ];
         for input in inputs {
             let input = weights.map_or(input, |weights| input.with_weights(weights));
-            for metric in Metric::all() {
+            // It takes far longer than any other.
+            let dear = |metric: &Metric| metric.name() == "smooth_ece" && (t.len() + codes.len()) % 8 != 0;
+            for metric in Metric::all().filter(|metric| !dear(metric)) {
                 let result = metric.evaluate(&input);
                 prop_assert!(is_a_number_or_a_reason(&result, metric), "{} {:?}", metric, result);
             }
             let slices = [Slice::range("range", a, ..0.5), Slice::missing("missing", b)];
-            let supported: Vec<Metric> = Metric::all().filter(|metric| input.supports(*metric)).collect();
+            let supported: Vec<Metric> =
+                Metric::all().filter(|metric| input.supports(*metric) && !dear(metric)).collect();
             for slice in evaluate_slices(&input, &slices, &supported, &SliceOptions::default().with_minimum_size(1)).into_iter().flatten() {
                 for value in slice.values {
                     prop_assert!(is_a_number_or_a_reason(&Ok(value.value), value.metric));
@@ -260,6 +263,13 @@ proptest! {
         let columns = Columns::of(&rows);
         let weights = vec![size; rows.len()];
         for ((metric, a), (_, b)) in all(&columns, None).iter().zip(&all(&columns, Some(&weights))) {
+            // To a test, three times the weight is three times the rows.
+            let counts_rows = ["debiased_ece", "spiegelhalter_z", "hosmer_lemeshow"].contains(&metric.name());
+            // Bins of equal mass: half a row of 1e-200 may fall on the other side of a tenth.
+            let rounds = metric.name() == "ace" && !(1e-100..1e100).contains(&size);
+            if counts_rows || rounds {
+                continue;
+            }
             prop_assert!(close(a, b), "{} {:?} {:?}", metric, a, b);
         }
     }
@@ -291,6 +301,11 @@ proptest! {
         columns.positive_forecasts = columns.positive_y.clone();
         for (metric, result) in all(&columns, None) {
             let best = match metric.direction() {
+                // Nothing discriminates better than the truth; what there is to tell apart is the variance of the outcome.
+                mlops_eval::catalog::Direction::HigherIsBetter if metric.name() == "corp_discrimination" => {
+                    let share = columns.t.iter().filter(|t| **t).count() as f64 / columns.t.len() as f64;
+                    share * (1.0 - share)
+                }
                 mlops_eval::catalog::Direction::HigherIsBetter => 1.0,
                 mlops_eval::catalog::Direction::LowerIsBetter => 0.0,
                 _ => continue,

@@ -136,6 +136,23 @@ impl CalibrationMetric {
         }
     }
 
+    /// Whether it is counted from the rows, in their order, without a state.
+    pub(crate) const fn reads_rows(self) -> bool {
+        matches!(self, Self::Ece | Self::Mce | Self::Rmsce | Self::Ace)
+    }
+
+    /// Whether it is a smooth function of means over rows, so that resampled rows tell how it varies. The errors are not where
+    /// they are small, and tests are about a number of rows.
+    pub(crate) const fn resamples(self) -> bool {
+        matches!(
+            self,
+            Self::CalibrationSlope
+                | Self::CalibrationIntercept
+                | Self::CalibrationInTheLarge
+                | Self::CalibrationRatio
+        )
+    }
+
     /// The metric of these rows. Weights that are `None` are all 1.
     ///
     /// # Errors

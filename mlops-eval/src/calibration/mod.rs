@@ -11,6 +11,18 @@
 //! Rows are binned by the edge rule of scikit-learn: a probability that equals an edge between two bins belongs to the
 //! lower one. What needs no rows is computed from a [`ScoreState`](crate::classification::ScoreState) or from
 //! [`CalibrationBins`], which merge and serialise.
+//!
+//! ```
+//! use mlops_eval::calibration::{ece, smooth_calibration_error};
+//! use mlops_eval::classification::ScoreState;
+//!
+//! // Three quarters are announced, half of them come.
+//! let (y, p) = ([true, false, true, false], [0.75; 4]);
+//! assert_eq!(ece(&y, &p)?.value(), Some(0.25));
+//! let smooth = smooth_calibration_error(&ScoreState::of(&y, &p)?)?;
+//! assert!((smooth.error - 0.25).abs() < 1e-12);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod bins;
 pub mod corp;
@@ -52,7 +64,7 @@ use crate::classification::ScoreState;
 const PROBABILITIES: &str = "probabilities";
 
 /// The state of rows whose scores are probabilities; faults are named with their row.
-fn state_of(
+pub(crate) fn state_of(
     y_true: &[bool],
     probabilities: &[f64],
     weights: Option<&[f64]>,

@@ -338,12 +338,14 @@ struct Inverse {
 impl Inverse {
     fn of(information: &[Sum; 3]) -> Option<Self> {
         let [a, b, c] = information.map(|sum| sum.value());
-        let determinant = a * c - b * b;
-        let fine = determinant > 0.0 && determinant.is_finite() && determinant > 1e-14 * (a * c);
+        // By the total, so that products of large and of small weights fit an f64.
+        let (total, b, c) = (a, b / a, c / a);
+        let determinant = c - b * b;
+        let fine = determinant > 0.0 && determinant.is_finite() && determinant > 1e-14 * c;
         fine.then(|| Self {
-            intercept: c / determinant,
-            covariance: -b / determinant,
-            slope: a / determinant,
+            intercept: c / determinant / total,
+            covariance: -b / determinant / total,
+            slope: 1.0 / determinant / total,
         })
     }
 

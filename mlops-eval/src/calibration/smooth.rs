@@ -410,7 +410,7 @@ mod tests {
         let state = ScoreState::of(&[true, false], &[1.0, 0.0]).unwrap();
         assert_eq!(smooth_calibration_error(&state).unwrap().error, 0.0);
         let state = ScoreState::of(&[true, false], &[0.0, 1.0]).unwrap();
-        // σ = P(|Z| < 1/2σ) − P(|Z| > 1/2σ) has its root at 0.453, before what reflections beyond the far end take off.
-        assert!((0.44..0.46).contains(&smooth_calibration_error(&state).unwrap().error));
+        // SciPy 1.17.1: the root of quad(…) − σ, with the normal densities reflected six times.
+        assert!((smooth_calibration_error(&state).unwrap().error - 0.456_091_649_149).abs() < 1e-9);
     }
 }

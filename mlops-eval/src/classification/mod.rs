@@ -7,6 +7,20 @@
 //! `&[u32]` from 0. Every function checks its input and returns a [`Measured`](mlops_core::num::Measured): a number,
 //! or the typed reason why there is none. What other tools return instead of "no number" is one call away:
 //! [`ZeroDivision`].
+//!
+//! ```
+//! use mlops_eval::classification::{Confusion, f1, roc_auc};
+//!
+//! let (y_true, scores) = ([true, false, true, false], [0.9, 0.4, 0.6, 0.7]);
+//! let y_pred = scores.map(|score| score >= 0.5);
+//! assert_eq!(f1(&y_true, &y_pred)?.value(), Some(0.8));
+//! assert_eq!(roc_auc(&y_true, &scores)?.value(), Some(0.75));
+//!
+//! let mut monday = Confusion::of(&y_true, &y_pred)?;
+//! monday.merge(&Confusion::of(&[true], &[false])?)?;
+//! assert_eq!(monday.false_negatives, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod auc;
 pub mod average;

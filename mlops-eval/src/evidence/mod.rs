@@ -10,11 +10,11 @@
 //! | at least, at most, within | a share of rows | `exact` (binomial), `score` (Wilson), `bootstrap` |
 //! | | ROC AUC | `delong`, `bootstrap` |
 //! | | a mean over rows (log loss, Brier, MAE, MSE) | `t`, `bootstrap` |
-//! | | any other | `bootstrap` (BCa) |
+//! | | any other, but errors of calibration | `bootstrap` (BCa) |
 //! | not worse, better, the same as another model | a share of rows that both models have in common | `score` (Tango), `mcnemar` and `permutation` about a margin of 0, `bootstrap` |
 //! | | ROC AUC | `delong`, `permutation` about 0, `bootstrap` |
 //! | | a mean over rows | `t`, `sign_flip`, `wilcoxon`, `permutation` about 0, `bootstrap` |
-//! | | any other | `bootstrap`, `permutation` about 0 |
+//! | | any other, but errors of calibration | `bootstrap`, `permutation` about 0 |
 //! | a disparity at most, a ratio at least | demographic parity, equal opportunity, equalized odds, and the other rates of groups | `intersection_union` |
 //!
 //! Each p-value is that of the claim's opposite, before the gate's corrections. A test that does not fit the metric is an error, for

@@ -107,6 +107,7 @@ impl Asked<'_> {
     }
 
     fn resampled(&self, metric: Metric, input: &Input<'_>) -> Result<Box<dyn Difference>> {
+        metric.resamples()?;
         // The difference from a model whose metric is 0.
         let metrics =
             |drawn: &[f64]| Ok([Measured::Value(0.0), metric.evaluate(&input.with_weights(drawn))?]);

@@ -10,7 +10,7 @@ use super::kept::KeptRows;
 use super::measure::{CustomMetric, Measure};
 use super::metrics::{Cells, GroupMetrics, count, finite as number, too_few};
 use super::options::FairnessOptions;
-use crate::catalog::{Direction, Input, Metric, Needs, Rows, ScoreMetric};
+use crate::catalog::{Direction, Input, Metric, Needs, Rows};
 use crate::classification::ScoreState;
 use crate::input::{finite, named, probabilities, weight_total};
 use crate::regression::{RegressionMetric, RegressionState};
@@ -19,7 +19,7 @@ use crate::regression::{RegressionMetric, RegressionState};
 ///
 /// # What it is made of
 /// A cell for every combination of the control features' and the sensitive features' categories, and in it only the states
-/// that the metrics need: confusion counts for metrics of labels, a [`ScoreState`] for those of scores, a [`RegressionState`]
+/// that the metrics need: confusion counts for metrics of labels, a [`ScoreState`] for those of scores and of calibration, a [`RegressionState`]
 /// for those that are sums of errors. A metric that no state can give (the median absolute error, averages over several
 /// classes, one of your own over rows) keeps the rows of every cell. Frames of parts of the data [merge](Self::merge) and
 /// serialise; intersections are counted once, and coarser groupings are [margins](Self::margin) of them.
@@ -274,7 +274,7 @@ impl Plan {
     fn place(&mut self, metric: Metric, binary: bool) -> &mut bool {
         match metric {
             Metric::Label(_) if binary => &mut self.labels,
-            Metric::Score(_) => &mut self.scores,
+            Metric::Score(_) | Metric::Calibration(_) => &mut self.scores,
             Metric::Regression(metric) if of_sums(metric) => &mut self.errors,
             _ => &mut self.kept,
         }
@@ -708,7 +708,9 @@ impl MetricFrame {
         *plan.place(metric, self.states.labels.is_some()) = true;
         let chosen = match metric {
             Metric::Label(_) if plan.labels => Some(Chosen::Labels),
-            Metric::Score(metric) => self.states.scores.as_ref().map(|states| Chosen::Scores(metric, states)),
+            Metric::Score(_) | Metric::Calibration(_) => {
+                self.states.scores.as_ref().map(|states| Chosen::Scores(metric, states))
+            }
             Metric::Regression(metric) if plan.errors => {
                 self.states.errors.as_ref().map(|states| Chosen::Errors(metric, states))
             }
@@ -823,7 +825,7 @@ impl MetricFrame {
 /// The state a metric is read from.
 enum Chosen<'a> {
     Labels,
-    Scores(ScoreMetric, &'a [ScoreState]),
+    Scores(Metric, &'a [ScoreState]),
     Errors(RegressionMetric, &'a [RegressionState]),
     Rows(&'a [KeptRows]),
 }
@@ -868,9 +870,18 @@ fn others<S: Pool>(states: &[S]) -> Result<Vec<Option<S>>, StatsError> {
     Ok(after)
 }
 
-/// A metric of scores from their state.
-fn score(metric: ScoreMetric, state: &ScoreState) -> Result<Measured, StatsError> {
-    if state.negatives() + state.positives() > 0.0 { metric.from_state(state) } else { Ok(NO_ROWS) }
+/// A metric of scores or of calibration from the state of the scores.
+fn score(metric: Metric, state: &ScoreState) -> Result<Measured, StatsError> {
+    if state.negatives() + state.positives() <= 0.0 {
+        return Ok(NO_ROWS);
+    }
+    match metric {
+        Metric::Score(metric) => metric.from_state(state),
+        Metric::Calibration(metric) => metric.from_state(state),
+        Metric::Label(_) | Metric::Regression(_) => {
+            Err(StatsError::Unsupported { what: metric.name(), reason: "it is not read from scores" })
+        }
+    }
 }
 
 /// The binned calibration gap of a state.

@@ -14,10 +14,15 @@
 //!
 //! Fairlearn makes 0 of such rates and compares groups of any size. [`FairnessOptions::fairlearn_0_15`] does the same.
 //!
+//! # What the sample can say
+//! Differences are plug-in values of one sample: the largest between many small groups is large by chance alone. So every rate has
+//! an interval; [`disparity_interval`] is one for the largest difference, [`homogeneity_test`] and [`disparity_test`] ask whether
+//! there is any, [`difference_within`], [`ratio_within`] and [`odds_within`] whether it is surely below a bound.
+//! [`CellBootstrap`] resamples any function of the cells, and small groups can be steadied by the others (shrinkage).
+//!
 //! # What it does not do
-//! It measures; it neither repairs a model nor decides what is fair. The differences are plug-in values of one
-//! sample: the largest difference between many small groups is large by chance alone. The Wilson interval beside
-//! every rate says how large.
+//! It does not decide what is fair, and trains no model. Two mitigations that need no training loop are here:
+//! [`ThresholdOptimizer`] and [`Reweighing`].
 //!
 //! ```
 //! use mlops_eval::classification::LabelMetric;

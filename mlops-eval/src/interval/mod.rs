@@ -10,6 +10,15 @@
 //! Every one covers what it is made for about as often as it says when the rows are independent; `tests/coverage.rs`
 //! measures it. Several of them at once cover all their targets less often:
 //! [`fairness::pairwise_differences`](crate::fairness::pairwise_differences) corrects for that.
+//!
+//! ```
+//! use mlops_eval::interval::{Rate, RateInterval, rate_interval};
+//!
+//! // No error in 30 rows is no proof of an error rate below a tenth.
+//! let interval = rate_interval(Rate::new(0, 30)?, 0.95, RateInterval::ClopperPearson)?;
+//! assert!(interval.lower == 0.0 && interval.upper > 0.1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod difference;
 mod mean;

@@ -9,6 +9,18 @@
 //!
 //! Targets and predictions must be finite. Every function checks its input and returns a
 //! [`Measured`](mlops_core::num::Measured): a number, or the typed reason why there is none.
+//!
+//! ```
+//! use mlops_eval::regression::{RegressionState, mae};
+//!
+//! let (y, forecast) = ([1.0, 2.0, 3.0, 4.0], [1.0, 2.5, 2.5, 5.0]);
+//! assert_eq!(mae(&y, &forecast)?.value(), Some(0.5));
+//!
+//! // Every quotient of sums, from one pass.
+//! let all = RegressionState::of(&y, &forecast, None)?.finish()?;
+//! assert_eq!((all.mae.value(), all.mse.value()), (Some(0.5), Some(0.375)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod d2;
 pub mod errors;

@@ -1,10 +1,12 @@
 //! Every metric on every slice.
 
+use std::cell::LazyCell;
+
 use mlops_core::num::{Measured, StatsError, UndefinedReason};
 use serde::{Deserialize, Serialize};
 
 use super::declared::Slice;
-use crate::catalog::{Input, Metric, Rows};
+use crate::catalog::{Evaluation, Input, Metric, Rows};
 use crate::classification::confusion::cell_index;
 use crate::classification::{Confusion, LabelMetric, WeightedConfusion};
 use crate::input::{named, weight_total};
@@ -139,6 +141,7 @@ fn evaluate(
     let rows = slice.rows();
     // A slice without rows has no metrics, whatever the minimum.
     let needed = options.minimum_size.max(1);
+    let picked = LazyCell::new(|| input.pick(slice.mask()));
     let mut part = None;
     let value = |metric: &Metric| {
         let share = match (metric, cells) {
@@ -151,8 +154,8 @@ fn evaluate(
             _ if rows < needed => Measured::none(UndefinedReason::TooFew, rows, needed),
             (Metric::Label(label), Some(cells)) => of_cells(*label, cells, needed),
             _ => {
-                let part = part.get_or_insert_with(|| input.pick(slice.mask()));
-                match metric.evaluate(&part.input()) {
+                let part = part.get_or_insert_with(|| Evaluation::new(picked.input()));
+                match part.value(*metric) {
                     Err(StatsError::ZeroTotal { argument: "weights" }) => {
                         Measured::none(UndefinedReason::TooFew, 0, needed)
                     }

@@ -21,23 +21,65 @@ pub struct ImportedGate {
     pub notes: Vec<String>,
 }
 
-/// Names under which other tools (scikit-learn's functions, MLflow's built-in metrics) know metrics of ours.
-const NAMES: [(&str, &str); 14] = [
+/// Names under which other tools know metrics of ours: functions and scorers of scikit-learn 1.9.1, the metrics of MLflow's
+/// evaluators (2.22.5 and 3.17.2). Scorers that turn a sign (`neg_log_loss`) are not among them, for their thresholds are turned
+/// too, nor is what has another meaning here (`fowlkes_mallows_score` compares clusterings).
+const NAMES: &[(&str, &str)] = &[
     ("accuracy_score", "accuracy"),
+    ("average_precision_score", "average_precision"),
     ("balanced_accuracy_score", "balanced_accuracy"),
     ("brier_score_loss", "brier"),
+    ("d2_absolute_error_score", "d2_absolute_error"),
+    ("d2_brier_score", "d2_brier"),
+    ("d2_log_loss_score", "d2_log_loss"),
+    ("explained_variance_score", "explained_variance"),
     ("f1_score", "f1"),
+    ("jaccard_score", "jaccard"),
+    ("matthews_corrcoef", "mcc"),
     ("mean_absolute_error", "mae"),
+    ("mean_absolute_percentage_error", "mape"),
+    ("mean_gamma_deviance", "gamma_deviance"),
+    ("mean_poisson_deviance", "poisson_deviance"),
     ("mean_squared_error", "mse"),
+    ("mean_squared_log_error", "msle"),
+    // MLflow's name for what it computes with `average_precision_score`.
+    ("precision_recall_auc", "average_precision"),
     ("precision_score", "precision"),
     ("r2_score", "r2"),
     ("recall_score", "recall"),
     ("roc_auc_score", "roc_auc"),
     ("root_mean_squared_error", "rmse"),
-    ("average_precision_score", "average_precision"),
-    ("matthews_corrcoef", "mcc"),
-    ("median_absolute_error", "median_ae"),
+    ("root_mean_squared_log_error", "rmsle"),
+    // The same in both.
+    ("accuracy", "accuracy"),
+    ("average_precision", "average_precision"),
+    ("balanced_accuracy", "balanced_accuracy"),
+    ("explained_variance", "explained_variance"),
+    ("f1", "f1"),
+    ("jaccard", "jaccard"),
+    ("log_loss", "log_loss"),
+    ("max_error", "max_error"),
+    ("median_absolute_error", "median_absolute_error"),
+    ("positive_likelihood_ratio", "positive_likelihood_ratio"),
+    ("precision", "precision"),
+    ("r2", "r2"),
+    ("recall", "recall"),
+    ("roc_auc", "roc_auc"),
+    ("zero_one_loss", "zero_one_loss"),
 ];
+
+impl ImportedGate {
+    /// The names of other tools that are understood, each with the name of the metric here. A name that is not among them is
+    /// kept as it is.
+    ///
+    /// ```
+    /// use mlops_core::evaluation::ImportedGate;
+    /// assert!(ImportedGate::known_metrics().contains(&("root_mean_squared_error", "rmse")));
+    /// ```
+    pub fn known_metrics() -> &'static [(&'static str, &'static str)] {
+        NAMES
+    }
+}
 
 /// The metric that another tool's name stands for; one without a known name keeps its own.
 fn metric(operation: &'static str, name: &str, notes: &mut Vec<String>) -> Result<MetricKey> {
@@ -72,4 +114,24 @@ fn build(name: &str, mut criteria: Vec<Criterion>, notes: Vec<String>) -> Result
         }
     }
     Ok(ImportedGate { gate: GateSpec::new(name, criteria)?, notes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_known_once_and_one_that_turns_the_sign_is_not() {
+        let theirs: std::collections::BTreeSet<&str> = NAMES.iter().map(|(theirs, _)| *theirs).collect();
+        assert_eq!(theirs.len(), NAMES.len());
+        let mut notes = Vec::new();
+        // A bound of -0.5 on a loss would always be kept. Under this name no report has a value, and the gate fails.
+        let key = metric("op", "neg_log_loss", &mut notes).unwrap();
+        assert_eq!((key.as_str(), notes.len()), ("neg_log_loss", 0));
+        for (theirs, ours) in NAMES {
+            let mut notes = Vec::new();
+            assert_eq!(metric("op", theirs, &mut notes).unwrap().as_str(), *ours);
+            assert_eq!(notes.len(), usize::from(theirs != ours), "{theirs}");
+        }
+    }
 }

@@ -150,6 +150,8 @@ impl Fairness {
         let stem = match theirs {
             "selection_rate" => "demographic_parity".to_owned(),
             "recall_score" => "equal_opportunity".to_owned(),
+            "precision_score" => "predictive_parity".to_owned(),
+            "accuracy_score" => "accuracy_equality".to_owned(),
             other => metric(OP, other, notes)?.to_string(),
         };
         metric(OP, &format!("{stem}_{kind}"), notes)
@@ -236,8 +238,8 @@ mod tests {
             [
                 ("recall_score-a-b", "equal_opportunity_ratio"),
                 ("recall_score-a-b-1", "equal_opportunity_ratio"),
-                ("accuracy_score-a-b", "accuracy_ratio"),
-                ("accuracy_score-a-b-3", "accuracy_ratio"),
+                ("accuracy_score-a-b", "accuracy_equality_ratio"),
+                ("accuracy_score-a-b-3", "accuracy_equality_ratio"),
             ]
         );
     }
