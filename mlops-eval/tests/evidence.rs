@@ -242,7 +242,7 @@ fn slices_are_tested_on_their_own_rows() {
     let truth: Vec<bool> = (0..300).map(|i| i % 2 == 0).collect();
     let device: Vec<&str> = (0..300).map(|i| if i < 200 { "desktop" } else { "mobile" }).collect();
     // On mobile every third row is wrong.
-    let score = |i: usize| if truth[i] == (i < 200 || i % 3 != 0) { 0.9 } else { 0.1 };
+    let score = |i: usize| if truth[i] == (i < 200 || !i.is_multiple_of(3)) { 0.9 } else { 0.1 };
     let rows = Rows::binary(truth.clone(), (0..300).map(score).collect()).with_slices(&device);
     let (verdict, evidence) =
         judged(&rows, "metric = \"accuracy\"\nslice = \"device = mobile\"\nmin = 0.8\ntest = \"exact\"");
