@@ -35,7 +35,7 @@ pub enum ScoreMetric {
     PrAuc,
     /// [`gini`]
     Gini,
-    /// [`ks`]
+    /// [`ks`](super::ks())
     Ks,
     /// [`log_loss`]
     LogLoss,
