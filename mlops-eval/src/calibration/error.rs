@@ -8,7 +8,7 @@
 //! | [`ace`] | plain mean of the gaps | ten of equal mass |
 //!
 //! A gap is the distance between the mean probability and the share of positives of a bin. For other bins, take the curve of
-//! [`calibration_curve_with`](super::calibration_curve_with) and read the error from it. All of these errors are above 0
+//! [`calibration_curve_with`] and read the error from it. All of these errors are above 0
 //! by chance alone for a model that is calibrated: see [`debiased`](super::debiased).
 
 use mlops_core::num::{Measured, StatsError};

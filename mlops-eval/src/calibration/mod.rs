@@ -1,6 +1,6 @@
 //! Whether predicted probabilities mean what they say: curves and errors over bins ([`curve`], [`error`]), errors without
 //! bins ([`smooth`]), an unbiased error with an interval ([`debiased`]), what the scores are made of ([`decomposition`],
-//! [`corp`]), logistic recalibration ([`recalibration`]), tests ([`goodness`]), several classes ([`multiclass`]) and groups
+//! [`corp`]), logistic recalibration ([`recalibration`](mod@recalibration)), tests ([`goodness`]), several classes ([`multiclass`]) and groups
 //! ([`groups`]).
 //!
 //! Truth is `&[bool]`, a probability lies in [0, 1]. A weight counts rows: a weight of two is two rows, everywhere here,
@@ -9,7 +9,7 @@
 //! total.
 //!
 //! Rows are binned by the edge rule of scikit-learn: a probability that equals an edge between two bins belongs to the
-//! lower one. What needs no rows is computed from a [`ScoreState`](crate::classification::ScoreState) or from
+//! lower one. What needs no rows is computed from a [`ScoreState`] or from
 //! [`CalibrationBins`], which merge and serialise.
 //!
 //! ```

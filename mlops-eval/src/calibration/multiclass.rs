@@ -86,7 +86,7 @@ pub struct ClasswiseError {
 /// ```
 ///
 /// # Errors
-/// Those of [`top_labels`], and those of [`calibration_curve_with`](super::calibration_curve_with).
+/// Those of [`top_labels`], and those of [`calibration_curve_with`].
 pub fn classwise_calibration_error(
     y_true: &[u32],
     probabilities: &[f64],

@@ -49,7 +49,7 @@ pub struct RocCurve {
 /// ```
 ///
 /// # Errors
-/// Those of [`roc_auc`].
+/// Those of [`roc_auc`](super::roc_auc).
 pub fn roc_curve(y_true: &[bool], scores: &[f64]) -> Result<RocCurve, StatsError> {
     roc_curve_from_state(&ScoreState::of(y_true, scores)?)
 }
@@ -65,7 +65,7 @@ pub fn roc_curve(y_true: &[bool], scores: &[f64]) -> Result<RocCurve, StatsError
 /// ```
 ///
 /// # Errors
-/// Those of [`roc_auc_weighted`].
+/// Those of [`roc_auc_weighted`](super::roc_auc_weighted).
 pub fn roc_curve_weighted(y_true: &[bool], scores: &[f64], weights: &[f64]) -> Result<RocCurve, StatsError> {
     roc_curve_from_state(&ScoreState::weighted(y_true, scores, weights)?)
 }
