@@ -256,7 +256,8 @@ const MAX_COEFFICIENTS: usize = 512;
 ///
 /// # Errors
 /// [`StatsError::Empty`] without groups; [`StatsError::ZeroTotal`] without any trials; [`StatsError::LengthMismatch`];
-/// [`StatsError::UnknownCode`] with the group; [`StatsError::Parameter`] for more than 512 categories in all.
+/// [`StatsError::UnknownCode`] with the group; [`StatsError::Parameter`] for more than 512 categories in all;
+/// [`StatsError::Overflow`] for groups of such different size that no digit of the fit is left.
 pub fn structured_rates<C: AsRef<[usize]>>(
     rates: &[Rate],
     codes: &[C],
@@ -272,6 +273,10 @@ pub fn structured_rates<C: AsRef<[usize]>>(
     let fitted = |columns: &[usize]| columns.iter().filter_map(|column| theta.get(*column)).sum::<f64>();
     let residual = |one: &Observation| one.share - fitted(one.columns);
     let statistic: f64 = observations.iter().map(|one| residual(one) * residual(one) / one.variance).sum();
+    // Groups of very different size can leave no digit of the fit.
+    if !theta.iter().all(|value| value.is_finite()) || !statistic.is_finite() {
+        return Err(StatsError::Overflow { what: "the fit of the rates" });
+    }
     let degrees_of_freedom = observations.len().saturating_sub(rank);
     let interaction_variance = between_variance(&observations, statistic, degrees_of_freedom);
     let additive: Vec<f64> = design.iter().map(|columns| fitted(columns).clamp(0.0, 1.0)).collect();
@@ -305,8 +310,9 @@ struct Observation<'a> {
 
 impl<'a> Observation<'a> {
     fn of((rate, columns): (&Rate, &'a Vec<usize>)) -> Option<Self> {
-        let smoothed = (rate.k() + 1.0) / (rate.n() + 2.0);
-        let variance = smoothed * (1.0 - smoothed) / rate.n();
+        let all = rate.n() + 2.0;
+        // From the failures themselves: one less a share next to 1 would be nothing, and the weight infinite.
+        let variance = (rate.k() + 1.0) / all * ((rate.n() - rate.k() + 1.0) / all) / rate.n();
         (rate.trials() > 0).then(|| Self { share: rate.share(), variance, columns })
     }
 }
@@ -455,6 +461,19 @@ mod tests {
 
     fn rates(counts: &[(u64, u64)]) -> Vec<Rate> {
         counts.iter().map(|(k, n)| Rate::new(*k, *n).unwrap()).collect()
+    }
+
+    #[test]
+    fn groups_of_any_size_have_a_fit_or_an_error() {
+        let huge = Rate::new(u64::MAX, u64::MAX).unwrap();
+        for other in [Rate::new(1, 2).unwrap(), Rate::new(0, u64::MAX).unwrap(), huge] {
+            match structured_rates(&[huge, other, Rate::new(1, 1).unwrap()], &[[0], [1], [1]], &[2]) {
+                Ok(fit) => {
+                    assert!(fit.values.iter().all(|value| value.is_finite()) && fit.statistic.is_finite())
+                }
+                Err(error) => assert!(matches!(error, StatsError::Overflow { .. }), "{error}"),
+            }
+        }
     }
 
     #[test]

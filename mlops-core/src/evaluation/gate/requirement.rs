@@ -87,9 +87,10 @@ impl Requirement {
         matches!(self.claim, Some(Equivalence { .. } | NonInferiority { .. } | Superiority { .. }))
     }
 
-    /// The confidence of the two-sided interval that says the same as the one-sided test: 1 − 2 `alpha_alone`.
+    /// The confidence of the two-sided interval that says the same as the one-sided test: 1 − 2 `alpha_alone`, and below 1
+    /// also where α is too small for the difference to be seen.
     pub fn confidence(&self) -> f64 {
-        1.0 - 2.0 * self.alpha_alone
+        (1.0 - 2.0 * self.alpha_alone).min(1.0 - f64::EPSILON)
     }
 }
 

@@ -5,7 +5,7 @@ use mlops_core::num::{Measured, StatsError};
 use serde::{Deserialize, Serialize};
 
 use crate::fairness::group::MAX_GROUPS;
-use crate::input::{named, not_empty, paired, weight, weight_total};
+use crate::input::{in_range, named, not_empty, paired, weight, weight_total};
 
 /// Reweighing: a row of group g and label y gets the weight P(g) P(y) / P(g, y), times the weight it has, so that in the weighted
 /// data group and label are independent while the totals of each group and of each label stay (Kamiran and Calders, *Data
@@ -90,7 +90,7 @@ impl Reweighing {
         }
         let label = |label: usize| cells.iter().map(|cell| cell[label]).collect::<Sum>().value();
         let labels = [label(0), label(1)];
-        let total = crate::input::in_range("the sum of the weights", labels[0] + labels[1])?;
+        let total = in_range("the sum of the weights", labels[0] + labels[1])?;
         if total == 0.0 {
             return Err(StatsError::ZeroTotal { argument: "groups" });
         }
@@ -136,7 +136,7 @@ impl Reweighing {
     /// What a row of this group and label is multiplied by; undefined for a combination without weight.
     ///
     /// # Errors
-    /// [`StatsError::Parameter`] for a group there is none of.
+    /// [`StatsError::Parameter`] for a group there is none of, and [`StatsError::Overflow`] when the factor leaves the range of f64.
     pub fn factor(&self, group: usize, label: bool) -> Result<Measured, StatsError> {
         let Some(cells) = self.cells.get(group) else {
             let reason = "is not a group";
@@ -144,7 +144,10 @@ impl Reweighing {
         };
         let label = usize::from(label);
         let share = (cells[0] + cells[1]) / self.total;
-        Ok(Measured::ratio(share * self.labels[label], cells[label]))
+        let factor = Measured::ratio(share * self.labels[label], cells[label]);
+        // A tiny weight against a huge one: the quotient may leave the range of f64.
+        factor.value().map_or(Ok(0.0), |factor| in_range("the factor of a group's label", factor))?;
+        Ok(factor)
     }
 
     /// The factors of rows, in their order. O(n).
