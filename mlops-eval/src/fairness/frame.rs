@@ -111,6 +111,16 @@ pub struct StratumMetrics {
     pub metrics: GroupMetrics,
 }
 
+/// What a function found in one stratum of the control features.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InStratum<T> {
+    /// The categories of the control features; none where there are no control features.
+    pub control: Group,
+    /// What it found.
+    pub result: T,
+}
+
 /// States that add up.
 trait Pool: Clone {
     fn pool(&mut self, other: &Self) -> Result<(), StatsError>;
@@ -694,6 +704,46 @@ impl MetricFrame {
             ),
         };
         Ok((0..self.axes.head_len(self.controls)).map(stratum).collect())
+    }
+
+    /// A function of the groups' confusion cells in every stratum: tests, intervals and decisions within each of them. Strata
+    /// without rows are among them; a decision is insufficient there.
+    ///
+    /// All strata must pass for the whole to pass ([`Verdict::all`](mlops_core::evaluation::Verdict::all)): a wrong pass keeps its
+    /// probability. A wrong fail does not: for s strata, take α/s.
+    ///
+    /// ```
+    /// use mlops_core::evaluation::Verdict;
+    /// use mlops_eval::catalog::{Input, Metric};
+    /// use mlops_eval::classification::LabelMetric;
+    /// use mlops_eval::fairness::{FairnessOptions, MetricFrame, ParityOptions, SensitiveFeature};
+    ///
+    /// let labels: Vec<bool> = (0..8_000).map(|row| row % 8 < 4).collect();
+    /// let (sex, site): (Vec<u32>, Vec<u32>) = (0..8_000).map(|row| (row % 2, row / 2 % 2)).unzip();
+    /// let sex = [SensitiveFeature::new("sex", &sex, ["f", "m"])];
+    /// let site = [SensitiveFeature::new("site", &site, ["north", "south"])];
+    /// let metrics: [Metric; 1] = ["selection_rate".parse()?];
+    /// let input = Input::binary(&labels).with_labels(&labels);
+    /// let frame = MetricFrame::of(&input, &metrics, &sex, &site, &FairnessOptions::default())?;
+    ///
+    /// let options = ParityOptions::default();
+    /// let decided = frame.in_strata(|groups| groups.difference_within(LabelMetric::SelectionRate, 0.1, &options))?;
+    /// assert_eq!(decided[1].control.to_string(), "site=south");
+    /// assert_eq!(Verdict::all(decided.iter().map(|stratum| stratum.result.verdict)), Verdict::Pass);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`group_metrics`](Self::group_metrics), and of the function.
+    pub fn in_strata<T>(
+        &self,
+        of: impl Fn(&GroupMetrics) -> Result<T, StatsError>,
+    ) -> Result<Vec<InStratum<T>>, StatsError> {
+        let stratum = |stratum: StratumMetrics| {
+            let StratumMetrics { control, metrics } = stratum;
+            of(&metrics).map(|result| InStratum { control, result })
+        };
+        self.group_metrics()?.into_iter().map(stratum).collect()
     }
 
     fn check_metric(&self, metric: Metric) -> Result<(), StatsError> {

@@ -15,9 +15,30 @@
 //! Fairlearn makes 0 of such rates and compares groups of any size. [`FairnessOptions::fairlearn_0_15`] does the same.
 //!
 //! # What it does not do
-//! It measures; it neither repairs a model nor decides what is fair. The differences are plug-in values of one
-//! sample: the largest difference between many small groups is large by chance alone. The Wilson interval beside
-//! every rate says how large.
+//! It measures, and [mitigates](ThresholdOptimizer) where it is asked to; it does not decide what is fair.
+//!
+//! # What a sample can show
+//! The differences are plug-in values of one sample: the largest difference between groups is above 0 by chance alone, the
+//! more so the more groups there are and the smaller they are. Beside every rate stands its interval
+//! ([`FairnessOptions::rate_interval`]: Wilson's, or one that is exact), which says what is known of that group by itself. For
+//! what is known of the groups together, each question has its own answer:
+//!
+//! | question | answer | holds |
+//! |---|---|---|
+//! | Could all groups have one rate? | [`GroupMetrics::disparity_test`], [`odds_test`](GroupMetrics::odds_test) | exactly, for any number of rows |
+//! | the same, of many rows | [`GroupMetrics::homogeneity_test`] | from about five expected successes and failures a group on |
+//! | Which groups differ, and by how much? | [`GroupMetrics::pairwise_differences`] | for all pairs together |
+//! | How large is the largest difference? | [`GroupMetrics::disparity_interval`] | for equal groups too: its lower limit can be 0 |
+//! | Are all groups alike within a margin? | [`GroupMetrics::difference_within`], [`ratio_within`](GroupMetrics::ratio_within), [`odds_within`](GroupMetrics::odds_within) | a wrong pass and a wrong fail each at most with probability α |
+//! | How sure is F1, or a number of my own? | [`GroupMetrics::bootstrap`] | for many rows; of a largest difference it cannot reach 0 |
+//! | What is the rate of a group of few rows? | [`GroupMetrics::shrunken_rates`], [`structured_rates`](GroupMetrics::structured_rates) | on average over groups |
+//!
+//! No significant difference is not parity: with few rows nothing is significant. A decision rests on
+//! [`difference_within`](GroupMetrics::difference_within) and its like, which say [`Insufficient`] where rows are too few or a
+//! group is left out. Within the strata of control features the same answers are had by [`MetricFrame::in_strata`]. All of them
+//! take rows as independent and without weights.
+//!
+//! [`Insufficient`]: mlops_core::evaluation::Verdict::Insufficient
 //!
 //! ```
 //! use mlops_eval::classification::LabelMetric;
@@ -60,6 +81,7 @@ mod options;
 mod pairwise;
 mod parity;
 mod shrinkage;
+mod uncertainty;
 
 pub use aggregate::{
     Aggregate, Contrast, Contrasts, Extreme, GroupValue, LeftOut, LeftOutReason, MetricByGroup,
@@ -80,7 +102,7 @@ pub use equivalence::{
     difference_within, disparity_interval, odds_within, ratio_within,
 };
 pub use errors::GroupErrors;
-pub use frame::{MetricFrame, Stratum, StratumMetrics};
+pub use frame::{InStratum, MetricFrame, Stratum, StratumMetrics};
 pub use group::{FeatureValue, Group, GroupStatus, MAX_GROUPS, MISSING, SensitiveFeature};
 pub use homogeneity::{
     DisparityStatistic, DisparityTest, DisparityTestOptions, HomogeneityMethod, HomogeneityTest, OddsTest,
@@ -116,4 +138,8 @@ pub use parity::{
 };
 pub use shrinkage::{
     BetaPrior, PriorFit, ShrunkenRate, StructuredRates, james_stein, smoothed_rate, structured_rates,
+};
+pub use uncertainty::{
+    DisparityEstimate, GroupBootstrap, GroupEstimate, ShrunkenGroup, ShrunkenRates, StructuredGroup,
+    StructuredGroups,
 };
