@@ -18,29 +18,50 @@ use super::shrinkage::{BetaPrior, PriorFit, ShrunkenRate, structured_rates};
 use crate::classification::{Confusion, LabelMetric, ZeroDivision};
 use crate::interval::Rate;
 
-/// The groups of a frame as functions of counts take them: who is not judged has no rows, and so is left out by name. Vacant
-/// combinations are not among them.
+/// The groups of a frame as functions of counts take them: those that are judged, and where there are others one more without
+/// rows, which stands for all of these. Vacant combinations are not among them.
 struct Members {
-    groups: Vec<Group>,
-    rows: Vec<u64>,
-    statuses: Vec<GroupStatus>,
-    /// Of groups that are judged; others have none.
+    judged: Vec<Member>,
+    /// Too small, or absent.
+    others: Vec<Member>,
+    /// Of the judged ones, and of what stands for the others.
     cells: Vec<Confusion>,
+}
+
+/// A group with its place among all.
+struct Member {
+    index: usize,
+    group: Group,
+    rows: u64,
+    status: GroupStatus,
+}
+
+impl Member {
+    fn left_out(&self) -> LeftOut {
+        let reason = match self.status {
+            GroupStatus::TooSmall => LeftOutReason::TooSmall,
+            GroupStatus::Absent | GroupStatus::Vacant => LeftOutReason::Absent,
+            GroupStatus::Judged => LeftOutReason::Undefined,
+        };
+        LeftOut { group: self.group.clone(), rows: self.rows, reason }
+    }
 }
 
 impl Members {
     fn of(metrics: &GroupMetrics) -> Result<Self, StatsError> {
         let cells = counts(metrics)?;
-        let mut members =
-            Self { groups: Vec::new(), rows: Vec::new(), statuses: Vec::new(), cells: Vec::new() };
-        for ((index, cells), status) in cells.iter().enumerate().zip(metrics.statuses()) {
-            let Some(group) = metrics.group(index).filter(|_| status != GroupStatus::Vacant) else { continue };
-            members.groups.push(group);
-            members.rows.push(cells.rows());
-            members.statuses.push(status);
-            members.cells.push(if status == GroupStatus::Judged { *cells } else { Confusion::default() });
+        let member = |((index, cells), status): ((usize, &Confusion), GroupStatus)| {
+            let group = metrics.group(index).filter(|_| status != GroupStatus::Vacant)?;
+            Some(Member { index, group, rows: cells.rows(), status })
+        };
+        let there = cells.iter().enumerate().zip(metrics.statuses()).filter_map(member);
+        let (judged, others): (Vec<Member>, Vec<Member>) =
+            there.partition(|member| member.status == GroupStatus::Judged);
+        let mut cells: Vec<Confusion> = judged.iter().map(|member| cells[member.index]).collect();
+        if !others.is_empty() {
+            cells.push(Confusion::default());
         }
-        Ok(members)
+        Ok(Self { judged, others, cells })
     }
 
     fn rates(&self, metric: LabelMetric) -> Result<Vec<Rate>, StatsError> {
@@ -48,20 +69,15 @@ impl Members {
     }
 
     fn name(&self, position: usize) -> Group {
-        self.groups[position].clone()
+        self.judged[position].group.clone()
     }
 
+    /// Those that are not judged, and the judged ones at these positions, in the order of all groups.
     fn left_out(&self, positions: &[usize]) -> Vec<LeftOut> {
-        positions.iter().map(|&position| self.without_value(position)).collect()
-    }
-
-    fn without_value(&self, position: usize) -> LeftOut {
-        let reason = match self.statuses[position] {
-            GroupStatus::TooSmall => LeftOutReason::TooSmall,
-            GroupStatus::Absent | GroupStatus::Vacant => LeftOutReason::Absent,
-            GroupStatus::Judged => LeftOutReason::Undefined,
-        };
-        LeftOut { group: self.name(position), rows: self.rows[position], reason }
+        let undefined = positions.iter().filter_map(|&position| self.judged.get(position));
+        let mut members: Vec<&Member> = undefined.chain(&self.others).collect();
+        members.sort_unstable_by_key(|member| member.index);
+        members.into_iter().map(Member::left_out).collect()
     }
 
     fn decision(&self, decision: ParityDecision) -> ParityDecision<Group, LeftOut> {
@@ -232,10 +248,7 @@ impl GroupBootstrap {
     ) -> Result<Vec<GroupEstimate>, StatsError> {
         let estimate = |(index, group): (usize, &Group)| {
             let of = |cells: &[Confusion]| cells.get(index).and_then(|cells| self.value(metric, cells));
-            Ok(GroupEstimate {
-                group: group.clone(),
-                estimate: self.cells.estimate(confidence, method, of)?,
-            })
+            Ok(GroupEstimate { group: group.clone(), estimate: self.cells.estimate(confidence, method, of)? })
         };
         self.groups.iter().enumerate().map(estimate).collect()
     }
@@ -526,13 +539,11 @@ impl GroupMetrics {
     /// [`StatsError::Empty`].
     pub fn bootstrap(&self, options: &BootstrapOptions) -> Result<GroupBootstrap, StatsError> {
         let members = Members::of(self)?;
-        let (judged, others): (Vec<usize>, Vec<usize>) = (0..members.groups.len())
-            .partition(|&position| members.statuses[position] == GroupStatus::Judged);
-        let cells: Vec<Confusion> = judged.iter().map(|&position| members.cells[position]).collect();
+        let cells = members.cells.get(..members.judged.len()).unwrap_or_default();
         Ok(GroupBootstrap {
-            groups: judged.iter().map(|&position| members.name(position)).collect(),
-            left_out: members.left_out(&others),
-            cells: CellBootstrap::of(&cells, options)?,
+            left_out: members.left_out(&[]),
+            cells: CellBootstrap::of(cells, options)?,
+            groups: members.judged.into_iter().map(|member| member.group).collect(),
             zero_division: self.options().zero_division,
         })
     }
