@@ -544,7 +544,7 @@ mod tests {
             let name = format!("poisson {mean}");
             let mut random = draws(&name);
             let pmf = |k: u64| (k as f64 * mean.ln() - mean - ln_factorial(k as f64)).exp();
-            follows(&name, || random.poisson(mean), pmf, (mean + 20.0 * mean.sqrt() + 20.0) as u64);
+            follows(&name, || random.poisson(mean), pmf, whole(mean + 20.0 * mean.sqrt() + 20.0));
         }
     }
 

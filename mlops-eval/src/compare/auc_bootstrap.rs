@@ -3,7 +3,7 @@
 use mlops_core::num::sample::Draws;
 use mlops_core::num::{Measured, StatsError};
 
-use super::bootstrap::{Bootstrap, BootstrapOptions, Resampling, acceleration, resample};
+use super::bootstrap::{Bootstrap, BootstrapOptions, acceleration, resample};
 use super::delong::{Delong, half_wins};
 use super::order::{Order, sorted};
 
@@ -145,6 +145,7 @@ fn walk(counts: impl Iterator<Item = u8>, positive: &[u8]) -> (u64, u64, u64) {
 mod tests {
     use super::*;
     use crate::classification::roc_auc_weighted;
+    use crate::compare::Resampling;
     use mlops_core::num::Random;
     use mlops_core::num::parallel::Threads;
 

@@ -14,6 +14,7 @@ use crate::calibration::{Binning, CalibrationMetric, CalibrationOptions, calibra
 use crate::catalog::{Direction, Input, Metric, Needs, Rows, ScoreMetric};
 use crate::classification::ScoreState;
 use crate::input::{finite, named, probabilities, weight_total};
+use crate::regression::metric::of_sums;
 use crate::regression::{RegressionMetric, RegressionState};
 
 /// Metrics in every group, within every stratum of the control features: a superset of Fairlearn's `MetricFrame`.
@@ -290,11 +291,6 @@ impl Plan {
             _ => &mut self.kept,
         }
     }
-}
-
-/// Whether a metric can be read off sums of errors.
-fn of_sums(metric: RegressionMetric) -> bool {
-    !matches!(metric.from_state(&RegressionState::default()), Err(StatsError::Unsupported { .. }))
 }
 
 /// The rows of every cell, in order.

@@ -4,11 +4,14 @@ use mlops_core::num::{Measured, StatsError, UndefinedReason};
 use serde::{Deserialize, Serialize};
 
 use super::declared::Slice;
-use crate::catalog::{Input, Metric, Rows};
+use crate::catalog::{Input, Metric, Rows, ScoreMetric};
 use crate::classification::confusion::cell_index;
-use crate::classification::{Confusion, LabelMetric, WeightedConfusion};
+use crate::classification::{Confusion, LabelMetric, ScoreState, WeightedConfusion};
 use crate::input::{named, weight_total};
-use crate::interval::{CONFIDENCE, Interval, check_confidence, wilson_share};
+use crate::interval::{CONFIDENCE, Interval, RateInterval, check_confidence};
+use crate::regression::metric::{of_sums, weight_scale};
+use crate::regression::{RegressionMetric, RegressionState};
+use mlops_core::num::parallel::Threads;
 use mlops_core::num::simd::{Kernel, run};
 use mlops_core::num::sum::Sum;
 
@@ -27,6 +30,9 @@ pub struct SliceOptions {
     /// The confidence of the interval beside each share, above 0 and below 1. Default 0.95.
     #[serde(default = "confidence")]
     pub confidence: f64,
+    /// How the interval beside each share is made. Default: Wilson's.
+    #[serde(default)]
+    pub rate_interval: RateInterval,
 }
 
 fn confidence() -> f64 {
@@ -35,7 +41,7 @@ fn confidence() -> f64 {
 
 impl Default for SliceOptions {
     fn default() -> Self {
-        Self { minimum_size: 10, confidence: CONFIDENCE }
+        Self { minimum_size: 10, confidence: CONFIDENCE, rate_interval: RateInterval::Wilson }
     }
 }
 
@@ -51,6 +57,13 @@ impl SliceOptions {
     #[must_use]
     pub fn with_confidence(mut self, confidence: f64) -> Self {
         self.confidence = confidence;
+        self
+    }
+
+    /// Sets [`Self::rate_interval`].
+    #[must_use]
+    pub fn with_rate_interval(mut self, rate_interval: RateInterval) -> Self {
+        self.rate_interval = rate_interval;
         self
     }
 }
@@ -77,14 +90,16 @@ pub struct SliceValue {
     pub value: Measured,
     /// Numerator and denominator, for a metric of binary labels that is a share of rows; weights where rows have weights.
     pub share: Option<(f64, f64)>,
-    /// The Wilson interval of the share, for rows without weights.
+    /// The interval of the share, made as [`SliceOptions::rate_interval`] says; for rows without weights.
     pub interval: Option<Interval>,
 }
 
 /// Measures every metric on every slice. Slices may overlap; an empty one is reported, never skipped.
 ///
 /// Metrics of binary labels are read off confusion cells, counted in one pass over the rows for all slices: O(slices · n)
-/// without a copy. For others the rows of one slice at a time are copied: O(slices · (n + cost of the metrics)).
+/// without a copy. For others the rows of one slice at a time are copied, once for all metrics: O(slices · (n + cost of the
+/// metrics)). Metrics that are sums of errors share one pass over them; average precision, the area under the precision-recall
+/// curve and the Kolmogorov–Smirnov statistic share one sort. A value has the bits that the metric has of the slice's rows.
 ///
 /// ```
 /// use mlops_core::num::UndefinedReason;
@@ -139,7 +154,7 @@ fn evaluate(
     let rows = slice.rows();
     // A slice without rows has no metrics, whatever the minimum.
     let needed = options.minimum_size.max(1);
-    let mut part = None;
+    let (mut part, mut states) = (None, States::default());
     let value = |metric: &Metric| {
         let share = match (metric, cells) {
             (Metric::Label(label), Some(cells)) => label.share(cells.weights),
@@ -152,7 +167,7 @@ fn evaluate(
             (Metric::Label(label), Some(cells)) => of_cells(*label, cells, needed),
             _ => {
                 let part = part.get_or_insert_with(|| input.pick(slice.mask()));
-                match metric.evaluate(&part.input()) {
+                match states.evaluate(*metric, &part.input()) {
                     Err(StatsError::ZeroTotal { argument: "weights" }) => {
                         Measured::none(UndefinedReason::TooFew, 0, needed)
                     }
@@ -160,11 +175,56 @@ fn evaluate(
                 }
             }
         };
-        let interval = trials.map(|(k, n)| wilson_share(k, n, options.confidence));
+        let interval = trials.map(|(k, n)| options.rate_interval.limits(k, n, options.confidence));
         Ok(SliceValue { metric: *metric, value, share, interval })
     };
     let values = metrics.iter().map(value).collect::<Result<_, StatsError>>()?;
     Ok(SliceResult { name: slice.name().to_owned(), rows, values })
+}
+
+/// What several metrics of one slice are read from, built when the first of them asks. Only metrics that are computed from these
+/// states anyway come from them, so that every bit is that of the metric by itself.
+#[derive(Default)]
+struct States {
+    scores: Option<ScoreState>,
+    errors: Option<RegressionState>,
+}
+
+impl States {
+    fn evaluate(&mut self, metric: Metric, input: &Input<'_>) -> Result<Measured, StatsError> {
+        match (metric, input.rows) {
+            (
+                Metric::Score(
+                    metric @ (ScoreMetric::AveragePrecision | ScoreMetric::PrAuc | ScoreMetric::Ks),
+                ),
+                Rows::Binary { y_true, scores: Some(scores), .. },
+            ) => {
+                let build = || match input.weights {
+                    None => ScoreState::of(y_true, scores),
+                    Some(weights) => ScoreState::weighted(y_true, scores, weights),
+                };
+                metric.from_state(kept(&mut self.scores, build)?)
+            }
+            (Metric::Regression(metric), Rows::Regression { y_true, y_pred }) if of_sums(metric) => {
+                let scale = weight_scale(input.weights);
+                let build = || RegressionState::build(y_true, y_pred, input.weights, Threads::ONE, scale);
+                let state = kept(&mut self.errors, build)?;
+                if metric == RegressionMetric::Rmse && !state.squares_fit() {
+                    return metric.evaluate(y_true, y_pred, input.weights);
+                }
+                metric.from_state(state)
+            }
+            (metric, _) => metric.evaluate(input),
+        }
+    }
+}
+
+fn kept<S>(slot: &mut Option<S>, build: impl FnOnce() -> Result<S, StatsError>) -> Result<&S, StatsError> {
+    let state = match slot.take() {
+        Some(state) => state,
+        None => build()?,
+    };
+    Ok(slot.insert(state))
 }
 
 fn of_cells(metric: LabelMetric, cells: &Cells, needed: usize) -> Measured {
@@ -276,6 +336,44 @@ mod tests {
         assert_eq!(results[0].rows, 20);
         for SliceValue { metric, value, .. } in &results[0].values {
             assert_eq!(*value, metric.evaluate(&half).unwrap(), "{metric}");
+        }
+    }
+
+    #[test]
+    fn every_regression_metric_is_that_of_the_rows() {
+        let y: Vec<f64> = (0..60).map(|i| 1.0 + f64::from(i * 7 % 23)).collect();
+        let p: Vec<f64> = (0..60).map(|i| 0.5 + f64::from(i * 5 % 19)).collect();
+        let weights: Vec<f64> = (0..60).map(|i| f64::from(i % 4) * 0.3).collect();
+        let metrics: Vec<Metric> = RegressionMetric::ALL.iter().copied().map(Metric::Regression).collect();
+        let mask: Vec<bool> = (0..60).map(|i| i % 3 != 0).collect();
+        let picked = |values: &[f64]| -> Vec<f64> {
+            values.iter().zip(&mask).filter(|(_, inside)| **inside).map(|(value, _)| *value).collect()
+        };
+        // Errors whose squares leave the range of f64, too.
+        for scale in [1.0, 1e200] {
+            let (y, p): (Vec<f64>, Vec<f64>) = y.iter().zip(&p).map(|(y, p)| (y * scale, p * scale)).unzip();
+            let (part_y, part_p, part_weights) = (picked(&y), picked(&p), picked(&weights));
+            for weighted in [false, true] {
+                let (mut whole, mut part) = (Input::regression(&y, &p), Input::regression(&part_y, &part_p));
+                if weighted {
+                    (whole, part) = (whole.with_weights(&weights), part.with_weights(&part_weights));
+                }
+                for &metric in &metrics {
+                    let slices = [Slice::new("part", mask.clone())];
+                    let options = SliceOptions::default();
+                    let expected = metric.evaluate(&part);
+                    let alone = evaluate_slices(&whole, &slices, &[metric], &options);
+                    assert_eq!(alone.map(|results| results[0].values[0].value), expected, "{metric}");
+                }
+                let fine: Vec<Metric> =
+                    metrics.iter().copied().filter(|metric| metric.evaluate(&part).is_ok()).collect();
+                assert!(fine.len() > 10);
+                let slices = [Slice::new("part", mask.clone())];
+                let together = evaluate_slices(&whole, &slices, &fine, &SliceOptions::default()).unwrap();
+                for SliceValue { metric, value, .. } in &together[0].values {
+                    assert_eq!(*value, metric.evaluate(&part).unwrap(), "{metric}");
+                }
+            }
         }
     }
 
