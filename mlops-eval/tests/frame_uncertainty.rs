@@ -430,7 +430,7 @@ fn shares_have_the_interval_that_was_chosen() {
 fn calibration_of_groups_is_that_of_their_rows() {
     let mut random = Random::new(21);
     let n = 600;
-    let scores: Vec<f64> = (0..n).map(|_| (random.next_f64() * 50.0).round() / 50.0).collect();
+    let scores: Vec<f64> = (0..n).map(|_| (1.0 + (random.next_f64() * 48.0).round()) / 50.0).collect();
     let y_true: Vec<bool> = scores.iter().map(|score| random.next_f64() < *score).collect();
     let weights: Vec<f64> = (0..n).map(|row| (row % 4) as f64 * 0.5).collect();
     let codes: Vec<u32> = (0..n as u32).map(|row| row % 3).collect();
