@@ -17,6 +17,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use mlops_core::num::parallel::Threads;
 use mlops_core::num::{Measured, StatsError};
 pub use mlops_core::problem::Direction;
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,8 @@ use crate::classification::{
     Average, Confusion, ConfusionMatrix, LabelMetric, ScoreState, WeightedConfusion, WeightedConfusionMatrix,
     ZeroDivision,
 };
-use crate::regression::RegressionMetric;
+use crate::regression::metric::{of_sums, weight_scale};
+use crate::regression::{RegressionMetric, RegressionState};
 
 /// What a metric is computed from, beside the truth.
 #[non_exhaustive]
@@ -192,15 +194,18 @@ impl Metric {
     }
 }
 
-/// Evaluates several metrics of the same rows. The state that most metrics of calibration are read from is made once.
+/// Evaluates several metrics of the same rows. What several of them are read from is made when the first of them asks. Only
+/// metrics that are computed from these states anyway come from them, so every bit is that of the metric by itself.
 pub(crate) struct Evaluation<'a> {
     input: Input<'a>,
-    state: Option<Result<ScoreState, StatsError>>,
+    calibration: Option<Result<ScoreState, StatsError>>,
+    scores: Option<Result<ScoreState, StatsError>>,
+    errors: Option<Result<RegressionState, StatsError>>,
 }
 
 impl<'a> Evaluation<'a> {
     pub(crate) const fn new(input: Input<'a>) -> Self {
-        Self { input, state: None }
+        Self { input, calibration: None, scores: None, errors: None }
     }
 
     /// What [`Metric::evaluate`] returns, in the same bits.
@@ -210,12 +215,38 @@ impl<'a> Evaluation<'a> {
             (Metric::Calibration(of), Rows::Binary { y_true, scores: Some(scores), .. })
                 if !of.reads_rows() =>
             {
-                let state = self.state.get_or_insert_with(|| calibration_state(y_true, scores, weights));
-                of.from_state(state.as_ref().map_err(|error| *error)?)
+                let build = || calibration_state(y_true, scores, weights);
+                of.from_state(kept(&mut self.calibration, build)?)
+            }
+            (
+                Metric::Score(of @ (ScoreMetric::AveragePrecision | ScoreMetric::PrAuc | ScoreMetric::Ks)),
+                Rows::Binary { y_true, scores: Some(scores), .. },
+            ) => {
+                let build = || match weights {
+                    None => ScoreState::of(y_true, scores),
+                    Some(weights) => ScoreState::weighted(y_true, scores, weights),
+                };
+                of.from_state(kept(&mut self.scores, build)?)
+            }
+            (Metric::Regression(of), Rows::Regression { y_true, y_pred }) if of_sums(of) => {
+                let scale = weight_scale(weights);
+                let build = || RegressionState::build(y_true, y_pred, weights, Threads::ONE, scale);
+                let state = kept(&mut self.errors, build)?;
+                if of == RegressionMetric::Rmse && !state.squares_fit() {
+                    return of.evaluate(y_true, y_pred, weights);
+                }
+                of.from_state(state)
             }
             _ => metric.evaluate(&self.input),
         }
     }
+}
+
+fn kept<S>(
+    slot: &mut Option<Result<S, StatsError>>,
+    build: impl FnOnce() -> Result<S, StatsError>,
+) -> Result<&S, StatsError> {
+    slot.get_or_insert_with(build).as_ref().map_err(|error| *error)
 }
 
 fn binary_cells(

@@ -1,14 +1,16 @@
-//! Counts drawn from the laws of resampling: binomial, hypergeometric, and their forms for many cells.
+//! Counts drawn from the laws of resampling: binomial, Poisson, hypergeometric, and their forms for many cells.
 //!
 //! A bootstrap of n rows that fall into c cells is a multinomial draw, and a permutation of labels over groups is a
-//! multivariate hypergeometric one: both are drawn from the counts, in a time that does not grow with n.
+//! multivariate hypergeometric one: both are drawn from the counts, in a time that does not grow with n. Where rows are
+//! needed, [`Draws::row_counts`] and [`Draws::poisson_ones`] draw how often each counts.
 //!
-//! All laws are exact up to the rounding of f64 (a share is a multiple of 2⁻⁵³ at best). What a seed gives is part of the
+//! All laws are exact up to the rounding of f64 (a share is a multiple of 2⁻⁵³ at best) unless a function says otherwise. What a seed gives is part of the
 //! interface, as it is for [`Random`].
 
 use std::fmt;
 
 use super::Random;
+use super::simd::{Kernel, run};
 use super::special::{Hypergeometric, stirling_remainder};
 
 /// Words fetched at once.
@@ -141,6 +143,104 @@ impl Draws {
                 return whole(k);
             }
         }
+    }
+
+    /// A Poisson count. A mean that is not positive, or NaN, counts as 0, and one above 10¹⁸ as that.
+    ///
+    /// Below a mean of 10 by inversion, else by transformed rejection (algorithm PTRS of W. Hörmann, *The transformed rejection
+    /// method for generating Poisson random variables*, Insurance: Mathematics and Economics 12, 1993). O(1).
+    ///
+    /// ```
+    /// use mlops_core::num::{Random, sample::Draws};
+    /// let mut draws = Draws::new(Random::new(1));
+    /// assert!((90_000..110_000).contains(&draws.poisson(1e5)));
+    /// assert_eq!(draws.poisson(0.0), 0);
+    /// ```
+    pub fn poisson(&mut self, mean: f64) -> u64 {
+        if mean.is_nan() || mean <= 0.0 {
+            0
+        } else if mean < 10.0 {
+            self.poisson_by_inversion(mean)
+        } else {
+            self.poisson_by_rejection(mean.min(1e18))
+        }
+    }
+
+    fn poisson_by_inversion(&mut self, mean: f64) -> u64 {
+        loop {
+            let (mut left, mut term, mut k) = (self.next_f64(), (-mean).exp(), 0_u64);
+            // Past 200, 1e-100 or less is left, which is a rounding error of `left`: drawn again.
+            while k < 200 {
+                if left < term {
+                    return k;
+                }
+                left -= term;
+                k += 1;
+                term *= mean / k as f64;
+            }
+        }
+    }
+
+    fn poisson_by_rejection(&mut self, mean: f64) -> u64 {
+        let b = 0.931 + 2.53 * mean.sqrt();
+        let a = -0.059 + 0.02483 * b;
+        let squeeze = 0.9277 - 3.6224 / (b - 2.0);
+        let scale = 1.1239 + 1.1328 / (b - 3.4);
+        loop {
+            let u = self.next_f64() - 0.5;
+            let v = self.next_f64();
+            let us = 0.5 - u.abs();
+            let k = ((2.0 * a / us + b) * u + mean + 0.43).floor();
+            if us >= 0.07 && v <= squeeze {
+                return whole(k);
+            }
+            if !(0.0..f64::INFINITY).contains(&k) || (us < 0.013 && v > us) {
+                continue;
+            }
+            if (v * scale / (a / (us * us) + b)).ln() <= ln_poisson(k, mean) {
+                return whole(k);
+            }
+        }
+    }
+
+    /// How often each of as many rows as `counts` has is drawn, by so many draws with replacement. O(n). One word of the stream
+    /// is the key of the draws, which are SplitMix64 at the numbers 0, 1, … (G. Steele, D. Lea, C. Flood, *Fast splittable
+    /// pseudorandom number generators*, OOPSLA 2014); a row has its probability to a relative n · 2⁻⁶⁴. A count stops at 255.
+    ///
+    /// ```
+    /// use mlops_core::num::{Random, sample::Draws};
+    /// let mut counts = [0; 100];
+    /// Draws::new(Random::new(1)).row_counts(&mut counts);
+    /// assert_eq!(counts.iter().map(|count| u32::from(*count)).sum::<u32>(), 100);
+    /// ```
+    pub fn row_counts(&mut self, counts: &mut [u8]) {
+        let key = self.next_u64();
+        counts.fill(0);
+        let rows = counts.len() as u64;
+        for number in 0..rows {
+            // The high half of the product is below the number of rows.
+            let row = (u128::from(split_mix(key, number)) * u128::from(rows)) >> 64;
+            if let Some(count) = usize::try_from(row).ok().and_then(|row| counts.get_mut(row)) {
+                *count = count.saturating_add(1);
+            }
+        }
+    }
+
+    /// A Poisson count with mean 1 for every element: how often rows count in a bootstrap that lets their number vary (J. Hanley,
+    /// B. MacGibbon, *Creating non-parametric bootstrap samples using Poisson frequencies*, Computer Methods and Programs in
+    /// Biomedicine 83, 2006). One word of the stream is the key, as for [`row_counts`](Self::row_counts); every count takes 32
+    /// bits, so its probabilities are exact to 2⁻³². O(n), several counts at a time; the same on every instruction set.
+    ///
+    /// ```
+    /// use mlops_core::num::{Random, sample::Draws};
+    /// let mut counts = [0; 10_000];
+    /// Draws::new(Random::new(1)).poisson_ones(&mut counts);
+    /// let sum: u32 = counts.iter().map(|count| u32::from(*count)).sum();
+    /// assert!((9_500..10_500).contains(&sum));
+    /// ```
+    pub fn poisson_ones(&mut self, counts: &mut [u8]) {
+        let key = self.next_u64();
+        run(PoissonOnes { key, counts });
     }
 
     /// The number of marked balls in one draw of a [`Hypergeometric`] law.
@@ -303,9 +403,76 @@ fn ln_binomial_to_mode(k: f64, n: f64, share: f64) -> f64 {
         - stirling_remainder(n - k + 1.0)
 }
 
+/// ½ ln 2π.
+const HALF_LN_TAU: f64 = 0.918_938_533_204_672_8;
+
+/// ln P(X = k) of a Poisson law, with the large parts taken together.
+fn ln_poisson(k: f64, mean: f64) -> f64 {
+    if k < 1.0 {
+        return -mean;
+    }
+    let x = (k - mean) / mean;
+    -(mean * ((1.0 + x) * x.ln_1p() - x)) - 0.5 * k.ln() - HALF_LN_TAU - stirling_remainder(k)
+}
+
+/// 64 bits that depend on a key and a number alone, which compiles to vector instructions.
+#[inline(always)]
+fn split_mix(key: u64, number: u64) -> u64 {
+    let mut z = key.wrapping_add(number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// 2³² P(X ≤ k) of a Poisson X with mean 1, for k from 0: the count is how many of them a uniform number reaches.
+const POISSON_ONE: [u32; 13] = [
+    1_580_030_169,
+    3_160_060_337,
+    3_950_075_422,
+    4_213_413_783,
+    4_279_248_374,
+    4_292_415_292,
+    4_294_609_778,
+    4_294_923_276,
+    4_294_962_463,
+    4_294_966_817,
+    4_294_967_253,
+    4_294_967_292,
+    4_294_967_295,
+];
+
+struct PoissonOnes<'a> {
+    key: u64,
+    counts: &'a mut [u8],
+}
+
+impl Kernel for PoissonOnes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        const LANES: usize = 32;
+        for (block, counts) in (0..).zip(self.counts.chunks_mut(2 * LANES)) {
+            let mut uniform = [0_u32; 2 * LANES];
+            for lane in 0..LANES {
+                let word = split_mix(self.key, block * LANES as u64 + lane as u64);
+                uniform[lane] = word as u32;
+                uniform[LANES + lane] = (word >> 32) as u32;
+            }
+            let mut drawn = [0_u32; 2 * LANES];
+            for limit in POISSON_ONE {
+                for (count, u) in drawn.iter_mut().zip(&uniform) {
+                    *count += u32::from(*u >= limit);
+                }
+            }
+            for (count, drawn) in counts.iter_mut().zip(drawn) {
+                *count = drawn as u8;
+            }
+        }
+    }
+}
+
 fn ln_factorial(x: f64) -> f64 {
-    /// ½ ln 2π.
-    const HALF_LN_TAU: f64 = 0.918_938_533_204_672_8;
     const SMALL: [f64; 10] = [1.0, 1.0, 2.0, 6.0, 24.0, 120.0, 720.0, 5_040.0, 40_320.0, 362_880.0];
     if x < 10.0 {
         return SMALL[(whole(x) as usize).min(9)].ln();
@@ -316,6 +483,7 @@ fn ln_factorial(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::num::simd::{Level, run_at};
     use crate::num::special::{Binomial, ln_chi2_sf};
 
     /// Pearson's χ² of 40 000 draws against a law, cells of fewer than 20 expected draws put together; fails one time in
@@ -368,6 +536,73 @@ mod tests {
             let pmf = |k| Binomial { trials: n, probability: share }.ln_pmf(k).exp();
             follows(&name, || random.binomial(n, share), pmf, n);
         }
+    }
+
+    #[test]
+    fn poisson_draws_follow_the_law_on_every_path() {
+        for mean in [0.5_f64, 1.0, 3.0, 9.99, 10.0, 10.5, 40.0, 900.0] {
+            let name = format!("poisson {mean}");
+            let mut random = draws(&name);
+            let pmf = |k: u64| (k as f64 * mean.ln() - mean - ln_factorial(k as f64)).exp();
+            follows(&name, || random.poisson(mean), pmf, whole(mean + 20.0 * mean.sqrt() + 20.0));
+        }
+    }
+
+    #[test]
+    fn large_poisson_counts_scatter_as_their_mean_says() {
+        for mean in [1e6_f64, 1e12, 1e18] {
+            let mut random = draws("large");
+            let scores: Vec<f64> =
+                (0..10_000).map(|_| (random.poisson(mean) as f64 - mean) / mean.sqrt()).collect();
+            let average = scores.iter().sum::<f64>() / 1e4;
+            let variance = scores.iter().map(|z| z * z).sum::<f64>() / 1e4;
+            // Five standard errors of 10 000 normal draws.
+            assert!(average.abs() < 0.05 && (variance - 1.0).abs() < 0.071, "{mean}: {average} {variance}");
+        }
+    }
+
+    #[test]
+    fn poisson_ones_follow_the_law_and_are_the_same_on_every_instruction_set() {
+        let mut counts = vec![0_u8; 100_003];
+        draws("ones").poisson_ones(&mut counts);
+        let key = draws("ones").next_u64();
+        for level in Level::all() {
+            let mut again = vec![0_u8; 100_003];
+            run_at(level, PoissonOnes { key, counts: &mut again });
+            assert_eq!(again, counts, "{level:?}");
+        }
+        let mut next = counts.iter().copied().map(u64::from);
+        follows("ones", || next.next().unwrap(), |k| (-1.0 - ln_factorial(k as f64)).exp(), 13);
+    }
+
+    #[test]
+    fn thresholds_of_poisson_ones_are_those_of_the_law() {
+        let (mut term, mut sum) = ((-1.0_f64).exp(), 0.0);
+        for (k, limit) in (1..).zip(POISSON_ONE) {
+            sum += term;
+            term /= f64::from(k);
+            assert!((f64::from(limit) - (sum * 4_294_967_296.0)).abs() <= 1.5, "{k}: {limit}");
+        }
+    }
+
+    #[test]
+    fn rows_are_drawn_alike_and_add_up() {
+        let mut random = draws("rows");
+        let (mut counts, mut sums) = ([0_u8; 7], [0_u64; 7]);
+        for _ in 0..10_000 {
+            random.row_counts(&mut counts);
+            assert_eq!(counts.iter().map(|count| u32::from(*count)).sum::<u32>(), 7);
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += u64::from(count));
+        }
+        for sum in sums {
+            // Five standard errors of 70 000 draws.
+            assert!(
+                (sum as f64 - 10_000.0).abs() < 5.0 * (70_000.0 / 7.0 * 6.0 / 7.0_f64).sqrt(),
+                "{sums:?}"
+            );
+        }
+        random.row_counts(&mut []);
+        random.poisson_ones(&mut []);
     }
 
     #[test]
@@ -435,6 +670,11 @@ mod tests {
                 assert!(random.binomial(n, share) <= n, "{n} {share}");
             }
         }
+        for mean in [f64::NAN, -1.0, 0.0, f64::NEG_INFINITY] {
+            assert_eq!(random.poisson(mean), 0, "{mean}");
+        }
+        assert_eq!(random.poisson(5e-324), 0);
+        assert!(random.poisson(f64::INFINITY) > 1 << 59 && random.poisson(f64::MAX) > 1 << 59);
         for weights in [&[][..], &[0.0, 0.0], &[f64::NAN, -1.0]] {
             let mut counts = [7; 2];
             random.multinomial(5, weights, &mut counts);

@@ -45,7 +45,7 @@ impl Default for Binning {
 }
 
 impl Binning {
-    pub(super) fn check(&self) -> Result<(), StatsError> {
+    pub(crate) fn check(&self) -> Result<(), StatsError> {
         match self {
             Self::Uniform(bins) | Self::Quantile(bins) | Self::EqualMass(bins) => check_count(*bins),
             Self::Edges(edges) => check_edges(edges),

@@ -1,9 +1,9 @@
 //! The paired bootstrap of the difference of two areas under ROC curves: one sort, then one pass over the rows a resample.
 
-use mlops_core::num::simd::{Kernel, run};
+use mlops_core::num::sample::Draws;
 use mlops_core::num::{Measured, StatsError};
 
-use super::bootstrap::{Bootstrap, BootstrapOptions, Resampling, acceleration, resample};
+use super::bootstrap::{Bootstrap, BootstrapOptions, acceleration, resample};
 use super::delong::{Delong, half_wins};
 use super::order::{Order, sorted};
 
@@ -13,8 +13,6 @@ use super::order::{Order, sorted};
 /// count one half. The acceleration is the jackknife, from DeLong's components. Resamples that lack a class are counted and left
 /// out. O(n) a resample; [`Delong`] answers the same question without resampling and is the default of
 /// [`paired`](super::paired()).
-///
-/// Poisson counts are drawn 32 bits each, so their probabilities are exact to 2⁻³².
 ///
 /// ```
 /// use mlops_eval::compare::{BootstrapOptions, bootstrap_auc};
@@ -43,12 +41,8 @@ pub fn bootstrap_auc(
     let root = options.root();
     let rows = y_true.len();
     let drawn = resample(options, |i| {
-        let key = root.nth(i).next_u64();
         let mut counts = vec![0_u8; rows];
-        match options.resampling {
-            Resampling::Poisson => run(PoissonCounts { key, counts: &mut counts }),
-            Resampling::Multinomial => multinomial_counts(key, &mut counts),
-        }
+        options.resampling.count_rows(&mut Draws::new(root.nth(i)), &mut counts);
         let (a, classes) = one.area(&counts);
         let (b, _) = two.area(&counts);
         let pairs = classes[0] as f64 * classes[1] as f64;
@@ -147,84 +141,18 @@ fn walk(counts: impl Iterator<Item = u8>, positive: &[u8]) -> (u64, u64, u64) {
     (won, below, total)
 }
 
-/// 64 bits that depend on a key and a number alone: SplitMix64 at that number (G. Steele, D. Lea, C. Flood, *Fast splittable
-/// pseudorandom number generators*, OOPSLA 2014), which compiles to vector instructions.
-#[inline(always)]
-fn bits(key: u64, number: u64) -> u64 {
-    let mut z = key.wrapping_add(number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
-/// 2³² P(X ≤ k) of a Poisson X with mean 1, for k from 0: the count is how many of them a uniform number reaches.
-const POISSON: [u32; 13] = [
-    1_580_030_169,
-    3_160_060_337,
-    3_950_075_422,
-    4_213_413_783,
-    4_279_248_374,
-    4_292_415_292,
-    4_294_609_778,
-    4_294_923_276,
-    4_294_962_463,
-    4_294_966_817,
-    4_294_967_253,
-    4_294_967_292,
-    4_294_967_295,
-];
-
-struct PoissonCounts<'a> {
-    key: u64,
-    counts: &'a mut [u8],
-}
-
-impl Kernel for PoissonCounts<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        const LANES: usize = 32;
-        for (block, counts) in (0..).zip(self.counts.chunks_mut(2 * LANES)) {
-            let mut uniform = [0_u32; 2 * LANES];
-            for lane in 0..LANES {
-                let word = bits(self.key, block * LANES as u64 + lane as u64);
-                uniform[lane] = word as u32;
-                uniform[LANES + lane] = (word >> 32) as u32;
-            }
-            let mut drawn = [0_u32; 2 * LANES];
-            for limit in POISSON {
-                for (count, u) in drawn.iter_mut().zip(&uniform) {
-                    *count += u32::from(*u >= limit);
-                }
-            }
-            for (count, drawn) in counts.iter_mut().zip(drawn) {
-                *count = drawn as u8;
-            }
-        }
-    }
-}
-
-/// As many draws as rows; the high half of a 64-bit product is a row, each to a relative 2⁻⁶⁴·n equally likely.
-fn multinomial_counts(key: u64, counts: &mut [u8]) {
-    let rows = counts.len() as u64;
-    for number in 0..rows {
-        let row = ((u128::from(bits(key, number)) * u128::from(rows)) >> 64) as usize;
-        if let Some(count) = counts.get_mut(row) {
-            *count = count.saturating_add(1);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::classification::roc_auc_weighted;
+    use crate::compare::Resampling;
+    use mlops_core::num::Random;
     use mlops_core::num::parallel::Threads;
-    use mlops_core::num::simd::{Level, run_at};
 
     fn rows(n: u64, levels: f64) -> (Vec<bool>, Vec<f64>, Vec<f64>) {
-        let noise = |i: u64| (bits(99, i) >> 11) as f64 / (1_u64 << 53) as f64;
+        let mut random = Random::new(99);
+        let noise: Vec<f64> = (0..3 * n).map(|_| random.next_f64()).collect();
+        let noise = |i: u64| noise[i as usize];
         let truth: Vec<bool> = (0..n).map(|i| noise(3 * i) < 0.3).collect();
         let score = |i: u64, s: u64| {
             ((noise(3 * i + s) + 0.4 * f64::from(u8::from(truth[i as usize]))) * levels).floor()
@@ -239,7 +167,7 @@ mod tests {
             let (y, a, b) = rows(700, levels);
             let [one, two] = walks(700, [sorted(&y, &a), sorted(&y, &b)]);
             let mut counts = vec![0_u8; 700];
-            run(PoissonCounts { key: 4, counts: &mut counts });
+            Draws::new(Random::new(4)).poisson_ones(&mut counts);
             let order = negatives_first(sorted(&y, &a)).0;
             let mut weights = vec![0.0; 700];
             order
@@ -252,37 +180,6 @@ mod tests {
                 let expected = roc_auc_weighted(&y, scores, &weights).unwrap().value().unwrap();
                 assert!((area - expected).abs() < 1e-12, "{levels}: {area} {expected}");
             }
-        }
-    }
-
-    #[test]
-    fn counts_have_mean_and_variance_one_and_are_the_same_on_every_instruction_set() {
-        let mut counts = vec![0_u8; 100_000];
-        run(PoissonCounts { key: 7, counts: &mut counts });
-        for level in Level::all() {
-            let mut again = vec![0_u8; 100_000];
-            run_at(level, PoissonCounts { key: 7, counts: &mut again });
-            assert_eq!(again, counts, "{level:?}");
-        }
-        let mut seen = [0_u32; 13];
-        counts.iter().for_each(|count| seen[usize::from(*count)] += 1);
-        let mut expected = 1e5 * (-1.0_f64).exp();
-        for (k, seen) in (1..6).zip(seen) {
-            assert!((f64::from(seen) - expected).abs() < 5.0 * expected.sqrt(), "{k} {seen} {expected}");
-            expected /= f64::from(k);
-        }
-        let mut drawn = vec![0_u8; 1000];
-        multinomial_counts(3, &mut drawn);
-        assert_eq!(drawn.iter().map(|count| u32::from(*count)).sum::<u32>(), 1000);
-    }
-
-    #[test]
-    fn thresholds_are_those_of_the_law() {
-        let (mut term, mut sum) = ((-1.0_f64).exp(), 0.0);
-        for (k, limit) in (1..).zip(POISSON) {
-            sum += term;
-            term /= f64::from(k);
-            assert!((f64::from(limit) - (sum * 4_294_967_296.0)).abs() <= 1.5, "{k}: {limit}");
         }
     }
 

@@ -9,17 +9,15 @@
 //! multinomial, J. Hanley, B. MacGibbon, *Creating non-parametric bootstrap samples using Poisson frequencies*, Computer Methods
 //! and Programs in Biomedicine 83, 2006.
 
-use std::num::NonZeroU64;
-
 use mlops_core::num::parallel::{Threads, map};
 use mlops_core::num::quantile::quantile_sorted;
+use mlops_core::num::sample::Draws;
 use mlops_core::num::special::ln_normal_sf;
 use mlops_core::num::{Measured, Random, StatsError, UndefinedReason};
 use serde::{Deserialize, Serialize};
 
 use super::counts::PairedCells;
 use super::differences::check_resamples;
-use super::draws::{multinomial, poisson};
 use super::equivalence::Difference;
 use super::result::{Method, normal_at};
 use crate::classification::{Confusion, LabelMetric};
@@ -34,8 +32,30 @@ pub enum Resampling {
     #[default]
     Multinomial,
     /// Each row on its own, a Poisson number of times with mean 1: the number of rows varies a little, which a metric that is a
-    /// ratio does not notice, and rows need not know of each other.
+    /// ratio does not notice, and rows need not know of each other. Counts of rows have their probabilities to 2⁻³².
     Poisson,
+}
+
+impl Resampling {
+    /// How often each row counts.
+    pub(super) fn count_rows(self, draws: &mut Draws, counts: &mut [u8]) {
+        match self {
+            Self::Multinomial => draws.row_counts(counts),
+            Self::Poisson => draws.poisson_ones(counts),
+        }
+    }
+
+    /// How many rows of each cell count.
+    fn count_cells<const C: usize>(self, draws: &mut Draws, sizes: &[u64; C]) -> [u64; C] {
+        match self {
+            Self::Multinomial => {
+                let mut drawn = [0; C];
+                draws.resample(sizes.iter().sum(), sizes, &mut drawn);
+                drawn
+            }
+            Self::Poisson => sizes.map(|size| draws.poisson(size as f64)),
+        }
+    }
 }
 
 /// Which interval the resamples give.
@@ -412,11 +432,7 @@ pub fn bootstrap_cells_of(
     };
     let root = options.root();
     let drawn = resample(options, |i| {
-        let mut random = root.nth(i);
-        difference(match options.resampling {
-            Resampling::Multinomial => multinomial(&mut random, &list),
-            Resampling::Poisson => list.map(|size| poisson(&mut random, size as f64)),
-        })
+        difference(options.resampling.count_cells(&mut Draws::new(root.nth(i)), &list))
     });
     let without = |cell: usize| {
         let mut fewer = list;
@@ -471,9 +487,9 @@ pub fn bootstrap_rows(
     options: &BootstrapOptions,
 ) -> Result<Bootstrap, StatsError> {
     options.check()?;
-    let Some(bound) = NonZeroU64::new(rows as u64) else {
+    if rows == 0 {
         return Err(StatsError::TooFew { argument: "rows", needed: 1, got: 0 });
-    };
+    }
     let sides = metrics(&vec![1.0; rows])?;
     let difference = |weights: &[f64]| {
         let [first, second] = metrics(weights).ok()?;
@@ -481,21 +497,9 @@ pub fn bootstrap_rows(
     };
     let root = options.root();
     let drawn = resample(options, |i| {
-        let mut random = root.nth(i);
-        let mut weights = vec![0.0; rows];
-        match options.resampling {
-            Resampling::Multinomial => {
-                for _ in 0..rows {
-                    if let Some(weight) =
-                        usize::try_from(random.below(bound)).ok().and_then(|r| weights.get_mut(r))
-                    {
-                        *weight += 1.0;
-                    }
-                }
-            }
-            Resampling::Poisson => weights.iter_mut().for_each(|w| *w = poisson(&mut random, 1.0) as f64),
-        }
-        difference(&weights)
+        let mut counts = vec![0_u8; rows];
+        options.resampling.count_rows(&mut Draws::new(root.nth(i)), &mut counts);
+        difference(&counts.into_iter().map(f64::from).collect::<Vec<f64>>())
     });
     let groups = rows.min(GROUPS);
     let without = |group: usize| {

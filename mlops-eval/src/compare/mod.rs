@@ -50,7 +50,6 @@ mod counts;
 mod cross_validation;
 mod delong;
 mod differences;
-mod draws;
 mod equivalence;
 mod linear;
 mod mcnemar;

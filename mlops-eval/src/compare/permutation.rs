@@ -5,12 +5,12 @@
 //! G. Smyth, *Permutation p-values should never be zero*, Statistical Applications in Genetics and Molecular Biology 9, 2010).
 
 use mlops_core::num::parallel::map;
+use mlops_core::num::sample::Draws;
 use mlops_core::num::special::Binomial;
 use mlops_core::num::{Measured, Random, StatsError};
 
 use super::counts::PairedCells;
 use super::differences::{BATCH, DrawOptions, Extreme};
-use super::draws::binomial;
 use super::result::{Method, TestResult};
 use crate::classification::{Confusion, LabelMetric};
 use crate::input::{named, paired};
@@ -89,8 +89,8 @@ pub fn permutation_cells_of(
     } else {
         let root = Random::new(options.seed).stream("permutation");
         let hits = count(options, |i| {
-            let mut random = root.nth(i);
-            holds([binomial(&mut random, d0, 0.5), binomial(&mut random, d1, 0.5)])
+            let mut draws = Draws::new(root.nth(i));
+            holds([draws.binomial(d0, 0.5), draws.binomial(d1, 0.5)])
         });
         ((1 + hits) as f64 / (options.resamples + 1) as f64).ln()
     };

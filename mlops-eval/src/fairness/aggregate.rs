@@ -25,7 +25,7 @@ pub struct GroupValue {
     pub value: Measured,
     /// Numerator and denominator, for a metric that is a share of rows; weights where rows have weights.
     pub share: Option<(f64, f64)>,
-    /// The Wilson interval of the share, for rows without weights.
+    /// The interval of the share, made as [`FairnessOptions::rate_interval`] says; for rows without weights.
     pub interval: Option<Interval>,
 }
 

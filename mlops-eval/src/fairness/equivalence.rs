@@ -16,7 +16,7 @@ use crate::interval::{DifferenceInterval, Interval, Rate, RatioInterval, check_c
 /// The largest difference of a rate between groups, with what the sample can say about it.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DisparityInterval {
+pub struct DisparityInterval<G = usize, L = G> {
     /// The largest minus the smallest rate of the sample. Larger on average than that of the groups, for it picks two extremes.
     pub value: Measured,
     /// Twice the value minus its mean in resamples, but not below 0: most of the bias is gone, not all of it.
@@ -24,11 +24,11 @@ pub struct DisparityInterval {
     /// The interval of the largest difference between the groups' true rates; none for fewer than two groups with trials.
     pub interval: Option<Interval>,
     /// The group with the smallest rate, the first of several.
-    pub lowest: Option<usize>,
+    pub lowest: Option<G>,
     /// The group with the largest rate, the first of several.
-    pub highest: Option<usize>,
+    pub highest: Option<G>,
     /// The groups without trials.
-    pub left_out: Vec<usize>,
+    pub left_out: Vec<L>,
 }
 
 /// An interval for the largest difference of a rate between groups: the largest lower limit of |difference| of all pairs to the
@@ -173,11 +173,11 @@ impl ParityOptions {
 /// The pair of groups that decided.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DecidingPair {
-    /// The index of one group.
-    pub first: usize,
-    /// The index of the other.
-    pub second: usize,
+pub struct DecidingPair<G = usize> {
+    /// One group; here and below its index, or its name where groups have one.
+    pub first: G,
+    /// The other.
+    pub second: G,
     /// The interval of first − second, or of first / second, that decided: for a pass or no decision the one with confidence
     /// 1 − 2α that comes nearest to the margin or leaves it farthest; for a fail the simultaneous one that lies beyond it.
     pub interval: Interval,
@@ -186,9 +186,9 @@ pub struct DecidingPair {
 /// How many more trials of a group would decide.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MoreTrials {
-    /// The index of the group: the smallest one.
-    pub group: usize,
+pub struct MoreTrials<G = usize> {
+    /// The group: the smallest one.
+    pub group: G,
     /// So many more of it, or of a group that has fewer trials than it would have then: rows for a selection rate, positives for
     /// a true positive rate.
     pub trials: u64,
@@ -199,16 +199,16 @@ pub struct MoreTrials {
 /// Whether the groups are alike within a margin.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ParityDecision {
+pub struct ParityDecision<G = usize, L = G> {
     /// Pass: shown to be alike within the margin. Fail: shown not to be. Insufficient: the rows show neither, or a group has no
     /// trials at all, or there are fewer than two groups.
     pub verdict: Verdict,
     /// The pair that decided; none for fewer than two groups with trials.
-    pub deciding: Option<DecidingPair>,
+    pub deciding: Option<DecidingPair<G>>,
     /// For [`Verdict::Insufficient`]: about how many trials are missing.
-    pub more: Option<MoreTrials>,
+    pub more: Option<MoreTrials<G>>,
     /// The groups without trials: they keep a pass away.
-    pub left_out: Vec<usize>,
+    pub left_out: Vec<L>,
 }
 
 /// Whether no two groups' rates differ by `margin` or more.
@@ -284,13 +284,13 @@ pub fn ratio_within(
 /// Whether equalized odds holds within a margin.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OddsDecision {
+pub struct OddsDecision<G = usize, L = G> {
     /// Pass if both pass, fail if one fails.
     pub verdict: Verdict,
     /// The true positive rates.
-    pub true_positive_rate: ParityDecision,
+    pub true_positive_rate: ParityDecision<G, L>,
     /// The false positive rates.
-    pub false_positive_rate: ParityDecision,
+    pub false_positive_rate: ParityDecision<G, L>,
 }
 
 /// Whether neither the true nor the false positive rates of two groups differ by `margin` or more: [`difference_within`] for

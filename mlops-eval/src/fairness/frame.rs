@@ -10,9 +10,11 @@ use super::kept::KeptRows;
 use super::measure::{CustomMetric, Measure};
 use super::metrics::{Cells, GroupMetrics, count, finite as number, too_few};
 use super::options::FairnessOptions;
+use crate::calibration::{Binning, CalibrationMetric, CalibrationOptions, calibration_curve_from_state};
 use crate::catalog::{Direction, Input, Metric, Needs, Rows};
 use crate::classification::ScoreState;
 use crate::input::{finite, named, probabilities, weight_total};
+use crate::regression::metric::of_sums;
 use crate::regression::{RegressionMetric, RegressionState};
 
 /// Metrics in every group, within every stratum of the control features: a superset of Fairlearn's `MetricFrame`.
@@ -109,6 +111,16 @@ pub struct StratumMetrics {
     pub control: Group,
     /// The cells, with every named criterion.
     pub metrics: GroupMetrics,
+}
+
+/// What a function found in one stratum of the control features.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InStratum<T> {
+    /// The categories of the control features; none where there are no control features.
+    pub control: Group,
+    /// What it found.
+    pub result: T,
 }
 
 /// States that add up.
@@ -279,11 +291,6 @@ impl Plan {
             _ => &mut self.kept,
         }
     }
-}
-
-/// Whether a metric can be read off sums of errors.
-fn of_sums(metric: RegressionMetric) -> bool {
-    !matches!(metric.from_state(&RegressionState::default()), Err(StatsError::Unsupported { .. }))
 }
 
 /// The rows of every cell, in order.
@@ -639,10 +646,11 @@ impl MetricFrame {
         self.strata(&metric.into(), kept, &|rows: &KeptRows| value(&rows.input()).map(number))
     }
 
-    /// How far the scores of every group are from the frequencies they announce: Σ over bins of the bin's share of the weight ×
-    /// |mean score − share of positives|, for `bins` bins of equal width on [0, 1], a score on an inner edge in the lower one.
-    /// 0 is calibration within groups (Kleinberg, Mullainathan, Raghavan 2017); in [0, 1]. A plug-in value: it is biased up in
-    /// small groups.
+    /// How far the scores of every group are from the frequencies they announce: the expected calibration error
+    /// ([`CalibrationCurve::ece`](crate::calibration::CalibrationCurve::ece)) over `bins` bins of equal width on [0, 1]. 0 is
+    /// calibration within groups (Kleinberg, Mullainathan, Raghavan 2017); in [0, 1]. A plug-in value: it is biased up in small
+    /// groups, as [`CalibrationMetric::DebiasedEce`] in [`calibration`](Self::calibration) is not. The gap between groups is the
+    /// [`difference`](MetricByGroup::difference).
     ///
     /// ```
     /// use mlops_eval::catalog::{Input, Metric};
@@ -662,16 +670,53 @@ impl MetricFrame {
     /// [`StatsError::Unsupported`] for a frame without a metric of scores; [`StatsError::OutOfRange`] for scores outside
     /// [0, 1]; [`StatsError::Parameter`] without bins or with more than 65536.
     pub fn calibration_gap(&self, bins: usize) -> Result<Vec<Stratum>, StatsError> {
+        let binning = Binning::Uniform(bins);
+        binning.check()?;
+        let options = CalibrationOptions::default().with_binning(binning);
+        let metric = CustomMetric::new("calibration_gap", Direction::LowerIsBetter).with_non_negative(true);
+        self.of_scores(metric, |state| {
+            calibration_curve_from_state(state, &options).map(|curve| Measured::Value(curve.ece()))
+        })
+    }
+
+    /// A metric of calibration in every group of every stratum, with that of all rows of the stratum, from the groups' score
+    /// states.
+    ///
+    /// ```
+    /// use mlops_eval::calibration::{CalibrationMetric, ece};
+    /// use mlops_eval::catalog::{Input, Metric};
+    /// use mlops_eval::fairness::{FairnessOptions, MetricFrame, SensitiveFeature};
+    ///
+    /// let group = [SensitiveFeature::new("group", &[0, 0, 1, 1], ["a", "b"])];
+    /// let metrics: [Metric; 1] = ["brier".parse()?];
+    /// let (y_true, scores) = ([true, false, true, true], [0.75, 0.25, 0.5, 0.5]);
+    /// let input = Input::binary(&y_true).with_scores(&scores);
+    /// let frame = MetricFrame::of(&input, &metrics, &group, &[], &FairnessOptions::fairlearn_0_15())?;
+    /// let errors = &frame.calibration(CalibrationMetric::Ece)?[0].by_group;
+    /// assert_eq!(errors.groups[0].value, ece(&y_true[..2], &scores[..2])?);
+    /// assert_eq!(errors.overall, ece(&y_true, &scores)?);
+    /// assert_eq!(errors.difference().value.value(), Some(0.25));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StatsError::Unsupported`] for a frame without a metric of scores; [`StatsError::OutOfRange`] for scores outside
+    /// [0, 1]; those of [`CalibrationMetric::from_state`].
+    pub fn calibration(&self, metric: CalibrationMetric) -> Result<Vec<Stratum>, StatsError> {
+        let measure = CustomMetric::new(metric.name(), metric.direction());
+        self.of_scores(measure.with_non_negative(metric.range().0 >= 0.0), |state| metric.from_state(state))
+    }
+
+    fn of_scores(
+        &self,
+        metric: CustomMetric,
+        value: impl Fn(&ScoreState) -> Result<Measured, StatsError>,
+    ) -> Result<Vec<Stratum>, StatsError> {
         let Some(states) = &self.states.scores else {
             let reason = "the frame has no metric of scores";
             return Err(StatsError::Unsupported { what: "calibration within groups", reason });
         };
-        if !(1..=65_536).contains(&bins) {
-            let reason = "must be at least 1 and at most 65536";
-            return Err(StatsError::Parameter { parameter: "bins", value: bins as f64, reason });
-        }
-        let metric = CustomMetric::new("calibration_gap", Direction::LowerIsBetter).with_non_negative(true);
-        self.strata(&metric.into(), states, &|state: &ScoreState| gap(state, bins))
+        self.strata(&metric.into(), states, &|state: &ScoreState| calibrated(state, &value))
     }
 
     /// The confusion cells of every stratum, with the named criteria and the counts per group.
@@ -694,6 +739,46 @@ impl MetricFrame {
             ),
         };
         Ok((0..self.axes.head_len(self.controls)).map(stratum).collect())
+    }
+
+    /// A function of the groups' confusion cells in every stratum: tests, intervals and decisions within each of them. Strata
+    /// without rows are among them; a decision is insufficient there.
+    ///
+    /// All strata must pass for the whole to pass ([`Verdict::all`](mlops_core::evaluation::Verdict::all)): a wrong pass keeps its
+    /// probability. A wrong fail does not: for s strata, take α/s.
+    ///
+    /// ```
+    /// use mlops_core::evaluation::Verdict;
+    /// use mlops_eval::catalog::{Input, Metric};
+    /// use mlops_eval::classification::LabelMetric;
+    /// use mlops_eval::fairness::{FairnessOptions, MetricFrame, ParityOptions, SensitiveFeature};
+    ///
+    /// let labels: Vec<bool> = (0..8_000).map(|row| row % 8 < 4).collect();
+    /// let (sex, site): (Vec<u32>, Vec<u32>) = (0..8_000).map(|row| (row % 2, row / 2 % 2)).unzip();
+    /// let sex = [SensitiveFeature::new("sex", &sex, ["f", "m"])];
+    /// let site = [SensitiveFeature::new("site", &site, ["north", "south"])];
+    /// let metrics: [Metric; 1] = ["selection_rate".parse()?];
+    /// let input = Input::binary(&labels).with_labels(&labels);
+    /// let frame = MetricFrame::of(&input, &metrics, &sex, &site, &FairnessOptions::default())?;
+    ///
+    /// let options = ParityOptions::default();
+    /// let decided = frame.in_strata(|groups| groups.difference_within(LabelMetric::SelectionRate, 0.1, &options))?;
+    /// assert_eq!(decided[1].control.to_string(), "site=south");
+    /// assert_eq!(Verdict::all(decided.iter().map(|stratum| stratum.result.verdict)), Verdict::Pass);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`group_metrics`](Self::group_metrics), and of the function.
+    pub fn in_strata<T>(
+        &self,
+        of: impl Fn(&GroupMetrics) -> Result<T, StatsError>,
+    ) -> Result<Vec<InStratum<T>>, StatsError> {
+        let stratum = |stratum: StratumMetrics| {
+            let StratumMetrics { control, metrics } = stratum;
+            of(&metrics).map(|result| InStratum { control, result })
+        };
+        self.group_metrics()?.into_iter().map(stratum).collect()
     }
 
     fn check_metric(&self, metric: Metric) -> Result<(), StatsError> {
@@ -884,25 +969,13 @@ fn score(metric: Metric, state: &ScoreState) -> Result<Measured, StatsError> {
     }
 }
 
-/// The binned calibration gap of a state.
-fn gap(state: &ScoreState, bins: usize) -> Result<Measured, StatsError> {
+/// What a function of calibration makes of a state that has weight.
+fn calibrated(
+    state: &ScoreState,
+    value: impl FnOnce(&ScoreState) -> Result<Measured, StatsError>,
+) -> Result<Measured, StatsError> {
     state.check_probabilities("scores")?;
-    let total = state.negatives() + state.positives();
-    if total == 0.0 {
-        return Ok(NO_ROWS);
-    }
-    let (mut gap, mut bin, mut in_bin) = (0.0, 0_usize, (0.0, 0.0));
-    for (score, negative, positive) in state.points() {
-        // Scores ascend, so a bin that is left is done.
-        while bin + 1 < bins && score > (bin + 1) as f64 / bins as f64 {
-            gap += f64::abs(in_bin.0 - in_bin.1);
-            (bin, in_bin) = (bin + 1, (0.0, 0.0));
-        }
-        in_bin.0 += score * (negative + positive);
-        in_bin.1 += positive;
-    }
-    gap += f64::abs(in_bin.0 - in_bin.1);
-    Ok(Measured::Value((gap / total).clamp(0.0, 1.0)))
+    if state.negatives() + state.positives() > 0.0 { value(state) } else { Ok(NO_ROWS) }
 }
 
 impl States {

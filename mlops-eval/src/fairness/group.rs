@@ -295,8 +295,13 @@ impl Axes {
         }
     }
 
+    /// How many categories each feature has.
+    pub(super) fn sizes(&self) -> Vec<usize> {
+        self.0.iter().map(|axis| axis.categories.len()).collect()
+    }
+
     /// The codes of a combination, in the order of the features.
-    fn codes(&self, mut index: usize) -> Vec<usize> {
+    pub(super) fn codes(&self, mut index: usize) -> Vec<usize> {
         let mut codes = vec![0; self.0.len()];
         for (code, axis) in codes.iter_mut().zip(&self.0).rev() {
             *code = index % axis.categories.len();

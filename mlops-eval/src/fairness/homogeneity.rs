@@ -31,7 +31,7 @@ pub enum HomogeneityMethod {
 /// Whether a rate is the same in k groups, by χ² with k − 1 degrees of freedom.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HomogeneityTest {
+pub struct HomogeneityTest<L = usize> {
     /// The statistic; undefined for fewer than two groups with trials.
     pub statistic: Measured,
     /// The number of groups compared, less 1.
@@ -39,7 +39,7 @@ pub struct HomogeneityTest {
     /// The probability of so large a statistic when all rates are alike; undefined with the statistic.
     pub p_value: Measured,
     /// The groups without trials.
-    pub left_out: Vec<usize>,
+    pub left_out: Vec<L>,
 }
 
 /// Tests whether independent groups share one rate. Large-sample: with fewer than about five expected successes and failures in a
@@ -148,7 +148,7 @@ impl DisparityTestOptions {
 /// Whether a rate is the same in all groups, by permutation.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DisparityTest {
+pub struct DisparityTest<L = usize> {
     /// The statistic of the data (for [`DisparityStatistic::Probability`] the negative logarithm of the table's probability, up
     /// to a constant); undefined for fewer than two groups with trials.
     pub statistic: Measured,
@@ -159,7 +159,7 @@ pub struct DisparityTest {
     /// How many there were.
     pub resamples: usize,
     /// The groups without trials.
-    pub left_out: Vec<usize>,
+    pub left_out: Vec<L>,
 }
 
 /// Tests whether all groups share one rate: the successes are dealt out anew over the trials of all groups, as if membership did
@@ -198,15 +198,15 @@ pub fn disparity_test(rates: &[Rate], options: &DisparityTestOptions) -> Result<
 /// Whether both rates of equalized odds are the same in all groups.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OddsTest {
+pub struct OddsTest<L = usize> {
     /// The larger of the two statistics: with [`DisparityStatistic::Difference`] the equalized-odds difference.
     pub statistic: Measured,
     /// The probability of so large a statistic when both rates are alike in all groups; undefined when one of the two tests is.
     pub p_value: Measured,
     /// The test of true positive rates.
-    pub true_positive_rate: DisparityTest,
+    pub true_positive_rate: DisparityTest<L>,
     /// The test of false positive rates.
-    pub false_positive_rate: DisparityTest,
+    pub false_positive_rate: DisparityTest<L>,
     /// The p-values of the two tests by themselves, true positive rate first, adjusted after Holm; empty when one is undefined.
     pub holm: Vec<f64>,
 }

@@ -12,7 +12,6 @@ use super::parity::EqualizedOdds;
 use crate::catalog::Metric;
 use crate::classification::{Confusion, LabelMetric, WeightedConfusion};
 use crate::input::{named, paired};
-use crate::interval::wilson_share;
 use mlops_core::num::parallel::Threads;
 use mlops_core::num::sum::Sum;
 
@@ -199,6 +198,10 @@ impl GroupMetrics {
         Self { axes, cells, options }
     }
 
+    pub(super) fn axes(&self) -> &Axes {
+        &self.axes
+    }
+
     /// Adds the rows of another part of the data, counted for the same features.
     ///
     /// ```
@@ -363,7 +366,8 @@ impl GroupMetrics {
                     _ => too_few(rows[index], self.options.minimum_size),
                 },
                 share,
-                interval: trials.map(|(k, n)| wilson_share(k, n, self.options.confidence)),
+                interval: trials
+                    .map(|(k, n)| self.options.rate_interval.limits(k, n, self.options.confidence)),
             }
         };
         let groups = (0..rows.len()).map(group_value).collect();

@@ -14,15 +14,32 @@
 //!
 //! Fairlearn makes 0 of such rates and compares groups of any size. [`FairnessOptions::fairlearn_0_15`] does the same.
 //!
-//! # What the sample can say
-//! Differences are plug-in values of one sample: the largest between many small groups is large by chance alone. So every rate has
-//! an interval; [`disparity_interval`] is one for the largest difference, [`homogeneity_test`] and [`disparity_test`] ask whether
-//! there is any, [`difference_within`], [`ratio_within`] and [`odds_within`] whether it is surely below a bound.
-//! [`CellBootstrap`] resamples any function of the cells, and small groups can be steadied by the others (shrinkage).
-//!
 //! # What it does not do
 //! It does not decide what is fair, and trains no model. Two mitigations that need no training loop are here:
 //! [`ThresholdOptimizer`] and [`Reweighing`].
+//!
+//! # What a sample can show
+//! The differences are plug-in values of one sample: the largest difference between groups is above 0 by chance alone, the
+//! more so the more groups there are and the smaller they are. Beside every rate stands its interval
+//! ([`FairnessOptions::rate_interval`]: Wilson's, or one that is exact), which says what is known of that group by itself. For
+//! what is known of the groups together, each question has its own answer:
+//!
+//! | question | answer | holds |
+//! |---|---|---|
+//! | Could all groups have one rate? | [`GroupMetrics::disparity_test`], [`odds_test`](GroupMetrics::odds_test) | exactly, for any number of rows |
+//! | the same, of many rows | [`GroupMetrics::homogeneity_test`] | from about five expected successes and failures a group on |
+//! | Which groups differ, and by how much? | [`GroupMetrics::pairwise_differences`] | for all pairs together |
+//! | How large is the largest difference? | [`GroupMetrics::disparity_interval`] | for equal groups too: its lower limit can be 0 |
+//! | Are all groups alike within a margin? | [`GroupMetrics::difference_within`], [`ratio_within`](GroupMetrics::ratio_within), [`odds_within`](GroupMetrics::odds_within) | a wrong pass and a wrong fail each at most with probability α |
+//! | How sure is F1, or a number of my own? | [`GroupMetrics::bootstrap`] | for many rows; of a largest difference it cannot reach 0 |
+//! | What is the rate of a group of few rows? | [`GroupMetrics::shrunken_rates`], [`structured_rates`](GroupMetrics::structured_rates) | on average over groups |
+//!
+//! No significant difference is not parity: with few rows nothing is significant. A decision rests on
+//! [`difference_within`](GroupMetrics::difference_within) and its like, which say [`Insufficient`] where rows are too few or a
+//! group is left out. Within the strata of control features the same answers are had by [`MetricFrame::in_strata`]. All of them
+//! take rows as independent and without weights.
+//!
+//! [`Insufficient`]: mlops_core::evaluation::Verdict::Insufficient
 //!
 //! ```
 //! use mlops_eval::classification::LabelMetric;
@@ -65,6 +82,7 @@ mod options;
 mod pairwise;
 mod parity;
 mod shrinkage;
+mod uncertainty;
 
 pub use aggregate::{
     Aggregate, Contrast, Contrasts, Extreme, GroupValue, LeftOut, LeftOutReason, MetricByGroup,
@@ -85,7 +103,7 @@ pub use equivalence::{
     difference_within, disparity_interval, odds_within, ratio_within,
 };
 pub use errors::GroupErrors;
-pub use frame::{MetricFrame, Stratum, StratumMetrics};
+pub use frame::{InStratum, MetricFrame, Stratum, StratumMetrics};
 pub use group::{FeatureValue, Group, GroupStatus, MAX_GROUPS, MISSING, SensitiveFeature};
 pub use homogeneity::{
     DisparityStatistic, DisparityTest, DisparityTestOptions, HomogeneityMethod, HomogeneityTest, OddsTest,
@@ -121,4 +139,8 @@ pub use parity::{
 };
 pub use shrinkage::{
     BetaPrior, PriorFit, ShrunkenRate, StructuredRates, james_stein, smoothed_rate, structured_rates,
+};
+pub use uncertainty::{
+    DisparityEstimate, GroupBootstrap, GroupEstimate, ShrunkenGroup, ShrunkenRates, StructuredGroup,
+    StructuredGroups,
 };

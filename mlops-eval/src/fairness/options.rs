@@ -4,7 +4,7 @@ use mlops_core::num::StatsError;
 use serde::{Deserialize, Serialize};
 
 use crate::classification::ZeroDivision;
-use crate::interval::{CONFIDENCE, check_confidence};
+use crate::interval::{CONFIDENCE, RateInterval, check_confidence};
 
 /// What a group is compared with.
 #[non_exhaustive]
@@ -83,6 +83,9 @@ pub struct FairnessOptions {
     /// What equalized odds is when only one of its two comparisons has a value. Default: undefined.
     #[serde(default)]
     pub half_odds: HalfOdds,
+    /// How the interval beside each rate is made. Default: Wilson's.
+    #[serde(default)]
+    pub rate_interval: RateInterval,
 }
 
 impl Default for FairnessOptions {
@@ -95,6 +98,7 @@ impl Default for FairnessOptions {
             comparison: Comparison::BetweenGroups,
             odds: OddsAggregation::WorstCase,
             half_odds: HalfOdds::Undefined,
+            rate_interval: RateInterval::Wilson,
         }
     }
 }
@@ -176,6 +180,26 @@ impl FairnessOptions {
     #[must_use]
     pub fn with_half_odds(mut self, half_odds: HalfOdds) -> Self {
         self.half_odds = half_odds;
+        self
+    }
+
+    /// Sets [`Self::rate_interval`].
+    ///
+    /// ```
+    /// use mlops_eval::classification::LabelMetric;
+    /// use mlops_eval::fairness::{FairnessOptions, GroupMetrics, SensitiveFeature};
+    /// use mlops_eval::interval::{Rate, RateInterval, rate_interval};
+    ///
+    /// let group = SensitiveFeature::from_values("group", &["a"; 12]);
+    /// let options = FairnessOptions::default().with_rate_interval(RateInterval::ClopperPearson);
+    /// let groups = GroupMetrics::of(&[true; 12], &[true; 12], &[group], &options)?;
+    /// let exact = rate_interval(Rate::new(12, 12)?, 0.95, RateInterval::ClopperPearson)?;
+    /// assert_eq!(groups.by_group(LabelMetric::Recall).groups[0].interval, Some(exact));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_rate_interval(mut self, rate_interval: RateInterval) -> Self {
+        self.rate_interval = rate_interval;
         self
     }
 

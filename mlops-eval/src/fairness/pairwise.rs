@@ -119,11 +119,11 @@ impl PairwiseOptions {
 /// The difference of a rate between two groups.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PairwiseDifference {
-    /// The index of one group.
-    pub first: usize,
-    /// The index of the other, which is larger.
-    pub second: usize,
+pub struct PairwiseDifference<G = usize> {
+    /// One group: its index, or its name where groups have one.
+    pub first: G,
+    /// The other, which comes later.
+    pub second: G,
     /// The rate of the first minus that of the second.
     pub difference: f64,
     /// The interval of the difference; its confidence is that of all intervals together.
@@ -137,11 +137,11 @@ pub struct PairwiseDifference {
 /// The differences of a rate between all pairs of groups.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PairwiseDifferences {
+pub struct PairwiseDifferences<G = usize, L = G> {
     /// The pairs: (0, 1), (0, 2), …, without groups that have no trials.
-    pub pairs: Vec<PairwiseDifference>,
+    pub pairs: Vec<PairwiseDifference<G>>,
     /// The groups without trials.
-    pub left_out: Vec<usize>,
+    pub left_out: Vec<L>,
 }
 
 /// The differences of a rate between all pairs of groups, with simultaneous intervals and Holm's p-values.

@@ -316,6 +316,11 @@ impl fmt::Display for RegressionMetric {
     }
 }
 
+/// Whether a metric can be read off sums of errors.
+pub(crate) fn of_sums(metric: RegressionMetric) -> bool {
+    RegressionState::default().measure(metric, &RegressionOptions::default()).is_some()
+}
+
 /// A power of two that brings the largest weight near 1; 1 where there is none or weights are to be refused.
 pub(crate) fn weight_scale(weights: Option<&[f64]>) -> f64 {
     let largest = weights.map_or(1.0, |weights| weights.iter().fold(0.0, |max: f64, w| max.max(*w)));

@@ -10,7 +10,7 @@ use crate::catalog::{Evaluation, Input, Metric, Rows};
 use crate::classification::confusion::cell_index;
 use crate::classification::{Confusion, LabelMetric, WeightedConfusion};
 use crate::input::{named, weight_total};
-use crate::interval::{CONFIDENCE, Interval, check_confidence, wilson_share};
+use crate::interval::{CONFIDENCE, Interval, RateInterval, check_confidence};
 use mlops_core::num::simd::{Kernel, run};
 use mlops_core::num::sum::Sum;
 
@@ -29,6 +29,9 @@ pub struct SliceOptions {
     /// The confidence of the interval beside each share, above 0 and below 1. Default 0.95.
     #[serde(default = "confidence")]
     pub confidence: f64,
+    /// How the interval beside each share is made. Default: Wilson's.
+    #[serde(default)]
+    pub rate_interval: RateInterval,
 }
 
 fn confidence() -> f64 {
@@ -37,7 +40,7 @@ fn confidence() -> f64 {
 
 impl Default for SliceOptions {
     fn default() -> Self {
-        Self { minimum_size: 10, confidence: CONFIDENCE }
+        Self { minimum_size: 10, confidence: CONFIDENCE, rate_interval: RateInterval::Wilson }
     }
 }
 
@@ -53,6 +56,13 @@ impl SliceOptions {
     #[must_use]
     pub fn with_confidence(mut self, confidence: f64) -> Self {
         self.confidence = confidence;
+        self
+    }
+
+    /// Sets [`Self::rate_interval`].
+    #[must_use]
+    pub fn with_rate_interval(mut self, rate_interval: RateInterval) -> Self {
+        self.rate_interval = rate_interval;
         self
     }
 }
@@ -79,14 +89,16 @@ pub struct SliceValue {
     pub value: Measured,
     /// Numerator and denominator, for a metric of binary labels that is a share of rows; weights where rows have weights.
     pub share: Option<(f64, f64)>,
-    /// The Wilson interval of the share, for rows without weights.
+    /// The interval of the share, made as [`SliceOptions::rate_interval`] says; for rows without weights.
     pub interval: Option<Interval>,
 }
 
 /// Measures every metric on every slice. Slices may overlap; an empty one is reported, never skipped.
 ///
 /// Metrics of binary labels are read off confusion cells, counted in one pass over the rows for all slices: O(slices · n)
-/// without a copy. For others the rows of one slice at a time are copied: O(slices · (n + cost of the metrics)).
+/// without a copy. For others the rows of one slice at a time are copied, once for all metrics: O(slices · (n + cost of the
+/// metrics)). Metrics that are sums of errors share one pass over them; average precision, the area under the precision-recall
+/// curve and the Kolmogorov–Smirnov statistic share one sort. A value has the bits that the metric has of the slice's rows.
 ///
 /// ```
 /// use mlops_core::num::UndefinedReason;
@@ -163,7 +175,7 @@ fn evaluate(
                 }
             }
         };
-        let interval = trials.map(|(k, n)| wilson_share(k, n, options.confidence));
+        let interval = trials.map(|(k, n)| options.rate_interval.limits(k, n, options.confidence));
         Ok(SliceValue { metric: *metric, value, share, interval })
     };
     let values = metrics.iter().map(value).collect::<Result<_, StatsError>>()?;
@@ -259,6 +271,7 @@ fn counted(y_true: &[bool], y_pred: &[bool], slices: &[Slice]) -> Vec<Cells> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::regression::RegressionMetric;
 
     #[test]
     fn a_slice_is_measured_like_its_rows() {
@@ -279,6 +292,44 @@ mod tests {
         assert_eq!(results[0].rows, 20);
         for SliceValue { metric, value, .. } in &results[0].values {
             assert_eq!(*value, metric.evaluate(&half).unwrap(), "{metric}");
+        }
+    }
+
+    #[test]
+    fn every_regression_metric_is_that_of_the_rows() {
+        let y: Vec<f64> = (0..60).map(|i| 1.0 + f64::from(i * 7 % 23)).collect();
+        let p: Vec<f64> = (0..60).map(|i| 0.5 + f64::from(i * 5 % 19)).collect();
+        let weights: Vec<f64> = (0..60).map(|i| f64::from(i % 4) * 0.3).collect();
+        let metrics: Vec<Metric> = RegressionMetric::ALL.iter().copied().map(Metric::Regression).collect();
+        let mask: Vec<bool> = (0..60).map(|i| i % 3 != 0).collect();
+        let picked = |values: &[f64]| -> Vec<f64> {
+            values.iter().zip(&mask).filter(|(_, inside)| **inside).map(|(value, _)| *value).collect()
+        };
+        // Errors whose squares leave the range of f64, too.
+        for scale in [1.0, 1e200] {
+            let (y, p): (Vec<f64>, Vec<f64>) = y.iter().zip(&p).map(|(y, p)| (y * scale, p * scale)).unzip();
+            let (part_y, part_p, part_weights) = (picked(&y), picked(&p), picked(&weights));
+            for weighted in [false, true] {
+                let (mut whole, mut part) = (Input::regression(&y, &p), Input::regression(&part_y, &part_p));
+                if weighted {
+                    (whole, part) = (whole.with_weights(&weights), part.with_weights(&part_weights));
+                }
+                for &metric in &metrics {
+                    let slices = [Slice::new("part", mask.clone())];
+                    let options = SliceOptions::default();
+                    let expected = metric.evaluate(&part);
+                    let alone = evaluate_slices(&whole, &slices, &[metric], &options);
+                    assert_eq!(alone.map(|results| results[0].values[0].value), expected, "{metric}");
+                }
+                let fine: Vec<Metric> =
+                    metrics.iter().copied().filter(|metric| metric.evaluate(&part).is_ok()).collect();
+                assert!(fine.len() > 10);
+                let slices = [Slice::new("part", mask.clone())];
+                let together = evaluate_slices(&whole, &slices, &fine, &SliceOptions::default()).unwrap();
+                for SliceValue { metric, value, .. } in &together[0].values {
+                    assert_eq!(*value, metric.evaluate(&part).unwrap(), "{metric}");
+                }
+            }
         }
     }
 
