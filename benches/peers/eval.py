@@ -25,8 +25,14 @@ TABLE = [
     ("Brier score", ["scikit-learn brier_score_loss"], ""),
     ("ROC AUC", ["scikit-learn roc_auc_score", "numpy rank AUC"], 20),
     ("average precision", ["scikit-learn average_precision_score"], ""),
+    ("score state", [], ""),
     ("10-bin calibration, all norms", ["scikit-learn calibration_curve"], 5),
     ("regression, all moments", ["scikit-learn MAE, MSE and R2"], 3),
+    ("residual quantiles", ["numpy quantiles"], ""),
+    ("median absolute error", ["scikit-learn median_absolute_error"], ""),
+    ("Spearman correlation", ["scipy spearmanr"], ""),
+    ("Kendall correlation", ["scipy kendalltau"], ""),
+    ("NDCG, queries of 100 documents", ["scikit-learn ndcg_score"], ""),
     ("4 metrics x 15 groups with intervals", ["fairlearn MetricFrame"], 10),
     ("2 000 bootstrap resamples of all group rates", ["fairlearn MetricFrame, one resample"], 10),
     ("DeLong, 2 models", ["MLstatkit Delong_test"], 100),
@@ -36,6 +42,7 @@ TABLE = [
 
 def metrics(np, labels, scores, predicted):
     import sklearn
+    from scipy import stats
     from sklearn import metrics as sk
     from sklearn.calibration import calibration_curve
 
@@ -60,7 +67,14 @@ def metrics(np, labels, scores, predicted):
     target = scores + labels
     best("scikit-learn MAE, MSE and R2", 3, lambda: (
         sk.mean_absolute_error(target, scores), sk.mean_squared_error(target, scores), sk.r2_score(target, scores)))
+    best("numpy quantiles", 3, lambda: np.quantile(target - scores, [0.05, 0.25, 0.5, 0.75, 0.95]))
+    best("scikit-learn median_absolute_error", 3, lambda: sk.median_absolute_error(target, scores))
+    best("scipy spearmanr", 2, lambda: stats.spearmanr(target, scores))
+    best("scipy kendalltau", 2, lambda: stats.kendalltau(target, scores))
     rng = np.random.default_rng(2)
+    whole = len(scores) // 100 * 100
+    grades = rng.integers(0, 5, whole).reshape(-1, 100)
+    best("scikit-learn ndcg_score", 2, lambda: sk.ndcg_score(grades, scores[:whole].reshape(-1, 100)))
 
     def resampled():
         rows = rng.integers(0, len(labels), len(labels))

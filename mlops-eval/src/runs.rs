@@ -2,10 +2,12 @@
 //! matters, and all that metrics of ranks and quantiles need.
 
 use mlops_core::num::StatsError;
-use mlops_core::num::parallel::Threads;
+use mlops_core::num::labelled::{LabelledPart, map_labelled};
+use mlops_core::num::parallel::{Threads, map};
 use mlops_core::num::ranks::{map_sorted, sort_pairs};
 use mlops_core::num::sum::Sum;
 use serde::{Deserialize, Serialize};
+use std::sync::Mutex;
 
 /// Distinct finite values, ascending, each with `C` weights (of negatives and positives, say). Weights are finite and not
 /// negative, and so are their totals; counts are weights that are whole numbers, exact up to 2⁵³.
@@ -173,6 +175,63 @@ impl Runs<2> {
             runs
         });
         Self::concatenated(parts)
+    }
+
+    /// The runs of rows of two classes that count alike. Values have been checked. The same on any number of threads.
+    pub(crate) fn of_labelled(values: &[f64], labels: &[bool], threads: Threads) -> Self {
+        let parts = map_labelled(values, labels, threads, Counted::of);
+        let distinct = parts.iter().map(|part| part.distinct).sum();
+        let mut whole = Self { values: vec![0.0; distinct], weights: vec![[0.0; 2]; distinct] };
+        let (mut values, mut weights) = (whole.values.as_mut_slice(), whole.weights.as_mut_slice());
+        let mut places = Vec::with_capacity(parts.len());
+        for part in &parts {
+            let (first, rest) = values.split_at_mut(part.distinct);
+            let (own, others) = weights.split_at_mut(part.distinct);
+            places.push(Mutex::new((part, first, own)));
+            (values, weights) = (rest, others);
+        }
+        map(places.len(), threads, |index| {
+            // Each place is visited once: nobody waits, and nothing is poisoned.
+            if let Ok(mut place) = places[index].lock() {
+                let (part, values, weights) = &mut *place;
+                part.write(values, weights);
+            }
+        });
+        drop(places);
+        whole
+    }
+}
+
+/// The keys of a part with the number of distinct values among them.
+struct Counted {
+    keys: Vec<u64>,
+    below_zero: bool,
+    distinct: usize,
+}
+
+impl Counted {
+    fn of(part: LabelledPart<'_>) -> Self {
+        let keys = part.keys().to_vec();
+        let distinct = keys.windows(2).filter(|pair| pair[0] >> 1 != pair[1] >> 1).count() + 1;
+        Self { keys, below_zero: part.below_zero(), distinct }
+    }
+
+    fn write(&self, values: &mut [f64], weights: &mut [[f64; 2]]) {
+        let part = LabelledPart::new(&self.keys, self.below_zero);
+        if self.keys.len() == values.len() {
+            for ((&key, value), weights) in self.keys.iter().zip(values).zip(weights) {
+                *value = part.value(key);
+                let positive = (key & 1) as f64;
+                *weights = [1.0 - positive, positive];
+            }
+            return;
+        }
+        let tied = self.keys.chunk_by(|a, b| a >> 1 == b >> 1);
+        for ((tied, value), weights) in tied.zip(values).zip(weights) {
+            *value = part.value(tied[0]);
+            let positives = tied.iter().map(|key| key & 1).sum::<u64>();
+            *weights = [(tied.len() as u64 - positives) as f64, positives as f64];
+        }
     }
 }
 

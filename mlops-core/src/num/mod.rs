@@ -4,6 +4,7 @@
 //! Everything here is a pure function on slices. The same input gives the same bits on every run.
 
 pub mod json_float;
+pub mod labelled;
 pub mod multiple;
 pub mod parallel;
 pub mod quantile;

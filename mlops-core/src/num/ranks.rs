@@ -19,9 +19,9 @@ const DIGITS: usize = 6;
 const BUCKETS: usize = 1 << DIGIT_BITS;
 
 /// Rows of a part that is sorted at once: they and their scratch stay in the nearest cache.
-const PART: usize = 1_024;
+pub(super) const PART: usize = 1_024;
 /// More cells than this and the ends that are written to leave the cache.
-const MAX_PARTS: usize = 4_096;
+pub(super) const MAX_PARTS: usize = 4_096;
 /// Up to here insertion is the fastest sort.
 const INSERTION: usize = 24;
 /// How often a part may be spread over its own range before comparisons take over.
@@ -108,28 +108,28 @@ fn bucket_starts(counts: &[usize; BUCKETS]) -> [usize; BUCKETS] {
 /// Cells of equal width between two finite numbers. The cell of a value never falls as the value rises, so cells hold parts of
 /// the order, and equal values share one.
 #[derive(Clone, Copy)]
-struct Cells {
+pub(super) struct Cells {
     low: f64,
     scale: f64,
     last: f64,
 }
 
 impl Cells {
-    fn new(low: f64, high: f64, count: usize) -> Self {
+    pub(super) fn new(low: f64, high: f64, count: usize) -> Self {
         // Where the range overflows or is 0 the scale is 0 or infinite, and all values share a cell.
         Self { low, scale: count as f64 / (high - low), last: count as f64 - 1.0 }
     }
 
     #[inline(always)]
     #[allow(clippy::cast_sign_loss, reason = "no value lies below the lowest")]
-    fn of(&self, value: f64) -> u32 {
+    pub(super) fn of(&self, value: f64) -> u32 {
         // `min` turns the NaN of 0·∞ into the last cell.
         ((value - self.low) * self.scale).min(self.last) as u32
     }
 }
 
 /// The smallest and the largest of values that are finite; `None` if one is not, or there are none.
-fn finite_range(values: &[f64]) -> Option<(f64, f64)> {
+pub(super) fn finite_range(values: &[f64]) -> Option<(f64, f64)> {
     let (low, high) = run(Extremes(values));
     (low.is_finite() && high.is_finite()).then_some((low, high))
 }
@@ -213,7 +213,7 @@ impl<P: Copy> Shard<P> {
 }
 
 /// Where each of `count` cells begins, and one more for the end.
-fn starts_of(cells: impl Iterator<Item = usize>, count: usize) -> Vec<u32> {
+pub(super) fn starts_of(cells: impl Iterator<Item = usize>, count: usize) -> Vec<u32> {
     // Two tables in turn: rows that share a cell do not wait for each other's count.
     let mut counts = vec![[0_u32; 2]; count + 1];
     for (row, cell) in cells.enumerate() {

@@ -1,5 +1,6 @@
 //! The area under the ROC curve, whole and in part.
 
+use mlops_core::num::labelled::map_labelled;
 use mlops_core::num::parallel::Threads;
 use mlops_core::num::ranks::map_sorted;
 use mlops_core::num::sum::Sum;
@@ -157,11 +158,7 @@ pub fn roc_auc_with(
         return roc_auc_from_state_with(&ScoreState::of(y_true, scores)?, options);
     }
     check(y_true, scores, None)?;
-    let parts = if options.threads == Threads::ONE {
-        vec![counted_by_keys(y_true, scores)]
-    } else {
-        map_sorted(scores, |row| y_true[row], options.threads, counted)
-    };
+    let parts = map_labelled(scores, y_true, options.threads, |part| counted(part.keys()));
     let (mut negatives, mut positives, mut halves) = (0_u128, 0_u128, 0_u128);
     for part in parts {
         halves += part.halves + 2 * negatives * u128::from(part.positives);
@@ -323,55 +320,24 @@ struct Counted {
     halves: u128,
 }
 
-fn counted(part: &[(f64, bool)]) -> Counted {
-    let (mut negatives, mut positives, mut halves) = (0_u64, 0_u64, 0_u128);
-    for tied in part.chunk_by(|a, b| a.0 == b.0) {
-        let won = tied.iter().filter(|(_, positive)| *positive).count() as u64;
-        let lost = tied.len() as u64 - won;
-        halves += u128::from(won) * u128::from(2 * negatives + lost);
-        negatives += lost;
-        positives += won;
-    }
-    Counted { negatives, positives, halves }
-}
-
-/// What all rows contribute, counted on one thread: a score and its label fit 64 bits once the sign is known, and keys sort
-/// faster than pairs.
-fn counted_by_keys(y_true: &[bool], scores: &[f64]) -> Counted {
-    let mut keys = vec![0_u64; scores.len()];
-    let below_zero = scores.iter().filter(|score| **score < 0.0).count();
-    let (below, above) = keys.split_at_mut(below_zero);
-    let (mut next_below, mut next_above) = (below.iter_mut(), above.iter_mut());
-    for (&positive, &score) in y_true.iter().zip(scores) {
-        // Adding 0.0 makes both zeros one score. Among negative scores the larger magnitude comes first.
-        let bits = (score + 0.0).to_bits();
-        let (side, magnitude) = if score < 0.0 { (&mut next_below, !bits) } else { (&mut next_above, bits) };
-        if let Some(key) = side.next() {
-            *key = magnitude << 1 | u64::from(positive);
-        }
-    }
-    let mut sum = Counted { negatives: 0, positives: 0, halves: 0 };
-    for side in [below, above] {
-        side.sort_unstable();
-        sum.add_keys(side);
-    }
-    sum
-}
-
-impl Counted {
-    /// Adds sorted keys; a score's negatives come before its positives. Without a branch: labels are hard to foretell.
-    fn add_keys(&mut self, keys: &[u64]) {
-        let (mut score, mut below) = (u64::MAX, self.negatives);
+/// A score's negatives come before its positives. Without a branch: labels are hard to foretell.
+fn counted(keys: &[u64]) -> Counted {
+    let mut halves = 0_u128;
+    let (mut score, mut below, mut negatives) = (u64::MAX, 0, 0);
+    // So many terms of at most 2⁴⁴ each fit 64 bits.
+    for keys in keys.chunks(1 << 20) {
+        let mut won = 0_u64;
         for &key in keys {
-            below = if key >> 1 == score { below } else { self.negatives };
+            below = if key >> 1 == score { below } else { negatives };
             score = key >> 1;
             let positive = key & 1;
             // Twice those below, once those tied.
-            self.halves += u128::from((below + self.negatives) & positive.wrapping_neg());
-            self.negatives += 1 - positive;
-            self.positives += positive;
+            won += (below + negatives) & positive.wrapping_neg();
+            negatives += 1 - positive;
         }
+        halves += u128::from(won);
     }
+    Counted { negatives, positives: keys.len() as u64 - negatives, halves }
 }
 
 /// What a sorted part contributes, in shares of the classes' weights.

@@ -149,13 +149,14 @@ impl ScoreState {
         let rounded: Option<Vec<f64>> =
             steps.map(|steps| scores.iter().map(|&score| rounded(score, steps)).collect());
         let scores = rounded.as_deref().unwrap_or(scores);
-        let runs = match weights {
-            None => Runs::of_signed(scores, |row| signed(y_true[row], 1.0), options.threads),
-            Some(weights) => {
-                Runs::of_signed(scores, |row| signed(y_true[row], weights[row]), options.threads)
-            }
+        let rows = y_true.len() as u64;
+        let Some(weights) = weights else {
+            let positives = y_true.iter().filter(|positive| **positive).count() as u64;
+            let runs = Runs::of_labelled(scores, y_true, options.threads);
+            return Ok(Self { rows, runs, totals: [(rows - positives) as f64, positives as f64] });
         };
-        Ok(Self { rows: y_true.len() as u64, totals: runs.totals(), runs })
+        let runs = Runs::of_signed(scores, |row| signed(y_true[row], weights[row]), options.threads);
+        Ok(Self { rows, totals: runs.totals(), runs })
     }
 
     /// The state of weights that have been checked, of as many rows.
