@@ -86,9 +86,38 @@ fn filled(input: &mut Input<'_>, criteria: &[Criterion]) -> EvaluationReport {
 /// A file with some of its parts replaced by what means something in a gate, or in none.
 fn edited(input: &mut Input<'_>, text: &str) -> String {
     const PIECES: [&str; 32] = [
-        "nan", "inf", "-inf", "1e999", "-1", "0", "0.5", "18446744073709551616", "\"", "'''", "[", "]", "{", "}",
-        "[[criteria]]\n", "- ", ": ", " = ", ",", "\n", "\t", "&a ", "*a", "!!float", "#", "min", "max", "test",
-        "alpha", "null", "\u{feff}", "\u{202e}",
+        "nan",
+        "inf",
+        "-inf",
+        "1e999",
+        "-1",
+        "0",
+        "0.5",
+        "18446744073709551616",
+        "\"",
+        "'''",
+        "[",
+        "]",
+        "{",
+        "}",
+        "[[criteria]]\n",
+        "- ",
+        ": ",
+        " = ",
+        ",",
+        "\n",
+        "\t",
+        "&a ",
+        "*a",
+        "!!float",
+        "#",
+        "min",
+        "max",
+        "test",
+        "alpha",
+        "null",
+        "\u{feff}",
+        "\u{202e}",
     ];
     let mut bytes = text.as_bytes().to_vec();
     for _ in 0..input.below(6) {
@@ -223,7 +252,8 @@ fn gate_evidence(input: &mut Input<'_>) {
     let plain = CriterionEvidence::new(200).with_p(TestName::Delong, 0.001, 0.5);
     let template = GateEvidence::new(gate.digest(), digest(), digest()).with("a", plain);
     let spoilt = input.json(&serde_json::to_value(&template).unwrap()).to_string();
-    let all: Vec<GateEvidence> = [Some(evidence), serde_json::from_str(&spoilt).ok()].into_iter().flatten().collect();
+    let all: Vec<GateEvidence> =
+        [Some(evidence), serde_json::from_str(&spoilt).ok()].into_iter().flatten().collect();
     let report = filled(input, gate.criteria());
     for evidence in &all {
         // A number that is none has no digest, and decides nothing.

@@ -40,7 +40,6 @@ use mlops_drift::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-
 /// Every target with its name, which is that of its corpus.
 pub const TARGETS: &[Target] = &[
     ("distances", distances),

@@ -178,7 +178,8 @@ impl RateInterval {
             Self::AgrestiCoull => agresti_coull_limits(k, n, normal_quantile(confidence)),
             Self::MidP => (mid_p_lower(k, n, tail), 1.0 - mid_p_lower(n - k, n, tail)),
         };
-        Interval { lower, upper, confidence }
+        // What one less a share close to 1 leaves is coarser than a tiny lower limit.
+        Interval { lower, upper: upper.max(lower), confidence }
     }
 }
 

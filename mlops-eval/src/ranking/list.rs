@@ -129,7 +129,7 @@ impl<'a> RankedList<'a> {
         if relevant == 0 {
             return Measured::ratio(0.0, 0.0);
         }
-        Measured::ratio(2.0 * self.hits(), (self.positions() + relevant) as f64)
+        Measured::ratio(2.0 * self.hits(), self.positions() as f64 + relevant as f64)
     }
 
     /// The probability that a relevant document is above the cutoff.

@@ -40,14 +40,20 @@ fn listed(lines: &[String]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut inside = false;
     for line in lines {
-        inside = if inside { line != "}" } else { line.ends_with("! {") && !line.starts_with(' ') && !line.starts_with("macro_rules") };
+        inside = if inside {
+            line != "}"
+        } else {
+            line.ends_with("! {") && !line.starts_with(' ') && !line.starts_with("macro_rules")
+        };
         if inside && !line.trim_start().starts_with("//") {
             let words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
             names.extend(words.filter(|word| !word.is_empty()).map(str::to_owned));
         }
     }
     let made = |name: &&String| {
-        name.ends_with("_weighted") || name.ends_with("_from_counts") || names.contains(&format!("{name}_weighted"))
+        name.ends_with("_weighted")
+            || name.ends_with("_from_counts")
+            || names.contains(&format!("{name}_weighted"))
     };
     names.iter().filter(made).cloned().collect()
 }

@@ -5,7 +5,7 @@ use mlops_core::num::{Measured, StatsError};
 use serde::{Deserialize, Serialize};
 
 use crate::fairness::group::MAX_GROUPS;
-use crate::input::{named, not_empty, paired, weight, weight_total};
+use crate::input::{in_range, named, not_empty, paired, weight, weight_total};
 
 /// Reweighing: a row of group g and label y gets the weight P(g) P(y) / P(g, y), times the weight it has, so that in the weighted
 /// data group and label are independent while the totals of each group and of each label stay (Kamiran and Calders, *Data
@@ -144,7 +144,10 @@ impl Reweighing {
         };
         let label = usize::from(label);
         let share = (cells[0] + cells[1]) / self.total;
-        Ok(Measured::ratio(share * self.labels[label], cells[label]))
+        let factor = Measured::ratio(share * self.labels[label], cells[label]);
+        // A tiny weight against a huge one: the quotient may leave the range of f64.
+        factor.value().map_or(Ok(0.0), |factor| in_range("the factor of a group's label", factor))?;
+        Ok(factor)
     }
 
     /// The factors of rows, in their order. O(n).

@@ -22,9 +22,8 @@ pub fn calibration(input: &mut Input<'_>) {
         .with_binning(binning(input))
         .with_confidence(confidence)
         .with_threads(Threads::ONE);
-    let lemeshow = HosmerLemeshowOptions::default()
-        .with_groups(input.size())
-        .with_fitted_on_the_same_rows(input.bool());
+    let lemeshow =
+        HosmerLemeshowOptions::default().with_groups(input.size()).with_fitted_on_the_same_rows(input.bool());
     let logits = RecalibrationOptions::default().with_eps(near(input, 1e-6)).with_confidence(confidence);
     let (y, p, w) = (&rows.y, &rows.shares, &rows.weights);
     answers![
@@ -105,7 +104,9 @@ pub fn bins(input: &mut Input<'_>) {
         if let Some(curve) = answer("curve", bins.curve(0.95)) {
             plain("errors", (curve.ece(), curve.mce(), curve.rmsce(), curve.ace()));
             plain("points", curve.points().collect::<Vec<_>>());
-            curve.bins.iter().for_each(|bin| drop(plain("gap", bin.gap())));
+            for bin in &curve.bins {
+                plain("gap", bin.gap());
+            }
         }
     });
 }

@@ -1,6 +1,6 @@
 use mlops_core::conformance::fuzz::Input;
 use mlops_core::num::parallel::Threads;
-use mlops_eval::classification::{self, *};
+use mlops_eval::classification::*;
 
 use super::{Rows, answer, answers, mergeable, near, plain, reread, rows};
 
@@ -14,7 +14,7 @@ pub fn zero_division(input: &mut Input<'_>) -> ZeroDivision {
 }
 
 macro_rules! label_families {
-    ($rows:expr, $cells:expr; $($plain:ident, $weighted:ident, $from_counts:ident;)+) => {$(
+    ($rows:expr, $cells:expr; $($plain:ident(), $weighted:ident(), $from_counts:ident();)+) => {$(
         answer(stringify!($plain), $plain(&$rows.y, &$rows.p));
         answer(stringify!($weighted), $weighted(&$rows.y, &$rows.p, &$rows.weights));
         for cells in $cells { plain(stringify!($from_counts), $from_counts(cells)); }
@@ -37,41 +37,37 @@ pub fn labels(input: &mut Input<'_>) {
     let (first, second) = (rows(input), rows(input));
     let beta = near(input, 1.0);
     let rows = &first;
-    let given = WeightedConfusion::new(
-        input.f64().abs(),
-        input.f64().abs(),
-        near(input, 3.0),
-        near(input, 1e300),
-    );
+    let given =
+        WeightedConfusion::new(input.f64().abs(), input.f64().abs(), near(input, 3.0), near(input, 1e300));
     let mut cells: Vec<WeightedConfusion> = answer("new", given).into_iter().collect();
     cells.extend(answer("of", WeightedConfusion::of(&rows.y, &rows.p, &rows.weights)));
     cells.extend(answer("of", Confusion::of(&rows.y, &rows.p)).map(WeightedConfusion::from));
     let cells_of = || cells.iter().copied();
     label_families! { rows, cells_of();
-        accuracy, accuracy_weighted, accuracy_from_counts;
-        balanced_accuracy, balanced_accuracy_weighted, balanced_accuracy_from_counts;
-        precision, precision_weighted, precision_from_counts;
-        recall, recall_weighted, recall_from_counts;
-        f1, f1_weighted, f1_from_counts;
-        jaccard, jaccard_weighted, jaccard_from_counts;
-        specificity, specificity_weighted, specificity_from_counts;
-        negative_predictive_value, negative_predictive_value_weighted, negative_predictive_value_from_counts;
-        false_positive_rate, false_positive_rate_weighted, false_positive_rate_from_counts;
-        false_negative_rate, false_negative_rate_weighted, false_negative_rate_from_counts;
-        false_discovery_rate, false_discovery_rate_weighted, false_discovery_rate_from_counts;
-        false_omission_rate, false_omission_rate_weighted, false_omission_rate_from_counts;
-        selection_rate, selection_rate_weighted, selection_rate_from_counts;
-        prevalence, prevalence_weighted, prevalence_from_counts;
-        zero_one_loss, zero_one_loss_weighted, zero_one_loss_from_counts;
-        informedness, informedness_weighted, informedness_from_counts;
-        markedness, markedness_weighted, markedness_from_counts;
-        g_mean, g_mean_weighted, g_mean_from_counts;
-        fowlkes_mallows, fowlkes_mallows_weighted, fowlkes_mallows_from_counts;
-        positive_likelihood_ratio, positive_likelihood_ratio_weighted, positive_likelihood_ratio_from_counts;
-        negative_likelihood_ratio, negative_likelihood_ratio_weighted, negative_likelihood_ratio_from_counts;
-        diagnostic_odds_ratio, diagnostic_odds_ratio_weighted, diagnostic_odds_ratio_from_counts;
-        prevalence_threshold, prevalence_threshold_weighted, prevalence_threshold_from_counts;
-        mcc, mcc_weighted, mcc_from_counts;
+        accuracy(), accuracy_weighted(), accuracy_from_counts();
+        balanced_accuracy(), balanced_accuracy_weighted(), balanced_accuracy_from_counts();
+        precision(), precision_weighted(), precision_from_counts();
+        recall(), recall_weighted(), recall_from_counts();
+        f1(), f1_weighted(), f1_from_counts();
+        jaccard(), jaccard_weighted(), jaccard_from_counts();
+        specificity(), specificity_weighted(), specificity_from_counts();
+        negative_predictive_value(), negative_predictive_value_weighted(), negative_predictive_value_from_counts();
+        false_positive_rate(), false_positive_rate_weighted(), false_positive_rate_from_counts();
+        false_negative_rate(), false_negative_rate_weighted(), false_negative_rate_from_counts();
+        false_discovery_rate(), false_discovery_rate_weighted(), false_discovery_rate_from_counts();
+        false_omission_rate(), false_omission_rate_weighted(), false_omission_rate_from_counts();
+        selection_rate(), selection_rate_weighted(), selection_rate_from_counts();
+        prevalence(), prevalence_weighted(), prevalence_from_counts();
+        zero_one_loss(), zero_one_loss_weighted(), zero_one_loss_from_counts();
+        informedness(), informedness_weighted(), informedness_from_counts();
+        markedness(), markedness_weighted(), markedness_from_counts();
+        g_mean(), g_mean_weighted(), g_mean_from_counts();
+        fowlkes_mallows(), fowlkes_mallows_weighted(), fowlkes_mallows_from_counts();
+        positive_likelihood_ratio(), positive_likelihood_ratio_weighted(), positive_likelihood_ratio_from_counts();
+        negative_likelihood_ratio(), negative_likelihood_ratio_weighted(), negative_likelihood_ratio_from_counts();
+        diagnostic_odds_ratio(), diagnostic_odds_ratio_weighted(), diagnostic_odds_ratio_from_counts();
+        prevalence_threshold(), prevalence_threshold_weighted(), prevalence_threshold_from_counts();
+        mcc(), mcc_weighted(), mcc_from_counts();
     }
     answers![f_beta(&rows.y, &rows.p, beta), f_beta_weighted(&rows.y, &rows.p, &rows.weights, beta)];
     for cells in &cells {
@@ -79,9 +75,12 @@ pub fn labels(input: &mut Input<'_>) {
         reread(input, "WeightedConfusion", cells, use_cells);
     }
     if let Some(metric) = answer("CellMetric::f_beta", CellMetric::f_beta(beta)) {
-        cells_of().for_each(|cells| drop(plain("f_beta", metric.from_counts(cells))));
+        cells_of().for_each(|cells| {
+            plain("f_beta", metric.from_counts(cells));
+        });
     }
-    let both = |of: fn(&Rows) -> Option<Confusion>| [&first, &second].into_iter().filter_map(of).collect::<Vec<_>>();
+    let both =
+        |of: fn(&Rows) -> Option<Confusion>| [&first, &second].into_iter().filter_map(of).collect::<Vec<_>>();
     let counts = both(|rows| Confusion::of_with(&rows.y, &rows.p, Threads::ONE).ok());
     mergeable(input, "Confusion", &counts, Confusion::merge, |counts| use_cells(&(*counts).into()));
     let states: Vec<_> = [&first, &second]
@@ -133,7 +132,7 @@ pub fn matrices(input: &mut Input<'_>) {
         .collect();
     mergeable(input, "ConfusionMatrix", &counts, ConfusionMatrix::merge, |counts| {
         use_matrix(&counts.weighted());
-        drop((counts.one_vs_rest(0), counts.one_vs_rest(9), counts.get(9, 0)));
+        plain("one_vs_rest", (counts.one_vs_rest(0), counts.one_vs_rest(9), counts.get(9, 0)));
     });
     let states: Vec<_> = both
         .iter()
@@ -186,8 +185,10 @@ pub fn multilabel(input: &mut Input<'_>) {
         label_ranking_loss(y, s, labels),
         label_ranking_loss_weighted(y, s, w, labels),
     ];
-    let states: Vec<_> =
-        [None, Some(w)].into_iter().filter_map(|w| answer("of", LabelRankingState::of(y, s, w, labels))).collect();
+    let states: Vec<_> = [None, Some(w)]
+        .into_iter()
+        .filter_map(|w| answer("of", LabelRankingState::of(y, s, w, labels)))
+        .collect();
     mergeable(input, "LabelRankingState", &states, LabelRankingState::merge, |state| {
         plain("finish", state.finish());
     });
@@ -201,7 +202,8 @@ pub fn top_k(input: &mut Input<'_>) {
     let options = TopKOptions::new(k).with_ties(ties);
     let mut states = vec![];
     for rows in &both {
-        let scores: Vec<f64> = (0..rows.codes.len() * few).map(|at| rows.scores[at % rows.scores.len()]).collect();
+        let scores: Vec<f64> =
+            (0..rows.codes.len() * few).map(|at| rows.scores[at % rows.scores.len()]).collect();
         let (y, w) = (&rows.codes, &rows.weights);
         answers![
             top_k_accuracy(y, &scores, classes, k),
@@ -219,5 +221,5 @@ pub fn top_k(input: &mut Input<'_>) {
         plain("finish", more.finish());
     });
     let choice = zero_division(input);
-    plain("apply", choice.apply(classification::accuracy_from_counts(Confusion::default())));
+    plain("apply", choice.apply(accuracy_from_counts(Confusion::default())));
 }

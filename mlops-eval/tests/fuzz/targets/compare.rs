@@ -4,7 +4,7 @@ use mlops_core::num::{Measured, StatsError};
 use mlops_eval::catalog::{self, Metric};
 use mlops_eval::classification::{Confusion, LabelMetric};
 use mlops_eval::compare::*;
-use mlops_eval::interval::{self, *};
+use mlops_eval::interval::*;
 
 use super::{answer, answers, mergeable, near, number, ordered, plain, rows};
 
@@ -15,7 +15,8 @@ pub fn alternative(input: &mut Input<'_>) -> Alternative {
 /// Counts of which the first is mostly no more than the second.
 pub fn rate(input: &mut Input<'_>) -> Option<Rate> {
     let (first, second) = (input.count(), input.count());
-    let (successes, trials) = if input.byte() == 0 { (first, second) } else { (first.min(second), first.max(second)) };
+    let (successes, trials) =
+        if input.byte() == 0 { (first, second) } else { (first.min(second), first.max(second)) };
     answer("Rate::new", Rate::new(successes, trials))
 }
 
@@ -23,7 +24,7 @@ pub fn intervals(input: &mut Input<'_>) {
     let rates: Vec<Rate> = [rate(input), rate(input)].into_iter().flatten().collect();
     let confidence = near(input, 0.95);
     for &first in &rates {
-        ordered("wilson", interval::wilson(first.successes(), first.trials(), confidence));
+        ordered("wilson", wilson(first.successes(), first.trials(), confidence));
         for method in [
             RateInterval::Wilson,
             RateInterval::ClopperPearson,
@@ -60,7 +61,9 @@ pub fn intervals(input: &mut Input<'_>) {
         ordered("mean_interval", mean_interval(&values, confidence, method));
         ordered("moments", mean_interval_from_moments(count, mean, variance, confidence, method));
     }
-    mergeable(input, "Rate", &rates, Rate::merge, |rate| drop(plain("value", rate.value())));
+    mergeable(input, "Rate", &rates, Rate::merge, |rate| {
+        plain("value", rate.value());
+    });
 }
 
 fn draws(input: &mut Input<'_>) -> DrawOptions {
@@ -84,7 +87,10 @@ fn bootstraps(input: &mut Input<'_>) -> BootstrapOptions {
 }
 
 fn use_bootstrap(bootstrap: &Bootstrap, confidence: f64) {
-    plain("bootstrap", (bootstrap.first(), bootstrap.second(), bootstrap.difference(), bootstrap.standard_error()));
+    plain(
+        "bootstrap",
+        (bootstrap.first(), bootstrap.second(), bootstrap.difference(), bootstrap.standard_error()),
+    );
     plain("replicates", (bootstrap.replicates(), bootstrap.acceleration()));
     answer("confidence_interval", bootstrap.confidence_interval(confidence));
     for margin in [0.0, 0.1] {
@@ -101,13 +107,10 @@ pub fn paired_models(input: &mut Input<'_>) {
     let (alternative, confidence, margin) = (alternative(input), near(input, 0.9), near(input, 0.05));
     let (draws, bootstraps) = (draws(input), bootstraps(input));
     let metric = input.pick(LabelMetric::ALL);
-    let kind = input.pick(&[
-        McnemarKind::MidP,
-        McnemarKind::Exact,
-        McnemarKind::ChiSquare,
-        McnemarKind::Corrected,
-    ]);
-    let mut counts: Vec<PairedCounts> = answer("of", PairedCounts::of(&rows.y, &rows.p)).into_iter().collect();
+    let kind =
+        input.pick(&[McnemarKind::MidP, McnemarKind::Exact, McnemarKind::ChiSquare, McnemarKind::Corrected]);
+    let mut counts: Vec<PairedCounts> =
+        answer("of", PairedCounts::of(&rows.y, &rows.p)).into_iter().collect();
     counts.push(PairedCounts::discordant(input.count(), input.count()));
     mergeable(input, "PairedCounts", &counts, PairedCounts::merge, |counts| {
         answers![mcnemar(counts), mcnemar_with(counts, kind, alternative, confidence)];
@@ -115,7 +118,8 @@ pub fn paired_models(input: &mut Input<'_>) {
         ordered("newcombe_paired", newcombe_paired(counts, confidence));
     });
     let guesses: Vec<bool> = rows.scores.iter().map(|score| *score > 0.5).collect();
-    let cells: Vec<PairedCells> = answer("of", PairedCells::of(&rows.y, &rows.p, &guesses)).into_iter().collect();
+    let cells: Vec<PairedCells> =
+        answer("of", PairedCells::of(&rows.y, &rows.p, &guesses)).into_iter().collect();
     for cells in &cells {
         answers![permutation_cells(cells, metric, &draws)];
         let share = |cells: &Confusion| metric.from_counts(*cells);
@@ -126,7 +130,9 @@ pub fn paired_models(input: &mut Input<'_>) {
     }
     mergeable(input, "PairedCells", &cells, PairedCells::merge, |cells| {
         plain("cells", (cells.first(), cells.second(), cells.rows()));
-        LabelMetric::ALL.iter().for_each(|metric| drop(plain("shares", cells.shares(*metric))));
+        for metric in LabelMetric::ALL {
+            plain("shares", cells.shares(*metric));
+        }
     });
     let first_share = |rows: &[bool]| -> Result<Measured, StatsError> {
         Ok(Measured::ratio(rows.iter().filter(|row| **row).count() as f64, rows.len() as f64))
@@ -217,7 +223,8 @@ pub fn of_differences(input: &mut Input<'_>) {
             }
         }
     }
-    let p: Vec<Measured> = rows.shares.iter().map(|p| Measured::Value(if p.is_finite() { *p } else { 1.0 })).collect();
+    let p: Vec<Measured> =
+        rows.shares.iter().map(|p| Measured::Value(if p.is_finite() { *p } else { 1.0 })).collect();
     plain("intersection_union", intersection_union(&p));
     let wald = Wald::new(Measured::Value(input.real()), Measured::Value(input.real().abs()), input.count());
     answers![superiority(&wald, margin, alpha), equivalence(&wald, margin, alpha)];

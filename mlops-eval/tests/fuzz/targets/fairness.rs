@@ -113,7 +113,8 @@ pub fn frames(input: &mut Input<'_>) {
         } else {
             MetricFrame::of(&data, &metrics, &features, &controls, &options)
         };
-        let mut frame = answer("frame", made)?;
+        // A sum that overflowed is refused when the frame is asked.
+        let mut frame = made.ok()?;
         answer("push", frame.push(&data, &features, &controls));
         Some(frame)
     };
@@ -161,10 +162,20 @@ pub fn disparities(input: &mut Input<'_>) {
         .with_resamples(resamples)
         .with_interval(difference)
         .with_threads(Threads::ONE)
-        .with_family(input.pick(&[Simultaneous::Bonferroni, Simultaneous::Sidak, Simultaneous::MaxT, Simultaneous::Each]));
-    let tests = DisparityTestOptions::new(seed).with_resamples(resamples).with_threads(Threads::ONE).with_statistic(
-        input.pick(&[DisparityStatistic::Difference, DisparityStatistic::Pearson, DisparityStatistic::Probability]),
-    );
+        .with_family(input.pick(&[
+            Simultaneous::Bonferroni,
+            Simultaneous::Sidak,
+            Simultaneous::MaxT,
+            Simultaneous::Each,
+        ]));
+    let tests = DisparityTestOptions::new(seed)
+        .with_resamples(resamples)
+        .with_threads(Threads::ONE)
+        .with_statistic(input.pick(&[
+            DisparityStatistic::Difference,
+            DisparityStatistic::Pearson,
+            DisparityStatistic::Probability,
+        ]));
     let draws = BootstrapOptions::new(seed).with_resamples(resamples).with_threads(Threads::ONE);
     let draws = draws.with_resampling(input.pick(&[Resampling::Rows, Resampling::WithinGroups]));
     // Resampling takes as long as there are trials to draw.
@@ -188,11 +199,16 @@ pub fn disparities(input: &mut Input<'_>) {
     }
     for method in [PriorFit::Moments, PriorFit::Likelihood] {
         if let Some(prior) = answer("fit", BetaPrior::fit(&rates, method)) {
-            rates.iter().for_each(|rate| drop(answer("shrink", prior.shrink(*rate, confidence))));
+            for rate in &rates {
+                answer("shrink", prior.shrink(*rate, confidence));
+            }
         }
     }
-    rates.iter().for_each(|rate| drop(answer("smoothed_rate", smoothed_rate(*rate, margin))));
-    let codes: Vec<[usize; 2]> = rates.iter().map(|_| [usize::from(input.byte() % 3), input.size() % 3]).collect();
+    for rate in &rates {
+        answer("smoothed_rate", smoothed_rate(*rate, margin));
+    }
+    let codes: Vec<[usize; 2]> =
+        rates.iter().map(|_| [usize::from(input.byte() % 3), input.size() % 3]).collect();
     let variances: Vec<f64> = rates.iter().map(|_| near(input, 0.5)).collect();
     let values: Vec<f64> = rates.iter().map(|_| input.f64()).collect();
     answers![structured_rates(&rates, &codes, &[2, 3]), james_stein(&values, &variances)];
@@ -232,7 +248,8 @@ pub fn inequality(input: &mut Input<'_>) {
     cells.iter().for_each(|cells| {
         answers![generalized_entropy_from_counts(*cells, alpha)];
     });
-    let mut states: Vec<LabelBalance> = answer("of", LabelBalance::of(&rows.codes, 4, &rows.y)).into_iter().collect();
+    let mut states: Vec<LabelBalance> =
+        answer("of", LabelBalance::of(&rows.codes, 4, &rows.y)).into_iter().collect();
     let given = counts.iter().filter_map(|rows| CategoryCounts::new(*rows, rows / 2).ok()).collect();
     states.extend(answer("from_counts", LabelBalance::from_counts(given)));
     mergeable(input, "LabelBalance", &states, LabelBalance::merge, |state| {
@@ -290,7 +307,9 @@ pub fn mitigation(input: &mut Input<'_>) {
                 assert!((0.0..=1.0).contains(&share), "{share}");
             }
             answer("decide", rules.decide(group, score, 7, 1));
-            states.iter().for_each(|state| drop(answer("expected", rules.expected(group, state))));
+            for state in &states {
+                answer("expected", rules.expected(group, state));
+            }
         }
     });
 }

@@ -69,9 +69,12 @@ pub fn states(input: &mut Input<'_>) {
         let mut state = ForecastState::default();
         let scale = answer("of", NaiveScale::of(y, season));
         answer("add", state.add("a", y, p, w, scale));
-        answer("add", state.add(input.text(), p, y, None, NaiveScale::given(near(input, 1.0), near(input, 2.0)).ok()));
+        answer(
+            "add",
+            state.add(input.text(), p, y, None, NaiveScale::given(near(input, 1.0), near(input, 2.0)).ok()),
+        );
         series.push(state);
-        for scale in scale {
+        if let Some(scale) = scale {
             plain("scale", (scale.absolute(), scale.squared()));
         }
     }

@@ -171,7 +171,12 @@ fn written<T: Serialize>(name: &str, state: &T) -> String {
 }
 
 /// Written, read again, and spoilt: what is read back is the same, and what is accepted answers.
-pub fn reread<T: Serialize + DeserializeOwned>(input: &mut Input<'_>, name: &str, state: &T, ask: impl Fn(&T)) {
+pub fn reread<T: Serialize + DeserializeOwned>(
+    input: &mut Input<'_>,
+    name: &str,
+    state: &T,
+    ask: impl Fn(&T),
+) {
     ask(state);
     let text = written(name, state);
     let read: T = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error} in {text}"));
@@ -182,7 +187,8 @@ pub fn reread<T: Serialize + DeserializeOwned>(input: &mut Input<'_>, name: &str
         let Ok(read) = serde_json::from_str::<T>(&spoilt) else { continue };
         ask(&read);
         let text = written(name, &read);
-        let again: T = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error} in {text}"));
+        let again: T =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error} in {text}"));
         assert_eq!(written(name, &again), text, "{name} changes when it is read");
     }
     if input.byte().is_multiple_of(16)

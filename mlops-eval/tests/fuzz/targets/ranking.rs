@@ -18,7 +18,8 @@ pub fn ranking(input: &mut Input<'_>) {
     if input.bool() {
         options = options.with_cutoff(input.size()).with_max_grade(near(input, 4.0));
     }
-    let grades: Vec<f64> = rows.truth.iter().map(|grade| if input.byte() == 0 { *grade } else { grade.abs() }).collect();
+    let grades: Vec<f64> =
+        rows.truth.iter().map(|grade| if input.byte() == 0 { *grade } else { grade.abs() }).collect();
     let ids: Vec<u64> = rows.codes.iter().map(|&code| u64::from(code)).collect();
     let offsets: Vec<usize> = (0..input.below(5)).map(|_| input.size()).collect();
     let scores = &rows.scores;

@@ -7,7 +7,11 @@ use super::{answer, answers, mergeable, near, plain, rows};
 fn options(input: &mut Input<'_>) -> RegressionOptions {
     RegressionOptions::default()
         .with_percentage_of_zero(input.pick(&[PercentageOfZero::Undefined, PercentageOfZero::Epsilon]))
-        .with_symmetric_zero(input.pick(&[SymmetricZero::Zero, SymmetricZero::Skip, SymmetricZero::Undefined]))
+        .with_symmetric_zero(input.pick(&[
+            SymmetricZero::Zero,
+            SymmetricZero::Skip,
+            SymmetricZero::Undefined,
+        ]))
         .with_force_finite(input.bool())
 }
 
@@ -110,7 +114,8 @@ pub fn states(input: &mut Input<'_>) {
     for rows in &both {
         let (y, p, w) = (&rows.truth, &rows.forecast, Some(rows.weights.as_slice()));
         let w = if input.bool() { w } else { None };
-        sums.extend(answer("of", RegressionState::of(y, p, w)));
+        // A sum that overflowed is refused when the state is asked.
+        sums.extend(RegressionState::of(y, p, w));
         losses.extend(answer("of", LossState::of(loss, y, p, w)));
         losses.extend(answer("new", LossState::new(loss)));
         shares.extend(answer("of", D2State::of(loss, y, p, w)));

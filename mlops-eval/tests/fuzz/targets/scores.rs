@@ -38,7 +38,10 @@ pub fn use_scores(state: &ScoreState) {
     ] {
         answer("best_threshold", best_threshold(state, &objective));
     }
-    plain("points", (state.points().collect::<Vec<_>>(), state.positives(), state.negatives(), state.distinct()));
+    plain(
+        "points",
+        (state.points().collect::<Vec<_>>(), state.positives(), state.negatives(), state.distinct()),
+    );
     answer("rounded", state.rounded(4));
 }
 
@@ -57,7 +60,9 @@ pub fn scores(input: &mut Input<'_>) {
     let eps = near(input, 1e-15);
     let logs = LogLossOptions::default().with_eps(eps);
     let cuts: Vec<f64> = (0..input.below(4)).map(|_| near(input, 0.25)).collect();
-    let gains = GainsOptions::default().with_cuts(cuts).with_ties(input.pick(&[GainsTies::Averaged, GainsTies::Stable]));
+    let gains = GainsOptions::default()
+        .with_cuts(cuts)
+        .with_ties(input.pick(&[GainsTies::Averaged, GainsTies::Stable]));
     let (threshold, resolution) = (input.f64(), u32::from(input.byte()));
     let (y, w) = (&rows.y, &rows.weights);
     for s in [&rows.scores, &rows.shares] {
@@ -117,7 +122,8 @@ pub fn states(input: &mut Input<'_>) {
     for _ in 0..2 {
         let rows = rows(input);
         states.extend(answer("of", ScoreState::of(&rows.y, &rows.shares)));
-        states.extend(answer("of", ScoreState::of_with(&rows.y, &rows.scores, Some(&rows.weights), &options)));
+        states
+            .extend(answer("of", ScoreState::of_with(&rows.y, &rows.scores, Some(&rows.weights), &options)));
         let Some(mut stream) = sound_stream(options.clone()) else { continue };
         for ((y, s), w) in rows.y.iter().zip(&rows.scores).zip(&rows.weights) {
             answer("push", stream.push(*y, *s, *w));
