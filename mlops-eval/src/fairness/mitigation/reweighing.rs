@@ -90,7 +90,7 @@ impl Reweighing {
         }
         let label = |label: usize| cells.iter().map(|cell| cell[label]).collect::<Sum>().value();
         let labels = [label(0), label(1)];
-        let total = crate::input::in_range("the sum of the weights", labels[0] + labels[1])?;
+        let total = in_range("the sum of the weights", labels[0] + labels[1])?;
         if total == 0.0 {
             return Err(StatsError::ZeroTotal { argument: "groups" });
         }
@@ -136,7 +136,7 @@ impl Reweighing {
     /// What a row of this group and label is multiplied by; undefined for a combination without weight.
     ///
     /// # Errors
-    /// [`StatsError::Parameter`] for a group there is none of.
+    /// [`StatsError::Parameter`] for a group there is none of, and [`StatsError::Overflow`] when the factor leaves the range of f64.
     pub fn factor(&self, group: usize, label: bool) -> Result<Measured, StatsError> {
         let Some(cells) = self.cells.get(group) else {
             let reason = "is not a group";
