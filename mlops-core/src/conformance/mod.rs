@@ -55,6 +55,7 @@ pub mod data;
 pub mod deployer;
 pub mod drift;
 pub mod evaluator;
+pub mod fuzz;
 pub mod monitor;
 pub mod predictor;
 pub mod registry;

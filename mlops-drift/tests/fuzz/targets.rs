@@ -4,6 +4,7 @@ use std::fmt::{Debug, Display};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use mlops_core::conformance::fuzz::{Input, Target, no_nan, sound};
 use mlops_core::data::{Column, Table, Validity, Values};
 use mlops_core::model::Predictions;
 use mlops_core::monitor::{DriftDetector, FeatureOutcome};
@@ -38,11 +39,6 @@ use mlops_drift::sql::{
 use mlops_drift::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-use crate::input::Input;
-
-/// A name, and what to do with bytes.
-pub type Target = (&'static str, fn(&mut Input<'_>));
 
 /// Every target with its name, which is that of its corpus.
 pub const TARGETS: &[Target] = &[
@@ -81,27 +77,6 @@ pub const TARGETS: &[Target] = &[
 ];
 
 // What is asked of answers.
-
-#[track_caller]
-fn no_nan(name: &str, answer: &impl Debug) {
-    let text = format!("{answer:?}");
-    assert!(!text.contains("NaN"), "{name} answers {text}");
-}
-
-/// An answer without a NaN, or an error that says something.
-#[track_caller]
-fn sound<T: Debug, E: Debug + Display>(name: &str, result: Result<T, E>) -> Option<T> {
-    match result {
-        Ok(answer) => {
-            no_nan(name, &answer);
-            Some(answer)
-        }
-        Err(error) => {
-            assert!(!error.to_string().is_empty(), "{name} refuses without a reason: {error:?}");
-            None
-        }
-    }
-}
 
 /// A distance that keeps its promises.
 #[track_caller]
