@@ -424,6 +424,17 @@ fn a_gate_says_what_it_needs() {
 }
 
 #[test]
+fn a_confidence_stays_below_one_however_small_the_level_is() {
+    for alpha in [1e-10, 1e-17, 1e-300, f64::MIN_POSITIVE] {
+        let rules = GateRules::default().with_alpha(alpha);
+        let tested = criterion("c").with_min(0.5).with_test(TestName::Bootstrap);
+        let gate = GateSpec::with_rules("g", rules, vec![tested]).unwrap();
+        let confidence = gate.requirements()[0].confidence();
+        assert!(confidence > 0.999 && confidence < 1.0, "{alpha}: {confidence}");
+    }
+}
+
+#[test]
 fn a_gate_that_asks_for_an_approval_says_so_in_its_decision() {
     let rules = GateRules::default().with_approval();
     let gate = GateSpec::with_rules("g", rules, vec![criterion("c").with_min(0.5)]).unwrap();

@@ -271,6 +271,10 @@ impl Series {
         let mut zeros = Vec::new();
         for (i, pair) in values.windows(2).enumerate() {
             let (from, to) = (i as f64 * step, (i + 1) as f64 * step);
+            // Far from every point the smoothed residual is rounding, of another sign at every step.
+            if pair.iter().all(|value| value.abs() < NOISE) {
+                continue;
+            }
             if pair[0] * pair[1] < 0.0 {
                 zeros.push(self.zero(from, to, pair[0].signum()));
                 continue;

@@ -96,7 +96,8 @@ impl MultilabelConfusion {
     /// ```
     ///
     /// # Errors
-    /// Those of [`of`](Self::of), and what [`weights::total`](mlops_core::num::weights::total) refuses.
+    /// Those of [`of`](Self::of), what [`weights::total`](mlops_core::num::weights::total) refuses, and [`StatsError::Overflow`] for
+    /// weights that add up to more than half of the range of f64.
     pub fn weighted(
         y_true: &[bool],
         y_pred: &[bool],
@@ -115,7 +116,8 @@ impl MultilabelConfusion {
         let mut state = Self::new(labels)?;
         let rows = check_shape(y_true, "y_pred", y_pred, labels)?;
         let places: Vec<()> = vec![(); rows];
-        weight_total(weights, named("rows of y_true", &places))?;
+        let total = weight_total(weights, named("rows of y_true", &places))?;
+        state.check_total(total)?;
         for (row, (t, p)) in y_true.chunks_exact(labels).zip(y_pred.chunks_exact(labels)).enumerate() {
             state.add(t, p, weight(weights, row));
         }

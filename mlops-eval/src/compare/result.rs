@@ -141,6 +141,7 @@ pub(crate) fn ln_p_normal(z: f64, alternative: Alternative) -> f64 {
         Alternative::Greater => ln_normal_sf(z),
         Alternative::Less => ln_normal_sf(-z),
     }
+    .max(f64::MIN)
 }
 
 /// ln p of a statistic that follows Student's t.

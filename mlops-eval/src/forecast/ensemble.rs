@@ -81,7 +81,7 @@ impl EnsembleState {
     /// # Errors
     /// [`StatsError::LengthMismatch`] unless `ensemble` has `members` numbers, at least one, for each target;
     /// [`StatsError::Empty`], [`StatsError::Nan`], [`StatsError::NotFinite`]; what
-    /// [`weights::total`](mlops_core::num::weights::total) refuses.
+    /// [`weights::total`](mlops_core::num::weights::total) refuses; [`StatsError::Overflow`] when a sum does not fit an f64.
     pub fn of(
         actual: &[f64],
         ensemble: &[f64],
@@ -110,7 +110,19 @@ impl EnsembleState {
             sorted.sort_unstable_by(f64::total_cmp);
             state.add(&sorted, weight(weights, row));
         }
+        state.fits()?;
         Ok(state)
+    }
+
+    fn fits(&self) -> Result<(), StatsError> {
+        for (what, sum) in [
+            ("the sum of the weights", self.0.weight),
+            ("the sum of distances", self.0.distance),
+            ("the sum of spreads", self.0.spread),
+        ] {
+            in_range(what, sum.value())?;
+        }
+        Ok(())
     }
 
     /// `errors` are the members minus the target, ascending.
@@ -142,10 +154,11 @@ impl EnsembleState {
     /// # Errors
     /// [`StatsError::Incompatible`] for another number of members, [`StatsError::Overflow`]; `self` is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<(), StatsError> {
-        let (sums, theirs) = (&mut self.0, &other.0);
-        if sums.members != theirs.members {
+        if self.0.members != other.0.members {
             return Err(StatsError::Incompatible { what: "the number of members" });
         }
+        let mut merged = self.clone();
+        let (sums, theirs) = (&mut merged.0, &other.0);
         sums.rows = add_rows(sums.rows, theirs.rows)?;
         sums.weight.merge(theirs.weight);
         sums.distance.merge(theirs.distance);
@@ -154,6 +167,8 @@ impl EnsembleState {
         for (mine, other) in sums.ranks.iter_mut().zip(&theirs.ranks) {
             mine.merge(*other);
         }
+        merged.fits()?;
+        *self = merged;
         Ok(())
     }
 

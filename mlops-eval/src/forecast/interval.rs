@@ -88,7 +88,7 @@ impl IntervalState {
     /// # Errors
     /// Those of [`new`](Self::new); [`StatsError::LengthMismatch`], [`StatsError::Empty`], [`StatsError::Nan`],
     /// [`StatsError::NotFinite`]; [`StatsError::OutOfRange`] with the row where `upper` lies below `lower`; what
-    /// [`weights::total`](mlops_core::num::weights::total) refuses.
+    /// [`weights::total`](mlops_core::num::weights::total) refuses; [`StatsError::Overflow`] when a sum does not fit an f64.
     pub fn of(
         level: f64,
         actual: &[f64],
@@ -106,7 +106,20 @@ impl IntervalState {
         for row in 0..actual.len() {
             state.add(row, actual[row], (lower[row], upper[row]), weight(weights, row))?;
         }
-        Ok(state)
+        state.fits()
+    }
+
+    fn fits(self) -> Result<Self, StatsError> {
+        let sums = &self.0;
+        for (what, sum) in [
+            ("the sum of the weights", sums.weight),
+            ("the sum of the squared weights", sums.squared_weight),
+            (WIDTH, sums.width),
+            (SCORE, sums.score),
+        ] {
+            in_range(what, sum.value())?;
+        }
+        Ok(self)
     }
 
     fn add(&mut self, row: usize, y: f64, (lower, upper): (f64, f64), weight: f64) -> Result<(), StatsError> {
@@ -139,14 +152,15 @@ impl IntervalState {
         if self.0.level != other.0.level {
             return Err(StatsError::Incompatible { what: "the level" });
         }
-        let rows = add_rows(self.0.rows, other.0.rows)?;
-        self.0.rows = rows;
-        self.0.weight.merge(other.0.weight);
-        self.0.squared_weight.merge(other.0.squared_weight);
-        self.0.below.merge(other.0.below);
-        self.0.above.merge(other.0.above);
-        self.0.width.merge(other.0.width);
-        self.0.score.merge(other.0.score);
+        let mut merged = *self;
+        merged.0.rows = add_rows(self.0.rows, other.0.rows)?;
+        merged.0.weight.merge(other.0.weight);
+        merged.0.squared_weight.merge(other.0.squared_weight);
+        merged.0.below.merge(other.0.below);
+        merged.0.above.merge(other.0.above);
+        merged.0.width.merge(other.0.width);
+        merged.0.score.merge(other.0.score);
+        *self = merged.fits()?;
         Ok(())
     }
 

@@ -101,7 +101,8 @@ impl QuantileState {
     /// # Errors
     /// Those of [`new`](Self::new); [`StatsError::LengthMismatch`], [`StatsError::Empty`], [`StatsError::Nan`],
     /// [`StatsError::NotFinite`]; [`StatsError::Unsorted`] with the element of `quantiles` that crosses the one before, under
-    /// [`Crossing::Refuse`]; what [`weights::total`](mlops_core::num::weights::total) refuses.
+    /// [`Crossing::Refuse`]; what [`weights::total`](mlops_core::num::weights::total) refuses; [`StatsError::Overflow`] when a sum
+    /// does not fit an f64.
     pub fn of(
         levels: &[f64],
         actual: &[f64],
@@ -130,7 +131,15 @@ impl QuantileState {
             }
             state.add(y, &sorted, weight(weights, row));
         }
-        Ok(state)
+        state.fits()
+    }
+
+    fn fits(self) -> Result<Self, StatsError> {
+        in_range("the sum of the weights", self.0.weight.value())?;
+        for sum in &self.0.losses {
+            in_range("a sum of losses", sum.value())?;
+        }
+        Ok(self)
     }
 
     fn add(&mut self, y: f64, forecasts: &[f64], weight: f64) {
@@ -154,7 +163,8 @@ impl QuantileState {
     /// [`StatsError::Incompatible`] for other levels or another policy for crossing, [`StatsError::Overflow`]; `self` is
     /// unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<(), StatsError> {
-        let (sums, theirs) = (&mut self.0, &other.0);
+        let mut merged = self.clone();
+        let (sums, theirs) = (&mut merged.0, &other.0);
         if sums.levels != theirs.levels {
             return Err(StatsError::Incompatible { what: "the levels" });
         }
@@ -170,6 +180,7 @@ impl QuantileState {
         for (mine, other) in sums.covered.iter_mut().zip(&theirs.covered) {
             mine.merge(*other);
         }
+        *self = merged.fits()?;
         Ok(())
     }
 

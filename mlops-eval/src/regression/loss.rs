@@ -204,7 +204,8 @@ impl LossState {
     /// # Errors
     /// Those of [`new`](Self::new); [`StatsError::LengthMismatch`], [`StatsError::Empty`], [`StatsError::Nan`],
     /// [`StatsError::NotFinite`], what [`weights::total`](mlops_core::num::weights::total) refuses;
-    /// [`StatsError::OutOfRange`] for the first row outside the loss's domain, where bounds of 0 are open unless stated.
+    /// [`StatsError::OutOfRange`] for the first row outside the loss's domain, where bounds of 0 are open unless stated;
+    /// [`StatsError::Overflow`] when a sum does not fit an f64.
     pub fn of(
         loss: Loss,
         y_true: &[f64],
@@ -227,7 +228,7 @@ impl LossState {
             loss.check_domain(row, y, p)?;
             state.add(y, p, weight(weights, row) * scale);
         }
-        Ok(state)
+        state.fits()
     }
 
     /// Adds one row. O(1).
@@ -243,11 +244,13 @@ impl LossState {
     ///
     /// # Errors
     /// [`StatsError::Nan`], [`StatsError::NotFinite`] or [`StatsError::OutOfRange`] with the number of rows pushed before as
-    /// index; the row is not added then.
+    /// index, [`StatsError::Overflow`] when a sum would not fit an f64; the row is not added then.
     pub fn push(&mut self, y_true: f64, y_pred: f64, weight: f64) -> Result<(), StatsError> {
         check_row(self.0.rows, y_true, y_pred, weight)?;
         self.0.loss.check_domain(usize::try_from(self.0.rows).unwrap_or(usize::MAX), y_true, y_pred)?;
-        self.add(y_true, y_pred, weight);
+        let mut state = *self;
+        state.add(y_true, y_pred, weight);
+        *self = state.fits()?;
         Ok(())
     }
 
@@ -269,10 +272,17 @@ impl LossState {
         }
         let rows = self.0.rows.checked_add(other.0.rows);
         let rows = rows.ok_or(StatsError::Overflow { what: "the number of rows" })?;
-        self.0.rows = rows;
-        self.0.weight.merge(other.0.weight);
-        self.0.total.merge(other.0.total);
+        let mut merged = *self;
+        merged.0.rows = rows;
+        merged.0.weight.merge(other.0.weight);
+        merged.0.total.merge(other.0.total);
+        *self = merged.fits()?;
         Ok(())
+    }
+
+    fn fits(self) -> Result<Self, StatsError> {
+        in_range("the sum of the weights", self.0.weight.value())?;
+        self.sum().map(|_| self)
     }
 
     /// The loss.

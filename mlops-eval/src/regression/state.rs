@@ -4,7 +4,8 @@ use mlops_core::num::parallel::{Threads, map_pieces};
 use mlops_core::num::simd::run;
 use mlops_core::num::sum::Sum;
 use mlops_core::num::{Measured, StatsError, UndefinedReason};
-use serde::{Deserialize, Serialize};
+use serde::ser::Error as _;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::metric::RegressionMetric;
 use super::moments::{EPSILON, Pass, symmetric_term};
@@ -33,8 +34,11 @@ use crate::input::{finite, in_range, named, not_finite, paired, weight_total};
 /// assert_eq!(summary.mse.value(), Some(0.375));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Sums", into = "Sums")]
+///
+/// A state whose sums left the range of f64 answers what it can, and refuses to be written with a message that names the sum: a file
+/// could not hold it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(try_from = "Sums")]
 pub struct RegressionState(Sums);
 
 /// A mean, and the sum of weighted squares around it.
@@ -242,6 +246,16 @@ impl Sums {
                 return Err(StatsError::Parameter { parameter, value: low, reason });
             }
         }
+        self.products_fit()
+    }
+
+    /// That no sum has left the range of f64.
+    fn fits(&self) -> Result<(), StatsError> {
+        self.sizes().into_iter().try_for_each(|(what, value)| in_range(what, value).map(|_| ()))?;
+        self.products_fit()
+    }
+
+    fn products_fit(&self) -> Result<(), StatsError> {
         let spreads = [self.target.sums(), self.prediction.sums(), self.error.sums()];
         for sum in spreads.iter().flatten().chain([&self.product]) {
             in_range("a mean or a sum of products", sum.value())?;
@@ -259,9 +273,10 @@ impl TryFrom<Sums> for RegressionState {
     }
 }
 
-impl From<RegressionState> for Sums {
-    fn from(state: RegressionState) -> Self {
-        state.0
+impl Serialize for RegressionState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.fits().map_err(S::Error::custom)?;
+        self.0.serialize(serializer)
     }
 }
 

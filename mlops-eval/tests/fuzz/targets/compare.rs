@@ -185,6 +185,29 @@ pub fn paired_models(input: &mut Input<'_>) {
             paired(metric, &champion, &challenger, margin, &options),
             paired(metric, &numbers[0], &numbers[1], margin, &options),
         ];
+        let test = input.pick(&[
+            PairedTest::Auto,
+            PairedTest::Bootstrap,
+            PairedTest::Delong,
+            PairedTest::Mcnemar,
+            PairedTest::Permutation,
+            PairedTest::Score,
+            PairedTest::SignFlip,
+            PairedTest::StudentT,
+            PairedTest::Wilcoxon,
+        ]);
+        for (one, other) in [(&champion, &challenger), (&numbers[0], &numbers[1])] {
+            match paired_difference(metric, one, other, test, &options) {
+                Ok(difference) => {
+                    answers![
+                        superiority(&*difference, margin, 0.05),
+                        non_inferiority(&*difference, margin, 0.05),
+                        equivalence(&*difference, margin, 0.05),
+                    ];
+                }
+                Err(error) => assert!(!error.to_string().is_empty()),
+            }
+        }
     }
 }
 
