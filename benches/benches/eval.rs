@@ -20,7 +20,7 @@ use mlops_eval::classification::{
 };
 use mlops_eval::compare::{self, Alternative, Delong, bootstrap_auc};
 use mlops_eval::fairness::{
-    BootstrapMethod, BootstrapOptions, CellBootstrap, FairnessOptions, GroupMetrics, SensitiveFeature,
+    BootstrapInterval, BootstrapOptions, CellBootstrap, FairnessOptions, GroupMetrics, SensitiveFeature,
 };
 use mlops_eval::ranking::{Queries, RankingOptions, ndcg};
 use mlops_eval::regression::{RegressionState, ResidualState, kendall, median_absolute_error, spearman};
@@ -159,7 +159,7 @@ fn fairness(rows: &Rows) -> Result<(), StatsError> {
     });
     show("bootstrap interval of a largest difference, 2 000 resamples", || {
         let bootstrap = CellBootstrap::of(cells, &BootstrapOptions::new(1))?;
-        bootstrap.estimate(0.95, BootstrapMethod::Percentile, |cells| {
+        bootstrap.estimate(0.95, BootstrapInterval::Percentile, |cells| {
             let rates =
                 cells.iter().filter_map(|cells| LabelMetric::SelectionRate.from_counts(*cells).value());
             let (low, high) = rates.fold((1.0, 0.0), |(low, high), rate| (rate.min(low), rate.max(high)));

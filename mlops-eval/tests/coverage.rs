@@ -8,7 +8,7 @@ use mlops_core::num::sample::Draws;
 use mlops_core::num::special::Binomial;
 use mlops_eval::classification::{Confusion, LabelMetric};
 use mlops_eval::fairness::{
-    BootstrapMethod, BootstrapOptions, CellBootstrap, DisparityStatistic, DisparityTestOptions,
+    BootstrapInterval, BootstrapOptions, CellBootstrap, DisparityStatistic, DisparityTestOptions,
     HomogeneityMethod, PairwiseOptions, ParityOptions, Simultaneous, difference_within, disparity_interval,
     disparity_test, homogeneity_test, odds_test, odds_within, pairwise_differences, ratio_within,
 };
@@ -313,7 +313,7 @@ fn the_bootstrap_of_a_largest_difference_never_covers_zero_and_the_pairwise_inte
             let rates: Vec<f64> = rates.collect::<Option<_>>()?;
             Some(rates.iter().copied().fold(0.0, f64::max) - rates.iter().copied().fold(1.0, f64::min))
         };
-        let estimate = bootstrap.estimate(0.95, BootstrapMethod::Percentile, difference).unwrap();
+        let estimate = bootstrap.estimate(0.95, BootstrapInterval::Percentile, difference).unwrap();
         bootstrap_covers += u64::from(estimate.interval.unwrap().contains(0.0));
         let disparity = disparity_interval(&rates, &PairwiseOptions::new(seed).with_resamples(400)).unwrap();
         pairwise_covers += u64::from(disparity.interval.unwrap().contains(0.0));
@@ -328,9 +328,11 @@ fn the_bootstrap_of_a_largest_difference_never_covers_zero_and_the_pairwise_inte
 
 #[test]
 fn bootstrap_intervals_of_a_difference_cover_about_as_often_as_they_say() {
-    for (method, least) in
-        [(BootstrapMethod::Percentile, 0.92), (BootstrapMethod::Basic, 0.92), (BootstrapMethod::Bca, 0.92)]
-    {
+    for (method, least) in [
+        (BootstrapInterval::Percentile, 0.92),
+        (BootstrapInterval::Basic, 0.92),
+        (BootstrapInterval::Bca, 0.92),
+    ] {
         let name = format!("bootstrap {method:?}");
         let mut draws = draws(&name);
         let mut covered = 0;

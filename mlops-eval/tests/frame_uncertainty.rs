@@ -7,7 +7,7 @@ use mlops_eval::calibration::{Binning, CalibrationMetric, CalibrationOptions, ca
 use mlops_eval::catalog::{Input, Metric};
 use mlops_eval::classification::{Confusion, LabelMetric, ZeroDivision};
 use mlops_eval::fairness::{
-    self, BootstrapMethod, BootstrapOptions, CellBootstrap, DisparityInterval, DisparityStatistic,
+    self, BootstrapInterval, BootstrapOptions, CellBootstrap, DisparityInterval, DisparityStatistic,
     DisparityTestOptions, FairnessOptions, Group, GroupMetrics, HomogeneityMethod, LeftOut, LeftOutReason,
     MetricFrame, OddsDecision, PairwiseDifferences, PairwiseOptions, ParityDecision, ParityOptions, PriorFit,
     SensitiveFeature, Simultaneous,
@@ -287,28 +287,28 @@ fn the_bootstrap_is_that_of_the_judged_cells() {
     assert!(alone.resamples().eq(bootstrap.cells().resamples()));
 
     let f1 = LabelMetric::F1;
-    let estimates = bootstrap.by_group(f1, 0.9, BootstrapMethod::Bca).unwrap();
+    let estimates = bootstrap.by_group(f1, 0.9, BootstrapInterval::Bca).unwrap();
     for (index, estimate) in estimates.iter().enumerate() {
         let of = |cells: &[Confusion]| f1.from_counts(cells[index]).value();
-        assert_eq!(estimate.estimate, alone.estimate(0.9, BootstrapMethod::Bca, of).unwrap());
+        assert_eq!(estimate.estimate, alone.estimate(0.9, BootstrapInterval::Bca, of).unwrap());
         assert_eq!(
             estimate.estimate.value.value(),
             groups.by_group(f1).get(&[["a", "b", "d", "e"][index]]).unwrap().value.value()
         );
     }
     // e has no recall, so it is left out of the difference and named.
-    let apart = bootstrap.difference(LabelMetric::Recall, 0.9, BootstrapMethod::Percentile).unwrap();
+    let apart = bootstrap.difference(LabelMetric::Recall, 0.9, BootstrapInterval::Percentile).unwrap();
     assert_eq!(apart.estimate.value, groups.equal_opportunity_difference().value);
     assert_eq!(names(&apart.left_out).len(), 3);
     assert!(apart.left_out.iter().any(|left| left.reason == LeftOutReason::Undefined));
-    let ratio = bootstrap.ratio(LabelMetric::Recall, 0.9, BootstrapMethod::Percentile).unwrap();
+    let ratio = bootstrap.ratio(LabelMetric::Recall, 0.9, BootstrapInterval::Percentile).unwrap();
     assert_eq!(ratio.estimate.value, groups.equal_opportunity_ratio().value);
-    assert!(bootstrap.ratio(LabelMetric::Mcc, 0.9, BootstrapMethod::Percentile).is_err());
+    assert!(bootstrap.ratio(LabelMetric::Mcc, 0.9, BootstrapInterval::Percentile).is_err());
     // A rate 0/0 that counts as 0 does so in the resamples, too.
     let zero =
         groups.with_options(&FairnessOptions::default().with_zero_division(ZeroDivision::Zero)).unwrap();
     let apart =
-        zero.bootstrap(&options).unwrap().difference(LabelMetric::Recall, 0.9, BootstrapMethod::Percentile);
+        zero.bootstrap(&options).unwrap().difference(LabelMetric::Recall, 0.9, BootstrapInterval::Percentile);
     assert_eq!(apart.unwrap().estimate.value, zero.equal_opportunity_difference().value);
 }
 

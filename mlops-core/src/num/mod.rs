@@ -195,6 +195,8 @@ pub enum UndefinedReason {
     NothingDefined,
     /// A threshold separates the classes, so that a likelihood has no maximum.
     Separated,
+    /// The quotient is larger than any f64.
+    Overflow,
 }
 
 impl fmt::Display for UndefinedReason {
@@ -207,6 +209,7 @@ impl fmt::Display for UndefinedReason {
             Self::NanInput => "the input has a NaN",
             Self::NothingDefined => "no part of it is defined",
             Self::Separated => "the classes are separated",
+            Self::Overflow => "the number is too large",
         })
     }
 }
@@ -254,6 +257,22 @@ impl Measured {
             Self::Undefined(Undefined { reason: UndefinedReason::ZeroDenominator, numerator, denominator })
         } else {
             Self::Value(numerator / denominator)
+        }
+    }
+
+    /// [`ratio`](Self::ratio), or [`UndefinedReason::Overflow`] where no f64 is large enough for it.
+    ///
+    /// ```
+    /// use mlops_core::num::{Measured, UndefinedReason};
+    /// let reason = Measured::finite_ratio(1e300, 1e-300).undefined().map(|undefined| undefined.reason);
+    /// assert_eq!(reason, Some(UndefinedReason::Overflow));
+    /// ```
+    pub fn finite_ratio(numerator: f64, denominator: f64) -> Self {
+        match Self::ratio(numerator, denominator) {
+            Self::Value(value) if !value.is_finite() => {
+                Self::Undefined(Undefined { reason: UndefinedReason::Overflow, numerator, denominator })
+            }
+            ratio => ratio,
         }
     }
 

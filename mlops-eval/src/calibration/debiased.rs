@@ -131,7 +131,8 @@ struct Moments {
 impl Moments {
     /// Unbiased for δ².
     fn squared_bias(&self) -> f64 {
-        (self.sum * self.sum - self.squares) / (self.n * (self.n - 1.0))
+        // Quotients first: weights may be so large that a product of them does not fit.
+        self.delta() * (self.sum / (self.n - 1.0)) - self.squares / self.n / (self.n - 1.0)
     }
 
     /// Unbiased for the variance of u.

@@ -286,7 +286,7 @@ impl WeightedConfusionState {
         paired(rows, named("y_pred", y_pred))?;
         paired(named("weights", weights), rows)?;
         let state = sum_binary(y_true, y_pred, weights, threads).map(|sums| Self { sums });
-        match state.filter(|state| state.total().is_finite() && state.total() > 0.0) {
+        match state.filter(|state| state.fits() && state.total() > 0.0) {
             Some(state) => Ok(state),
             // Something is wrong with the weights: the check that names it comes second, because it is slow.
             None => {
@@ -331,12 +331,12 @@ impl WeightedConfusionState {
         self.finish().total()
     }
 
+    fn fits(&self) -> bool {
+        self.sums.iter().all(|sum| sum.value().is_finite()) && self.total().is_finite()
+    }
+
     fn in_range(self) -> Result<Self, StatsError> {
-        if self.total().is_finite() {
-            Ok(self)
-        } else {
-            Err(StatsError::Overflow { what: "the sum of the weights" })
-        }
+        if self.fits() { Ok(self) } else { Err(StatsError::Overflow { what: "the sum of the weights" }) }
     }
 }
 

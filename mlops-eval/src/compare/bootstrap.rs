@@ -21,7 +21,7 @@ use super::differences::check_resamples;
 use super::equivalence::Difference;
 use super::result::{Method, normal_at};
 use crate::classification::{Confusion, LabelMetric};
-use crate::interval::{Interval, check_confidence};
+use crate::interval::{BootstrapInterval, Interval, check_confidence};
 
 /// How often each row is drawn.
 #[non_exhaustive]
@@ -56,20 +56,6 @@ impl Resampling {
             Self::Poisson => sizes.map(|size| draws.poisson(size as f64)),
         }
     }
-}
-
-/// Which interval the resamples give.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BootstrapInterval {
-    /// Bias-corrected and accelerated: second-order accurate (B. Efron, 1987). The default.
-    #[default]
-    Bca,
-    /// Quantiles of the resampled differences.
-    Percentile,
-    /// Quantiles mirrored at the difference: 2θ̂ − θ*.
-    Basic,
 }
 
 /// The choices of a bootstrap.

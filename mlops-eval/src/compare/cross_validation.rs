@@ -29,7 +29,7 @@ use crate::input::in_range;
 ///
 /// # Errors
 /// [`StatsError::Empty`], [`StatsError::Nan`], [`StatsError::NotFinite`]; [`StatsError::Parameter`] for a ratio of test to training
-/// rows that is not positive.
+/// rows that is not positive; [`StatsError::Overflow`].
 pub fn corrected_resampled(differences: &[f64], test_to_train: f64) -> Result<Wald, StatsError> {
     check_finite("test_to_train", test_to_train)?;
     if test_to_train <= 0.0 {
@@ -38,11 +38,11 @@ pub fn corrected_resampled(differences: &[f64], test_to_train: f64) -> Result<Wa
     }
     let plain = mean_difference(differences)?;
     let inflation = (1.0 + differences.len() as f64 * test_to_train).sqrt();
-    Ok(Wald {
-        method: Method::CorrectedResampledT,
-        standard_error: plain.standard_error.map(|error| error * inflation),
-        ..plain
-    })
+    let standard_error = plain.standard_error.map(|error| error * inflation);
+    if let Measured::Value(error) = standard_error {
+        in_range("the corrected standard error", error)?;
+    }
+    Ok(Wald { method: Method::CorrectedResampledT, standard_error, ..plain })
 }
 
 /// Dietterich's t over five repetitions of two folds: the difference of the first fold of the first repetition over the root of the

@@ -61,10 +61,10 @@ mod sample_size;
 mod several;
 mod wilcoxon;
 
+pub use crate::interval::BootstrapInterval;
 pub use auc_bootstrap::bootstrap_auc;
 pub use bootstrap::{
-    Bootstrap, BootstrapInterval, BootstrapOptions, Resampling, bootstrap_cells, bootstrap_cells_of,
-    bootstrap_rows,
+    Bootstrap, BootstrapOptions, Resampling, bootstrap_cells, bootstrap_cells_of, bootstrap_rows,
 };
 pub use counts::{PairedCells, PairedCounts};
 pub use cross_validation::{corrected_resampled, five_by_two_f, five_by_two_t};

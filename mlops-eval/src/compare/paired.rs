@@ -4,7 +4,7 @@ use mlops_core::num::parallel::Threads;
 use mlops_core::num::{Measured, StatsError, UndefinedReason};
 use serde::{Deserialize, Serialize};
 
-use super::bootstrap::{BootstrapInterval, BootstrapOptions, bootstrap_cells, bootstrap_rows};
+use super::bootstrap::{BootstrapOptions, bootstrap_cells, bootstrap_rows};
 use super::counts::{PairedCells, PairedCounts};
 use super::delong::Delong;
 use super::differences::{DrawOptions, SignFlips, mean_difference};
@@ -16,7 +16,7 @@ use super::sample_size::rows_for_difference;
 use super::wilcoxon::{WilcoxonOptions, wilcoxon_with};
 use crate::catalog::{Direction, Input, Metric, Rows, ScoreMetric};
 use crate::classification::LabelMetric;
-use crate::interval::Interval;
+use crate::interval::{BootstrapInterval, Interval};
 use crate::regression::RegressionMetric;
 
 /// Which test a metric that is a mean over rows gets.

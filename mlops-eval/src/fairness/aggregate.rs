@@ -353,7 +353,7 @@ impl MetricByGroup {
             value: group.value,
             against,
             difference: both(&|a, b| Measured::Value(a - b)),
-            ratio: self.metric.is_non_negative().then(|| both(&Measured::ratio)),
+            ratio: self.metric.is_non_negative().then(|| both(&Measured::finite_ratio)),
         }
     }
 

@@ -8,7 +8,7 @@ use mlops_core::num::{Measured, Random, StatsError, UndefinedReason};
 use serde::{Deserialize, Serialize};
 
 use crate::classification::Confusion;
-use crate::interval::{Interval, check_confidence};
+use crate::interval::{BootstrapInterval, Interval, check_confidence};
 
 /// The most cells of all resamples together: half a gibibyte.
 const MAX_CELLS: usize = 1 << 26;
@@ -26,28 +26,6 @@ pub enum Resampling {
     Rows,
     /// The rows of each group by themselves: the sizes of the groups are fixed.
     WithinGroups,
-}
-
-/// How an interval is made of resampled values t* around the value t.
-///
-/// | method | limits for α = 1 − confidence |
-/// |---|---|
-/// | percentile | the α/2 and 1 − α/2 quantiles of t* |
-/// | basic | 2t − the 1 − α/2 quantile, 2t − the α/2 quantile |
-/// | BCa | quantiles of t* at Φ(z₀ + (z₀ ± z)/(1 − a(z₀ ± z))), z₀ from the share of t* below t, a from the jackknife |
-///
-/// Source: Efron, *Better bootstrap confidence intervals*, Journal of the American Statistical Association 82, 1987.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BootstrapMethod {
-    /// Quantiles of the resampled values.
-    Percentile,
-    /// Those quantiles mirrored at the value.
-    Basic,
-    /// Quantiles corrected for bias and skewness. The default.
-    #[default]
-    Bca,
 }
 
 /// The choices behind a [`CellBootstrap`].
@@ -113,13 +91,13 @@ impl BootstrapOptions {
 ///
 /// ```
 /// use mlops_eval::classification::{Confusion, LabelMetric};
-/// use mlops_eval::fairness::{BootstrapMethod, BootstrapOptions, CellBootstrap};
+/// use mlops_eval::fairness::{BootstrapInterval, BootstrapOptions, CellBootstrap};
 ///
 /// let cells = |tp, fneg| Confusion { true_positives: tp, false_negatives: fneg, true_negatives: 50, ..Default::default() };
 /// let groups = [cells(40, 10), cells(30, 20)];
 /// let bootstrap = CellBootstrap::of(&groups, &BootstrapOptions::new(1))?;
 /// let recall = |cells: &Confusion| LabelMetric::Recall.from_counts(cells);
-/// let estimate = bootstrap.estimate(0.95, BootstrapMethod::Bca, |groups| {
+/// let estimate = bootstrap.estimate(0.95, BootstrapInterval::Bca, |groups| {
 ///     match (recall(&groups[0]).value(), recall(&groups[1]).value()) {
 ///         (Some(first), Some(second)) => Some(first - second),
 ///         _ => None,
@@ -208,7 +186,7 @@ impl CellBootstrap {
     pub fn estimate(
         &self,
         confidence: f64,
-        method: BootstrapMethod,
+        method: BootstrapInterval,
         statistic: impl Fn(&[Confusion]) -> Option<f64>,
     ) -> Result<BootstrapEstimate, StatsError> {
         check_confidence(confidence)?;
@@ -220,10 +198,10 @@ impl CellBootstrap {
         let undefined = replicates.len() - sorted.len();
         let none = Measured::none(UndefinedReason::NothingDefined, sorted.len(), replicates.len());
         let limits = value.and_then(|value| match method {
-            BootstrapMethod::Percentile => percentile(&sorted, undefined, 1.0 - confidence),
-            BootstrapMethod::Basic => percentile(&sorted, undefined, 1.0 - confidence)
+            BootstrapInterval::Percentile => percentile(&sorted, undefined, 1.0 - confidence),
+            BootstrapInterval::Basic => percentile(&sorted, undefined, 1.0 - confidence)
                 .map(|(lower, upper)| (2.0 * value - upper, 2.0 * value - lower)),
-            BootstrapMethod::Bca => self.bca(&sorted, undefined, value, confidence, &statistic),
+            BootstrapInterval::Bca => self.bca(&sorted, undefined, value, confidence, &statistic),
         });
         Ok(BootstrapEstimate {
             value: value.map_or(none, Measured::Value),
@@ -448,7 +426,7 @@ mod tests {
         let bootstrap =
             CellBootstrap::of(&groups(), &BootstrapOptions::new(8).with_resamples(20_000)).unwrap();
         let estimate = bootstrap
-            .estimate(0.95, BootstrapMethod::Percentile, |groups| {
+            .estimate(0.95, BootstrapInterval::Percentile, |groups| {
                 LabelMetric::Recall.from_counts(groups[0]).value()
             })
             .unwrap();
@@ -465,10 +443,10 @@ mod tests {
         let bootstrap = CellBootstrap::of(&lone, &BootstrapOptions::new(2)).unwrap();
         let recall =
             |group: usize| move |groups: &[Confusion]| LabelMetric::Recall.from_counts(groups[group]).value();
-        let estimate = bootstrap.estimate(0.95, BootstrapMethod::Percentile, recall(0)).unwrap();
+        let estimate = bootstrap.estimate(0.95, BootstrapInterval::Percentile, recall(0)).unwrap();
         assert!((600..900).contains(&estimate.undefined), "{}", estimate.undefined);
         assert_eq!(estimate.interval, None);
-        let other = bootstrap.estimate(0.95, BootstrapMethod::Percentile, recall(1)).unwrap();
+        let other = bootstrap.estimate(0.95, BootstrapInterval::Percentile, recall(1)).unwrap();
         assert_eq!(other.undefined, 0);
         assert!(other.interval.is_some());
         // Half of the tail undefined: the limit is that of a higher level of what is defined.
@@ -492,8 +470,8 @@ mod tests {
         let full = [cells([u64::MAX, 1, 0, 0])];
         assert!(matches!(CellBootstrap::of(&full, &options), Err(StatsError::Overflow { .. })));
         let bootstrap = CellBootstrap::of(&groups, &options).unwrap();
-        assert!(bootstrap.estimate(1.0, BootstrapMethod::Basic, |_| Some(1.0)).is_err());
-        let nan = bootstrap.estimate(0.95, BootstrapMethod::Bca, |_| Some(f64::NAN)).unwrap();
+        assert!(bootstrap.estimate(1.0, BootstrapInterval::Basic, |_| Some(1.0)).is_err());
+        let nan = bootstrap.estimate(0.95, BootstrapInterval::Bca, |_| Some(f64::NAN)).unwrap();
         assert_eq!((nan.undefined, nan.interval, nan.value.value()), (10, None, None));
     }
 }

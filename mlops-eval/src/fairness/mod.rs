@@ -84,6 +84,7 @@ mod parity;
 mod shrinkage;
 mod uncertainty;
 
+pub use crate::interval::BootstrapInterval;
 pub use aggregate::{
     Aggregate, Contrast, Contrasts, Extreme, GroupValue, LeftOut, LeftOutReason, MetricByGroup,
 };
@@ -91,7 +92,7 @@ pub use balance::{
     AggregateBalance, BalanceGap, CategoryCounts, DistributionBalance, FeatureBalance, LabelBalance,
     aggregate_balance, distribution_balance,
 };
-pub use bootstrap::{BootstrapEstimate, BootstrapMethod, BootstrapOptions, CellBootstrap, Resampling};
+pub use bootstrap::{BootstrapEstimate, BootstrapOptions, CellBootstrap, Resampling};
 pub use consistency::{ConsistencyOptions, consistency};
 pub use demographic_disparity::{
     ConditionalDisparity, MAX_STRATA, StratumDisparity, conditional_demographic_disparity,

@@ -4,7 +4,7 @@ use mlops_core::num::{Measured, StatsError};
 use serde::{Deserialize, Serialize};
 
 use super::aggregate::{LeftOut, LeftOutReason};
-use super::bootstrap::{BootstrapEstimate, BootstrapMethod, BootstrapOptions, CellBootstrap};
+use super::bootstrap::{BootstrapEstimate, BootstrapOptions, CellBootstrap};
 use super::equivalence::{
     self, DecidingPair, DisparityInterval, MoreTrials, OddsDecision, ParityDecision, ParityOptions,
 };
@@ -16,6 +16,7 @@ use super::metrics::GroupMetrics;
 use super::pairwise::{self, PairwiseDifference, PairwiseDifferences, PairwiseOptions};
 use super::shrinkage::{BetaPrior, PriorFit, ShrunkenRate, structured_rates};
 use crate::classification::{Confusion, LabelMetric, ZeroDivision};
+use crate::interval::BootstrapInterval;
 use crate::interval::Rate;
 
 /// The groups of a frame as functions of counts take them: those that are judged, and where there are others one more without
@@ -195,14 +196,14 @@ pub struct DisparityEstimate {
 ///
 /// ```
 /// use mlops_eval::classification::LabelMetric;
-/// use mlops_eval::fairness::{BootstrapMethod, BootstrapOptions, FairnessOptions, GroupMetrics, SensitiveFeature};
+/// use mlops_eval::fairness::{BootstrapInterval, BootstrapOptions, FairnessOptions, GroupMetrics, SensitiveFeature};
 ///
 /// let codes: Vec<u32> = (0..400).map(|row| row % 2).collect();
 /// let y_pred: Vec<bool> = (0..400).map(|row| row % 4 != 1).collect();
 /// let group = SensitiveFeature::new("group", &codes, ["a", "b"]);
 /// let groups = GroupMetrics::of(&y_pred, &y_pred, &[group], &FairnessOptions::default())?;
 /// let bootstrap = groups.bootstrap(&BootstrapOptions::new(1))?;
-/// let apart = bootstrap.difference(LabelMetric::SelectionRate, 0.95, BootstrapMethod::Percentile)?;
+/// let apart = bootstrap.difference(LabelMetric::SelectionRate, 0.95, BootstrapInterval::Percentile)?;
 /// assert_eq!(apart.estimate.value.value(), Some(0.5));
 /// assert!(apart.estimate.interval.is_some_and(|interval| interval.lower > 0.4 && interval.upper < 0.6));
 /// assert!(apart.left_out.is_empty());
@@ -244,7 +245,7 @@ impl GroupBootstrap {
         &self,
         metric: LabelMetric,
         confidence: f64,
-        method: BootstrapMethod,
+        method: BootstrapInterval,
     ) -> Result<Vec<GroupEstimate>, StatsError> {
         let estimate = |(index, group): (usize, &Group)| {
             let of = |cells: &[Confusion]| cells.get(index).and_then(|cells| self.value(metric, cells));
@@ -262,7 +263,7 @@ impl GroupBootstrap {
         &self,
         metric: LabelMetric,
         confidence: f64,
-        method: BootstrapMethod,
+        method: BootstrapInterval,
     ) -> Result<DisparityEstimate, StatsError> {
         self.disparity(metric, confidence, method, |low, high| Some(high - low))
     }
@@ -275,7 +276,7 @@ impl GroupBootstrap {
         &self,
         metric: LabelMetric,
         confidence: f64,
-        method: BootstrapMethod,
+        method: BootstrapInterval,
     ) -> Result<DisparityEstimate, StatsError> {
         if metric.range().0 < 0.0 {
             let reason = "a ratio has no meaning for a metric that can be negative";
@@ -288,7 +289,7 @@ impl GroupBootstrap {
         &self,
         metric: LabelMetric,
         confidence: f64,
-        method: BootstrapMethod,
+        method: BootstrapInterval,
         apart: impl Fn(f64, f64) -> Option<f64>,
     ) -> Result<DisparityEstimate, StatsError> {
         let observed = self.cells.observed();

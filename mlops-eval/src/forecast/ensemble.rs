@@ -119,6 +119,7 @@ impl EnsembleState {
             ("the sum of the weights", self.0.weight),
             ("the sum of distances", self.0.distance),
             ("the sum of spreads", self.0.spread),
+            ("the sum of transforms", self.0.transform),
         ] {
             in_range(what, sum.value())?;
         }
@@ -142,7 +143,7 @@ impl EnsembleState {
         sums.spread.push(weight * (pairs.max(0.0) / (m * m)));
         let below = errors.partition_point(|error| *error < 0.0);
         let up_to = errors.partition_point(|error| *error <= 0.0);
-        sums.transform.push(weight * (below as f64 + 0.5 * (up_to - below) as f64) / m);
+        sums.transform.push(weight * ((below as f64 + 0.5 * (up_to - below) as f64) / m));
         let places = (up_to - below + 1) as f64;
         for rank in &mut sums.ranks[below..=up_to] {
             rank.push(weight / places);

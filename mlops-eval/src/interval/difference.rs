@@ -42,7 +42,9 @@ impl DifferenceInterval {
             Self::AgrestiCaffo => normal(first, second, 1.0, z),
             Self::Wald => normal(first, second, 0.0, z),
         };
-        Interval { lower: lower.clamp(-1.0, 1.0), upper: upper.clamp(-1.0, 1.0), confidence }
+        let lower = lower.clamp(-1.0, 1.0);
+        // Each limit is rounded by itself, which shows where they meet.
+        Interval { lower, upper: upper.clamp(-1.0, 1.0).max(lower), confidence }
     }
 }
 

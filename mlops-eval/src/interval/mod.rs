@@ -20,6 +20,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bootstrap;
 mod difference;
 mod mean;
 mod rate;
@@ -31,6 +32,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
 
+pub use bootstrap::BootstrapInterval;
 pub(crate) use difference::moments;
 pub use difference::{DifferenceInterval, difference_interval};
 pub use mean::{MeanInterval, mean_interval, mean_interval_from_moments};

@@ -169,6 +169,9 @@ impl RateInterval {
     /// The interval; 0 ≤ k ≤ n, n > 0 and the confidence have been checked.
     pub(crate) fn limits(self, k: f64, n: f64, confidence: f64) -> Interval {
         let tail = 0.5 * (1.0 - confidence);
+        if n > RARE && k.min(n - k) <= MANY {
+            return self.rare(k, n, confidence);
+        }
         let many = k.min(n - k) > MANY && self != Self::AgrestiCoull;
         let (lower, upper) = match self {
             _ if many => return wilson_share(k, n, confidence),
@@ -181,10 +184,25 @@ impl RateInterval {
         // What one less a share close to 1 leaves is coarser than a tiny lower limit.
         Interval { lower, upper: upper.max(lower), confidence }
     }
+
+    /// Few successes or failures in more trials than anybody has: only their number matters then, and limits fall as 1/n.
+    fn rare(self, k: f64, n: f64, confidence: f64) -> Interval {
+        let few = k.min(n - k);
+        let Interval { lower, upper, .. } = self.limits(few, RARE, confidence);
+        let (lower, upper) = (lower * (RARE / n), upper * (RARE / n));
+        if k <= n - k {
+            Interval { lower, upper, confidence }
+        } else {
+            Interval { lower: 1.0 - upper, upper: 1.0 - lower, confidence }
+        }
+    }
 }
 
 /// Successes and failures from which on all methods agree to 1e-10, relatively, and Wilson's is the one that is fast.
 const MANY: f64 = 1e10;
+
+/// Trials from which on few successes follow Poisson's law.
+const RARE: f64 = 1e12;
 
 /// The p at which P(X ≥ k) is `tail`.
 fn exact_lower(k: f64, n: f64, tail: f64) -> f64 {
@@ -215,7 +233,8 @@ fn mid_p_lower(k: f64, n: f64, tail: f64) -> f64 {
 
 /// An interval around a rate. Rows are taken as independent. Agrees with SciPy 1.17.1 (Wilson, Clopper–Pearson), and
 /// statsmodels 0.15.0 (`proportion_confint`; Jeffreys away from its ends) to 1e-12. O(√n) for the methods of the beta law; beyond
-/// 10¹⁰ successes and failures they give Wilson's interval, from which they differ by 1e-10 there, relatively.
+/// 10¹⁰ successes and failures they give Wilson's interval, from which they differ by 1e-10 there, relatively. Beyond 10¹² trials with fewer
+/// successes or failures than that, limits are those of 10¹² trials, made smaller in proportion.
 ///
 /// ```
 /// use mlops_eval::interval::{Rate, RateInterval, rate_interval};
@@ -273,6 +292,30 @@ pub fn rate_interval_effective(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn effective_sizes_of_any_size_have_limits_in_order() {
+        let methods = [
+            RateInterval::Wilson,
+            RateInterval::ClopperPearson,
+            RateInterval::Jeffreys,
+            RateInterval::AgrestiCoull,
+            RateInterval::MidP,
+        ];
+        for method in methods {
+            for trials in [1e-300, 0.1, 12.5, 1e9, 1e13, 1e100, f64::MAX] {
+                for share in [0.0, 1e-300, 1e-12, 0.3, 1.0] {
+                    let interval = rate_interval_effective(share, trials, 0.95, method).unwrap();
+                    let Interval { lower, upper, .. } = interval;
+                    assert!(0.0 <= lower && lower <= upper && upper <= 1.0, "{method:?} {share} {trials}");
+                }
+            }
+            // Half the rate from twice the trials.
+            let upper = |n: f64| rate_interval_effective(7.0 / n, n, 0.95, method).unwrap().upper;
+            assert!((upper(2e12) / upper(1e12) - 0.5).abs() < 1e-9, "{method:?}");
+            assert!((upper(1e13) / upper(1e9) * 1e4 - 1.0).abs() < 1e-3, "{method:?}");
+        }
+    }
 
     const METHODS: [RateInterval; 5] = [
         RateInterval::Wilson,

@@ -44,7 +44,8 @@ impl RatioInterval {
             Self::Katz => logarithmic(first, second, 0.0, z),
             Self::Walter => logarithmic(first, second, 0.5, z),
         };
-        Interval { lower, upper, confidence }
+        // Each limit is rounded by itself, which shows where they meet.
+        Interval { lower, upper: upper.max(lower), confidence }
     }
 }
 

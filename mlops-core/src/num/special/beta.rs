@@ -186,7 +186,8 @@ fn fraction(a: f64, b: f64, x: f64, y: f64, lambda: f64) -> f64 {
         let done = (next - value).abs() <= f64::EPSILON * next;
         (top_before, bottom_before) = (top / next_bottom, bottom / next_bottom);
         (top, bottom, value) = (next, 1.0, next);
-        if done {
+        // What is no number any more will not become one.
+        if done || next.is_nan() {
             break;
         }
         n += 1.0;

@@ -86,7 +86,8 @@ pub fn groups(input: &mut Input<'_>) {
         ];
         states.extend(answer("of", GroupMetrics::of(y, p, f, o)));
         states.extend(answer("weighted", GroupMetrics::weighted(y, p, w, f, o)));
-        if let Some(errors) = answer("of", GroupErrors::of(&rows.truth, &rows.forecast, Some(w), f, o)) {
+        // A sum that overflowed is refused when the errors are asked.
+        if let Ok(errors) = GroupErrors::of(&rows.truth, &rows.forecast, Some(w), f, o) {
             for metric in RegressionMetric::ALL {
                 answer("by_group", errors.by_group(*metric)).iter().for_each(use_values);
             }
@@ -192,7 +193,7 @@ pub fn disparities(input: &mut Input<'_>) {
         odds_test(&cells, &tests),
     ];
     if let Some(drawn) = answer("of", CellBootstrap::of(&cells, &draws)) {
-        for method in [BootstrapMethod::Percentile, BootstrapMethod::Basic, BootstrapMethod::Bca] {
+        for method in [BootstrapInterval::Percentile, BootstrapInterval::Basic, BootstrapInterval::Bca] {
             let share = |cells: &[Confusion]| LabelMetric::Recall.from_counts(*cells.first()?).value();
             answer("estimate", drawn.estimate(confidence, method, share));
         }
