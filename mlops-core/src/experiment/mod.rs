@@ -11,6 +11,8 @@ mod proc_fs;
 mod process_metrics;
 mod query;
 mod run;
+pub mod sampler;
+pub mod space;
 mod tracker;
 
 pub use baseline::Baseline;

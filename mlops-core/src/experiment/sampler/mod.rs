@@ -1,0 +1,16 @@
+//! Samplers: which values a sweep tries next.
+//!
+//! A [`Sampler`] is a pure function of a [`SuggestRequest`]: space, goal, seed, number of the trial and what earlier trials
+//! showed. A sweep that was killed asks again with the same history and gets the same answer.
+
+mod error;
+mod observation;
+mod random;
+mod request;
+mod spec;
+
+pub use error::SamplerError;
+pub use observation::{Goal, Observation, Outcome};
+pub use random::{RandomOptions, RandomSampler};
+pub use request::{Sampler, SuggestRequest, Suggestion};
+pub use spec::SamplerSpec;
