@@ -13,6 +13,7 @@ mod query;
 mod run;
 pub mod sampler;
 pub mod space;
+pub mod stopping;
 mod tracker;
 
 pub use baseline::Baseline;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Abstention, Evidence, PolicyKind, Standing, StoppingError, StoppingPolicy, TrialReports, Verdict, better,
 };
-use crate::experiment::space::Goal;
+use crate::experiment::sampler::Goal;
 use crate::num::NanPolicy;
 use crate::num::quantile::{quantile_sorted, sorted};
 
@@ -35,7 +35,7 @@ pub enum RungRule {
 /// Source: Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020).
 ///
 /// ```
-/// use mlops_core::experiment::space::Goal;
+/// use mlops_core::experiment::sampler::Goal;
 /// use mlops_core::experiment::stopping::{Asha, StoppingPolicy as _, TrialReports};
 ///
 /// let policy = Asha::new(1, 2)?; // rungs at 1, 2, 4, 8, …

@@ -7,7 +7,7 @@ use super::{
     Abstention, EvaluationSchedule, Evidence, PolicyKind, StoppingError, StoppingPolicy, TrialReports,
     Verdict, best_of, better,
 };
-use crate::experiment::space::Goal;
+use crate::experiment::sampler::Goal;
 
 /// How far from the best a trial may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,7 +28,7 @@ pub enum Slack {
 /// The ratio has no meaning for B ≤ 0; the policy then abstains with [`Abstention::RatioOfNonPositive`].
 ///
 /// ```
-/// use mlops_core::experiment::space::Goal;
+/// use mlops_core::experiment::sampler::Goal;
 /// use mlops_core::experiment::stopping::{Bandit, Slack, StoppingPolicy as _, TrialReports, Verdict};
 ///
 /// // Azure's example: with a best of 0.8 and a factor of 0.2, trials below 0.8 / 1.2 = 0.667 stop.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::asha::at_least;
 use super::{Asha, Evidence, PolicyKind, StoppingError, StoppingPolicy, TrialReports, Verdict};
-use crate::experiment::space::Goal;
+use crate::experiment::sampler::Goal;
 
 /// Successive halving in several brackets, which differ in where their first rung lies, so that slow starters have a chance.
 ///
@@ -59,9 +59,8 @@ impl Hyperband {
 
     /// How many brackets there are; at most 64.
     pub fn brackets(&self) -> u32 {
-        let steps = (0..64).map_while(|power| {
-            self.reduction_factor.checked_pow(power)?.checked_mul(self.min_resource)
-        });
+        let steps = (0..64)
+            .map_while(|power| self.reduction_factor.checked_pow(power)?.checked_mul(self.min_resource));
         let count = steps.take_while(|step| *step <= self.max_resource).count();
         u32::try_from(count).unwrap_or(64)
     }
@@ -114,12 +113,9 @@ impl StoppingPolicy for Hyperband {
         let Ok(halving) = Asha::new(self.min_resource, self.reduction_factor) else {
             return Verdict::Continue;
         };
-        let halving =
-            halving.with_early_stopping_rate(bracket).with_bootstrap_count(self.bootstrap_count);
+        let halving = halving.with_early_stopping_rate(bracket).with_bootstrap_count(self.bootstrap_count);
         match halving.decide_within(trial, all, goal, &|number| self.bracket(number) == bracket) {
-            Verdict::Stop(evidence) => {
-                Verdict::Stop(Evidence { policy: PolicyKind::Hyperband, ..evidence })
-            }
+            Verdict::Stop(evidence) => Verdict::Stop(Evidence { policy: PolicyKind::Hyperband, ..evidence }),
             verdict => verdict,
         }
     }

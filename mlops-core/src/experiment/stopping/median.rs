@@ -6,7 +6,7 @@ use super::reports::others;
 use super::{
     Abstention, EvaluationSchedule, Evidence, PolicyKind, StoppingPolicy, TrialReports, Verdict, better,
 };
-use crate::experiment::space::Goal;
+use crate::experiment::sampler::Goal;
 use crate::num::quantile::quantile;
 
 /// Stops a trial whose best value is worse than the median of the running means of all trials.
@@ -18,7 +18,7 @@ use crate::num::quantile::quantile;
 /// Source: Golovin et al., "Google Vizier: A Service for Black-Box Optimization" (KDD 2017), section 3.2.2.
 ///
 /// ```
-/// use mlops_core::experiment::space::Goal;
+/// use mlops_core::experiment::sampler::Goal;
 /// use mlops_core::experiment::stopping::{MedianStopping, StoppingPolicy as _, TrialReports};
 ///
 /// let values = [[0.5, 0.9], [0.5, 0.7], [0.4, 0.5]];

@@ -48,7 +48,7 @@ pub use threshold::Threshold;
 pub use truncation::TruncationSelection;
 pub use wilcoxon::{Wilcoxon, signed_rank_greater};
 
-use super::space::Goal;
+use super::sampler::Goal;
 
 /// Why a policy's settings, or a report, were refused.
 #[non_exhaustive]
@@ -239,7 +239,10 @@ impl fmt::Display for Abstention {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RatioOfNonPositive { best } => {
-                write!(f, "the best value is {best}: a slack given as a ratio needs one above 0; give an amount")
+                write!(
+                    f,
+                    "the best value is {best}: a slack given as a ratio needs one above 0; give an amount"
+                )
             }
             Self::NotDue => f.write_str("not due at this report"),
             Self::TooFew { found, needed } => write!(f, "{found} to compare with, {needed} are needed"),
@@ -302,12 +305,7 @@ fn is_object_safe(_: &dyn StoppingPolicy) {}
 
 /// Whether `a` is strictly better than `b`; a NaN is better than nothing, and anything else is better than a NaN.
 pub(crate) fn better(goal: Goal, a: f64, b: f64) -> bool {
-    match goal {
-        _ if a.is_nan() => false,
-        _ if b.is_nan() => true,
-        Goal::Maximize => a > b,
-        Goal::Minimize => a < b,
-    }
+    goal.is_better(a, b)
 }
 
 /// The better of two values that are not NaN.

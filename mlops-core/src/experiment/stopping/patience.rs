@@ -6,7 +6,7 @@ use super::{
     Abstention, Evidence, PolicyKind, StoppingError, StoppingPolicy, StoppingSpec, TrialReports, Verdict,
     best_of, better,
 };
-use crate::experiment::space::Goal;
+use crate::experiment::sampler::Goal;
 
 /// Stops a trial whose last `patience` + 1 reports hold nothing as good as its best before them, give or take `min_delta`; or
 /// lets another policy decide then.
@@ -16,7 +16,7 @@ use crate::experiment::space::Goal;
 /// nothing but NaN is no improvement and stops the trial, where Optuna lets it go on.
 ///
 /// ```
-/// use mlops_core::experiment::space::Goal;
+/// use mlops_core::experiment::sampler::Goal;
 /// use mlops_core::experiment::stopping::{Patience, StoppingPolicy as _, TrialReports};
 /// let policy = Patience::new(1, 0.0)?;
 /// let goes_on = |values: &[f64]| {

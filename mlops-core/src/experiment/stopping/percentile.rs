@@ -6,7 +6,7 @@ use super::{
     Abstention, Evidence, PolicyKind, Reports, Standing, StoppingError, StoppingPolicy, TrialReports,
     Verdict, better,
 };
-use crate::experiment::space::Goal;
+use crate::experiment::sampler::Goal;
 use crate::num::NanPolicy;
 use crate::num::quantile::{quantile_sorted, sorted};
 
@@ -19,7 +19,7 @@ use crate::num::quantile::{quantile_sorted, sorted};
 /// Decides as Optuna 5's `PercentilePruner` and `MedianPruner` do. Percentiles are linear between order statistics.
 ///
 /// ```
-/// use mlops_core::experiment::space::Goal;
+/// use mlops_core::experiment::sampler::Goal;
 /// use mlops_core::experiment::stopping::{Percentile, Standing, StoppingPolicy as _, TrialReports};
 ///
 /// let completed = |n, value| {
@@ -144,9 +144,7 @@ pub(super) fn is_due(reports: &Reports, warmup: u64, interval: u64) -> bool {
 
 pub(super) fn positive(interval: u64) -> Result<u64, StoppingError> {
     match interval {
-        0 => {
-            Err(StoppingError::Setting { argument: "interval_steps", expected: "at least 1", value: 0.0 })
-        }
+        0 => Err(StoppingError::Setting { argument: "interval_steps", expected: "at least 1", value: 0.0 }),
         interval => Ok(interval),
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{StoppingError, bits};
-use crate::experiment::space::Goal;
+use crate::experiment::sampler::Goal;
 
 /// One value of the metric that is to be optimised.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ struct Entry {
 /// Best value and mean up to an interval are kept, so that asking for them takes constant time.
 ///
 /// ```
-/// use mlops_core::experiment::space::Goal;
+/// use mlops_core::experiment::sampler::Goal;
 /// use mlops_core::experiment::stopping::Reports;
 ///
 /// let mut reports = Reports::new();

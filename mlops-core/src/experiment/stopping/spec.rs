@@ -6,7 +6,7 @@ use super::{
     Asha, Bandit, Hyperband, MedianStopping, Patience, Percentile, StoppingPolicy, Threshold, TrialReports,
     TruncationSelection, Verdict, Wilcoxon,
 };
-use crate::experiment::space::Goal;
+use crate::experiment::sampler::Goal;
 
 /// Any policy of this library; written and read with its name under `type`.
 ///
@@ -86,4 +86,14 @@ macro_rules! from {
         }
     )*};
 }
-from!(Asha, Bandit, Hyperband, MedianStopping, Patience, Percentile, Threshold, TruncationSelection, Wilcoxon);
+from!(
+    Asha,
+    Bandit,
+    Hyperband,
+    MedianStopping,
+    Patience,
+    Percentile,
+    Threshold,
+    TruncationSelection,
+    Wilcoxon
+);

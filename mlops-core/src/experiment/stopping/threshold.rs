@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::percentile::is_due;
 use super::{Abstention, Evidence, PolicyKind, StoppingError, StoppingPolicy, TrialReports, Verdict};
-use crate::experiment::space::Goal;
+use crate::experiment::sampler::Goal;
 
 /// Stops a trial whose last value is NaN, below `lower` or above `upper`: one that diverges.
 ///
 /// Decides as Optuna 5's `ThresholdPruner` does; steps are Optuna's, from 0.
 ///
 /// ```
-/// use mlops_core::experiment::space::Goal;
+/// use mlops_core::experiment::sampler::Goal;
 /// use mlops_core::experiment::stopping::{StoppingPolicy as _, Threshold, TrialReports};
 /// let policy = Threshold::new(None, Some(10.0))?;
 /// let trial = TrialReports::new(0).with_values([3.0, 11.0])?;

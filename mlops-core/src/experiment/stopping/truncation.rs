@@ -7,7 +7,7 @@ use super::{
     Abstention, EvaluationSchedule, Evidence, PolicyKind, Standing, StoppingError, StoppingPolicy,
     TrialReports, Verdict, better,
 };
-use crate::experiment::space::Goal;
+use crate::experiment::sampler::Goal;
 
 /// Stops the worst share of the trials of an interval.
 ///
@@ -16,7 +16,7 @@ use crate::experiment::space::Goal;
 /// n minus that many others are strictly better, so that a tie speaks for it. NaN is worst.
 ///
 /// ```
-/// use mlops_core::experiment::space::Goal;
+/// use mlops_core::experiment::sampler::Goal;
 /// use mlops_core::experiment::stopping::{StoppingPolicy as _, TrialReports, TruncationSelection};
 ///
 /// let all = (0..5).map(|n| TrialReports::new(n).with_values([n as f64])).collect::<Result<Vec<_>, _>>()?;

@@ -7,7 +7,7 @@ use super::{
     Abstention, Evidence, PolicyKind, Reports, Standing, StoppingError, StoppingPolicy, TrialReports,
     Verdict, better,
 };
-use crate::experiment::space::Goal;
+use crate::experiment::sampler::Goal;
 use crate::num::ranks::{midranks, tie_sum};
 use crate::num::special::ln_normal_sf;
 
@@ -22,7 +22,7 @@ use crate::num::special::ln_normal_sf;
 /// bound the threshold.
 ///
 /// ```
-/// use mlops_core::experiment::space::Goal;
+/// use mlops_core::experiment::sampler::Goal;
 /// use mlops_core::experiment::stopping::{Standing, StoppingPolicy as _, TrialReports, Wilcoxon};
 ///
 /// let best = TrialReports::new(0).with_standing(Standing::Completed { value: 0.1 }).with_values([0.1; 8])?;
@@ -64,7 +64,10 @@ fn best_trial<'a>(completed: &[&'a TrialReports], goal: Goal) -> Option<&'a Tria
         Standing::Completed { value } => value,
         _ => f64::NAN,
     };
-    completed.iter().copied().reduce(|best, next| if better(goal, value(next), value(best)) { next } else { best })
+    completed
+        .iter()
+        .copied()
+        .reduce(|best, next| if better(goal, value(next), value(best)) { next } else { best })
 }
 
 fn finite(reports: &Reports) -> bool {
