@@ -14,6 +14,7 @@ mod run;
 pub mod sampler;
 pub mod space;
 pub mod stopping;
+pub mod sweep;
 mod tracker;
 
 pub use baseline::Baseline;
