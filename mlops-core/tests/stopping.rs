@@ -47,7 +47,7 @@ struct Case {
 #[serde(untagged)]
 enum Event {
     Report(u64, u64, Number, bool),
-    End(u64, String, f64),
+    End(u64, #[allow(dead_code)] String, f64),
 }
 
 #[derive(Deserialize)]
@@ -497,7 +497,7 @@ fn reports_grow_by_steps_and_have_a_last_one() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Any values, any lengths: no policy panics, every verdict is the same a second time, and whoever is promoted waits.
     #[test]

@@ -153,7 +153,7 @@ impl<'a> Engine<'a> {
         self.take_over().await?;
         while self.state.ended().is_none() {
             self.obey().await?;
-            if self.act().await? {
+            if self.state.ended().is_some() || self.act().await? {
                 continue;
             }
             if self.alive.is_empty() && self.state.is_paused() {
