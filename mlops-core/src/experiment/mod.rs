@@ -10,6 +10,7 @@ mod pattern;
 mod proc_fs;
 mod process_metrics;
 mod query;
+pub mod reproduce;
 mod run;
 pub mod sampler;
 pub mod space;

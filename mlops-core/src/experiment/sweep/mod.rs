@@ -29,6 +29,7 @@
 //! * **One run for each trial.** A trial's run has an id that follows from the sweep's and its number, its parent is the sweep's
 //!   run. The journal is the truth; the runs are made to agree with it when a sweep is resumed.
 
+mod azure;
 #[cfg(feature = "runtime")]
 mod context;
 #[cfg(feature = "runtime")]
@@ -45,6 +46,7 @@ mod spec;
 mod state;
 mod summary;
 
+pub use azure::AzureSweep;
 #[cfg(feature = "runtime")]
 pub use context::{Signal, TrialContext, TrialError};
 pub use event::{Decision, EndReason, FailureClass, SamplerRecord, SweepEntry, SweepEvent, TrialOutcome};
