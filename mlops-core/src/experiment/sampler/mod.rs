@@ -3,14 +3,19 @@
 //! A [`Sampler`] is a pure function of a [`SuggestRequest`]: space, goal, seed, number of the trial and what earlier trials
 //! showed. A sweep that was killed asks again with the same history and gets the same answer.
 
+mod axis;
 mod error;
+mod history;
 mod observation;
+mod parzen;
 mod random;
 mod request;
 mod spec;
+mod tpe;
 
 pub use error::SamplerError;
 pub use observation::{Goal, Observation, Outcome};
 pub use random::{RandomOptions, RandomSampler};
 pub use request::{Sampler, SuggestRequest, Suggestion};
 pub use spec::SamplerSpec;
+pub use tpe::{TpeOptions, TpeSampler};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::SamplerError;
 use super::random::{RandomOptions, RandomSampler};
 use super::request::Sampler;
+use super::tpe::{TpeOptions, TpeSampler};
 
 /// Which sampler, and its options.
 ///
@@ -22,6 +23,8 @@ use super::request::Sampler;
 pub enum SamplerSpec {
     /// [`RandomSampler`].
     Random(RandomOptions),
+    /// [`TpeSampler`].
+    Tpe(TpeOptions),
 }
 
 impl SamplerSpec {
@@ -32,6 +35,7 @@ impl SamplerSpec {
     pub fn build(&self) -> Result<Arc<dyn Sampler>, SamplerError> {
         Ok(match self {
             Self::Random(options) => Arc::new(RandomSampler::new(*options)),
+            Self::Tpe(options) => Arc::new(TpeSampler::new(*options)?),
         })
     }
 }
