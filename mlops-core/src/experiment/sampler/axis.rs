@@ -1,6 +1,7 @@
 //! A parameter as a model sees it: a number on a line, or one of several options.
 
 use crate::experiment::space::law::{nth_float, nth_int, quantile, rounded, steps, whole};
+use crate::experiment::space::normal::{cdf, quantile as normal_quantile};
 use crate::experiment::space::{ChoiceOption, Distribution, Value, option_of};
 
 /// How far a normal parameter may lie from its mean, in standard deviations.
@@ -112,6 +113,28 @@ impl<'a> Number<'a> {
         let whole_only = matches!(self.distribution, Distribution::Int { .. } | Distribution::RandInt { .. });
         let x = if whole_only { whole(value)? as f64 } else { value.as_f64()? };
         Some(self.on_line(x).clamp(self.low, self.high))
+    }
+
+    /// A place as a share of the line, in [0, 1]; of a normal law, as its probability.
+    pub(super) fn share(&self, place: f64) -> f64 {
+        if self.is_normal() {
+            return cdf((place - self.centre) / self.width);
+        }
+        (place - self.low) / (self.high - self.low)
+    }
+
+    /// The place of a share.
+    pub(super) fn place(&self, share: f64) -> f64 {
+        if self.is_normal() {
+            let least = f64::EPSILON / 4.0;
+            return self.centre + self.width * normal_quantile(share.clamp(least, 1.0 - f64::EPSILON));
+        }
+        self.low + share * (self.high - self.low)
+    }
+
+    fn is_normal(&self) -> bool {
+        // The line of a normal law reaches beyond its width.
+        self.high - self.low > self.width
     }
 
     fn on_line(&self, x: f64) -> f64 {

@@ -102,7 +102,7 @@ impl TpeOptions {
 /// ```
 ///
 /// Source: Bergstra, Bardenet, Bengio, Kégl, "Algorithms for hyper-parameter optimization" (NIPS 2011).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct TpeSampler {
     options: TpeOptions,
 }
