@@ -26,4 +26,4 @@ pub use random::{RandomOptions, RandomSampler};
 pub use request::{Sampler, SuggestRequest, Suggestion};
 pub use sobol::{SobolOptions, SobolSampler};
 pub use spec::SamplerSpec;
-pub use tpe::{TpeOptions, TpeSampler};
+pub use tpe::{TpeOptions, TpeSampler, WidthFloor};

@@ -1,8 +1,8 @@
-//! The standard normal law: probabilities of intervals, their logarithms, and quantiles.
+//! The standard normal law: density, probability and quantiles.
 
 use std::f64::consts::SQRT_2;
 
-use statrs::function::erf::{erf, erfc};
+use statrs::function::erf::erfc;
 
 /// ½ ln 2π.
 const LN_SQRT_TAU: f64 = 0.918_938_533_204_672_7;
@@ -15,37 +15,6 @@ pub(in crate::experiment) fn cdf(x: f64) -> f64 {
 /// ln φ(x), the logarithm of the density.
 pub(in crate::experiment) fn ln_density(x: f64) -> f64 {
     -0.5 * x * x - LN_SQRT_TAU
-}
-
-/// ln P(Z ≤ x), at any depth: beyond 20 standard deviations by the asymptotic series, whose terms fall below 2⁻⁵³ there.
-pub(in crate::experiment) fn ln_cdf(x: f64) -> f64 {
-    if x > 0.0 {
-        return (-cdf(-x)).ln_1p();
-    }
-    if x > -20.0 {
-        return cdf(x).ln();
-    }
-    let square = (x * x).recip();
-    let (mut sum, mut term) = (1.0, 1.0);
-    for i in 0..12 {
-        term *= -f64::from(2 * i + 1) * square;
-        sum += term;
-    }
-    ln_density(x) - (-x).ln() + sum.ln()
-}
-
-/// ln P(a ≤ Z ≤ b) for a ≤ b; −∞ for an empty interval.
-pub(in crate::experiment) fn ln_mass(a: f64, b: f64) -> f64 {
-    if a > 0.0 {
-        return ln_mass(-b, -a);
-    }
-    if b <= 0.0 {
-        let (low, high) = (ln_cdf(a), ln_cdf(b));
-        return high + (-(low - high).exp()).ln_1p();
-    }
-    // Around the middle nothing cancels in the sum of the two sides; near one, the two tails say more.
-    let sides = 0.5 * (erf(b / SQRT_2) - erf(a / SQRT_2));
-    if sides > 0.5 { (-cdf(a) - cdf(-b)).ln_1p() } else { sides.ln() }
 }
 
 /// The x with P(a ≤ Z ≤ x) = p · P(a ≤ Z ≤ b), for a ≤ 0 ≤ b: a draw of the law truncated to \[a, b\].

@@ -141,7 +141,7 @@ impl<'a> Cube<'a> {
     /// A trial as a point: numbers in [0, 1], options by their number.
     fn point(&self, values: &Assignment) -> Option<Vec<f64>> {
         let along = |(name, axis): (&&str, &Axis<'_>)| {
-            let place = axis.encode(values.get(name)?)?;
+            let place = axis.encode(values.value(name)?)?;
             Some(match axis {
                 Axis::Number(number) => number.share(place),
                 Axis::Options(_) => place,
