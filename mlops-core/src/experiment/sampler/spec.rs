@@ -4,9 +4,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::bayesian::{BayesianOptions, BayesianSampler};
 use super::error::SamplerError;
+use super::gp::{GpOptions, GpSampler};
+use super::grid::{GridOptions, GridSampler};
 use super::random::{RandomOptions, RandomSampler};
 use super::request::Sampler;
+use super::sobol::{SobolOptions, SobolSampler};
+use super::tpe::{TpeOptions, TpeSampler};
 
 /// Which sampler, and its options.
 ///
@@ -20,8 +25,18 @@ use super::request::Sampler;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum SamplerSpec {
+    /// [`BayesianSampler`].
+    Bayesian(BayesianOptions),
+    /// [`GpSampler`].
+    Gp(GpOptions),
+    /// [`GridSampler`].
+    Grid(GridOptions),
     /// [`RandomSampler`].
     Random(RandomOptions),
+    /// [`SobolSampler`].
+    Sobol(SobolOptions),
+    /// [`TpeSampler`].
+    Tpe(TpeOptions),
 }
 
 impl SamplerSpec {
@@ -31,7 +46,12 @@ impl SamplerSpec {
     /// [`SamplerError::Option`].
     pub fn build(&self) -> Result<Arc<dyn Sampler>, SamplerError> {
         Ok(match self {
+            Self::Bayesian(options) => Arc::new(BayesianSampler::new(*options)?),
+            Self::Gp(options) => Arc::new(GpSampler::new(*options)?),
+            Self::Grid(options) => Arc::new(GridSampler::new(*options)),
             Self::Random(options) => Arc::new(RandomSampler::new(*options)),
+            Self::Sobol(options) => Arc::new(SobolSampler::new(*options)),
+            Self::Tpe(options) => Arc::new(TpeSampler::new(*options)?),
         })
     }
 }

@@ -80,6 +80,11 @@ impl Assignment {
         }
     }
 
+    /// The value of a name of this level.
+    pub(in crate::experiment) fn value(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
     /// The number at a path; a whole number is one too.
     ///
     /// # Errors

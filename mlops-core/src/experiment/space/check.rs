@@ -279,7 +279,7 @@ fn within(space: &SearchSpace, assignment: &Assignment, prefix: &str) -> Result<
 
 fn value_of(distribution: &Distribution, value: &Value, path: &str) -> Result<(), SpaceError> {
     match distribution {
-        Distribution::Choice { values } => option_of(values, value, path).map(|_| ()),
+        Distribution::Choice { values } => option_at(values, value, path).map(|_| ()),
         other if super::law::contains(other, value) => Ok(()),
         _ => Err(outside(path, value)),
     }
@@ -290,7 +290,7 @@ fn outside(path: &str, value: &Value) -> SpaceError {
 }
 
 /// The index of the first option that a value is one of.
-pub(super) fn option_of(options: &[ChoiceOption], value: &Value, path: &str) -> Result<usize, SpaceError> {
+fn option_at(options: &[ChoiceOption], value: &Value, path: &str) -> Result<usize, SpaceError> {
     let mut fault = None;
     for (index, option) in options.iter().enumerate() {
         match (option, value) {
@@ -307,6 +307,11 @@ pub(super) fn option_of(options: &[ChoiceOption], value: &Value, path: &str) -> 
         }
     }
     Err(fault.unwrap_or_else(|| outside(path, value)))
+}
+
+/// The index of the first option that a value is one of.
+pub(in crate::experiment) fn option_of(options: &[ChoiceOption], value: &Value) -> Option<usize> {
+    option_at(options, value, "").ok()
 }
 
 /// Equal; a whole number is the number equal to it.

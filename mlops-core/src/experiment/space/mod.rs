@@ -13,6 +13,7 @@ mod search_space;
 mod value;
 
 pub use assignment::{Assignment, MAX_NAME};
+pub(in crate::experiment) use check::option_of;
 pub use check::{MAX_DEPTH, MAX_OPTIONS, MAX_PARAMETERS};
 pub use distribution::{ChoiceOption, Distribution};
 pub use error::SpaceError;

@@ -1,4 +1,31 @@
-//! The quantile function of the standard normal law.
+//! The standard normal law: density, probability and quantiles.
+
+use std::f64::consts::SQRT_2;
+
+use statrs::function::erf::erfc;
+
+/// ½ ln 2π.
+const LN_SQRT_TAU: f64 = 0.918_938_533_204_672_7;
+
+/// P(Z ≤ x).
+pub(in crate::experiment) fn cdf(x: f64) -> f64 {
+    0.5 * erfc(-x / SQRT_2)
+}
+
+/// ln φ(x), the logarithm of the density.
+pub(in crate::experiment) fn ln_density(x: f64) -> f64 {
+    -0.5 * x * x - LN_SQRT_TAU
+}
+
+/// The x with P(a ≤ Z ≤ x) = p · P(a ≤ Z ≤ b), for a ≤ 0 ≤ b: a draw of the law truncated to \[a, b\].
+pub(in crate::experiment) fn truncated_quantile(p: f64, a: f64, b: f64) -> f64 {
+    let (below, above) = (cdf(a), cdf(-b));
+    let mass = 1.0 - below - above;
+    let left = below + p * mass;
+    // From the nearer end, so that the tail keeps its digits.
+    let x = if left <= 0.5 { quantile(left) } else { -quantile(above + (1.0 - p) * mass) };
+    x.clamp(a, b)
+}
 
 /// The z with P(Z ≤ z) = p, for p in (0, 1). Relative error about 10⁻¹⁶ in either tail; the infinities at 0 and 1.
 ///
@@ -15,7 +42,7 @@ pub(in crate::experiment) fn quantile(p: f64) -> f64 {
 }
 
 /// The z ≤ 0 with ln P(Z ≤ z) = `ln_p`, for probabilities below 0.075.
-pub(in crate::experiment) fn tail_quantile(ln_p: f64) -> f64 {
+fn tail_quantile(ln_p: f64) -> f64 {
     let r = (-ln_p).sqrt();
     if !r.is_finite() {
         return f64::NEG_INFINITY;
@@ -33,6 +60,7 @@ type Rational = ([f64; 8], [f64; 8]);
 
 /// |p − ½| ≤ 0.425.
 #[rustfmt::skip]
+#[expect(clippy::excessive_precision, reason = "as published")]
 const CENTRE: Rational = (
     [3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
      4.5921953931549871457e4, 6.7265770927008700853e4, 3.3430575583588128105e4, 2.5090809287301226727e3],
@@ -42,6 +70,7 @@ const CENTRE: Rational = (
 
 /// √(−ln p) ≤ 5.
 #[rustfmt::skip]
+#[expect(clippy::excessive_precision, reason = "as published")]
 const NEAR: Rational = (
     [1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0, 3.64784832476320460504e0,
      1.27045825245236838258e0, 2.41780725177450611770e-1, 2.27238449892691845833e-2, 7.74545014278341407640e-4],
@@ -51,6 +80,7 @@ const NEAR: Rational = (
 
 /// The rest.
 #[rustfmt::skip]
+#[expect(clippy::excessive_precision, reason = "as published")]
 const FAR: Rational = (
     [6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0, 2.96560571828504891230e-1,
      2.65321895265761230930e-2, 1.24266094738807843860e-3, 2.71155556874348757815e-5, 2.01033439929228813265e-7],

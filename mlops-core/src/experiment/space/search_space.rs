@@ -81,7 +81,7 @@ impl SearchSpace {
     }
 
     /// The parameters and their distributions, in the order of their names.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Distribution)> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &Distribution)> + ExactSizeIterator {
         self.parameters.iter().map(|(name, distribution)| (name.as_str(), distribution))
     }
 
