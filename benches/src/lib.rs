@@ -5,6 +5,7 @@
 //! ```sh
 //! python3 benches/peers/drift.py     # drift statistics and streaming detectors: NumPy, SciPy, Evidently, NannyML, river
 //! python3 benches/peers/eval.py      # metrics, fairness, comparisons: NumPy, scikit-learn, Fairlearn, MLstatkit
+//! python3 benches/peers/sweep.py     # search for parameters: Optuna
 //! cargo bench -p mlops-benches --bench store     # the embedded store; peers/store.py times MLflow
 //! cargo bench -p mlops-benches       # ours alone
 //! ```
@@ -22,6 +23,13 @@ fn cpu() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// What `work` gives, and the CPU time of this thread that it takes.
+pub fn timed<R>(work: impl FnOnce() -> R) -> (R, Duration) {
+    let before = cpu();
+    let result = work();
+    (result, cpu() - before)
 }
 
 /// The least CPU time of this thread that `work` takes, in milliseconds: other work on the machine disturbs little.

@@ -61,6 +61,7 @@ pub mod predictor;
 pub mod registry;
 pub mod rollout_journal;
 pub mod secret;
+pub mod sweep_journal;
 pub mod tracker;
 pub mod trigger;
 
@@ -116,6 +117,7 @@ mod tests {
         (include_str!("registry.rs"), include_str!("../registry/store.rs"), "ModelRegistry"),
         (include_str!("deployer.rs"), include_str!("../deploy/deployer.rs"), "Deployer"),
         (include_str!("rollout_journal.rs"), include_str!("../deploy/rollout/journal.rs"), "RolloutJournal"),
+        (include_str!("sweep_journal.rs"), include_str!("../experiment/sweep/journal.rs"), "SweepJournal"),
         (include_str!("monitor.rs"), include_str!("../monitor/store.rs"), "Monitor"),
         (include_str!("audit.rs"), include_str!("../governance/audit.rs"), "AuditLog"),
         (include_str!("alert.rs"), include_str!("../monitor/alert.rs"), "AlertSink"),
@@ -133,6 +135,7 @@ mod tests {
         "SecretStore",
         "Approver",
         "RolloutJournal",
+        "SweepJournal",
         "Predictor",
         "Evaluator",
         "DriftDetector",

@@ -10,7 +10,12 @@ mod pattern;
 mod proc_fs;
 mod process_metrics;
 mod query;
+pub mod reproduce;
 mod run;
+pub mod sampler;
+pub mod space;
+pub mod stopping;
+pub mod sweep;
 mod tracker;
 
 pub use baseline::Baseline;

@@ -29,6 +29,7 @@
 //! | [`ArtifactStore`](crate::artifact::ArtifactStore) | [`LocalArtifactStore`] | a power cut |
 //! | [`DataAssetStore`](crate::data::DataAssetStore), [`ModelRegistry`](crate::registry::ModelRegistry) | [`LocalDataAssetStore`], [`LocalModelRegistry`] | a power cut |
 //! | [`Deployer`](crate::deploy::Deployer), [`RolloutJournal`](crate::deploy::rollout::RolloutJournal) | [`LocalDeployer`], [`LocalRolloutJournal`] | a power cut; counts of requests: a kill, but for the last second |
+//! | [`SweepJournal`](crate::experiment::sweep::SweepJournal) | [`LocalSweepJournal`] | a kill; a power cut when asked for |
 //! | [`Monitor`](crate::monitor::Monitor), [`AlertSink`](crate::monitor::AlertSink) | [`LocalMonitor`], [`LocalAlertSink`] | definitions and reports a power cut, observations a kill |
 //! | [`AuditLog`](crate::governance::AuditLog), [`Approver`](crate::governance::Approver) | [`LocalAuditLog`], [`LocalApprover`] | a power cut |
 //! | [`SecretStore`](crate::governance::SecretStore) | [`FileSecretStore`], [`EnvSecretStore`] | a power cut |
@@ -85,6 +86,7 @@ mod secret;
 mod sql;
 pub(crate) mod storage;
 mod store;
+mod sweep;
 mod temp;
 mod tracker;
 mod verify;
@@ -105,5 +107,6 @@ pub use registry::LocalModelRegistry;
 pub use rollout::LocalRolloutJournal;
 pub use secret::{EnvSecretStore, FileSecretStore};
 pub use store::{LocalOptions, LocalStore, NetworkPolicy};
+pub use sweep::LocalSweepJournal;
 pub use tracker::LocalTracker;
 pub use verify::{Finding, FindingKind, StoreReport};

@@ -110,6 +110,7 @@ impl LocalOptions {
 /// | `journal/` | metric values on their way into the database; each file belongs to one process |
 /// | `cas/` | content by its digest |
 /// | `secrets/` | secrets, one file each |
+/// | `sweeps/` | journals of sweeps, one file each |
 /// | `audit.checkpoints` | how far the audit log had come, outside the database |
 /// | `mlflow.db` | what MLflow's user interface shows; can be made again at any time |
 /// | `store.json`, `lock`, `roots.lock` | what this folder is; held while somebody opens it, and while content is collected |

@@ -10,7 +10,7 @@ use super::db::failed;
 use super::names::{List, Listed};
 use super::row::{self, Record};
 use super::store::{Inner, LocalStore};
-use super::{approval, audit, data, deployer, monitor, registry, rollout};
+use super::{approval, audit, data, deployer, monitor, registry, rollout, sweep};
 use crate::artifact::{ArtifactStore as _, ArtifactStoreExt as _};
 use crate::error::{Error, ErrorKind, Result};
 use crate::governance::AuditVerification;
@@ -72,7 +72,7 @@ impl StoreReport {
 
 impl LocalStore {
     /// Reads everything and checks it: the structure of the database; the digest of every row of the registry, the data
-    /// assets, the audit log, deployments, rollouts, approvals and monitors; that versions, events, histories, changes of
+    /// assets, the audit log, deployments, rollouts, approvals and monitors; every line of the journals of sweeps; that versions, events, histories, changes of
     /// traffic and rollouts are contiguous; that aliases point to versions that are there and not archived, and traffic to
     /// deployments that are there, as the last change said; that every row that was observed has its id and the other way
     /// round; that the audit log is intact; and that all content that is registered is there and hashes to its digest.
@@ -134,6 +134,7 @@ fn check_database(inner: &Inner) -> Result<(Findings, Contents)> {
         approval::check(connection, &mut findings)?;
         monitor::check(connection, &mut findings)
     })?;
+    sweep::check(inner, &mut findings)?;
     match audit::verify(inner, None) {
         Ok(AuditVerification::Intact(checkpoint)) => findings.report.rows += checkpoint.size,
         Ok(AuditVerification::Broken { sequence, reason }) => {
@@ -175,6 +176,11 @@ pub(crate) struct Findings {
 impl Findings {
     pub(crate) fn add(&mut self, kind: FindingKind, subject: impl Into<String>, reason: impl Into<String>) {
         self.report.findings.push(Finding { kind, subject: subject.into(), reason: reason.into() });
+    }
+
+    /// Counts rows that are what was written.
+    pub(crate) fn whole(&mut self, rows: u64) {
+        self.report.rows += rows;
     }
 
     /// Says that something is missing, or too much, where `found` is not what is `expected`.

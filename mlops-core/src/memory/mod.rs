@@ -19,6 +19,7 @@ mod deployer;
 mod monitor;
 mod registry;
 mod secret;
+mod sweep;
 mod tracker;
 
 pub use alert::MemoryAlertSink;
@@ -29,4 +30,5 @@ pub use deployer::MemoryDeployer;
 pub use monitor::MemoryMonitor;
 pub use registry::MemoryModelRegistry;
 pub use secret::MemorySecretStore;
+pub use sweep::MemorySweepJournal;
 pub use tracker::MemoryTracker;

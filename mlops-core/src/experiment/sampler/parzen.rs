@@ -1,0 +1,295 @@
+//! A density over several parameters, as the mean of one product of kernels per trial.
+//!
+//! Numbers have normal kernels truncated to their range, options have kernels that lift the observed one. The formulas are those
+//! of Optuna 5.0's Parzen estimator, with its defaults; the comparison is in `tests/sampler_reference.rs`.
+//!
+//! Source: Watanabe, "Tree-structured Parzen estimator: understanding its algorithm components and their roles for better
+//! empirical performance" (2023), arXiv 2304.11127.
+
+use std::f64::consts::{FRAC_1_SQRT_2, LOG2_E};
+
+use statrs::function::erf::erf;
+
+use super::axis::{Axis, Number};
+use super::tpe::WidthFloor;
+use crate::experiment::space::normal::truncated_quantile;
+use crate::num::Random;
+
+/// √2π.
+const SQRT_TAU: f64 = 2.506_628_274_631_000_7;
+
+/// A place in a space of axes, ready to have its density computed.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// On a line.
+    Point(f64),
+    /// A cell of a line: between two places.
+    Cell(f64, f64),
+    /// The number of an option.
+    Option(usize),
+}
+
+/// The mean of the kernels of n trials, by their weights, and of the prior.
+#[derive(Debug)]
+pub(super) struct Parzen<'a> {
+    axes: &'a [Axis<'a>],
+    /// Of each trial, and last of the prior; they add up to one.
+    weights: Vec<f64>,
+    ln_weights: Vec<f64>,
+    kernels: Vec<Kernels>,
+}
+
+/// The kernels along one axis.
+#[derive(Debug)]
+enum Kernels {
+    /// Middles and widths, the masses within the range, and the logarithms of the densities' greatest values.
+    Numbers { mu: Vec<f64>, sigma: Vec<f64>, inside: Vec<f64>, ln_peak: Vec<f64> },
+    /// The observed options, the probability of an observed one, and of each other.
+    Options { observed: Vec<usize>, hit: f64, miss: f64 },
+}
+
+impl<'a> Parzen<'a> {
+    /// The density of trials in the order of their numbers; a row of `rows` has the places of one, axis by axis. O(n log n) for each
+    /// axis.
+    pub(super) fn new(axes: &'a [Axis<'a>], rows: &[&[f64]], prior_weight: f64, floor: WidthFloor) -> Self {
+        let column = |at: usize| rows.iter().map(move |row| row.get(at).copied().unwrap_or_default());
+        let kernels = axes.iter().enumerate().map(|(at, axis)| match axis {
+            Axis::Number(number) => Kernels::numbers(number, column(at).collect(), floor),
+            Axis::Options(options) => Kernels::options(options.len(), column(at), rows.len(), prior_weight),
+        });
+        let weights = weights(rows.len(), prior_weight);
+        let ln_weights = weights.iter().map(|weight| weight.ln()).collect();
+        Self { axes, kernels: kernels.collect(), weights, ln_weights }
+    }
+
+    /// Draws a place from the density.
+    pub(super) fn draw(&self, random: &mut Random) -> Vec<f64> {
+        let kernel = pick(&self.weights, random.next_f64());
+        let along = |(axis, kernels): (&Axis<'_>, &Kernels)| match (axis, kernels) {
+            (Axis::Number(number), Kernels::Numbers { mu, sigma, .. }) => {
+                let (mu, sigma) = (at(mu, kernel), at(sigma, kernel));
+                let (a, b) = ((number.low - mu) / sigma, (number.high - mu) / sigma);
+                let z = truncated_quantile(super::random::inner(random.next_u64()), a, b);
+                (mu + sigma * z).clamp(number.low, number.high)
+            }
+            (Axis::Options(options), Kernels::Options { observed, hit, miss }) => {
+                let p = random.next_f64();
+                match observed.get(kernel) {
+                    // The observed one beyond what all have, and each alike.
+                    Some(observed) if p < hit - miss => *observed as f64,
+                    Some(_) => even((p - (hit - miss)) / (1.0 - (hit - miss)), options.len()),
+                    None => even(p, options.len()),
+                }
+            }
+            _ => 0.0,
+        };
+        self.axes.iter().zip(&self.kernels).map(along).collect()
+    }
+
+    /// The logarithms of the densities of places; of a cell, of its mass.
+    pub(super) fn ln_densities(&self, places: &[Vec<Place>]) -> Vec<f64> {
+        let mut sums = vec![self.ln_weights.clone(); places.len()];
+        for (at, (axis, kernels)) in self.axes.iter().zip(&self.kernels).enumerate() {
+            // Candidates on a grid often share a cell, and a cell costs most.
+            let mut seen: Vec<((f64, f64), Vec<f64>)> = Vec::new();
+            for (sum, place) in sums.iter_mut().zip(places.iter().filter_map(|place| place.get(at))) {
+                let Place::Cell(from, to) = *place else {
+                    kernels.add_ln_density(axis, place, sum);
+                    continue;
+                };
+                if !seen.iter().any(|(cell, _)| *cell == (from, to)) {
+                    let mut terms = vec![0.0; sum.len()];
+                    kernels.add_ln_density(axis, place, &mut terms);
+                    seen.push(((from, to), terms));
+                }
+                if let Some((_, terms)) = seen.iter().find(|(cell, _)| *cell == (from, to)) {
+                    sum.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+                }
+            }
+        }
+        sums.iter_mut().map(|terms| ln_sum_exp(terms)).collect()
+    }
+
+    /// Middles and widths along an axis of numbers, the prior's last.
+    #[cfg(test)]
+    pub(super) fn numbers(&self, axis: usize) -> Option<(&[f64], &[f64])> {
+        match self.kernels.get(axis)? {
+            Kernels::Numbers { mu, sigma, .. } => Some((mu, sigma)),
+            Kernels::Options { .. } => None,
+        }
+    }
+
+    /// The weights, the prior's last.
+    #[cfg(test)]
+    pub(super) fn weights(&self) -> &[f64] {
+        &self.weights
+    }
+}
+
+impl Kernels {
+    fn numbers(number: &Number<'_>, mut mu: Vec<f64>, floor: WidthFloor) -> Self {
+        let mut sigma = widths(&mu, number, floor);
+        mu.push(number.centre);
+        sigma.push(number.width);
+        let inside = |(mu, sigma): (&f64, &f64)| mass((number.low - mu) / sigma, (number.high - mu) / sigma);
+        let inside: Vec<f64> = mu.iter().zip(&sigma).map(inside).collect();
+        let ln_peak =
+            sigma.iter().zip(&inside).map(|(sigma, inside)| -(SQRT_TAU * sigma * inside).ln()).collect();
+        Self::Numbers { mu, sigma, inside, ln_peak }
+    }
+
+    fn options(count: usize, column: impl Iterator<Item = f64>, trials: usize, prior_weight: f64) -> Self {
+        #[expect(clippy::cast_sign_loss, reason = "the number of an option, as it was encoded")]
+        let observed = column.map(|place| place as usize).collect();
+        let share = prior_weight / (trials as f64 + 1.0);
+        let total = 1.0 + share * count as f64;
+        Self::Options { observed, hit: (1.0 + share) / total, miss: share / total }
+    }
+
+    fn add_ln_density(&self, axis: &Axis<'_>, place: &Place, terms: &mut [f64]) {
+        match (self, place) {
+            (Self::Numbers { mu, sigma, ln_peak, .. }, Place::Point(x)) => {
+                for (((term, mu), sigma), peak) in terms.iter_mut().zip(mu).zip(sigma).zip(ln_peak) {
+                    let z = (x - mu) / sigma;
+                    *term += peak - 0.5 * z * z;
+                }
+            }
+            (Self::Numbers { mu, sigma, inside, .. }, Place::Cell(from, to)) => {
+                for (((term, mu), sigma), inside) in terms.iter_mut().zip(mu).zip(sigma).zip(inside) {
+                    *term += (mass((from - mu) / sigma, (to - mu) / sigma) / inside).ln();
+                }
+            }
+            (Self::Options { observed, hit, miss }, Place::Option(option)) => {
+                let (ln_hit, ln_miss) = (hit.ln(), miss.ln());
+                let Axis::Options(options) = axis else { return };
+                let ln_prior = -(options.len() as f64).ln();
+                for (i, term) in terms.iter_mut().enumerate() {
+                    *term += match observed.get(i) {
+                        Some(observed) if observed == option => ln_hit,
+                        Some(_) => ln_miss,
+                        None => ln_prior,
+                    };
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// One for each trial, but less for old ones beyond the newest 25: from 1/n evenly up to 1. Then the prior's. They are made
+/// to add up to one.
+fn weights(trials: usize, prior_weight: f64) -> Vec<f64> {
+    if trials == 0 {
+        return vec![1.0];
+    }
+    let old = trials.saturating_sub(25);
+    let first = 1.0 / trials as f64;
+    let mut weights = vec![1.0; trials];
+    for (i, weight) in weights.iter_mut().take(old).enumerate() {
+        let part = if old == 1 { 0.0 } else { i as f64 / (old - 1) as f64 };
+        *weight = first + part * (1.0 - first);
+    }
+    weights.push(prior_weight);
+    let total: f64 = weights.iter().sum();
+    for weight in &mut weights {
+        *weight /= total;
+    }
+    weights
+}
+
+/// The width of each kernel: the distance to the farther of its two neighbours, the ends of the range counted, but the inner
+/// neighbour for the outermost. At least the floor, and at most the range.
+fn widths(mu: &[f64], number: &Number<'_>, floor: WidthFloor) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..mu.len()).collect();
+    order.sort_by(|a, b| at(mu, *a).total_cmp(&at(mu, *b)));
+    let sorted: Vec<f64> = order.iter().map(|i| at(mu, *i)).collect();
+    let least = match floor {
+        WidthFloor::Share(share) => number.width * share,
+        WidthFloor::Kernels => number.width / (mu.len() as f64 + 2.0).min(100.0),
+    };
+    let mut sigma = vec![0.0; mu.len()];
+    for (rank, index) in order.iter().enumerate() {
+        let here = at(&sorted, rank);
+        let below = rank.checked_sub(1).map(|rank| here - at(&sorted, rank));
+        let above = sorted.get(rank + 1).map(|next| next - here);
+        let width = match (below, above) {
+            (None, None) => (here - number.low).max(number.high - here),
+            (below, above) => below.unwrap_or(0.0).max(above.unwrap_or(0.0)),
+        };
+        if let Some(sigma) = sigma.get_mut(*index) {
+            *sigma = width.clamp(least, number.width);
+        }
+    }
+    sigma
+}
+
+fn at(values: &[f64], index: usize) -> f64 {
+    values.get(index).copied().unwrap_or_default()
+}
+
+/// Which of the weights, laid end to end, a number in [0, 1) falls on.
+fn pick(weights: &[f64], p: f64) -> usize {
+    let mut sum = 0.0;
+    let reached = |weight: &f64| {
+        sum += weight;
+        p < sum
+    };
+    weights.iter().position(reached).unwrap_or(weights.len().saturating_sub(1))
+}
+
+/// Which of `count` equal parts.
+fn even(p: f64, count: usize) -> f64 {
+    crate::experiment::space::law::index(p, count as u64) as f64
+}
+
+/// P(a ≤ Z ≤ b). Every place lies in the range of the prior, whose mass is never small, so that nought for a kernel far off does
+/// no harm.
+fn mass(a: f64, b: f64) -> f64 {
+    (0.5 * (erf(b * FRAC_1_SQRT_2) - erf(a * FRAC_1_SQRT_2))).max(0.0)
+}
+
+/// ln Σ exp, of terms at any depth. The terms are lost.
+fn ln_sum_exp(terms: &mut [f64]) -> f64 {
+    let most = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if most == f64::NEG_INFINITY {
+        return most;
+    }
+    for term in terms.iter_mut() {
+        *term = exp_below_zero(*term - most);
+    }
+    most + terms.iter().sum::<f64>().ln()
+}
+
+/// e^x for x ≤ 0, to the last digit but one; 0 below −700. Without branches, so that the compiler makes vectors of a loop.
+fn exp_below_zero(x: f64) -> f64 {
+    // Adding and taking away 1.5 · 2^52 rounds to a whole number.
+    const ROUND: f64 = 6_755_399_441_055_744.0;
+    const LN_2_HIGH: f64 = 0.693_147_180_369_123_8;
+    const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
+    let within = x.max(-700.0);
+    let shifted = within * LOG2_E + ROUND;
+    let power = shifted - ROUND;
+    let r = (within - power * LN_2_HIGH) - power * LN_2_LOW;
+    // Taylor's series on |r| ≤ ½ ln 2; the first term left out is below 2^-57.
+    let mut sum = 1.0 / 6_227_020_800.0;
+    for factorial in [
+        479_001_600.0,
+        39_916_800.0,
+        3_628_800.0,
+        362_880.0,
+        40_320.0,
+        5_040.0,
+        720.0,
+        120.0,
+        24.0,
+        6.0,
+        2.0,
+        1.0,
+        1.0,
+    ] {
+        sum = sum * r + 1.0 / factorial;
+    }
+    // The whole number stands in the low bits of the shifted one; into the exponent with it.
+    let scale = f64::from_bits(shifted.to_bits().wrapping_add(1023) << 52);
+    if x < -700.0 { 0.0 } else { sum * scale }
+}
