@@ -9,11 +9,13 @@ mod digest;
 #[cfg(feature = "polars")]
 pub mod frame;
 mod leakage;
+mod moment;
 mod multiset;
 mod number;
 #[cfg(feature = "polars-io")]
 mod parquet;
 mod schema;
+mod span;
 mod split;
 mod store;
 mod validate;
@@ -30,6 +32,11 @@ pub use digest::{ContentDigest, content_digest};
 pub use leakage::{Leak, LeakKind, LeakageInput, LeakageReport};
 pub use number::require_numeric;
 pub use schema::{Field, FieldChange, Range, Schema, SchemaDiff};
-pub use split::{Fractions, Method, Part, Partition, Sizes, Split, SplitManifest};
+pub use span::Span;
+pub use split::{
+    ClassCounts, CombinatorialPurged, CrossValidation, Fold, FoldMethod, FoldSummary, Folds, FoldsManifest,
+    Fractions, History, LabelSpan, Method, Part, PartSummary, Partition, Sizes, Split, SplitManifest,
+    TimeRange, TimeWindows,
+};
 pub use store::DataAssetStore;
 pub use validate::{Expectation, Expectations, Failure, Rule, Severity, ValidationReport};
