@@ -29,7 +29,10 @@ pub use diff::{
     diff_manifests, diff_tables,
 };
 pub use digest::{ContentDigest, content_digest};
-pub use leakage::{Leak, LeakKind, LeakageInput, LeakageReport};
+pub use leakage::{
+    FitRecord, Fitted, Leak, LeakKind, LeakSeverity, LeakageInput, LeakageReport, NearDuplicateSearch,
+    NearDuplicates, NotChecked, TargetLeak,
+};
 pub use number::require_numeric;
 pub use schema::{Field, FieldChange, Range, Schema, SchemaDiff};
 pub use span::Span;

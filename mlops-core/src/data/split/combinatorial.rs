@@ -134,11 +134,11 @@ impl CombinatorialPurged {
         }
         match moments(OP, "column", column)? {
             Moments::Whole(times) => {
-                let ends = label_ends(&self.labels, &times, table, column, whole)?;
+                let ends = label_ends(OP, &self.labels, &times, table, column, whole)?;
                 self.cut(column, &times, &ends)
             }
             Moments::Real(times) => {
-                let ends = label_ends(&self.labels, &times, table, column, real)?;
+                let ends = label_ends(OP, &self.labels, &times, table, column, real)?;
                 self.cut(column, &times, &ends)
             }
         }

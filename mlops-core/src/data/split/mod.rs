@@ -50,6 +50,7 @@ pub use fractions::Fractions;
 pub use partition::{Partition, Sizes, SplitManifest};
 pub use summary::{ClassCounts, PartSummary, TimeRange};
 pub use windows::{History, LabelSpan, TimeWindows};
+pub(in crate::data) use windows::{label_ends, real, whole};
 
 use crate::data::{Span, Table};
 use crate::error::{Error, Result};

@@ -150,11 +150,11 @@ impl TimeWindows {
         }
         match moments(OP, "column", column)? {
             Moments::Whole(times) => {
-                let ends = label_ends(&self.labels, &times, table, column, whole)?;
+                let ends = label_ends(OP, &self.labels, &times, table, column, whole)?;
                 self.cut(column, &times, &ends)
             }
             Moments::Real(times) => {
-                let ends = label_ends(&self.labels, &times, table, column, real)?;
+                let ends = label_ends(OP, &self.labels, &times, table, column, real)?;
                 self.cut(column, &times, &ends)
             }
         }
@@ -230,14 +230,14 @@ fn check(fold: &Fold, folds: usize, back: i128, column: &Column<'_>) -> Result<(
     Ok(())
 }
 
-pub(super) fn whole(moments: Moments) -> Option<Vec<i128>> {
+pub(in crate::data) fn whole(moments: Moments) -> Option<Vec<i128>> {
     match moments {
         Moments::Whole(values) => Some(values),
         Moments::Real(_) => None,
     }
 }
 
-pub(super) fn real(moments: Moments) -> Option<Vec<f64>> {
+pub(in crate::data) fn real(moments: Moments) -> Option<Vec<f64>> {
     match moments {
         Moments::Real(values) => Some(values),
         Moments::Whole(values) => Some(values.into_iter().map(|value| value as f64).collect()),
@@ -245,7 +245,8 @@ pub(super) fn real(moments: Moments) -> Option<Vec<f64>> {
 }
 
 /// When the label of each row is made at last.
-pub(super) fn label_ends<T: Moment>(
+pub(in crate::data) fn label_ends<T: Moment>(
+    operation: &'static str,
     labels: &LabelSpan,
     times: &[T],
     table: &Table<'_>,
@@ -255,20 +256,20 @@ pub(super) fn label_ends<T: Moment>(
     match labels {
         LabelSpan::Instant => Ok(times.to_vec()),
         LabelSpan::For(span) => {
-            let length = span.along(OP, "labels", column)?;
+            let length = span.along(operation, "labels", column)?;
             Ok(times.iter().map(|time| time.shifted(length)).collect())
         }
         LabelSpan::Until(name) => {
             let until = table.column(name)?;
-            let found = moments(OP, "labels", until)?;
+            let found = moments(operation, "labels", until)?;
             let same = (until.data_type() == crate::data::DataType::Time)
                 == (column.data_type() == crate::data::DataType::Time);
             let Some(ends) = as_same(found).filter(|_| same) else {
                 let message = format!("is in another unit than `{}`", crate::error::quote(column.name()));
-                return Err(Error::invalid(OP, "labels", message).with("column", name));
+                return Err(Error::invalid(operation, "labels", message).with("column", name));
             };
             match times.iter().zip(&ends).position(|(time, end)| end < time) {
-                Some(row) => Err(bad(OP, "labels", until, row, "lies before the row's own")),
+                Some(row) => Err(bad(operation, "labels", until, row, "lies before the row's own")),
                 None => Ok(ends),
             }
         }
