@@ -14,6 +14,7 @@ mod multiset;
 mod number;
 #[cfg(feature = "polars-io")]
 mod parquet;
+mod point_in_time;
 mod schema;
 mod span;
 mod split;
@@ -34,6 +35,7 @@ pub use leakage::{
     NearDuplicates, NotChecked, TargetLeak,
 };
 pub use number::require_numeric;
+pub use point_in_time::{FeatureProof, FeatureView, Joined, PointInTimeJoin};
 pub use schema::{Field, FieldChange, Range, Schema, SchemaDiff};
 pub use span::Span;
 pub use split::{
