@@ -8,6 +8,7 @@ mod diff;
 mod digest;
 #[cfg(feature = "polars")]
 pub mod frame;
+mod label;
 mod leakage;
 mod moment;
 mod multiset;
@@ -30,6 +31,12 @@ pub use diff::{
     diff_manifests, diff_tables,
 };
 pub use digest::{ContentDigest, content_digest};
+pub use label::{
+    AgreementReport, AlphaInterval, Assignment, KappaWeights, LabelEvent, LabelProgress, LabelProject,
+    LabelQueue, LabelRecord, LabelScheme, LabelStatus, LabelTask, LabelValue, Level, ModelAgreement,
+    PairAgreement, Prelabel, Ratings, Vote, alpha_interval, cohen_kappa, fleiss_kappa, krippendorff_alpha,
+    percent_agreement,
+};
 pub use leakage::{
     FitRecord, Fitted, Leak, LeakKind, LeakSeverity, LeakageInput, LeakageReport, NearDuplicateSearch,
     NearDuplicates, NotChecked, TargetLeak,
