@@ -96,6 +96,7 @@ fn the_age_limit_includes_both_ends_and_is_a_duration_where_times_are_joined() {
     let strict = join.join(&entities, &[view.clone().with_ttl(day).strictly_before()]).unwrap();
     assert_eq!(labels(&strict.table, "x"), [None, None, value.clone(), value, None]);
     assert_eq!(strict.proofs[0].max_event_lead, Some(-23 * 3_600_000_000));
+    assert!(strict.proofs[0].to_string().contains("event − entity at most −23h"), "{}", strict.proofs[0]);
     let error = join.join(&entities, &[view.with_ttl(24)]).unwrap_err();
     assert!(error.message().contains("without a unit"), "{error}");
     assert_eq!(error.context("view"), Some("f"));
@@ -238,7 +239,7 @@ fn times_at_the_ends_of_their_range_are_joined() {
             .unwrap();
     let view = FeatureView::known_at_once("f", &features, "event");
     let join = PointInTimeJoin::new(["k"], "at");
-    let joined = join.join(&entities, &[view.clone()]).unwrap();
+    let joined = join.join(&entities, std::slice::from_ref(&view)).unwrap();
     assert_eq!((joined.proofs[0].matched, joined.proofs[0].max_event_lead), (1, Some(i64::MIN)));
     assert_eq!(join.join(&entities, &[view.with_ttl(u64::MAX - 1)]).unwrap().proofs[0].expired, 1);
 }

@@ -216,6 +216,7 @@ fn settings_out_of_their_range_are_refused_with_their_name() {
         CrossValidation::kfold(usize::MAX).with_shuffle(0).with_repeats(usize::MAX),
         time(TimeWindows::new(usize::MAX, 1)),
         combinatorial(purged(1_000, 500)),
+        combinatorial(purged(5_000, 4_999)),
         combinatorial(purged(usize::MAX, usize::MAX / 2)),
     ] {
         assert_eq!(splitter.apply(&table).unwrap_err().kind(), ErrorKind::LimitExceeded);

@@ -482,8 +482,8 @@ impl<'t> Source<'t> {
 fn spread(values: &[f64]) -> f64 {
     let mut finite: Vec<f64> = values.iter().copied().filter(|x| x.is_finite()).collect();
     finite.sort_by(f64::total_cmp);
-    let at = |share: f64| finite.get(((finite.len().saturating_sub(1)) as f64 * share).round() as usize);
-    let range = at(0.75).zip(at(0.25)).map_or(0.0, |(high, low)| (high - low) / 1.349);
+    let quarter = |quarters: usize| finite.get(finite.len().saturating_sub(1).saturating_mul(quarters) / 4);
+    let range = quarter(3).zip(quarter(1)).map_or(0.0, |(high, low)| (high - low) / 1.349);
     if range > 0.0 && range.is_finite() {
         return range;
     }

@@ -100,7 +100,7 @@ fn shared_keys<K: Eq + Hash>(keys: &[K], left: Rows<'_>, right: Rows<'_>) -> Opt
     }
     let left_rows = left.1.iter().filter(|&&row| found.contains(&keys[row])).count();
     let (left, right, of) = ((left.0, left_rows), (right.0, right_rows), right.1.len());
-    (!found.is_empty()).then(|| Shared { keys: found.len(), left, right, of, rows })
+    (!found.is_empty()).then_some(Shared { keys: found.len(), left, right, of, rows })
 }
 
 /// Rows of two parts that are equal in their features and not in their labels; a missing label is no label.
@@ -153,7 +153,7 @@ fn conflicting(digests: &[Digest], labels: &Column<'_>, left: Rows<'_>, right: R
     }
     let left_rows = left.1.iter().filter(|row| labelled(row) && other(&rights, **row).is_some()).count();
     let (left, right, of) = ((left.0, left_rows), (right.0, right_rows), right.1.len());
-    (!found.is_empty()).then(|| Shared { keys: found.len(), left, right, of, rows })
+    (!found.is_empty()).then_some(Shared { keys: found.len(), left, right, of, rows })
 }
 
 /// A value that is neither missing nor NaN.

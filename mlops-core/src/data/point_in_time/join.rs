@@ -333,6 +333,7 @@ impl Side<'_> {
             max_created_lead: times.created.as_deref().and_then(lead),
             knowledge_recorded: times.created.is_some(),
             strict: view.strict,
+            microseconds: self.time.data_type() == DataType::Time,
         }
     }
 }

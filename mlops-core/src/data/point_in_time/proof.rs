@@ -1,8 +1,11 @@
 //! What shows that nothing looked ahead.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::time::duration_text;
 
 /// How the rows that were joined lie in time, for one feature: computed from the rows that were taken, not from how they were
 /// found. Lengths are microseconds where times are joined, else the unit of the columns.
@@ -41,6 +44,8 @@ pub struct FeatureProof {
     pub knowledge_recorded: bool,
     /// Whether rows of the same time were refused.
     pub strict: bool,
+    /// Whether lengths are microseconds; else they are in the unit of the columns.
+    pub microseconds: bool,
 }
 
 impl FeatureProof {
@@ -54,7 +59,14 @@ impl FeatureProof {
 
 impl fmt::Display for FeatureProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lead = |lead: Option<i64>| lead.map_or_else(|| "none".to_owned(), |lead| lead.to_string());
+        let lead = |lead: Option<i64>| match lead {
+            None => "none".to_owned(),
+            Some(lead) if self.microseconds => {
+                let sign = if lead < 0 { "−" } else { "" };
+                format!("{sign}{}", duration_text::format(Duration::from_micros(lead.unsigned_abs())))
+            }
+            Some(lead) => lead.to_string(),
+        };
         let known = match self.knowledge_recorded {
             true => format!("created − entity at most {}", lead(self.max_created_lead)),
             false => "created times not recorded".to_owned(),

@@ -9,6 +9,9 @@ use crate::data::moment::{Moment, Moments, Union, in_order, moments};
 use crate::data::{Column, Span, Table};
 use crate::error::{Error, Result};
 
+/// The most groups that all folds together may test.
+const MAX_CHOSEN: usize = 1_000_000;
+
 /// Combinatorial purged cross-validation: rows in the order of time are cut into N groups of equal size (the first ones one
 /// row larger), and every choice of k groups is a test once, in lexicographic order.
 ///
@@ -72,7 +75,8 @@ impl CombinatorialPurged {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) unless 1 ≤ k < N;
-    /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for more than 10 000 folds.
+    /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for more than 10 000 folds, or a million
+    /// test groups in all of them.
     ///
     /// ```
     /// use mlops_core::data::CombinatorialPurged;
@@ -96,6 +100,10 @@ impl CombinatorialPurged {
             if folds > MAX_FOLDS as u128 {
                 return Err(Error::limit(OP, "the number of folds", MAX_FOLDS, folds));
             }
+        }
+        let chosen = folds.saturating_mul(self.test_groups as u128);
+        if chosen > MAX_CHOSEN as u128 {
+            return Err(Error::limit(OP, "folds × test groups", MAX_CHOSEN, chosen));
         }
         usize::try_from(folds).map_err(|_| Error::limit(OP, "the number of folds", MAX_FOLDS, folds))
     }

@@ -57,10 +57,13 @@ pub struct TimeRange {
     pub last: String,
 }
 
+/// A column, the class of each row, and what the classes are called.
+type Classes<'t> = (&'t Column<'t>, Vec<Option<usize>>, Vec<String>);
+
 /// Summarises rows of one table; what does not depend on the rows is computed once.
 #[derive(Debug)]
 pub(super) struct Summariser<'t> {
-    classes: Option<(&'t Column<'t>, Vec<Option<usize>>, Vec<String>)>,
+    classes: Option<Classes<'t>>,
     times: Option<(&'t Column<'t>, Moments)>,
 }
 
