@@ -408,7 +408,7 @@ proptest! {
         let column = |at: usize| Column::text(format!("c{at}"), rows.iter().map(|row| row[at].to_string())).unwrap();
         let table = Table::new((0..6).map(column).collect()).unwrap();
         let split = halves(rows.len());
-        let search = NearDuplicates::new().with_similarity(threshold).with_bands(2_000, 1);
+        let search = NearDuplicates::new().with_similarity(threshold).with_bands(200, 1);
         let report = LeakageInput::new(&table, &split).with_near_duplicates(search).check().unwrap();
         let (left, right) = (split.train(), split.test());
         let equal = |row: &usize| left.iter().any(|&l| rows[l] == rows[*row]);

@@ -550,6 +550,34 @@ proptest! {
     }
 
     #[test]
+    fn parts_by_time_are_purged_of_labels_that_reach_the_next_part(
+        times in prop::collection::vec((0_i64..100, 0_i64..15), 40..120), gap in 0_u64..5,
+    ) {
+        let (t, length): (Vec<i64>, Vec<i64>) = times.into_iter().unzip();
+        let end: Vec<i64> = t.iter().zip(&length).map(|(t, l)| t + l).collect();
+        let table = Table::new(vec![Column::i64("t", t.clone()).unwrap(), Column::i64("end", end.clone()).unwrap()]).unwrap();
+        let plain = Split::time("t", Fractions::validation_test(0.25, 0.25).unwrap());
+        let purged = plain.clone().with_gap(gap).with_labels(LabelSpan::Until("end".into()));
+        let (Ok(whole), Ok(parts)) = (plain.apply(&table), purged.apply(&table)) else { return Ok(()) };
+        let first = |part: Part| whole.parts().find(|(p, _)| *p == part).unwrap().1.iter().map(|&row| t[row]).min();
+        let gap = i64::try_from(gap).unwrap();
+        for ((part, all), (_, kept)) in whole.parts().zip(parts.parts()) {
+            let next = match part {
+                Part::Train => first(Part::Validation),
+                Part::Validation => first(Part::Test),
+                Part::Test => None,
+            };
+            let clear = |row: &usize| next.is_none_or(|next| t[*row] + gap < next && end[*row] < next);
+            let expected: Vec<usize> = all.iter().copied().filter(clear).collect();
+            prop_assert_eq!(kept, &expected[..]);
+        }
+        let text = serde_json::to_string(&purged).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Split>(&text).unwrap(), purged);
+        let misplaced = text.replace("\"time\"", "\"stratified\"").replace("\"gap\"", "\"salt\"");
+        prop_assert!(serde_json::from_str::<Split>(&misplaced).is_err());
+    }
+
+    #[test]
     fn windows_never_learn_from_what_is_too_near(
         times in prop::collection::vec(0_i64..200, 30..100), test in 1_u64..30, gap in 0_u64..10, label in 0_u64..10,
         rolling in prop::option::of(5_u64..80),

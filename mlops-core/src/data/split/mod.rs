@@ -113,6 +113,8 @@ pub enum Method {
         column: String,
         /// The smallest distance between the parts, beyond strictly later.
         gap: Span,
+        /// How long labels take to be made.
+        labels: LabelSpan,
     },
     /// Whole groups, with the classes as even as whole groups allow.
     StratifiedGroup {
@@ -146,7 +148,7 @@ pub enum Method {
 /// ```
 ///
 /// As configuration it is flat: `method` (`holdout`, `stratified`, `group`, `stratified_group`, `time`, `hash`, `predefined`),
-/// `column`, `group`, `gap` and `salt` where the method has them, `fractions`, `seed` (0 when left out), `classes` and `times`
+/// `column`, `group`, `gap`, `labels` and `salt` where the method has them, `fractions`, `seed` (0 when left out), `classes` and `times`
 /// where the manifest is to describe columns that the method does not name.
 ///
 /// ```
@@ -176,6 +178,8 @@ struct SplitWire {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gap: Option<Span>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    labels: Option<LabelSpan>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     salt: Option<String>,
     #[serde(default)]
     seed: u64,
@@ -188,11 +192,15 @@ struct SplitWire {
 
 impl From<Split> for SplitWire {
     fn from(split: Split) -> Self {
+        let labels = match &split.method {
+            Method::Time { labels, .. } if *labels != LabelSpan::Instant => Some(labels.clone()),
+            _ => None,
+        };
         let (method, column, group, gap, salt) = match split.method {
             Method::Holdout => ("holdout", None, None, None, None),
             Method::Stratified { column } => ("stratified", Some(column), None, None, None),
             Method::Group { column } => ("group", Some(column), None, None, None),
-            Method::Time { column, gap } => ("time", Some(column), None, Some(gap), None),
+            Method::Time { column, gap, .. } => ("time", Some(column), None, Some(gap), None),
             Method::StratifiedGroup { column, group } => {
                 ("stratified_group", Some(column), Some(group), None, None)
             }
@@ -204,6 +212,7 @@ impl From<Split> for SplitWire {
             column,
             group,
             gap,
+            labels,
             salt,
             seed: split.seed,
             fractions: split.fractions,
@@ -221,7 +230,10 @@ impl TryFrom<SplitWire> for Split {
             ("holdout", None, None, None, None) => Method::Holdout,
             ("stratified", Some(column), None, None, None) => Method::Stratified { column },
             ("group", Some(column), None, None, None) => Method::Group { column },
-            ("time", Some(column), None, gap, None) => Method::Time { column, gap: gap.unwrap_or_default() },
+            ("time", Some(column), None, gap, None) => {
+                let (gap, labels) = (gap.unwrap_or_default(), wire.labels.clone().unwrap_or_default());
+                Method::Time { column, gap, labels }
+            }
             ("stratified_group", Some(column), Some(group), None, None) => {
                 Method::StratifiedGroup { column, group }
             }
@@ -233,6 +245,9 @@ impl TryFrom<SplitWire> for Split {
                 return Err(Error::invalid("Split", "method", message).with("method", wire.method));
             }
         };
+        if wire.labels.is_some() && !matches!(method, Method::Time { .. }) {
+            return Err(Error::invalid("Split", "labels", "only a split by time has labels"));
+        }
         let (classes, times) = (wire.classes, wire.times);
         Ok(Self { method, fractions: wire.fractions, seed: wire.seed, classes, times })
     }
@@ -266,7 +281,8 @@ impl Split {
     /// of an earlier one. Rows of one time stay together, so the sizes are the
     /// nearest possible (of two equally near, the one with the smaller earlier part). Nothing is random.
     pub fn time(column: impl Into<String>, fractions: Fractions) -> Self {
-        Self::new(Method::Time { column: column.into(), gap: Span::default() }, fractions, 0)
+        let (column, gap, labels) = (column.into(), Span::default(), LabelSpan::Instant);
+        Self::new(Method::Time { column, gap, labels }, fractions, 0)
     }
 
     /// Whole groups, each to the part where the classes come out most even: scikit-learn's rule for stratified groups
@@ -332,6 +348,24 @@ impl Split {
         self
     }
 
+    /// Leaves rows out whose label is made while those of the next part are (purge): whose label is not made before that
+    /// part's first row. Only for [`Split::time`]; else without effect.
+    ///
+    /// ```
+    /// use mlops_core::data::{Column, Fractions, LabelSpan, Split, Table};
+    /// let table = Table::new(vec![Column::i64("day", (0..10).collect::<Vec<_>>())?])?;
+    /// let split = Split::time("day", Fractions::test(0.3)?).with_labels(LabelSpan::For(2.into()));
+    /// assert_eq!(split.apply(&table)?.train(), [0, 1, 2, 3, 4]); // the label of day 5 is made on day 7, the first of the test
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_labels(mut self, span: LabelSpan) -> Self {
+        if let Method::Time { labels, .. } = &mut self.method {
+            *labels = span;
+        }
+        self
+    }
+
     /// Describes each part in the manifest by the classes of this column; that of the method, where it has one, when not
     /// said.
     #[must_use]
@@ -368,8 +402,8 @@ impl Split {
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) for an unknown column;
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when a part would be empty, for a missing value or NaN
-    /// in the column that decides (it belongs to no class, group or time), for times that are text or booleans, and for
-    /// [`Method::Predefined`], which only [`Partition::predefined`] makes.
+    /// in the column that decides (it belongs to no class, group or time), for times that are text, booleans or not finite, and
+    /// for [`Method::Predefined`], which only [`Partition::predefined`] makes.
     pub fn apply(&self, table: &Table<'_>) -> Result<Partition> {
         let rows = table.rows();
         let random = Random::new(self.seed);
@@ -378,7 +412,9 @@ impl Split {
             Method::Holdout => holdout::holdout(rows, &parts, &random)?,
             Method::Stratified { column } => stratified::stratified(table.column(column)?, &parts, &random)?,
             Method::Group { column } => group::grouped(table.column(column)?, &parts, &random)?,
-            Method::Time { column, gap } => time::by_time(table.column(column)?, &parts, *gap)?,
+            Method::Time { column, gap, labels } => {
+                time::by_time(table, table.column(column)?, &parts, *gap, labels)?
+            }
             Method::StratifiedGroup { column, group } => {
                 let (class, group) = (table.column(column)?, table.column(group)?);
                 stratified_group::stratified_group(class, group, &parts, &random)?

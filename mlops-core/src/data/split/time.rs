@@ -1,49 +1,41 @@
 //! Training first, the test last, by the values of a column.
 
-use std::cmp::Ordering;
-
 use super::holdout::sizes;
+use super::windows::{LabelSpan, label_ends, real, whole};
 use super::{OP, Part};
-use crate::data::moment::bad;
-use crate::data::{Column, Span, Values};
+use crate::data::moment::{self, Moment, Moments, moments};
+use crate::data::{Column, Span, Table};
 use crate::error::{Error, Result};
 
-pub(super) fn by_time(column: &Column<'_>, parts: &[(Part, f64)], gap: Span) -> Result<Vec<Option<usize>>> {
-    if let Some(row) = (0..column.len()).find(|&row| !column.is_valid(row)) {
-        return Err(bad(OP, "column", column, row, "is missing"));
-    }
-    match column.values() {
-        Values::I64(times) | Values::Time(times) => {
-            let gap = gap.along(OP, "gap", column)?;
-            in_order(times, parts, i64::cmp, |early, late| i128::from(early) + gap < i128::from(late))
+pub(super) fn by_time(
+    table: &Table<'_>,
+    column: &Column<'_>,
+    parts: &[(Part, f64)],
+    gap: Span,
+    labels: &LabelSpan,
+) -> Result<Vec<Option<usize>>> {
+    let gap = gap.along(OP, "gap", column)?;
+    match moments(OP, "column", column)? {
+        Moments::Whole(times) => {
+            let ends = label_ends(OP, labels, &times, table, column, whole)?;
+            in_order(&times, &ends, parts, gap)
         }
-        Values::F64(_) | Values::F32(_) => {
-            let gap = gap.along(OP, "gap", column)? as f64;
-            let times = column.to_f64()?;
-            if let Some(row) = times.iter().position(|time| time.is_nan()) {
-                return Err(bad(OP, "column", column, row, "is NaN"));
-            }
-            // `total_cmp` would tell −0 from 0: one time, which may not straddle.
-            let order = |a: &f64, b: &f64| a.partial_cmp(b).unwrap_or(Ordering::Equal);
-            in_order(&times, parts, order, |early, late| early + gap < late)
-        }
-        _ => {
-            let message = "must hold numbers or times, to be in an order";
-            Err(Error::invalid(OP, "column", message).with("column", column.name()))
+        Moments::Real(times) => {
+            let ends = label_ends(OP, labels, &times, table, column, real)?;
+            in_order(&times, &ends, parts, gap)
         }
     }
 }
 
-/// Cuts rows in the order of their times; `clear` says whether one time is far enough before another.
-fn in_order<T: Copy + PartialEq>(
+/// Cuts rows in the order of their times, and leaves out those whose time or label is too near to the next part.
+fn in_order<T: Moment>(
     times: &[T],
+    ends: &[T],
     parts: &[(Part, f64)],
-    order: impl Fn(&T, &T) -> Ordering,
-    clear: impl Fn(T, T) -> bool,
+    gap: i128,
 ) -> Result<Vec<Option<usize>>> {
     let sizes = sizes(times.len(), parts)?;
-    let mut rows: Vec<usize> = (0..times.len()).collect();
-    rows.sort_by(|&a, &b| order(&times[a], &times[b]));
+    let rows = moment::in_order(times);
     let changes: Vec<usize> = (1..rows.len()).filter(|&i| times[rows[i - 1]] != times[rows[i]]).collect();
     let starts = cuts(&changes, &sizes).ok_or_else(|| {
         let message = format!("has {} different times for {} parts", changes.len() + 1, parts.len());
@@ -53,10 +45,12 @@ fn in_order<T: Copy + PartialEq>(
     for part in 0..parts.len() {
         let (from, until) = (starts[part], starts[part + 1]);
         let next = rows.get(until).map(|&row| times[row]);
-        let kept = |row: &&usize| next.is_none_or(|next| clear(times[**row], next));
+        let clear = |row: usize, next: T| times[row].shifted(gap) < next && ends[row] < next;
+        let kept = |row: &&usize| next.is_none_or(|next| clear(**row, next));
         rows[from..until].iter().filter(kept).for_each(|&row| chosen[row] = Some(part));
         if !rows[from..until].iter().any(|&row| chosen[row].is_some()) {
-            return Err(Error::invalid(OP, "gap", format!("leaves no rows for {}", parts[part].0)));
+            let message = format!("leaves no rows for {}, or the labels do", parts[part].0);
+            return Err(Error::invalid(OP, "gap", message));
         }
     }
     Ok(chosen)
