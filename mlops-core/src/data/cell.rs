@@ -27,7 +27,7 @@ impl Cell<'_> {
     }
 
     /// Writes the type and the value; the hasher adds the length.
-    fn push_to(self, hasher: &mut Hasher, buffer: &mut Vec<u8>) {
+    pub(super) fn push_to(self, hasher: &mut Hasher, buffer: &mut Vec<u8>) {
         buffer.clear();
         let (tag, bytes): (u8, &[u8]) = match self {
             Self::Missing => (0, &[]),

@@ -8,12 +8,16 @@ mod diff;
 mod digest;
 #[cfg(feature = "polars")]
 pub mod frame;
+mod label;
 mod leakage;
+mod moment;
 mod multiset;
 mod number;
 #[cfg(feature = "polars-io")]
 mod parquet;
+mod point_in_time;
 mod schema;
+mod span;
 mod split;
 mod store;
 mod validate;
@@ -27,9 +31,24 @@ pub use diff::{
     diff_manifests, diff_tables,
 };
 pub use digest::{ContentDigest, content_digest};
-pub use leakage::{Leak, LeakKind, LeakageInput, LeakageReport};
+pub use label::{
+    AgreementReport, AlphaInterval, Assignment, KappaWeights, LabelEvent, LabelProgress, LabelProject,
+    LabelQueue, LabelRecord, LabelScheme, LabelStatus, LabelTask, LabelValue, Level, ModelAgreement,
+    PairAgreement, Prelabel, Ratings, Vote, alpha_interval, cohen_kappa, fleiss_kappa, krippendorff_alpha,
+    percent_agreement,
+};
+pub use leakage::{
+    FitRecord, Fitted, Leak, LeakKind, LeakSeverity, LeakageInput, LeakageReport, NearDuplicateSearch,
+    NearDuplicates, NotChecked, TargetLeak,
+};
 pub use number::require_numeric;
+pub use point_in_time::{FeatureProof, FeatureView, Joined, PointInTimeJoin};
 pub use schema::{Field, FieldChange, Range, Schema, SchemaDiff};
-pub use split::{Fractions, Method, Part, Partition, Sizes, Split, SplitManifest};
+pub use span::Span;
+pub use split::{
+    ClassCounts, CombinatorialPurged, CrossValidation, Fold, FoldMethod, FoldSummary, Folds, FoldsManifest,
+    Fractions, History, LabelSpan, Method, Part, PartSummary, Partition, Sizes, Split, SplitManifest,
+    TimeRange, TimeWindows,
+};
 pub use store::DataAssetStore;
 pub use validate::{Expectation, Expectations, Failure, Rule, Severity, ValidationReport};
