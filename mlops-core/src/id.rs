@@ -180,6 +180,23 @@ fn run_id(value: &str) -> Result<(), NameFault> {
     if value.len() == 32 { Ok(()) } else { Err(NameFault::TooShort { min: 32 }) }
 }
 
+/// Azure ML's names of components and of what goes in and out of them: `^[a-z][a-z0-9_]{0,254}$`.
+fn azure_component(value: &str) -> Result<(), NameFault> {
+    check_chars(value, 255, |i, c| c.is_ascii_lowercase() || (i > 0 && (c.is_ascii_digit() || c == '_')))?;
+    if is_device(value) { Err(NameFault::Reserved) } else { Ok(()) }
+}
+
+/// The same, without the names of environment variables that Azure ML reserves.
+fn azure_port(value: &str) -> Result<(), NameFault> {
+    azure_component(value)?;
+    let reserved = ["path", "ld_library_path", "user", "logname", "home", "pwd", "shell"];
+    if reserved.contains(&value) { Err(NameFault::Reserved) } else { Ok(()) }
+}
+
+fn component_version(value: &str) -> Result<(), NameFault> {
+    check_chars(value, 255, |i, c| c.is_ascii_alphanumeric() || (i > 0 && matches!(c, '-' | '_' | '.')))
+}
+
 fn secret_name(value: &str) -> Result<(), NameFault> {
     check_chars(value, 127, |_, c| c.is_ascii_alphanumeric() || c == '-')
 }
@@ -321,6 +338,45 @@ names! {
     /// # Ok::<(), mlops_core::id::NameError>(())
     /// ```
     ModelName = "model name", azure_asset;
+
+    /// A component's name, by Azure ML's rule for components: lower-case ASCII letters, digits and `_`, the first a letter.
+    ///
+    /// ```
+    /// use mlops_core::id::ComponentName;
+    /// assert!(ComponentName::new("train_forest").is_ok());
+    /// for bad in ["", "Train", "train-forest", "1st", "nul"] {
+    ///     assert!(ComponentName::new(bad).is_err(), "{bad:?}");
+    /// }
+    /// ```
+    ComponentName = "component name", azure_component;
+
+    /// A component's version: letters, digits, `-`, `_` and `.`, the first a letter or digit.
+    ///
+    /// ```
+    /// use mlops_core::id::ComponentVersion;
+    /// assert!(ComponentVersion::new("1.0.2").is_ok());
+    /// assert!(ComponentVersion::new("1:2").is_err());
+    /// ```
+    ComponentVersion = "component version", component_version;
+
+    /// The name of an input, an output or a parameter of a component, by Azure ML's rule; the names of environment variables
+    /// that Azure ML reserves (`path`, `home`, …) are refused.
+    ///
+    /// ```
+    /// use mlops_core::id::PortName;
+    /// assert!(PortName::new("training_data").is_ok());
+    /// assert!(PortName::new("path").is_err());
+    /// ```
+    PortName = "port name", azure_port;
+
+    /// The name of a step of a pipeline, by the rule for component names.
+    ///
+    /// ```
+    /// use mlops_core::id::StepName;
+    /// assert!(StepName::new("train_2").is_ok());
+    /// assert!(StepName::new("Train 2").is_err());
+    /// ```
+    StepName = "step name", azure_component;
 
     /// An experiment's name, by Azure ML's rule for assets.
     ///

@@ -91,6 +91,7 @@ pub mod model;
 pub mod monitor;
 pub mod num;
 pub mod page;
+pub mod pipeline;
 pub mod problem;
 pub mod registry;
 pub mod retrain;

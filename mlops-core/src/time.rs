@@ -1,12 +1,17 @@
 //! Time as something handed in: every timer, lease and record asks a [`Clock`], so that tests turn hours by hand.
 
 pub mod duration_text;
+mod pause;
 
 use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+
+#[cfg(feature = "local")]
+pub use self::pause::TokioPause;
+pub use self::pause::{NoPause, Pause};
 
 /// A point in time, UTC. Backends keep it to the microsecond at least.
 pub type Timestamp = DateTime<Utc>;

@@ -191,6 +191,30 @@ impl<'a> Document<'a> {
         Some(value.map_or(table.span().start, |value| value.span().start))
     }
 
+    /// Where the value at a path of keys within a table of the array `list` stands; where the last table on the way stands, if
+    /// the path goes no further.
+    pub(crate) fn offset_within(&self, list: &str, index: usize, path: &[&str]) -> Option<usize> {
+        if self.syntax != Syntax::Toml {
+            let tree = self.tree().ok()?;
+            let Value::List(tables) = &tree.get(list)?.value else { return None };
+            let mut node = tables.get(index)?;
+            for key in path {
+                let Some(inner) = node.get(key) else { break };
+                node = inner;
+            }
+            return Some(node.at);
+        }
+        let document = DeTable::parse(self.text).ok()?;
+        let DeValue::Array(tables) = document.get_ref().get(list)?.get_ref() else { return None };
+        let mut value = tables.get(index)?;
+        for key in path {
+            let DeValue::Table(table) = value.get_ref() else { break };
+            let Some(inner) = table.get(*key) else { break };
+            value = inner;
+        }
+        Some(value.span().start)
+    }
+
     /// The `id` of the table in the array `list` within which a byte lies.
     fn id_at(&self, list: &str, offset: usize) -> Option<String> {
         // What lies further down does not matter, and whatever does not parse there would cost an error each.

@@ -57,11 +57,13 @@ pub mod drift;
 pub mod evaluator;
 pub mod fuzz;
 pub mod monitor;
+pub mod pipeline_journal;
 pub mod predictor;
 pub mod registry;
 pub mod rollout_journal;
 pub mod secret;
 pub mod sweep_journal;
+pub mod step_cache;
 pub mod tracker;
 pub mod trigger;
 
@@ -118,6 +120,8 @@ mod tests {
         (include_str!("deployer.rs"), include_str!("../deploy/deployer.rs"), "Deployer"),
         (include_str!("rollout_journal.rs"), include_str!("../deploy/rollout/journal.rs"), "RolloutJournal"),
         (include_str!("sweep_journal.rs"), include_str!("../experiment/sweep/journal.rs"), "SweepJournal"),
+        (include_str!("pipeline_journal.rs"), include_str!("../pipeline/journal.rs"), "PipelineJournal"),
+        (include_str!("step_cache.rs"), include_str!("../pipeline/cache.rs"), "StepCache"),
         (include_str!("monitor.rs"), include_str!("../monitor/store.rs"), "Monitor"),
         (include_str!("audit.rs"), include_str!("../governance/audit.rs"), "AuditLog"),
         (include_str!("alert.rs"), include_str!("../monitor/alert.rs"), "AlertSink"),
@@ -134,6 +138,7 @@ mod tests {
         "AlertSink",
         "SecretStore",
         "Approver",
+        "PipelineJournal",
         "RolloutJournal",
         "SweepJournal",
         "Predictor",

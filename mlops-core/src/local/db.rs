@@ -21,6 +21,7 @@ const MIGRATIONS: &[&[&str]] = &[&[
     include_str!("schema/data.sql"),
     include_str!("schema/deploy.sql"),
     include_str!("schema/monitor.sql"),
+    include_str!("schema/pipeline.sql"),
     include_str!("schema/registry.sql"),
     include_str!("schema/tracker.sql"),
 ]];

@@ -30,6 +30,7 @@
 //! | [`DataAssetStore`](crate::data::DataAssetStore), [`ModelRegistry`](crate::registry::ModelRegistry) | [`LocalDataAssetStore`], [`LocalModelRegistry`] | a power cut |
 //! | [`Deployer`](crate::deploy::Deployer), [`RolloutJournal`](crate::deploy::rollout::RolloutJournal) | [`LocalDeployer`], [`LocalRolloutJournal`] | a power cut; counts of requests: a kill, but for the last second |
 //! | [`SweepJournal`](crate::experiment::sweep::SweepJournal) | [`LocalSweepJournal`] | a kill; a power cut when asked for |
+//! | [`StepCache`](crate::pipeline::StepCache), [`PipelineJournal`](crate::pipeline::PipelineJournal) | [`LocalStepCache`], [`LocalPipelineJournal`] | a power cut; claims a kill |
 //! | [`Monitor`](crate::monitor::Monitor), [`AlertSink`](crate::monitor::AlertSink) | [`LocalMonitor`], [`LocalAlertSink`] | definitions and reports a power cut, observations a kill |
 //! | [`AuditLog`](crate::governance::AuditLog), [`Approver`](crate::governance::Approver) | [`LocalAuditLog`], [`LocalApprover`] | a power cut |
 //! | [`SecretStore`](crate::governance::SecretStore) | [`FileSecretStore`], [`EnvSecretStore`] | a power cut |
@@ -77,6 +78,7 @@ pub(crate) mod journal;
 mod lineage;
 mod monitor;
 mod names;
+mod pipeline;
 mod projection;
 mod registry;
 mod rollout;
@@ -102,6 +104,7 @@ pub use journal::{
     RunLogger,
 };
 pub use monitor::LocalMonitor;
+pub use pipeline::{LocalPipelineJournal, LocalStepCache};
 pub use projection::{Edit, EditKind, Follower, ImportReport, MlflowProjection, RefusedEdit, SyncReport};
 pub use registry::LocalModelRegistry;
 pub use rollout::LocalRolloutJournal;

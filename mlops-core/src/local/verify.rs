@@ -10,7 +10,7 @@ use super::db::failed;
 use super::names::{List, Listed};
 use super::row::{self, Record};
 use super::store::{Inner, LocalStore};
-use super::{approval, audit, data, deployer, monitor, registry, rollout, sweep};
+use super::{approval, audit, data, deployer, monitor, pipeline, registry, rollout, sweep};
 use crate::artifact::{ArtifactStore as _, ArtifactStoreExt as _};
 use crate::error::{Error, ErrorKind, Result};
 use crate::governance::AuditVerification;
@@ -131,6 +131,7 @@ fn check_database(inner: &Inner) -> Result<(Findings, Contents)> {
         data::check(connection, &mut findings, &mut contents)?;
         deployer::check(connection, &mut findings)?;
         rollout::check(connection, &mut findings)?;
+        pipeline::check(connection, &mut findings)?;
         approval::check(connection, &mut findings)?;
         monitor::check(connection, &mut findings)
     })?;

@@ -13,17 +13,17 @@
 //! Each passes the suite of the trait it wraps; they can be put around each other.
 
 mod audited;
-mod pause;
 mod retrying;
 #[cfg(feature = "local")]
 mod spooled;
 mod tee;
 
 pub use audited::Audited;
-#[cfg(feature = "local")]
-pub use pause::TokioPause;
-pub use pause::{NoPause, Pause};
 pub use retrying::{RetryPolicy, Retrying};
 #[cfg(feature = "local")]
 pub use spooled::{DamagedSpool, RejectedCall, SpoolId, SpoolRecovery, SpoolReport, Spooled, SpooledCall};
 pub use tee::{Tee, TeeFailure, TeePolicy};
+
+#[cfg(feature = "local")]
+pub use crate::time::TokioPause;
+pub use crate::time::{NoPause, Pause};

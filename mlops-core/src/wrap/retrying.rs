@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::pause::Pause;
 use crate::artifact::{ArtifactStore, Blob, ByteStream, GcOptions, GcReport, Manifest};
 use crate::data::{DataAsset, DataAssetStore, DataRef, DataVerification, NewDataAsset};
 use crate::deploy::{
@@ -36,7 +35,7 @@ use crate::registry::{
     AliasChange, AliasRecord, Direction, Edge, LineageGraph, ModelRef, ModelRegistry, ModelVersion,
     NewModelVersion, Node, Promotion, RegistryCapabilities, RegistryEvent,
 };
-use crate::time::{Clock, SystemClock, lock};
+use crate::time::{Clock, Pause, SystemClock, lock};
 
 /// How often, and how long after one another.
 ///
