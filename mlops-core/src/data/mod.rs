@@ -21,7 +21,7 @@ mod validate;
 pub use asset::{AssetKind, DataAsset, DataRef, DataVerification, Location, NewDataAsset};
 pub use cell::{distinct_rows, row_digests};
 pub use column::{Column, DataType, Table, Validity, Values};
-pub use csv::{CsvOptions, parse_csv, read_csv};
+pub use csv::{CsvBatches, CsvOptions, parse_csv, read_csv};
 pub use diff::{
     ChangedRow, DataDiff, DiffOptions, FileChange, FileDiff, Sameness, TableDiff, diff_assets,
     diff_manifests, diff_tables,
@@ -29,7 +29,13 @@ pub use diff::{
 pub use digest::{ContentDigest, content_digest};
 pub use leakage::{Leak, LeakKind, LeakageInput, LeakageReport};
 pub use number::require_numeric;
-pub use schema::{Field, FieldChange, Range, Schema, SchemaDiff};
+pub use schema::{
+    ExtraColumns, Field, FieldChange, Length, Range, RuleChange, Schema, SchemaChange, SchemaDiff,
+    SchemaFormat,
+};
 pub use split::{Fractions, Method, Part, Partition, Sizes, Split, SplitManifest};
 pub use store::DataAssetStore;
-pub use validate::{Expectation, Expectations, Failure, Rule, Severity, ValidationReport};
+pub use validate::{
+    Combination, Comparison, Expectation, Expectations, RowSplit, Rule, RuleResult, RuleVerdict, Sample,
+    Severity, Threshold, ValidateOptions, ValidationReport, Validator, ValidatorState,
+};
