@@ -13,6 +13,7 @@ mod multiset;
 mod number;
 #[cfg(feature = "polars-io")]
 mod parquet;
+mod profile;
 mod schema;
 mod split;
 mod store;
@@ -29,6 +30,10 @@ pub use diff::{
 pub use digest::{ContentDigest, content_digest};
 pub use leakage::{Leak, LeakKind, LeakageInput, LeakageReport};
 pub use number::require_numeric;
+pub use profile::{
+    Alert, AlertKind, Association, ColumnProfile, Correlation, Distinct, Histogram, NumericProfile, Profile,
+    ProfileOptions, Profiler, TextProfile, TimeProfile, TopValue,
+};
 pub use schema::{
     ExtraColumns, Field, FieldChange, Length, Range, RuleChange, Schema, SchemaChange, SchemaDiff,
     SchemaFormat,

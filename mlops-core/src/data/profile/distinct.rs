@@ -13,9 +13,6 @@ const BITS: u32 = 14;
 pub(super) struct Registers(Vec<u8>);
 
 impl Registers {
-    /// The relative standard error of an estimate.
-    pub(super) const ERROR: f64 = 0.008_125;
-
     pub(super) fn new() -> Self {
         Self(vec![0; 1 << BITS])
     }
@@ -112,8 +109,14 @@ impl<K: Countable> Different<K> {
     }
 
     /// Adds a value that comes `times` times. `own` is made only where the value is new.
-    pub(super) fn add<Q>(&mut self, value: &Q, times: u64, limit: usize, hash: impl FnOnce() -> u64, own: impl FnOnce() -> K)
-    where
+    pub(super) fn add<Q>(
+        &mut self,
+        value: &Q,
+        times: u64,
+        limit: usize,
+        hash: impl FnOnce() -> u64,
+        own: impl FnOnce() -> K,
+    ) where
         Q: ?Sized + Eq + std::hash::Hash,
         K: std::borrow::Borrow<Q>,
     {
@@ -160,6 +163,9 @@ impl<K: Countable> Different<K> {
 mod tests {
     use super::*;
 
+    /// The relative standard error of an estimate.
+    const ERROR: f64 = 0.008_125;
+
     #[test]
     fn estimates_lie_within_four_standard_errors_for_every_size() {
         let mut registers = Registers::new();
@@ -170,7 +176,7 @@ mod tests {
                 next += 1;
             }
             let off = registers.estimate() / size as f64 - 1.0;
-            assert!(off.abs() < 4.0 * Registers::ERROR, "{size}: {off}");
+            assert!(off.abs() < 4.0 * ERROR, "{size}: {off}");
         }
     }
 
@@ -182,7 +188,7 @@ mod tests {
             different.add(text.as_str(), 1, 100, || hash::text(&text), || text.clone());
         }
         let Different::Estimated(registers) = different else { panic!("counted") };
-        assert!((registers.estimate() / 200_000.0 - 1.0).abs() < 4.0 * Registers::ERROR);
+        assert!((registers.estimate() / 200_000.0 - 1.0).abs() < 4.0 * ERROR);
     }
 
     #[test]
@@ -193,7 +199,9 @@ mod tests {
             different
         };
         let Different::Estimated(whole) = fill(0..300) else { panic!("counted") };
-        for (mut a, b) in [(fill(0..60), fill(60..300)), (fill(0..250), fill(200..300)), (fill(0..90), fill(90..180))] {
+        for (mut a, b) in
+            [(fill(0..60), fill(60..300)), (fill(0..250), fill(200..300)), (fill(0..90), fill(90..180))]
+        {
             a.merge(&b, 100);
             let Different::Estimated(merged) = &a else { panic!("counted") };
             if merged != &whole {

@@ -53,7 +53,9 @@ pub(super) fn add_column(column: &Column<'_>, hashes: &mut [[u64; 2]]) {
     };
     match column.values() {
         Values::F64(v) => v.iter().enumerate().for_each(|(row, x)| add(row, mix(float_bits(*x) ^ 1))),
-        Values::F32(v) => v.iter().enumerate().for_each(|(row, x)| add(row, mix(float_bits(f64::from(*x)) ^ 1))),
+        Values::F32(v) => {
+            v.iter().enumerate().for_each(|(row, x)| add(row, mix(float_bits(f64::from(*x)) ^ 1)))
+        }
         Values::I64(v) | Values::Time(v) => {
             v.iter().enumerate().for_each(|(row, x)| add(row, mix(x.cast_unsigned() ^ 2)));
         }

@@ -259,7 +259,7 @@ impl Schema {
     }
 
     /// The schema a table has: names, types, order, and nullable where a value is missing. No ranges and no levels: what
-    /// was seen is not what is allowed; a person adds those, or `Profile::propose` proposes them.
+    /// was seen is not what is allowed; a person adds those, or [`Profile::propose`](crate::data::Profile::propose) proposes them.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a table without columns.

@@ -93,7 +93,7 @@ fn push(cell: Cell<'_>, buffer: &mut Vec<u8>) {
 
 /// A hasher of words that nobody can aim at: its seed is drawn anew by every process.
 #[derive(Clone, Debug)]
-pub(super) struct Seed(u64);
+pub(in crate::data) struct Seed(u64);
 
 impl Default for Seed {
     fn default() -> Self {
@@ -111,7 +111,7 @@ impl BuildHasher for Seed {
 
 /// Multiplies 64 bits by 64 and folds the 128 bits of the product.
 #[derive(Debug)]
-pub(super) struct Fold(u64);
+pub(in crate::data) struct Fold(u64);
 
 impl Fold {
     fn mix(&mut self, word: u64) {
@@ -147,7 +147,7 @@ type Shards<T> = Vec<HashSet<T, Seed>>;
 
 /// A set of keys.
 #[derive(Clone, Debug)]
-pub(super) enum KeySet {
+pub(in crate::data) enum KeySet {
     Narrow(Shards<u64>),
     Wide(Shards<u128>),
 }
@@ -172,12 +172,12 @@ impl KeySet {
         Self::Narrow(shards())
     }
 
-    fn wide() -> Self {
+    pub(in crate::data) fn wide() -> Self {
         Self::Wide(shards())
     }
 
     /// Adds a key; whether it is new.
-    pub(super) fn insert(&mut self, key: u128) -> bool {
+    pub(in crate::data) fn insert(&mut self, key: u128) -> bool {
         match self {
             Self::Narrow(shards) => shards.get_mut(shard(key)).is_some_and(|set| set.insert(low(key))),
             Self::Wide(shards) => shards.get_mut(shard(key)).is_some_and(|set| set.insert(key)),
@@ -191,7 +191,7 @@ impl KeySet {
         }
     }
 
-    pub(super) fn len(&self) -> u64 {
+    pub(in crate::data) fn len(&self) -> u64 {
         match self {
             Self::Narrow(shards) => shards.iter().map(|set| set.len() as u64).sum(),
             Self::Wide(shards) => shards.iter().map(|set| set.len() as u64).sum(),
@@ -206,7 +206,7 @@ impl KeySet {
     }
 
     /// Adds all keys of another set; how many were there already.
-    pub(super) fn merge(&mut self, other: &Self) -> u64 {
+    pub(in crate::data) fn merge(&mut self, other: &Self) -> u64 {
         let mut common = 0;
         for key in other.keys() {
             common += u64::from(!self.insert(key));

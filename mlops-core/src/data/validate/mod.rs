@@ -29,6 +29,7 @@ mod wire;
 
 pub(in crate::data) use expectation::holds_in;
 pub use expectation::{Expectation, Expectations, Severity, Threshold};
+pub(in crate::data) use keys::KeySet;
 pub use options::ValidateOptions;
 pub use report::{Combination, RuleResult, RuleVerdict, Sample, ValidationReport};
 pub use rows::RowSplit;
