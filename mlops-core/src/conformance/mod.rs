@@ -62,8 +62,8 @@ pub mod predictor;
 pub mod registry;
 pub mod rollout_journal;
 pub mod secret;
-pub mod sweep_journal;
 pub mod step_cache;
+pub mod sweep_journal;
 pub mod tracker;
 pub mod trigger;
 

@@ -100,7 +100,23 @@ impl<'a> Validity<'a> {
 
     /// How many values are missing.
     pub fn missing(&self) -> usize {
-        (0..self.len).filter(|&i| !self.is_valid(i)).count()
+        let valid: usize =
+            (0..self.len).step_by(64).map(|start| self.word(start).count_ones() as usize).sum();
+        self.len - valid
+    }
+
+    /// The bits of the 64 values from `start` on; those beyond the end are 0.
+    pub(super) fn word(&self, start: usize) -> u64 {
+        let Some(left) = self.len.checked_sub(start).filter(|left| *left > 0) else { return 0 };
+        let (byte, shift) = ((self.offset + start) / 8, (self.offset + start) % 8);
+        let mut low = [0; 8];
+        let bytes = self.bytes.get(byte..).unwrap_or_default();
+        low.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        let mut word = u64::from_le_bytes(low) >> shift;
+        if shift > 0 {
+            word |= bytes.get(8).map_or(0, |byte| u64::from(*byte) << (64 - shift));
+        }
+        if left >= 64 { word } else { word & ((1 << left) - 1) }
     }
 }
 
@@ -311,6 +327,18 @@ impl<'a> Column<'a> {
     /// Whether row `index` has a value.
     pub fn is_valid(&self, index: usize) -> bool {
         index < self.len() && self.validity.as_ref().is_none_or(|v| v.is_valid(index))
+    }
+
+    /// Which of the 64 rows from `start` on have a value, one bit each; those beyond the end have none.
+    pub(super) fn valid_word(&self, start: usize) -> u64 {
+        match &self.validity {
+            Some(validity) => validity.word(start),
+            None => match self.len().saturating_sub(start) {
+                0 => 0,
+                left if left >= 64 => u64::MAX,
+                left => (1 << left) - 1,
+            },
+        }
     }
 
     /// How many rows have no value.
@@ -721,6 +749,8 @@ mod tests {
         let bits: Vec<bool> = (0..8).map(|i| validity.is_valid(i)).collect();
         assert_eq!(bits, [true, true, false, true, false, true, true, false]);
         assert_eq!(validity.missing(), 2);
+        let words: Vec<u64> = [0, 1, 6, 7, 64].into_iter().map(|start| validity.word(start)).collect();
+        assert_eq!(words, [0b110_1011, 0b11_0101, 1, 0, 0]);
         assert!(Validity::new(&bytes[..], 10, 7).is_err());
         assert!(Validity::new(&bytes[..], usize::MAX, 2).is_err());
     }

@@ -16,6 +16,7 @@ mod number;
 #[cfg(feature = "polars-io")]
 mod parquet;
 mod point_in_time;
+mod profile;
 mod schema;
 mod span;
 mod split;
@@ -25,7 +26,7 @@ mod validate;
 pub use asset::{AssetKind, DataAsset, DataRef, DataVerification, Location, NewDataAsset};
 pub use cell::{distinct_rows, row_digests};
 pub use column::{Column, DataType, Table, Validity, Values};
-pub use csv::{CsvOptions, parse_csv, read_csv};
+pub use csv::{CsvBatches, CsvOptions, parse_csv, read_csv};
 pub use diff::{
     ChangedRow, DataDiff, DiffOptions, FileChange, FileDiff, Sameness, TableDiff, diff_assets,
     diff_manifests, diff_tables,
@@ -43,7 +44,14 @@ pub use leakage::{
 };
 pub use number::require_numeric;
 pub use point_in_time::{FeatureProof, FeatureView, Joined, PointInTimeJoin};
-pub use schema::{Field, FieldChange, Range, Schema, SchemaDiff};
+pub use profile::{
+    Alert, AlertKind, Association, ColumnProfile, Correlation, Distinct, Histogram, NumericProfile, Profile,
+    ProfileOptions, Profiler, TextProfile, TimeProfile, TopValue,
+};
+pub use schema::{
+    ExtraColumns, Field, FieldChange, Length, Range, RuleChange, Schema, SchemaChange, SchemaDiff,
+    SchemaFormat,
+};
 pub use span::Span;
 pub use split::{
     ClassCounts, CombinatorialPurged, CrossValidation, Fold, FoldMethod, FoldSummary, Folds, FoldsManifest,
@@ -51,4 +59,7 @@ pub use split::{
     TimeRange, TimeWindows,
 };
 pub use store::DataAssetStore;
-pub use validate::{Expectation, Expectations, Failure, Rule, Severity, ValidationReport};
+pub use validate::{
+    Combination, Comparison, Expectation, Expectations, RowSplit, Rule, RuleResult, RuleVerdict, Sample,
+    Severity, Threshold, ValidateOptions, ValidationReport, Validator, ValidatorState,
+};

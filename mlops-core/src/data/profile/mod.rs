@@ -1,0 +1,22 @@
+//! What a table is like: counts, moments, quantiles, different values, texts, times, how columns hang together, and what is worth
+//! a look; for tables of any size, and as a page.
+
+mod alerts;
+mod associations;
+mod column;
+mod distinct;
+mod hash;
+mod html;
+mod moments;
+mod options;
+mod profiler;
+mod propose;
+mod sample;
+mod summary;
+
+pub use options::ProfileOptions;
+pub use profiler::Profiler;
+pub use summary::{
+    Alert, AlertKind, Association, ColumnProfile, Correlation, Distinct, Histogram, NumericProfile, Profile,
+    TextProfile, TimeProfile, TopValue,
+};

@@ -1,0 +1,235 @@
+//! What a rule looks for in a batch: 64 rows are one word, in which the bits of rows that break the rule are set.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::Range as Rows;
+
+use crate::data::schema::type_name;
+use crate::data::{Column, DataType, Range, Table, Values};
+use crate::error::quote;
+
+use super::keys::{KeyReader, KeySet};
+use super::pattern;
+use super::reference::Reference;
+use super::rule::{Comparison, Rule};
+
+/// Sets the bits of rows that break a rule. Rows that have no value may get any bit.
+pub(super) type Kernel<'t> = Box<dyn Fn(Rows<usize>, &mut [u64]) + 't>;
+
+/// A rule, prepared for one batch.
+pub(super) enum Check<'t> {
+    /// Nothing of it is about rows, or it cannot be checked.
+    Nothing,
+    /// The rows at which all of these columns have a value are looked at.
+    Mask { columns: Vec<&'t Column<'t>>, kernel: Kernel<'t> },
+    /// Every row is looked at, and one without a value breaks the rule.
+    Missing(&'t Column<'t>),
+    /// A row with an earlier key breaks the rule.
+    Unique(KeyReader<'t>),
+}
+
+fn mask<'t>(broken: impl Fn(usize) -> bool + 't) -> Kernel<'t> {
+    Box::new(move |rows, out| {
+        let mut start = rows.start;
+        for word in out {
+            let end = rows.end.min(start + 64);
+            *word = (start..end).fold(0, |bits, row| bits | u64::from(broken(row)) << (row - start));
+            start = end;
+        }
+    })
+}
+
+/// The same over a slice, without a bounds check for each row.
+fn over<'t, T>(values: &'t [T], broken: impl Fn(&T) -> bool + 't) -> Kernel<'t> {
+    Box::new(move |rows, out| {
+        let values = values.get(rows).unwrap_or_default();
+        for (word, chunk) in out.iter_mut().zip(values.chunks(64)) {
+            *word =
+                chunk.iter().enumerate().fold(0, |bits, (at, value)| bits | u64::from(broken(value)) << at);
+        }
+    })
+}
+
+/// The rule for a batch, or why it cannot be checked. Every column it needs is there.
+pub(super) fn prepare<'t>(
+    rule: &'t Rule,
+    table: &'t Table<'t>,
+    references: &'t HashMap<String, Reference>,
+    index: usize,
+) -> Result<Check<'t>, String> {
+    let columns: Vec<&Column<'_>> = rule.needs().iter().filter_map(|name| table.get(name)).collect();
+    let Some(&column) = columns.first() else { return Ok(Check::Nothing) };
+    let kernel = match rule {
+        Rule::Present { .. } => return Ok(Check::Missing(column)),
+        Rule::Within { range, .. } => within(column, *range)?,
+        Rule::WithinTime { from, until, .. } => {
+            let Values::Time(times) = column.values() else { return Err(is_no_time(column)) };
+            let from = from.map_or(i64::MIN, |t| t.timestamp_micros());
+            let until = until.map_or(i64::MAX, |t| t.timestamp_micros());
+            over(times, move |time| *time < from || *time > until)
+        }
+        Rule::OneOf { values, .. } => listed(column, values, true),
+        Rule::NotOneOf { values, .. } => listed(column, values, false),
+        Rule::Matches { pattern, .. } => {
+            let pattern = pattern::compile(pattern)?;
+            texts(column, move |text| !pattern.is_match(text))
+        }
+        Rule::Length { min, max, .. } => length(column, *min, *max)?,
+        Rule::Finite { .. } => match column.values() {
+            Values::F64(values) => over(values, |value| !value.is_finite()),
+            Values::F32(values) => over(values, |value| !value.is_finite()),
+            Values::Category { .. } => {
+                return Err(format!("{}: is category and holds no numbers", named(column)));
+            }
+            _ => mask(|_| false),
+        },
+        Rule::Compare { is, .. } => {
+            let Some(&other) = columns.get(1) else { return Ok(Check::Nothing) };
+            compare(column, *is, other)?
+        }
+        Rule::Unique { columns: names } => {
+            return match repeated(names) {
+                Some(_) => Err(format!("{}: the key names one twice", list(names))),
+                None => Ok(Check::Unique(KeyReader::new(columns))),
+            };
+        }
+        Rule::ForeignKey { table, .. } => {
+            let reference = references.get(table).and_then(|reference| reference.keys(index));
+            let Some(known) = reference else {
+                return Err(format!("the table `{}` was not given", quote(table)));
+            };
+            foreign(KeyReader::new(columns.clone()), known)?
+        }
+        _ => return Ok(Check::Nothing),
+    };
+    Ok(Check::Mask { columns, kernel })
+}
+
+fn repeated(names: &[String]) -> Option<&String> {
+    let mut seen = std::collections::HashSet::new();
+    names.iter().find(|name| !seen.insert(name.as_str()))
+}
+
+fn is_no_time(column: &Column<'_>) -> String {
+    format!("{}: is {} and holds no times", named(column), type_name(column.data_type()))
+}
+
+fn within<'t>(column: &'t Column<'_>, range: Range) -> Result<Kernel<'t>, String> {
+    let (low, high) = range.integers();
+    Ok(match column.values() {
+        Values::F64(values) => over(values, move |value| !range.contains(*value)),
+        Values::F32(values) => over(values, move |value| !range.contains(f64::from(*value))),
+        Values::I64(values) | Values::Time(values) => {
+            over(values, move |value| i128::from(*value) < low || i128::from(*value) > high)
+        }
+        Values::Bool(_) | Values::Category { .. } => {
+            return Err(format!("{}: is {} and has no range", named(column), type_name(column.data_type())));
+        }
+    })
+}
+
+/// A question about the text of a value: asked once for each level of a category, and once for each value of another column.
+fn texts<'t>(column: &'t Column<'_>, broken: impl Fn(&str) -> bool + 't) -> Kernel<'t> {
+    let Values::Category { codes, levels } = column.values() else {
+        return mask(move |row| column.label(row).is_some_and(|label| broken(&label)));
+    };
+    // Levels that no row of the batch has are not asked about.
+    let known: RefCell<Vec<Option<bool>>> = RefCell::new(vec![None; levels.len()]);
+    mask(move |row| {
+        let Some(code) = codes.get(row).and_then(|code| usize::try_from(*code).ok()) else { return false };
+        let mut known = known.borrow_mut();
+        let Some((slot, level)) = known.get_mut(code).zip(levels.get(code)) else { return false };
+        *slot.get_or_insert_with(|| broken(level))
+    })
+}
+
+/// Whether values are among listed texts (`wanted`) or not.
+fn listed<'t>(column: &'t Column<'_>, values: &'t [String], wanted: bool) -> Kernel<'t> {
+    match column.values() {
+        Values::I64(numbers) => {
+            // A text that is not how the number is written is never read.
+            let is_written = |text: &&String| text.parse::<i64>().is_ok_and(|n| n.to_string() == **text);
+            let mut known: Vec<i64> =
+                values.iter().filter(is_written).filter_map(|t| t.parse().ok()).collect();
+            known.sort_unstable();
+            over(numbers, move |number| known.binary_search(number).is_ok() != wanted)
+        }
+        Values::Bool(flags) => {
+            let has = |word: &str| values.iter().any(|value| value == word);
+            let (yes, no) = (has("true"), has("false"));
+            over(flags, move |flag| (if *flag { yes } else { no }) != wanted)
+        }
+        _ => {
+            let known: std::collections::HashSet<&str> = values.iter().map(String::as_str).collect();
+            texts(column, move |text| known.contains(text) != wanted)
+        }
+    }
+}
+
+fn length<'t>(column: &'t Column<'_>, min: u64, max: Option<u64>) -> Result<Kernel<'t>, String> {
+    if column.data_type() != DataType::Category {
+        return Err(format!("{}: is {} and holds no texts", named(column), type_name(column.data_type())));
+    }
+    Ok(texts(column, move |text| {
+        let length = text.chars().count() as u64;
+        length < min || max.is_some_and(|max| length > max)
+    }))
+}
+
+fn compare<'t>(left: &'t Column<'_>, is: Comparison, right: &'t Column<'_>) -> Result<Kernel<'t>, String> {
+    let wrong = || {
+        let types = [left, right].map(|column| type_name(column.data_type()));
+        format!("{}: is {}, which does not compare with {}", named(left), types[0], types[1])
+    };
+    let equality = matches!(is, Comparison::Eq | Comparison::Ne);
+    Ok(match (left.values(), right.values()) {
+        (Values::I64(a), Values::I64(b)) | (Values::Time(a), Values::Time(b)) => {
+            mask(move |row| a.get(row).zip(b.get(row)).is_some_and(|(a, b)| !is.holds(a.cmp(b))))
+        }
+        (Values::Bool(a), Values::Bool(b)) if equality => {
+            mask(move |row| a.get(row).zip(b.get(row)).is_some_and(|(a, b)| !is.holds(a.cmp(b))))
+        }
+        (Values::Category { .. }, Values::Category { .. }) if equality => {
+            mask(move |row| left.label(row).zip(right.label(row)).is_some_and(|(a, b)| !is.holds(a.cmp(&b))))
+        }
+        _ if left.data_type().is_numeric() && right.data_type().is_numeric() => {
+            let values = |column: &'t Column<'_>| column.to_f64().map_err(|_| wrong());
+            let (a, b) = (values(left)?, values(right)?);
+            mask(move |row| {
+                let order = a.get(row).zip(b.get(row)).and_then(|(a, b)| a.partial_cmp(b));
+                order.is_none_or(|order| !is.holds(order))
+            })
+        }
+        _ => return Err(wrong()),
+    })
+}
+
+fn foreign<'t>(reader: KeyReader<'t>, known: &'t (Vec<DataType>, KeySet)) -> Result<Kernel<'t>, String> {
+    let types: Vec<DataType> = reader.columns().iter().map(|column| column.data_type()).collect();
+    let (expected, keys) = known;
+    if let Some(at) = (0..types.len()).find(|&at| types.get(at) != expected.get(at)) {
+        let found = types.get(at).map_or("", |ty| type_name(*ty));
+        let other = expected.get(at).map_or("", |ty| type_name(*ty));
+        let column = reader.columns().get(at).map(|column| named(column)).unwrap_or_default();
+        return Err(format!("{column}: is {found}, in the other table it is {other}"));
+    }
+    let buffer = RefCell::new(Vec::new());
+    let columns = reader.columns().to_vec();
+    Ok(mask(move |row| {
+        columns.iter().all(|column| column.is_valid(row))
+            && !keys.contains(reader.key(row, &mut buffer.borrow_mut()))
+    }))
+}
+
+/// The column, as messages call it.
+pub(super) fn named(column: &Column<'_>) -> String {
+    format!("column `{}`", quote(column.name()))
+}
+
+/// The names, at most five of them.
+pub(super) fn list(columns: &[String]) -> String {
+    let names: Vec<String> = columns.iter().take(5).map(|name| format!("`{}`", quote(name))).collect();
+    let noun = if columns.len() == 1 { "column" } else { "columns" };
+    let more = if columns.len() > 5 { format!(" and {} more", columns.len() - 5) } else { String::new() };
+    format!("{noun} {}{more}", names.join(", "))
+}

@@ -1,0 +1,283 @@
+//! Keys of rows, and sets of them that do not grow by leaps.
+//!
+//! A key of one column of numbers, times or truth values is its 64 bits; one of two such columns is their 128 bits; any other is the
+//! first 128 bits of a SHA-256 digest of its length-prefixed values. The former two are exact; two different keys of the last
+//! sort are one with a probability of n²/2¹²⁹.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::cell::{Cell, cell};
+use crate::data::{Column, DataType};
+use crate::hash::Digest;
+
+/// How many sets a set is made of. Each grows for itself, so that the old and the new place of only one of them are held at once.
+const SHARDS: usize = 64;
+
+/// Reads the keys of a batch.
+pub(super) struct KeyReader<'t> {
+    columns: Vec<&'t Column<'t>>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    One,
+    Two,
+    Many,
+}
+
+impl<'t> KeyReader<'t> {
+    pub(super) fn new(columns: Vec<&'t Column<'t>>) -> Self {
+        let words = columns.iter().all(|c| c.data_type() != DataType::Category);
+        let kind = match columns.len() {
+            1 if words => Kind::One,
+            2 if words => Kind::Two,
+            _ => Kind::Many,
+        };
+        Self { columns, kind }
+    }
+
+    /// An empty set for such keys.
+    pub(super) fn set(&self) -> KeySet {
+        if self.kind == Kind::One { KeySet::narrow() } else { KeySet::wide() }
+    }
+
+    pub(super) fn columns(&self) -> &[&'t Column<'t>] {
+        &self.columns
+    }
+
+    /// The key of a row, none of whose values is missing.
+    pub(super) fn key(&self, row: usize, buffer: &mut Vec<u8>) -> u128 {
+        let word = |at: usize| self.columns.get(at).map_or(0, |column| word(cell(column, row)));
+        match self.kind {
+            Kind::One => u128::from(word(0)),
+            Kind::Two => u128::from(word(0)) << 64 | u128::from(word(1)),
+            Kind::Many => {
+                buffer.clear();
+                for column in &self.columns {
+                    push(cell(column, row), buffer);
+                }
+                let digest = Digest::of(buffer);
+                digest.as_bytes().iter().take(16).fold(0, |key, byte| key << 8 | u128::from(*byte))
+            }
+        }
+    }
+}
+
+/// The bits of a value that is not text; every NaN has the same.
+fn word(cell: Cell<'_>) -> u64 {
+    match cell {
+        Cell::Missing | Cell::Text(_) => 0,
+        Cell::Nan => f64::NAN.to_bits(),
+        Cell::Float(bits) => bits,
+        Cell::Integer(value) | Cell::Time(value) => value.cast_unsigned(),
+        Cell::Bool(value) => u64::from(value),
+    }
+}
+
+fn push(cell: Cell<'_>, buffer: &mut Vec<u8>) {
+    match cell {
+        Cell::Text(text) => {
+            buffer.extend_from_slice(&(text.len() as u64 + 1).to_le_bytes());
+            buffer.extend_from_slice(text.as_bytes());
+        }
+        other => {
+            buffer.extend_from_slice(&0_u64.to_le_bytes());
+            buffer.extend_from_slice(&word(other).to_le_bytes());
+        }
+    }
+}
+
+/// A hasher of words that nobody can aim at: its seed is drawn anew by every process.
+#[derive(Clone, Debug)]
+pub(in crate::data) struct Seed(u64);
+
+impl Default for Seed {
+    fn default() -> Self {
+        Self(RandomState::new().hash_one(0_u8))
+    }
+}
+
+impl BuildHasher for Seed {
+    type Hasher = Fold;
+
+    fn build_hasher(&self) -> Fold {
+        Fold(self.0)
+    }
+}
+
+/// Multiplies 64 bits by 64 and folds the 128 bits of the product.
+#[derive(Debug)]
+pub(in crate::data) struct Fold(u64);
+
+impl Fold {
+    fn mix(&mut self, word: u64) {
+        let wide = u128::from(self.0 ^ word) * u128::from(0x9e37_79b9_7f4a_7c15_u64);
+        let (high, low) = ((wide >> 64) as u64, (wide & u128::from(u64::MAX)) as u64);
+        self.0 = high ^ low;
+    }
+}
+
+impl Hasher for Fold {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let word = chunk.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            self.mix(word);
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.mix(word);
+    }
+
+    fn write_u128(&mut self, word: u128) {
+        self.mix((word >> 64) as u64);
+        self.mix((word & u128::from(u64::MAX)) as u64);
+    }
+}
+
+type Shards<T> = Vec<HashSet<T, Seed>>;
+
+/// A set of keys.
+#[derive(Clone, Debug)]
+pub(in crate::data) enum KeySet {
+    Narrow(Shards<u64>),
+    Wide(Shards<u128>),
+}
+
+fn shards<T>() -> Shards<T> {
+    let seed = Seed::default();
+    (0..SHARDS).map(|_| HashSet::with_hasher(seed.clone())).collect()
+}
+
+/// The set a key belongs to: any bits will do that the hash inside does not use alone.
+fn shard(key: u128) -> usize {
+    let folded = (key >> 64) as u64 ^ (key & u128::from(u64::MAX)) as u64;
+    (folded.wrapping_mul(0xff51_afd7_ed55_8ccd) >> 58) as usize
+}
+
+fn low(key: u128) -> u64 {
+    (key & u128::from(u64::MAX)) as u64
+}
+
+impl KeySet {
+    fn narrow() -> Self {
+        Self::Narrow(shards())
+    }
+
+    pub(in crate::data) fn wide() -> Self {
+        Self::Wide(shards())
+    }
+
+    /// Adds a key; whether it is new.
+    pub(in crate::data) fn insert(&mut self, key: u128) -> bool {
+        match self {
+            Self::Narrow(shards) => shards.get_mut(shard(key)).is_some_and(|set| set.insert(low(key))),
+            Self::Wide(shards) => shards.get_mut(shard(key)).is_some_and(|set| set.insert(key)),
+        }
+    }
+
+    pub(super) fn contains(&self, key: u128) -> bool {
+        match self {
+            Self::Narrow(shards) => shards.get(shard(key)).is_some_and(|set| set.contains(&low(key))),
+            Self::Wide(shards) => shards.get(shard(key)).is_some_and(|set| set.contains(&key)),
+        }
+    }
+
+    pub(in crate::data) fn len(&self) -> u64 {
+        match self {
+            Self::Narrow(shards) => shards.iter().map(|set| set.len() as u64).sum(),
+            Self::Wide(shards) => shards.iter().map(|set| set.len() as u64).sum(),
+        }
+    }
+
+    fn keys(&self) -> Box<dyn Iterator<Item = u128> + '_> {
+        match self {
+            Self::Narrow(shards) => Box::new(shards.iter().flatten().map(|key| u128::from(*key))),
+            Self::Wide(shards) => Box::new(shards.iter().flatten().copied()),
+        }
+    }
+
+    /// Adds all keys of another set; how many were there already.
+    pub(in crate::data) fn merge(&mut self, other: &Self) -> u64 {
+        let mut common = 0;
+        for key in other.keys() {
+            common += u64::from(!self.insert(key));
+        }
+        common
+    }
+
+    /// The keys in ascending order, each as two words.
+    pub(super) fn to_words(&self) -> KeyWords {
+        let mut keys: Vec<u128> = self.keys().collect();
+        keys.sort_unstable();
+        match self {
+            Self::Narrow(_) => KeyWords::Narrow(keys.into_iter().map(low).collect()),
+            Self::Wide(_) => {
+                KeyWords::Wide(keys.into_iter().map(|key| [(key >> 64) as u64, low(key)]).collect())
+            }
+        }
+    }
+
+    pub(super) fn from_words(words: &KeyWords) -> Self {
+        let mut set = match words {
+            KeyWords::Narrow(_) => Self::narrow(),
+            KeyWords::Wide(_) => Self::wide(),
+        };
+        match words {
+            KeyWords::Narrow(keys) => keys.iter().for_each(|key| {
+                set.insert(u128::from(*key));
+            }),
+            KeyWords::Wide(keys) => keys.iter().for_each(|[high, low]| {
+                set.insert(u128::from(*high) << 64 | u128::from(*low));
+            }),
+        }
+        set
+    }
+}
+
+/// A set of keys as it is written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum KeyWords {
+    Narrow(Vec<u64>),
+    Wide(Vec<[u64; 2]>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_hold_what_was_put_in_and_survive_being_written() {
+        let text = Column::text("a", ["x", "xy", "x"]).unwrap();
+        let more = Column::text("b", ["yz", "z", "yz"]).unwrap();
+        let number = Column::i64("n", vec![1, -1, 1]).unwrap();
+        let other = Column::f64("f", vec![0.0, f64::NAN, -0.0]).unwrap();
+        for columns in [vec![&text, &more], vec![&number], vec![&number, &other], vec![&text, &number]] {
+            let reader = KeyReader::new(columns);
+            let (mut set, mut buffer) = (reader.set(), Vec::new());
+            let added: Vec<bool> = (0..3).map(|row| set.insert(reader.key(row, &mut buffer))).collect();
+            assert_eq!(added, [true, true, false]);
+            let mut same = KeySet::from_words(&set.to_words());
+            assert_eq!((same.len(), same.to_words()), (2, set.to_words()));
+            assert_eq!(same.merge(&set), 2);
+            assert!(set.contains(reader.key(1, &mut buffer)) && !set.contains(7 << 70 | 5));
+        }
+    }
+
+    #[test]
+    fn consecutive_keys_spread() {
+        let mut set = KeySet::narrow();
+        (0..64_000).for_each(|key| assert!(set.insert(key)));
+        let KeySet::Narrow(shards) = &set else { panic!("of another kind") };
+        assert!(shards.iter().all(|set| (800..1_200).contains(&set.len())));
+    }
+}
