@@ -992,7 +992,7 @@ impl States {
             states.labels = Some(count(y_true, labels, input.weights, (axes, features), threads)?);
         }
         if plan.scores || plan.errors || plan.kept || states.labels.is_none() {
-            check_values(input, metrics)?;
+            check_values(input, metrics, plan.kept)?;
             let rows = RowsByCell::of(&group_of_rows(features, input.rows(), "y_true")?, cells);
             let all = |work: &(dyn Fn(&[usize]) -> CellResult + Sync)| {
                 map(cells, threads, |cell| work(rows.cell(cell))).into_iter().collect::<Result<Vec<_>, _>>()
@@ -1081,11 +1081,13 @@ fn error_state(input: &Input<'_>, rows: &[usize]) -> Result<RegressionState, Sta
 }
 
 /// What would otherwise be refused cell by cell, with the row it has among all.
-fn check_values(input: &Input<'_>, metrics: &[Metric]) -> Result<(), StatsError> {
+fn check_values(input: &Input<'_>, metrics: &[Metric], kept: bool) -> Result<(), StatsError> {
     match input.rows {
         Rows::Binary { y_true, scores, .. } => {
             let needs = |needs| metrics.iter().any(|metric| metric.needs() == needs);
-            if let Some(scores) = scores.filter(|_| needs(Needs::Scores) || needs(Needs::Probabilities)) {
+            // What is kept may be asked for later, and has to be readable from a file.
+            let read = kept || needs(Needs::Scores) || needs(Needs::Probabilities);
+            if let Some(scores) = scores.filter(|_| read) {
                 finite("scores", scores)?;
                 if needs(Needs::Probabilities) {
                     probabilities("scores", scores)?;

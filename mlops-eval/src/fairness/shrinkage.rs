@@ -71,8 +71,8 @@ impl BetaPrior {
         }
         let (trials, successes) =
             compared.iter().fold((0.0, 0.0), |(n, k), rate| (n + rate.n(), k + rate.k()));
-        // One half of a success and of a failure keep the mean off the ends.
-        let pooled = (successes + 0.5) / (trials + 1.0);
+        // One half of a success and of a failure keep the mean off the ends, also where there are more rows than f64 has digits.
+        let pooled = ((successes + 0.5) / (trials + 1.0)).min(1.0 - f64::EPSILON);
         let concentration = match method {
             PriorFit::Moments => by_moments(&compared, trials, successes / trials),
             PriorFit::Likelihood => return Ok(by_likelihood(&compared, trials, pooled)),
