@@ -121,7 +121,7 @@ impl StoppingPolicy for Wilcoxon {
 /// assert_eq!(signed_rank_greater(&[]), None);
 /// ```
 pub fn signed_rank_greater(differences: &[f64]) -> Option<f64> {
-    if !differences.iter().all(|d| d.is_finite()) {
+    if differences.is_empty() || !differences.iter().all(|d| d.is_finite()) {
         return None;
     }
     let sizes: Vec<f64> = differences.iter().map(|d| d.abs()).collect();
