@@ -255,7 +255,6 @@ fn brute_force(policy: &StoppingSpec, number: usize, all: &[TrialReports], goal:
                     best > 0.0 && least(&own) > best * (1.0 + slack)
                 }
                 Slack::Factor(slack) => best < 0.0 && least(&own) > best / (1.0 + slack),
-                _ => unreachable!(),
             }
         }
         StoppingSpec::MedianStopping(_) => {
@@ -348,7 +347,9 @@ fn the_quantile_rule_is_rays_formula() {
                     known.sort_by(f64::total_cmp);
                     let Some(last) = known.len().checked_sub(1) else { return false };
                     let h = last as f64 * 0.75;
-                    let (low, high) = (known[h.floor() as usize], known[h.ceil() as usize]);
+                    // Quarters of whole numbers: exact.
+                    let below = last * 3 / 4;
+                    let (low, high) = (known[below], known[(last * 3).div_ceil(4)]);
                     sign * value < low + (h - h.floor()) * (high - low)
                 });
                 let stop = stops(&policy, at, &all, goal);

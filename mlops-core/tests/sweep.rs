@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mlops_core::conformance::sweep_journal::SweepsUnderTest;
-use mlops_core::experiment::sampler::{Goal, RandomOptions, SamplerSpec};
+use mlops_core::experiment::sampler::{Goal, GridOptions, RandomOptions, SamplerSpec, TpeOptions};
 use mlops_core::experiment::space::{Assignment, Distribution, SearchSpace};
 use mlops_core::experiment::stopping::{Asha, Bandit, MedianStopping, Percentile, Slack};
 use mlops_core::experiment::sweep::{
@@ -250,6 +250,26 @@ async fn too_many_failures_end_the_sweep() {
         (summary.ended, summary.trials.failed, summary.trials.total()),
         (Some(EndReason::Failures), 3, 3)
     );
+}
+
+#[tokio::test]
+async fn a_grid_that_is_used_up_ends_the_sweep() {
+    let space = SearchSpace::new([
+        ("x", Distribution::choice([0.0, 0.5, 1.0])),
+        ("n", Distribution::choice([1_i64, 2])),
+    ])
+    .unwrap();
+    let mut spec = spec("grid", Budget::trials(100).with_concurrent(4));
+    (spec.space, spec.sampler) = (space, SamplerSpec::Grid(GridOptions::default()));
+    let journal = memory();
+    let sweep = Sweep::new(spec.clone(), journal.clone()).unwrap();
+    let summary = sweep.run(train).await.unwrap();
+    assert_eq!((summary.ended, summary.trials.completed), (Some(EndReason::Exhausted), 6));
+    let state = sweep.state().await.unwrap().unwrap();
+    let tried: BTreeSet<String> = (0..6).map(|n| state.assignment(n).unwrap().to_string()).collect();
+    assert_eq!(tried.len(), 6);
+    let sampler = spec.sampler.build().unwrap();
+    assert_eq!(verify_suggestions(&entries(&*journal, &spec).await, &*sampler).unwrap(), 6);
 }
 
 #[tokio::test]
@@ -550,6 +570,12 @@ async fn a_sweep_dropped_at_any_entry_ends_as_one_that_was_not() {
         base.clone().with_stopping(Bandit::new(Slack::Amount(0.3)).unwrap()),
         base.clone().with_stopping(Asha::new(1, 2).unwrap().pausing(8).unwrap()),
         base.clone().with_stopping(Percentile::median().with_startup_trials(2)),
+        // A sampler whose suggestions hang on every trial before.
+        {
+            let mut spec = spec("dropped", Budget::trials(25).with_attempts(1000));
+            spec.sampler = SamplerSpec::Tpe(TpeOptions::default());
+            spec.with_stopping(Bandit::new(Slack::Amount(0.3)).unwrap())
+        },
     ] {
         let whole = Sweep::new(spec.clone(), memory()).unwrap();
         whole.run(train).await.unwrap();
@@ -563,7 +589,7 @@ async fn a_sweep_dropped_at_any_entry_ends_as_one_that_was_not() {
             assert!(summary.losses > 0);
             // One run for each trial, and each point once.
             let runs = runs(&*tracker).await;
-            assert_eq!(runs.len(), 13);
+            assert_eq!(runs.len() as u64, spec.budget.max_trials + 1);
             assert!(runs.iter().all(|run| run.status.is_final()), "every {every} entries");
             for (trial, reports) in state.trials().iter().zip(state.reports()) {
                 let history =

@@ -121,13 +121,13 @@ impl StoppingPolicy for Wilcoxon {
 /// assert_eq!(signed_rank_greater(&[]), None);
 /// ```
 pub fn signed_rank_greater(differences: &[f64]) -> Option<f64> {
-    if !differences.iter().all(|d| d.is_finite()) {
+    if differences.is_empty() || !differences.iter().all(|d| d.is_finite()) {
         return None;
     }
     let sizes: Vec<f64> = differences.iter().map(|d| d.abs()).collect();
     let ranks = midranks("differences", &sizes).ok()?;
     let ties = tie_sum("differences", &sizes).ok()?;
-    let (n, zeros) = (differences.len(), differences.iter().any(|d| *d == 0.0));
+    let (n, zeros) = (differences.len(), differences.contains(&0.0));
     match n {
         ..=13 => Some(exact(differences, &ranks)),
         14..=50 if ties == 0.0 && !zeros => Some(exact(differences, &ranks)),

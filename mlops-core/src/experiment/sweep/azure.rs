@@ -328,8 +328,8 @@ fn bandit(
     schedule: EvaluationSchedule,
 ) -> Result<Bandit, crate::experiment::stopping::StoppingError> {
     let bandit = match (factor, amount) {
-        (Some(factor), Some(amount)) if factor == 0.0 => Bandit::new(Slack::Amount(amount)),
-        (Some(factor), Some(amount)) if amount == 0.0 => Bandit::new(Slack::Factor(factor)),
+        (Some(0.0), Some(amount)) => Bandit::new(Slack::Amount(amount)),
+        (Some(factor), Some(0.0)) => Bandit::new(Slack::Factor(factor)),
         (factor, amount) => Bandit::from_settings(factor, amount),
     };
     bandit.map(|bandit| bandit.with_schedule(schedule))

@@ -72,10 +72,10 @@ fn line(state: &SweepState, entry: &SweepEntry) -> Option<String> {
     };
     let total = state.spec().budget.max_trials;
     let mut text = format!("trial {number} of {total}: {what}");
-    if let Some(best) = state.best() {
-        if let TrialPhase::Completed { value } = best.phase {
-            text.push_str(&format!("  [best {value} in trial {}]", best.number));
-        }
+    if let Some(best) = state.best()
+        && let TrialPhase::Completed { value } = best.phase
+    {
+        text.push_str(&format!("  [best {value} in trial {}]", best.number));
     }
     Some(text)
 }
