@@ -398,7 +398,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Medians over 9 seeds: chance finds about 0.07 here.
+/// Medians over 5 seeds: chance finds about 0.07 here.
 #[test]
 fn models_find_better_values_than_chance_in_a_mixed_space() {
     let space = SearchSpace::new([
@@ -418,11 +418,11 @@ fn models_find_better_values_than_chance_in_a_mixed_space() {
     };
     let found = |text: &str, trials: u64| {
         let sampler = sampler(text);
-        median((0..9).map(|seed| best(&sweep(sampler.as_ref(), &space, seed, trials, f))).collect())
+        median((0..5).map(|seed| best(&sweep(sampler.as_ref(), &space, seed, trials, f))).collect())
     };
     let chance = found(r#"{"type": "random"}"#, 60);
     let tpe = found(r#"{"type": "tpe"}"#, 60);
-    let gp = found(r#"{"type": "gp"}"#, 25);
+    let gp = found(r#"{"type": "gp"}"#, 20);
     assert!(tpe < 0.3 * chance, "{tpe} against {chance}");
     assert!(gp < 0.3 * chance, "{gp} against {chance}");
 }
@@ -472,7 +472,7 @@ fn workers_in_parallel_keep_apart() {
     let spread = |liar: bool| {
         let sampler = TpeSampler::new(TpeOptions::default().with_constant_liar(liar)).unwrap();
         let mut total = 0.0;
-        for seed in 0..12 {
+        for seed in 0..6 {
             let mut history = sweep(&sampler, &space, seed, 40, f);
             for number in 40..48 {
                 let request = SuggestRequest::new(&space, Goal::Minimize, seed)
@@ -537,10 +537,14 @@ fn a_long_history_is_no_trouble() {
         })
         .collect();
     for text in [r#"{"type": "tpe"}"#, r#"{"type": "gp", "max_trials": 40}"#] {
-        let request =
-            SuggestRequest::new(&space, Goal::Minimize, 1).with_number(1_000).with_history(&history);
-        let trial = suggest(sampler(text).as_ref(), &request);
-        assert!((trial.float("x").unwrap() - 0.25).abs() < 0.2, "{text}: {trial}");
+        let sampler = sampler(text);
+        let x = |number| {
+            let request =
+                SuggestRequest::new(&space, Goal::Minimize, 1).with_number(number).with_history(&history);
+            suggest(sampler.as_ref(), &request).float("x").unwrap()
+        };
+        let found: Vec<f64> = (1_000..1_005).map(x).collect();
+        assert!(found.iter().filter(|x| (**x - 0.25).abs() < 0.2).count() >= 4, "{text}: {found:?}");
     }
 }
 

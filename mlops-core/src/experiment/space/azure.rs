@@ -6,7 +6,6 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::assignment::check_name;
 use super::check;
 use super::distribution::{ChoiceOption, Distribution};
 use super::error::SpaceError;
@@ -235,11 +234,7 @@ impl<'de> DeserializeSeed<'de> for EntrySeed<'_> {
         self,
         deserializer: D,
     ) -> std::result::Result<Distribution, D::Error> {
-        let mut law = deserializer.deserialize_any(self)?;
-        check::normalise(&mut law);
-        check_name(self.name).map_err(D::Error::custom)?;
-        check::distribution(self.name, &law).map_err(D::Error::custom)?;
-        Ok(law)
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -249,9 +244,13 @@ impl EntrySeed<'_> {
         value: std::result::Result<Value, E>,
     ) -> std::result::Result<Distribution, E> {
         match self.plain {
-            true => value.map(Distribution::fixed),
+            true => self.checked(Distribution::fixed(value?)),
             false => Err(E::custom("is a plain value, expected a distribution")),
         }
+    }
+
+    fn checked<E: serde::de::Error>(&self, law: Distribution) -> std::result::Result<Distribution, E> {
+        check::named(self.name, law).map_err(E::custom)
     }
 }
 
@@ -283,7 +282,8 @@ impl<'de> Visitor<'de> for EntrySeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<Distribution, A::Error> {
-        YamlEntry::deserialize(MapAccessDeserializer::new(map))?.distribution().map_err(A::Error::custom)
+        let entry = YamlEntry::deserialize(MapAccessDeserializer::new(map))?;
+        self.checked(entry.distribution().map_err(A::Error::custom)?)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Distribution, A::Error> {
@@ -316,7 +316,7 @@ impl<'de> Visitor<'de> for EntrySeed<'_> {
             }
         };
         match seq.next_element::<IgnoredAny>()? {
-            None => Ok(law),
+            None => self.checked(law),
             Some(_) => Err(A::Error::custom("has more than a name and a list")),
         }
     }
