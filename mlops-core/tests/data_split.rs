@@ -365,6 +365,110 @@ fn the_hash_takes_about_its_share_and_other_salts_are_independent() {
     assert!(error.message().contains("row 2: the key is missing"), "{error}");
 }
 
+/// Every way to split, over the columns `k` and `g` (keys, classes, groups) and `t` (times).
+fn all_ways() -> (Vec<Split>, Vec<CrossValidation>) {
+    let fractions = Fractions::validation_test(0.25, 0.25).unwrap();
+    let splits = vec![
+        Split::holdout(fractions, 1).with_classes("k").with_times("t"),
+        Split::stratified("k", fractions, 1),
+        Split::group("g", fractions, 1),
+        Split::stratified_group("k", "g", fractions, 1),
+        Split::time("t", fractions),
+        Split::hash("k", "salt", fractions),
+    ];
+    let folds = vec![
+        CrossValidation::kfold(3).with_shuffle(1),
+        CrossValidation::stratified("k", 3),
+        CrossValidation::group("g", 3),
+        CrossValidation::stratified_group("k", "g", 3),
+        CrossValidation::time("t", TimeWindows::new(1, Duration::from_secs(1))),
+        CrossValidation::combinatorial_purged("t", CombinatorialPurged::new(3, 1)),
+        CrossValidation::predefined("k"),
+        CrossValidation::hash("k", "salt", 3),
+    ];
+    (splits, folds)
+}
+
+#[test]
+fn tables_with_nothing_to_split_are_refused_by_every_method() {
+    let column = |name: &'static str, rows: usize, present: bool| {
+        let valid = mlops_core::data::Validity::from_bools(&vec![present; rows]);
+        let values = match name {
+            "t" => Values::Time(vec![0; rows].into()),
+            _ => Values::I64(vec![0; rows].into()),
+        };
+        Column::new(name, values, Some(valid)).unwrap()
+    };
+    let table =
+        |rows, present| Table::new(["k", "g", "t"].map(|name| column(name, rows, present)).to_vec()).unwrap();
+    let (splits, folds) = all_ways();
+    for (rows, present) in [(0, true), (1, true), (0, false), (1, false)] {
+        for split in &splits {
+            let error = split.apply(&table(rows, present)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{split:?} {rows}: {error}");
+        }
+        for folds in &folds {
+            let error = folds.apply(&table(rows, present)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{folds:?} {rows}: {error}");
+        }
+    }
+    // All missing: what decides is not there.
+    for split in &splits[1..] {
+        let error = split.apply(&table(40, false)).unwrap_err();
+        assert!(error.message().contains("missing"), "{split:?}: {error}");
+    }
+    for folds in &folds[1..] {
+        let error = folds.apply(&table(40, false)).unwrap_err();
+        assert!(
+            error.message().contains("missing") || error.message().contains("or -1"),
+            "{folds:?}: {error}"
+        );
+    }
+    assert!(CrossValidation::predefined("k").apply(&one("k", vec![-1; 5])).is_err());
+    let none = Table::default();
+    assert!(splits.iter().all(|split| split.apply(&none).is_err()));
+    assert!(folds.iter().all(|folds| folds.apply(&none).is_err()));
+}
+
+#[test]
+fn a_class_a_row_and_dates_beyond_the_calendar_are_split_too() {
+    let rows = 40_000;
+    let table = Table::new(vec![
+        Column::i64("k", (0..rows).collect::<Vec<_>>()).unwrap(),
+        Column::i64("g", (0..rows).collect::<Vec<_>>()).unwrap(),
+        Column::new("t", Values::Time((0..rows).map(|row| i64::MIN + row).collect::<Vec<_>>().into()), None)
+            .unwrap(),
+    ])
+    .unwrap();
+    let (splits, folds) = all_ways();
+    for split in &splits {
+        match split.apply(&table) {
+            Ok(parts) => {
+                let used: usize = parts.parts().map(|(_, rows)| rows.len()).sum();
+                assert_eq!(i64::try_from(used).unwrap(), rows, "{split:?}");
+                let times = parts.manifest().parts.values().filter_map(|part| part.times.as_ref());
+                assert!(times.into_iter().all(|times| times.first.starts_with("-9223372036854")));
+            }
+            Err(error) => {
+                // As many classes as groups would take 5·10⁹ steps.
+                assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{split:?}: {error}");
+                assert!(format!("{split:?}").contains("StratifiedGroup"));
+            }
+        }
+    }
+    for folds in &folds {
+        match folds.apply(&table) {
+            Ok(made) => assert_eq!(i64::try_from(made.manifest().rows).unwrap(), rows),
+            Err(error) => {
+                assert!(
+                    matches!(error.kind(), ErrorKind::LimitExceeded | ErrorKind::InvalidInput),
+                    "{folds:?}: {error}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn a_smaller_training_share_moves_rows_out_of_training_only() {
     let table = days((0..5_000).collect());

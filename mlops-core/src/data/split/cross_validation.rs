@@ -286,7 +286,7 @@ impl CrossValidation {
 
     /// Whole groups of `group`, those of most uneven classes first, each to the fold that makes the classes of `column` most
     /// even. A fold may stay empty when there are few groups; that is an error. With a seed, groups as uneven as each other
-    /// come in random order. At most 2·10¹⁰ for groups × folds² × classes.
+    /// come in random order. At most 2·10⁹ for groups × folds × classes.
     pub fn stratified_group(column: impl Into<String>, group: impl Into<String>, folds: usize) -> Self {
         Self::new(FoldMethod::StratifiedGroup { column: column.into(), group: group.into(), folds })
     }
@@ -464,6 +464,12 @@ impl CrossValidation {
             let fold_of = self.fold_of(table, random.as_ref())?;
             let folds = fold_of.iter().flatten().max().map_or(0, |last| last + 1);
             let folds = self.folds()?.unwrap_or(folds);
+            if folds == 0 {
+                return Err(Error::invalid(OP, "column", "puts no row into a test"));
+            }
+            if folds > MAX_FOLDS {
+                return Err(Error::limit(OP, "the number of folds", MAX_FOLDS, folds));
+            }
             if table.rows().saturating_mul(folds) > MAX_INDICES {
                 return Err(Error::limit(
                     OP,

@@ -9,8 +9,8 @@ use crate::data::{Column, Values};
 use crate::error::{Error, Result};
 use crate::num::Random;
 
-/// The most elementary steps: groups × parts² × classes.
-const MAX_WORK: u128 = 20_000_000_000;
+/// The most elementary steps: groups × parts × classes.
+const MAX_WORK: u128 = 2_000_000_000;
 
 /// Classes and groups of rows, as counts.
 pub(super) struct GroupedClasses {
@@ -35,9 +35,9 @@ impl GroupedClasses {
             let message = format!("has {group_count} groups for {parts} parts; a group is never split");
             return Err(Error::invalid(operation, "group", message).with("column", group.name()));
         }
-        let work = [group_count, parts, parts, class_count].iter().map(|&n| n as u128).product::<u128>();
+        let work = [group_count, parts, class_count].iter().map(|&n| n as u128).product::<u128>();
         if work > MAX_WORK {
-            return Err(Error::limit(operation, "groups × parts² × classes", MAX_WORK, work));
+            return Err(Error::limit(operation, "groups × parts × classes", MAX_WORK, work));
         }
         let mut pairs: Vec<(usize, usize)> = group_of.iter().copied().zip(class_of.iter().copied()).collect();
         pairs.sort_unstable();
@@ -65,22 +65,24 @@ impl GroupedClasses {
         let spread: Vec<f64> = self.counts.iter().map(|counts| spread_of(counts, classes)).collect();
         order.sort_by(|&a, &b| spread[b].total_cmp(&spread[a]));
         let mut part_of = vec![0; self.counts.len()];
-        let mut filled = vec![vec![0.0; classes]; shares.len()];
+        let mut filled = vec![vec![0.0; shares.len()]; classes];
+        let mut uneven = vec![0.0; classes];
         let (mut rows, mut groups) = (vec![0.0; shares.len()], vec![0_usize; shares.len()]);
         for (done, &group) in order.iter().enumerate() {
             let empty = groups.iter().filter(|&&n| n == 0).count();
             let reserved = whole && order.len() - done <= empty;
             let (mut best, mut least, mut fewest) = (0, f64::INFINITY, f64::INFINITY);
             for part in (0..shares.len()).filter(|&part| !reserved || groups[part] == 0) {
-                let value = self.unevenness(&mut filled, part, group, shares);
+                let value = self.unevenness(&mut filled, &uneven, part, group, shares);
                 let better = value < least || (is_close(value, least) && rows[part] < fewest);
                 if better {
                     (best, least, fewest) = (part, value, rows[part]);
                 }
             }
             for &(class, count) in &self.counts[group] {
-                filled[best][class] += count;
+                filled[class][best] += count;
                 rows[best] += count;
+                uneven[class] = self.spread_over_parts(&filled[class], class, shares);
             }
             groups[best] += 1;
             part_of[group] = best;
@@ -88,18 +90,37 @@ impl GroupedClasses {
         part_of
     }
 
-    /// How unevenly the classes would lie if `part` had `group` too.
-    fn unevenness(&self, filled: &mut [Vec<f64>], part: usize, group: usize, shares: &[f64]) -> f64 {
-        self.counts[group].iter().for_each(|&(class, count)| filled[part][class] += count);
-        let of_class = |class: usize| {
-            let share = |part: usize| filled[part][class] / self.totals[class] / shares[part];
-            let mean = (0..shares.len()).map(share).sum::<f64>() / shares.len() as f64;
-            let squares = (0..shares.len()).map(|part| (share(part) - mean).powi(2)).sum::<f64>();
-            (squares / shares.len() as f64).sqrt()
-        };
-        let value = (0..self.totals.len()).map(of_class).sum::<f64>() / self.totals.len() as f64;
-        self.counts[group].iter().for_each(|&(class, count)| filled[part][class] -= count);
-        value
+    /// How unevenly the classes would lie if `part` had `group` too: the mean over the classes, of which most stay as they are.
+    fn unevenness(
+        &self,
+        filled: &mut [Vec<f64>],
+        uneven: &[f64],
+        part: usize,
+        group: usize,
+        shares: &[f64],
+    ) -> f64 {
+        let mut changed = self.counts[group].iter().peekable();
+        let mut sum = 0.0;
+        for (class, as_it_is) in uneven.iter().enumerate() {
+            sum += match changed.next_if(|(other, _)| *other == class) {
+                Some((_, count)) => {
+                    filled[class][part] += count;
+                    let value = self.spread_over_parts(&filled[class], class, shares);
+                    filled[class][part] -= count;
+                    value
+                }
+                None => *as_it_is,
+            };
+        }
+        sum / uneven.len() as f64
+    }
+
+    /// The standard deviation over the parts of the rows of a class in them, as shares of the class and of the part.
+    fn spread_over_parts(&self, filled: &[f64], class: usize, shares: &[f64]) -> f64 {
+        let share = |part: usize| filled[part] / self.totals[class] / shares[part];
+        let mean = (0..shares.len()).map(share).sum::<f64>() / shares.len() as f64;
+        let squares = (0..shares.len()).map(|part| (share(part) - mean).powi(2)).sum::<f64>();
+        (squares / shares.len() as f64).sqrt()
     }
 }
 
