@@ -163,8 +163,8 @@ impl PipelineExecutor {
             publishing.begin(book.run(), &plan, book.began()).await?;
         }
         let forced = forced(pipeline, &plan.force);
-        let mut drive = Drive::new(self, pipeline, &plan, book.clone(), forced, cancel);
-        drive.to_the_end().await?;
+        let drive = Drive::new(self, pipeline, &plan, book.clone(), forced, cancel);
+        drive.finish().await?;
         let state = book.state().await;
         if let Some(publishing) = &self.publishing {
             publishing.end(book.run(), state.status(), self.backends.clock.now()).await?;

@@ -39,7 +39,7 @@ impl PipelineFormat {
         }
     }
 
-    fn syntax(self, operation: &'static str) -> Result<Syntax> {
+    pub(super) fn syntax(self, operation: &'static str) -> Result<Syntax> {
         match self {
             Self::Toml => Ok(Syntax::Toml),
             Self::Json => Ok(Syntax::Json),

@@ -18,6 +18,7 @@ mod body;
 mod cache;
 mod cancel;
 mod component;
+pub mod compute;
 mod executor;
 mod file;
 mod graph;
@@ -27,6 +28,8 @@ mod param;
 mod port;
 mod publish;
 mod retry;
+#[cfg(feature = "schedule")]
+pub mod schedule;
 mod spec;
 mod state;
 

@@ -100,8 +100,8 @@ impl<'a> Drive<'a> {
     }
 
     /// Runs what there is to run, and writes down the end.
-    pub(super) async fn to_the_end(&mut self) -> Result<()> {
-        let this = &*self;
+    pub(super) async fn finish(&self) -> Result<()> {
+        let this = self;
         let mut board = this.board().await;
         let (mut flights, mut landed) = (Flights::new(), VecDeque::new());
         loop {

@@ -342,7 +342,7 @@ impl Drive<'_> {
         record.metrics = made.metrics.into_iter().map(|(key, value)| StepMetric { key, value }).collect();
         record.log = self.keep_log(made.log).await?;
         record.took = took;
-        let lasts = self.executor.options.expire_after.map(|lasts| chrono::TimeDelta::from_std(lasts));
+        let lasts = self.executor.options.expire_after.map(chrono::TimeDelta::from_std);
         record.expires_at = lasts.and_then(|lasts| now.checked_add_signed(lasts.ok()?));
         if let Some(claim) = claim {
             match backends.cache.put(&record, claim).await {
