@@ -69,7 +69,9 @@
 //! | `polars` | no | the frame door: polars data frames as tables, borrowed where possible |
 //! | `polars-io` | no | an eager Parquet reader; CSV needs no feature |
 //! | `conformance` | no | the suites for writers of backends; not covered by semantic versioning |
-//! | `yaml` | no | gates in YAML, read under budgets |
+//! | `runtime` | with `local` | what runs tasks: sweeps with parallel trials; brings tokio |
+//! | `schedule` | no | cron expressions and recurrences in time zones |
+//! | `yaml` | no | gates, schemas, search spaces, sweeps, pipelines and schedules in YAML, read under budgets |
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod artifact;
