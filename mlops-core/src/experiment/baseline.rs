@@ -1,7 +1,17 @@
 //! The answers that need no inputs: what every candidate has to beat.
 //!
-//! A model that is not better than its baseline has learnt nothing. For a classification that is the share of the positive
-//! class, whatever the row; for a regression the mean.
+//! A model that is not better than its baseline has learnt nothing. Which baseline is the one to beat depends on the error:
+//!
+//! | baseline | for | is the best constant answer by |
+//! |---|---|---|
+//! | [`majority_class`] | two classes | log loss, and accuracy with its class |
+//! | [`class_prior`] | several classes | log loss; its majority by accuracy |
+//! | [`mean`] | numbers | squared error |
+//! | [`median`] | numbers | absolute error |
+//! | [`quantile`] | numbers | pinball loss at that share |
+//! | [`seasonal_naive`] | a series | – ; what the scaled errors of forecasts divide by |
+//!
+//! The conventions are those of scikit-learn's `DummyClassifier` and `DummyRegressor`.
 
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +83,141 @@ pub fn majority_class(labels: &[bool]) -> Result<Baseline, StatsError> {
 pub fn mean(values: &[f64]) -> Result<Baseline, StatsError> {
     let value = num::sum::mean(values)?;
     Ok(Baseline { task: Task::Regression, value, rows: values.len() as u64 })
+}
+
+/// The median of the targets, as the answer for every row: what minimises the absolute error without inputs; of an even number
+/// of rows the middle between the two in the middle. O(n log n). Agrees with scikit-learn's
+/// `DummyRegressor(strategy="median")`.
+///
+/// # Errors
+/// As [`mean`].
+///
+/// ```
+/// use mlops_core::experiment::baseline::median;
+/// assert_eq!(median(&[1.0, 2.0, 60.0])?.value, 2.0);
+/// # Ok::<(), mlops_core::num::StatsError>(())
+/// ```
+pub fn median(values: &[f64]) -> Result<Baseline, StatsError> {
+    quantile(values, 0.5)
+}
+
+/// A quantile of the targets, as the answer for every row: what minimises the pinball loss at the share `p` in [0, 1] without
+/// inputs. Between two targets it is interpolated. O(n log n). Agrees with scikit-learn's
+/// `DummyRegressor(strategy="quantile", quantile=p)`.
+///
+/// # Errors
+/// As [`mean`]; [`StatsError::Parameter`] for `p` outside [0, 1].
+///
+/// ```
+/// use mlops_core::experiment::baseline::quantile;
+/// assert_eq!(quantile(&[0.0, 10.0, 20.0], 0.75)?.value, 15.0);
+/// # Ok::<(), mlops_core::num::StatsError>(())
+/// ```
+pub fn quantile(values: &[f64], p: f64) -> Result<Baseline, StatsError> {
+    finite(values)?;
+    let value = num::quantile::quantile(values, p)?;
+    Ok(Baseline { task: Task::Regression, value, rows: values.len() as u64 })
+}
+
+/// The most classes that are counted.
+const MAX_CLASSES: u32 = 1 << 20;
+
+/// The shares of several classes, as the probabilities of every row.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassPrior {
+    /// The share of each class, by its code; they add up to 1.
+    pub shares: Vec<f64>,
+    /// The code of the most frequent class; of equally frequent ones the first.
+    pub majority: usize,
+    /// From how many rows it was learnt.
+    pub rows: u64,
+}
+
+/// The shares of classes with the codes 0 … `classes` − 1, and the most frequent one. O(n + classes). Agrees with scikit-learn's
+/// `DummyClassifier` with the strategies `prior` and `most_frequent`, where all classes are seen.
+///
+/// # Errors
+/// [`StatsError::Empty`]; [`StatsError::UnknownCode`] with the index; [`StatsError::Parameter`] for more than 2²⁰ classes.
+///
+/// ```
+/// use mlops_core::experiment::baseline::class_prior;
+/// let prior = class_prior(&[2, 0, 2, 1], 3)?;
+/// assert_eq!((prior.shares, prior.majority), (vec![0.25, 0.25, 0.5], 2));
+/// # Ok::<(), mlops_core::num::StatsError>(())
+/// ```
+pub fn class_prior(labels: &[u32], classes: u32) -> Result<ClassPrior, StatsError> {
+    if labels.is_empty() {
+        return Err(StatsError::Empty { argument: "labels" });
+    }
+    if classes > MAX_CLASSES {
+        let value = f64::from(classes);
+        return Err(StatsError::Parameter { parameter: "classes", value, reason: "must be at most 2^20" });
+    }
+    if let Some(index) = labels.iter().position(|label| *label >= classes) {
+        let code = labels.get(index).copied().unwrap_or_default().into();
+        return Err(StatsError::UnknownCode { argument: "labels", index, code, known: classes.into() });
+    }
+    let mut counts = vec![0_u64; classes as usize];
+    for label in labels {
+        if let Some(count) = counts.get_mut(*label as usize) {
+            *count += 1;
+        }
+    }
+    let most = counts.iter().copied().max().unwrap_or_default();
+    let majority = counts.iter().position(|count| *count == most).unwrap_or_default();
+    let rows = labels.len() as u64;
+    let shares = counts.into_iter().map(|count| count as f64 / rows as f64).collect();
+    Ok(ClassPrior { shares, majority, rows })
+}
+
+/// The seasonal naive forecast of the next `horizon` values: each is the last known one of its place in the season,
+/// ŷₜ = yₜ₋ₘ, and repeats itself beyond one season. A season of 1 repeats the last value. O(horizon).
+///
+/// # Errors
+/// [`StatsError::Parameter`] for a season of 0; [`StatsError::TooFew`] for a series shorter than one season;
+/// [`StatsError::Nan`] and [`StatsError::NotFinite`] with the index, where they lie in the last season.
+///
+/// ```
+/// use mlops_core::experiment::baseline::seasonal_naive;
+/// assert_eq!(seasonal_naive(&[9.0, 1.0, 2.0, 3.0], 3, 5)?, [1.0, 2.0, 3.0, 1.0, 2.0]);
+/// assert_eq!(seasonal_naive(&[9.0, 3.0], 1, 2)?, [3.0, 3.0]);
+/// # Ok::<(), mlops_core::num::StatsError>(())
+/// ```
+///
+/// Source: Hyndman, Athanasopoulos, "Forecasting: principles and practice" (third edition, 2021), section 5.2.
+pub fn seasonal_naive(series: &[f64], season: usize, horizon: usize) -> Result<Vec<f64>, StatsError> {
+    if season == 0 {
+        return Err(StatsError::Parameter { parameter: "season", value: 0.0, reason: "must be at least 1" });
+    }
+    let Some(start) = series.len().checked_sub(season) else {
+        return Err(StatsError::TooFew { argument: "series", needed: season, got: series.len() });
+    };
+    let last = series.get(start..).unwrap_or_default();
+    for (value, index) in last.iter().copied().zip(start..) {
+        if value.is_nan() {
+            return Err(StatsError::Nan { argument: "series", index });
+        }
+        if value.is_infinite() {
+            return Err(StatsError::NotFinite { argument: "series", index, value });
+        }
+    }
+    Ok(last.iter().copied().cycle().take(horizon).collect())
+}
+
+fn finite(values: &[f64]) -> Result<(), StatsError> {
+    for (index, value) in values.iter().copied().enumerate() {
+        if value.is_nan() {
+            return Err(StatsError::Nan { argument: "values", index });
+        }
+        if value.is_infinite() {
+            return Err(StatsError::NotFinite { argument: "values", index, value });
+        }
+    }
+    match values.is_empty() {
+        true => Err(StatsError::Empty { argument: "values" }),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! showed. A sweep that was killed asks again with the same history and gets the same answer.
 
 mod axis;
+mod azure;
 mod bayesian;
 mod error;
 mod gp;
@@ -17,6 +18,7 @@ mod sobol;
 mod spec;
 mod tpe;
 
+pub use azure::AzureSampling;
 pub use bayesian::{BayesianOptions, BayesianSampler};
 pub use error::SamplerError;
 pub use gp::{GpOptions, GpSampler, MAX_AXES};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::assignment::{Assignment, finite};
+use super::assignment::{Assignment, check_name, finite};
 use super::distribution::{ChoiceOption, Distribution};
 use super::error::SpaceError;
 use super::search_space::{SearchSpace, shown};
@@ -41,6 +41,14 @@ pub(super) fn normalise(distribution: &mut Distribution) {
         }
         _ => {}
     }
+}
+
+/// Checks a parameter as it is read: its name, and its distribution by itself.
+pub(super) fn named(name: &str, mut law: Distribution) -> Result<Distribution, SpaceError> {
+    normalise(&mut law);
+    check_name(name)?;
+    distribution(name, &law)?;
+    Ok(law)
 }
 
 /// Checks a distribution by itself.

@@ -4,9 +4,11 @@
 //! active. A choice whose options are spaces makes parameters that exist only under a condition.
 
 mod assignment;
+mod azure;
 mod check;
 mod distribution;
 mod error;
+mod file;
 pub(in crate::experiment) mod law;
 pub(in crate::experiment) mod normal;
 mod search_space;

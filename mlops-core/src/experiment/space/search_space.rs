@@ -206,17 +206,20 @@ impl<'de> serde::de::DeserializeSeed<'de> for EntrySeed<'_> {
     type Value = Entry;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Entry, D::Error> {
-        let mut distribution = deserializer.deserialize_any(EntryVisitor)?;
-        check::normalise(&mut distribution);
-        check_name(self.0).map_err(D::Error::custom)?;
-        check::distribution(self.0, &distribution).map_err(D::Error::custom)?;
-        Ok(Entry(distribution))
+        deserializer.deserialize_any(EntryVisitor(self.0)).map(Entry)
     }
 }
 
-struct EntryVisitor;
+/// Reads a parameter of this name, and checks it while the reader still knows where it stands.
+struct EntryVisitor<'a>(&'a str);
 
-impl<'de> Visitor<'de> for EntryVisitor {
+impl EntryVisitor<'_> {
+    fn fixed<E: serde::de::Error>(&self, value: Result<Value, E>) -> Result<Distribution, E> {
+        check::named(self.0, Distribution::fixed(value?)).map_err(E::custom)
+    }
+}
+
+impl<'de> Visitor<'de> for EntryVisitor<'_> {
     type Value = Distribution;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -224,27 +227,28 @@ impl<'de> Visitor<'de> for EntryVisitor {
     }
 
     fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Distribution, E> {
-        ValueVisitor.visit_bool(value).map(Distribution::fixed)
+        self.fixed(ValueVisitor.visit_bool(value))
     }
 
     fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Distribution, E> {
-        ValueVisitor.visit_i64(value).map(Distribution::fixed)
+        self.fixed(ValueVisitor.visit_i64(value))
     }
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Distribution, E> {
-        ValueVisitor.visit_u64(value).map(Distribution::fixed)
+        self.fixed(ValueVisitor.visit_u64(value))
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Distribution, E> {
-        ValueVisitor.visit_f64(value).map(Distribution::fixed)
+        self.fixed(ValueVisitor.visit_f64(value))
     }
 
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Distribution, E> {
-        ValueVisitor.visit_str(value).map(Distribution::fixed)
+        self.fixed(ValueVisitor.visit_str(value))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Distribution, A::Error> {
-        Distribution::deserialize(MapAccessDeserializer::new(map))
+        let law = Distribution::deserialize(MapAccessDeserializer::new(map))?;
+        check::named(self.0, law).map_err(A::Error::custom)
     }
 }
 
