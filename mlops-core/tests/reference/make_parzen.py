@@ -3,7 +3,8 @@
     python3 make_parzen.py > parzen.json
 
 Needs optuna 5.0.0 and NumPy. Densities are with respect to the logarithm for parameters on a logarithmic scale, and masses
-for those on a grid, as Optuna has them.
+for those on a grid, as Optuna has them. NumPy sorts trials of equal value in an order that depends on the machine, and so does
+then which of them has the wider kernel; here equal ones stay in the order of the trials.
 """
 
 import json
@@ -13,6 +14,9 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator, _ParzenEstimatorParameters
 from optuna.samplers._tpe.sampler import default_weights
+
+argsort = np.argsort
+np.argsort = lambda values, **options: argsort(values, **{**options, "kind": "stable"})
 
 assert optuna.__version__ == "5.0.0", optuna.__version__
 

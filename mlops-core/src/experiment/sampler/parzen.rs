@@ -6,13 +6,11 @@
 //! Source: Watanabe, "Tree-structured Parzen estimator: understanding its algorithm components and their roles for better
 //! empirical performance" (2023), arXiv 2304.11127.
 
-use std::f64::consts::{FRAC_1_SQRT_2, LOG2_E};
-
-use statrs::function::erf::erf;
+use std::f64::consts::LOG2_E;
 
 use super::axis::{Axis, Number};
 use super::tpe::WidthFloor;
-use crate::experiment::space::normal::truncated_quantile;
+use crate::experiment::space::normal::{mass, truncated_quantile};
 use crate::num::Random;
 
 /// √2π.
@@ -154,6 +152,8 @@ impl Kernels {
                     *term += peak - 0.5 * z * z;
                 }
             }
+            // Every place lies in the range of the prior, whose mass is never small, so that nought for a kernel far off does
+            // no harm.
             (Self::Numbers { mu, sigma, inside, .. }, Place::Cell(from, to)) => {
                 for (((term, mu), sigma), inside) in terms.iter_mut().zip(mu).zip(sigma).zip(inside) {
                     *term += (mass((from - mu) / sigma, (to - mu) / sigma) / inside).ln();
@@ -240,12 +240,6 @@ fn pick(weights: &[f64], p: f64) -> usize {
 /// Which of `count` equal parts.
 fn even(p: f64, count: usize) -> f64 {
     crate::experiment::space::law::index(p, count as u64) as f64
-}
-
-/// P(a ≤ Z ≤ b). Every place lies in the range of the prior, whose mass is never small, so that nought for a kernel far off does
-/// no harm.
-fn mass(a: f64, b: f64) -> f64 {
-    (0.5 * (erf(b * FRAC_1_SQRT_2) - erf(a * FRAC_1_SQRT_2))).max(0.0)
 }
 
 /// ln Σ exp, of terms at any depth. The terms are lost.
@@ -360,8 +354,7 @@ mod tests {
                         );
                     }
                     Kernel::Options { probabilities } => {
-                        let Some(super::Kernels::Options { observed, hit, miss }) = parzen.kernels.get(axis)
-                        else {
+                        let Some(Kernels::Options { observed, hit, miss }) = parzen.kernels.get(axis) else {
                             panic!("case {at}")
                         };
                         for (row, observed) in probabilities.iter().zip(observed) {
