@@ -79,7 +79,7 @@ fn what_is_wrong_is_said_with_its_place() {
         let error = parse(&step(&more), PipelineFormat::Toml).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{more}: {error}");
         let line: usize = error.context("line").unwrap_or_else(|| panic!("{more}: {error}")).parse().unwrap();
-        assert!(line >= 1 && line <= 8 && error.context("field").is_some(), "{more}: {error}");
+        assert!((1..=8).contains(&line) && error.context("field").is_some(), "{more}: {error}");
         let shown = format!("{error} {error:?}");
         assert!(shown.len() < 2_000 && !shown.contains(['\n', '\u{202e}']), "{more}: {shown}");
     }

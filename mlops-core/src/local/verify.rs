@@ -72,8 +72,8 @@ impl StoreReport {
 
 impl LocalStore {
     /// Reads everything and checks it: the structure of the database; the digest of every row of the registry, the data
-    /// assets, the audit log, deployments, rollouts, approvals and monitors; every line of the journals of sweeps; that versions, events, histories, changes of
-    /// traffic and rollouts are contiguous; that aliases point to versions that are there and not archived, and traffic to
+    /// assets, the audit log, deployments, rollouts, pipelines, approvals and monitors; every line of the journals of sweeps; that
+    /// versions, events, histories, changes of traffic and rollouts are contiguous; that aliases point to versions that are there and not archived, and traffic to
     /// deployments that are there, as the last change said; that every row that was observed has its id and the other way
     /// round; that the audit log is intact; and that all content that is registered is there and hashes to its digest.
     ///

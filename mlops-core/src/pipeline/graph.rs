@@ -585,11 +585,8 @@ impl Wiring<'_> {
         if step.timeout.is_some_and(|timeout| timeout.is_zero()) {
             return fail(Part::Timeout, GraphFault::Bad("must be longer than nothing".to_owned()));
         }
-        if step.when == RunWhen::OnFailure
-            && !component.inputs.is_empty()
-            && step.after.is_empty()
-            && step.inputs.is_empty()
-        {
+        let waits = step.inputs.values().any(|source| matches!(source, Source::Output { .. }));
+        if step.when == RunWhen::OnFailure && step.after.is_empty() && !waits {
             return fail(Part::After, GraphFault::Missing);
         }
         Ok(())

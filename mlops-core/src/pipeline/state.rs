@@ -67,7 +67,7 @@ impl fmt::Display for RunReason {
             Self::ReuseOff => f.write_str("the step says that nothing is reused"),
             Self::Forced => f.write_str("it was forced to"),
             Self::Changed { since, differences } => {
-                write!(f, "since run {} ", since.as_str().get(..8).unwrap_or(since.as_str()))?;
+                write!(f, "since run {}: ", since.as_str().get(..8).unwrap_or(since.as_str()))?;
                 for (i, difference) in differences.iter().enumerate() {
                     write!(f, "{}{difference}", if i == 0 { "" } else { "; " })?;
                 }
