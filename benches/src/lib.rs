@@ -7,6 +7,8 @@
 //! python3 benches/peers/eval.py      # metrics, fairness, comparisons: NumPy, scikit-learn, Fairlearn, MLstatkit
 //! python3 benches/peers/sweep.py     # search for parameters: Optuna
 //! cargo bench -p mlops-benches --bench store     # the embedded store; peers/store.py times MLflow
+//! python3 benches/peers/validate.py  # validation and profile: pandera, dataframely, Great Expectations, ydata-profiling
+//! MLOPS_BENCH_GB=4 cargo bench -p mlops-benches --bench validate    # a large file: time, and the peak of memory
 //! cargo bench -p mlops-benches       # ours alone
 //! ```
 //!

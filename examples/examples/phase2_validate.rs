@@ -91,8 +91,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut set_aside = Vec::new();
     let batches = CsvBatches::open(file.path(), &options, 100)?;
     // What the columns alone say is known before a row is read.
-    let mut types = batches.columns();
-    types.sort_unstable();
+    let types = batches.columns();
     say(format!(
         "columns: {}",
         types.iter().map(|(name, ty)| format!("{name} {ty:?}")).collect::<Vec<_>>().join(", ")

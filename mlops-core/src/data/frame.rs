@@ -26,7 +26,7 @@ use crate::error::{Error, Result, quote};
 #[cfg(feature = "polars-io")]
 pub use crate::data::csv::{CsvBatches, CsvOptions, read_csv};
 #[cfg(feature = "polars-io")]
-pub use crate::data::parquet::{ParquetBatches, ParquetOptions, read, read_parquet};
+pub use crate::data::parquet::{ParquetOptions, read, read_parquet};
 
 const OP: &str = "frame::table";
 

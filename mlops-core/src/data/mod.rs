@@ -1,4 +1,4 @@
-//! Phase 2: version, validate and split data.
+//! Phase 2: version, describe, validate and split data.
 
 mod asset;
 mod cell;

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::data::validate::Seed;
+
 use super::hash;
 
 /// 2¹⁴ registers: a standard error of 1.04/√2¹⁴, 0.81 %.
@@ -82,7 +84,7 @@ fn tau(mut x: f64) -> f64 {
 /// The different values of a column: each with its count as long as they are few.
 #[derive(Clone, Debug)]
 pub(super) enum Different<K> {
-    Counted(HashMap<K, u64>),
+    Counted(HashMap<K, u64, Seed>),
     Estimated(Registers),
 }
 
@@ -105,7 +107,7 @@ impl Countable for String {
 
 impl<K: Countable> Different<K> {
     pub(super) fn new() -> Self {
-        Self::Counted(HashMap::new())
+        Self::Counted(HashMap::default())
     }
 
     /// Adds a value that comes `times` times. `own` is made only where the value is new.

@@ -190,9 +190,9 @@ impl Pair {
         let d = [0, 1].map(|side: usize| {
             (other.origin[side] - self.origin[side]) + (other.mean[side] - self.mean[side])
         });
-        for side in 0..2 {
-            self.squares[side] += other.squares[side] + d[side] * d[side] * weight;
-            self.mean[side] += d[side] * other.n / n;
+        for (side, d) in d.into_iter().enumerate() {
+            self.squares[side] += other.squares[side] + d * d * weight;
+            self.mean[side] += d * other.n / n;
         }
         self.product += other.product + d[0] * d[1] * weight;
         self.n = n;

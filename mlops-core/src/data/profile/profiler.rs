@@ -175,7 +175,7 @@ impl Profiler {
             let key = u128::from(hash::mix(high)) << 64 | u128::from(hash::mix(low ^ high));
             self.duplicates += u64::from(!seen.insert(key));
         }
-        if seen.len() > self.options.max_duplicate_rows {
+        if seen.kept() > self.options.max_duplicate_rows {
             self.seen = None;
         }
     }
@@ -225,7 +225,7 @@ impl Profiler {
             (Some(seen), Some(more)) => self.duplicates += seen.merge(more),
             _ => self.seen = None,
         }
-        if self.seen.as_ref().is_some_and(|seen| seen.len() > self.options.max_duplicate_rows) {
+        if self.seen.as_ref().is_some_and(|seen| seen.kept() > self.options.max_duplicate_rows) {
             self.seen = None;
         }
         Ok(())

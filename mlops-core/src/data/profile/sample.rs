@@ -127,10 +127,11 @@ mod tests {
         whole.push(&rows(0..10_000), 0).unwrap();
         let expected = drawn(&whole);
         assert_eq!(expected.len(), 100);
-        for size in [1_usize, 33, 999] {
+        for size in [1_u32, 33, 999] {
             let mut cut = Sample::new(100, 7);
-            for first in (0..10_000).step_by(size) {
-                cut.push(&rows(first..(first + size as i64).min(10_000)), first as u64).unwrap();
+            for first in (0..10_000_u32).step_by(size as usize) {
+                let last = (first + size).min(10_000);
+                cut.push(&rows(first.into()..last.into()), first.into()).unwrap();
             }
             assert_eq!(drawn(&cut), expected);
         }

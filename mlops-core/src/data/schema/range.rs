@@ -157,6 +157,15 @@ impl Range {
         low && high
     }
 
+    /// The smallest and the largest float inside.
+    pub(in crate::data) fn floats(&self) -> (f64, f64) {
+        let low =
+            self.min.map_or(f64::NEG_INFINITY, |min| if self.exclusive_min { min.next_up() } else { min });
+        let high =
+            self.max.map_or(f64::INFINITY, |max| if self.exclusive_max { max.next_down() } else { max });
+        (low, high)
+    }
+
     /// The smallest and the largest whole number inside; beyond those of 64 bits where a side is open.
     pub(in crate::data) fn integers(&self) -> (i128, i128) {
         // A cast of a float to an integer saturates, and i128 holds what a float of 64 bits has below 1e38.
@@ -267,6 +276,7 @@ mod tests {
         let open = range.with_exclusive_min(true).unwrap().with_exclusive_max(true).unwrap();
         assert!(range.contains(0.0) && !open.contains(0.0) && !open.contains(2.5) && open.contains(5e-324));
         assert_eq!((range.integers(), open.integers()), ((0, 2), (1, 2)));
+        assert_eq!((range.floats(), open.floats().0), ((0.0, 2.5), 5e-324));
         assert_eq!((range.to_string(), open.to_string()), ("[0, 2.5]".to_owned(), "(0, 2.5)".to_owned()));
         assert!(open.is_inside(&range) && !range.is_inside(&open));
     }

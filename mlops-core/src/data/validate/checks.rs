@@ -33,7 +33,11 @@ fn mask<'t>(broken: impl Fn(usize) -> bool + 't) -> Kernel<'t> {
         let mut start = rows.start;
         for word in out {
             let end = rows.end.min(start + 64);
-            *word = (start..end).fold(0, |bits, row| bits | u64::from(broken(row)) << (row - start));
+            let mut flags = [0; 64];
+            for (flag, row) in flags.iter_mut().zip(start..end) {
+                *flag = u8::from(broken(row));
+            }
+            *word = pack(&flags);
             start = end;
         }
     })
@@ -44,10 +48,24 @@ fn over<'t, T>(values: &'t [T], broken: impl Fn(&T) -> bool + 't) -> Kernel<'t> 
     Box::new(move |rows, out| {
         let values = values.get(rows).unwrap_or_default();
         for (word, chunk) in out.iter_mut().zip(values.chunks(64)) {
-            *word =
-                chunk.iter().enumerate().fold(0, |bits, (at, value)| bits | u64::from(broken(value)) << at);
+            let mut flags = [0; 64];
+            for (flag, value) in flags.iter_mut().zip(chunk) {
+                *flag = u8::from(broken(value));
+            }
+            *word = pack(&flags);
         }
     })
+}
+
+/// One bit for each of 64 flags. Flags are written first, as a compiler compares many values at once only where no bit has to be
+/// shifted into its place; then the product moves the lowest bits of eight bytes next to each other.
+fn pack(flags: &[u8; 64]) -> u64 {
+    let mut word = 0;
+    for (at, eight) in flags.chunks_exact(8).enumerate() {
+        let bytes = eight.iter().rev().fold(0_u64, |bytes, flag| bytes << 8 | u64::from(*flag));
+        word |= (bytes.wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * at);
+    }
+    word
 }
 
 /// The rule for a batch, or why it cannot be checked. Every column it needs is there.
@@ -116,9 +134,12 @@ fn is_no_time(column: &Column<'_>) -> String {
 
 fn within<'t>(column: &'t Column<'_>, range: Range) -> Result<Kernel<'t>, String> {
     let (low, high) = range.integers();
+    let (least, most) = range.floats();
     Ok(match column.values() {
-        Values::F64(values) => over(values, move |value| !range.contains(*value)),
-        Values::F32(values) => over(values, move |value| !range.contains(f64::from(*value))),
+        Values::F64(values) => over(values, move |value| !(*value >= least && *value <= most)),
+        Values::F32(values) => {
+            over(values, move |value| !(f64::from(*value) >= least && f64::from(*value) <= most))
+        }
         Values::I64(values) | Values::Time(values) => {
             over(values, move |value| i128::from(*value) < low || i128::from(*value) > high)
         }
@@ -133,7 +154,14 @@ fn texts<'t>(column: &'t Column<'_>, broken: impl Fn(&str) -> bool + 't) -> Kern
     let Values::Category { codes, levels } = column.values() else {
         return mask(move |row| column.label(row).is_some_and(|label| broken(&label)));
     };
-    // Levels that no row of the batch has are not asked about.
+    if levels.len() <= codes.len() {
+        let known: Vec<bool> = levels.iter().map(|level| broken(level)).collect();
+        let asked = move |code: &u32| {
+            usize::try_from(*code).ok().and_then(|code| known.get(code)).is_some_and(|broken| *broken)
+        };
+        return over(codes, asked);
+    }
+    // Of a dictionary larger than the batch, levels that no row has are not asked about.
     let known: RefCell<Vec<Option<bool>>> = RefCell::new(vec![None; levels.len()]);
     mask(move |row| {
         let Some(code) = codes.get(row).and_then(|code| usize::try_from(*code).ok()) else { return false };

@@ -145,10 +145,20 @@ impl Hasher for Fold {
 
 type Shards<T> = Vec<HashSet<T, Seed>>;
 
+/// Keys of 64 bits. Those that come in ascending order, as row numbers do, are kept as runs of consecutive keys: a run takes
+/// 16 bytes however long it is, and needs no hash.
+#[derive(Clone, Debug)]
+pub(in crate::data) struct Narrow {
+    /// First and last key of each run, in ascending order.
+    runs: Vec<[u64; 2]>,
+    /// The keys that came out of order: all of them lie below the end of the last run.
+    others: Shards<u64>,
+}
+
 /// A set of keys.
 #[derive(Clone, Debug)]
 pub(in crate::data) enum KeySet {
-    Narrow(Shards<u64>),
+    Narrow(Narrow),
     Wide(Shards<u128>),
 }
 
@@ -167,9 +177,44 @@ fn low(key: u128) -> u64 {
     (key & u128::from(u64::MAX)) as u64
 }
 
+/// Turns the order of the bits of signed numbers into that of unsigned ones, and back.
+const SIGN: u64 = 1 << 63;
+
+impl Narrow {
+    fn insert(&mut self, key: u64) -> bool {
+        let key = key ^ SIGN;
+        let last = self.runs.last().map(|[_, last]| *last);
+        if last.is_some_and(|last| key <= last) {
+            return !self.in_runs(key)
+                && self.others.get_mut(shard(key.into())).is_some_and(|set| set.insert(key));
+        }
+        match self.runs.last_mut() {
+            Some([_, last]) if key - 1 == *last => *last = key,
+            _ => self.runs.push([key, key]),
+        }
+        true
+    }
+
+    /// Whether an ordered key lies in a run.
+    fn in_runs(&self, key: u64) -> bool {
+        let after = self.runs.partition_point(|[first, _]| *first <= key);
+        after.checked_sub(1).and_then(|at| self.runs.get(at)).is_some_and(|[_, last]| key <= *last)
+    }
+
+    fn contains(&self, key: u64) -> bool {
+        let key = key ^ SIGN;
+        self.in_runs(key) || self.others.get(shard(key.into())).is_some_and(|set| set.contains(&key))
+    }
+
+    fn keys(&self) -> impl Iterator<Item = u64> + '_ {
+        let runs = self.runs.iter().flat_map(|[first, last]| *first..=*last);
+        runs.chain(self.others.iter().flatten().copied()).map(|key| key ^ SIGN)
+    }
+}
+
 impl KeySet {
     fn narrow() -> Self {
-        Self::Narrow(shards())
+        Self::Narrow(Narrow { runs: Vec::new(), others: shards() })
     }
 
     pub(in crate::data) fn wide() -> Self {
@@ -179,28 +224,31 @@ impl KeySet {
     /// Adds a key; whether it is new.
     pub(in crate::data) fn insert(&mut self, key: u128) -> bool {
         match self {
-            Self::Narrow(shards) => shards.get_mut(shard(key)).is_some_and(|set| set.insert(low(key))),
+            Self::Narrow(narrow) => narrow.insert(low(key)),
             Self::Wide(shards) => shards.get_mut(shard(key)).is_some_and(|set| set.insert(key)),
         }
     }
 
     pub(super) fn contains(&self, key: u128) -> bool {
         match self {
-            Self::Narrow(shards) => shards.get(shard(key)).is_some_and(|set| set.contains(&low(key))),
+            Self::Narrow(narrow) => narrow.contains(low(key)),
             Self::Wide(shards) => shards.get(shard(key)).is_some_and(|set| set.contains(&key)),
         }
     }
 
-    pub(in crate::data) fn len(&self) -> u64 {
+    /// How many keys are kept; a run counts as one.
+    pub(in crate::data) fn kept(&self) -> u64 {
         match self {
-            Self::Narrow(shards) => shards.iter().map(|set| set.len() as u64).sum(),
+            Self::Narrow(narrow) => {
+                narrow.runs.len() as u64 + narrow.others.iter().map(|set| set.len() as u64).sum::<u64>()
+            }
             Self::Wide(shards) => shards.iter().map(|set| set.len() as u64).sum(),
         }
     }
 
     fn keys(&self) -> Box<dyn Iterator<Item = u128> + '_> {
         match self {
-            Self::Narrow(shards) => Box::new(shards.iter().flatten().map(|key| u128::from(*key))),
+            Self::Narrow(narrow) => Box::new(narrow.keys().map(u128::from)),
             Self::Wide(shards) => Box::new(shards.iter().flatten().copied()),
         }
     }
@@ -214,32 +262,43 @@ impl KeySet {
         common
     }
 
-    /// The keys in ascending order, each as two words.
+    /// The keys: runs as they are, the others in ascending order, each of 128 bits as two words.
     pub(super) fn to_words(&self) -> KeyWords {
-        let mut keys: Vec<u128> = self.keys().collect();
-        keys.sort_unstable();
         match self {
-            Self::Narrow(_) => KeyWords::Narrow(keys.into_iter().map(low).collect()),
-            Self::Wide(_) => {
+            Self::Narrow(narrow) => {
+                let mut others: Vec<u64> = narrow.others.iter().flatten().copied().collect();
+                others.sort_unstable();
+                KeyWords::Narrow { runs: narrow.runs.clone(), others }
+            }
+            Self::Wide(shards) => {
+                let mut keys: Vec<u128> = shards.iter().flatten().copied().collect();
+                keys.sort_unstable();
                 KeyWords::Wide(keys.into_iter().map(|key| [(key >> 64) as u64, low(key)]).collect())
             }
         }
     }
 
-    pub(super) fn from_words(words: &KeyWords) -> Self {
-        let mut set = match words {
-            KeyWords::Narrow(_) => Self::narrow(),
-            KeyWords::Wide(_) => Self::wide(),
-        };
+    /// The set that was written; `None` for what no set writes.
+    pub(super) fn from_words(words: &KeyWords) -> Option<Self> {
         match words {
-            KeyWords::Narrow(keys) => keys.iter().for_each(|key| {
-                set.insert(u128::from(*key));
-            }),
-            KeyWords::Wide(keys) => keys.iter().for_each(|[high, low]| {
-                set.insert(u128::from(*high) << 64 | u128::from(*low));
-            }),
+            KeyWords::Narrow { runs, others } => {
+                let upright = runs.iter().all(|[first, last]| first <= last);
+                let apart = runs.windows(2).all(|pair| matches!(pair, [[_, a], [b, _]] if a < b));
+                let end = runs.last().map(|[_, last]| *last);
+                let mut narrow = Narrow { runs: runs.clone(), others: shards() };
+                let fits = others.iter().all(|key| {
+                    Some(*key) < end
+                        && !narrow.in_runs(*key)
+                        && narrow.others.get_mut(shard((*key).into())).is_some_and(|set| set.insert(*key))
+                });
+                (upright && apart && fits).then_some(Self::Narrow(narrow))
+            }
+            KeyWords::Wide(keys) => {
+                let mut set = Self::wide();
+                let key = |[high, low]: &[u64; 2]| u128::from(*high) << 64 | u128::from(*low);
+                keys.iter().all(|words| set.insert(key(words))).then_some(set)
+            }
         }
-        set
     }
 }
 
@@ -247,7 +306,7 @@ impl KeySet {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum KeyWords {
-    Narrow(Vec<u64>),
+    Narrow { runs: Vec<[u64; 2]>, others: Vec<u64> },
     Wide(Vec<[u64; 2]>),
 }
 
@@ -266,18 +325,44 @@ mod tests {
             let (mut set, mut buffer) = (reader.set(), Vec::new());
             let added: Vec<bool> = (0..3).map(|row| set.insert(reader.key(row, &mut buffer))).collect();
             assert_eq!(added, [true, true, false]);
-            let mut same = KeySet::from_words(&set.to_words());
-            assert_eq!((same.len(), same.to_words()), (2, set.to_words()));
+            let mut same = KeySet::from_words(&set.to_words()).unwrap();
+            assert_eq!((same.kept(), same.to_words()), (2, set.to_words()));
             assert_eq!(same.merge(&set), 2);
             assert!(set.contains(reader.key(1, &mut buffer)) && !set.contains(7 << 70 | 5));
         }
     }
 
     #[test]
+    fn keys_in_order_and_out_of_order_are_one_set() {
+        // Ascending with gaps, then repetitions, what lies in the gaps, below and above, at both ends of the range.
+        let keys = [5_i64, 6, 7, 20, 21, 6, 10, 10, 5, -3, 21, 22, 19, i64::MAX, i64::MIN, i64::MAX, 8];
+        let (mut set, mut known) = (KeySet::narrow(), HashSet::new());
+        for key in keys {
+            let bits = u128::from(key.cast_unsigned());
+            assert_eq!(set.insert(bits), known.insert(key), "{key}");
+            assert!(set.contains(bits) && !set.contains(u128::from(99_u64)));
+        }
+        assert_eq!(set.keys().count(), known.len());
+        let mut other = KeySet::narrow();
+        assert_eq!(other.merge(&set), 0);
+        assert_eq!(other.merge(&set), known.len() as u64);
+        for words in [
+            KeyWords::Narrow { runs: vec![[2, 1]], others: vec![] },
+            KeyWords::Narrow { runs: vec![[1, 3], [3, 4]], others: vec![] },
+            KeyWords::Narrow { runs: vec![[1, 3]], others: vec![2] },
+            KeyWords::Narrow { runs: vec![[1, 3]], others: vec![4] },
+            KeyWords::Narrow { runs: vec![], others: vec![4] },
+            KeyWords::Wide(vec![[1, 1], [1, 1]]),
+        ] {
+            assert!(KeySet::from_words(&words).is_none(), "{words:?}");
+        }
+    }
+
+    #[test]
     fn consecutive_keys_spread() {
         let mut set = KeySet::narrow();
-        (0..64_000).for_each(|key| assert!(set.insert(key)));
-        let KeySet::Narrow(shards) = &set else { panic!("of another kind") };
-        assert!(shards.iter().all(|set| (800..1_200).contains(&set.len())));
+        (0..64_000).rev().for_each(|key| assert!(set.insert(key)));
+        let KeySet::Narrow(narrow) = &set else { panic!("of another kind") };
+        assert!(narrow.others.iter().all(|set| (800..1_200).contains(&set.len())));
     }
 }

@@ -13,6 +13,7 @@
 
 mod checks;
 mod expectation;
+mod expectations;
 mod judge;
 mod keys;
 mod options;
@@ -28,8 +29,9 @@ mod validator;
 mod wire;
 
 pub(in crate::data) use expectation::holds_in;
-pub use expectation::{Expectation, Expectations, Severity, Threshold};
-pub(in crate::data) use keys::KeySet;
+pub use expectation::{Expectation, Severity, Threshold};
+pub use expectations::Expectations;
+pub(in crate::data) use keys::{KeySet, Seed};
 pub use options::ValidateOptions;
 pub use report::{Combination, RuleResult, RuleVerdict, Sample, ValidationReport};
 pub use rows::RowSplit;

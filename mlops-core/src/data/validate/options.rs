@@ -23,8 +23,9 @@ pub struct ValidateOptions {
     /// Whether reports hold offending values, each cut to 64 characters. Set to false where a report is read by people who
     /// must not see the data: it then names rows only. Default true.
     pub values: bool,
-    /// The most different keys that [`Rule::Unique`](super::Rule::Unique) keeps of one rule. Beyond it the rule cannot be checked, and does
-    /// not pass. 10 to 40 bytes each; default 20 million.
+    /// The most different keys that [`Rule::Unique`](super::Rule::Unique) and [`Rule::ForeignKey`](super::Rule::ForeignKey) keep of one
+    /// rule; numbers that follow each other in the data, as row numbers do, count as one. Beyond it the rule cannot be checked, and
+    /// does not pass. 10 to 40 bytes each; default 20 million.
     pub max_keys: u64,
 }
 

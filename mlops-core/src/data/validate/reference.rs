@@ -51,8 +51,8 @@ impl Reference {
             for row in (0..table.rows()).filter(whole) {
                 set.insert(reader.key(row, &mut buffer));
             }
-            if set.len() > max_keys {
-                return Err(Error::limit(OP, "the number of keys", max_keys, set.len()).with("table", name));
+            if set.kept() > max_keys {
+                return Err(Error::limit(OP, "the number of keys", max_keys, set.kept()).with("table", name));
             }
         }
         self.rows += table.rows() as u64;

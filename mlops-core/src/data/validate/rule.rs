@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{DataType, Range};
 use crate::error::{Error, Result};
 
-use super::expectation::OP;
+use super::expectations::OP;
 use super::pattern;
 
 /// The most rules that are checked together.

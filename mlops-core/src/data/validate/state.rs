@@ -9,7 +9,8 @@ use crate::data::{DataType, Table, Values};
 use crate::error::{Error, Result};
 
 use super::checks::Check;
-use super::expectation::{Expectation, Expectations};
+use super::expectation::Expectation;
+use super::expectations::Expectations;
 use super::keys::{KeyReader, KeySet, KeyWords};
 use super::options::ValidateOptions;
 use super::report::{Combination, Sample};
@@ -80,7 +81,7 @@ impl Tally {
             }
         }
         // 64 rows too many do no harm; to ask at each would.
-        if set.len() > max_keys {
+        if set.kept() > max_keys {
             (self.keys, self.too_many_keys) = (None, true);
         }
         word
@@ -132,7 +133,7 @@ impl Tally {
             _ => 0,
         };
         self.failed += common;
-        if self.too_many_keys || self.keys.as_ref().is_some_and(|keys| keys.len() > options.max_keys) {
+        if self.too_many_keys || self.keys.as_ref().is_some_and(|keys| keys.kept() > options.max_keys) {
             (self.keys, self.too_many_keys) = (None, true);
         }
         common
@@ -253,8 +254,8 @@ fn see_values(tally: &mut Tally, column: &crate::data::Column<'_>) {
 
 /// What a [`Validator`] remembers, to be written and read again: on another machine, or after a restart.
 ///
-/// Other tables are not part of it; make them known again. Keys of [`Rule::Unique`] are: 8 or 16 bytes each in memory, about 20 or
-/// 40 characters in JSON.
+/// Other tables are not part of it; make them known again. Keys of [`Rule::Unique`] are, with about 20
+/// or 40 characters each in JSON; those that follow each other (1, 2, 3) are one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValidatorState {
@@ -300,19 +301,24 @@ impl From<&Tally> for TallyWire {
     }
 }
 
-impl From<TallyWire> for Tally {
-    fn from(wire: TallyWire) -> Self {
-        Self {
-            shape: wire.shape,
-            evaluated: wire.evaluated,
-            failed: wire.failed,
-            samples: wire.samples,
-            keys: wire.keys.as_ref().map(KeySet::from_words),
-            too_many_keys: wire.too_many_keys,
-            only: wire.only,
-            varied: wire.varied,
-            newest: wire.newest,
-        }
+impl TallyWire {
+    /// The tally that was written; `None` for keys that no tally has.
+    fn tally(self) -> Option<Tally> {
+        let keys = match &self.keys {
+            Some(words) => Some(KeySet::from_words(words)?),
+            None => None,
+        };
+        Some(Tally {
+            shape: self.shape,
+            evaluated: self.evaluated,
+            failed: self.failed,
+            samples: self.samples,
+            keys,
+            too_many_keys: self.too_many_keys,
+            only: self.only,
+            varied: self.varied,
+            newest: self.newest,
+        })
     }
 }
 
@@ -379,12 +385,14 @@ impl Validator {
         if state.tallies.iter().any(wrong) || beyond || many || state.bad_rows > state.rows {
             return Err(corrupt("the state's counts contradict each other"));
         }
+        let tallies = state.tallies.into_iter().map(TallyWire::tally).collect::<Option<Vec<_>>>();
+        let tallies = tallies.ok_or_else(|| corrupt("the state has keys that contradict each other"))?;
         let mut validator = Self::new(&state.expectations, state.options);
         validator.state = State {
             columns: state.columns,
             rows: state.rows,
             bad_rows: state.bad_rows,
-            tallies: state.tallies.into_iter().map(Tally::from).collect(),
+            tallies,
             combinations: state.combinations.into_iter().collect(),
             other_combinations: state.other_combinations,
             unplaced: state.unplaced,

@@ -7,7 +7,8 @@ use crate::data::{DataType, Table};
 use crate::error::{Error, Result};
 
 use super::checks::{Check, list, named, prepare};
-use super::expectation::{Expectation, Expectations, Severity};
+use super::expectation::{Expectation, Severity};
+use super::expectations::Expectations;
 use super::options::ValidateOptions;
 use super::reference::Reference;
 use super::report::{RuleVerdict, ValidationReport};
@@ -405,10 +406,29 @@ impl<'s, 't> Scan<'s, 't> {
         bad: &[u64; WORDS],
         split: &mut RowSplit,
     ) {
-        for (at, row) in rows.enumerate() {
-            let (word, bit) = (at / 64, at % 64);
-            let is = |words: &[u64; WORDS]| words.get(word).is_some_and(|w| w >> bit & 1 == 1);
-            if !is(any) {
+        for (word, start) in rows.clone().step_by(64).enumerate() {
+            let end = rows.end.min(start + 64);
+            match any.get(word) {
+                None | Some(0) => split.good.extend(start..end),
+                Some(any) => {
+                    let bad = bad.get(word).copied().unwrap_or(0);
+                    self.sort_word(word, start..end, *any, bad, split);
+                }
+            }
+        }
+    }
+
+    /// Sorts 64 rows, of which some break a rule.
+    fn sort_word(
+        &mut self,
+        word: usize,
+        rows: std::ops::Range<usize>,
+        any: u64,
+        bad: u64,
+        split: &mut RowSplit,
+    ) {
+        for (bit, row) in rows.enumerate() {
+            if any >> bit & 1 == 0 {
                 split.good.push(row);
                 continue;
             }
@@ -433,7 +453,7 @@ impl<'s, 't> Scan<'s, 't> {
             if let Some(count) = self.counts.get_mut(place) {
                 *count += 1;
             }
-            if is(bad) {
+            if bad >> bit & 1 == 1 {
                 split.bad.push(row);
                 split.reasons.push(place);
             } else {

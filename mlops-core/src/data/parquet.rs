@@ -1,20 +1,15 @@
 //! Reading Parquet through polars, with errors that name file and column.
 
-mod batches;
-
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use polars::io::mmap::MmapBytesReader;
 use polars::prelude::{ArrowDataType, DataFrame, ParquetReader, PolarsError, SerReader};
 use serde::{Deserialize, Serialize};
 
 use crate::data::csv::{CsvOptions, file_name, read_csv, read_file};
 use crate::data::{Table, frame};
 use crate::error::{Error, ErrorKind, Result, quote};
-
-pub use batches::ParquetBatches;
 
 const OP: &str = "read_parquet";
 
@@ -95,24 +90,20 @@ fn parse(bytes: &[u8], options: &ParquetOptions) -> Result<Table<'static>> {
     if !(bytes.len() >= 12 && bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1")) {
         return Err(Error::invalid(OP, "content", "is not a Parquet file"));
     }
-    let frame = guarded(|| decode(ParquetReader::new(Cursor::new(bytes)), options))?;
+    // The decoder has places where a damaged file makes it panic; a file must not take its reader down.
+    let frame = catch_unwind(AssertUnwindSafe(|| decode(bytes, options)));
+    let frame =
+        frame.unwrap_or_else(|_| Err(Error::new(ErrorKind::Corrupt, OP, "the file cannot be decoded")))?;
     if frame.height() == 0 {
         return Err(Error::invalid(OP, "content", "has no rows"));
     }
     frame::table(&frame).map(Table::into_owned)
 }
 
-/// What the decoder answers. It has places where a damaged file makes it panic; a file must not take its reader down.
-fn guarded<T>(decode: impl FnOnce() -> Result<T>) -> Result<T> {
-    let broken = || Err(Error::new(ErrorKind::Corrupt, OP, "the file cannot be decoded"));
-    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| broken())
-}
-
-fn corrupt(error: PolarsError) -> Error {
-    Error::new(ErrorKind::Corrupt, OP, "the file cannot be decoded").with_source(error)
-}
-
-fn decode<R: MmapBytesReader>(mut reader: ParquetReader<R>, options: &ParquetOptions) -> Result<DataFrame> {
+fn decode(bytes: &[u8], options: &ParquetOptions) -> Result<DataFrame> {
+    let corrupt =
+        |e: PolarsError| Error::new(ErrorKind::Corrupt, OP, "the file cannot be decoded").with_source(e);
+    let mut reader = ParquetReader::new(Cursor::new(bytes));
     let schema = reader.schema().map_err(corrupt)?;
     let fields: Vec<(&str, &ArrowDataType)> =
         schema.iter().map(|(name, field)| (name.as_str(), field.dtype())).collect();
