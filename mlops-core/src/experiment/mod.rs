@@ -2,6 +2,9 @@
 //!
 //! A run has an id made by the client, so that starting it twice is starting it once. What is logged is kept exactly: NaN
 //! and infinities too. A write answers with a receipt that lists everything the backend could not keep as it was.
+//!
+//! What a sweep may try is a [`space`], what it tries next comes from a [`sampler`], and what a model has to beat is a
+//! [`baseline`].
 
 pub mod baseline;
 mod capsule;

@@ -28,7 +28,7 @@ pub struct BayesianOptions {}
 /// assert!(error.to_string().starts_with("`rate` cannot be sampled by `bayesian`"));
 /// # Ok::<(), mlops_core::experiment::space::SpaceError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct BayesianSampler {
     options: BayesianOptions,
     few: GpSampler,
@@ -46,12 +46,6 @@ impl BayesianSampler {
             few: GpSampler::new(GpOptions::default())?,
             many: TpeSampler::new(TpeOptions::default())?,
         })
-    }
-}
-
-impl Default for BayesianSampler {
-    fn default() -> Self {
-        Self { options: BayesianOptions::default(), few: GpSampler::default(), many: TpeSampler::default() }
     }
 }
 
