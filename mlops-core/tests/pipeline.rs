@@ -689,6 +689,13 @@ async fn conditions_skip_and_optional_inputs_do_without() {
     }
 }
 
+#[test]
+fn only_files_are_handed_over_as_bytes() {
+    let folder = component("folder", "1").with_input(port("rows"), PortType::UriFolder);
+    let error = Components::new().with_blocking(folder, |_, _| Ok(BTreeMap::new())).unwrap_err();
+    assert_eq!((error.kind(), error.context("field")), (ErrorKind::InvalidInput, Some("rows")));
+}
+
 // ── limits and cancellation ─────────────────────────────────────────────────────────────────────────────────────────────
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -220,7 +220,7 @@ impl Components {
     /// [`StepContext::is_cancelled`], and what it made is dropped.
     ///
     /// # Errors
-    /// As [`Components::with`].
+    /// As [`Components::with`]; [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for an input or output that is a folder.
     pub fn with_blocking<F>(self, component: Component, body: F) -> Result<Self>
     where
         F: Fn(&StepContext, &BTreeMap<PortName, Bytes>) -> Result<BlockingOutputs, StepError>
@@ -228,6 +228,13 @@ impl Components {
             + Sync
             + 'static,
     {
+        let inputs = component.inputs.iter().map(|(port, input)| (port, input.r#type));
+        let outputs = component.outputs.iter().map(|(port, kind)| (port, *kind));
+        if let Some((port, kind)) = inputs.chain(outputs).find(|(_, kind)| kind.is_tree()) {
+            let message = format!("is of type {kind}, a folder; only files are handed over as bytes");
+            return Err(Error::invalid("Components::with_blocking", port.as_str(), message)
+                .with("component", component.reference()));
+        }
         self.add(component, Some(Arc::new(BlockingBody(Arc::new(body)))))
     }
 
