@@ -32,6 +32,12 @@ fn show<R>(name: &str, work: impl FnMut() -> R) {
     println!("{name}\t{:.3}", fastest(7, work));
 }
 
+/// A share of [0, 1] as one of `count` categories.
+#[allow(clippy::cast_sign_loss, reason = "a share is not negative")]
+fn category(share: f64, count: u32) -> u32 {
+    ((share * f64::from(count)) as u32).min(count - 1)
+}
+
 /// Rows of every kind.
 struct Rows {
     labels: Vec<bool>,
@@ -52,8 +58,7 @@ impl Rows {
         let mut random = Random::new(2);
         let mut uniform = || (0..rows).map(|_| random.next_f64()).collect::<Vec<f64>>();
         let (noise, weights) = (uniform(), uniform());
-        let groups =
-            [3_u32, 5].map(|count| uniform().iter().map(|u| (u * f64::from(count)) as u32).collect());
+        let groups = [3_u32, 5].map(|count| uniform().iter().map(|&u| category(u, count)).collect());
         Self {
             predicted: scores.iter().map(|score| *score >= 0.5).collect(),
             other: scores.iter().zip(&noise).map(|(score, noise)| score + 0.2 * noise).collect(),
@@ -91,9 +96,9 @@ fn labels(rows: &Rows) {
     });
     show("confusion cells, weighted", || WeightedConfusion::of(labels, predicted, &rows.weights));
     for classes in [10_u32, 1000] {
-        let code = |share: &f64| ((share * f64::from(classes)) as u32).min(classes - 1);
-        let truth: Vec<u32> = rows.weights.iter().map(code).collect();
-        let guess: Vec<u32> = rows.scores.iter().map(code).collect();
+        let codes =
+            |shares: &[f64]| shares.iter().map(|&share| category(share, classes)).collect::<Vec<u32>>();
+        let (truth, guess) = (codes(&rows.weights), codes(&rows.scores));
         let count = classes as usize;
         show(&format!("confusion matrix, {classes} classes"), || ConfusionMatrix::of(&truth, &guess, count));
         show(&format!("confusion matrix, {classes} classes, weighted"), || {

@@ -14,17 +14,19 @@ use crate::time::lock;
 pub(crate) const APPLICATION_ID: i32 = 0x6d6c_6f70;
 
 /// The schema, version by version: version n is what the first n scripts make.
-const MIGRATIONS: &[&[&str]] = &[&[
-    include_str!("schema/store.sql"),
-    include_str!("schema/row.sql"),
-    include_str!("schema/audit.sql"),
-    include_str!("schema/data.sql"),
-    include_str!("schema/deploy.sql"),
-    include_str!("schema/monitor.sql"),
-    include_str!("schema/pipeline.sql"),
-    include_str!("schema/registry.sql"),
-    include_str!("schema/tracker.sql"),
-]];
+const MIGRATIONS: &[&[&str]] = &[
+    &[
+        include_str!("schema/store.sql"),
+        include_str!("schema/row.sql"),
+        include_str!("schema/audit.sql"),
+        include_str!("schema/data.sql"),
+        include_str!("schema/deploy.sql"),
+        include_str!("schema/monitor.sql"),
+        include_str!("schema/registry.sql"),
+        include_str!("schema/tracker.sql"),
+    ],
+    &[include_str!("schema/pipeline.sql")],
+];
 
 /// How long a call waits for other writers.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -235,7 +235,7 @@ pub fn of_differences(input: &mut Input<'_>) {
                 equivalence(&mean, margin, alpha),
             ];
         }
-        if let Ok(flips) = SignFlips::new(d, draws.clone()) {
+        if let Ok(flips) = SignFlips::new(d, draws) {
             answer("superiority", superiority(&flips, margin, alpha));
         }
         for law in [WilcoxonLaw::Auto, WilcoxonLaw::Exact, WilcoxonLaw::Normal] {

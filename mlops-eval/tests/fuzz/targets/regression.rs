@@ -133,13 +133,13 @@ pub fn states(input: &mut Input<'_>) {
         for metric in RegressionMetric::ALL {
             answer(metric.name(), metric.from_state_with(state, &options));
         }
-        let mut more = state.clone();
+        let mut more = *state;
         answer("push", more.push(1e300, -1e300, 3.0));
         answer("finish", more.finish());
     });
     mergeable(input, "LossState", &losses, LossState::merge, |state| {
         answer("finish", state.finish());
-        let mut more = state.clone();
+        let mut more = *state;
         answer("push", more.push(1.0, 2.0, 1e300));
         answer("finish", more.finish());
     });

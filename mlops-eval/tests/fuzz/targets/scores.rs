@@ -124,7 +124,7 @@ pub fn states(input: &mut Input<'_>) {
         states.extend(answer("of", ScoreState::of(&rows.y, &rows.shares)));
         states
             .extend(answer("of", ScoreState::of_with(&rows.y, &rows.scores, Some(&rows.weights), &options)));
-        let Some(mut stream) = sound_stream(options.clone()) else { continue };
+        let Some(mut stream) = sound_stream(options) else { continue };
         for ((y, s), w) in rows.y.iter().zip(&rows.scores).zip(&rows.weights) {
             answer("push", stream.push(*y, *s, *w));
         }
