@@ -702,17 +702,3 @@ proptest! {
         prop_assert_eq!(split.bad().iter().map(|row| *row as u64).collect::<Vec<_>>(), bad);
     }
 }
-
-#[cfg(feature = "yaml")]
-#[test]
-fn a_schema_in_yaml_says_the_same() {
-    let schema = Schema::from_text(PATIENTS, SchemaFormat::Toml).unwrap();
-    // What JSON is, YAML is too.
-    let json = schema.to_text(SchemaFormat::Json).unwrap();
-    assert_eq!(Schema::from_text(&json, SchemaFormat::Yaml).unwrap(), schema);
-    let yaml = "fields:\n  - name: age\n    data_type: i64\n    range: {min: 0, max: .inf}\n";
-    let error = Schema::from_text(yaml, SchemaFormat::Yaml).unwrap_err();
-    assert_eq!((error.kind(), error.context("line")), (ErrorKind::InvalidInput, Some("4")), "{error}");
-    let bomb = "a: &a [x, x]\nb: &b [*a, *a]\nfields: [*b, *b]\n";
-    assert!(Schema::from_text(bomb, SchemaFormat::Yaml).is_err());
-}
