@@ -233,8 +233,7 @@ fn many_groups_that_are_not_judged_do_not_hinder_a_comparison() {
 #[test]
 fn combinations_nobody_belongs_to_are_not_missed() {
     let n = 2_000;
-    let (sex, age): (Vec<u32>, Vec<u32>) =
-        (0..3 * n).map(|row| [(0, 0), (0, 1), (1, 0)][(row % 3) as usize]).unzip();
+    let (sex, age): (Vec<u32>, Vec<u32>) = (0..3 * n).map(|row| [(0, 0), (0, 1), (1, 0)][row % 3]).unzip();
     let y_pred: Vec<bool> = (0..3 * n).map(|row| row / 3 % 2 == 0).collect();
     let features = [
         SensitiveFeature::new("sex", &sex, ["f", "m"]),

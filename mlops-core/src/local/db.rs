@@ -506,6 +506,26 @@ mod tests {
     }
 
     #[test]
+    fn a_database_of_an_older_version_is_kept_and_brought_up_to_date() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mlops.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(&MIGRATIONS[0].concat()).unwrap();
+        old.execute_batch(&format!(
+            "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1; INSERT INTO meta VALUES ('k', 'v')"
+        ))
+        .unwrap();
+        drop(old);
+        let (db, _) = open(&path).unwrap();
+        assert_eq!(meta(&db), "v");
+        drop(db);
+        let now = Connection::open(&path).unwrap();
+        assert_eq!(version(&now, "t").unwrap(), Some(MIGRATIONS.len()));
+        let kept = Connection::open(dir.path().join("mlops.v1.bak")).unwrap();
+        assert_eq!(version(&kept, "t").unwrap(), Some(1));
+    }
+
+    #[test]
     fn a_closed_database_is_one_file() {
         let dir = tempfile::tempdir().unwrap();
         let (db, _) = open(&dir.path().join("x.db")).unwrap();
