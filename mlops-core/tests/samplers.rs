@@ -317,12 +317,12 @@ fn sobol_takes_every_part_of_every_range_once_and_goes_on_after_its_end() {
     let space = SearchSpace::new(laws).unwrap();
     let sobol = sampler(r#"{"type": "sobol"}"#);
     for first in [0, 128, 1 << 16] {
-        let mut parts: Vec<HashSet<u64>> = vec![HashSet::new(); space.len()];
+        let mut parts: Vec<HashSet<String>> = vec![HashSet::new(); space.len()];
         for number in first..first + 64 {
             let trial =
                 suggest(sobol.as_ref(), &SuggestRequest::new(&space, Goal::Minimize, 8).with_number(number));
             for (set, (_, value)) in parts.iter_mut().zip(trial.iter()) {
-                set.insert(value.as_f64().unwrap() as u64);
+                set.insert(value.as_f64().unwrap().floor().to_string());
             }
         }
         assert!(parts.iter().all(|set| set.len() == 64), "from {first}");

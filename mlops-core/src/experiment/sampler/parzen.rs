@@ -378,7 +378,10 @@ mod tests {
                             Place::Cell(from, to)
                         }
                         Axis::Number(_) => Place::Point(axis.encode(value).unwrap()),
-                        Axis::Options(_) => Place::Option(axis.encode(value).unwrap() as usize),
+                        Axis::Options(options) => {
+                            let place = axis.encode(value).unwrap();
+                            Place::Option((0..options.len()).find(|i| *i as f64 == place).unwrap())
+                        }
                     };
                     axes.iter().zip(row).map(place).collect()
                 })

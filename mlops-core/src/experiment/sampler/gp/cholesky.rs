@@ -121,9 +121,9 @@ mod tests {
             assert!((dot(row, &b) - wanted).abs() < 1e-10);
         }
         let inverse = factor.inverse();
-        for i in 0..3 {
+        for (i, row) in whole.iter().enumerate() {
             for j in 0..3 {
-                let product = dot(&whole[i], &inverse[3 * j..3 * j + 3]);
+                let product = dot(row, &inverse[3 * j..3 * j + 3]);
                 assert!((product - f64::from(u8::from(i == j))).abs() < 1e-10);
             }
         }
