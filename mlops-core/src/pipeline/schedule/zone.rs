@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::time::Timestamp;
 
 /// Unicode CLDR's `windowsZones`: on each line the name on Windows, the IANA zone it stands for, and those it covers besides.
-/// Source: <https://github.com/unicode-org/cldr/blob/main/common/supplemental/windowsZones.xml>, under the Unicode licence, as
-/// published with tzlocal 5.4.5.
+/// Source: <https://github.com/unicode-org/cldr/blob/main/common/supplemental/windowsZones.xml>, under the Unicode licence
+/// (`LICENSE-UNICODE`), as published with tzlocal 5.4.5.
 const WINDOWS: &str = include_str!("windows_zones.txt");
 
 /// A time zone. It is read by its IANA name (`Europe/Berlin`) and by its name on Windows, which Azure ML uses
