@@ -235,7 +235,7 @@ fn place(error: &Error) -> (Option<&str>, Option<&str>) {
 #[test]
 fn a_hostile_file_is_refused_with_its_place() {
     let deep = |open: &str, n: usize| format!("{{\"x\": {}", open.repeat(n));
-    let chain = format!("{}1{}", r#"{"x":{"type":"choice","values":["#.repeat(6), "]}}".repeat(6));
+    let chain = format!("{}1{}", r#"{"x":{"type":"choice","values":["#.repeat(5), "]}}".repeat(5));
     for (text, field, line, words) in [
         ("{\"x\": {\"type\": \"float\", \"low\": 0,\n \"hihg\": 1}}", "hihg", "1", "did you mean `high`?"),
         ("{\n\"x\": {\"type\": \"flaot\"}}", "x.type", "2", "did you mean `float`?"),

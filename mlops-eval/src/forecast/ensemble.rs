@@ -294,8 +294,8 @@ mod tests {
         }
         let error = EnsembleState::of(&[1.0], &[1.0, f64::NAN], 2, None).unwrap_err();
         assert_eq!(error, StatsError::Nan { argument: "ensemble", index: 1 });
-        let huge = EnsembleState::of(&[f64::MAX], &[-f64::MAX], 1, None).unwrap();
-        assert!(matches!(huge.finish(), Err(StatsError::Overflow { .. })));
+        let huge = EnsembleState::of(&[f64::MAX], &[-f64::MAX], 1, None);
+        assert!(matches!(huge, Err(StatsError::Overflow { .. })));
     }
 
     #[test]

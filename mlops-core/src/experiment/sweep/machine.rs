@@ -398,6 +398,7 @@ impl SweepState {
     /// What a report is: nothing new, when an earlier attempt said the same; else an event, with what the policy decides.
     ///
     /// The trial is at work; the report can be added.
+    #[cfg(feature = "runtime")]
     pub(super) fn hear(
         &self,
         (number, attempt): (u64, u32),

@@ -339,6 +339,7 @@ impl SweepSpec {
     }
 
     /// The first thing in which another spec is another sweep, with its value here and there.
+    #[cfg(feature = "runtime")]
     pub(super) fn differs(&self, other: &Self) -> Option<(&'static str, String, String)> {
         let shown = |spec: &Self| {
             [
@@ -357,6 +358,7 @@ impl SweepSpec {
     }
 }
 
+#[cfg(feature = "runtime")]
 fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
