@@ -9,7 +9,9 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::experiment::sampler::{Observation, Outcome, Sampler, SuggestRequest, Suggestion};
-use crate::experiment::stopping::{Evidence, Reports, StoppingPolicy, TrialReports, Verdict, bits};
+use crate::experiment::stopping::{Evidence, Reports, StoppingPolicy, TrialReports};
+#[cfg(feature = "runtime")]
+use crate::experiment::stopping::{Verdict, bits};
 use crate::id::check_text;
 use crate::time::Timestamp;
 
