@@ -156,9 +156,10 @@ fn use_gate(input: &mut Input<'_>, gate: &GateSpec) {
 
 /// A decision in every language, and back from JSON.
 fn written(decision: &GateDecision) {
-    let json = render::json(decision).unwrap();
-    assert_eq!(serde_json::from_str::<GateDecision>(&json).unwrap(), *decision);
-    // Counts beyond 2^53 have no exact number in JSON, and are refused where a digest rests on it.
+    // Counts beyond 2^53 have no exact number in JSON, and are refused.
+    if let Some(json) = read(render::json(decision)) {
+        assert_eq!(serde_json::from_str::<GateDecision>(&json).unwrap(), *decision);
+    }
     let documents = [read(render::sarif(decision, "gate.toml")), read(render::in_toto(decision))];
     for text in documents.into_iter().flatten() {
         assert!(serde_json::from_str::<Value>(&text).is_ok(), "{text}");

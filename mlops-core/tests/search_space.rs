@@ -235,7 +235,7 @@ fn place(error: &Error) -> (Option<&str>, Option<&str>) {
 #[test]
 fn a_hostile_file_is_refused_with_its_place() {
     let deep = |open: &str, n: usize| format!("{{\"x\": {}", open.repeat(n));
-    let chain = format!("{}1{}", r#"{"x":{"type":"choice","values":["#.repeat(5), "]}}".repeat(5));
+    let chain = format!("{}1{}", r#"{"x":{"type":"choice","values":["#.repeat(6), "]}}".repeat(6));
     for (text, field, line, words) in [
         ("{\"x\": {\"type\": \"float\", \"low\": 0,\n \"hihg\": 1}}", "hihg", "1", "did you mean `high`?"),
         ("{\n\"x\": {\"type\": \"flaot\"}}", "x.type", "2", "did you mean `float`?"),
@@ -257,7 +257,7 @@ fn a_hostile_file_is_refused_with_its_place() {
         ("", "file", "1", ""),
         (&deep("[", 10_000), "file", "1", "nested"),
         (&deep("{\"x\":", 10_000), "file", "1", "nested"),
-        (&chain, "x", "1", ""),
+        (&chain, "file", "1", "nested"),
     ] {
         let error = SearchSpace::from_json(text).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text:.80}: {error}");
