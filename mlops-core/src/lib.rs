@@ -8,6 +8,8 @@
 //! | 1 define the problem | [`problem`] | – | – | `phase1_charter` |
 //! | 2 version, validate, split data | [`data`] | [`DataAssetStore`](data::DataAssetStore) | data assets | `phase2_data` |
 //! | 3 track experiments | [`experiment`] | [`ExperimentTracker`](experiment::ExperimentTracker) | MLflow tracking | `phase3_experiment` |
+//! | 3 sweep | [`experiment::sweep`] | [`Sampler`](experiment::sampler::Sampler), [`StoppingPolicy`](experiment::stopping::StoppingPolicy), [`SweepJournal`](experiment::sweep::SweepJournal) | sweep jobs | `phase3_sweep` |
+//! | 4 run pipelines | [`pipeline`] | [`StepCache`](pipeline::StepCache), [`PipelineJournal`](pipeline::PipelineJournal) | pipeline jobs, schedules | `phase4_pipeline` |
 //! | 4 train | [`artifact`] | [`ArtifactStore`](artifact::ArtifactStore) | Blob Storage | `phase4_train` |
 //! | 5 evaluate and decide | [`evaluation`] | [`Evaluator`](evaluation::Evaluator) | responsible-AI components | `phase5_evaluate` |
 //! | 5 register | [`registry`] | [`ModelRegistry`](registry::ModelRegistry) | model registry | `phase5_evaluate` |
