@@ -204,7 +204,24 @@ fn threads<R: PartialEq>(name: &str, work: impl Fn(Threads) -> R) {
     println!("{name}, 1 thread, wall\t{:.3}\n{name}, 2 threads, wall\t{:.3}", least[0], least[1]);
 }
 
+/// Arithmetic in registers that fills every port of a core: what two threads can gain at most where the machine's second
+/// processor shares a core with the first, or has less of the clock when both work.
+fn full_ports(threads: Threads) -> u64 {
+    let pieces = mlops_core::num::parallel::map(64, threads, |piece| {
+        let mut lanes = [0_u64; 16];
+        for step in 0..200_000_u64 {
+            for (lane, value) in lanes.iter_mut().enumerate() {
+                *value = (*value ^ step).wrapping_add(lane as u64 ^ piece as u64);
+            }
+            black_box(&mut lanes);
+        }
+        lanes.iter().fold(0, |sum: u64, lane| sum.wrapping_add(*lane))
+    });
+    pieces.into_iter().fold(0, u64::wrapping_add)
+}
+
 fn on_threads(rows: &Rows) -> Result<(), StatsError> {
+    threads("the machine itself, arithmetic in registers", full_ports);
     let Rows { labels, scores, predicted, weights, other, targets, .. } = rows;
     threads("confusion cells", |threads| Confusion::of_with(labels, predicted, threads));
     threads("weighted confusion cells", |threads| {
