@@ -1,8 +1,9 @@
-//! What the examples share: telling what happens, preparing a data set, training two models, and the in-memory platform.
+//! What the examples share: telling what happens, preparing a data set, training two models, and the platform of the closed loop.
 
 pub mod narrate;
 pub mod platform;
 pub mod prepare;
+pub mod rows;
 pub mod train;
 
 /// The README's own example is a test.

@@ -101,19 +101,33 @@ pub fn prepare(source: &Source) -> Result<Prepared> {
 fn prepare_file(source: &Source) -> Result<Prepared> {
     let file = read(source)?;
     let schema = Schema::infer(&file)?;
+    let numbers: Vec<i64> = (1..).take(file.rows()).collect();
+    prepare_rows(source, &file, &numbers, schema)
+}
+
+/// Checks rows, labels them and splits them without leaks; `numbers` says which row of the source each is.
+///
+/// # Errors
+/// As [`prepare`], without those of files.
+pub fn prepare_rows(
+    source: &Source,
+    file: &Table<'static>,
+    numbers: &[i64],
+    schema: Schema,
+) -> Result<Prepared> {
     for column in [Some(&source.target), Some(&source.sensitive), source.time.as_ref(), source.id.as_ref()] {
         column.map_or(Ok(()), |name| file.column(name).map(drop))?;
     }
-    let features = feature_names(source, &file);
-    check(source, &file, &features)?;
+    let features = feature_names(source, file);
+    check(source, file, &features)?;
 
     // A row that is there twice could be learned from and tested on at once.
-    let distinct = distinct_rows(&file, &file.names().collect::<Vec<_>>())?;
+    let distinct = distinct_rows(file, &file.names().collect::<Vec<_>>())?;
     let duplicates = file.rows() - distinct.len();
     let file = file.take(&distinct)?;
 
     let (label, positive) = label(source, &file)?;
-    let rows: Vec<i64> = distinct.iter().map(|&row| i64::try_from(row + 1).unwrap_or(i64::MAX)).collect();
+    let rows: Vec<i64> = distinct.iter().filter_map(|&row| numbers.get(row)).copied().collect();
     let table = file.without(&[&source.target]).with_column(label)?.with_column(Column::i64(ROW, rows)?)?;
 
     let partition = split(source, &table)?;
@@ -123,7 +137,11 @@ fn prepare_file(source: &Source) -> Result<Prepared> {
     Ok(Prepared { table, features, sensitive, slice, bands, positive, duplicates, schema, partition })
 }
 
-fn read(source: &Source) -> Result<Table<'static>> {
+/// Reads the file, in its format.
+///
+/// # Errors
+/// Those of [`frame::read`].
+pub fn read(source: &Source) -> Result<Table<'static>> {
     match &source.columns {
         None => frame::read(&source.file),
         Some(names) => {

@@ -10,6 +10,7 @@ use mlops_core::serve::{
     ConstantPredictor, EncoderOptions, FeatureEncoder, ForestPredictor, LinearPredictor, Node, Tree,
 };
 use mlops_core::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
 use smartcore::linalg::basic::arrays::Array;
 use smartcore::linalg::basic::matrix::DenseMatrix;
 use smartcore::linear::logistic_regression::{LogisticRegression, LogisticRegressionParameters};
@@ -38,6 +39,39 @@ pub type Trainer = fn(&Table<'_>, &[String], u64) -> Result<Candidate>;
 pub const TRAINERS: [(&str, Trainer); 2] =
     [("logistic regression", logistic), ("boosted trees", boosted_trees)];
 
+/// Which kind of model, and its hyperparameters: what a sweep varies.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Settings {
+    /// Logistic regression with an L2 penalty, by smartcore.
+    Logistic {
+        /// The weight of the penalty.
+        alpha: f64,
+    },
+    /// Gradient-boosted trees for the log loss, by forust.
+    Trees {
+        /// How many.
+        trees: usize,
+        /// How deep.
+        depth: usize,
+        /// How far each goes.
+        rate: f32,
+    },
+}
+
+impl Settings {
+    /// Trains a model of this kind.
+    ///
+    /// # Errors
+    /// What the encoder refuses, and [`ErrorKind::Internal`] when the library fails.
+    pub fn train(&self, rows: &Table<'_>, features: &[String], seed: u64) -> Result<Candidate> {
+        match *self {
+            Self::Logistic { alpha } => fit_logistic(rows, features, alpha),
+            Self::Trees { trees, depth, rate } => fit_trees(rows, features, seed, (trees, depth, rate)),
+        }
+    }
+}
+
 /// The share of positives for everybody: what a model must beat.
 ///
 /// # Errors
@@ -55,12 +89,15 @@ pub fn prior(rows: &Table<'_>, _: &[String], _: u64) -> Result<Candidate> {
     )
 }
 
-/// Logistic regression with an L2 penalty, by smartcore.
+/// Logistic regression with settings that suit many data sets.
 ///
 /// # Errors
-/// What the encoder refuses, and [`ErrorKind::Internal`] when the solver fails.
-pub fn logistic(rows: &Table<'_>, features: &[String], _: u64) -> Result<Candidate> {
-    const ALPHA: f64 = 1.0;
+/// As [`Settings::train`].
+pub fn logistic(rows: &Table<'_>, features: &[String], seed: u64) -> Result<Candidate> {
+    Settings::Logistic { alpha: 1.0 }.train(rows, features, seed)
+}
+
+fn fit_logistic(rows: &Table<'_>, features: &[String], alpha: f64) -> Result<Candidate> {
     let encoder = FeatureEncoder::fit(rows, features, &EncoderOptions::default())?;
     let encoded = encoder.encode(rows)?;
     let labels: Vec<u32> = rows.column(LABEL)?.to_f64()?.iter().map(|y| u32::from(*y == 1.0)).collect();
@@ -68,37 +105,43 @@ pub fn logistic(rows: &Table<'_>, features: &[String], _: u64) -> Result<Candida
     // Column by column: the solver walks columns, and is several times faster where they lie together.
     let x = DenseMatrix::new(encoded.rows(), encoded.columns(), encoded.column_major(), true);
     let x = x.map_err(|e| failed(&e))?;
-    let options = LogisticRegressionParameters::default().with_alpha(ALPHA);
+    let options = LogisticRegressionParameters::default().with_alpha(alpha);
     let model = LogisticRegression::fit(&x, &labels, options).map_err(|e| failed(&e))?;
     let weights = (0..encoder.width()).map(|column| *model.coefficients().get((0, column))).collect();
     let intercept = *model.intercept().get((0, 0));
     let model = LinearPredictor::new(Task::BinaryClassification, encoder, weights, intercept)?;
     candidate(
         "logistic regression",
-        vec![("alpha", ALPHA.to_string())],
+        vec![("alpha", alpha.to_string())],
         "mlops.linear/v1",
         model.to_bytes()?,
         model,
     )
 }
 
-/// Gradient-boosted trees for the log loss, by forust.
+/// Boosted trees with settings that suit many data sets.
 ///
 /// # Errors
-/// What the encoder refuses, and [`ErrorKind::Internal`] when training fails.
+/// As [`Settings::train`].
 pub fn boosted_trees(rows: &Table<'_>, features: &[String], seed: u64) -> Result<Candidate> {
-    const TREES: usize = 100;
-    const DEPTH: usize = 3;
-    const RATE: f32 = 0.1;
+    Settings::Trees { trees: 100, depth: 3, rate: 0.1 }.train(rows, features, seed)
+}
+
+fn fit_trees(
+    rows: &Table<'_>,
+    features: &[String],
+    seed: u64,
+    (trees, depth, rate): (usize, usize, f32),
+) -> Result<Candidate> {
     let encoder = FeatureEncoder::fit(rows, features, &EncoderOptions::raw())?;
     let encoded = encoder.encode(rows)?;
     let labels = rows.column(LABEL)?.to_f64()?;
     let columns = encoded.column_major();
     let mut booster = GradientBooster::default()
         .set_objective_type(ObjectiveType::LogLoss)
-        .set_iterations(TREES)
-        .set_max_depth(DEPTH)
-        .set_learning_rate(RATE)
+        .set_iterations(trees)
+        .set_max_depth(depth)
+        .set_learning_rate(rate)
         .set_min_leaf_weight(5.0)
         .set_parallel(false)
         .set_seed(seed);
@@ -121,12 +164,12 @@ pub fn boosted_trees(rows: &Table<'_>, features: &[String], seed: u64) -> Result
         });
         Tree(nodes.collect())
     });
-    let trees = convert.collect();
-    let model = ForestPredictor::new(Task::BinaryClassification, encoder, booster.base_score, trees)?;
+    let forest = convert.collect();
+    let model = ForestPredictor::new(Task::BinaryClassification, encoder, booster.base_score, forest)?;
     let params = vec![
-        ("trees", TREES.to_string()),
-        ("max_depth", DEPTH.to_string()),
-        ("learning_rate", RATE.to_string()),
+        ("trees", trees.to_string()),
+        ("max_depth", depth.to_string()),
+        ("learning_rate", rate.to_string()),
         ("seed", seed.to_string()),
     ];
     candidate("boosted trees", params, "mlops.forest/v1", model.to_bytes()?, model)

@@ -1,14 +1,12 @@
-//! Steps 2 to 6: data, candidates, evaluation, registration.
+//! Steps 2 to 6: data, evaluation, registration; training is next door.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use mlops_core::artifact::{ArtifactStoreExt as _, Entry, Manifest};
-use mlops_core::data::{AssetKind, DataAsset, Fractions, NewDataAsset, Part, Split, Table};
+use mlops_core::data::{AssetKind, DataAsset, NewDataAsset, Part, Table};
 use mlops_core::evaluation::{EvaluationInput, EvaluationReport, Evaluator as _, GateDecision, GateSpec};
-use mlops_core::experiment::{
-    ArtifactLink, Capsule, DataInput, ExperimentSpec, Field, LogBatch, MetricPoint, OrderBy, RunEnd,
-    RunQuery, RunSpec,
-};
+use mlops_core::experiment::{ArtifactLink, Capsule, DataInput, ExperimentSpec, LogBatch, RunEnd, RunSpec};
 use mlops_core::governance::{ApprovalDecision, ApprovalRequest, Approver as _, CallbackApprover};
 use mlops_core::hash::{Digest, Hasher, canonical_json};
 use mlops_core::model::{ModelFormat, Predictor};
@@ -17,16 +15,18 @@ use mlops_core::problem::Task;
 use mlops_core::registry::{ModelVersion, NewModelVersion, Promotion};
 use mlops_core::time::{Clock as _, SystemClock, Timestamp};
 use mlops_core::{
-    ActorId, Alias, AssetName, Error, ErrorKind, ExperimentName, IdempotencyKey, MetricKey, ModelName,
-    ParamKey, RelPath, Result, RunId, TagKey, Version,
+    ActorId, Alias, AssetName, ExperimentName, IdempotencyKey, ModelName, ParamKey, RelPath, Result, RunId,
+    TagKey, Version,
 };
 use mlops_eval::evaluator::{EvaluatorOptions, StandardEvaluator};
-use mlops_examples::narrate::{Progress, say};
+use mlops_examples::narrate::say;
 use mlops_examples::platform::Platform;
-use mlops_examples::prepare::{LABEL, Prepared, ROW, prepare};
-use mlops_examples::train::{self, Candidate, TRAINERS, Trainer};
+use mlops_examples::prepare::{LABEL, Prepared, ROW, prepare_rows};
+use mlops_examples::rows::pack;
+use mlops_examples::train::Candidate;
 
 use super::setup::Setup;
+use super::validate::{self, Delivery};
 
 /// Rows to learn from and rows to judge by, out of one version of the data asset.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub struct Rows {
     pub asset: DataAsset,
     pub train: Table<'static>,
     pub judge: Table<'static>,
+    /// What of the rows to learn from production has shown and labelled; none at first.
+    pub labelled: Table<'static>,
 }
 
 impl Rows {
@@ -61,7 +63,8 @@ pub struct World {
     /// Rows that stand in for production.
     pub production: Table<'static>,
     pub evaluator: StandardEvaluator,
-    file: Entry,
+    /// What was delivered, and what of it was set aside.
+    stored: Vec<Entry>,
 }
 
 /// A trained model, its run, and the version it may become.
@@ -70,9 +73,9 @@ pub struct Trained {
     pub run: RunId,
     pub artifact: Digest,
     pub format: ModelFormat,
-    pub predictor: Box<dyn Predictor>,
+    pub predictor: Arc<dyn Predictor>,
     pub inputs: Vec<DataInput>,
-    pub name: &'static str,
+    pub name: String,
 }
 
 impl World {
@@ -88,31 +91,36 @@ impl World {
         Ok(ModelName::new(if self.is_bundled() { "diabetes-progression" } else { "own-model" })?)
     }
 
-    fn is_bundled(&self) -> bool {
-        self.prepared.sensitive == "sex" && self.setup.source.target == "target"
+    pub fn is_bundled(&self) -> bool {
+        !self.setup.own_data
     }
 
-    /// Reads, checks, splits and registers the data.
+    /// Holds the data to its schema, splits and registers it.
     pub async fn prepare(setup: Setup, store: &Path) -> Result<Self> {
-        let prepared = prepare(&setup.source)?;
+        let delivery = match &setup.schema {
+            Some(schema) if !setup.own_data => validate::bundled(&setup.source, schema)?,
+            schema => validate::own(&setup.source, schema.as_ref())?,
+        };
+        let prepared = of_file(&setup, &delivery)?;
         let platform = Platform::local(store, SystemClock::new().now())?;
-        let rows = prepared.table.rows();
         say(format_args!(
-            "{rows} rows with {} features pass their checks; {} exact duplicates were left out.",
+            "{} rows with {} features pass their checks; {} exact duplicates were left out.",
+            prepared.table.rows(),
             prepared.features.len(),
             prepared.duplicates
         ));
         say(format_args!("Positive: {}.", prepared.positive));
 
-        let bytes = std::fs::read(&setup.source.file)
-            .map_err(|e| Error::new(ErrorKind::Storage, "read", "the file cannot be read").with_source(e))?;
-        let blob = platform.artifacts.put_bytes(bytes).await?;
-        let file = Entry { path: RelPath::new("data")?, digest: blob.digest, size: blob.size };
-        let asset = register_data(&platform, &prepared, &file, "as delivered", None).await?;
+        let mut stored = vec![entry(&platform, "data", delivery.bytes).await?];
+        if let Some(bad) = &delivery.bad {
+            stored.push(entry(&platform, "set-aside.json", pack(bad)?).await?);
+        }
+        let train = prepared.part(Part::Train)?;
+        let asset = register_data(&platform, &prepared, &stored, "as delivered", &train).await?;
 
-        let first =
-            Rows { asset, train: prepared.part(Part::Train)?, judge: prepared.part(Part::Validation)? };
         let production = prepared.part(Part::Test)?;
+        let (judge, labelled) = (prepared.part(Part::Validation)?, production.take(&[])?);
+        let first = Rows { asset, train, judge, labelled };
         say(format_args!(
             "Split without leaks: {} rows to learn from, {} to judge by, {} stand in for production.",
             first.train.rows(),
@@ -121,7 +129,7 @@ impl World {
         ));
         let options = EvaluatorOptions::default().with_bands(&prepared.slice, prepared.bands.clone());
         let evaluator = StandardEvaluator::new(options)?;
-        Ok(Self { platform, setup, prepared, first, production, evaluator, file })
+        Ok(Self { platform, setup, prepared, first, production, evaluator, stored })
     }
 
     /// The data after production has taught something: half of its labelled rows to learn from, half to judge by.
@@ -129,39 +137,45 @@ impl World {
         let mut order: Vec<usize> = (0..self.production.rows()).collect();
         Random::new(self.setup.source.seed).stream("grow").shuffle(&mut order);
         let (learn, judge) = order.split_at(order.len() / 2);
-        let add = |base: &Table<'static>, rows: &[usize]| {
-            Table::concat(&[base.clone(), self.production.take(rows)?])
-        };
-        let train = add(&self.first.train, learn)?;
-        let judge = add(&self.first.judge, judge)?;
+        let (labelled, more) = (self.production.take(learn)?, self.production.take(judge)?);
+        let train = Table::concat(&[self.first.train.clone(), labelled.clone()])?;
+        let judge = Table::concat(&[self.first.judge.clone(), more])?;
         let note = format!("{} labelled rows of production added", order.len());
-        let asset = register_data(&self.platform, &self.prepared, &self.file, &note, Some(&train)).await?;
+        let asset = register_data(&self.platform, &self.prepared, &self.stored, &note, &train).await?;
         say(format_args!(
             "Data asset {}: {} rows to learn from, {} to judge by.",
             asset.reference(),
             train.rows(),
             judge.rows()
         ));
-        Ok(Rows { asset, train, judge })
+        Ok(Rows { asset, train, judge, labelled })
     }
 }
 
-/// Registers the file together with what is learned from it; the file itself is stored once, however often it is registered.
+/// The good rows, labelled and split; what is wrong with them is said with the file's name.
+fn of_file(setup: &Setup, delivery: &Delivery) -> Result<Prepared> {
+    let name = setup.source.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    prepare_rows(&setup.source, &delivery.good, &delivery.numbers, delivery.schema.clone())
+        .map_err(|e| if e.context("file").is_some() { e } else { e.with("file", name) })
+}
+
+/// A file of a data asset.
+async fn entry(platform: &Platform, path: &str, bytes: Vec<u8>) -> Result<Entry> {
+    let blob = platform.artifacts.put_bytes(bytes).await?;
+    Ok(Entry { path: RelPath::new(path)?, digest: blob.digest, size: blob.size })
+}
+
+/// Registers what was delivered together with what is learned from it; the delivery itself is stored once, however often it is
+/// registered.
 async fn register_data(
     platform: &Platform,
     prepared: &Prepared,
-    file: &Entry,
+    stored: &[Entry],
     note: &str,
-    train: Option<&Table<'_>>,
+    train: &Table<'_>,
 ) -> Result<DataAsset> {
-    let rows = match train {
-        Some(train) => train.column(ROW)?.to_f64()?.into_owned(),
-        None => prepared.part(Part::Train)?.column(ROW)?.to_f64()?.into_owned(),
-    };
-    let split = split_json(prepared, &rows)?;
-    let blob = platform.artifacts.put_bytes(split).await?;
-    let split = Entry { path: RelPath::new("split.json")?, digest: blob.digest, size: blob.size };
-    let manifest = Manifest::new(vec![file.clone(), split])?;
+    let split = entry(platform, "split.json", split_json(prepared, &train.column(ROW)?.to_f64()?)?).await?;
+    let manifest = Manifest::new(stored.iter().cloned().chain([split]).collect())?;
     let tree = platform.artifacts.put_tree(&manifest).await?;
     let name =
         AssetName::new(if prepared.features.iter().any(|f| f == "bmi") { "patients" } else { "own-data" })?;
@@ -180,72 +194,22 @@ fn split_json(prepared: &Prepared, train: &[f64]) -> Result<Vec<u8>> {
     canonical_json(&(prepared.partition.manifest().digest, train))
 }
 
-/// What every candidate must beat.
-pub async fn baseline(world: &World) -> Result<Trained> {
-    let prior = train::prior(&world.first.train, &[], 0)?;
-    let trained = track(world, prior, &world.first, &[]).await?;
-    say("The baseline gives everybody the share of positives among the rows it learned from.");
-    Ok(trained)
-}
-
-/// Trains every kind of candidate on a part of the training rows, picks the best on the rest, and trains that on all of them.
-pub async fn train(world: &World, rows: &Rows, purpose: &'static str) -> Result<Trained> {
-    let seed = world.setup.source.seed;
-    let inner = Split::stratified(LABEL, Fractions::test(0.2)?, seed).apply(&rows.train)?;
-    let (fit, pick) = (inner.table(&rows.train, Part::Train)?, inner.table(&rows.train, Part::Test)?);
-    let mut progress = Progress::new("training", TRAINERS.len() as u64 + 1);
-    let mut best: Option<(f64, &str, Trainer)> = None;
-    for (name, trainer) in TRAINERS {
-        let candidate = trainer(&fit, &world.prepared.features, seed)?;
-        let report =
-            judge(world, &*candidate.predictor, Digest::of(&candidate.bytes), &pick, rows.asset.spec.digest)?;
-        let auc = report.metric("roc_auc").ok_or_else(|| {
-            Error::new(ErrorKind::Rejected, "train", "the rows to choose by have one class only")
-        })?;
-        track(world, candidate, rows, &[("selection/roc_auc", auc)]).await?;
-        say(format_args!("{name:<20} roc_auc {auc:.3} on {} rows to choose by", pick.rows()));
-        if best.is_none_or(|(score, ..)| auc > score) {
-            best = Some((auc, name, trainer));
-        }
-        progress.tick();
-    }
-    let Some((_, name, trainer)) = best else {
-        return Err(Error::new(ErrorKind::Internal, "train", "there is nothing to train"));
-    };
-    let candidate = trainer(&rows.train, &world.prepared.features, seed)?;
-    progress.tick();
-    let trained = track(world, candidate, rows, &[]).await?;
-    say(format_args!("The {purpose} candidate: {name}, trained on all {} rows.", rows.train.rows()));
-    leaderboard(world).await?;
-    Ok(trained)
-}
-
-async fn leaderboard(world: &World) -> Result<()> {
-    let auc = MetricKey::new("selection/roc_auc")?;
-    let query = RunQuery::new(experiment()?).with_order(OrderBy::descending(Field::Metric(auc.clone())));
-    let runs = world.platform.tracker.search_runs(&query).await?.items;
-    if let Some(best) = runs.first().and_then(|run| Some((run, run.metric(auc.as_str())?))) {
-        say(format_args!(
-            "{} runs are tracked; the best to choose by is {} with {:.3}.",
-            runs.len(),
-            best.0.name,
-            best.1
-        ));
-    }
-    Ok(())
-}
-
-fn experiment() -> Result<ExperimentName> {
+pub fn experiment() -> Result<ExperimentName> {
     Ok(ExperimentName::new("closed-loop")?)
 }
 
-/// Stores a model and tracks its run: parameters, metrics, data, commit and seed.
-pub async fn track(
-    world: &World,
-    candidate: Candidate,
-    rows: &Rows,
-    metrics: &[(&str, f64)],
-) -> Result<Trained> {
+/// The rows, as something that a model was made from.
+pub fn training_input(rows: &Rows) -> DataInput {
+    DataInput {
+        asset: rows.asset.spec.name.clone(),
+        version: rows.asset.version,
+        digest: rows.asset.spec.digest,
+        role: "training".into(),
+    }
+}
+
+/// Stores a model that was not made by the pipeline, and tracks its run: parameters, data, commit and seed.
+pub async fn track(world: &World, candidate: Candidate, rows: &Rows) -> Result<Trained> {
     let Platform { tracker, artifacts, actor, .. } = &world.platform;
     tracker.ensure_experiment(&ExperimentSpec::new(experiment()?)).await?;
     let capsule = Capsule::capture(Path::new(env!("CARGO_MANIFEST_DIR")))
@@ -253,12 +217,7 @@ pub async fn track(
     let spec = RunSpec::new(experiment()?, candidate.name, actor.clone()).with_capsule(capsule);
     let run = tracker.start_run(&spec).await?;
     let blob = artifacts.put_bytes(candidate.bytes).await?;
-    let input = DataInput {
-        asset: rows.asset.spec.name.clone(),
-        version: rows.asset.version,
-        digest: rows.asset.spec.digest,
-        role: "training".into(),
-    };
+    let input = training_input(rows);
     let mut batch = LogBatch::new()
         .input(input.clone())
         .tag(TagKey::new("rows")?, rows.train.rows().to_string())
@@ -266,41 +225,29 @@ pub async fn track(
     for (key, value) in &candidate.params {
         batch = batch.param(ParamKey::new(key)?, value);
     }
-    for (key, value) in metrics {
-        batch = batch.metric(MetricPoint::new(MetricKey::new(key)?, *value, world.now()));
-    }
     tracker.write(&run.id, &batch).await?;
     tracker.finish_run(&run.id, &RunEnd::FINISHED).await?;
     Ok(Trained {
         run: run.id,
         artifact: blob.digest,
         format: candidate.format,
-        predictor: candidate.predictor,
+        predictor: Arc::from(candidate.predictor),
         inputs: vec![input],
-        name: candidate.name,
+        name: candidate.name.to_owned(),
     })
 }
 
 /// Judges a trained model by the rows it has not seen.
 pub fn evaluate(world: &World, trained: &Trained, rows: &Rows) -> Result<EvaluationReport> {
-    judge(world, &*trained.predictor, trained.artifact, &rows.judge, rows.judge_digest()?)
-}
-
-fn judge(
-    world: &World,
-    predictor: &dyn Predictor,
-    model: Digest,
-    rows: &Table<'_>,
-    data: Digest,
-) -> Result<EvaluationReport> {
+    let judge = &rows.judge;
     world.evaluator.evaluate(&EvaluationInput {
-        model,
-        data,
+        model: trained.artifact,
+        data: rows.judge_digest()?,
         task: Task::BinaryClassification,
-        predictions: &predictor.predict(rows)?,
-        truth: rows.column(LABEL)?,
-        slices: &rows.select(&[&world.prepared.slice])?,
-        sensitive: &rows.select(&[&world.prepared.sensitive])?,
+        predictions: &trained.predictor.predict(judge)?,
+        truth: judge.column(LABEL)?,
+        slices: &judge.select(&[&world.prepared.slice])?,
+        sensitive: &judge.select(&[&world.prepared.sensitive])?,
         at: world.now(),
     })
 }
@@ -349,11 +296,11 @@ pub async fn register(world: &World, trained: &Trained) -> Result<ModelVersion> 
         actor.clone(),
     )
     .with_run(trained.run.clone())
-    .with_description(trained.name);
+    .with_description(&trained.name);
     version.data.clone_from(&trained.inputs);
     let version = registry.register(&version).await?;
     let reference = version.reference().to_string();
-    world.platform.record("model.register", &reference, trained.name).await?;
+    world.platform.record("model.register", &reference, &trained.name).await?;
     say(format_args!("{reference} ({}) is {}", trained.name, version.spec.artifact));
     Ok(version)
 }

@@ -3,8 +3,17 @@
 //! ```sh
 //! cargo run --example closed_loop
 //! cargo run --release -p mlops-examples --example closed_loop -- \
-//!     --data FILE --target COL [--positive VALUE] --sensitive COL [--time COL] [--columns a,b,c] [--store FOLDER]
+//!     --data FILE --target COL [--positive VALUE] --sensitive COL [--time COL] [--columns a,b,c] [--schema FILE] [--store FOLDER]
 //! ```
+//!
+//! | step | where |
+//! |---|---|
+//! | 1 | `setup.rs` |
+//! | 2 | `validate.rs`, `build.rs` |
+//! | 3 | `training.rs`, with its pipeline in `config/training.pipeline.toml` |
+//! | 4 to 6 | `build.rs` |
+//! | 7 | `serve.rs` |
+//! | 8 to 11 | `operate.rs` |
 //!
 //! Everything is kept in one folder, with no server and no network; the program ends by saying how MLflow shows it. The exit code is 0 when the loop closes; else the program says
 //! why it did not.
@@ -13,6 +22,8 @@ mod build;
 mod operate;
 mod serve;
 mod setup;
+mod training;
+mod validate;
 
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
@@ -53,6 +64,9 @@ struct Args {
     /// The names of all columns of a CSV file without a header row.
     #[arg(long, value_delimiter = ',')]
     columns: Option<Vec<String>>,
+    /// What the data is held to, as a TOML file: rows that break it are set aside.
+    #[arg(long)]
+    schema: Option<PathBuf>,
     /// The gate, as a TOML file.
     #[arg(long)]
     gate: Option<PathBuf>,
@@ -117,15 +131,21 @@ fn explain(error: &Error) {
 
 async fn run(args: &Args) -> Result<()> {
     step(1, "Define the problem");
-    let setup = Setup::read(args.source(), args.gate.as_deref(), args.data.is_some())?;
+    let own_data = args.data.is_some();
+    let setup = Setup::read(args.source(), args.schema.as_deref(), args.gate.as_deref(), own_data)?;
     setup.tell();
 
-    step(2, "Load, check, register and split the data");
+    step(2, "Hold the delivery to its schema, set bad rows aside, register and split the rest");
     let world = build::World::prepare(setup, &args.store()).await?;
 
-    step(3, "Train candidates and keep track of them");
-    let prior = build::baseline(&world).await?;
-    let candidate = build::train(&world, &world.first, "first").await?;
+    step(3, "Train: a pipeline with a sweep in it; a second run finds everything made");
+    let training = training::Training::open(&world).await?;
+    let trained = training.run(&world, &world.first).await?;
+    training::tell(&trained);
+    training.tell_sweep(&world, &trained).await?;
+    training.run_again(&world, &world.first, &trained).await?;
+    let prior = training.model(&world, &trained, "baseline", &world.first).await?;
+    let candidate = training.model(&world, &trained, "fit", &world.first).await?;
 
     step(4, "Evaluate on rows that no candidate has seen");
     let report = build::evaluate(&world, &candidate, &world.first)?;
@@ -155,7 +175,10 @@ async fn run(args: &Args) -> Result<()> {
     let retrain = operate::triggered(&world, &quiet, &alarmed)?;
     say(retrain);
     let grown = world.grow().await?;
-    let challenger = build::train(&world, &grown, "retrained").await?;
+    let retrained = training.run(&world, &grown).await?;
+    training::tell(&retrained);
+    training::only_new_rows_ran(&retrained)?;
+    let challenger = training.model(&world, &retrained, "fit", &grown).await?;
     operate::challenge(&world, &mut service, &grown, (&champion, &candidate), &challenger).await?;
 
     step(10, "A bad candidate slips past the gate: the guard takes it back");

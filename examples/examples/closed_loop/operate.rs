@@ -247,7 +247,7 @@ pub async fn bad_candidate(world: &World, service: &mut Service, rows: &Rows) ->
     let wrong: Vec<bool> = truth(&rows.train)?.into_iter().map(|label| !label).collect();
     let turned = rows.train.without(&[LABEL]).with_column(Column::bool(LABEL, wrong)?)?;
     let candidate = train::boosted_trees(&turned, &world.prepared.features, world.setup.source.seed)?;
-    let trained = build::track(world, candidate, rows, &[]).await?;
+    let trained = build::track(world, candidate, rows).await?;
     let report = build::evaluate(world, &trained, rows)?;
     let verdict = world.gate().decide(&report, None, world.now())?.verdict;
     say(format_args!(

@@ -1,7 +1,8 @@
-//! Step 1: the charter and the gate, from files or, for a user's own data, from the command line.
+//! Step 1: the charter, the schema and the gate, from files or, for a user's own data, from the command line.
 
 use std::path::{Path, PathBuf};
 
+use mlops_core::data::Schema;
 use mlops_core::evaluation::{Criterion, GateSpec, NoChampion};
 use mlops_core::problem::{Charter, Direction, Feasibility, Kpi, Sla, Task};
 use mlops_core::{MetricKey, Result};
@@ -13,11 +14,14 @@ use mlops_examples::prepare::Source;
 pub struct Setup {
     pub source: Source,
     pub charter: Charter,
+    /// What data is held to; the user's own may come without one.
+    pub schema: Option<Schema>,
     pub gate: GateSpec,
+    pub own_data: bool,
 }
 
 impl Setup {
-    pub fn read(source: Source, gate: Option<&Path>, own_data: bool) -> Result<Self> {
+    pub fn read(source: Source, schema: Option<&Path>, gate: Option<&Path>, own_data: bool) -> Result<Self> {
         let charter = if own_data {
             own_charter(&source)?
         } else {
@@ -28,7 +32,12 @@ impl Setup {
             None if own_data => own_gate(&source)?,
             None => GateSpec::from_file(config("diabetes.gate.toml"))?,
         };
-        Ok(Self { source, charter, gate })
+        let schema = match schema {
+            Some(file) => Some(Schema::from_file(file)?),
+            None if own_data => None,
+            None => Some(Schema::from_file(config("diabetes.schema.toml"))?),
+        };
+        Ok(Self { source, charter, schema, gate, own_data })
     }
 
     pub fn tell(&self) {
@@ -44,7 +53,8 @@ impl Setup {
     }
 }
 
-fn config(name: &str) -> PathBuf {
+/// A file beside the examples.
+pub fn config(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
 }
 

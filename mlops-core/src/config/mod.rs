@@ -4,6 +4,7 @@
 //! error that says in which file, at which key, on which line and in which column. Numbers are the format's own: a quoted
 //! `"0.1"` is text, not a number. JSON and YAML have a null; it is refused, as a key without a value would drop a rule.
 
+mod format;
 mod json;
 mod tree;
 #[cfg(feature = "yaml")]
@@ -16,6 +17,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 
+pub use self::format::Format;
 use self::tree::{Fault, Node, Value};
 use crate::error::{Error, ErrorKind, Result, needs_escape, quote};
 
@@ -60,40 +62,34 @@ fn check_size(operation: &'static str, file: &str, bytes: usize) -> Result<()> {
     Err(Error::limit(operation, "the file's size", MAX_BYTES, got).with("file", file))
 }
 
-/// How a text is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Syntax {
-    Toml,
-    Json,
-    /// Without the feature `yaml` nothing is YAML.
-    Yaml,
-}
-
 /// A text, and what to call it in errors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Document<'a> {
     operation: &'static str,
     file: &'a str,
     text: &'a str,
-    syntax: Syntax,
+    format: Format,
 }
 
 impl<'a> Document<'a> {
     /// A text, checked to be no longer than [`MAX_BYTES`].
     ///
     /// # Errors
-    /// [`ErrorKind::LimitExceeded`].
-    pub(crate) fn new(operation: &'static str, file: &'a str, text: &'a str, syntax: Syntax) -> Result<Self> {
+    /// [`ErrorKind::LimitExceeded`]; [`ErrorKind::Unsupported`] for YAML without the feature `yaml`.
+    pub(crate) fn new(operation: &'static str, file: &'a str, text: &'a str, format: Format) -> Result<Self> {
         check_size(operation, file, text.len())?;
-        Ok(Self { operation, file, text, syntax })
+        if format == Format::Yaml && !cfg!(feature = "yaml") {
+            return Err(Error::unsupported(operation, "YAML, without the feature `yaml`"));
+        }
+        Ok(Self { operation, file, text, format })
     }
 
     /// The text as a tree, for formats that have no reader with places of their own.
     fn tree(&self) -> Result<Node, Fault> {
-        match self.syntax {
-            Syntax::Json => json::parse(self.text),
+        match self.format {
+            Format::Json => json::parse(self.text),
             #[cfg(feature = "yaml")]
-            Syntax::Yaml => yaml::parse(self.text),
+            Format::Yaml => yaml::parse(self.text),
             _ => Err(Fault::new(0, "the format is not known here")),
         }
     }
@@ -103,9 +99,9 @@ impl<'a> Document<'a> {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] with the context `field` (the key), `file`, `line` and, where there is one, `id`.
     pub(crate) fn parse<T: DeserializeOwned>(&self, list: Option<&str>) -> Result<T> {
-        match self.syntax {
-            Syntax::Toml => self.parse_toml(list),
-            Syntax::Json | Syntax::Yaml => self.parse_tree(list),
+        match self.format {
+            Format::Toml => self.parse_toml(list),
+            Format::Json | Format::Yaml => self.parse_tree(list),
         }
     }
 
@@ -162,7 +158,7 @@ impl<'a> Document<'a> {
 
     /// Where the value at a path of keys stands; nowhere, if there is none.
     pub(crate) fn offset(&self, path: &[&str]) -> Option<usize> {
-        if self.syntax != Syntax::Toml {
+        if self.format != Format::Toml {
             let tree = self.tree().ok()?;
             return path.iter().try_fold(&tree, |node, key| node.get(key)).map(|node| node.at);
         }
@@ -178,7 +174,7 @@ impl<'a> Document<'a> {
 
     /// Where the value at `key` of a table in the array `list` stands; where the table stands, if it has no such key.
     pub(crate) fn offset_in(&self, list: &str, index: usize, key: &str) -> Option<usize> {
-        if self.syntax != Syntax::Toml {
+        if self.format != Format::Toml {
             let tree = self.tree().ok()?;
             let Value::List(tables) = &tree.get(list)?.value else { return None };
             let table = tables.get(index)?;
@@ -194,7 +190,7 @@ impl<'a> Document<'a> {
     /// Where the value at a path of keys within a table of the array `list` stands; where the last table on the way stands, if
     /// the path goes no further.
     pub(crate) fn offset_within(&self, list: &str, index: usize, path: &[&str]) -> Option<usize> {
-        if self.syntax != Syntax::Toml {
+        if self.format != Format::Toml {
             let tree = self.tree().ok()?;
             let Value::List(tables) = &tree.get(list)?.value else { return None };
             let mut node = tables.get(index)?;
@@ -368,7 +364,7 @@ mod tests {
     }
 
     fn fault(text: &str) -> Error {
-        Document::new("op", "a.toml", text, Syntax::Toml)
+        Document::new("op", "a.toml", text, Format::Toml)
             .and_then(|d| d.parse::<Sample>(Some("items")))
             .unwrap_err()
     }
@@ -453,7 +449,7 @@ mod tests {
 
     #[test]
     fn a_byte_order_mark_and_line_ends_of_two_characters_are_read() {
-        let document = Document::new("op", "a.toml", "\u{feff}max = 1\r\n", Syntax::Toml).unwrap();
+        let document = Document::new("op", "a.toml", "\u{feff}max = 1\r\n", Format::Toml).unwrap();
         assert_eq!(document.parse::<Sample>(None).unwrap().max, Some(1.0));
     }
 

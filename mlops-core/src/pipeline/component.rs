@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::text::as_text;
 use super::{ParamSpec, PortType};
 use crate::error::{Error, Result};
 use crate::hash::{Digest, Hasher};
@@ -48,17 +49,7 @@ impl FromStr for ComponentRef {
     }
 }
 
-impl Serialize for ComponentRef {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for ComponentRef {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+as_text!(ComponentRef);
 
 /// An input of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,12 +116,8 @@ struct ComponentWire {
     outputs: BTreeMap<PortName, PortType>,
     #[serde(default)]
     parameters: BTreeMap<PortName, ParamSpec>,
-    #[serde(default = "yes")]
+    #[serde(default = "super::yes")]
     is_deterministic: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl TryFrom<ComponentWire> for Component {

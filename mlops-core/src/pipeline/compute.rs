@@ -188,7 +188,7 @@ impl ComputePlan {
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) with the context `line`, `column` and `field`.
     pub fn parse(text: &str, format: PipelineFormat) -> Result<Self> {
         const OP: &str = "ComputePlan::parse";
-        let document = Document::new(OP, "text", text, format.syntax(OP)?)?;
+        let document = Document::new(OP, "text", text, format)?;
         let wires: BTreeMap<PortName, Wire> = document.parse(None)?;
         let mut plan = Self::new();
         for (class, wire) in wires {

@@ -3,51 +3,11 @@
 use std::path::Path;
 
 use super::{Components, GraphError, Part, Pipeline, PipelineSpec};
-use crate::config::{self, Document, Syntax};
+use crate::config::{self, Document, Format as PipelineFormat};
 use crate::error::{Error, ErrorKind, Result};
 
 const READ: &str = "Pipeline::read";
 const PARSE: &str = "Pipeline::parse";
-
-/// A format in which a pipeline can be written. The keys and words are the same in all.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum PipelineFormat {
-    /// TOML; the default.
-    #[default]
-    Toml,
-    /// JSON.
-    Json,
-    /// YAML, with the feature `yaml`.
-    Yaml,
-}
-
-impl PipelineFormat {
-    /// The format that a file's extension speaks of; TOML for any that is not known.
-    ///
-    /// ```
-    /// use mlops_core::pipeline::PipelineFormat;
-    /// assert_eq!(PipelineFormat::of("train.pipeline.yml"), PipelineFormat::Yaml);
-    /// assert_eq!(PipelineFormat::of("train"), PipelineFormat::Toml);
-    /// ```
-    pub fn of(path: impl AsRef<Path>) -> Self {
-        let extension = path.as_ref().extension().and_then(|e| e.to_str()).unwrap_or_default();
-        match extension.to_ascii_lowercase().as_str() {
-            "json" => Self::Json,
-            "yaml" | "yml" => Self::Yaml,
-            _ => Self::Toml,
-        }
-    }
-
-    pub(super) fn syntax(self, operation: &'static str) -> Result<Syntax> {
-        match self {
-            Self::Toml => Ok(Syntax::Toml),
-            Self::Json => Ok(Syntax::Json),
-            Self::Yaml if cfg!(feature = "yaml") => Ok(Syntax::Yaml),
-            Self::Yaml => Err(Error::unsupported(operation, "YAML, without the feature `yaml`")),
-        }
-    }
-}
 
 impl Pipeline {
     /// Reads a pipeline from a file of at most one mebibyte, in the format of its extension.
@@ -107,7 +67,7 @@ fn parse(
     format: PipelineFormat,
     components: &Components,
 ) -> Result<Pipeline> {
-    let document = Document::new(operation, file, text, format.syntax(operation)?)?;
+    let document = Document::new(operation, file, text, format)?;
     let spec: PipelineSpec = document.parse(Some("steps"))?;
     Pipeline::new(spec, components).map_err(|error| placed(&document, operation, file, &error))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::text::as_text;
 use super::{ComponentRef, ParamSpec, ParamValue, PortType, StepRetry};
 use crate::error::{Error, Result};
 use crate::id::{AssetName, ComponentName, PortName, SecretName, StepName};
@@ -70,17 +71,7 @@ impl FromStr for Source {
     }
 }
 
-impl Serialize for Source {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Source {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+as_text!(Source);
 
 /// What a parameter of a step is set to: a value, or a parameter of the pipeline, written `${{parent.inputs.<name>}}`. A text
 /// that begins with `${{` is always the latter.
@@ -185,12 +176,8 @@ pub struct StepSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<PortName>,
     /// Whether what was made before may be used. Default: yes.
-    #[serde(default = "yes")]
+    #[serde(default = "super::yes")]
     pub reuse: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl StepSpec {

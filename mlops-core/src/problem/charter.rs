@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{Direction, Sla, Task};
-use crate::config::{self, Document, Syntax};
+use crate::config::{self, Document, Format};
 use crate::error::{Error, Result, quote};
 use crate::hash::{Digest, digest_json};
 use crate::id::MetricKey;
@@ -236,7 +236,7 @@ impl Charter {
     }
 
     fn read(operation: &'static str, file: &str, text: &str) -> Result<Self> {
-        let document = Document::new(operation, file, text, Syntax::Toml)?;
+        let document = Document::new(operation, file, text, Format::Toml)?;
         let charter: Self = document.parse(None)?;
         let Some(Fault { path, index, message }) = charter.fault() else { return Ok(charter) };
         let at = match (path.as_slice(), index) {

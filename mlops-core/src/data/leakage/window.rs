@@ -3,8 +3,8 @@
 use super::report::{Leak, LeakKind, at, count};
 use super::shared::{Rows, Shared, pairs};
 use super::{OP, SAMPLE};
-use crate::data::moment::{Moment, Moments, Union, moments};
-use crate::data::split::{label_ends, real, whole};
+use crate::data::moment::{Moment, Union};
+use crate::data::split::{Labelled, labelled};
 use crate::data::{Column, LabelSpan, Table};
 use crate::error::{Result, quote};
 
@@ -14,16 +14,10 @@ pub(super) fn overlaps(
     column: &Column<'_>,
     labels: &LabelSpan,
 ) -> Result<Vec<Leak>> {
-    match moments(OP, "label_window", column)? {
-        Moments::Whole(times) => {
-            let ends = label_ends(OP, labels, &times, table, column, whole)?;
-            Ok(of_pairs(parts, column, &times, &ends))
-        }
-        Moments::Real(times) => {
-            let ends = label_ends(OP, labels, &times, table, column, real)?;
-            Ok(of_pairs(parts, column, &times, &ends))
-        }
-    }
+    Ok(match labelled(OP, "label_window", labels, table, column)? {
+        Labelled::Whole(times, ends) => of_pairs(parts, column, &times, &ends),
+        Labelled::Real(times, ends) => of_pairs(parts, column, &times, &ends),
+    })
 }
 
 fn of_pairs<T: Moment>(parts: &[Rows<'_>], column: &Column<'_>, times: &[T], ends: &[T]) -> Vec<Leak> {

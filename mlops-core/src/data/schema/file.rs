@@ -2,50 +2,11 @@
 
 use std::path::Path;
 
-use crate::config::{self, Document, Syntax};
+use crate::config::{self, Document, Format as SchemaFormat};
 use crate::data::validate::Wire;
 use crate::error::{Error, Result};
 
 use super::{Schema, SchemaWire};
-
-/// A format in which a schema can be written. The keys and words are the same in all.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum SchemaFormat {
-    /// TOML; the default.
-    #[default]
-    Toml,
-    /// JSON.
-    Json,
-    /// YAML, with the feature `yaml`; for reading only.
-    Yaml,
-}
-
-impl SchemaFormat {
-    /// The format that a file's extension speaks of; TOML for any that is not known.
-    ///
-    /// ```
-    /// use mlops_core::data::SchemaFormat;
-    /// assert_eq!(SchemaFormat::of("patients.schema.json"), SchemaFormat::Json);
-    /// ```
-    pub fn of(path: impl AsRef<Path>) -> Self {
-        let extension = path.as_ref().extension().and_then(|e| e.to_str()).unwrap_or_default();
-        match extension.to_ascii_lowercase().as_str() {
-            "json" => Self::Json,
-            "yaml" | "yml" => Self::Yaml,
-            _ => Self::Toml,
-        }
-    }
-
-    fn syntax(self, operation: &'static str) -> Result<Syntax> {
-        match self {
-            Self::Toml => Ok(Syntax::Toml),
-            Self::Json => Ok(Syntax::Json),
-            Self::Yaml if cfg!(feature = "yaml") => Ok(Syntax::Yaml),
-            Self::Yaml => Err(Error::unsupported(operation, "YAML, without the feature `yaml`")),
-        }
-    }
-}
 
 impl Schema {
     /// Reads a schema from text.
@@ -89,7 +50,7 @@ impl Schema {
     }
 
     fn read(operation: &'static str, file: &str, text: &str, format: SchemaFormat) -> Result<Self> {
-        let document = Document::new(operation, file, text, format.syntax(operation)?)?;
+        let document = Document::new(operation, file, text, format)?;
         let file_wire: SchemaWire<Wire> = document.parse(Some("rules"))?;
         let SchemaWire { environments, extra_columns, ordered, fields, rules: written } = file_wire;
         let mut rules = Vec::with_capacity(written.len());

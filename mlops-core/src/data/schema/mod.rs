@@ -38,9 +38,9 @@ use crate::data::{DataType, Table};
 use crate::error::{Error, Result, quote};
 use crate::hash::{Digest, Hasher};
 
+pub use crate::config::Format as SchemaFormat;
 pub use diff::{FieldChange, RuleChange, SchemaChange, SchemaDiff};
 pub use field::Field;
-pub use file::SchemaFormat;
 pub use range::{Length, Range};
 
 const OP: &str = "Schema::new";

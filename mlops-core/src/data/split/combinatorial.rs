@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::cross_validation::{MAX_FOLDS, Made, OP};
 use super::folds::Fold;
-use super::windows::{LabelSpan, label_ends, real, whole};
-use crate::data::moment::{Moment, Moments, Union, in_order, moments};
+use super::windows::{LabelSpan, Labelled, labelled};
+use crate::data::moment::{Moment, Union, in_order};
 use crate::data::{Column, Span, Table};
 use crate::error::{Error, Result};
 
@@ -140,15 +140,9 @@ impl CombinatorialPurged {
             let message = format!("is {}, but there are {} rows", self.groups, table.rows());
             return Err(Error::invalid(OP, "groups", message));
         }
-        match moments(OP, "column", column)? {
-            Moments::Whole(times) => {
-                let ends = label_ends(OP, &self.labels, &times, table, column, whole)?;
-                self.cut(column, &times, &ends)
-            }
-            Moments::Real(times) => {
-                let ends = label_ends(OP, &self.labels, &times, table, column, real)?;
-                self.cut(column, &times, &ends)
-            }
+        match labelled(OP, "column", &self.labels, table, column)? {
+            Labelled::Whole(times, ends) => self.cut(column, &times, &ends),
+            Labelled::Real(times, ends) => self.cut(column, &times, &ends),
         }
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::combinatorial::CombinatorialPurged;
 use super::folds::{Fold, Folds};
 use super::kfold;
+use super::summary::described_by;
 use super::windows::TimeWindows;
 use crate::data::Table;
 use crate::error::{Error, Result};
@@ -254,6 +255,14 @@ impl TryFrom<CrossValidationWire> for CrossValidation {
     }
 }
 
+/// Refuses more row numbers than all folds together may hold.
+fn check_indices(rows: usize, folds: usize) -> Result<()> {
+    match rows.saturating_mul(folds) {
+        indices if indices > MAX_INDICES => Err(Error::limit(OP, "rows × folds", MAX_INDICES, indices)),
+        _ => Ok(()),
+    }
+}
+
 /// What a method makes.
 pub(super) struct Made {
     pub(super) folds: Vec<Fold>,
@@ -377,8 +386,7 @@ impl CrossValidation {
             }
             _ => (None, None),
         };
-        let (classes, times) = (self.classes.as_ref().or(of_method.0), self.times.as_ref().or(of_method.1));
-        (classes.map(String::as_str), times.map(String::as_str))
+        described_by((&self.classes, &self.times), of_method)
     }
 
     /// The number of folds of one repeat, where it does not depend on the data.
@@ -434,15 +442,7 @@ impl CrossValidation {
     /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for more than 10 000 folds or 2²⁸ row numbers in all.
     pub fn apply(&self, table: &Table<'_>) -> Result<Folds> {
         self.check(OP)?;
-        let rows = table.rows();
-        let folds = self.folds()?.unwrap_or(2).saturating_mul(self.repeats);
-        match rows.checked_mul(folds) {
-            Some(indices) if indices <= MAX_INDICES => {}
-            _ => {
-                let indices = rows.saturating_mul(folds);
-                return Err(Error::limit(OP, "rows × folds", MAX_INDICES, indices));
-            }
-        }
+        check_indices(table.rows(), self.folds()?.unwrap_or(2).saturating_mul(self.repeats))?;
         let made = match &self.method {
             FoldMethod::Time { column, windows } => {
                 let folds = windows.apply(table, table.column(column)?)?;
@@ -470,24 +470,16 @@ impl CrossValidation {
             if folds > MAX_FOLDS {
                 return Err(Error::limit(OP, "the number of folds", MAX_FOLDS, folds));
             }
-            if table.rows().saturating_mul(folds) > MAX_INDICES {
-                return Err(Error::limit(
-                    OP,
-                    "rows × folds",
-                    MAX_INDICES,
-                    table.rows().saturating_mul(folds),
-                ));
-            }
+            check_indices(table.rows(), folds)?;
             for fold in 0..folds {
                 let (test, train): (Vec<usize>, Vec<usize>) =
                     (0..table.rows()).partition(|&row| fold_of[row] == Some(fold));
-                for (part, rows) in [("test", &test), ("train", &train)] {
-                    if rows.is_empty() {
-                        let message = format!("{} rows leave no {part} rows to fold {fold}", table.rows());
-                        return Err(Error::invalid(OP, "folds", message));
-                    }
+                let made = Fold { train, test, purged: 0, embargoed: 0 };
+                if let Some(part) = made.empty_part() {
+                    let message = format!("{} rows leave no {part} rows to fold {fold}", table.rows());
+                    return Err(Error::invalid(OP, "folds", message));
                 }
-                all.push(Fold { train, test, purged: 0, embargoed: 0 });
+                all.push(made);
             }
         }
         Ok(all)

@@ -41,6 +41,12 @@ impl Fold {
     pub fn embargoed(&self) -> usize {
         self.embargoed
     }
+
+    /// The first part, test before train, that has no rows.
+    pub(super) fn empty_part(&self) -> Option<&'static str> {
+        let mut parts = [("test", &self.test), ("train", &self.train)].into_iter();
+        parts.find(|(_, rows)| rows.is_empty()).map(|(part, _)| part)
+    }
 }
 
 /// What one fold is like.

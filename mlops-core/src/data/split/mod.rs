@@ -50,7 +50,7 @@ pub use fractions::Fractions;
 pub use partition::{Partition, Sizes, SplitManifest};
 pub use summary::{ClassCounts, PartSummary, TimeRange};
 pub use windows::{History, LabelSpan, TimeWindows};
-pub(in crate::data) use windows::{label_ends, real, whole};
+pub(in crate::data) use windows::{Labelled, labelled};
 
 use crate::data::{Span, Table};
 use crate::error::{Error, Result};
@@ -435,8 +435,7 @@ impl Split {
             Method::Time { column, .. } => (None, Some(column)),
             _ => (None, None),
         };
-        let (classes, times) = (self.classes.as_ref().or(of_method.0), self.times.as_ref().or(of_method.1));
-        (classes.map(String::as_str), times.map(String::as_str))
+        summary::described_by((&self.classes, &self.times), of_method)
     }
 
     /// Lists the rows of each part; `chosen` has the part's position for each row, or `None` for a row left out.

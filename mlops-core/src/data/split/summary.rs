@@ -124,6 +124,15 @@ fn ends<T: Moment>(moments: &[T], rows: &[usize]) -> Option<(usize, usize)> {
     Some((first, last))
 }
 
+/// The columns of classes and of times by which parts are described: those that were named, else those of the method.
+pub(super) fn described_by<'a>(
+    named: (&'a Option<String>, &'a Option<String>),
+    of_method: (Option<&'a String>, Option<&'a String>),
+) -> (Option<&'a str>, Option<&'a str>) {
+    let either = |named: &'a Option<String>, other| named.as_ref().or(other).map(String::as_str);
+    (either(named.0, of_method.0), either(named.1, of_method.1))
+}
+
 /// A time beyond the calendar stays its number of microseconds.
 fn time_text(column: &Column<'_>, row: usize) -> String {
     match (column.label(row), column.values()) {

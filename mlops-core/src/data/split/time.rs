@@ -1,9 +1,9 @@
 //! Training first, the test last, by the values of a column.
 
 use super::holdout::sizes;
-use super::windows::{LabelSpan, label_ends, real, whole};
+use super::windows::{LabelSpan, Labelled, labelled};
 use super::{OP, Part};
-use crate::data::moment::{self, Moment, Moments, moments};
+use crate::data::moment::{self, Moment};
 use crate::data::{Column, Span, Table};
 use crate::error::{Error, Result};
 
@@ -15,15 +15,9 @@ pub(super) fn by_time(
     labels: &LabelSpan,
 ) -> Result<Vec<Option<usize>>> {
     let gap = gap.along(OP, "gap", column)?;
-    match moments(OP, "column", column)? {
-        Moments::Whole(times) => {
-            let ends = label_ends(OP, labels, &times, table, column, whole)?;
-            in_order(&times, &ends, parts, gap)
-        }
-        Moments::Real(times) => {
-            let ends = label_ends(OP, labels, &times, table, column, real)?;
-            in_order(&times, &ends, parts, gap)
-        }
+    match labelled(OP, "column", labels, table, column)? {
+        Labelled::Whole(times, ends) => in_order(&times, &ends, parts, gap),
+        Labelled::Real(times, ends) => in_order(&times, &ends, parts, gap),
     }
 }
 

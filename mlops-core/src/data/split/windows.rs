@@ -148,15 +148,9 @@ impl TimeWindows {
                 "keeps out rows after the window, but no such rows are learnt from: say surrounding";
             return Err(Error::invalid(OP, "embargo", message));
         }
-        match moments(OP, "column", column)? {
-            Moments::Whole(times) => {
-                let ends = label_ends(OP, &self.labels, &times, table, column, whole)?;
-                self.cut(column, &times, &ends)
-            }
-            Moments::Real(times) => {
-                let ends = label_ends(OP, &self.labels, &times, table, column, real)?;
-                self.cut(column, &times, &ends)
-            }
+        match labelled(OP, "column", &self.labels, table, column)? {
+            Labelled::Whole(times, ends) => self.cut(column, &times, &ends),
+            Labelled::Real(times, ends) => self.cut(column, &times, &ends),
         }
     }
 
@@ -219,25 +213,46 @@ fn purged<T: Moment>(
 }
 
 fn check(fold: &Fold, folds: usize, back: i128, column: &Column<'_>) -> Result<()> {
-    for (part, rows) in [("test", &fold.test), ("train", &fold.train)] {
-        if rows.is_empty() {
-            let message = format!(
-                "leave no {part} rows to the window that ends {back} before the last row, of {folds}"
-            );
-            return Err(Error::invalid(OP, "windows", message).with("column", column.name()));
-        }
-    }
-    Ok(())
+    let Some(part) = fold.empty_part() else { return Ok(()) };
+    let message =
+        format!("leave no {part} rows to the window that ends {back} before the last row, of {folds}");
+    Err(Error::invalid(OP, "windows", message).with("column", column.name()))
 }
 
-pub(in crate::data) fn whole(moments: Moments) -> Option<Vec<i128>> {
+/// When rows are, and when the label of each is made at last: in whole units or in real ones.
+pub(in crate::data) enum Labelled {
+    Whole(Vec<i128>, Vec<i128>),
+    Real(Vec<f64>, Vec<f64>),
+}
+
+/// The times of a column and the ends of the labels. An error about the times names `field`, one about the labels `labels`.
+pub(in crate::data) fn labelled(
+    operation: &'static str,
+    field: &'static str,
+    labels: &LabelSpan,
+    table: &Table<'_>,
+    column: &Column<'_>,
+) -> Result<Labelled> {
+    match moments(operation, field, column)? {
+        Moments::Whole(times) => {
+            let ends = label_ends(operation, labels, &times, table, column, whole)?;
+            Ok(Labelled::Whole(times, ends))
+        }
+        Moments::Real(times) => {
+            let ends = label_ends(operation, labels, &times, table, column, real)?;
+            Ok(Labelled::Real(times, ends))
+        }
+    }
+}
+
+fn whole(moments: Moments) -> Option<Vec<i128>> {
     match moments {
         Moments::Whole(values) => Some(values),
         Moments::Real(_) => None,
     }
 }
 
-pub(in crate::data) fn real(moments: Moments) -> Option<Vec<f64>> {
+fn real(moments: Moments) -> Option<Vec<f64>> {
     match moments {
         Moments::Real(values) => Some(values),
         Moments::Whole(values) => Some(values.into_iter().map(|value| value as f64).collect()),
@@ -245,7 +260,7 @@ pub(in crate::data) fn real(moments: Moments) -> Option<Vec<f64>> {
 }
 
 /// When the label of each row is made at last.
-pub(in crate::data) fn label_ends<T: Moment>(
+fn label_ends<T: Moment>(
     operation: &'static str,
     labels: &LabelSpan,
     times: &[T],

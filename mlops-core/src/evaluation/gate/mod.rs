@@ -50,7 +50,6 @@
 pub(in crate::evaluation) mod comparison;
 mod criterion;
 mod evidence;
-mod format;
 mod import;
 mod input;
 mod judge;
@@ -63,9 +62,9 @@ mod spec;
 mod tests;
 mod words;
 
+pub use crate::config::Format as GateFormat;
 pub use criterion::Criterion;
 pub use evidence::{CriterionEvidence, GateEvidence};
-pub use format::GateFormat;
 pub use import::ImportedGate;
 pub use input::GateInput;
 pub use requirement::{Claim, Requirement};

@@ -6,13 +6,12 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::criterion::Criterion;
-use super::format::GateFormat;
 use super::input::GateInput;
 use super::judge::Level;
 use super::reuse::Reuse;
 use super::rules::{Fault, fault};
 use super::words::Multiplicity;
-use crate::config::{self, Document};
+use crate::config::{self, Document, Format as GateFormat};
 use crate::error::{Error, Result};
 use crate::evaluation::subject::check_report;
 use crate::evaluation::{CriterionResult, EvaluationReport, GateDecision, Verdict};
@@ -284,7 +283,7 @@ impl GateSpec {
     }
 
     fn read(operation: &'static str, file: &str, text: &str, format: GateFormat) -> Result<Self> {
-        let document = Document::new(operation, file, text, format.syntax(operation)?)?;
+        let document = Document::new(operation, file, text, format)?;
         let file: GateFile = document.parse(Some("criteria"))?;
         let GateFile { name, alpha, multiplicity, reuse, requires_approval, criteria } = file;
         let rules = GateRules { alpha, multiplicity, reuse, requires_approval };

@@ -11,7 +11,7 @@ use super::distribution::{ChoiceOption, Distribution};
 use super::error::SpaceError;
 use super::search_space::SearchSpace;
 use super::value::{Value, ValueVisitor};
-use crate::config::{Document, Syntax};
+use crate::config::{Document, Format};
 use crate::error::Result;
 use crate::experiment::space::law::{nth_float, nth_int, steps};
 
@@ -38,7 +38,7 @@ impl SearchSpace {
     /// # Ok::<(), mlops_core::Error>(())
     /// ```
     pub fn from_azure_json(text: &str) -> Result<Self> {
-        let document = Document::new("SearchSpace::from_azure_json", "(text)", text, Syntax::Json)?;
+        let document = Document::new("SearchSpace::from_azure_json", "(text)", text, Format::Json)?;
         document.parse::<AzureSpace>(None).map(|space| space.0)
     }
 
@@ -58,7 +58,7 @@ impl SearchSpace {
     /// ```
     #[cfg(feature = "yaml")]
     pub fn from_azure_yaml(text: &str) -> Result<Self> {
-        let document = Document::new("SearchSpace::from_azure_yaml", "(text)", text, Syntax::Yaml)?;
+        let document = Document::new("SearchSpace::from_azure_yaml", "(text)", text, Format::Yaml)?;
         let is_job = document.offset(&["search_space"]).is_some()
             && document.offset(&["search_space", "type"]).is_none();
         match is_job {

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::search_space::SearchSpace;
-use crate::config::{self, Document, Syntax};
-use crate::error::{Error, Result};
+use crate::config::{self, Document, Format as SpaceFormat};
+use crate::error::Result;
 
 impl SearchSpace {
     /// Reads a space from TOML: a table for each parameter, with its `type` and the fields of the [`Distribution`](super::Distribution)
@@ -39,7 +39,7 @@ impl SearchSpace {
     /// # Ok::<(), mlops_core::Error>(())
     /// ```
     pub fn from_toml(text: &str) -> Result<Self> {
-        Document::new("SearchSpace::from_toml", "(text)", text, Syntax::Toml)?.parse(None)
+        Self::read("SearchSpace::from_toml", "(text)", text, SpaceFormat::Toml)
     }
 
     /// Reads a space from JSON, with the same keys as in TOML.
@@ -54,7 +54,7 @@ impl SearchSpace {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn from_json(text: &str) -> Result<Self> {
-        Document::new("SearchSpace::from_json", "(text)", text, Syntax::Json)?.parse(None)
+        Self::read("SearchSpace::from_json", "(text)", text, SpaceFormat::Json)
     }
 
     /// Reads a space from YAML, with the same keys as in TOML. For Azure's keys there is
@@ -64,15 +64,31 @@ impl SearchSpace {
     /// As [`from_toml`](Self::from_toml).
     #[cfg(feature = "yaml")]
     pub fn from_yaml(text: &str) -> Result<Self> {
-        Document::new("SearchSpace::from_yaml", "(text)", text, Syntax::Yaml)?.parse(None)
+        Self::read("SearchSpace::from_yaml", "(text)", text, SpaceFormat::Yaml)
+    }
+
+    /// Reads a space from a text in a format.
+    ///
+    /// # Errors
+    /// As [`from_toml`](Self::from_toml); [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for YAML without the feature
+    /// `yaml`.
+    ///
+    /// ```
+    /// use mlops_core::experiment::space::{SearchSpace, SpaceFormat};
+    /// let toml = SearchSpace::from_text("x = { type = \"uniform\", min = 0, max = 1 }", SpaceFormat::Toml)?;
+    /// let json = serde_json::to_string(&toml)?;
+    /// assert_eq!(SearchSpace::from_text(&json, SpaceFormat::Json)?, toml);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_text(text: &str, format: SpaceFormat) -> Result<Self> {
+        Self::read("SearchSpace::from_text", "(text)", text, format)
     }
 
     /// Reads a space from a file: JSON from `.json`, YAML from `.yaml` and `.yml`, TOML from any other.
     ///
     /// # Errors
-    /// As [`from_toml`](Self::from_toml), with the context `file`; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) or
-    /// [`ErrorKind::Storage`](crate::ErrorKind::Storage) when the file cannot be read;
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for YAML without the feature `yaml`.
+    /// As [`from_text`](Self::from_text), with the context `file`; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) or
+    /// [`ErrorKind::Storage`](crate::ErrorKind::Storage) when the file cannot be read.
     ///
     /// ```
     /// use mlops_core::ErrorKind;
@@ -82,14 +98,11 @@ impl SearchSpace {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         const OP: &str = "SearchSpace::from_file";
         let path = path.as_ref();
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        let syntax = match extension.as_str() {
-            "json" => Syntax::Json,
-            "yaml" | "yml" if cfg!(feature = "yaml") => Syntax::Yaml,
-            "yaml" | "yml" => return Err(Error::unsupported(OP, "YAML, without the feature `yaml`")),
-            _ => Syntax::Toml,
-        };
         let text = config::read(OP, path)?;
-        Document::new(OP, &path.display().to_string(), &text, syntax)?.parse(None)
+        Self::read(OP, &path.display().to_string(), &text, SpaceFormat::of(path))
+    }
+
+    fn read(operation: &'static str, file: &str, text: &str, format: SpaceFormat) -> Result<Self> {
+        Document::new(operation, file, text, format)?.parse(None)
     }
 }

@@ -14,6 +14,7 @@ pub(in crate::experiment) mod normal;
 mod search_space;
 mod value;
 
+pub use crate::config::Format as SpaceFormat;
 pub use assignment::{Assignment, MAX_NAME};
 pub(in crate::experiment) use check::option_of;
 pub use check::{MAX_DEPTH, MAX_OPTIONS, MAX_PARAMETERS};

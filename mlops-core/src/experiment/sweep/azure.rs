@@ -165,8 +165,8 @@ impl AzureSweep {
     #[cfg(feature = "yaml")]
     pub fn from_yaml(file: &str, text: &str) -> Result<Self> {
         const OP: &str = "AzureSweep::from_yaml";
-        use crate::config::{Document, Syntax};
-        let document = Document::new(OP, file, text, Syntax::Yaml)?;
+        use crate::config::{Document, Format};
+        let document = Document::new(OP, file, text, Format::Yaml)?;
         let job: Job = document.parse(None)?;
         let limits = job.limits.unwrap_or_default();
         let sweep = Self {

@@ -98,7 +98,7 @@ impl AzureTrigger {
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) with the context `line`, `column` and `field`.
     pub fn parse(text: &str, format: PipelineFormat) -> Result<Self> {
-        Document::new(OP, "text", text, format.syntax(OP)?)?.parse(None)
+        Document::new(OP, "text", text, format)?.parse(None)
     }
 
     /// The trigger as JSON, which is YAML too.

@@ -301,7 +301,7 @@ impl Schedule {
     /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded).
     pub fn parse(text: &str, format: PipelineFormat) -> Result<Self> {
         const OP: &str = "Schedule::parse";
-        let document = Document::new(OP, "text", text, format.syntax(OP)?)?;
+        let document = Document::new(OP, "text", text, format)?;
         let wire: Wire = document.parse(None)?;
         Self::try_from(wire).map_err(|error| {
             let field = error.context("field").unwrap_or("file").to_owned();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{ImportedGate, build, id, metric};
-use crate::config::{Document, Syntax};
+use crate::config::{Document, Format};
 use crate::error::{Result, quote};
 use crate::evaluation::Criterion;
 use crate::evaluation::gate::spec::GateSpec;
@@ -52,7 +52,7 @@ impl GateSpec {
     /// # Ok::<(), mlops_core::Error>(())
     /// ```
     pub fn from_mlflow_thresholds(name: &str, json: &str) -> Result<ImportedGate> {
-        let document = Document::new(OP, "(text)", json, Syntax::Json)?;
+        let document = Document::new(OP, "(text)", json, Format::Json)?;
         let thresholds: BTreeMap<String, Threshold> = document.parse(None)?;
         let (mut criteria, mut notes) = (Vec::new(), Vec::new());
         for (theirs, threshold) in &thresholds {

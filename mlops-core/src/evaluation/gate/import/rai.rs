@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::{ImportedGate, build, id, metric};
-use crate::config::{Document, Syntax};
+use crate::config::{Document, Format};
 use crate::error::{Result, quote};
 use crate::evaluation::Criterion;
 use crate::evaluation::gate::spec::GateSpec;
@@ -88,7 +88,7 @@ impl GateSpec {
     /// # Ok::<(), mlops_core::Error>(())
     /// ```
     pub fn from_rai_scorecard(name: &str, json: &str) -> Result<ImportedGate> {
-        let document = Document::new(OP, "(text)", json, Syntax::Json)?;
+        let document = Document::new(OP, "(text)", json, Format::Json)?;
         let card: Scorecard = document.parse(None)?;
         let (mut criteria, mut notes) = (Vec::new(), Vec::new());
         let bound = |text: &str, path: &[&str]| {
