@@ -21,12 +21,14 @@ mod schema;
 mod span;
 mod split;
 mod store;
+mod text;
+mod unreadable;
 mod validate;
 
 pub use asset::{AssetKind, DataAsset, DataRef, DataVerification, Location, NewDataAsset};
 pub use cell::{distinct_rows, row_digests};
 pub use column::{Column, DataType, Table, Validity, Values};
-pub use csv::{CsvBatches, CsvOptions, parse_csv, read_csv};
+pub use csv::{CsvBatches, CsvOptions, TolerantCsvBatches, parse_csv, read_csv};
 pub use diff::{
     ChangedRow, DataDiff, DiffOptions, FileChange, FileDiff, Sameness, TableDiff, diff_assets,
     diff_manifests, diff_tables,
@@ -46,7 +48,7 @@ pub use number::require_numeric;
 pub use point_in_time::{FeatureProof, FeatureView, Joined, PointInTimeJoin};
 pub use profile::{
     Alert, AlertKind, Association, ColumnProfile, Correlation, Distinct, Histogram, NumericProfile, Profile,
-    ProfileOptions, Profiler, TextProfile, TimeProfile, TopValue,
+    ProfileOptions, Profiler, ProfilerState, TextProfile, TimeProfile, TopValue,
 };
 pub use schema::{
     ExtraColumns, Field, FieldChange, Length, Range, RuleChange, Schema, SchemaChange, SchemaDiff,
@@ -59,7 +61,8 @@ pub use split::{
     TimeRange, TimeWindows,
 };
 pub use store::DataAssetStore;
+pub use unreadable::{ReadBatch, Unreadable};
 pub use validate::{
     Combination, Comparison, Expectation, Expectations, RowSplit, Rule, RuleResult, RuleVerdict, Sample,
-    Severity, Threshold, ValidateOptions, ValidationReport, Validator, ValidatorState,
+    Severity, Statistic, Threshold, ValidateOptions, ValidationReport, Validator, ValidatorState,
 };

@@ -28,7 +28,9 @@ use super::StatsError;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sum {
+    #[serde(with = "super::json_float")]
     total: f64,
+    #[serde(with = "super::json_float")]
     lost: f64,
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use crate::data::unreadable::ReadBatch;
 use crate::data::{DataType, Table};
 use crate::error::{Error, Result};
 
@@ -53,6 +54,8 @@ pub struct CsvBatches {
     kept: Kept,
     types: Vec<DataType>,
     rows: usize,
+    /// Whether what cannot be read is set aside.
+    tolerant: bool,
     done: bool,
 }
 
@@ -63,17 +66,20 @@ impl CsvBatches {
     /// As [`read_csv`](super::read_csv), [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for no rows a batch, and
     /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for a record of more than 16 MiB.
     pub fn open(path: impl AsRef<Path>, options: &CsvOptions, rows: usize) -> Result<Self> {
-        let path = path.as_ref();
+        Self::start(path.as_ref(), options, rows, false)
+    }
+
+    fn start(path: &Path, options: &CsvOptions, rows: usize, tolerant: bool) -> Result<Self> {
         if rows == 0 {
             return Err(Error::invalid(OP, "rows", "must be at least 1").with("file", file_name(path)));
         }
         let mut feed = Feed::open(path, options)?;
-        Self::prepare(&mut feed, rows)
-            .map(|(names, kept, types)| Self { feed, names, kept, types, rows, done: false })
+        Self::prepare(&mut feed, rows, tolerant)
+            .map(|(names, kept, types)| Self { feed, names, kept, types, rows, tolerant, done: false })
             .map_err(|e| if e.context("file").is_some() { e } else { e.with("file", file_name(path)) })
     }
 
-    fn prepare(feed: &mut Feed, rows: usize) -> Result<(Vec<String>, Kept, Vec<DataType>)> {
+    fn prepare(feed: &mut Feed, rows: usize, tolerant: bool) -> Result<(Vec<String>, Kept, Vec<DataType>)> {
         let names = feed.header()?;
         let kept = Kept::new(&names, &feed.options)?;
         if let Some(types) = kept.0.iter().map(|(_, given)| *given).collect::<Option<Vec<_>>>() {
@@ -81,8 +87,10 @@ impl CsvBatches {
         }
         let mut guesses = Guesses::new(&kept);
         let mut seen = 0;
-        while feed.some_rows(&names, rows, |records, _| {
-            guesses.see(records, &kept);
+        while feed.some_rows(&names, rows, tolerant, |records, _| {
+            if records.fields.len() == names.len() {
+                guesses.see(records, &kept);
+            }
             Ok(())
         })? > 0
         {
@@ -105,16 +113,30 @@ impl CsvBatches {
         self.feed.from.row
     }
 
-    fn read(&mut self) -> Result<Option<Table<'static>>> {
-        let Self { feed, names, kept, types, .. } = self;
-        let mut builders = Builders::new(types, self.rows.min(1 << 12));
-        let read =
-            feed.some_rows(names, self.rows, |records, at| builders.push(records, at, names, kept, types))?;
+    fn read(&mut self) -> Result<Option<ReadBatch>> {
+        let Self { feed, names, kept, types, tolerant, .. } = self;
+        let room = self.rows.min(1 << 12);
+        let mut builders =
+            if *tolerant { Builders::tolerant(types, room) } else { Builders::new(types, room) };
+        let read = feed.some_rows(names, self.rows, *tolerant, |records, at| {
+            builders.push(records, at, names, kept, types)
+        })?;
         match read {
             0 if feed.from.row == 0 => Err(no_rows(&feed.options)),
             0 => Ok(None),
-            _ => builders.finish(names, kept).map(Some),
+            _ => builders.finish(names, kept).map(|(table, marks)| Some(ReadBatch::new(table, marks))),
         }
+    }
+
+    /// The next batch; after an error there is nothing more.
+    fn advance(&mut self) -> Option<Result<ReadBatch>> {
+        if self.done {
+            return None;
+        }
+        let batch = self.read();
+        self.done = !matches!(batch, Ok(Some(_)));
+        let name = || file_name(&self.feed.path);
+        batch.map_err(|e| if e.context("file").is_some() { e } else { e.with("file", name()) }).transpose()
     }
 }
 
@@ -123,13 +145,77 @@ impl Iterator for CsvBatches {
     type Item = Result<Table<'static>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        let batch = self.read();
-        self.done = !matches!(batch, Ok(Some(_)));
-        let name = || file_name(&self.feed.path);
-        batch.map_err(|e| if e.context("file").is_some() { e } else { e.with("file", name()) }).transpose()
+        self.advance().map(|batch| batch.map(ReadBatch::into_table))
+    }
+}
+
+/// Reads a CSV file batch by batch as [`CsvBatches`] does, but sets aside what cannot be read: a value that is not of its
+/// column's [given type](CsvOptions::types), and a row with more or fewer fields than there are columns. They are missing in the
+/// table, and [described](ReadBatch::unreadable) beside it; [`Validator::push_read`](crate::data::Validator::push_read) makes them
+/// bad rows.
+///
+/// Only a column whose type is given has values that are not of it: a type that is inferred is what all values are. With
+/// [`CsvOptions::with_schema`] the types are those of a schema.
+///
+/// What still is an error is what leaves no rows to speak of, or no way to tell where the next one begins: a header that is not good,
+/// quotes that do not match, NUL bytes, what is not UTF-8, a record of more than 16 MiB.
+///
+/// Memory: that of [`CsvBatches`], and up to 65 536 descriptions of what could not be read in a batch.
+///
+/// ```
+/// use std::io::Write as _;
+/// use mlops_core::data::{
+///     CsvOptions, DataType, Expectations, Field, Schema, TolerantCsvBatches, ValidateOptions, Validator,
+/// };
+///
+/// let mut file = tempfile::NamedTempFile::new()?;
+/// file.write_all(b"id,bmi\n1,32.1\n2,high\n3,21.6\n")?;
+/// let schema = Schema::new(vec![
+///     Field::new("id", DataType::I64),
+///     Field::new("bmi", DataType::F64).with_nullable(true),
+/// ])?;
+/// let mut validator = Validator::new(&Expectations::from_schema(&schema), ValidateOptions::default());
+/// let options = CsvOptions::default().with_schema(&schema);
+/// for batch in TolerantCsvBatches::open(file.path(), &options, 100)? {
+///     let batch = batch?;
+///     let split = validator.push_read(&batch)?;
+///     assert_eq!((split.good(), split.bad()), (&[0, 2][..], &[1][..]));
+///     let set_aside = split.bad_table(batch.table(), "why")?;
+///     let why = "readable (line 3, column `bmi`: \"high\" is not a number)";
+///     assert_eq!(set_aside.column("why")?.label(0).as_deref(), Some(why));
+/// }
+/// assert!(!validator.report().passed() && validator.report().good_rows_usable());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct TolerantCsvBatches(CsvBatches);
+
+impl TolerantCsvBatches {
+    /// As [`CsvBatches::open`].
+    ///
+    /// # Errors
+    /// As [`CsvBatches::open`], but for what is set aside.
+    pub fn open(path: impl AsRef<Path>, options: &CsvOptions, rows: usize) -> Result<Self> {
+        CsvBatches::start(path.as_ref(), options, rows, true).map(Self)
+    }
+
+    /// The columns: name and type.
+    pub fn columns(&self) -> Vec<(&str, DataType)> {
+        self.0.columns()
+    }
+
+    /// How many rows were read, those that were set aside among them.
+    pub fn rows_read(&self) -> usize {
+        self.0.rows_read()
+    }
+}
+
+/// After an error there is nothing more.
+impl Iterator for TolerantCsvBatches {
+    type Item = Result<ReadBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.advance()
     }
 }
 
@@ -210,13 +296,14 @@ impl Feed {
         &mut self,
         names: &[String],
         most: usize,
+        tolerant: bool,
         mut each: impl FnMut(&Records<'_>, At) -> Result<()>,
     ) -> Result<usize> {
         let (before, mut taken) = (self.from.row, 0);
         loop {
             let mut records = Records::part(&self.bytes, &self.options, self.from, self.foul, !self.end)?;
             while records.row - before < most
-                && let Some(at) = records.row(names)?
+                && let Some(at) = if tolerant { records.any_row(names)? } else { records.row(names)? }
             {
                 each(&records, at)?;
             }

@@ -82,7 +82,10 @@ impl Kept {
             })
         };
         options.types.keys().try_for_each(|name| find(name).map(drop))?;
-        let given = |position: usize| (position, options.types.get(&names[position]).copied());
+        let given = |position: usize| {
+            let name = &names[position];
+            (position, options.types.get(name).or_else(|| options.expected.get(name)).copied())
+        };
         let Some(select) = &options.select else {
             return Ok(Self((0..names.len()).map(given).collect()));
         };

@@ -24,7 +24,8 @@
 //! | time | ISO 8601 dates, or dates and times; UTC unless an offset is given |
 //! | category | anything; and a column without any value |
 //!
-//! Larger files than memory are read in batches: [`CsvBatches`].
+//! Larger files than memory are read in batches: [`CsvBatches`], and [`TolerantCsvBatches`] where what cannot be read must not
+//! stop the rest.
 //!
 //! `007` is text: a number would lose its zeros. [`CsvOptions::types`] overrides all this.
 
@@ -42,7 +43,7 @@ use std::path::Path;
 use crate::data::Table;
 use crate::error::{Error, ErrorKind, Result};
 
-pub use batches::CsvBatches;
+pub use batches::{CsvBatches, TolerantCsvBatches};
 pub use options::CsvOptions;
 
 use build::Builders;
@@ -114,7 +115,7 @@ pub fn parse_csv(bytes: &[u8], options: &CsvOptions) -> Result<Table<'static>> {
     while let Some(at) = records.row(&names)? {
         builders.push(&records, at, &names, &kept, &types)?;
     }
-    builders.finish(&names, &kept)
+    builders.finish(&names, &kept).map(|(table, _)| table)
 }
 
 /// The bytes of a regular file.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::DataType;
+use crate::data::text::strings;
+use crate::data::{DataType, Schema};
 use crate::error::{Error, Result};
 
 use super::OP;
@@ -29,6 +30,9 @@ pub struct CsvOptions {
     /// Types of columns, by name, where they shall not be inferred. A value that is not of its type is an error. Leading zeros
     /// are allowed in numbers then.
     pub types: BTreeMap<String, DataType>,
+    /// The same for columns that need not be there; what `types` says goes first.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub expected: BTreeMap<String, DataType>,
     /// Texts that stand for "missing", besides the empty one.
     pub null_values: Vec<String>,
     /// What stands between fields: an ASCII character, but no quote and no line end. Default a comma.
@@ -44,15 +48,12 @@ impl Default for CsvOptions {
             columns: None,
             select: None,
             types: BTreeMap::new(),
+            expected: BTreeMap::new(),
             null_values: Vec::new(),
             separator: ',',
             trim: false,
         }
     }
-}
-
-fn strings<S: Into<String>>(texts: impl IntoIterator<Item = S>) -> Vec<String> {
-    texts.into_iter().map(Into::into).collect()
 }
 
 impl CsvOptions {
@@ -81,6 +82,22 @@ impl CsvOptions {
     #[must_use]
     pub fn with_type(mut self, column: impl Into<String>, data_type: DataType) -> Self {
         self.types.insert(column.into(), data_type);
+        self
+    }
+
+    /// Gives columns the types that a schema gives them, where the file has them. Whether all are there is for
+    /// [validation](crate::data::Expectations::from_schema) to say.
+    ///
+    /// ```
+    /// use mlops_core::data::{CsvOptions, DataType, Field, Schema, parse_csv};
+    /// let schema = Schema::new(vec![Field::new("code", DataType::Category), Field::new("age", DataType::I64)])?;
+    /// let table = parse_csv(b"code\n1\n2\n", &CsvOptions::default().with_schema(&schema))?;
+    /// assert_eq!(table.column("code")?.data_type(), DataType::Category);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_schema(mut self, schema: &Schema) -> Self {
+        self.expected = schema.fields().iter().map(|field| (field.name.clone(), field.data_type)).collect();
         self
     }
 

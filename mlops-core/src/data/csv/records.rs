@@ -162,20 +162,38 @@ impl<'b> Records<'b> {
 
     /// The next row of `names.len()` fields.
     pub(super) fn row(&mut self, names: &[String]) -> Result<Option<At>> {
+        match self.any_row(names)? {
+            Some(at) if self.fields.len() != names.len() => Err(at.fail(None, &self.ragged(names.len()))),
+            at => Ok(at),
+        }
+    }
+
+    /// The next row, however many fields it has.
+    pub(super) fn any_row(&mut self, names: &[String]) -> Result<Option<At>> {
         loop {
             let Some(at) = self.advance(self.row + 1, Some(names))? else { return Ok(None) };
             if self.is_blank() && names.len() > 1 {
                 continue;
             }
             self.row = at.row;
-            if self.fields.len() == names.len() {
-                return Ok(Some(at));
-            }
-            let columns =
-                if names.len() == 1 { "is 1 column".into() } else { format!("are {} columns", names.len()) };
-            let fields = if self.fields.len() == 1 { "field" } else { "fields" };
-            return Err(at.fail(None, &format!("has {} {fields}, but there {columns}", self.fields.len())));
+            return Ok(Some(at));
         }
+    }
+
+    /// What is wrong with a row that has another number of fields than there are columns.
+    pub(super) fn ragged(&self, columns: usize) -> String {
+        let columns = if columns == 1 { "is 1 column".into() } else { format!("are {columns} columns") };
+        let fields = if self.fields.len() == 1 { "field" } else { "fields" };
+        format!("has {} {fields}, but there {columns}", self.fields.len())
+    }
+
+    /// The beginning of the record read last, as it stands there.
+    pub(super) fn beginning(&self) -> Cow<'b, str> {
+        let ends = self.fields.first().zip(self.fields.last());
+        let (from, until) = ends.map_or((0, 0), |(first, last)| (first.from, last.until));
+        // Enough for what a message shows of it.
+        let bytes = self.bytes.get(from..until.min(from + 1_024)).unwrap_or_default();
+        String::from_utf8_lossy(bytes)
     }
 
     pub(super) fn is_blank(&self) -> bool {

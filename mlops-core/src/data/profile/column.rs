@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::data::{Column, DataType, Values};
 
 use super::distinct::{Countable, Different, Registers};
@@ -25,7 +27,8 @@ pub(super) struct State {
     pub(super) labels: Different<String>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Numbers {
     pub(super) nan: u64,
     pub(super) infinite: [u64; 2],
@@ -37,7 +40,8 @@ pub(super) struct Numbers {
     pub(super) moments: Moments,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Texts {
     pub(super) count: u64,
     pub(super) shortest: u64,
@@ -47,6 +51,11 @@ pub(super) struct Texts {
 }
 
 impl Texts {
+    /// Whether these can be the texts of a column with so many values.
+    pub(super) fn are_of(&self, count: u64) -> bool {
+        self.count <= count && self.empty <= self.count && self.shortest <= self.longest
+    }
+
     fn add(&mut self, length: u64, times: u64) {
         self.shortest = if self.count == 0 { length } else { self.shortest.min(length) };
         self.longest = self.longest.max(length);
@@ -226,6 +235,21 @@ impl State {
 }
 
 impl Numbers {
+    /// Whether these can be the numbers of a column with so many values.
+    pub(super) fn are_of(&self, count: u64) -> bool {
+        let finite = self.moments.n;
+        let others = [self.nan, self.infinite[0], self.infinite[1]].map(u128::from).iter().sum::<u128>();
+        let some = finite > 0.0;
+        finite >= 0.0
+            && finite.fract() == 0.0
+            && finite + others as f64 <= count as f64
+            && self.zeros as f64 <= finite
+            && self.negative <= count
+            && self.range.is_some() == some
+            && self.origin.is_some() == some
+            && self.range.is_none_or(|(low, high)| low <= high && low.is_finite() && high.is_finite())
+    }
+
     fn add(&mut self, values: &[f64]) {
         for value in values {
             self.zeros += u64::from(*value == 0.0);

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::data::validate::Seed;
 
 use super::hash;
@@ -156,6 +158,55 @@ impl<K: Countable> Different<K> {
                 if let Self::Estimated(mine) = self {
                     mine.merge(theirs);
                 }
+            }
+        }
+    }
+}
+
+/// The same as it is written: values in ascending order, or two hexadecimal digits a register.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum DifferentWire<K> {
+    Counted(Vec<(K, u64)>),
+    Estimated(String),
+}
+
+impl<K: Countable + Ord> Different<K> {
+    pub(super) fn to_wire(&self) -> DifferentWire<K> {
+        match self {
+            Self::Counted(counts) => {
+                let mut all: Vec<(K, u64)> =
+                    counts.iter().map(|(key, times)| (key.clone(), *times)).collect();
+                all.sort_unstable();
+                DifferentWire::Counted(all)
+            }
+            Self::Estimated(registers) => {
+                DifferentWire::Estimated(registers.0.iter().map(|rank| format!("{rank:02x}")).collect())
+            }
+        }
+    }
+
+    /// What was written, of so many values, up to `limit` different ones; `None` for what is never written.
+    pub(super) fn from_wire(wire: DifferentWire<K>, count: u64, limit: usize) -> Option<Self> {
+        match wire {
+            DifferentWire::Counted(all) => {
+                let total: u128 = all.iter().map(|(_, times)| u128::from(*times)).sum();
+                let good = all.len() <= limit
+                    && total <= u128::from(count)
+                    && all.iter().all(|(_, times)| *times > 0)
+                    && all.windows(2).all(|pair| matches!(pair, [(a, _), (b, _)] if a < b));
+                good.then(|| Self::Counted(all.into_iter().collect()))
+            }
+            DifferentWire::Estimated(text) => {
+                if text.len() != 2 << BITS || !text.is_ascii() {
+                    return None;
+                }
+                let rank = |at: usize| {
+                    let rank = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+                    (u32::from(rank) <= 64 - BITS + 1).then_some(rank)
+                };
+                let registers = (0..1 << BITS).map(rank).collect::<Option<Vec<u8>>>()?;
+                Some(Self::Estimated(Registers(registers)))
             }
         }
     }

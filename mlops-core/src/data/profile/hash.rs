@@ -13,7 +13,7 @@ pub(super) fn fold(a: u64, b: u64) -> u64 {
 
 /// A bijection of 64 bits in which every bit of the input moves half of the output's (the finalizer of SplitMix64: Steele, Lea,
 /// Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
-pub(super) fn mix(mut x: u64) -> u64 {
+pub(in crate::data) fn mix(mut x: u64) -> u64 {
     x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ x >> 31

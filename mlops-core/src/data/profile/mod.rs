@@ -12,10 +12,13 @@ mod options;
 mod profiler;
 mod propose;
 mod sample;
+mod state;
 mod summary;
 
+pub(in crate::data) use hash::mix;
 pub use options::ProfileOptions;
 pub use profiler::Profiler;
+pub use state::ProfilerState;
 pub use summary::{
     Alert, AlertKind, Association, ColumnProfile, Correlation, Distinct, Histogram, NumericProfile, Profile,
     TextProfile, TimeProfile, TopValue,

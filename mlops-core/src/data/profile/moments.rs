@@ -5,17 +5,26 @@
 //! arbitrary-order statistical moments", SAND2008-6212). Means are kept as distances from an origin, the first value of the column,
 //! so that a large offset costs no digits in a merge either. How a stream is cut into batches moves the last digits of the result.
 
+use serde::{Deserialize, Serialize};
+
+use crate::num::json_float;
 use crate::num::sum::Sum;
 
 /// How many values there are, their mean as a distance from an origin, the sums of the second to fourth power of their distances
 /// from the mean, and their sum.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Moments {
     pub(super) n: f64,
+    #[serde(with = "json_float")]
     pub(super) origin: f64,
+    #[serde(with = "json_float")]
     mean: f64,
+    #[serde(with = "json_float")]
     m2: f64,
+    #[serde(with = "json_float")]
     m3: f64,
+    #[serde(with = "json_float")]
     m4: f64,
     pub(super) sum: Sum,
 }
@@ -100,13 +109,35 @@ pub(super) fn finite(value: Option<f64>) -> Option<f64> {
 }
 
 /// The second moments of two columns, over the rows at which both have a finite value.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Pair {
     pub(super) n: f64,
+    #[serde(with = "two")]
     origin: [f64; 2],
+    #[serde(with = "two")]
     mean: [f64; 2],
+    #[serde(with = "two")]
     squares: [f64; 2],
+    #[serde(with = "json_float")]
     product: f64,
+}
+
+/// Two numbers, as [`json_float`] writes one.
+mod two {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(transparent)]
+    struct Number(#[serde(with = "crate::num::json_float")] f64);
+
+    pub(super) fn serialize<S: Serializer>(values: &[f64; 2], serializer: S) -> Result<S::Ok, S::Error> {
+        values.map(Number).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[f64; 2], D::Error> {
+        <[Number; 2]>::deserialize(deserializer).map(|values| values.map(|Number(value)| value))
+    }
 }
 
 /// The values of one column in one block, as distances from the column's origin: NaN where there is none that is finite.

@@ -53,17 +53,17 @@ const SHARES: [f64; 7] = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
 /// ```
 #[derive(Clone, Debug)]
 pub struct Profiler {
-    options: ProfileOptions,
-    first_row: u64,
-    rows: u64,
-    columns: Option<Vec<State>>,
+    pub(super) options: ProfileOptions,
+    pub(super) first_row: u64,
+    pub(super) rows: u64,
+    pub(super) columns: Option<Vec<State>>,
     /// The numeric columns that are correlated, by their place.
     numeric: Vec<usize>,
     /// For each pair of those, in the order (0, 1), (0, 2), …, (1, 2), ….
-    pairs: Vec<Pair>,
-    sample: Sample,
-    seen: Option<KeySet>,
-    duplicates: u64,
+    pub(super) pairs: Vec<Pair>,
+    pub(super) sample: Sample,
+    pub(super) seen: Option<KeySet>,
+    pub(super) duplicates: u64,
 }
 
 impl Profiler {
@@ -130,13 +130,7 @@ impl Profiler {
     fn settle(&mut self, batch: &Table<'_>) -> Result<()> {
         let Some(columns) = &self.columns else {
             let state = |c: &crate::data::Column<'_>| State::new(c.name(), c.data_type());
-            let columns: Vec<State> = batch.columns().iter().map(state).collect();
-            let numeric = columns.iter().enumerate().filter(|(_, state)| state.data_type.is_numeric());
-            let most = if self.options.correlations { self.options.max_correlated } else { 0 };
-            self.numeric = numeric.map(|(at, _)| at).take(most).collect();
-            let n = self.numeric.len();
-            self.pairs = vec![Pair::default(); n * n.saturating_sub(1) / 2];
-            self.columns = Some(columns);
+            self.begin(batch.columns().iter().map(state).collect());
             return Ok(());
         };
         let same = columns.len() == batch.columns().len()
@@ -152,6 +146,16 @@ impl Profiler {
             "batch",
             "has other columns, types or another order than earlier batches",
         ))
+    }
+
+    /// Takes the columns of the first batch.
+    pub(super) fn begin(&mut self, columns: Vec<State>) {
+        let numeric = columns.iter().enumerate().filter(|(_, state)| state.data_type.is_numeric());
+        let most = if self.options.correlations { self.options.max_correlated } else { 0 };
+        self.numeric = numeric.map(|(at, _)| at).take(most).collect();
+        let n = self.numeric.len();
+        self.pairs = vec![Pair::default(); n * n.saturating_sub(1) / 2];
+        self.columns = Some(columns);
     }
 
     fn correlate(&mut self, blocks: &[Vec<Block>], rows: usize) {

@@ -30,15 +30,24 @@ pub(super) struct Sample {
     size: usize,
     seed: u64,
     /// The numbers of the rows kept, and those rows, in the order in which they came.
-    numbers: Vec<u64>,
-    rows: Option<Table<'static>>,
+    pub(super) numbers: Vec<u64>,
+    pub(super) rows: Option<Table<'static>>,
     /// Rows with a number above it are not looked at.
-    bound: u64,
+    pub(super) bound: u64,
 }
 
 impl Sample {
     pub(super) fn new(size: usize, seed: u64) -> Self {
         Self { size, seed, numbers: Vec::new(), rows: None, bound: u64::MAX }
+    }
+
+    /// Whether it can be a sample of so many rows.
+    pub(super) fn is_of(&self, rows: u64) -> bool {
+        let drawn = self.rows.as_ref().map_or(0, Table::rows);
+        drawn == self.numbers.len()
+            && drawn < self.size * 2
+            && drawn as u64 <= rows
+            && self.numbers.iter().all(|number| *number <= self.bound)
     }
 
     /// Looks at a batch whose first row has this place.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::validate::{Expectation, Rule, Threshold};
 
-use super::{ExtraColumns, Field, Schema, type_name};
+use super::{ExtraColumns, Field, Range, Schema, type_name};
 
 /// A field that is in both schemas, but not the same.
 #[non_exhaustive]
@@ -76,6 +76,10 @@ impl RuleChange {
         let (from, to) = (&self.from, &self.to);
         let looser = match (&from.rule, &to.rule) {
             (Rule::Within { range: old, .. }, Rule::Within { range: new, .. }) => old.is_inside(new),
+            (
+                Rule::Aggregate { column: c, statistic: old, range },
+                Rule::Aggregate { column, statistic, range: wider },
+            ) => c == column && old == statistic && range.is_inside(wider),
             (Rule::OneOf { values: old, .. }, Rule::OneOf { values: new, .. }) => {
                 old.iter().all(|value| new.contains(value))
             }
@@ -90,6 +94,26 @@ impl RuleChange {
             || (from.escalations != to.escalations && !to.escalations.is_empty())
             || (from.if_present && !to.if_present)
             || (&from.only_in, &from.not_in) != (&to.only_in, &to.not_in)
+    }
+}
+
+/// The range a rule is about.
+fn range(rule: &Rule) -> Option<&Range> {
+    match rule {
+        Rule::Within { range, .. } | Rule::RowsRatio { range, .. } | Rule::Aggregate { range, .. } => {
+            Some(range)
+        }
+        _ => None,
+    }
+}
+
+impl RuleChange {
+    /// How the range changed, where it did.
+    fn ranges(&self) -> String {
+        match (range(&self.from.rule), range(&self.to.rule)) {
+            (Some(from), Some(to)) if from != to => format!(": range {from} → {to}"),
+            _ => String::new(),
+        }
     }
 }
 
@@ -310,7 +334,7 @@ impl SchemaDiff {
             out.push(SchemaChange::new(format!("removed rule {}", rule.name()), false, false));
         }
         for change in &self.changed_rules {
-            let text = format!("changed rule {}", change.name);
+            let text = format!("changed rule {}{}", change.name, change.ranges());
             out.push(SchemaChange::new(text, false, change.may_refuse()));
         }
         for rule in &self.added_rules {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::text::strings;
 use crate::data::validate::Expectation;
 use crate::data::{Column, DataType};
 
@@ -60,10 +61,6 @@ pub struct Field {
     /// The environments in which the column is not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_in: Vec<String>,
-}
-
-fn strings<S: Into<String>>(texts: impl IntoIterator<Item = S>) -> Vec<String> {
-    texts.into_iter().map(Into::into).collect()
 }
 
 impl Field {

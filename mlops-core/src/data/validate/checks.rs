@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use std::ops::Range as Rows;
 
 use crate::data::schema::type_name;
+use crate::data::unreadable::{Marks, Unreadable};
 use crate::data::{Column, DataType, Range, Table, Values};
 use crate::error::quote;
 
+use super::aggregate;
 use super::keys::{KeyReader, KeySet};
 use super::pattern;
 use super::reference::Reference;
@@ -26,6 +28,66 @@ pub(super) enum Check<'t> {
     Missing(&'t Column<'t>),
     /// A row with an earlier key breaks the rule.
     Unique(KeyReader<'t>),
+    /// A row of which something could not be read breaks the rule.
+    Readable(Reading<'t>),
+}
+
+/// What a rule about reading looks at in a batch.
+pub(super) struct Reading<'t> {
+    /// Its columns; none where it is about all rows.
+    columns: Option<Vec<&'t Column<'t>>>,
+    /// For each 64 rows, those that break the rule.
+    broken: Vec<u64>,
+    described: HashMap<usize, Vec<&'t Unreadable>>,
+}
+
+impl<'t> Reading<'t> {
+    /// The rule about these columns, or about what no rule in `named` is about.
+    pub(super) fn new(
+        columns: &[String],
+        named: &[&str],
+        table: &'t Table<'t>,
+        marks: Option<&'t Marks>,
+    ) -> Self {
+        let is_mine = |name: &str| match columns {
+            [] => !named.contains(&name),
+            columns => columns.iter().any(|column| column == name),
+        };
+        let mut broken = vec![0; table.rows().div_ceil(64)];
+        let mut add = |bits: &[u64]| broken.iter_mut().zip(bits).for_each(|(word, bits)| *word |= bits);
+        let mut described: HashMap<usize, Vec<&Unreadable>> = HashMap::new();
+        if let Some(marks) = marks {
+            marks.columns().filter(|name| is_mine(name)).for_each(|name| add(marks.cells(name)));
+            if columns.is_empty() {
+                add(marks.rows());
+            }
+            for place in marks.described() {
+                if place.column.as_deref().map_or(columns.is_empty(), is_mine) {
+                    described.entry(place.row).or_default().push(place);
+                }
+            }
+        }
+        let there = || columns.iter().filter_map(|name| table.get(name)).collect();
+        Self { columns: (!columns.is_empty()).then(there), broken, described }
+    }
+
+    /// Of the 64 rows from `start` on, those that break the rule.
+    pub(super) fn broken(&self, start: usize) -> u64 {
+        self.broken.get(start / 64).copied().unwrap_or(0)
+    }
+
+    /// Of the 64 rows from `start` on, those that were looked at: that have, or should have, a value.
+    pub(super) fn looked_at(&self, start: usize) -> u64 {
+        let Some(columns) = &self.columns else { return u64::MAX };
+        columns.iter().fold(self.broken(start), |rows, column| rows | column.valid_word(start))
+    }
+
+    /// What could not be read in a row.
+    pub(super) fn describe(&self, row: usize, with_text: bool) -> Option<String> {
+        let places = self.described.get(&row)?;
+        let texts: Vec<String> = places.iter().map(|place| place.describe(with_text)).collect();
+        Some(texts.join("; "))
+    }
 }
 
 fn mask<'t>(broken: impl Fn(usize) -> bool + 't) -> Kernel<'t> {
@@ -104,6 +166,14 @@ pub(super) fn prepare<'t>(
         Rule::Compare { is, .. } => {
             let Some(&other) = columns.get(1) else { return Ok(Check::Nothing) };
             compare(column, *is, other)?
+        }
+        Rule::Aggregate { statistic, .. } => {
+            return match aggregate::unsuited(column.data_type(), *statistic) {
+                Some(what) => {
+                    Err(format!("{}: is {} and has no {what}", named(column), type_name(column.data_type())))
+                }
+                None => Ok(Check::Nothing),
+            };
         }
         Rule::Unique { columns: names } => {
             return match repeated(names) {

@@ -3,10 +3,12 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::data::text::strings;
 use crate::data::{DataType, Range};
 
 use super::inside;
 use super::rule::{Comparison, Rule};
+use super::statistic::Statistic;
 use super::wire::Wire;
 
 /// What a failure means.
@@ -149,10 +151,6 @@ impl From<Rule> for Expectation {
     }
 }
 
-fn strings<S: Into<String>>(texts: impl IntoIterator<Item = S>) -> Vec<String> {
-    texts.into_iter().map(Into::into).collect()
-}
-
 /// One constructor a rule.
 impl Expectation {
     /// The column is there.
@@ -163,6 +161,27 @@ impl Expectation {
     /// The column is there and has this type.
     pub fn data_type(column: impl Into<String>, data_type: DataType) -> Self {
         Rule::Type { column: column.into(), data_type }.into()
+    }
+
+    /// Every value of these columns could be read; without columns, everything that no other such rule names.
+    pub fn readable<S: Into<String>>(columns: impl IntoIterator<Item = S>) -> Self {
+        Rule::Readable { columns: strings(columns) }.into()
+    }
+
+    /// A statistic of a column lies in a range.
+    ///
+    /// ```
+    /// use mlops_core::data::{Column, Expectation, Expectations, Range, Statistic, Table};
+    ///
+    /// let table = Table::new(vec![Column::f64("bmi", vec![21.6, 32.1, 27.3])?])?;
+    /// let mean = Expectation::aggregate("bmi", Statistic::Mean, Range::new(Some(18.0), Some(25.0))?);
+    /// let report = Expectations::new(vec![mean])?.validate(&table);
+    /// assert_eq!(report.results[0].observed, Some(27.0));
+    /// assert_eq!(report.results[0].message, "column `bmi`: the mean is 27, expected [18, 25]");
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn aggregate(column: impl Into<String>, statistic: Statistic, range: Range) -> Self {
+        Rule::Aggregate { column: column.into(), statistic, range }.into()
     }
 
     /// No value is missing.
@@ -339,7 +358,10 @@ impl Expectation {
     /// assert_eq!(Expectation::rows(1, None).name(), "rows");
     /// ```
     pub fn name(&self) -> String {
-        let columns = self.rule.needs().join(", ");
+        let mut columns = self.rule.needs().join(", ");
+        if let Rule::Aggregate { statistic: Statistic::Quantile(share), .. } = self.rule {
+            columns.push_str(&format!(", {share}"));
+        }
         match &self.id {
             Some(id) => id.clone(),
             None if columns.is_empty() => self.rule.name().to_owned(),

@@ -11,7 +11,8 @@ use super::expectation::{Expectation, holds_in};
 use super::options::ValidateOptions;
 use super::pattern;
 use super::report::ValidationReport;
-use super::rule::{MAX_RULES, Rule};
+use super::rule::{MAX_QUANTILES, MAX_RULES, Rule};
+use super::statistic::Statistic;
 use super::validator::Validator;
 
 pub(super) const OP: &str = "Expectations::new";
@@ -59,8 +60,8 @@ impl Expectations {
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for none at all (nothing expected is nothing passed), for a
     /// malformed rule (a share outside \[0, 1\], an empty list, a minimum above the maximum, a pattern that is none) and for
-    /// two of one given id; [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for more than 10 000 rules or 256
-    /// patterns.
+    /// two of one given id; [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for more than 10 000 rules, 256
+    /// patterns or 64 quantiles.
     pub fn new(expectations: Vec<Expectation>) -> Result<Self> {
         if expectations.is_empty() {
             return Err(Error::invalid(OP, "expectations", "must not be empty"));
@@ -72,6 +73,12 @@ impl Expectations {
         let patterns = expectations.iter().filter(is_pattern).count();
         if patterns > pattern::MAX_PATTERNS {
             return Err(Error::limit(OP, "the number of patterns", pattern::MAX_PATTERNS, patterns));
+        }
+        let is_quantile =
+            |e: &&Expectation| matches!(e.rule, Rule::Aggregate { statistic: Statistic::Quantile(_), .. });
+        let quantiles = expectations.iter().filter(is_quantile).count();
+        if quantiles > MAX_QUANTILES {
+            return Err(Error::limit(OP, "the number of quantiles", MAX_QUANTILES, quantiles));
         }
         let mut ids = HashSet::new();
         for expectation in &expectations {

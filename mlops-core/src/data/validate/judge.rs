@@ -1,13 +1,16 @@
 //! The verdict on one rule, and the sentence for it.
 
+use crate::data::Range;
 use crate::error::quote;
 
+use super::aggregate::Observed;
 use super::checks::list;
 use super::expectation::Expectation;
 use super::inside;
 use super::report::{RuleResult, RuleVerdict};
 use super::rule::Rule;
 use super::state::{Shape, Tally};
+use super::statistic::Statistic;
 use super::validator::Validator;
 
 /// A verdict and its sentence.
@@ -39,8 +42,16 @@ impl Validator {
             evaluated: tally.evaluated,
             failed: tally.failed,
             samples,
+            observed: self.observed(&expectation.rule, tally),
             message,
         })
+    }
+
+    /// The statistic that a rule is about, where it may be shown.
+    fn observed(&self, rule: &Rule, tally: &Tally) -> Option<f64> {
+        let Rule::Aggregate { statistic, .. } = rule else { return None };
+        let shown = self.options.values || !statistic.is_value();
+        tally.aggregate.as_ref().filter(|_| shown)?.observed(*statistic).number()
     }
 
     fn finding(&self, expectation: &Expectation, tally: &Tally) -> Finding {
@@ -79,6 +90,7 @@ impl Validator {
                     Some(_) => fail(format!("column `{column}`: every value is the same")),
                 }
             }
+            Rule::Aggregate { column, statistic, range } => self.statistic(column, *statistic, *range, tally),
             Rule::Fresh { column, max_age } => self.freshness(column, *max_age, tally),
             Rule::Present { column, max_missing, min_count } => {
                 presence(expectation, column, *max_missing, *min_count, tally)
@@ -94,6 +106,33 @@ impl Validator {
         }
         let expected = max.map_or_else(|| format!("at least {min}"), |max| format!("{min} to {max}"));
         fail(format!("the table has {rows} rows, expected {expected}"))
+    }
+
+    fn statistic(&self, column: &str, statistic: Statistic, range: Range, tally: &Tally) -> Finding {
+        let column = quote(column);
+        let observed = match &tally.aggregate {
+            Some(aggregate) => aggregate.observed(statistic),
+            None => Observed::Few("has no value"),
+        };
+        let shown = self.options.values || !statistic.is_value();
+        let (verdict, is) = match observed.lies_in(range) {
+            Some(true) => return pass(),
+            Some(false) => (RuleVerdict::Fail, "is"),
+            None => (RuleVerdict::Unknown, "may be"),
+        };
+        let what = match observed {
+            Observed::Few(what) => return (verdict, format!("column `{column}`: {what}")),
+            Observed::Nan(1) => format!("the {statistic} is not known: 1 value is NaN"),
+            Observed::Nan(count) => format!("the {statistic} is not known: {count} values are NaN"),
+            _ if !shown => format!("the {statistic} {is} elsewhere"),
+            Observed::Whole(whole) => format!("the {statistic} is {whole}"),
+            Observed::Real(real) => format!("the {statistic} is {real}"),
+            Observed::Between { low, estimate, high } => {
+                format!("the {statistic} is about {estimate}, between {low} and {high}")
+            }
+            Observed::MoreThan(count) => format!("the {statistic} {is} more than {count}"),
+        };
+        (verdict, format!("column `{column}`: {what}, expected {range}"))
     }
 
     fn freshness(&self, column: &str, max_age: std::time::Duration, tally: &Tally) -> Finding {
@@ -179,6 +218,7 @@ fn sentence(expectation: &Expectation, rule: &Rule, tally: &Tally) -> String {
     };
     let columns = match rule {
         Rule::Unique { columns } | Rule::ForeignKey { columns, .. } => list(columns),
+        Rule::Readable { columns } if columns.is_empty() => "the file".to_owned(),
         rule => list(rule.columns()),
     };
     let shown = match (rule, value) {
@@ -215,6 +255,10 @@ fn predicate(rule: &Rule) -> (&'static str, [&'static str; 2], String) {
         Rule::Finite { .. } => ("value", is, "not finite".to_owned()),
         Rule::Compare { is: comparison, other, .. } => {
             ("value", is, format!("not {} `{}`", comparison.words(), quote(other)))
+        }
+        Rule::Readable { columns } => {
+            let subject = if columns.len() == 1 { "value" } else { "row" };
+            (subject, ["cannot be", "cannot be"], "read".to_owned())
         }
         Rule::Unique { .. } => ("row", ["repeats", "repeat"], "an earlier one".to_owned()),
         Rule::ForeignKey { table, .. } => ("row", is, format!("without a counterpart in `{}`", quote(table))),

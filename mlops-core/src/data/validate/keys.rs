@@ -246,6 +246,18 @@ impl KeySet {
         }
     }
 
+    /// How many keys there are.
+    pub(super) fn count(&self) -> u128 {
+        match self {
+            Self::Narrow(narrow) => {
+                let of_run = |[first, last]: &[u64; 2]| u128::from(last - first) + 1;
+                let others = narrow.others.iter().map(|set| set.len() as u128);
+                narrow.runs.iter().map(of_run).chain(others).sum()
+            }
+            Self::Wide(shards) => shards.iter().map(|set| set.len() as u128).sum(),
+        }
+    }
+
     fn keys(&self) -> Box<dyn Iterator<Item = u128> + '_> {
         match self {
             Self::Narrow(narrow) => Box::new(narrow.keys().map(u128::from)),
@@ -263,7 +275,7 @@ impl KeySet {
     }
 
     /// The keys: runs as they are, the others in ascending order, each of 128 bits as two words.
-    pub(super) fn to_words(&self) -> KeyWords {
+    pub(in crate::data) fn to_words(&self) -> KeyWords {
         match self {
             Self::Narrow(narrow) => {
                 let mut others: Vec<u64> = narrow.others.iter().flatten().copied().collect();
@@ -279,7 +291,7 @@ impl KeySet {
     }
 
     /// The set that was written; `None` for what no set writes.
-    pub(super) fn from_words(words: &KeyWords) -> Option<Self> {
+    pub(in crate::data) fn from_words(words: &KeyWords) -> Option<Self> {
         match words {
             KeyWords::Narrow { runs, others } => {
                 let upright = runs.iter().all(|[first, last]| first <= last);
@@ -305,7 +317,7 @@ impl KeySet {
 /// A set of keys as it is written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum KeyWords {
+pub(in crate::data) enum KeyWords {
     Narrow { runs: Vec<[u64; 2]>, others: Vec<u64> },
     Wide(Vec<[u64; 2]>),
 }

@@ -11,6 +11,7 @@
 //!
 //! Rows in [`Sample::row`] count from 0, as everywhere in code; messages are for people and count data rows from 1.
 
+mod aggregate;
 mod checks;
 mod expectation;
 mod expectations;
@@ -23,6 +24,7 @@ mod report;
 mod rows;
 mod rule;
 mod state;
+mod statistic;
 #[cfg(test)]
 mod tests;
 mod validator;
@@ -31,12 +33,13 @@ mod wire;
 pub(in crate::data) use expectation::holds_in;
 pub use expectation::{Expectation, Severity, Threshold};
 pub use expectations::Expectations;
-pub(in crate::data) use keys::{KeySet, Seed};
+pub(in crate::data) use keys::{KeySet, KeyWords, Seed};
 pub use options::ValidateOptions;
 pub use report::{Combination, RuleResult, RuleVerdict, Sample, ValidationReport};
 pub use rows::RowSplit;
 pub use rule::{Comparison, Rule};
 pub use state::ValidatorState;
+pub use statistic::Statistic;
 pub use validator::Validator;
 pub(in crate::data) use wire::Wire;
 

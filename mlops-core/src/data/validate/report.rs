@@ -55,6 +55,10 @@ pub struct RuleResult {
     pub failed: u64,
     /// The first of them.
     pub samples: Vec<Sample>,
+    /// The statistic that a rule about one is about; none of other rules, where there is none that is finite, and of a statistic
+    /// that is the value of a row where reports hold no values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<f64>,
     /// What happened, in one sentence, with rows counted from 1; empty where nothing did.
     pub message: String,
 }

@@ -1,5 +1,8 @@
 //! Rows of one batch, good and bad.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use crate::data::{Column, Table};
 use crate::error::{Error, Result};
 
@@ -26,6 +29,8 @@ pub struct RowSplit {
     /// For each bad row, its place in `combinations`.
     pub(super) reasons: Vec<usize>,
     pub(super) combinations: Vec<Vec<usize>>,
+    /// What could not be read, by row.
+    pub(super) details: BTreeMap<usize, String>,
     pub(super) names: Vec<String>,
 }
 
@@ -60,7 +65,8 @@ impl RowSplit {
         batch.take(&self.good)
     }
 
-    /// The bad rows of the batch, with one more column of text that names the broken expectations of each.
+    /// The bad rows of the batch, with one more column of text that names the broken expectations of each, and what of it could
+    /// not be read.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for another table with fewer rows, and for a column name that is taken.
@@ -73,8 +79,14 @@ impl RowSplit {
         let texts: Vec<String> = (self.combinations.iter())
             .map(|rules| rules.iter().map(name).collect::<Vec<_>>().join("; "))
             .collect();
-        let text = |at: &usize| texts.get(*at).map_or("", String::as_str);
-        let why = Column::text(reasons.to_owned(), self.reasons.iter().map(text))?;
+        let text = |(at, row): (&usize, &usize)| {
+            let rules = texts.get(*at).map_or("", String::as_str);
+            match self.details.get(row) {
+                None => Cow::Borrowed(rules),
+                Some(detail) => format!("{rules} ({detail})").into(),
+            }
+        };
+        let why = Column::text(reasons.to_owned(), self.reasons.iter().zip(&self.bad).map(text))?;
         batch.take(&self.bad)?.with_column(why)
     }
 }

@@ -10,9 +10,13 @@ use crate::error::{Error, Result};
 
 use super::expectations::OP;
 use super::pattern;
+use super::statistic::Statistic;
 
 /// The most rules that are checked together.
 pub(super) const MAX_RULES: usize = 10_000;
+
+/// The most quantiles of one set of expectations: each may take eight mebibytes.
+pub(super) const MAX_QUANTILES: usize = 64;
 
 /// How two values of a row compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -64,8 +68,9 @@ impl Comparison {
 ///
 /// | rules | about | a failure has |
 /// |---|---|---|
-/// | present (without a share), within, within_time, one_of, not_one_of, matches, length, finite, unique, compare, foreign_key | rows | rows, and those rows are bad |
+/// | readable, present (without a share), within, within_time, one_of, not_one_of, matches, length, finite, unique, compare, foreign_key | rows | rows, and those rows are bad |
 /// | present (with a share) | a column | rows, but none of them is bad for it |
+/// | mean, sum, min, max, standard_deviation, quantile, distinct | a column | no rows |
 /// | exists, type, not_constant, fresh, rows, no_other_columns, column_order, rows_ratio | the table | no rows |
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +86,24 @@ pub enum Rule {
         column: String,
         /// Its type.
         data_type: DataType,
+    },
+    /// Every value could be read as one of its column's type. A value of a file that could not is missing for every other rule; see
+    /// [`Validator::push_read`](super::Validator::push_read).
+    Readable {
+        /// The columns. None stands for what no other such rule names: all other columns, and rows that could not be read as a
+        /// whole, because they have another number of fields than there are columns. Those are always bad, and no other rule looks
+        /// at them.
+        columns: Vec<String>,
+    },
+    /// A statistic of a column lies in a range; a column without values has none, and does not pass. One rule a statistic: `mean`,
+    /// `sum`, `min`, `max`, `standard_deviation`, `quantile` (with a `share`), `distinct`.
+    Aggregate {
+        /// The column.
+        column: String,
+        /// The statistic.
+        statistic: Statistic,
+        /// The range.
+        range: Range,
     },
     /// At most a share of the column's values is missing, and at least so many are there.
     Present {
@@ -237,6 +260,8 @@ impl Rule {
             Self::Fresh { .. } => "fresh",
             Self::ForeignKey { .. } => "foreign_key",
             Self::RowsRatio { .. } => "rows_ratio",
+            Self::Readable { .. } => "readable",
+            Self::Aggregate { statistic, .. } => statistic.name(),
         }
     }
 
@@ -255,8 +280,11 @@ impl Rule {
             | Self::Finite { column }
             | Self::NotConstant { column }
             | Self::Fresh { column, .. }
+            | Self::Aggregate { column, .. }
             | Self::Compare { column, .. } => std::slice::from_ref(column),
-            Self::Unique { columns } | Self::ForeignKey { columns, .. } => columns,
+            Self::Unique { columns } | Self::ForeignKey { columns, .. } | Self::Readable { columns } => {
+                columns
+            }
             Self::Rows { .. }
             | Self::NoOtherColumns { .. }
             | Self::ColumnOrder { .. }
@@ -292,7 +320,8 @@ impl Rule {
             | Self::Finite { .. }
             | Self::Unique { .. }
             | Self::Compare { .. }
-            | Self::ForeignKey { .. } => true,
+            | Self::ForeignKey { .. }
+            | Self::Readable { .. } => true,
             _ => false,
         }
     }
@@ -332,6 +361,7 @@ impl Rule {
             Self::Compare { column, other, .. } if column == other => {
                 Some(("other", "must be another column".to_owned()))
             }
+            Self::Aggregate { statistic, .. } => statistic.fault(),
             Self::Matches { pattern, .. } => pattern::fault(pattern).map(|message| ("pattern", message)),
             _ => None,
         }

@@ -8,6 +8,7 @@ use crate::data::cell::{cell, shown};
 use crate::data::{DataType, Table, Values};
 use crate::error::{Error, Result};
 
+use super::aggregate::{Aggregate, AggregateWire};
 use super::checks::Check;
 use super::expectation::Expectation;
 use super::expectations::Expectations;
@@ -56,6 +57,7 @@ pub(super) struct Tally {
     pub(super) varied: bool,
     /// The newest time, in microseconds.
     pub(super) newest: Option<i64>,
+    pub(super) aggregate: Option<Aggregate>,
 }
 
 impl Tally {
@@ -123,6 +125,11 @@ impl Tally {
             _ => {}
         }
         self.newest = self.newest.max(other.newest);
+        match (&mut self.aggregate, &other.aggregate) {
+            (Some(mine), Some(theirs)) => mine.merge(theirs, options.max_keys),
+            (None, theirs) => self.aggregate.clone_from(theirs),
+            _ => {}
+        }
         self.too_many_keys |= other.too_many_keys;
         let common = match (&mut self.keys, &other.keys) {
             (Some(mine), Some(theirs)) => mine.merge(theirs),
@@ -146,6 +153,7 @@ fn value(check: &Check<'_>, row: usize) -> Option<String> {
         Check::Nothing | Check::Missing(_) => return None,
         Check::Mask { columns, .. } => columns.as_slice(),
         Check::Unique(reader) => reader.columns(),
+        Check::Readable(reading) => return reading.describe(row, true),
     };
     let values: Vec<String> = columns.iter().map(|column| shown(column, row)).collect();
     Some(values.join(", "))
@@ -208,7 +216,12 @@ impl State {
 }
 
 /// What rules about whole columns see of a batch.
-pub(super) fn see_columns(state: &mut State, expectations: &[Expectation], batch: &Table<'_>) {
+pub(super) fn see_columns(
+    state: &mut State,
+    expectations: &[Expectation],
+    options: &ValidateOptions,
+    batch: &Table<'_>,
+) {
     for (tally, expectation) in state.tallies.iter_mut().zip(expectations) {
         if tally.shape.is_some() {
             continue;
@@ -226,6 +239,13 @@ pub(super) fn see_columns(state: &mut State, expectations: &[Expectation], batch
                     let newest = there.map(|(_, time)| *time).max();
                     tally.evaluated += (column.len() - column.missing()) as u64;
                     tally.newest = tally.newest.max(newest);
+                }
+            }
+            Rule::Aggregate { column, statistic, .. } => {
+                if let Some(column) = batch.get(column) {
+                    tally.evaluated += (column.len() - column.missing()) as u64;
+                    let aggregate = tally.aggregate.get_or_insert_with(|| Aggregate::new(*statistic));
+                    aggregate.see(column, options.max_keys);
                 }
             }
             _ => {}
@@ -254,8 +274,9 @@ fn see_values(tally: &mut Tally, column: &crate::data::Column<'_>) {
 
 /// What a [`Validator`] remembers, to be written and read again: on another machine, or after a restart.
 ///
-/// Other tables are not part of it; make them known again. Keys of [`Rule::Unique`] are, with about 20
-/// or 40 characters each in JSON; those that follow each other (1, 2, 3) are one.
+/// Other tables are not part of it; make them known again. Keys of [`Rule::Unique`] and the values of a
+/// [distinct count](super::Statistic::Distinct) are, with about 20 or 40 characters each in JSON; those that follow each other
+/// (1, 2, 3) are one. So are the values that a quantile is computed of, with about 40 characters each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValidatorState {
@@ -283,6 +304,8 @@ struct TallyWire {
     only: Option<Only>,
     varied: bool,
     newest: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    aggregate: Option<AggregateWire>,
 }
 
 impl From<&Tally> for TallyWire {
@@ -297,13 +320,19 @@ impl From<&Tally> for TallyWire {
             only: tally.only.clone(),
             varied: tally.varied,
             newest: tally.newest,
+            aggregate: tally.aggregate.as_ref().map(AggregateWire::from),
         }
     }
 }
 
 impl TallyWire {
-    /// The tally that was written; `None` for keys that no tally has.
-    fn tally(self) -> Option<Tally> {
+    /// The tally of this rule that was written, of so many rows; `None` for keys and values that no tally has.
+    fn tally(self, rule: &Rule, rows: u64) -> Option<Tally> {
+        let aggregate = match (self.aggregate, rule) {
+            (None, _) => None,
+            (Some(wire), Rule::Aggregate { statistic, .. }) => Some(wire.aggregate(*statistic, rows)?),
+            (Some(_), _) => return None,
+        };
         let keys = match &self.keys {
             Some(words) => Some(KeySet::from_words(words)?),
             None => None,
@@ -318,6 +347,7 @@ impl TallyWire {
             only: self.only,
             varied: self.varied,
             newest: self.newest,
+            aggregate,
         })
     }
 }
@@ -385,8 +415,10 @@ impl Validator {
         if state.tallies.iter().any(wrong) || beyond || many || state.bad_rows > state.rows {
             return Err(corrupt("the state's counts contradict each other"));
         }
-        let tallies = state.tallies.into_iter().map(TallyWire::tally).collect::<Option<Vec<_>>>();
-        let tallies = tallies.ok_or_else(|| corrupt("the state has keys that contradict each other"))?;
+        let written = state.tallies.into_iter().zip(state.expectations.as_slice());
+        let tallies = written.map(|(wire, e)| wire.tally(&e.rule, state.rows)).collect::<Option<Vec<_>>>();
+        let message = "the state has keys or values that contradict each other";
+        let tallies = tallies.ok_or_else(|| corrupt(message))?;
         let mut validator = Self::new(&state.expectations, state.options);
         validator.state = State {
             columns: state.columns,

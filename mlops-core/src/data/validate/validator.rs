@@ -1,12 +1,13 @@
 //! Validation of a stream of batches.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::data::unreadable::{Marks, ReadBatch};
 use crate::data::{DataType, Table};
 use crate::error::{Error, Result};
 
-use super::checks::{Check, list, named, prepare};
+use super::checks::{Check, Reading, list, named, prepare};
 use super::expectation::{Expectation, Severity};
 use super::expectations::Expectations;
 use super::options::ValidateOptions;
@@ -131,19 +132,73 @@ impl Validator {
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for other columns, types or another order than in earlier
     /// batches; then nothing has changed.
     pub fn push(&mut self, batch: &Table<'_>) -> Result<RowSplit> {
+        self.look(batch, None)
+    }
+
+    /// Looks at a batch of a file, of which some may not have been readable: that is for [`Rule::Readable`] to judge, with its
+    /// severity and tolerance. Where no such rule says anything about it, it is an error of a rule `readable` that joins the
+    /// expectations then. A row that could not be read as a whole is always bad, and no other rule looks at it.
+    ///
+    /// ```
+    /// use mlops_core::data::{
+    ///     CsvOptions, DataType, Expectation, Expectations, TolerantCsvBatches, ValidateOptions, Validator,
+    /// };
+    /// # use std::io::Write as _;
+    /// # let mut file = tempfile::NamedTempFile::new()?;
+    /// # file.write_all(b"age\n61\nold\n48\n")?;
+    ///
+    /// let readable = Expectation::readable(["age"]).with_max_fraction(0.5);
+    /// let mut validator = Validator::new(&Expectations::new(vec![readable])?, ValidateOptions::default());
+    /// let options = CsvOptions::default().with_type("age", DataType::I64);
+    /// for batch in TolerantCsvBatches::open(file.path(), &options, 1_000)? {
+    ///     assert_eq!(validator.push_read(&batch?)?.bad(), [1]);
+    /// }
+    /// assert!(validator.report().passed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Validator::push`].
+    pub fn push_read(&mut self, batch: &ReadBatch) -> Result<RowSplit> {
+        self.look(batch.table(), Some(batch.marks()).filter(|marks| !marks.is_empty()))
+    }
+
+    /// Whether a rule says what it means that something of this could not be read.
+    fn is_judged(&self, marks: &Marks) -> bool {
+        let named = named_columns(&self.expectations);
+        let is_rest = |e: &Expectation| e.rule == Rule::Readable { columns: Vec::new() };
+        self.expectations.iter().any(is_rest)
+            || marks.rows().is_empty() && marks.columns().all(|column| named.contains(&column))
+    }
+
+    /// Adds the rule about all that could not be read.
+    fn judge_the_rest(&mut self) {
+        let mut all = self.expectations.to_vec();
+        all.push(the_rest());
+        self.names = unique_names(&all).into();
+        self.expectations = all.into();
+        self.state.tallies.push(Tally::default());
+    }
+
+    fn look(&mut self, batch: &Table<'_>, marks: Option<&Marks>) -> Result<RowSplit> {
         self.settle(batch)?;
+        if marks.is_some_and(|marks| !self.is_judged(marks)) {
+            self.judge_the_rest();
+        }
         let expectations = Arc::clone(&self.expectations);
         let open: Vec<bool> = self.state.tallies.iter().map(|tally| tally.shape.is_none()).collect();
-        let checks = checks(&expectations, &open, &self.references, batch);
+        let checks = checks(&expectations, &open, &self.references, batch, marks);
         let mut split = RowSplit {
             first_row: self.state.rows,
             good: Vec::new(),
             bad: Vec::new(),
             reasons: Vec::new(),
             combinations: Vec::new(),
+            details: BTreeMap::new(),
             names: self.names.to_vec(),
         };
         let mut scan = Scan::new(&expectations, &checks, batch.rows(), &self.options);
+        scan.ragged = marks.map_or(&[], Marks::rows);
         for start in (0..batch.rows()).step_by(BLOCK) {
             let rows = start..batch.rows().min(start + BLOCK);
             scan.block(rows, &mut self.state, &mut split);
@@ -151,7 +206,16 @@ impl Validator {
         for (rows, rules) in scan.counts.iter().zip(&split.combinations) {
             self.state.count_combination(rules, *rows);
         }
-        super::state::see_columns(&mut self.state, &expectations, batch);
+        if let Some(marks) = marks {
+            for place in marks.described() {
+                let detail = split.details.entry(place.row).or_default();
+                if !detail.is_empty() {
+                    detail.push_str("; ");
+                }
+                detail.push_str(&place.describe(self.options.values));
+            }
+        }
+        super::state::see_columns(&mut self.state, &expectations, &self.options, batch);
         self.state.bad_rows += split.bad.len() as u64;
         self.state.rows += batch.rows() as u64;
         Ok(split)
@@ -250,16 +314,30 @@ impl Validator {
     /// ```
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         const OP: &str = "Validator::merge";
-        if self.expectations != other.expectations || self.options != other.options {
+        // One of them may have had to add a rule about what could not be read.
+        let same = match (&*self.expectations, &*other.expectations) {
+            (mine, [theirs @ .., last]) if mine == theirs && *last == the_rest() => true,
+            ([mine @ .., last], theirs) if mine == theirs && *last == the_rest() => true,
+            (mine, theirs) => mine == theirs,
+        };
+        if !same || self.options != other.options {
             return Err(Error::invalid(OP, "other", "has other expectations or options"));
+        }
+        if let (Some(known), Some(columns)) = (&self.state.columns, &other.state.columns)
+            && known != columns
+        {
+            return Err(other_columns(known, columns));
+        }
+        if other.expectations.len() > self.expectations.len() {
+            self.judge_the_rest();
         }
         match (&self.state.columns, &other.state.columns) {
             (_, None) => return Ok(()),
             (None, Some(_)) => {
                 self.state = other.state.clone();
+                self.state.tallies.resize(self.expectations.len(), Tally::default());
                 return Ok(());
             }
-            (Some(known), Some(columns)) if known != columns => return Err(other_columns(known, columns)),
             _ => {}
         }
         self.state.merge(&other.state, &self.options);
@@ -291,12 +369,28 @@ fn checks<'t>(
     open: &[bool],
     references: &'t HashMap<String, Reference>,
     batch: &'t Table<'t>,
+    marks: Option<&'t Marks>,
 ) -> Vec<Check<'t>> {
+    let named = named_columns(expectations);
     let check = |(at, e): (usize, &'t Expectation)| match open.get(at) {
+        Some(true) if let Rule::Readable { columns } = &e.rule => {
+            Check::Readable(Reading::new(columns, &named, batch, marks))
+        }
         Some(true) => prepare(&e.rule, batch, references, at).unwrap_or(Check::Nothing),
         _ => Check::Nothing,
     };
     expectations.iter().enumerate().map(check).collect()
+}
+
+/// The columns that rules about reading name.
+fn named_columns(expectations: &[Expectation]) -> Vec<&str> {
+    let readings = expectations.iter().filter(|e| matches!(e.rule, Rule::Readable { .. }));
+    readings.flat_map(|e| e.rule.columns()).map(String::as_str).collect()
+}
+
+/// The rule about what could not be read and no other rule is about.
+fn the_rest() -> Expectation {
+    Expectation::readable(Vec::<String>::new())
 }
 
 /// A name for each expectation; those that would have one name get a number.
@@ -344,6 +438,8 @@ struct Scan<'s, 't> {
     expectations: &'s [Expectation],
     checks: &'s [Check<'t>],
     options: &'s ValidateOptions,
+    /// The rows of the batch that no rule but one about reading looks at: one bit each.
+    ragged: &'s [u64],
     /// For each rule, the rows of the block that break it.
     masks: Vec<[u64; WORDS]>,
     buffer: Vec<u8>,
@@ -364,6 +460,7 @@ impl<'s, 't> Scan<'s, 't> {
             expectations,
             checks,
             options,
+            ragged: &[],
             masks,
             buffer: Vec::new(),
             known: HashMap::new(),
@@ -375,6 +472,9 @@ impl<'s, 't> Scan<'s, 't> {
     fn block(&mut self, rows: std::ops::Range<usize>, state: &mut State, split: &mut RowSplit) {
         let words = rows.len().div_ceil(64);
         let (mut any, mut bad) = ([0_u64; WORDS], [0_u64; WORDS]);
+        // Blocks begin at whole words.
+        let ragged = self.ragged.get(rows.start / 64..).unwrap_or_default();
+        bad.iter_mut().zip(ragged).for_each(|(bad, ragged)| *bad |= ragged);
         for (at, check) in self.checks.iter().enumerate() {
             let (Some(mask), Some(tally), Some(expectation)) =
                 (self.masks.get_mut(at), state.tallies.get_mut(at), self.expectations.get(at))
@@ -382,7 +482,7 @@ impl<'s, 't> Scan<'s, 't> {
                 continue;
             };
             let mask = mask.get_mut(..words).unwrap_or_default();
-            if !look(check, &rows, mask, tally, self.options, &mut self.buffer) {
+            if !look(check, &rows, ragged, mask, tally, self.options, &mut self.buffer) {
                 continue;
             }
             tally.note(check, &rows, mask, split.first_row, self.options);
@@ -467,18 +567,28 @@ impl<'s, 't> Scan<'s, 't> {
 fn look(
     check: &Check<'_>,
     rows: &std::ops::Range<usize>,
+    ragged: &[u64],
     mask: &mut [u64],
     tally: &mut Tally,
     options: &ValidateOptions,
     buffer: &mut Vec<u8>,
 ) -> bool {
+    let whole = |at: usize| ones(rows, at) & !ragged.get(at).copied().unwrap_or(0);
     let columns = match check {
         Check::Nothing => return false,
         Check::Missing(column) => {
             for (at, word) in mask.iter_mut().enumerate() {
-                *word = !column.valid_word(rows.start + at * 64) & ones(rows, at);
+                *word = !column.valid_word(rows.start + at * 64) & whole(at);
+                tally.evaluated += u64::from(whole(at).count_ones());
             }
-            tally.evaluated += rows.len() as u64;
+            return true;
+        }
+        Check::Readable(reading) => {
+            for (at, word) in mask.iter_mut().enumerate() {
+                let start = rows.start + at * 64;
+                *word = reading.broken(start) & ones(rows, at);
+                tally.evaluated += u64::from((reading.looked_at(start) & ones(rows, at)).count_ones());
+            }
             return true;
         }
         Check::Mask { columns, kernel } => {
@@ -492,7 +602,7 @@ fn look(
     };
     for (at, word) in mask.iter_mut().enumerate() {
         let start = rows.start + at * 64;
-        let valid = columns.iter().fold(ones(rows, at), |valid, column| valid & column.valid_word(start));
+        let valid = columns.iter().fold(whole(at), |valid, column| valid & column.valid_word(start));
         tally.evaluated += u64::from(valid.count_ones());
         if let Check::Unique(reader) = check {
             *word = tally.repeats(reader, start, valid, options.max_keys, buffer);

@@ -8,6 +8,7 @@ use crate::time::duration_text;
 
 use super::expectation::{Expectation, Severity, Threshold};
 use super::rule::{Comparison, Rule};
+use super::statistic::Statistic;
 
 /// A value that is given: a null is none.
 fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
@@ -36,6 +37,14 @@ enum Name {
     Fresh,
     ForeignKey,
     RowsRatio,
+    Readable,
+    Mean,
+    Sum,
+    Min,
+    Max,
+    StandardDeviation,
+    Quantile,
+    Distinct,
 }
 
 macro_rules! wire {
@@ -109,6 +118,7 @@ wire! {
     max_age: Age,
     table: String,
     references: Vec<String>,
+    share: f64,
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -135,6 +145,10 @@ impl Wire {
     fn rule(&mut self) -> Result<Rule, RuleFault> {
         let column = |wire: &mut Self| need("column", wire.column.take());
         let columns = |wire: &mut Self| need("columns", wire.columns.take());
+        let aggregate = |wire: &mut Self, statistic| {
+            let range = need("range", wire.range.take())?;
+            Ok(Rule::Aggregate { column: need("column", wire.column.take())?, statistic, range })
+        };
         Ok(match self.rule {
             Name::Exists => Rule::Exists { column: column(self)? },
             Name::Type => {
@@ -187,6 +201,17 @@ impl Wire {
                 table: need("table", self.table.take())?,
                 range: need("range", self.range.take())?,
             },
+            Name::Readable => Rule::Readable { columns: self.columns.take().unwrap_or_default() },
+            Name::Mean => aggregate(self, Statistic::Mean)?,
+            Name::Sum => aggregate(self, Statistic::Sum)?,
+            Name::Min => aggregate(self, Statistic::Min)?,
+            Name::Max => aggregate(self, Statistic::Max)?,
+            Name::StandardDeviation => aggregate(self, Statistic::StandardDeviation)?,
+            Name::Quantile => {
+                let share = need("share", self.share.take())?;
+                aggregate(self, Statistic::Quantile(share))?
+            }
+            Name::Distinct => aggregate(self, Statistic::Distinct)?,
         })
     }
 }
@@ -286,6 +311,20 @@ impl Wire {
             }
             Rule::RowsRatio { table, range } => {
                 Self { table: Some(table), range: Some(range), ..Self::new(Name::RowsRatio) }
+            }
+            Rule::Readable { columns } if columns.is_empty() => Self::new(Name::Readable),
+            Rule::Readable { columns } => among(Name::Readable, columns),
+            Rule::Aggregate { column, statistic, range } => {
+                let (name, share) = match statistic {
+                    Statistic::Mean => (Name::Mean, None),
+                    Statistic::Sum => (Name::Sum, None),
+                    Statistic::Min => (Name::Min, None),
+                    Statistic::Max => (Name::Max, None),
+                    Statistic::StandardDeviation => (Name::StandardDeviation, None),
+                    Statistic::Quantile(share) => (Name::Quantile, Some(share)),
+                    Statistic::Distinct => (Name::Distinct, None),
+                };
+                Self { range: Some(range), share, ..about(name, column) }
             }
         }
     }
