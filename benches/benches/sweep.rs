@@ -1,19 +1,28 @@
-//! How well the samplers do on four functions, and what a suggestion costs. `peers/sweep.py` puts Optuna beside it.
+//! How well the samplers do on eight functions, and what a trial costs. `peers/sweep.py` puts Optuna beside it.
 //!
-//! Lines are a name, a tab and a figure: quartiles of the best value of 80 trials over the seeds, CPU milliseconds per trial.
+//! Lines are a name, a tab and a figure: quartiles of the best value over the seeds, and CPU milliseconds per trial, of the
+//! suggestion alone and of the whole engine with a journal in memory and on disk. `MLOPS_BENCH_SEEDS` says how many seeds (30),
+//! `MLOPS_BENCH_TRIALS` how many trials (80), `MLOPS_BENCH_SAMPLERS` which samplers, as JSON: `[["tpe", {"type": "tpe"}]]`.
 
-use std::error::Error;
-use std::f64::consts::PI;
+use std::f64::consts::{E, PI};
+use std::sync::Arc;
 use std::time::Duration;
 
-use mlops_benches::timed;
-use mlops_core::experiment::sampler::{Goal, Observation, Outcome, Sampler, SamplerSpec, SuggestRequest};
-use mlops_core::experiment::space::{Assignment, Distribution, SearchSpace};
+use mlops_benches::{timed, timed_process};
+use mlops_core::experiment::sampler::{
+    Goal, Observation, Outcome, Sampler, SamplerSpec, SuggestRequest, TpeOptions,
+};
+use mlops_core::experiment::space::{Assignment, ChoiceOption, Distribution, SearchSpace};
+use mlops_core::experiment::sweep::{Budget, Sweep, SweepJournal, SweepSpec, TrialError};
+use mlops_core::local::LocalStore;
+use mlops_core::memory::MemorySweepJournal;
 use mlops_core::num::quantile::quantile;
+use mlops_core::{ActorId, ExperimentName, MetricKey};
 
-const TRIALS: u64 = 80;
+/// Seeds of the engine's sweeps: what they cost hardly varies.
+const ENGINE_SEEDS: u64 = 5;
 
-type Outcomes<T> = Result<T, Box<dyn Error>>;
+type Outcomes<T> = Result<T, TrialError>;
 type Function = fn(&Assignment) -> Outcomes<f64>;
 
 fn branin(trial: &Assignment) -> Outcomes<f64> {
@@ -62,6 +71,59 @@ fn mixed(trial: &Assignment) -> Outcomes<f64> {
     Ok(bowl + cost)
 }
 
+fn ackley5(trial: &Assignment) -> Outcomes<f64> {
+    let x = coordinates(trial, 5)?;
+    let mean = |f: fn(&f64) -> f64| x.iter().map(f).sum::<f64>() / 5.0;
+    let (far, wave) = (mean(|x| x * x).sqrt(), mean(|x| (2.0 * PI * x).cos()));
+    Ok(20.0 - 20.0 * (-0.2 * far).exp() + E - wave.exp())
+}
+
+fn levy4(trial: &Assignment) -> Outcomes<f64> {
+    let w: Vec<f64> = coordinates(trial, 4)?.iter().map(|x| 1.0 + (x - 1.0) / 4.0).collect();
+    let hill = |w: &f64| (w - 1.0).powi(2) * (1.0 + 10.0 * (PI * w + 1.0).sin().powi(2));
+    let last = (w[3] - 1.0).powi(2) * (1.0 + (2.0 * PI * w[3]).sin().powi(2));
+    Ok((PI * w[0]).sin().powi(2) + w[..3].iter().map(hill).sum::<f64>() + last)
+}
+
+fn styblinski_tang4(trial: &Assignment) -> Outcomes<f64> {
+    let well = |x: &f64| 0.5 * (x.powi(4) - 16.0 * x * x + 5.0 * x) + 39.166_165_703_771_42;
+    Ok(coordinates(trial, 4)?.iter().map(well).sum())
+}
+
+/// Three kinds of model, each with parameters of its own.
+fn conditional(trial: &Assignment) -> Outcomes<f64> {
+    let log = |name: &str| Ok::<f64, TrialError>(trial.float(name)?.log10());
+    let scale = 0.1 * (trial.float("scale")? - 0.25).powi(2);
+    Ok(scale
+        + match trial.text("model.kind")? {
+            "svm" => {
+                0.05 + 0.08 * (log("model.c")? - 1.0).powi(2) + 0.05 * (log("model.gamma")? + 2.0).powi(2)
+            }
+            "forest" => {
+                let (depth, share) = (trial.float("model.depth")?, trial.float("model.share")?);
+                0.005 * (depth - 8.0).powi(2) + (share - 0.6).powi(2)
+            }
+            _ => 0.2 + 0.02 * log("model.penalty")?.powi(2),
+        })
+}
+
+fn models() -> Outcomes<Vec<ChoiceOption>> {
+    let kind = |name: &str| ("kind", Distribution::fixed(name));
+    let svm = [
+        kind("svm"),
+        ("c", Distribution::log_float(1e-3, 1e3)),
+        ("gamma", Distribution::log_float(1e-4, 10.0)),
+    ];
+    let forest =
+        [kind("forest"), ("depth", Distribution::int(1, 16)), ("share", Distribution::float(0.1, 1.0))];
+    let linear = [kind("linear"), ("penalty", Distribution::log_float(1e-5, 1e2))];
+    Ok(vec![
+        SearchSpace::new(svm)?.into(),
+        SearchSpace::new(forest)?.into(),
+        SearchSpace::new(linear)?.into(),
+    ])
+}
+
 fn cube(count: usize, low: f64, high: f64) -> Outcomes<SearchSpace> {
     Ok(SearchSpace::new((0..count).map(|i| (format!("x{i}"), Distribution::float(low, high))))?)
 }
@@ -74,11 +136,16 @@ fn functions() -> Outcomes<Vec<(&'static str, SearchSpace, Function)>> {
         ("kind", Distribution::choice(["a", "b", "c", "d"])),
         ("dropout", Distribution::float(0.0, 0.9)),
     ];
+    let conditionals = [("model", Distribution::choice(models()?)), ("scale", Distribution::float(0.0, 1.0))];
     Ok(vec![
         ("branin", SearchSpace::new(plane)?, branin as Function),
         ("hartmann6", cube(6, 0.0, 1.0)?, hartmann6),
         ("rosenbrock5", cube(5, -5.0, 10.0)?, rosenbrock5),
         ("mixed", SearchSpace::new(net)?, mixed),
+        ("ackley5", cube(5, -15.0, 30.0)?, ackley5),
+        ("levy4", cube(4, -10.0, 10.0)?, levy4),
+        ("styblinski_tang4", cube(4, -5.0, 5.0)?, styblinski_tang4),
+        ("conditional", SearchSpace::new(conditionals)?, conditional),
     ])
 }
 
@@ -88,9 +155,10 @@ fn sweep(
     space: &SearchSpace,
     function: Function,
     seed: u64,
+    trials: u64,
 ) -> Outcomes<(f64, Duration)> {
     let (mut history, mut best, mut spent) = (Vec::new(), f64::INFINITY, Duration::ZERO);
-    for number in 0..TRIALS {
+    for number in 0..trials {
         let request =
             SuggestRequest::new(space, Goal::Minimize, seed).with_number(number).with_history(&history);
         let (suggestion, cost) = timed(|| sampler.suggest(&request));
@@ -103,26 +171,76 @@ fn sweep(
     Ok((best, spent))
 }
 
+/// What a sweep costs as a whole: suggestions, the state, the tasks, the journal.
+fn engine(
+    space: &SearchSpace,
+    function: Function,
+    trials: u64,
+    journal: impl Fn(u64) -> Outcomes<Arc<dyn SweepJournal>>,
+) -> Outcomes<Duration> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let mut spent = Duration::ZERO;
+    for seed in 0..ENGINE_SEEDS {
+        let spec = SweepSpec::new(
+            ExperimentName::new("bench")?,
+            format!("sweep {seed}"),
+            ActorId::new("bench")?,
+            MetricKey::new("value")?,
+            Goal::Minimize,
+            space.clone(),
+            SamplerSpec::Tpe(TpeOptions::default()),
+        );
+        let spec = spec.with_seed(seed).with_budget(Budget::trials(trials));
+        let sweep = Sweep::new(spec, journal(seed)?)?;
+        let objective = move |trial: mlops_core::experiment::sweep::TrialContext| async move {
+            function(trial.assignment())
+        };
+        let (summary, cost) = timed_process(|| runtime.block_on(sweep.run(objective)));
+        assert_eq!(summary?.trials.completed, trials);
+        spent += cost;
+    }
+    Ok(spent)
+}
+
+fn number(name: &str, default: u64) -> Outcomes<u64> {
+    Ok(std::env::var(name).map_or(Ok(default), |text| text.parse())?)
+}
+
 fn main() -> Outcomes<()> {
-    let wanted = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
-    let seeds: u64 = wanted("MLOPS_BENCH_SEEDS", "30").parse()?;
-    let samplers =
-        wanted("MLOPS_BENCH_SAMPLERS", r#"[["random", {"type": "random"}], ["tpe", {"type": "tpe"}]]"#);
+    let (seeds, trials) = (number("MLOPS_BENCH_SEEDS", 30)?, number("MLOPS_BENCH_TRIALS", 80)?);
+    let samplers = std::env::var("MLOPS_BENCH_SAMPLERS")
+        .unwrap_or_else(|_| r#"[["random", {"type": "random"}], ["tpe", {"type": "tpe"}]]"#.to_owned());
     let samplers: Vec<(String, SamplerSpec)> = serde_json::from_str(&samplers)?;
     for (label, spec) in &samplers {
         let sampler = spec.build()?;
         for (name, space, function) in functions()? {
+            if sampler.check(&space).is_err() {
+                continue;
+            }
             let mut best = Vec::new();
             let mut spent = Duration::ZERO;
             for seed in 0..seeds {
-                let (value, cost) = sweep(sampler.as_ref(), &space, function, seed)?;
+                let (value, cost) = sweep(sampler.as_ref(), &space, function, seed, trials)?;
                 best.push(value);
                 spent += cost;
             }
             for (part, share) in [("low", 0.25), ("median", 0.5), ("high", 0.75)] {
                 println!("{label} {name} {part}\t{:.6}", quantile(&best, share)?);
             }
-            println!("{label} {name} ms\t{:.5}", spent.as_secs_f64() * 1e3 / (seeds * TRIALS) as f64);
+            println!("{label} {name} ms\t{:.5}", spent.as_secs_f64() * 1e3 / (seeds * trials) as f64);
+        }
+    }
+    let folder = tempfile::tempdir()?;
+    for (name, space, function) in functions()? {
+        let memory = engine(&space, function, trials, |_| Ok(Arc::new(MemorySweepJournal::default())))?;
+        // Each function has a folder of its own, for the names of sweeps are the same.
+        let home = folder.path().join(name);
+        std::fs::create_dir(&home)?;
+        let local = LocalStore::open(home)?;
+        let disk = engine(&space, function, trials, |_| Ok(Arc::new(local.sweeps())))?;
+        for (journal, spent) in [("memory", memory), ("disk", disk)] {
+            let each = spent.as_secs_f64() * 1e3 / (ENGINE_SEEDS * trials) as f64;
+            println!("{journal} {name} ms\t{each:.5}");
         }
     }
     Ok(())

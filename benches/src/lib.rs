@@ -22,7 +22,11 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// CPU time of this thread.
 fn cpu() -> Duration {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
+    read(ClockId::ThreadCPUTime)
+}
+
+fn read(clock: ClockId) -> Duration {
+    let now = clock_gettime(clock);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
 }
@@ -32,6 +36,13 @@ pub fn timed<R>(work: impl FnOnce() -> R) -> (R, Duration) {
     let before = cpu();
     let result = work();
     (result, cpu() - before)
+}
+
+/// What `work` gives, and the CPU time of all threads that it takes.
+pub fn timed_process<R>(work: impl FnOnce() -> R) -> (R, Duration) {
+    let before = read(ClockId::ProcessCPUTime);
+    let result = work();
+    (result, read(ClockId::ProcessCPUTime) - before)
 }
 
 /// The least CPU time of this thread that `work` takes, in milliseconds: other work on the machine disturbs little.

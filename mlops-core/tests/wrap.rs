@@ -12,17 +12,27 @@ use mlops_core::conformance::alert::AlertsUnderTest;
 use mlops_core::conformance::artifact::ArtifactsUnderTest;
 use mlops_core::conformance::audit::AuditUnderTest;
 use mlops_core::conformance::data::DataAssetsUnderTest;
+use mlops_core::conformance::pipeline_journal::PipelineJournalUnderTest;
 use mlops_core::conformance::registry::RegistryUnderTest;
 use mlops_core::conformance::secret::SecretsUnderTest;
+use mlops_core::conformance::step_cache::StepCacheUnderTest;
+use mlops_core::conformance::sweep_journal::SweepsUnderTest;
 use mlops_core::conformance::tracker::TrackerUnderTest;
+use mlops_core::experiment::sampler::{Goal, SamplerSpec};
+use mlops_core::experiment::space::{Distribution, SearchSpace};
+use mlops_core::experiment::sweep::{Budget, Sweep, SweepEntry, SweepJournal, SweepSpec};
 use mlops_core::experiment::{
     Experiment, ExperimentSpec, ExperimentTracker, HistoryQuery, LogBatch, MetricPoint, Run, RunEnd,
     RunQuery, RunSpec, TrackerCapabilities, WriteReceipt,
 };
 use mlops_core::governance::{AuditEntry, AuditLog, Secret, SecretStore};
+use mlops_core::id::ComponentName;
 use mlops_core::memory::{
     MemoryAlertSink, MemoryArtifactStore, MemoryAuditLog, MemoryDataAssetStore, MemoryModelRegistry,
-    MemorySecretStore, MemoryTracker,
+    MemoryPipelineJournal, MemorySecretStore, MemoryStepCache, MemorySweepJournal, MemoryTracker,
+};
+use mlops_core::pipeline::{
+    Claim, Claimed, PipelineEntry, PipelineEvent, PipelineJournal, StepCache, StepKey, StepRecord,
 };
 use mlops_core::registry::{
     AliasChange, AliasRecord, Direction, Edge, LineageGraph, ModelRef, ModelRegistry, ModelVersion,
@@ -128,6 +138,26 @@ flaky! { SecretStore {}
     fn names() -> Vec<SecretName>;
 }
 
+flaky! { SweepJournal {}
+    fn append(sweep: &RunId, entry: &SweepEntry) -> ();
+    fn entries(sweep: &RunId, after: u64) -> Vec<SweepEntry>;
+}
+
+flaky! { PipelineJournal {}
+    fn append(run: &RunId, entry: &PipelineEntry) -> ();
+    fn entries(run: &RunId) -> Vec<PipelineEntry>;
+}
+
+flaky! { StepCache {}
+    fn get(key: &StepKey) -> Option<StepRecord>;
+    fn put(record: &StepRecord, claim: &Claim) -> ();
+    fn claim(key: &StepKey, holder: &str, lease: Duration) -> Claimed;
+    fn renew(claim: &Claim, lease: Duration) -> Claim;
+    fn release(claim: &Claim) -> ();
+    fn recent(component: &ComponentName, limit: usize) -> Vec<StepRecord>;
+    fn remove(key: &StepKey) -> bool;
+}
+
 /// Many callers share the bad luck, so one call may need many attempts.
 fn stubborn<T>(inner: T) -> Retrying<T> {
     let policy = RetryPolicy::default().with_attempts(10_000);
@@ -193,6 +223,30 @@ fn audit_log() -> AuditUnderTest {
     let clock = clock();
     AuditUnderTest::new(Arc::new(stubborn(MemoryAuditLog::new(clock.clone())))).with_clock(clock)
 }
+
+fn sweeps<T: SweepJournal>(wrap: impl FnOnce(MemorySweepJournal) -> T) -> SweepsUnderTest {
+    SweepsUnderTest::new(Arc::new(wrap(MemorySweepJournal::default())))
+}
+
+mlops_core::sweep_journal_suite!(retrying_sweeps, sweeps(|one| stubborn(Flaky::new(one))));
+mlops_core::sweep_journal_suite!(audited_sweeps, sweeps(|one| Audited::new(one, log(), actor())));
+
+fn pipelines<T: PipelineJournal>(wrap: impl FnOnce(MemoryPipelineJournal) -> T) -> PipelineJournalUnderTest {
+    PipelineJournalUnderTest::new(Arc::new(wrap(MemoryPipelineJournal::default())))
+}
+
+mlops_core::pipeline_journal_suite!(retrying_pipelines, pipelines(|one| stubborn(Flaky::new(one))));
+mlops_core::pipeline_journal_suite!(audited_pipelines, pipelines(|one| Audited::new(one, log(), actor())));
+
+fn steps<T: StepCache>(wrap: impl FnOnce(MemoryStepCache) -> T) -> StepCacheUnderTest {
+    let clock = clock();
+    let artifacts = Arc::new(MemoryArtifactStore::new(clock.clone()));
+    let cache = wrap(MemoryStepCache::new(artifacts.clone(), clock.clone()));
+    StepCacheUnderTest::new(Arc::new(cache), artifacts, clock)
+}
+
+mlops_core::step_cache_suite!(retrying_steps, steps(|one| stubborn(Flaky::new(one))));
+mlops_core::step_cache_suite!(audited_steps, steps(|one| Audited::new(one, log(), actor())));
 
 mlops_core::audit_log_suite!(retrying_log, audit_log());
 mlops_core::secret_store_suite!(
@@ -321,6 +375,70 @@ async fn a_change_that_fails_is_written_down_with_its_outcome() {
         .collect();
     // Repeated, it is the same change, and the same records.
     assert_eq!(shown, [("somebody", "model.alias.begin", ""), ("somebody", "model.alias.end", "not found")]);
+}
+
+/// The actions of a log's records, one after the other, and who acted.
+async fn told(log: &MemoryAuditLog) -> Vec<(String, String)> {
+    let records = log.read(0, 100).await.unwrap();
+    records.into_iter().map(|r| (r.entry.action, r.entry.actor.to_string())).collect()
+}
+
+fn sweep_spec() -> SweepSpec {
+    let space = SearchSpace::new([("x", Distribution::float(0.0, 1.0))]).unwrap();
+    let (experiment, metric) = (ExperimentName::new("e").unwrap(), MetricKey::new("loss").unwrap());
+    let (owner, sampler) = (ActorId::new("owner").unwrap(), SamplerSpec::Random(Default::default()));
+    SweepSpec::new(experiment, "s", owner, metric, Goal::Minimize, space, sampler)
+        .with_budget(Budget::trials(5))
+}
+
+#[tokio::test]
+async fn a_sweep_over_a_bad_network_is_whole_and_its_beginning_and_end_are_written_down() {
+    let log = log();
+    let journal = Audited::new(stubborn(Flaky::new(MemorySweepJournal::default())), log.clone(), actor());
+    let sweep = Sweep::new(sweep_spec(), Arc::new(journal)).unwrap();
+    let summary = sweep.run(|trial| async move { Ok(trial.assignment().float("x")?) }).await.unwrap();
+    assert_eq!(summary.trials.completed, 5);
+    let (owner, own) = ("owner", "wrapper");
+    let expected = [
+        ("sweep.create.begin", owner),
+        ("sweep.create.end", owner),
+        ("sweep.open.begin", own),
+        ("sweep.open.end", own),
+        ("sweep.end.begin", own),
+        ("sweep.end.end", own),
+    ];
+    let expected = expected.map(|(action, actor)| (action.to_owned(), actor.to_owned()));
+    assert_eq!(told(&log).await, expected);
+}
+
+#[tokio::test]
+async fn an_entry_that_is_appended_again_is_written_down_once() {
+    let log = log();
+    let journal = Audited::new(MemoryPipelineJournal::default(), log.clone(), actor());
+    let at = "2026-01-01T00:00:00Z".parse().unwrap();
+    let (run, entry) = (RunId::generate(), PipelineEntry::new(1, at, PipelineEvent::Resumed));
+    for _ in 0..3 {
+        journal.append(&run, &entry).await.unwrap();
+    }
+    let told = told(&log).await;
+    assert_eq!(
+        told.iter().map(|(action, _)| action.as_str()).collect::<Vec<_>>(),
+        ["pipeline.resume.begin", "pipeline.resume.end"]
+    );
+    // A failure is another outcome of another change.
+    let gap = PipelineEntry::new(7, at, PipelineEvent::Resumed);
+    assert_eq!(journal.append(&run, &gap).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(log.read(3, 1).await.unwrap()[0].entry.detail, "conflict");
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_written_down_takes_nothing() {
+    let journal = Arc::new(MemorySweepJournal::default());
+    let audited = Audited::new(journal.clone(), Arc::new(Full), actor());
+    let sweep = Sweep::new(sweep_spec(), Arc::new(audited)).unwrap();
+    let error = sweep.run(|_| async { Ok(0.0) }).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(journal.entries(&sweep_spec().id(), 0).await.unwrap().is_empty());
 }
 
 /// A log that is full.

@@ -14,6 +14,7 @@ use crate::deploy::{
     InvokeResponse, OperationStats, TrafficChange,
 };
 use crate::error::Result;
+use crate::experiment::sweep::{SweepEntry, SweepEvent, SweepJournal};
 use crate::experiment::{
     Experiment, ExperimentSpec, ExperimentTracker, HistoryQuery, LogBatch, MetricPoint, Run, RunEnd,
     RunQuery, RunSpec, TrackerCapabilities, WriteReceipt,
@@ -21,10 +22,13 @@ use crate::experiment::{
 use crate::governance::{AuditEntry, AuditLog};
 use crate::hash::{Digest, Hasher};
 use crate::id::{
-    ActorId, Alias, AssetName, DeploymentName, EndpointName, ExperimentName, IdempotencyKey, ModelName,
-    RunId, Tags, Version,
+    ActorId, Alias, AssetName, ComponentName, DeploymentName, EndpointName, ExperimentName, IdempotencyKey,
+    ModelName, RunId, Tags, Version,
 };
 use crate::page::{Page, PageRequest};
+use crate::pipeline::{
+    Claim, Claimed, PipelineEntry, PipelineEvent, PipelineJournal, StepCache, StepKey, StepRecord,
+};
 use crate::registry::{
     AliasChange, AliasRecord, Direction, Edge, LineageGraph, ModelRef, ModelRegistry, ModelVersion,
     NewModelVersion, Node, Promotion, RegistryCapabilities, RegistryEvent,
@@ -38,7 +42,8 @@ use crate::registry::{
 ///
 /// Changes are written in the name of whoever the call names, and else of the actor given to [`Audited::new`]. The detail of
 /// the second record is `done`, or the kind of the error. What only reads is not written down, neither are metrics, and the
-/// requests that a deployment answers.
+/// requests that a deployment answers. Of a sweep or a pipeline it is written down that it begins, is taken up, paused and over:
+/// what its trials and steps do is in its own journal. Of a cache of steps it is records that are put and removed, and not claims.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -368,5 +373,90 @@ impl<T: ExperimentTracker> ExperimentTracker for Audited<T> {
         let action = if deleted { "run.delete" } else { "run.restore" };
         let change = Change::new(&self.actor, action, format!("run/{run}"));
         self.around(change, self.inner.set_deleted(run, deleted)).await
+    }
+}
+
+/// What was appended, so that the same entry again is the same change.
+fn entry_key(run: &RunId, sequence: u64, entry: &impl serde::Serialize) -> IdempotencyKey {
+    let hasher = Hasher::new("mlops.audited.entry/v1").field(run.as_str()).field(sequence.to_le_bytes());
+    let json = serde_json::to_vec(entry).ok();
+    let key = json.and_then(|json| IdempotencyKey::new(hasher.field(json).finish().hex()).ok());
+    // What has no JSON is refused by every journal, each time as another change.
+    key.unwrap_or_else(IdempotencyKey::generate)
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<T: SweepJournal> SweepJournal for Audited<T> {
+    async fn append(&self, sweep: &RunId, entry: &SweepEntry) -> Result<()> {
+        let (actor, action) = match &entry.event {
+            SweepEvent::Created { spec, .. } => (&spec.actor, "sweep.create"),
+            SweepEvent::Opened { .. } => (&self.actor, "sweep.open"),
+            SweepEvent::Paused => (&self.actor, "sweep.pause"),
+            SweepEvent::Ended { .. } => (&self.actor, "sweep.end"),
+            _ => return self.inner.append(sweep, entry).await,
+        };
+        let change = Change::new(actor, action, format!("sweep/{sweep}"));
+        let change = change.with_key(&entry_key(sweep, entry.sequence, entry));
+        self.around(change, self.inner.append(sweep, entry)).await
+    }
+
+    async fn entries(&self, sweep: &RunId, after: u64) -> Result<Vec<SweepEntry>> {
+        self.inner.entries(sweep, after).await
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<T: PipelineJournal> PipelineJournal for Audited<T> {
+    async fn append(&self, run: &RunId, entry: &PipelineEntry) -> Result<()> {
+        let (action, digest) = match &entry.event {
+            PipelineEvent::Begun(plan) => ("pipeline.begin", Some(plan.pipeline)),
+            PipelineEvent::Resumed => ("pipeline.resume", None),
+            PipelineEvent::Ended { .. } => ("pipeline.end", None),
+            _ => return self.inner.append(run, entry).await,
+        };
+        let change = Change::new(&self.actor, action, format!("pipeline/{run}"));
+        let mut change = change.with_key(&entry_key(run, entry.sequence, entry));
+        change.digest = digest;
+        self.around(change, self.inner.append(run, entry)).await
+    }
+
+    async fn entries(&self, run: &RunId) -> Result<Vec<PipelineEntry>> {
+        self.inner.entries(run).await
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<T: StepCache> StepCache for Audited<T> {
+    async fn get(&self, key: &StepKey) -> Result<Option<StepRecord>> {
+        self.inner.get(key).await
+    }
+
+    async fn put(&self, record: &StepRecord, claim: &Claim) -> Result<()> {
+        let change = Change::new(&self.actor, "step.put", format!("step/{}", record.key));
+        self.around(change, self.inner.put(record, claim)).await
+    }
+
+    async fn claim(&self, key: &StepKey, holder: &str, lease: Duration) -> Result<Claimed> {
+        self.inner.claim(key, holder, lease).await
+    }
+
+    async fn renew(&self, claim: &Claim, lease: Duration) -> Result<Claim> {
+        self.inner.renew(claim, lease).await
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<()> {
+        self.inner.release(claim).await
+    }
+
+    async fn recent(&self, component: &ComponentName, limit: usize) -> Result<Vec<StepRecord>> {
+        self.inner.recent(component, limit).await
+    }
+
+    async fn remove(&self, key: &StepKey) -> Result<bool> {
+        let change = Change::new(&self.actor, "step.remove", format!("step/{key}"));
+        self.around(change, self.inner.remove(key)).await
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! | wrapper | what it adds | for |
 //! |---|---|---|
-//! | [`Retrying`] | tries again what may succeed later, and is one call all the same | trackers, registries, data assets, artifacts, deployers, audit logs, alerts, secrets |
-//! | [`Audited`] | writes down who did what, before it is done and after | registries, data assets, deployers, trackers |
+//! | [`Retrying`] | tries again what may succeed later, and is one call all the same | trackers, registries, data assets, artifacts, deployers, audit logs, alerts, secrets, journals of sweeps and pipelines, caches of steps |
+//! | [`Audited`] | writes down who did what, before it is done and after | registries, data assets, deployers, trackers, journals of sweeps and pipelines, caches of steps |
 //! | [`Tee`] | keeps everything twice | trackers, artifacts, alerts |
 #![cfg_attr(
     feature = "local",

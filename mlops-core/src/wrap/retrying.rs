@@ -16,6 +16,7 @@ use crate::deploy::{
     InvokeResponse, OperationStats, TrafficChange,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::experiment::sweep::{SweepEntry, SweepJournal};
 use crate::experiment::{
     Experiment, ExperimentSpec, ExperimentTracker, HistoryQuery, LogBatch, MetricPoint, Run, RunEnd,
     RunQuery, RunSpec, TrackerCapabilities, WriteReceipt,
@@ -25,12 +26,13 @@ use crate::governance::{
 };
 use crate::hash::Digest;
 use crate::id::{
-    ActorId, Alias, AssetName, DeploymentName, EndpointName, ExperimentName, IdempotencyKey, ModelName,
-    RunId, SecretName, Tags, Version,
+    ActorId, Alias, AssetName, ComponentName, DeploymentName, EndpointName, ExperimentName, IdempotencyKey,
+    ModelName, RunId, SecretName, Tags, Version,
 };
 use crate::monitor::{Alert, AlertReceipt, AlertSink};
 use crate::num::Random;
 use crate::page::{Page, PageRequest};
+use crate::pipeline::{Claim, Claimed, PipelineEntry, PipelineJournal, StepCache, StepKey, StepRecord};
 use crate::registry::{
     AliasChange, AliasRecord, Direction, Edge, LineageGraph, ModelRef, ModelRegistry, ModelVersion,
     NewModelVersion, Node, Promotion, RegistryCapabilities, RegistryEvent,
@@ -107,7 +109,7 @@ impl RetryPolicy {
 /// That is safe because every write of the traits is the same write when it is repeated: it has a key, an id made by the client or
 /// a state that it expects. What sets a value and has none of these (tags of a version, archiving, a secret) sets it again: repeated after
 /// a lost answer, it wins over whoever set it in between. A [`LogBatch`] without a key is given one, so that its receipt is that of the attempt that came
-/// through. Two things are not tried again: an outcome that is [unknown](crate::ErrorKind::UnknownOutcome), and the body of
+/// through. An entry of a journal, repeated, is the last entry; a claim to a step is granted to its holder anew. Two things are not tried again: an outcome that is [unknown](crate::ErrorKind::UnknownOutcome), and the body of
 /// [`ArtifactStore::put`], which can be read once.
 ///
 /// The error after the last attempt is that attempt's, with how many there were as context `attempts`.
@@ -254,6 +256,55 @@ retrying! { AuditLog {}
 
 retrying! { AlertSink {}
     fn deliver(alert: &Alert) -> AlertReceipt;
+}
+
+retrying! { SweepJournal {}
+    fn append(sweep: &RunId, entry: &SweepEntry) -> ();
+    fn entries(sweep: &RunId, after: u64) -> Vec<SweepEntry>;
+}
+
+retrying! { PipelineJournal {}
+    fn append(run: &RunId, entry: &PipelineEntry) -> ();
+    fn entries(run: &RunId) -> Vec<PipelineEntry>;
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<T: StepCache> StepCache for Retrying<T> {
+    async fn get(&self, key: &StepKey) -> Result<Option<StepRecord>> {
+        self.retry(|| self.inner.get(key)).await
+    }
+
+    async fn put(&self, record: &StepRecord, claim: &Claim) -> Result<()> {
+        self.retry(|| self.inner.put(record, claim)).await
+    }
+
+    async fn claim(&self, key: &StepKey, holder: &str, lease: Duration) -> Result<Claimed> {
+        self.retry(|| self.inner.claim(key, holder, lease)).await
+    }
+
+    async fn renew(&self, claim: &Claim, lease: Duration) -> Result<Claim> {
+        self.retry(|| self.inner.renew(claim, lease)).await
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<()> {
+        self.retry(|| self.inner.release(claim)).await
+    }
+
+    async fn recent(&self, component: &ComponentName, limit: usize) -> Result<Vec<StepRecord>> {
+        self.retry(|| self.inner.recent(component, limit)).await
+    }
+
+    /// Whether there was a record when the call began: an attempt whose answer was lost may have taken it away. One that cannot
+    /// be read is there.
+    async fn remove(&self, key: &StepKey) -> Result<bool> {
+        let was_there = match self.get(key).await {
+            Ok(record) => record.is_some(),
+            Err(error) if error.is_retryable() => return Err(error),
+            Err(_) => true,
+        };
+        self.retry(|| self.inner.remove(key)).await.map(|removed| removed || was_there)
+    }
 }
 
 #[async_trait]

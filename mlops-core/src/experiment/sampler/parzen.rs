@@ -10,7 +10,7 @@ use std::f64::consts::LOG2_E;
 
 use super::axis::{Axis, Number};
 use super::tpe::WidthFloor;
-use crate::experiment::space::normal::{mass, truncated_quantile};
+use crate::experiment::space::normal::{Truncated, mass};
 use crate::num::Random;
 
 /// √2π.
@@ -40,8 +40,9 @@ pub(super) struct Parzen<'a> {
 /// The kernels along one axis.
 #[derive(Debug)]
 enum Kernels {
-    /// Middles and widths, the masses within the range, and the logarithms of the densities' greatest values.
-    Numbers { mu: Vec<f64>, sigma: Vec<f64>, inside: Vec<f64>, ln_peak: Vec<f64> },
+    /// Middles, widths and their reciprocals, the laws truncated to the range, and the logarithms of the densities' greatest
+    /// values.
+    Numbers { mu: Vec<f64>, sigma: Vec<f64>, inverse: Vec<f64>, cut: Vec<Truncated>, ln_peak: Vec<f64> },
     /// The observed options, the probability of an observed one, and of each other.
     Options { observed: Vec<usize>, hit: f64, miss: f64 },
 }
@@ -64,11 +65,10 @@ impl<'a> Parzen<'a> {
     pub(super) fn draw(&self, random: &mut Random) -> Vec<f64> {
         let kernel = pick(&self.weights, random.next_f64());
         let along = |(axis, kernels): (&Axis<'_>, &Kernels)| match (axis, kernels) {
-            (Axis::Number(number), Kernels::Numbers { mu, sigma, .. }) => {
-                let (mu, sigma) = (at(mu, kernel), at(sigma, kernel));
-                let (a, b) = ((number.low - mu) / sigma, (number.high - mu) / sigma);
-                let z = truncated_quantile(super::random::inner(random.next_u64()), a, b);
-                (mu + sigma * z).clamp(number.low, number.high)
+            (Axis::Number(number), Kernels::Numbers { mu, sigma, cut, .. }) => {
+                let p = super::random::inner(random.next_u64());
+                let z = cut.get(kernel).map_or(0.0, |cut| cut.quantile(p));
+                (at(mu, kernel) + at(sigma, kernel) * z).clamp(number.low, number.high)
             }
             (Axis::Options(options), Kernels::Options { observed, hit, miss }) => {
                 let p = random.next_f64();
@@ -86,26 +86,29 @@ impl<'a> Parzen<'a> {
 
     /// The logarithms of the densities of places; of a cell, of its mass.
     pub(super) fn ln_densities(&self, places: &[Vec<Place>]) -> Vec<f64> {
-        let mut sums = vec![self.ln_weights.clone(); places.len()];
-        for (at, (axis, kernels)) in self.axes.iter().zip(&self.kernels).enumerate() {
+        let kernels = self.ln_weights.len().max(1);
+        // One row of terms for each place.
+        let mut terms = self.ln_weights.repeat(places.len());
+        for (at, (axis, along)) in self.axes.iter().zip(&self.kernels).enumerate() {
             // Candidates on a grid often share a cell, and a cell costs most.
             let mut seen: Vec<((f64, f64), Vec<f64>)> = Vec::new();
-            for (sum, place) in sums.iter_mut().zip(places.iter().filter_map(|place| place.get(at))) {
+            let places = places.iter().filter_map(|place| place.get(at));
+            for (row, place) in terms.chunks_exact_mut(kernels).zip(places) {
                 let Place::Cell(from, to) = *place else {
-                    kernels.add_ln_density(axis, place, sum);
+                    along.add_ln_density(axis, place, row);
                     continue;
                 };
                 if !seen.iter().any(|(cell, _)| *cell == (from, to)) {
-                    let mut terms = vec![0.0; sum.len()];
-                    kernels.add_ln_density(axis, place, &mut terms);
-                    seen.push(((from, to), terms));
+                    let mut fresh = vec![0.0; row.len()];
+                    along.add_ln_density(axis, place, &mut fresh);
+                    seen.push(((from, to), fresh));
                 }
-                if let Some((_, terms)) = seen.iter().find(|(cell, _)| *cell == (from, to)) {
-                    sum.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+                if let Some((_, known)) = seen.iter().find(|(cell, _)| *cell == (from, to)) {
+                    row.iter_mut().zip(known).for_each(|(sum, term)| *sum += term);
                 }
             }
         }
-        sums.iter_mut().map(|terms| ln_sum_exp(terms)).collect()
+        terms.chunks_exact_mut(kernels).map(ln_sum_exp).collect()
     }
 
     /// Middles and widths along an axis of numbers, the prior's last.
@@ -129,11 +132,14 @@ impl Kernels {
         let mut sigma = widths(&mu, number, floor);
         mu.push(number.centre);
         sigma.push(number.width);
-        let inside = |(mu, sigma): (&f64, &f64)| mass((number.low - mu) / sigma, (number.high - mu) / sigma);
-        let inside: Vec<f64> = mu.iter().zip(&sigma).map(inside).collect();
-        let ln_peak =
-            sigma.iter().zip(&inside).map(|(sigma, inside)| -(SQRT_TAU * sigma * inside).ln()).collect();
-        Self::Numbers { mu, sigma, inside, ln_peak }
+        let inverse: Vec<f64> = sigma.iter().map(|sigma| sigma.recip()).collect();
+        let cut = |(mu, inverse): (&f64, &f64)| {
+            Truncated::new((number.low - mu) * inverse, (number.high - mu) * inverse)
+        };
+        let cut: Vec<Truncated> = mu.iter().zip(&inverse).map(cut).collect();
+        let peak = |(sigma, cut): (&f64, &Truncated)| -(SQRT_TAU * sigma * cut.mass()).ln();
+        let ln_peak = sigma.iter().zip(&cut).map(peak).collect();
+        Self::Numbers { mu, sigma, inverse, cut, ln_peak }
     }
 
     fn options(count: usize, column: impl Iterator<Item = f64>, trials: usize, prior_weight: f64) -> Self {
@@ -146,17 +152,17 @@ impl Kernels {
 
     fn add_ln_density(&self, axis: &Axis<'_>, place: &Place, terms: &mut [f64]) {
         match (self, place) {
-            (Self::Numbers { mu, sigma, ln_peak, .. }, Place::Point(x)) => {
-                for (((term, mu), sigma), peak) in terms.iter_mut().zip(mu).zip(sigma).zip(ln_peak) {
-                    let z = (x - mu) / sigma;
+            (Self::Numbers { mu, inverse, ln_peak, .. }, Place::Point(x)) => {
+                for (((term, mu), inverse), peak) in terms.iter_mut().zip(mu).zip(inverse).zip(ln_peak) {
+                    let z = (x - mu) * inverse;
                     *term += peak - 0.5 * z * z;
                 }
             }
             // Every place lies in the range of the prior, whose mass is never small, so that nought for a kernel far off does
             // no harm.
-            (Self::Numbers { mu, sigma, inside, .. }, Place::Cell(from, to)) => {
-                for (((term, mu), sigma), inside) in terms.iter_mut().zip(mu).zip(sigma).zip(inside) {
-                    *term += (mass((from - mu) / sigma, (to - mu) / sigma) / inside).ln();
+            (Self::Numbers { mu, inverse, cut, .. }, Place::Cell(from, to)) => {
+                for (((term, mu), inverse), cut) in terms.iter_mut().zip(mu).zip(inverse).zip(cut) {
+                    *term += (mass((from - mu) * inverse, (to - mu) * inverse) / cut.mass()).ln();
                 }
             }
             (Self::Options { observed, hit, miss }, Place::Option(option)) => {
@@ -200,18 +206,16 @@ fn weights(trials: usize, prior_weight: f64) -> Vec<f64> {
 /// The width of each kernel: the distance to the farther of its two neighbours, the ends of the range counted, but the inner
 /// neighbour for the outermost. At least the floor, and at most the range.
 fn widths(mu: &[f64], number: &Number<'_>, floor: WidthFloor) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..mu.len()).collect();
-    order.sort_by(|a, b| at(mu, *a).total_cmp(&at(mu, *b)));
-    let sorted: Vec<f64> = order.iter().map(|i| at(mu, *i)).collect();
+    let mut sorted: Vec<(f64, usize)> = mu.iter().copied().zip(0..).collect();
+    sorted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let least = match floor {
         WidthFloor::Share(share) => number.width * share,
         WidthFloor::Kernels => number.width / (mu.len() as f64 + 2.0).min(100.0),
     };
     let mut sigma = vec![0.0; mu.len()];
-    for (rank, index) in order.iter().enumerate() {
-        let here = at(&sorted, rank);
-        let below = rank.checked_sub(1).map(|rank| here - at(&sorted, rank));
-        let above = sorted.get(rank + 1).map(|next| next - here);
+    for (rank, (here, index)) in sorted.iter().enumerate() {
+        let below = rank.checked_sub(1).and_then(|rank| sorted.get(rank)).map(|(below, _)| here - below);
+        let above = sorted.get(rank + 1).map(|(above, _)| above - here);
         let width = match (below, above) {
             (None, None) => (here - number.low).max(number.high - here),
             (below, above) => below.unwrap_or(0.0).max(above.unwrap_or(0.0)),

@@ -213,10 +213,7 @@ impl TpeSampler {
         let rows: Vec<(&Known<'_>, Vec<f64>)> = trials
             .iter()
             .filter(|trial| trial.standing.is_finished() || self.options.constant_liar)
-            .filter_map(|trial| {
-                let place = |(name, axis): (&&str, &Axis<'_>)| axis.encode(trial.values.value(name)?);
-                Some((trial, names.iter().zip(axes).map(place).collect::<Option<Vec<f64>>>()?))
-            })
+            .filter_map(|trial| Some((trial, row(names, axes, trial.values)?)))
             .collect();
         let (better, worse) = split(&rows);
         let l = Parzen::new(axes, &better, self.options.prior_weight, self.options.width_floor);
@@ -234,6 +231,20 @@ impl TpeSampler {
         }
         candidates.into_iter().nth(best.1).unwrap_or_default()
     }
+}
+
+/// The places of a trial; names and values are both in the order of names. `None` for one of another space.
+fn row(names: &[&str], axes: &[Axis<'_>], values: &Assignment) -> Option<Vec<f64>> {
+    let mut values = values.iter();
+    let place = |(name, axis): (&&str, &Axis<'_>)| {
+        let (_, value) = values.find(|(known, _)| known == name)?;
+        axis.encode(value)
+    };
+    let mut row = Vec::with_capacity(axes.len());
+    for place in names.iter().zip(axes).map(place) {
+        row.push(place?);
+    }
+    Some(row)
 }
 
 /// The rows of the better trials and of the others, each in the order of the trials' numbers.

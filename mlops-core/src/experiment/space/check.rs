@@ -319,7 +319,22 @@ fn option_at(options: &[ChoiceOption], value: &Value, path: &str) -> Result<usiz
 
 /// The index of the first option that a value is one of.
 pub(in crate::experiment) fn option_of(options: &[ChoiceOption], value: &Value) -> Option<usize> {
-    option_at(options, value, "").ok()
+    options.iter().position(|option| match option {
+        ChoiceOption::Value(option) => same(option, value),
+        ChoiceOption::Space(space) => value.as_table().is_some_and(|table| fits(space, table)),
+    })
+}
+
+/// Whether values are of a space, without a reason: samplers ask often. Both are in the order of names.
+fn fits(space: &SearchSpace, assignment: &Assignment) -> bool {
+    let fits = |((name, law), (known, value)): ((&str, &Distribution), (&str, &Value))| {
+        name == known
+            && match law {
+                Distribution::Choice { values } => option_of(values, value).is_some(),
+                law => super::law::contains(law, value),
+            }
+    };
+    space.len() == assignment.len() && space.iter().zip(assignment.iter()).all(fits)
 }
 
 /// Equal; a whole number is the number equal to it.

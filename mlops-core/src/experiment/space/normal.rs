@@ -100,14 +100,35 @@ const TAIL_BELOW: [f64; 6] = [
     2.335_204_976_268_691_8e-3,
 ];
 
-/// The x with P(a ≤ Z ≤ x) = p · P(a ≤ Z ≤ b), for a ≤ 0 ≤ b: a draw of the law truncated to \[a, b\].
-pub(in crate::experiment) fn truncated_quantile(p: f64, a: f64, b: f64) -> f64 {
-    let (below, above) = (cdf(a), cdf(-b));
-    let mass = 1.0 - below - above;
-    let left = below + p * mass;
-    // From the nearer end, so that the tail keeps its digits.
-    let x = if left <= 0.5 { quantile(left) } else { -quantile(above + (1.0 - p) * mass) };
-    x.clamp(a, b)
+/// The standard normal law truncated to \[a, b\], a ≤ 0 ≤ b.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::experiment) struct Truncated {
+    a: f64,
+    b: f64,
+    /// P(Z < a) and P(Z > b).
+    below: f64,
+    above: f64,
+}
+
+impl Truncated {
+    pub(in crate::experiment) fn new(a: f64, b: f64) -> Self {
+        // Beyond this a tail is less than half the last digit of the whole.
+        let tail = |x: f64| if x < -8.3 { 0.0 } else { cdf(x) };
+        Self { a, b, below: tail(a), above: tail(-b) }
+    }
+
+    /// P(a ≤ Z ≤ b), right to about 10⁻¹⁶ of 1.
+    pub(in crate::experiment) fn mass(&self) -> f64 {
+        1.0 - self.below - self.above
+    }
+
+    /// The x with P(a ≤ Z ≤ x) = p · P(a ≤ Z ≤ b), for p in (0, 1).
+    pub(in crate::experiment) fn quantile(&self, p: f64) -> f64 {
+        let left = self.below + p * self.mass();
+        // From the nearer end, so that the tail keeps its digits.
+        let x = if left <= 0.5 { quantile(left) } else { -quantile(self.above + (1.0 - p) * self.mass()) };
+        x.clamp(self.a, self.b)
+    }
 }
 
 /// The z with P(Z ≤ z) = p, for p in (0, 1). Relative error about 10⁻¹⁶ in either tail; the infinities at 0 and 1.
@@ -198,7 +219,7 @@ mod tests {
         for (a, b) in [(-3.0, 1.0), (-0.001, 40.0), (-100.0, 0.0), (0.0, 1e-6)] {
             let mass = cdf(b) - cdf(a);
             for p in [1e-9, 0.1, 0.5, 0.9, 1.0 - 1e-9] {
-                let x = truncated_quantile(p, a, b);
+                let x = Truncated::new(a, b).quantile(p);
                 assert!((a..=b).contains(&x));
                 assert!((cdf(x) - cdf(a) - p * mass).abs() < 1e-14, "{a} {b} {p}: {x}");
             }

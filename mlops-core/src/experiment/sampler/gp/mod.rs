@@ -1,18 +1,21 @@
 //! Bayesian optimisation with a Gaussian process and expected improvement.
 
+mod acquisition;
 mod cholesky;
+mod outlook;
 mod regression;
 
 use serde::{Deserialize, Serialize};
 
+use self::acquisition::search;
+use self::outlook::standardised;
 use self::regression::{Points, Regression};
 use super::axis::Axis;
 use super::error::SamplerError;
-use super::history::{Known, Standing, known};
+use super::history::{Standing, known};
 use super::random::{inner, value_at};
 use super::request::{Sampler, SuggestRequest, Suggestion};
 use super::sobol::sobol;
-use crate::experiment::space::normal::{cdf, ln_density};
 use crate::experiment::space::{Assignment, ChoiceOption, Distribution, SearchSpace, Value};
 use crate::num::Random;
 
@@ -27,8 +30,8 @@ pub struct GpOptions {
     /// How many trials must have completed before the model is used; until then the points of a scrambled Sobol sequence are
     /// tried. At least 2; 10.
     pub startup_trials: u64,
-    /// From how many trials the model learns, half of them the best, half the newest; 8 … 1000, 200. The cost grows with the
-    /// cube.
+    /// From how many trials the model learns; 8 … 1000, 200. Of more, a third are the best, a third the newest, and the others lie as
+    /// far from these and one another as can be, so that no part of the space is forgotten. The cost grows with the cube.
     pub max_trials: usize,
 }
 
@@ -69,8 +72,9 @@ impl GpOptions {
 ///
 /// For few parameters (at most [`MAX_AXES`]) and objectives that are dear: O(min(n, max_trials)³) for a suggestion. The kernel is
 /// a Matérn ν = 5/2 with a length for every parameter, fitted to the marginal likelihood with a prior. Completed trials count;
-/// a value beyond the others is drawn in by a logarithm where that fits better. Trials that run are taken to end as predicted.
-/// The order of the history does not count. Conditional choices are not supported: [`TpeSampler`](super::TpeSampler) has them.
+/// values worse than the median are drawn in by a logarithm. Trials that run are taken to end as predicted. What the model knows
+/// of is not suggested again, unless nothing else is left. The order of the history does not count. Conditional choices are not
+/// supported: [`TpeSampler`](super::TpeSampler) has them.
 ///
 /// ```
 /// use mlops_core::experiment::sampler::{Goal, GpOptions, GpSampler, Observation, Outcome, Sampler, SuggestRequest};
@@ -107,16 +111,41 @@ impl GpSampler {
         Ok(Self { options })
     }
 
-    /// The trials that the model learns from: the best and the newest, by number.
-    fn chosen<'k, 'h>(&self, completed: &'k [(Known<'h>, f64)]) -> Vec<&'k (Known<'h>, f64)> {
-        let mut chosen: Vec<&(Known<'_>, f64)> = completed.iter().collect();
-        if chosen.len() > self.options.max_trials {
-            chosen.sort_by(|a, b| a.1.total_cmp(&b.1));
-            let mut rest = chosen.split_off(self.options.max_trials / 2);
-            rest.sort_by_key(|(trial, _)| std::cmp::Reverse(trial.number));
-            chosen.extend(rest.into_iter().take(self.options.max_trials - self.options.max_trials / 2));
-            chosen.sort_by_key(|(trial, _)| trial.number);
+    /// Which trials the model learns from, of losses and points in the order of the trials' numbers.
+    /// O(trials · max_trials · axes).
+    fn chosen(&self, losses: &[f64], points: &Points) -> Vec<usize> {
+        let mut rest: Vec<usize> = (0..losses.len()).collect();
+        if rest.len() <= self.options.max_trials {
+            return rest;
         }
+        let third = self.options.max_trials / 3;
+        let loss = |index: &usize| losses.get(*index).copied().unwrap_or(f64::INFINITY);
+        rest.sort_by(|a, b| loss(a).total_cmp(&loss(b)));
+        let mut newer = rest.split_off(third);
+        newer.sort_unstable_by(|a, b| b.cmp(a));
+        let others = newer.split_off(third);
+        let mut chosen = [rest, newer].concat();
+        let row = |index: usize| points.rows.get(index).map(Vec::as_slice).unwrap_or_default();
+        let nearest = |index: usize| {
+            let far = chosen.iter().map(|known| points.square(row(index), row(*known)));
+            (index, far.fold(f64::INFINITY, f64::min))
+        };
+        let mut others: Vec<(usize, f64)> = others.into_iter().map(nearest).collect();
+        // By number, so that of equally far ones the oldest is taken.
+        others.sort_unstable_by_key(|(index, _)| *index);
+        while chosen.len() < self.options.max_trials {
+            let farthest = (0..others.len()).reduce(|a, b| match (others.get(a), others.get(b)) {
+                (Some(one), Some(other)) if other.1 > one.1 => b,
+                _ => a,
+            });
+            let Some(farthest) = farthest else { break };
+            let (taken, _) = others.remove(farthest);
+            for (index, far) in &mut others {
+                *far = far.min(points.square(row(*index), row(taken)));
+            }
+            chosen.push(taken);
+        }
+        chosen.sort_unstable();
         chosen
     }
 }
@@ -136,6 +165,11 @@ impl<'a> Cube<'a> {
 
     fn is_option(&self) -> Vec<bool> {
         self.axes.iter().map(|axis| matches!(axis, Axis::Options(_))).collect()
+    }
+
+    /// Which axes have a slope: numbers that are on no grid.
+    fn is_smooth(&self) -> Vec<bool> {
+        self.axes.iter().map(|axis| matches!(axis, Axis::Number(number) if !number.is_discrete)).collect()
     }
 
     /// A trial as a point: numbers in [0, 1], options by their number.
@@ -220,102 +254,6 @@ fn option(options: &[ChoiceOption], index: f64) -> Value {
     }
 }
 
-/// Losses with mean 0 and variance 1, drawn in by a logarithm if they lie far more on the bad side than on the good one.
-fn standardised(losses: &[f64]) -> Vec<f64> {
-    let finite = |pick: fn(f64, f64) -> f64, from: f64| {
-        losses.iter().copied().filter(|l| l.is_finite()).fold(from, pick)
-    };
-    let (low, high) = (finite(f64::min, f64::INFINITY), finite(f64::max, f64::NEG_INFINITY));
-    if !(low.is_finite() && high > low) {
-        return vec![0.0; losses.len()];
-    }
-    let span = high - low;
-    if !span.is_finite() {
-        return scaled(&losses.iter().map(|l| l.clamp(low, high) / f64::MAX * 0.5).collect::<Vec<_>>());
-    }
-    let shares: Vec<f64> = losses.iter().map(|l| (l.clamp(low, high) - low) / span).collect();
-    let mut sorted = shares.clone();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.get(sorted.len() / 2).copied().unwrap_or(0.5);
-    // The middle of values that lie evenly is a half; far below it the worst ones would hide what is near the best.
-    if middle >= 0.2 {
-        return scaled(&shares);
-    }
-    let unit = sorted.get(sorted.len() / 10).copied().unwrap_or(0.0).max(middle * 0.1).max(1e-9);
-    scaled(&shares.iter().map(|share| (share / unit).ln_1p()).collect::<Vec<_>>())
-}
-
-fn scaled(values: &[f64]) -> Vec<f64> {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let variance = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n;
-    let deviation = variance.sqrt().max(1e-12);
-    values.iter().map(|v| (v - mean) / deviation).collect()
-}
-
-/// ln E max(best − Y, 0) of a normal Y.
-fn ln_improvement(best: f64, mean: f64, deviation: f64) -> f64 {
-    let z = (best - mean) / deviation;
-    if z > -30.0 {
-        let density = ln_density(z).exp();
-        return deviation.ln() + (density + z * cdf(z)).max(f64::MIN_POSITIVE).ln();
-    }
-    // φ(z) + z Φ(z) = φ(z) (1/z² − 3/z⁴ + …).
-    let square = (z * z).recip();
-    deviation.ln() + ln_density(z) + square.ln() + (-3.0 * square).ln_1p()
-}
-
-/// The point of the greatest expected improvement that a search finds: points of the whole cube and around the best trials,
-/// then steps from the best of them, ever shorter.
-fn search(
-    cube: &Cube<'_>,
-    process: &Regression,
-    points: &[Vec<f64>],
-    losses: &[f64],
-    random: &mut Random,
-) -> Vec<f64> {
-    let best = points.iter().map(|point| process.mean(point)).fold(f64::INFINITY, f64::min);
-    let gain = |point: &[f64]| {
-        let (mean, deviation) = process.predict(point);
-        ln_improvement(best, mean, deviation)
-    };
-    let lengths = process.lengths();
-    let mut order: Vec<usize> = (0..losses.len().min(points.len())).collect();
-    order.sort_by(|a, b| match (losses.get(*a), losses.get(*b)) {
-        (Some(a), Some(b)) => a.total_cmp(b),
-        _ => std::cmp::Ordering::Equal,
-    });
-    let mut candidates: Vec<Vec<f64>> = (0..400).map(|_| cube.draw(random)).collect();
-    for index in order.iter().take(5) {
-        let Some(point) = points.get(*index) else { continue };
-        for reach in [0.3, 0.1, 0.03, 0.01] {
-            candidates.extend((0..10).map(|_| cube.near(point, &lengths, reach, random)));
-        }
-    }
-    let mut scored: Vec<(f64, Vec<f64>)> = candidates.into_iter().map(|c| (gain(&c), c)).collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-    scored.truncate(4);
-    for (score, point) in &mut scored {
-        let mut reach = 0.2;
-        while reach > 1e-3 {
-            let mut moved = false;
-            for _ in 0..4 + 4 * cube.axes.len() {
-                let next = cube.near(point, &lengths, reach, random);
-                let value = gain(&next);
-                if value > *score {
-                    (*score, *point) = (value, next);
-                    moved = true;
-                }
-            }
-            if !moved {
-                reach *= 0.3;
-            }
-        }
-    }
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-    scored.into_iter().next().map(|(_, point)| point).unwrap_or_default()
-}
-
 /// Whether the space has parameters under a condition, and where.
 fn conditional(space: &SearchSpace) -> Option<&str> {
     let is_space = |option: &ChoiceOption| matches!(option, ChoiceOption::Space(_));
@@ -340,7 +278,7 @@ impl Sampler for GpSampler {
             Err(SamplerError::Unsupported { sampler: "gp", parameter: parameter.to_owned(), reason })
         };
         if let Some(name) = conditional(space) {
-            return fault(name, "has options with parameters of their own");
+            return fault(name, "has options with parameters of their own, which `tpe` can sample");
         }
         match Cube::new(space).axes.len() {
             0..=MAX_AXES => Ok(()),
@@ -355,7 +293,7 @@ impl Sampler for GpSampler {
         for trial in known(request.history, request.goal, request.number) {
             let Some(point) = cube.point(trial.values) else { continue };
             match trial.standing {
-                Standing::Completed(loss) => completed.push(((trial, loss), point)),
+                Standing::Completed(loss) => completed.push((loss, point)),
                 Standing::Running => running.push(point),
                 Standing::Pruned(..) => {}
             }
@@ -363,23 +301,18 @@ impl Sampler for GpSampler {
         if (completed.len() as u64) < self.options.startup_trials || cube.axes.is_empty() {
             return sobol(request).map(Suggestion::Next);
         }
-        let (trials, points): (Vec<(Known<'_>, f64)>, Vec<Vec<f64>>) = completed.into_iter().unzip();
-        let numbers: Vec<u64> = self.chosen(&trials).iter().map(|(trial, _)| trial.number).collect();
-        let (mut rows, mut losses) = (Vec::new(), Vec::new());
-        for ((trial, loss), point) in trials.iter().zip(points) {
-            if numbers.binary_search(&trial.number).is_ok() {
-                rows.push(point);
-                losses.push(*loss);
-            }
-        }
+        let (losses, rows): (Vec<f64>, Vec<Vec<f64>>) = completed.into_iter().unzip();
+        let mut points = Points { is_option: cube.is_option(), rows };
+        let chosen = self.chosen(&losses, &points);
+        let losses: Vec<f64> = chosen.iter().filter_map(|index| losses.get(*index).copied()).collect();
+        points.rows = chosen.iter().filter_map(|index| points.rows.get(*index).cloned()).collect();
         let values = standardised(&losses);
-        let points = Points { is_option: cube.is_option(), rows };
         let Some(process) = Regression::fit(points, &values) else {
             return sobol(request).map(Suggestion::Next);
         };
         let process = process.with_running(&running, &values).unwrap_or(process);
         let mut random = request.random().stream("gp");
-        let point = search(&cube, &process, process.rows(), &losses, &mut random);
+        let point = search(&cube, &process, &losses, &mut random);
         cube.values(request.space, &point).map(Suggestion::Next)
     }
 }
