@@ -212,6 +212,33 @@ pub(super) async fn serve(
     local: SocketAddr,
     mut draining: watch::Receiver<bool>,
 ) {
+    // A connection on which nothing has come yet needs no memory for requests.
+    if has_begun(&stream, &app.limits, &mut draining).await {
+        Box::pin(answer(app, router, stream, local, draining)).await;
+    }
+}
+
+/// Waits for the first byte; false when none came in time, or ever will.
+async fn has_begun(stream: &TcpStream, limits: &Limits, draining: &mut watch::Receiver<bool>) -> bool {
+    let mut until = Instant::now() + limits.idle_timeout;
+    if *draining.borrow_and_update() {
+        until = until.min(Instant::now() + limits.drain_grace);
+    }
+    loop {
+        tokio::select! {
+            ready = tokio::time::timeout_at(until, stream.readable()) => return ready.is_ok_and(|ready| ready.is_ok()),
+            Ok(()) = draining.changed() => until = until.min(Instant::now() + limits.drain_grace),
+        }
+    }
+}
+
+async fn answer(
+    app: Arc<App>,
+    router: Router,
+    stream: TcpStream,
+    local: SocketAddr,
+    mut draining: watch::Receiver<bool>,
+) {
     // Without it a small answer may wait for the acknowledgement of the one before.
     let _unset = stream.set_nodelay(true);
     let progress = Arc::new(Progress::default());
@@ -220,11 +247,12 @@ pub(super) async fn serve(
         progress.begin();
         let answer = app.clone().dispatch(router.clone(), request, progress.clone(), local);
         let progress = progress.clone();
-        async move {
+        // In a box of its own: between requests there is none.
+        Box::pin(async move {
             let answer = answer.await;
             progress.end();
             Ok::<_, std::convert::Infallible>(answer)
-        }
+        })
     });
     let mut builder = http1::Builder::new();
     // Times are kept by the socket.
@@ -234,8 +262,8 @@ pub(super) async fn serve(
         tokio::select! {
             // A connection that ends badly has nobody left to tell.
             _ended = connection.as_mut() => return,
-            changed = draining.changed() => if changed.is_err() { break },
+            // It is asked again, and sees that the server stops.
+            Ok(()) = draining.changed() => {}
         }
     }
-    let _ended = connection.await;
 }

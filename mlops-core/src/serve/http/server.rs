@@ -227,7 +227,7 @@ impl Server {
         let refreshing = tokio::spawn(refresh(app.clone(), stopped.clone()));
         let accepting = tokio::spawn(accept(app.clone(), listener, address, stopped));
         let tasks = Tasks { accepting, refreshing, mirroring, capturing };
-        Ok(Running { address, app, stop, tasks })
+        Ok(Running { address, app, stop: Stop(stop), tasks })
     }
 
     /// Serves what comes to a listener until `shutdown` is ready, and then to the end of what was begun.
@@ -249,12 +249,21 @@ struct Tasks {
     capturing: Option<JoinHandle<()>>,
 }
 
-/// A server that serves. Dropped without [`Running::stop`] it goes on until its runtime ends.
+/// A server that serves. Dropped, it stops as by [`Running::stop`], without telling how it ended.
 pub struct Running {
     address: SocketAddr,
     app: Arc<App>,
-    stop: watch::Sender<bool>,
+    stop: Stop,
     tasks: Tasks,
+}
+
+/// Tells all tasks to stop when it is dropped.
+struct Stop(watch::Sender<bool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
 }
 
 impl fmt::Debug for Running {
@@ -323,8 +332,7 @@ impl Running {
     pub async fn stop(self) -> Drained {
         let deadline = Instant::now() + self.app.limits.drain_timeout;
         self.app.stopping.store(true, Release);
-        // Nobody receives when everything has ended already.
-        let _sent = self.stop.send(true);
+        drop(self.stop);
         let Tasks { accepting, refreshing, mirroring, capturing } = self.tasks;
         let broken_off = accepting.await.unwrap_or_default();
         let _ended = refreshing.await;
@@ -398,6 +406,7 @@ async fn accept(
             },
         }
     }
+    app.stopping.store(true, Release);
     // Those who were connected before the end are heard.
     let enough = Instant::now() + app.limits.drain_grace;
     while Instant::now() < enough {
