@@ -224,9 +224,11 @@ async fn has_begun(stream: &TcpStream, limits: &Limits, draining: &mut watch::Re
     if *draining.borrow_and_update() {
         until = until.min(Instant::now() + limits.drain_grace);
     }
+    let mut first = [0; 1];
     loop {
         tokio::select! {
-            ready = tokio::time::timeout_at(until, stream.readable()) => return ready.is_ok_and(|ready| ready.is_ok()),
+            // That a socket says it can be read is no promise; that there is a byte is.
+            seen = tokio::time::timeout_at(until, stream.peek(&mut first)) => return matches!(seen, Ok(Ok(1))),
             Ok(()) = draining.changed() => until = until.min(Instant::now() + limits.drain_grace),
         }
     }
