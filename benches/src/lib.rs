@@ -6,6 +6,7 @@
 //! python3 benches/peers/drift.py     # drift statistics and streaming detectors: NumPy, SciPy, Evidently, NannyML, river
 //! python3 benches/peers/eval.py      # metrics, fairness, comparisons: NumPy, scikit-learn, Fairlearn, MLstatkit
 //! python3 benches/peers/sweep.py     # search for parameters: Optuna
+//! cargo bench -p mlops-benches --bench serve     # models over HTTP; peers/serve.py runs MLflow's scoring server
 //! cargo bench -p mlops-benches --bench store     # the embedded store; peers/store.py times MLflow
 //! python3 benches/peers/validate.py  # validation and profile: pandera, dataframely, Great Expectations, ydata-profiling
 //! MLOPS_BENCH_GB=4 cargo bench -p mlops-benches --bench validate    # a large file: time, and the peak of memory

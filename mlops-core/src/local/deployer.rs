@@ -1,5 +1,7 @@
 //! The embedded deployer.
 
+#[cfg(feature = "serve")]
+mod host;
 mod ledger;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

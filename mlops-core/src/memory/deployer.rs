@@ -1,5 +1,8 @@
 //! The deployer in memory.
 
+#[cfg(feature = "serve")]
+mod host;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Bound;
@@ -100,7 +103,7 @@ struct Served {
 }
 
 /// A deployment that answers. Cloned out of the lock for the time of a request, so that a slow model blocks nobody.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Live {
     deployment: Deployment,
     predictor: Arc<dyn Predictor>,

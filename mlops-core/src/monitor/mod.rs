@@ -1,11 +1,15 @@
 //! Phase 7: watch a model in production: drift of inputs and predictions, performance once labels arrive, operations.
 
 mod alert;
+#[cfg(feature = "serve")]
+mod capture;
 pub(crate) mod compute;
 mod drift;
 mod store;
 
 pub use alert::{Alert, AlertReceipt, AlertSink, Severity};
+#[cfg(feature = "serve")]
+pub use capture::MonitorSink;
 pub use drift::{
     CellCounts, CellKind, DriftDetector, DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome,
     FeatureScore, OtherScore, ScoreInterval, SideCounts,

@@ -16,6 +16,8 @@ mod builtin;
 mod constant;
 mod encoder;
 mod forest;
+#[cfg(feature = "serve")]
+pub mod http;
 mod linear;
 
 pub use builtin::BuiltinLoader;
