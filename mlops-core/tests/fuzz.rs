@@ -119,14 +119,7 @@ fn edited(input: &mut Input<'_>, text: &str) -> String {
         "\u{feff}",
         "\u{202e}",
     ];
-    let mut bytes = text.as_bytes().to_vec();
-    for _ in 0..input.below(6) {
-        let from = input.below(bytes.len() + 1);
-        let to = (from + usize::from(input.byte() % 12)).min(bytes.len());
-        let piece = input.pick(&PIECES);
-        bytes.splice(from..to, piece.bytes());
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    input.edited(text, &PIECES)
 }
 
 fn read<T>(result: Result<T>) -> Option<T> {

@@ -62,7 +62,8 @@ pub fn bundled(source: &Source, schema: &Schema) -> Result<Delivery> {
 /// # Errors
 /// What reading it gives, and where the schema refuses it as a whole.
 pub fn own(source: &Source, schema: Option<&Schema>) -> Result<Delivery> {
-    let (bytes, table) = (read(source)?, prepare::read(source)?);
+    let table = prepare::read(source)?;
+    let bytes = read(source)?;
     match schema {
         Some(schema) => held(bytes, table, schema),
         None => {
@@ -88,7 +89,7 @@ fn held(bytes: Vec<u8>, table: Table<'static>, schema: &Schema) -> Result<Delive
     let split = validator.push(&table)?;
     let report = validator.report();
     say(format_args!(
-        "{} rules, {} rows: {} rows are good, {} are set aside.",
+        "{} rules, {} rows: {} good, {} set aside.",
         report.checked,
         report.rows,
         report.good_rows(),

@@ -443,6 +443,18 @@ impl<'a> Input<'a> {
         Validity::from_bools(&bits)
     }
 
+    /// A text with up to five of its parts replaced by one of the pieces, of which there is at least one.
+    pub fn edited(&mut self, text: &str, pieces: &[&str]) -> String {
+        let mut bytes = text.as_bytes().to_vec();
+        for _ in 0..self.below(6) {
+            let from = self.below(bytes.len() + 1);
+            let to = (from + usize::from(self.byte() % 12)).min(bytes.len());
+            let piece = self.pick(pieces);
+            bytes.splice(from..to, piece.bytes());
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// What is left, as text.
     pub fn rest(&mut self) -> String {
         String::from_utf8_lossy(std::mem::take(&mut self.bytes)).into_owned()

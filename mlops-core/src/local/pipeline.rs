@@ -16,8 +16,8 @@ use super::verify::{FindingKind, Findings, gaps};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ComponentName, RunId};
 use crate::pipeline::{
-    Claim, Claimed, PipelineEntry, PipelineJournal, PipelineState, PipelineStatus, StepCache, StepKey,
-    StepRecord, check_put, lease_end,
+    Claim, Claimed, PipelineEntry, PipelineEvent, PipelineJournal, PipelineState, PipelineStatus, StepCache,
+    StepKey, StepRecord, check_put, lease_end,
 };
 use crate::time::Timestamp;
 
@@ -33,7 +33,9 @@ const REMOVE: &str = "StepCache::remove";
 
 /// The journal of pipelines in a folder: a run goes on where it was, in whatever process.
 ///
-/// An entry that was appended survives a power cut. Of two executors that append the same entry number one wins, whichever
+/// An entry that was appended survives the process being killed, and a power cut too; but that a step was reused survives a power
+/// cut only once anything else is written down after it, at the latest the end of the run. Nothing follows from a reuse until then: a
+/// run that lost it finds the record again. Of two executors that append the same entry number one wins, whichever
 /// processes they are in; the other one is told. A journal that is damaged or has a gap is
 /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
 ///
@@ -204,8 +206,13 @@ pub(crate) fn check(connection: &Connection, findings: &mut Findings) -> Result<
 #[async_trait]
 impl PipelineJournal for LocalPipelineJournal {
     async fn append(&self, run: &RunId, entry: &PipelineEntry) -> Result<()> {
+        // What is synced for the next entry is synced up to it: no entry outlives one before it.
+        let durability = match entry.event {
+            PipelineEvent::Reused { .. } => Durability::Process,
+            _ => Durability::Power,
+        };
         let (run, entry) = (run.to_string(), entry.clone());
-        self.store.db.write(APPEND, Durability::Power, move |tx| append(tx, &run, &entry)).await
+        self.store.db.write(APPEND, durability, move |tx| append(tx, &run, &entry)).await
     }
 
     async fn entries(&self, run: &RunId) -> Result<Vec<PipelineEntry>> {

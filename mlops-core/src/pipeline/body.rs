@@ -39,6 +39,17 @@ impl Content {
     }
 
     /// Says as which data asset it is registered.
+    ///
+    /// ```
+    /// # use mlops_core::artifact::Blob;
+    /// # use mlops_core::hash::Digest;
+    /// # use mlops_core::{AssetName, Version};
+    /// # use mlops_core::pipeline::{Content, PortType};
+    /// let blob = Blob { digest: Digest::of(b"age\n59\n"), size: 7 };
+    /// let rows = Content::new(PortType::UriFile, blob).with_asset(AssetName::new("patients")?, Version::FIRST);
+    /// assert!(rows.asset.is_some_and(|asset| asset.name.as_str() == "patients"));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_asset(mut self, name: AssetName, version: Version) -> Self {
         self.asset = Some(AssetVersion { name, version });
@@ -198,6 +209,29 @@ impl Components {
     /// # Errors
     /// As [`Component::check`]; [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists) for a name and version that is
     /// there.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use mlops_core::hash::Digest;
+    /// # use mlops_core::id::{ComponentName, ComponentVersion};
+    /// # use mlops_core::pipeline::{Component, Components};
+    /// # let fit = Component::new(ComponentName::new("fit")?, ComponentVersion::new("1")?, Digest::of(b"code"));
+    /// use mlops_core::pipeline::{StepBody, StepContext, StepError};
+    ///
+    /// #[derive(Debug)]
+    /// struct Fit;
+    ///
+    /// #[async_trait::async_trait]
+    /// impl StepBody for Fit {
+    ///     async fn run(&self, context: StepContext) -> Result<(), StepError> {
+    ///         context.log("nothing to do");
+    ///         Ok(())
+    ///     }
+    /// }
+    /// let components = Components::new().with(fit.clone(), Arc::new(Fit))?;
+    /// assert!(components.with(fit, Arc::new(Fit)).is_err()); // it is there already
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     pub fn with(self, component: Component, body: Arc<dyn StepBody>) -> Result<Self> {
         self.add(component, Some(body))
     }
@@ -206,6 +240,20 @@ impl Components {
     ///
     /// # Errors
     /// As [`Components::with`].
+    ///
+    /// ```
+    /// # use mlops_core::hash::Digest;
+    /// # use mlops_core::id::{ComponentName, ComponentVersion, PortName};
+    /// # use mlops_core::pipeline::{Component, Components, PortType};
+    /// # let fit = Component::new(ComponentName::new("fit")?, ComponentVersion::new("1")?, Digest::of(b"code"));
+    /// let fit = fit.with_output(PortName::new("model")?, PortType::CustomModel);
+    /// let components = Components::new().with_fn(fit, |context| async move {
+    ///     context.write("model", b"3.0".to_vec()).await?;
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(components.references().count(), 1);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     pub fn with_fn<F, T>(self, component: Component, body: F) -> Result<Self>
     where
         F: Fn(StepContext) -> T + Send + Sync + 'static,
@@ -221,6 +269,22 @@ impl Components {
     ///
     /// # Errors
     /// As [`Components::with`]; [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for an input or output that is a folder.
+    ///
+    /// ```
+    /// # use std::collections::BTreeMap;
+    /// # use mlops_core::hash::Digest;
+    /// # use mlops_core::id::{ComponentName, ComponentVersion, PortName};
+    /// # use mlops_core::pipeline::{Component, Components, PortType};
+    /// # let fit = Component::new(ComponentName::new("fit")?, ComponentVersion::new("1")?, Digest::of(b"code"));
+    /// let (rows, model) = (PortName::new("rows")?, PortName::new("model")?);
+    /// let fit = fit.with_input(rows, PortType::UriFile).with_output(model.clone(), PortType::CustomModel);
+    /// let components = Components::new().with_blocking(fit, move |_, inputs| {
+    ///     let length = inputs.values().map(|bytes| bytes.len()).sum::<usize>();
+    ///     Ok(BTreeMap::from([(model.clone(), length.to_string().into_bytes())]))
+    /// })?;
+    /// assert_eq!(components.references().count(), 1);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     pub fn with_blocking<F>(self, component: Component, body: F) -> Result<Self>
     where
         F: Fn(&StepContext, &BTreeMap<PortName, Bytes>) -> Result<BlockingOutputs, StepError>
@@ -242,6 +306,17 @@ impl Components {
     ///
     /// # Errors
     /// As [`Components::with`].
+    ///
+    /// ```
+    /// # use mlops_core::hash::Digest;
+    /// # use mlops_core::id::{ComponentName, ComponentVersion};
+    /// # use mlops_core::pipeline::{Component, Components};
+    /// # let fit = Component::new(ComponentName::new("fit")?, ComponentVersion::new("1")?, Digest::of(b"code"));
+    /// let reference = fit.reference();
+    /// let components = Components::new().with_described(fit)?;
+    /// assert!(components.component(&reference).is_some());
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     pub fn with_described(self, component: Component) -> Result<Self> {
         self.add(component, None)
     }

@@ -88,6 +88,20 @@ impl StepRecord {
     }
 
     /// Says until when it is used.
+    ///
+    /// ```
+    /// # use std::collections::BTreeMap;
+    /// # use mlops_core::hash::Digest;
+    /// # use mlops_core::id::{ComponentName, ComponentVersion, RunId, StepName};
+    /// # use mlops_core::pipeline::{KeyParts, StepRecord};
+    /// # use mlops_core::time::Timestamp;
+    /// # let parts = KeyParts::new(ComponentName::new("fit")?, ComponentVersion::new("1")?, Digest::of(b"code"));
+    /// let (noon, one): (Timestamp, Timestamp) = ("2026-01-01T12:00:00Z".parse()?, "2026-01-01T13:00:00Z".parse()?);
+    /// let record = StepRecord::new(parts, BTreeMap::new(), RunId::generate(), StepName::new("fit")?, noon)?;
+    /// assert!(!record.is_expired(one));
+    /// assert!(record.with_expiry(Some(one)).is_expired(one));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn with_expiry(mut self, expires_at: Option<Timestamp>) -> Self {
         self.expires_at = expires_at;

@@ -100,6 +100,15 @@ pub struct Component {
     pub parameters: BTreeMap<PortName, ParamSpec>,
     /// Whether the same inputs and parameters give the same outputs. What is not deterministic is never reused.
     pub is_deterministic: bool,
+    /// Whether its code keeps [checkpoints](super::StepContext::save_checkpoint) and goes on from the last one. It is no part of
+    /// keys, for outputs do not depend on it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub keeps_checkpoints: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 #[derive(Deserialize)]
@@ -118,6 +127,8 @@ struct ComponentWire {
     parameters: BTreeMap<PortName, ParamSpec>,
     #[serde(default = "super::yes")]
     is_deterministic: bool,
+    #[serde(default)]
+    keeps_checkpoints: bool,
 }
 
 impl TryFrom<ComponentWire> for Component {
@@ -133,6 +144,7 @@ impl TryFrom<ComponentWire> for Component {
             outputs: wire.outputs,
             parameters: wire.parameters,
             is_deterministic: wire.is_deterministic,
+            keeps_checkpoints: wire.keeps_checkpoints,
         };
         component.check()?;
         Ok(component)
@@ -151,10 +163,21 @@ impl Component {
             outputs: BTreeMap::new(),
             parameters: BTreeMap::new(),
             is_deterministic: true,
+            keeps_checkpoints: false,
         }
     }
 
     /// Adds an input that must be given.
+    ///
+    /// ```
+    /// # use mlops_core::hash::Digest;
+    /// # use mlops_core::id::{ComponentName, ComponentVersion, PortName};
+    /// # use mlops_core::pipeline::{Component, PortType};
+    /// # let fit = Component::new(ComponentName::new("fit")?, ComponentVersion::new("1")?, Digest::of(b"code"));
+    /// let fit = fit.with_input(PortName::new("rows")?, PortType::UriFile);
+    /// assert!(fit.inputs.values().all(|input| !input.optional));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_input(mut self, name: PortName, r#type: PortType) -> Self {
         self.inputs.insert(name, InputSpec { r#type, optional: false });
@@ -162,6 +185,16 @@ impl Component {
     }
 
     /// Adds an input that may be left out.
+    ///
+    /// ```
+    /// # use mlops_core::hash::Digest;
+    /// # use mlops_core::id::{ComponentName, ComponentVersion, PortName};
+    /// # use mlops_core::pipeline::{Component, PortType};
+    /// # let fit = Component::new(ComponentName::new("fit")?, ComponentVersion::new("1")?, Digest::of(b"code"));
+    /// let fit = fit.with_optional_input(PortName::new("weights")?, PortType::UriFile);
+    /// assert!(fit.inputs.values().all(|input| input.optional));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_optional_input(mut self, name: PortName, r#type: PortType) -> Self {
         self.inputs.insert(name, InputSpec { r#type, optional: true });
@@ -169,6 +202,16 @@ impl Component {
     }
 
     /// Adds an output.
+    ///
+    /// ```
+    /// # use mlops_core::hash::Digest;
+    /// # use mlops_core::id::{ComponentName, ComponentVersion, PortName};
+    /// # use mlops_core::pipeline::{Component, PortType};
+    /// # let fit = Component::new(ComponentName::new("fit")?, ComponentVersion::new("1")?, Digest::of(b"code"));
+    /// let fit = fit.with_output(PortName::new("model")?, PortType::CustomModel);
+    /// assert_eq!(fit.outputs.get("model"), Some(&PortType::CustomModel));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_output(mut self, name: PortName, r#type: PortType) -> Self {
         self.outputs.insert(name, r#type);
@@ -176,6 +219,16 @@ impl Component {
     }
 
     /// Adds a parameter.
+    ///
+    /// ```
+    /// # use mlops_core::hash::Digest;
+    /// # use mlops_core::id::{ComponentName, ComponentVersion, PortName};
+    /// # use mlops_core::pipeline::{Component, ParamSpec};
+    /// # let fit = Component::new(ComponentName::new("fit")?, ComponentVersion::new("1")?, Digest::of(b"code"));
+    /// let fit = fit.with_parameter(PortName::new("depth")?, ParamSpec::integer(Some(1), Some(32)));
+    /// assert!(fit.parameters.get("depth").is_some_and(ParamSpec::is_required));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_parameter(mut self, name: PortName, spec: ParamSpec) -> Self {
         self.parameters.insert(name, spec);
@@ -183,6 +236,16 @@ impl Component {
     }
 
     /// States the digest of what it runs in.
+    ///
+    /// ```
+    /// # use mlops_core::hash::Digest;
+    /// # use mlops_core::id::{ComponentName, ComponentVersion};
+    /// # use mlops_core::pipeline::Component;
+    /// # let fit = Component::new(ComponentName::new("fit")?, ComponentVersion::new("1")?, Digest::of(b"code"));
+    /// let lock = b"smartcore 0.7.0";
+    /// assert_eq!(fit.with_environment(Digest::of(lock)).environment, Some(Digest::of(lock)));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_environment(mut self, environment: Digest) -> Self {
         self.environment = Some(environment);
@@ -190,9 +253,36 @@ impl Component {
     }
 
     /// Says that the same inputs need not give the same outputs.
+    ///
+    /// ```
+    /// # use mlops_core::hash::Digest;
+    /// # use mlops_core::id::{ComponentName, ComponentVersion};
+    /// # use mlops_core::pipeline::Component;
+    /// # let fit = Component::new(ComponentName::new("fit")?, ComponentVersion::new("1")?, Digest::of(b"code"));
+    /// assert!(fit.is_deterministic);
+    /// assert!(!fit.with_is_deterministic(false).is_deterministic);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_is_deterministic(mut self, is_deterministic: bool) -> Self {
         self.is_deterministic = is_deterministic;
+        self
+    }
+
+    /// Says that its code keeps checkpoints and goes on from the last one: on machines that may be taken away, no more is lost than
+    /// what was done since.
+    ///
+    /// ```
+    /// # use mlops_core::hash::Digest;
+    /// # use mlops_core::id::{ComponentName, ComponentVersion};
+    /// # use mlops_core::pipeline::Component;
+    /// # let fit = Component::new(ComponentName::new("fit")?, ComponentVersion::new("1")?, Digest::of(b"code"));
+    /// assert!(fit.with_keeps_checkpoints(true).keeps_checkpoints);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_keeps_checkpoints(mut self, keeps_checkpoints: bool) -> Self {
+        self.keeps_checkpoints = keeps_checkpoints;
         self
     }
 
@@ -244,39 +334,4 @@ pub fn source_digest<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -
         hasher.push(bytes);
     }
     hasher.finish()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn component() -> Component {
-        let name = ComponentName::new("train").unwrap();
-        Component::new(name, ComponentVersion::new("1").unwrap(), Digest::of(b"code"))
-    }
-
-    #[test]
-    fn a_name_is_an_input_or_a_parameter_but_not_both() {
-        let port = PortName::new("rows").unwrap();
-        let both = component()
-            .with_input(port.clone(), PortType::UriFile)
-            .with_parameter(port.clone(), ParamSpec::boolean());
-        assert_eq!(both.check().unwrap_err().context("field"), Some("rows"));
-        // An output may be called like an input: what goes in comes out changed.
-        let same =
-            component().with_input(port.clone(), PortType::UriFile).with_output(port, PortType::UriFile);
-        same.check().unwrap();
-        let text = serde_json::to_string(&same).unwrap();
-        assert_eq!(serde_json::from_str::<Component>(&text).unwrap(), same);
-        assert!(serde_json::from_str::<Component>(&serde_json::to_string(&both).unwrap()).is_err());
-    }
-
-    #[test]
-    fn too_many_ports_are_refused() {
-        let mut wide = component();
-        for i in 0..=MAX_PORTS {
-            wide = wide.with_output(PortName::new(format!("p{i}")).unwrap(), PortType::UriFile);
-        }
-        assert_eq!(wide.check().unwrap_err().kind(), crate::ErrorKind::LimitExceeded);
-    }
 }

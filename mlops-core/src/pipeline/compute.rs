@@ -18,7 +18,8 @@ pub enum Tier {
     /// It stays. The default.
     #[default]
     Dedicated,
-    /// It is cheaper, and may be taken away at any moment: steps on it need checkpoints, or are short.
+    /// It is cheaper, and may be taken away at any moment: steps on it keep checkpoints, or are short; see
+    /// [`ComputePlan::check`].
     LowPriority,
 }
 
@@ -162,6 +163,10 @@ pub struct ComputePlan(BTreeMap<PortName, Compute>);
 
 const OP: &str = "ComputePlan::check";
 
+/// The longest that a step without checkpoints may take on what may be taken away; a convention: so much is begun anew without
+/// much loss.
+const SHORT: Duration = Duration::from_secs(10 * 60);
+
 /// The most machines of a cluster, as Azure ML has it for clusters without communication between machines.
 const MAX_NODES: u32 = 65_000;
 
@@ -176,6 +181,17 @@ impl ComputePlan {
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) that names what is wrong: no machines at most, more at least than at
     /// most, a size that is no name, an idle time of nothing or outside of what Azure takes, cron expressions that are none.
+    ///
+    /// ```
+    /// use mlops_core::id::PortName;
+    /// use mlops_core::pipeline::compute::{Compute, ComputePlan, QueueTier, Serverless};
+    /// let any = Compute::Serverless(Serverless { queue: QueueTier::Spot, size: None });
+    /// let plan = ComputePlan::new().with(PortName::new("any")?, any)?;
+    /// assert!(plan.classes().all(|(_, compute)| compute.is_preemptible()));
+    /// let odd = Compute::Serverless(Serverless { queue: QueueTier::Spot, size: Some("a b".into()) });
+    /// assert!(plan.with(PortName::new("odd")?, odd).is_err());
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     pub fn with(mut self, class: PortName, compute: Compute) -> Result<Self> {
         check(&class, &compute)?;
         self.0.insert(class, compute);
@@ -230,22 +246,53 @@ impl ComputePlan {
     }
 
     /// Checks a pipeline against it: every class that a step names must be there, and a step on what may be taken away must bear that
-    /// it is: its retries allow for a preemption.
+    /// it is. Its retries allow for a preemption; and its component [keeps checkpoints](super::Component::keeps_checkpoints), or the
+    /// step has a timeout of at most ten minutes, which is the most that is lost then.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) that names the step.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) that names the step, the class, and the field of the step that
+    /// is wrong: `resource`, `retry`, `timeout`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mlops_core::hash::Digest;
+    /// use mlops_core::id::{ComponentName, ComponentVersion, PortName, StepName};
+    /// use mlops_core::pipeline::compute::ComputePlan;
+    /// use mlops_core::pipeline::{Component, Components, Pipeline, PipelineFormat, PipelineSpec, StepSpec};
+    ///
+    /// let text = r#"{"gpu": {"cluster": {"size": "a", "max_nodes": 4, "tier": "low_priority"}}}"#;
+    /// let plan = ComputePlan::parse(text, PipelineFormat::Json)?;
+    /// let train = Component::new(ComponentName::new("train")?, ComponentVersion::new("1")?, Digest::of(b"code"));
+    /// let step = StepSpec::new(StepName::new("train")?, train.reference()).with_resource(PortName::new("gpu")?);
+    /// let check = |component: Component, step: StepSpec| {
+    ///     let spec = PipelineSpec::new(ComponentName::new("nightly")?).with_step(step);
+    ///     plan.check(&Pipeline::new(spec, &Components::new().with_described(component)?)?)
+    /// };
+    /// let error = check(train.clone(), step.clone()).unwrap_err();
+    /// assert!(error.message().contains("keeps no checkpoints"));
+    /// check(train.clone(), step.clone().with_timeout(Duration::from_secs(60)))?;
+    /// check(train.with_keeps_checkpoints(true), step)?;
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     pub fn check(&self, pipeline: &Pipeline) -> Result<()> {
         for step in pipeline.steps() {
             let Some(class) = &step.resource else { continue };
-            let fail = |message: &str| {
-                Err(Error::invalid(OP, "resource", message).with("step", &step.id).with("class", class))
+            let fail = |field: &str, message: &str| {
+                Err(Error::invalid(OP, field, message).with("step", &step.id).with("class", class))
             };
-            match self.get(class) {
-                None => return fail("there is no such class of resource"),
-                Some(compute) if compute.is_preemptible() && step.retry.preemptions == 0 => {
-                    return fail("may be taken away, and the step allows for no preemption");
-                }
-                Some(_) => {}
+            let Some(compute) = self.get(class) else {
+                return fail("resource", "there is no such class of resource");
+            };
+            if !compute.is_preemptible() {
+                continue;
+            }
+            if step.retry.preemptions == 0 {
+                return fail("retry", "allows for no preemption, and the machine may be taken away");
+            }
+            let checkpoints = pipeline.component(&step.id).is_some_and(|c| c.keeps_checkpoints);
+            if !checkpoints && step.timeout.is_none_or(|timeout| timeout > SHORT) {
+                let message = "must be at most 10m where the machine may be taken away, for the component keeps no checkpoints";
+                return fail("timeout", message);
             }
         }
         Ok(())
@@ -326,56 +373,4 @@ fn no_zone(text: &str) -> Option<String> {
 #[cfg(not(feature = "schedule"))]
 fn no_zone(text: &str) -> Option<String> {
     text.trim().is_empty().then(|| "must not be empty".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bad_machine_is_refused_with_its_place() {
-        for (text, line, field, words) in [
-            ("[cpu.cluster]\nsize = \"a\"\nmax_nodes = 0", "3", "cpu.cluster.max_nodes", "from 1 to 65000"),
-            (
-                "[cpu.cluster]\nsize = \"a\"\nmin_nodes = 3\nmax_nodes = 2",
-                "3",
-                "cpu.cluster.min_nodes",
-                "at most max_nodes",
-            ),
-            ("[cpu.cluster]\nsize = \"a b\"\nmax_nodes = 2", "2", "cpu.cluster.size", "without spaces"),
-            (
-                "[cpu.cluster]\nsize = \"a\"\nmax_nodes = 2\ntier = \"spot\"",
-                "4",
-                "cpu.cluster.tier",
-                "unknown value",
-            ),
-            (
-                "[cpu.cluster]\nsize = \"a\"\nmax_nodes = 2\nidle_before_scale_down = \"0s\"",
-                "4",
-                "cpu.cluster.idle_before_scale_down",
-                "nothing",
-            ),
-            (
-                "[me.instance]\nsize = \"a\"\nidle_shutdown = \"1m\"",
-                "3",
-                "me.instance.idle_shutdown",
-                "from 15m",
-            ),
-            (
-                "[me.instance]\nsize = \"a\"\nstop_cron = \"0 18 * *\"",
-                "3",
-                "me.instance.stop_cron",
-                "5 fields",
-            ),
-            ("[me]", "1", "me", "must be one of"),
-            ("[Me.serverless]", "1", "file", "not allowed"),
-        ] {
-            let error = ComputePlan::parse(text, PipelineFormat::Toml).unwrap_err();
-            assert_eq!(error.context("line"), Some(line), "{text}: {error}");
-            assert!(error.to_string().contains(words), "{text}: {error}");
-            if field != "file" {
-                assert_eq!(error.context("field"), Some(field), "{text}: {error}");
-            }
-        }
-    }
 }

@@ -94,6 +94,22 @@ impl PipelineExecutor {
     }
 
     /// Changes how it works.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use mlops_core::memory::{MemoryArtifactStore, MemoryPipelineJournal, MemoryStepCache};
+    /// # use mlops_core::pipeline::{Backends, Components, ExecutorOptions, PipelineExecutor};
+    /// # use mlops_core::time::{SystemClock, TokioPause};
+    /// # let clock = Arc::new(SystemClock::new());
+    /// # let artifacts = Arc::new(MemoryArtifactStore::new(clock.clone()));
+    /// # let cache = Arc::new(MemoryStepCache::new(artifacts.clone(), clock.clone()));
+    /// # let journal = Arc::new(MemoryPipelineJournal::default());
+    /// # let backends = Backends::new(artifacts, cache, journal, clock, Arc::new(TokioPause));
+    /// # let executor = PipelineExecutor::new(backends, Components::new());
+    /// let executor = executor.with_options(ExecutorOptions::default().with_parallelism(2));
+    /// assert!(format!("{executor:?}").contains("parallelism: 2"));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_options(mut self, options: ExecutorOptions) -> Self {
         self.options = options;
@@ -101,6 +117,23 @@ impl PipelineExecutor {
     }
 
     /// Shows runs and outputs elsewhere.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use mlops_core::ActorId;
+    /// # use mlops_core::memory::{MemoryArtifactStore, MemoryPipelineJournal, MemoryStepCache};
+    /// # use mlops_core::pipeline::{Backends, Components, PipelineExecutor, Publishing};
+    /// # use mlops_core::time::{SystemClock, TokioPause};
+    /// # let clock = Arc::new(SystemClock::new());
+    /// # let artifacts = Arc::new(MemoryArtifactStore::new(clock.clone()));
+    /// # let cache = Arc::new(MemoryStepCache::new(artifacts.clone(), clock.clone()));
+    /// # let journal = Arc::new(MemoryPipelineJournal::default());
+    /// # let backends = Backends::new(artifacts, cache, journal, clock, Arc::new(TokioPause));
+    /// # let executor = PipelineExecutor::new(backends, Components::new());
+    /// let executor = executor.with_publishing(Publishing::new(ActorId::new("nightly")?));
+    /// assert!(format!("{executor:?}").contains("nightly"));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_publishing(mut self, publishing: Publishing) -> Self {
         self.publishing = Some(publishing);
@@ -109,6 +142,23 @@ impl PipelineExecutor {
 
     /// Where steps' secrets come from, and the key of their [fingerprints](super::secret_fingerprint). Whoever shares a cache must
     /// have the same key, or finds nothing of what was made with secrets.
+    ///
+    /// ```
+    /// # use mlops_core::governance::Secret;
+    /// # use std::sync::Arc;
+    /// # use mlops_core::memory::{MemoryArtifactStore, MemoryPipelineJournal, MemorySecretStore, MemoryStepCache};
+    /// # use mlops_core::pipeline::{Backends, Components, PipelineExecutor};
+    /// # use mlops_core::time::{SystemClock, TokioPause};
+    /// # let clock = Arc::new(SystemClock::new());
+    /// # let artifacts = Arc::new(MemoryArtifactStore::new(clock.clone()));
+    /// # let cache = Arc::new(MemoryStepCache::new(artifacts.clone(), clock.clone()));
+    /// # let journal = Arc::new(MemoryPipelineJournal::default());
+    /// # let backends = Backends::new(artifacts, cache, journal, clock, Arc::new(TokioPause));
+    /// # let executor = PipelineExecutor::new(backends, Components::new());
+    /// let executor = executor.with_secrets(Arc::new(MemorySecretStore::default()), Secret::new("a key of the team"));
+    /// assert!(!format!("{executor:?}").contains("a key of the team"));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_secrets(mut self, secrets: Arc<dyn SecretStore>, fingerprint_key: Secret) -> Self {
         self.secrets = Some((secrets, fingerprint_key));

@@ -315,6 +315,13 @@ impl ParamSpec {
     }
 
     /// The value where none is given.
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::{ParamSpec, ParamValue};
+    /// let depth = ParamSpec::integer(Some(1), Some(32)).with_default(6_i64);
+    /// assert_eq!(depth.default(), Some(&ParamValue::Integer(6)));
+    /// assert!(ParamSpec::integer(Some(1), Some(32)).with_default(64_i64).check().is_err());
+    /// ```
     #[must_use]
     pub fn with_default(mut self, value: impl Into<ParamValue>) -> Self {
         self.default = Some(value.into());
@@ -322,6 +329,12 @@ impl ParamSpec {
     }
 
     /// It may be left out, also without a default.
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::ParamSpec;
+    /// assert!(ParamSpec::boolean().is_required());
+    /// assert!(!ParamSpec::boolean().with_optional().is_required());
+    /// ```
     #[must_use]
     pub fn with_optional(mut self) -> Self {
         self.optional = true;
@@ -469,55 +482,4 @@ pub enum ParamFault {
         /// What was sent.
         got: usize,
     },
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bounds_are_inclusive_and_types_are_kept_apart() {
-        let depth = ParamSpec::integer(Some(1), Some(3));
-        for (value, ok) in [
-            (ParamValue::Integer(1), true),
-            (ParamValue::Integer(3), true),
-            (ParamValue::Integer(0), false),
-            (ParamValue::Integer(4), false),
-            (ParamValue::Number(2.0), false),
-            (ParamValue::Boolean(true), false),
-            (ParamValue::Text("2".into()), false),
-        ] {
-            assert_eq!(depth.accept(&value).is_ok(), ok, "{value}");
-        }
-        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            assert_eq!(ParamSpec::number(None, None).accept(&value.into()), Err(ParamFault::NotFinite));
-        }
-        let big = ParamValue::Integer((1 << 53) + 1);
-        assert_eq!(ParamSpec::number(None, None).accept(&big), Err(ParamFault::Inexact));
-    }
-
-    #[test]
-    fn a_spec_is_written_and_read_back_and_bad_ones_are_refused() {
-        for spec in [
-            ParamSpec::integer(Some(i64::MIN), Some(i64::MAX)).with_default(7_i64),
-            ParamSpec::number(Some(-0.5), None).with_optional(),
-            ParamSpec::boolean().with_default(false),
-            ParamSpec::one_of(["gini", "entropy"]).with_default("gini"),
-            ParamSpec::text(),
-        ] {
-            let text = serde_json::to_string(&spec).unwrap();
-            assert_eq!(serde_json::from_str::<ParamSpec>(&text).unwrap(), spec, "{text}");
-        }
-        for bad in [
-            r#"{"type":"integer","min":3,"max":1}"#,
-            r#"{"type":"integer","min":0.5}"#,
-            r#"{"type":"boolean","min":1}"#,
-            r#"{"type":"number","enum":["a"]}"#,
-            r#"{"type":"number","max":1,"default":2}"#,
-            r#"{"type":"string","enum":["a"],"default":"b"}"#,
-            r#"{"type":"string","nullable":true}"#,
-        ] {
-            assert!(serde_json::from_str::<ParamSpec>(bad).is_err(), "{bad}");
-        }
-    }
 }

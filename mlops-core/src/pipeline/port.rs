@@ -64,15 +64,3 @@ impl fmt::Display for PortType {
         f.write_str(self.as_str())
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_type_is_written_as_its_word() {
-        for kind in PortType::ALL {
-            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
-        }
-    }
-}

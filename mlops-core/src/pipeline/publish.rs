@@ -66,6 +66,17 @@ impl Publishing {
     }
 
     /// Shows runs in an experiment, which is made where it is not there.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use mlops_core::memory::MemoryTracker;
+    /// # use mlops_core::pipeline::Publishing;
+    /// # use mlops_core::{ActorId, ExperimentName};
+    /// let tracker = Arc::new(MemoryTracker::default());
+    /// let publishing = Publishing::new(ActorId::new("nightly")?).with_tracker(tracker, ExperimentName::new("diabetes")?);
+    /// assert!(format!("{publishing:?}").contains("diabetes"));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_tracker(mut self, tracker: Arc<dyn ExperimentTracker>, experiment: ExperimentName) -> Self {
         self.tracker = Some((tracker, experiment));
@@ -73,6 +84,19 @@ impl Publishing {
     }
 
     /// Registers outputs as data assets.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use mlops_core::ActorId;
+    /// # use mlops_core::memory::{MemoryArtifactStore, MemoryDataAssetStore};
+    /// # use mlops_core::time::SystemClock;
+    /// # use mlops_core::pipeline::Publishing;
+    /// let artifacts = Arc::new(MemoryArtifactStore::default());
+    /// let assets = Arc::new(MemoryDataAssetStore::new(artifacts, Arc::new(SystemClock::new())));
+    /// let publishing = Publishing::new(ActorId::new("nightly")?).with_assets(assets);
+    /// assert!(format!("{publishing:?}").contains("MemoryDataAssetStore"));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_assets(mut self, assets: Arc<dyn DataAssetStore>) -> Self {
         self.assets = Some(assets);

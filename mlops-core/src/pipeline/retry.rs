@@ -123,6 +123,12 @@ impl Default for StepRetry {
 
 impl StepRetry {
     /// Sets the most attempts.
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::StepRetry;
+    /// assert_eq!(StepRetry::default().with_attempts(5).attempts, 5);
+    /// assert!(StepRetry::default().with_attempts(0).check().is_err());
+    /// ```
     #[must_use]
     pub fn with_attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
@@ -130,6 +136,15 @@ impl StepRetry {
     }
 
     /// Sets the first and the longest wait.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use mlops_core::num::Random;
+    /// # use mlops_core::pipeline::StepRetry;
+    /// let (base, longest) = (Duration::from_secs(1), Duration::from_secs(3));
+    /// let retry = StepRetry::default().with_waits(base, longest);
+    /// assert!((1..20).all(|failed| retry.wait(failed, &Random::new(1)) <= longest));
+    /// ```
     #[must_use]
     pub fn with_waits(mut self, base: Duration, longest: Duration) -> Self {
         (self.base, self.longest) = (base, longest);
@@ -137,6 +152,11 @@ impl StepRetry {
     }
 
     /// Sets how often it may be preempted.
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::StepRetry;
+    /// assert_eq!(StepRetry::default().with_preemptions(0).preemptions, 0);
+    /// ```
     #[must_use]
     pub fn with_preemptions(mut self, preemptions: u32) -> Self {
         self.preemptions = preemptions;

@@ -201,6 +201,16 @@ impl StepSpec {
     }
 
     /// Wires an input to an output of another step.
+    ///
+    /// ```
+    /// # use mlops_core::id::{PortName, StepName};
+    /// # use mlops_core::pipeline::StepSpec;
+    /// # let step = StepSpec::new(StepName::new("fit")?, "fit:1".parse()?);
+    /// let step = step.with_input_from(PortName::new("rows")?, StepName::new("load")?, PortName::new("rows")?);
+    /// let wire = step.inputs.values().next().map(ToString::to_string);
+    /// assert_eq!(wire.as_deref(), Some("${{parent.jobs.load.outputs.rows}}"));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_input_from(mut self, input: PortName, step: StepName, port: PortName) -> Self {
         self.inputs.insert(input, Source::Output { step, port });
@@ -208,6 +218,16 @@ impl StepSpec {
     }
 
     /// Wires an input to an input of the pipeline.
+    ///
+    /// ```
+    /// # use mlops_core::id::{PortName, StepName};
+    /// # use mlops_core::pipeline::StepSpec;
+    /// # let step = StepSpec::new(StepName::new("fit")?, "fit:1".parse()?);
+    /// let step = step.with_input(PortName::new("rows")?, PortName::new("raw")?);
+    /// let wire = step.inputs.values().next().map(ToString::to_string);
+    /// assert_eq!(wire.as_deref(), Some("${{parent.inputs.raw}}"));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_input(mut self, input: PortName, of_pipeline: PortName) -> Self {
         self.inputs.insert(input, Source::Input(of_pipeline));
@@ -215,6 +235,16 @@ impl StepSpec {
     }
 
     /// Sets a parameter.
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::Argument;
+    /// # use mlops_core::id::{PortName, StepName};
+    /// # use mlops_core::pipeline::StepSpec;
+    /// # let step = StepSpec::new(StepName::new("fit")?, "fit:1".parse()?);
+    /// let step = step.with_parameter(PortName::new("depth")?, 6_i64);
+    /// assert_eq!(step.parameters.get("depth"), Some(&Argument::from(6_i64)));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_parameter(mut self, name: PortName, argument: impl Into<Argument>) -> Self {
         self.parameters.insert(name, argument.into());
@@ -222,6 +252,16 @@ impl StepSpec {
     }
 
     /// Sets a parameter to what a parameter of the pipeline is.
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::Argument;
+    /// # use mlops_core::id::{PortName, StepName};
+    /// # use mlops_core::pipeline::StepSpec;
+    /// # let step = StepSpec::new(StepName::new("fit")?, "fit:1".parse()?);
+    /// let step = step.with_parameter_from(PortName::new("depth")?, PortName::new("tree_depth")?);
+    /// assert!(matches!(step.parameters.get("depth"), Some(Argument::Parameter(name)) if name.as_str() == "tree_depth"));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_parameter_from(mut self, name: PortName, of_pipeline: PortName) -> Self {
         self.parameters.insert(name, Argument::Parameter(of_pipeline));
@@ -229,6 +269,15 @@ impl StepSpec {
     }
 
     /// Gives it a secret.
+    ///
+    /// ```
+    /// # use mlops_core::id::{PortName, SecretName, StepName};
+    /// # use mlops_core::pipeline::StepSpec;
+    /// # let step = StepSpec::new(StepName::new("fit")?, "fit:1".parse()?);
+    /// let step = step.with_secret(PortName::new("token")?, SecretName::new("registry-token")?);
+    /// assert!(step.secrets.contains_key("token"));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_secret(mut self, name: PortName, secret: SecretName) -> Self {
         self.secrets.insert(name, secret);
@@ -236,6 +285,15 @@ impl StepSpec {
     }
 
     /// Registers an output as a data asset.
+    ///
+    /// ```
+    /// # use mlops_core::id::{AssetName, PortName, StepName};
+    /// # use mlops_core::pipeline::StepSpec;
+    /// # let step = StepSpec::new(StepName::new("fit")?, "fit:1".parse()?);
+    /// let step = step.with_asset(PortName::new("rows")?, AssetName::new("patients")?);
+    /// assert_eq!(step.assets.get("rows").map(AssetName::as_str), Some("patients"));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_asset(mut self, output: PortName, asset: AssetName) -> Self {
         self.assets.insert(output, asset);
@@ -243,6 +301,15 @@ impl StepSpec {
     }
 
     /// Lets it wait for another step.
+    ///
+    /// ```
+    /// # use mlops_core::id::StepName;
+    /// # use mlops_core::pipeline::StepSpec;
+    /// # let step = StepSpec::new(StepName::new("fit")?, "fit:1".parse()?);
+    /// let step = step.with_after(StepName::new("warm_up")?);
+    /// assert!(step.after.contains("warm_up"));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_after(mut self, step: StepName) -> Self {
         self.after.insert(step);
@@ -250,6 +317,15 @@ impl StepSpec {
     }
 
     /// Says when it runs.
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::RunWhen;
+    /// # use mlops_core::id::StepName;
+    /// # use mlops_core::pipeline::StepSpec;
+    /// # let step = StepSpec::new(StepName::new("fit")?, "fit:1".parse()?);
+    /// assert_eq!(step.with_when(RunWhen::OnFailure).when, RunWhen::OnFailure);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_when(mut self, when: RunWhen) -> Self {
         self.when = when;
@@ -257,6 +333,15 @@ impl StepSpec {
     }
 
     /// Skips it unless a parameter of the pipeline has this value.
+    ///
+    /// ```
+    /// # use mlops_core::id::{PortName, StepName};
+    /// # use mlops_core::pipeline::StepSpec;
+    /// # let step = StepSpec::new(StepName::new("fit")?, "fit:1".parse()?);
+    /// let step = step.with_if(PortName::new("deep")?, true);
+    /// assert!(step.run_if.is_some_and(|run_if| run_if.parameter.as_str() == "deep"));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_if(mut self, parameter: PortName, equals: impl Into<ParamValue>) -> Self {
         self.run_if = Some(RunIf { parameter, equals: equals.into() });
@@ -264,6 +349,15 @@ impl StepSpec {
     }
 
     /// Says how often it is tried.
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::StepRetry;
+    /// # use mlops_core::id::StepName;
+    /// # use mlops_core::pipeline::StepSpec;
+    /// # let step = StepSpec::new(StepName::new("fit")?, "fit:1".parse()?);
+    /// assert_eq!(step.with_retry(StepRetry::default().with_attempts(3)).retry.attempts, 3);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_retry(mut self, retry: StepRetry) -> Self {
         self.retry = retry;
@@ -271,6 +365,16 @@ impl StepSpec {
     }
 
     /// Limits how long an attempt may take.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use mlops_core::id::StepName;
+    /// # use mlops_core::pipeline::StepSpec;
+    /// # let step = StepSpec::new(StepName::new("fit")?, "fit:1".parse()?);
+    /// let hour = Duration::from_secs(3600);
+    /// assert_eq!(step.with_timeout(hour).timeout, Some(hour));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -278,6 +382,15 @@ impl StepSpec {
     }
 
     /// Says which class of resource it occupies.
+    ///
+    /// ```
+    /// # use mlops_core::id::{PortName, StepName};
+    /// # use mlops_core::pipeline::StepSpec;
+    /// # let step = StepSpec::new(StepName::new("fit")?, "fit:1".parse()?);
+    /// let step = step.with_resource(PortName::new("gpu")?);
+    /// assert!(step.resource.is_some_and(|class| class.as_str() == "gpu"));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_resource(mut self, class: PortName) -> Self {
         self.resource = Some(class);
@@ -285,6 +398,14 @@ impl StepSpec {
     }
 
     /// Says whether what was made before may be used.
+    ///
+    /// ```
+    /// # use mlops_core::id::StepName;
+    /// # use mlops_core::pipeline::StepSpec;
+    /// # let step = StepSpec::new(StepName::new("fit")?, "fit:1".parse()?);
+    /// assert!(step.reuse && !step.with_reuse(false).reuse);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_reuse(mut self, reuse: bool) -> Self {
         self.reuse = reuse;
@@ -325,6 +446,15 @@ impl PipelineSpec {
     }
 
     /// Adds an input.
+    ///
+    /// ```
+    /// # use mlops_core::id::{ComponentName, PortName};
+    /// # use mlops_core::pipeline::{PipelineSpec, PortType};
+    /// # let spec = PipelineSpec::new(ComponentName::new("train")?);
+    /// let spec = spec.with_input(PortName::new("raw")?, PortType::UriFile);
+    /// assert_eq!(spec.inputs.get("raw"), Some(&PortType::UriFile));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_input(mut self, name: PortName, r#type: PortType) -> Self {
         self.inputs.insert(name, r#type);
@@ -332,6 +462,15 @@ impl PipelineSpec {
     }
 
     /// Adds a parameter.
+    ///
+    /// ```
+    /// # use mlops_core::id::{ComponentName, PortName};
+    /// # use mlops_core::pipeline::{ParamSpec, PipelineSpec};
+    /// # let spec = PipelineSpec::new(ComponentName::new("train")?);
+    /// let spec = spec.with_parameter(PortName::new("depth")?, ParamSpec::integer(Some(1), None).with_default(6_i64));
+    /// assert!(spec.parameters.get("depth").is_some_and(|depth| !depth.is_required()));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_parameter(mut self, name: PortName, spec: ParamSpec) -> Self {
         self.parameters.insert(name, spec);
@@ -339,6 +478,15 @@ impl PipelineSpec {
     }
 
     /// Adds a step.
+    ///
+    /// ```
+    /// # use mlops_core::id::{ComponentName, StepName};
+    /// # use mlops_core::pipeline::{PipelineSpec, StepSpec};
+    /// # let spec = PipelineSpec::new(ComponentName::new("train")?);
+    /// let spec = spec.with_step(StepSpec::new(StepName::new("fit")?, "fit:1".parse()?));
+    /// assert_eq!(spec.steps.len(), 1);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_step(mut self, step: StepSpec) -> Self {
         self.steps.push(step);
@@ -346,6 +494,14 @@ impl PipelineSpec {
     }
 
     /// Says whether other branches go on when a step fails.
+    ///
+    /// ```
+    /// # use mlops_core::id::ComponentName;
+    /// # use mlops_core::pipeline::PipelineSpec;
+    /// # let spec = PipelineSpec::new(ComponentName::new("train")?);
+    /// assert!(spec.with_continue_on_step_failure(true).continue_on_step_failure);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_continue_on_step_failure(mut self, go_on: bool) -> Self {
         self.continue_on_step_failure = go_on;

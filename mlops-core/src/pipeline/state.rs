@@ -453,7 +453,8 @@ impl PipelineState {
     /// The run that these entries tell of.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] for entries that no run can have written; [`ErrorKind::NotFound`] for none.
+    /// [`ErrorKind::Corrupt`] for entries that no run can have written, and for one that is missing between or before others;
+    /// [`ErrorKind::NotFound`] for none.
     pub fn replay(entries: &[PipelineEntry]) -> Result<Self> {
         const OP: &str = "PipelineState::replay";
         let Some((first, rest)) = entries.split_first() else {
@@ -468,8 +469,14 @@ impl PipelineState {
             }
         };
         let PipelineEvent::Begun(plan) = &first.event else { return Err(corrupt(first, None)) };
+        if first.sequence != 1 {
+            return Err(corrupt(first, None));
+        }
         let mut state = Self::begin(plan.as_ref().clone()).map_err(|e| corrupt(first, Some(e)))?;
-        for entry in rest {
+        for (before, entry) in (first.sequence..).zip(rest) {
+            if before.checked_add(1) != Some(entry.sequence) {
+                return Err(corrupt(entry, None));
+            }
             state.apply(&entry.event).map_err(|e| corrupt(entry, Some(e)))?;
         }
         Ok(state)
@@ -664,127 +671,4 @@ impl PipelineState {
 fn count(status: &mut StepStatus, class: ErrorClass) {
     let counter = if class == ErrorClass::Preempted { &mut status.preempted } else { &mut status.failed };
     *counter = counter.saturating_add(1);
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn name(step: &str) -> StepName {
-        StepName::new(step).unwrap()
-    }
-
-    /// `a` and `b`, then `c` behind both.
-    fn begun() -> PipelineState {
-        let step = |of: &str, before: &[&str]| PlannedStep {
-            name: name(of),
-            before: before.iter().map(|step| name(step)).collect(),
-        };
-        let steps = vec![step("a", &[]), step("b", &[]), step("c", &["a", "b"])];
-        PipelineState::begin(RunPlan::new(ComponentName::new("p").unwrap(), Digest::of(b"p"), steps)).unwrap()
-    }
-
-    fn start(step: &str, attempt: u32) -> PipelineEvent {
-        PipelineEvent::Started { step: name(step), attempt, reason: RunReason::NeverRan }
-    }
-
-    fn success(step: &str, attempt: u32) -> PipelineEvent {
-        let key = StepKey::new(Digest::of(step.as_bytes()));
-        let (outputs, took) = (BTreeMap::new(), Duration::ZERO);
-        PipelineEvent::Succeeded { step: name(step), attempt, key, outputs, took }
-    }
-
-    #[test]
-    fn a_step_is_ready_when_all_before_it_have_ended() {
-        let mut state = begun();
-        state.apply(&start("a", 1)).unwrap();
-        state.apply(&success("a", 1)).unwrap();
-        assert_eq!(state.step(&name("c")).unwrap().state, StepState::Planned);
-        state.apply(&PipelineEvent::Skipped { step: name("b"), reason: SkipReason::Condition }).unwrap();
-        assert_eq!(state.step(&name("c")).unwrap().state, StepState::Ready);
-        assert!(state.apply(&PipelineEvent::Ended { status: PipelineStatus::Succeeded }).is_err());
-    }
-
-    #[test]
-    fn what_was_running_when_the_process_died_is_ready_again() {
-        let mut state = begun();
-        state.apply(&start("a", 1)).unwrap();
-        let blob = Blob { digest: Digest::of(b"half"), size: 4 };
-        state.apply(&PipelineEvent::Checkpointed { step: name("a"), attempt: 1, blob }).unwrap();
-        state.apply(&PipelineEvent::Resumed).unwrap();
-        let status = state.step(&name("a")).unwrap();
-        assert_eq!((&status.state, status.preempted, status.checkpoint), (&StepState::Ready, 1, Some(blob)));
-        // The attempt that was cut off has nothing more to say.
-        assert!(state.apply(&success("a", 1)).is_err());
-        state.apply(&start("a", 2)).unwrap();
-    }
-
-    #[test]
-    fn a_journal_that_tells_what_cannot_be_is_corrupt() {
-        let entry = |sequence, event| PipelineEntry::new(sequence, Timestamp::UNIX_EPOCH, event);
-        let first = PipelineEvent::Begun(Box::new(begun().plan().clone()));
-        let told = [entry(1, first.clone()), entry(2, start("c", 1))];
-        assert_eq!(PipelineState::replay(&told).unwrap_err().kind(), ErrorKind::Corrupt);
-        assert_eq!(PipelineState::replay(&told[1..]).unwrap_err().kind(), ErrorKind::Corrupt);
-        assert_eq!(PipelineState::replay(&[]).unwrap_err().kind(), ErrorKind::NotFound);
-        assert_eq!(PipelineState::replay(&told[..1]).unwrap(), begun());
-    }
-
-    fn any_event() -> impl Strategy<Value = PipelineEvent> {
-        let step = prop_oneof![Just("a"), Just("b"), Just("c"), Just("d")];
-        let status = prop_oneof![
-            Just(PipelineStatus::Running),
-            Just(PipelineStatus::Succeeded),
-            Just(PipelineStatus::Failed)
-        ];
-        (0..9_u8, step, 1..4_u32, status).prop_map(|(sort, step, attempt, status)| match sort {
-            0 | 1 => start(step, attempt),
-            2 => success(step, attempt),
-            3 => PipelineEvent::Resumed,
-            4 => PipelineEvent::AttemptFailed {
-                step: name(step),
-                attempt,
-                class: ErrorClass::Transient,
-                message: String::new(),
-                wait: Duration::ZERO,
-            },
-            5 => PipelineEvent::Failed {
-                step: name(step),
-                class: ErrorClass::Permanent,
-                message: String::new(),
-            },
-            6 => PipelineEvent::Skipped { step: name(step), reason: SkipReason::Condition },
-            7 => PipelineEvent::Cancelled { step: name(step), reason: String::new() },
-            _ => PipelineEvent::Ended { status },
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_happens_no_step_goes_on_after_its_end(events in proptest::collection::vec(any_event(), 0..60)) {
-            let mut state = begun();
-            for event in &events {
-                let before = state.clone();
-                let answer = state.apply(event);
-                if answer.is_err() {
-                    prop_assert_eq!(&state, &before);
-                    continue;
-                }
-                for (step, was) in before.steps() {
-                    let is = state.step(step).unwrap();
-                    if was.state.is_final() {
-                        prop_assert_eq!(&is.state, &was.state);
-                        prop_assert_eq!(is.attempts, was.attempts);
-                    }
-                }
-                let c = &state.step(&name("c")).unwrap().state;
-                let both = ["a", "b"].iter().all(|step| state.step(&name(step)).unwrap().state.is_final());
-                prop_assert_eq!(*c == StepState::Planned, !both);
-                let open = state.steps().filter(|(_, step)| !step.state.is_final()).count();
-                prop_assert_eq!(state.is_done(), open == 0);
-            }
-        }
-    }
 }

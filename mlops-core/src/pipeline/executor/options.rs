@@ -78,6 +78,12 @@ impl Default for ExecutorOptions {
 
 impl ExecutorOptions {
     /// Sets the most steps at work at once.
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::ExecutorOptions;
+    /// assert_eq!(ExecutorOptions::default().with_parallelism(16).parallelism, 16);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_parallelism(mut self, parallelism: usize) -> Self {
         self.parallelism = parallelism;
@@ -85,6 +91,14 @@ impl ExecutorOptions {
     }
 
     /// Limits how many steps occupy a class of resource at once.
+    ///
+    /// ```
+    /// # use mlops_core::id::PortName;
+    /// # use mlops_core::pipeline::ExecutorOptions;
+    /// let one_gpu = ExecutorOptions::default().with_limit(PortName::new("gpu")?, 1);
+    /// assert_eq!(one_gpu.limits.get("gpu"), Some(&1));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_limit(mut self, class: PortName, steps: usize) -> Self {
         self.limits.insert(class, steps);
@@ -92,6 +106,12 @@ impl ExecutorOptions {
     }
 
     /// Sets how records are looked at.
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::{ExecutorOptions, VerifyPolicy};
+    /// assert_eq!(ExecutorOptions::default().with_verify(VerifyPolicy::Always).verify, VerifyPolicy::Always);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_verify(mut self, verify: VerifyPolicy) -> Self {
         self.verify = verify;
@@ -99,6 +119,14 @@ impl ExecutorOptions {
     }
 
     /// Sets how long what is made is used.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use mlops_core::pipeline::ExecutorOptions;
+    /// let week = Duration::from_secs(7 * 86_400);
+    /// assert_eq!(ExecutorOptions::default().with_expire_after(week).expire_after, Some(week));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_expire_after(mut self, expire_after: Duration) -> Self {
         self.expire_after = Some(expire_after);
@@ -106,6 +134,14 @@ impl ExecutorOptions {
     }
 
     /// Sets how long a claim lasts.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use mlops_core::pipeline::ExecutorOptions;
+    /// assert!(ExecutorOptions::default().with_lease(Duration::from_secs(5)).check().is_ok());
+    /// assert!(ExecutorOptions::default().with_lease(Duration::ZERO).check().is_err());
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
@@ -168,6 +204,14 @@ impl RunOptions {
     }
 
     /// Gives it an id.
+    ///
+    /// ```
+    /// # use mlops_core::id::RunId;
+    /// # use mlops_core::pipeline::RunOptions;
+    /// let run = RunId::generate();
+    /// assert_eq!(RunOptions::new().with_run(run.clone()).run, run);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_run(mut self, run: RunId) -> Self {
         self.run = run;
@@ -175,6 +219,17 @@ impl RunOptions {
     }
 
     /// Gives the pipeline an input.
+    ///
+    /// ```
+    /// # use mlops_core::artifact::Blob;
+    /// # use mlops_core::hash::Digest;
+    /// # use mlops_core::id::PortName;
+    /// # use mlops_core::pipeline::{Content, PortType, RunOptions};
+    /// let rows = Content::new(PortType::UriFile, Blob { digest: Digest::of(b"59"), size: 2 });
+    /// let options = RunOptions::new().with_input(PortName::new("rows")?, rows.clone());
+    /// assert_eq!(options.inputs.get("rows"), Some(&rows));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_input(mut self, name: PortName, content: Content) -> Self {
         self.inputs.insert(name, content);
@@ -182,6 +237,14 @@ impl RunOptions {
     }
 
     /// Sets a parameter of the pipeline.
+    ///
+    /// ```
+    /// # use mlops_core::id::PortName;
+    /// # use mlops_core::pipeline::{ParamValue, RunOptions};
+    /// let options = RunOptions::new().with_argument(PortName::new("depth")?, 6_i64);
+    /// assert_eq!(options.arguments.get("depth"), Some(&ParamValue::Integer(6)));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_argument(mut self, name: PortName, value: impl Into<ParamValue>) -> Self {
         self.arguments.insert(name, value.into());
@@ -189,6 +252,14 @@ impl RunOptions {
     }
 
     /// Says which steps must run.
+    ///
+    /// ```
+    /// # use mlops_core::id::StepName;
+    /// # use mlops_core::pipeline::{Force, RunOptions};
+    /// let force = Force::Downstream([StepName::new("fit")?].into());
+    /// assert_eq!(RunOptions::new().with_force(force.clone()).force, force);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_force(mut self, force: Force) -> Self {
         self.force = force;
@@ -196,6 +267,12 @@ impl RunOptions {
     }
 
     /// Sets the seed.
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::RunOptions;
+    /// assert_eq!(RunOptions::new().with_seed(7).seed, 7);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -203,6 +280,15 @@ impl RunOptions {
     }
 
     /// Lets `cancel` stop it.
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::{Cancel, RunOptions};
+    /// let cancel = Cancel::new();
+    /// let options = RunOptions::new().with_cancel(cancel.clone());
+    /// cancel.cancel(); // from anywhere, while it runs
+    /// assert!(options.cancel.is_cancelled());
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_cancel(mut self, cancel: Cancel) -> Self {
         self.cancel = cancel;

@@ -121,12 +121,10 @@ fn local(field: &'static str, text: Option<&str>, zone: Zone) -> Result<Option<N
     if let Some(time) = local_time::parse(text) {
         return Ok(Some(time));
     }
-    match chrono::DateTime::parse_from_rfc3339(text) {
-        Ok(moment) => Ok(Some(zone.local(moment.to_utc()))),
-        Err(_) => {
-            Err(Error::invalid(OP, field, "is no time such as 2026-01-31T08:00:00").with("value", text))
-        }
-    }
+    let moment = chrono::DateTime::parse_from_rfc3339(text).ok();
+    let found = moment.and_then(|moment| zone.local(moment.to_utc()));
+    let wrong = || Error::invalid(OP, field, "is no time such as 2026-01-31T08:00:00").with("value", text);
+    found.map(Some).ok_or_else(wrong)
 }
 
 impl TryFrom<AzureTrigger> for Schedule {

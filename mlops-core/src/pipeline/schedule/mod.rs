@@ -264,6 +264,16 @@ impl Schedule {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for an end before the start.
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::schedule::{Schedule, Zone};
+    /// # let daily = Schedule::cron("30 2 * * *".parse()?, Zone::UTC);
+    /// let (june, july) = ("2026-06-01T00:00:00".parse()?, "2026-07-01T00:00:00".parse()?);
+    /// let summer = daily.with_span(Some(june), Some(july))?;
+    /// assert_eq!(summer.next_after("2026-01-01T00:00:00Z".parse()?), Some("2026-06-01T02:30:00Z".parse()?));
+    /// assert_eq!(summer.next_after("2026-06-30T12:00:00Z".parse()?), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_span(mut self, start: Option<NaiveDateTime>, end: Option<NaiveDateTime>) -> Result<Self> {
         (self.start, self.end) = (start, end);
         self.check()?;
@@ -274,6 +284,17 @@ impl Schedule {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for catching up with none or more than 1 000.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use mlops_core::pipeline::schedule::{Misfire, Schedule, Zone};
+    /// # let daily = Schedule::cron("30 2 * * *".parse()?, Zone::UTC);
+    /// let strict = daily.with_misfire(Misfire::Skip, Duration::from_secs(300))?;
+    /// // Six minutes late is too late.
+    /// let due = strict.due(Some("2026-01-01T00:00:00Z".parse()?), "2026-01-01T02:36:00Z".parse()?);
+    /// assert_eq!((due.fire.len(), due.left_out), (0, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_misfire(mut self, misfire: Misfire, grace: Duration) -> Result<Self> {
         (self.misfire, self.grace) = (misfire, grace);
         self.check()?;
@@ -281,6 +302,13 @@ impl Schedule {
     }
 
     /// Says what happens to a firing while a run is at work.
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::schedule::{Overlap, Schedule, Zone};
+    /// # let daily = Schedule::cron("30 2 * * *".parse()?, Zone::UTC);
+    /// assert_eq!(daily.with_overlap(Overlap::Queue).overlap(), Overlap::Queue);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn with_overlap(mut self, overlap: Overlap) -> Self {
         self.overlap = overlap;
@@ -288,6 +316,14 @@ impl Schedule {
     }
 
     /// Says on which dates, in the zone, nothing fires.
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::schedule::{Calendar, Schedule, Zone};
+    /// # let daily = Schedule::cron("30 2 * * *".parse()?, Zone::UTC);
+    /// let open = daily.with_calendar(Calendar::new(["2026-01-01".parse()?], [])?);
+    /// assert_eq!(open.next_after("2025-12-31T12:00:00Z".parse()?), Some("2026-01-02T02:30:00Z".parse()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn with_calendar(mut self, calendar: Calendar) -> Self {
         self.calendar = calendar;
@@ -388,7 +424,7 @@ impl Schedule {
             if end.is_some_and(|end| end.is_none_or(|end| moment > end)) {
                 return None;
             }
-            let date = self.zone.local(moment).date();
+            let date = self.zone.local(moment)?.date();
             if !self.calendar.excludes(date) {
                 return Some(moment);
             }

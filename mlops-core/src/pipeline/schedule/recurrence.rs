@@ -161,6 +161,14 @@ impl Recurrence {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) that names what is out of range, or what a unit does not have.
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::schedule::{Frequency, Recurrence, RecurrencePattern};
+    /// let pattern = RecurrencePattern { hours: [9].into(), ..RecurrencePattern::default() };
+    /// assert!(Recurrence::new(Frequency::Day, 1)?.with_schedule(pattern.clone()).is_ok());
+    /// assert!(Recurrence::new(Frequency::Minute, 5)?.with_schedule(pattern).is_err());
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     pub fn with_schedule(mut self, schedule: RecurrencePattern) -> Result<Self> {
         self.schedule = schedule;
         self.check()?;
@@ -171,6 +179,13 @@ impl Recurrence {
     ///
     /// # Errors
     /// As [`Recurrence::with_schedule`].
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::schedule::{Frequency, Recurrence};
+    /// assert!(Recurrence::new(Frequency::Day, 1)?.with_hours([9, 17]).is_ok());
+    /// assert!(Recurrence::new(Frequency::Day, 1)?.with_hours([24]).is_err());
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     pub fn with_hours(mut self, hours: impl IntoIterator<Item = u8>) -> Result<Self> {
         self.schedule.hours = hours.into_iter().collect();
         self.check()?;
@@ -181,6 +196,13 @@ impl Recurrence {
     ///
     /// # Errors
     /// As [`Recurrence::with_schedule`].
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::schedule::{Frequency, Recurrence};
+    /// let half_hours = Recurrence::new(Frequency::Day, 1)?.with_hours([9])?.with_minutes([0, 30])?;
+    /// assert_eq!(half_hours.schedule().minutes.len(), 2);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     pub fn with_minutes(mut self, minutes: impl IntoIterator<Item = u8>) -> Result<Self> {
         self.schedule.minutes = minutes.into_iter().collect();
         self.check()?;
@@ -191,6 +213,13 @@ impl Recurrence {
     ///
     /// # Errors
     /// As [`Recurrence::with_schedule`].
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::schedule::{Frequency, Recurrence, WeekDay};
+    /// assert!(Recurrence::new(Frequency::Week, 2)?.with_week_days([WeekDay::Monday]).is_ok());
+    /// assert!(Recurrence::new(Frequency::Day, 2)?.with_week_days([WeekDay::Monday]).is_err());
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     pub fn with_week_days(mut self, days: impl IntoIterator<Item = WeekDay>) -> Result<Self> {
         self.schedule.week_days = days.into_iter().collect();
         self.check()?;
@@ -201,6 +230,13 @@ impl Recurrence {
     ///
     /// # Errors
     /// As [`Recurrence::with_schedule`].
+    ///
+    /// ```
+    /// # use mlops_core::pipeline::schedule::{Frequency, Recurrence};
+    /// assert!(Recurrence::new(Frequency::Month, 1)?.with_month_days([1, 15]).is_ok());
+    /// assert!(Recurrence::new(Frequency::Month, 1)?.with_month_days([32]).is_err());
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     pub fn with_month_days(mut self, days: impl IntoIterator<Item = u8>) -> Result<Self> {
         self.schedule.month_days = days.into_iter().collect();
         self.check()?;

@@ -26,7 +26,7 @@ pub(super) fn next(wall: &impl Wall, zone: Zone, after: Timestamp) -> Option<Tim
         return Some(moment);
     }
     // From the date before: a clock that is set back at midnight shows yesterday again.
-    let mut date = zone.local(after).date().pred_opt()?;
+    let mut date = zone.local(after)?.date().pred_opt()?;
     let mut found: Option<Timestamp> = None;
     for _ in 0..MAX_DATES {
         let before = found;
@@ -49,7 +49,7 @@ pub(super) fn next(wall: &impl Wall, zone: Zone, after: Timestamp) -> Option<Tim
 
 /// The next time on the wall clock within a week, where the clock is not changed on the way.
 fn soon(wall: &impl Wall, zone: Zone, after: Timestamp) -> Option<Timestamp> {
-    let local = zone.local(after);
+    let local = zone.local(after)?;
     let now = u16::try_from(local.hour() * 60 + local.minute()).ok()?;
     let offset = zone.tz().offset_from_utc_datetime(&after.naive_utc()).fix();
     let mut date = local.date();

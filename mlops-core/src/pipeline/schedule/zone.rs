@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{NaiveDateTime, TimeZone as _};
+use chrono::{NaiveDateTime, Offset as _, TimeZone as _};
 use chrono_tz::{GapInfo, TZ_VARIANTS, Tz};
 use serde::{Deserialize, Serialize};
 
@@ -61,9 +61,10 @@ impl Zone {
         }
     }
 
-    /// What a wall clock there shows.
-    pub(super) fn local(self, moment: Timestamp) -> NaiveDateTime {
-        moment.with_timezone(&self.0).naive_local()
+    /// What a wall clock there shows; none within a day of the ends of the calendar, where it would show what no date is.
+    pub(super) fn local(self, moment: Timestamp) -> Option<NaiveDateTime> {
+        let utc = moment.naive_utc();
+        utc.checked_add_offset(self.0.offset_from_utc_datetime(&utc).fix())
     }
 }
 
