@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use mlops_core::ErrorKind;
 use mlops_core::data::{
-    AlertKind, Association, Column, DataType, Expectations, Profile, ProfileOptions, Profiler, Severity,
-    Table, Values, parse_csv,
+    AlertKind, Association, Column, DataType, Expectations, Profile, ProfileOptions, Profiler, ProfilerState,
+    Severity, Table, Validity, Values, parse_csv,
 };
 use serde::Deserialize;
 
@@ -297,6 +297,149 @@ fn bad_options_and_batches_are_refused() {
     let other = Profiler::new(ProfileOptions::default().with_seed(1)).unwrap();
     assert!(profiler.merge(&other).is_err());
     assert_eq!(profiler.profile().unwrap().rows, 1);
+}
+
+fn shards(table: &Table<'_>, cuts: &[usize], options: &ProfileOptions) -> Vec<Profiler> {
+    let mut ends: Vec<usize> =
+        cuts.iter().map(|cut| cut % (table.rows() + 1)).chain([table.rows()]).collect();
+    ends.sort_unstable();
+    let mut from = 0;
+    let mut out = Vec::new();
+    for end in ends {
+        let rows: Vec<usize> = (from..end).collect();
+        let mut shard = Profiler::new(options.clone()).unwrap().with_first_row(from as u64);
+        shard.push(&table.take(&rows).unwrap()).unwrap();
+        out.push(shard);
+        from = end;
+    }
+    out
+}
+
+fn merged(shards: &[Profiler], options: &ProfileOptions) -> Profiler {
+    let mut whole = Profiler::new(options.clone()).unwrap();
+    shards.iter().for_each(|shard| whole.merge(shard).unwrap());
+    whole
+}
+
+fn written(profiler: &Profiler) -> Profiler {
+    let text = serde_json::to_string(&profiler.state()).unwrap();
+    let state: ProfilerState = serde_json::from_str(&text).unwrap();
+    assert_eq!(state, profiler.state());
+    Profiler::try_from(state).unwrap()
+}
+
+/// 5000 rows of every type: NaN, infinities, missing values, more texts and numbers than are counted.
+fn of_every_type() -> Table<'static> {
+    let valid =
+        |skip: usize| Some(Validity::from_bools(&(0..5_000).map(|i| i % skip != 0).collect::<Vec<_>>()));
+    let real = |i: u32| match i % 50 {
+        0 => f64::NAN,
+        1 => f64::INFINITY,
+        2 => f64::NEG_INFINITY,
+        _ => 1e6 + f64::from(i * 7_919 % 5_003) / 3.0,
+    };
+    let reals: Vec<f64> = (0..5_000).map(real).collect();
+    let narrow: Vec<f32> = (0..5_000_u16).map(|i| f32::from(i % 977) / 8.0).collect();
+    let labels =
+        |of: u32| (0..5_000_u32).map(move |i| (i % 31 != 0).then(|| format!("level {}", i * 37 % of)));
+    Table::new(vec![
+        Column::new("real", Values::F64(reals.into()), valid(11)).unwrap(),
+        Column::new("narrow", Values::F32(narrow.into()), valid(13)).unwrap(),
+        Column::i64("whole", (0..5_000).map(|i| i * 104_729 % 1_009).collect::<Vec<i64>>()).unwrap(),
+        Column::bool("flag", (0..5_000).map(|i| i % 3 == 0).collect::<Vec<_>>()).unwrap(),
+        Column::new("time", Values::Time((0..5_000).map(|i| i * 1_000_003).collect::<Vec<_>>().into()), None)
+            .unwrap(),
+        Column::optional_text("few", labels(7)).unwrap(),
+        Column::optional_text("many", labels(4_999)).unwrap(),
+    ])
+    .unwrap()
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn shards_written_read_and_merged_are_the_whole(
+        cuts in proptest::collection::vec(proptest::prelude::any::<usize>(), 0..5),
+        large: bool,
+    ) {
+        let table = of_every_type();
+        let small = ProfileOptions::default().with_sample_rows(1_000).with_max_exact(1_500);
+        let options = if large { ProfileOptions::default() } else { small };
+        let shards = shards(&table, &cuts, &options);
+        let read: Vec<Profiler> = shards.iter().map(written).collect();
+        let (kept, travelled) = (merged(&shards, &options), merged(&read, &options));
+        // To the last digit what it would have been without a journey.
+        proptest::prop_assert_eq!(travelled.profile().unwrap(), kept.profile().unwrap());
+        proptest::prop_assert_eq!(written(&travelled).profile().unwrap(), kept.profile().unwrap());
+        let mut whole = Profiler::new(options).unwrap();
+        whole.push(&table).unwrap();
+        let (ours, theirs) = (travelled.profile().unwrap(), whole.profile().unwrap());
+        proptest::prop_assert_eq!((ours.rows, ours.duplicates), (theirs.rows, theirs.duplicates));
+        for (a, b) in ours.columns.iter().zip(&theirs.columns) {
+            proptest::prop_assert_eq!((&a.name, a.count, a.missing, &a.distinct), (&b.name, b.count, b.missing, &b.distinct));
+            proptest::prop_assert_eq!((&a.top, &a.text, &a.time), (&b.top, &b.text, &b.time));
+            if let (Some(a), Some(b)) = (&a.numeric, &b.numeric) {
+                proptest::prop_assert_eq!((a.nan, a.min, a.max, &a.quantiles), (b.nan, b.min, b.max, &b.quantiles));
+                near(a.mean, b.mean, "mean");
+                near(a.variance, b.variance, "variance");
+            }
+        }
+    }
+}
+
+#[test]
+fn states_that_no_profiler_has_are_refused() {
+    let table = of_every_type();
+    let options = ProfileOptions::default().with_sample_rows(1_000).with_max_exact(1_500);
+    let mut profiler = Profiler::new(options).unwrap();
+    profiler.push(&table).unwrap();
+    let good = serde_json::to_value(profiler.state()).unwrap();
+    use serde_json::json;
+    for (pointer, value) in [
+        ("/schema_version", json!(2)),
+        ("/options/sample_rows", json!(1)),
+        ("/options/duplicates", json!(false)),
+        ("/rows", json!(0)),
+        ("/rows", json!(u64::MAX)),
+        ("/duplicates", json!(5_001)),
+        ("/columns", json!(null)),
+        ("/columns/0/missing", json!(5_001)),
+        ("/columns/0/name", json!("narrow")),
+        ("/columns/0/data_type", json!("bool")),
+        ("/columns/0/numbers/nan", json!(u64::MAX)),
+        ("/columns/0/numbers/range", json!(null)),
+        ("/columns/0/numbers/range", json!([2.0, 1.0])),
+        ("/columns/0/numbers/moments/n", json!(-1.0)),
+        ("/columns/0/numbers/moments/n", json!(1e300)),
+        ("/columns/3/words/counted/0/1", json!(0)),
+        ("/columns/3/words/counted/0/1", json!(u64::MAX)),
+        ("/columns/3/words/counted/0/0", json!(1)),
+        ("/columns/4/times", json!([2, 1])),
+        ("/columns/5/texts/count", json!(u64::MAX)),
+        ("/columns/6/labels/estimated", json!("00")),
+        ("/columns/6/labels/estimated", json!("ff".repeat(1 << 14))),
+        ("/pairs", json!([])),
+        ("/pairs/0/n", json!(-1.0)),
+        ("/sample/bound", json!(0)),
+        ("/sample/numbers", json!([])),
+        ("/sample/columns/0/missing", json!([1_000_000])),
+        ("/sample/columns/1", good.pointer("/sample/columns/0").unwrap().clone()),
+        ("/sample/columns/5/values/category/levels", json!([])),
+        ("/seen/wide/0", json!([u64::MAX, u64::MAX])),
+        ("/seen", json!({"narrow": {"runs": [], "others": []}})),
+    ] {
+        let mut bad = good.clone();
+        let place = bad.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer}"));
+        // The keys are written in ascending order, but read in any: twice the same is what is wrong.
+        *place =
+            if pointer == "/seen/wide/0" { good.pointer("/seen/wide/1").unwrap().clone() } else { value };
+        let state = serde_json::from_value::<ProfilerState>(bad).unwrap();
+        assert_eq!(Profiler::resume(state).err().map(|e| e.kind()), Some(ErrorKind::Corrupt), "{pointer}");
+    }
+    for text in ["{}", "null", r#"{"schema_version":1}"#] {
+        assert!(serde_json::from_str::<ProfilerState>(text).is_err());
+    }
 }
 
 #[test]

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use mlops_core::ErrorKind;
 use mlops_core::data::{
-    Column, Comparison, DataType, Expectation, Expectations, ExtraColumns, Field, Length, Range, RuleVerdict,
-    Schema, SchemaFormat, Severity, Table, Threshold, ValidateOptions, ValidationReport, Validator,
-    ValidatorState, Validity, Values, parse_csv,
+    Column, Comparison, CsvOptions, DataType, Expectation, Expectations, ExtraColumns, Field, Length, Range,
+    ReadBatch, RuleVerdict, Schema, SchemaFormat, Severity, Statistic, Table, Threshold, TolerantCsvBatches,
+    ValidateOptions, ValidationReport, Validator, ValidatorState, Validity, Values, parse_csv,
 };
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -578,6 +578,15 @@ fn a_schema_file_says_all_and_is_written_back_the_same() {
             Expectation::fresh("x", Duration::from_secs(90)),
             Expectation::foreign_key(["x"], "t"),
             Expectation::rows_ratio("t", at_most(1.0)),
+            Expectation::readable(["x"]),
+            Expectation::readable(Vec::<String>::new()),
+            Expectation::aggregate("x", Statistic::Mean, at_most(1.0)),
+            Expectation::aggregate("x", Statistic::Sum, at_most(1.0)),
+            Expectation::aggregate("x", Statistic::Min, at_most(1.0)),
+            Expectation::aggregate("x", Statistic::Max, at_most(1.0)),
+            Expectation::aggregate("x", Statistic::StandardDeviation, at_most(1.0)),
+            Expectation::aggregate("x", Statistic::Quantile(0.25), at_most(1.0)),
+            Expectation::aggregate("x", Statistic::Distinct, at_most(1.0)),
         ])
         .unwrap();
     for format in [SchemaFormat::Toml, SchemaFormat::Json] {
@@ -656,8 +665,510 @@ fn a_diff_says_whom_a_change_may_hurt() {
     assert!(base.diff(&base).is_empty());
 }
 
+#[derive(Deserialize)]
+struct Aggregates {
+    csv: String,
+    values: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
+    verdicts: Vec<(String, String, Option<f64>, Option<f64>, bool)>,
+}
+
+/// pandas 2.3.3, NumPy 2.3.5 and Great Expectations 1.24.1, by `reference/data_aggregates.py`.
+fn aggregates() -> (Table<'static>, Aggregates) {
+    let reference: Aggregates = serde_json::from_str(include_str!("reference/data_aggregates.json")).unwrap();
+    (parse_csv(reference.csv.as_bytes(), &Default::default()).unwrap(), reference)
+}
+
+fn statistic(name: &str) -> Statistic {
+    use Statistic::{Distinct, Max, Mean, Min, StandardDeviation, Sum};
+    let all = [Mean, Sum, Min, Max, StandardDeviation, Distinct];
+    all.into_iter().find(|statistic| statistic.name() == name).unwrap()
+}
+
+#[test]
+fn statistics_are_those_of_pandas_and_numpy() {
+    let (table, reference) = aggregates();
+    for (column, values) in &reference.values {
+        for (name, value) in values {
+            let wanted: Vec<(Statistic, f64)> = match value.as_array() {
+                None => vec![(statistic(name), value.as_f64().unwrap())],
+                Some(pairs) => pairs
+                    .iter()
+                    .map(|pair| (Statistic::Quantile(pair[0].as_f64().unwrap()), pair[1].as_f64().unwrap()))
+                    .collect(),
+            };
+            for (statistic, theirs) in wanted {
+                let result = only(Expectation::aggregate(column, statistic, Range::default()), &table);
+                let ours = result.observed.unwrap();
+                // pandas' plain sums of squares of values near 1e9 lose digits; the deviation is compared with fewer.
+                let near = if statistic == Statistic::StandardDeviation { 1e-9 } else { 1e-14 };
+                assert!(
+                    (ours - theirs).abs() <= near * theirs.abs(),
+                    "{column} {statistic}: {ours}, {theirs}"
+                );
+                assert_eq!(result.verdict, RuleVerdict::Pass, "{column} {statistic}");
+            }
+        }
+    }
+}
+
+#[test]
+fn verdicts_on_statistics_are_those_of_great_expectations() {
+    let (table, reference) = aggregates();
+    assert_eq!(reference.verdicts.len(), 76);
+    for (name, column, low, high, success) in &reference.verdicts {
+        let range = Range::new(*low, *high).unwrap();
+        let result = only(Expectation::aggregate(column, statistic(name), range), &table);
+        assert_eq!(result.verdict == RuleVerdict::Pass, *success, "{name} of {column} in {range}");
+    }
+}
+
+fn of_everything(column: &str) -> Vec<Expectation> {
+    use Statistic::{Distinct, Max, Mean, Min, Quantile, StandardDeviation, Sum};
+    [Mean, Sum, Min, Max, StandardDeviation, Quantile(0.1), Quantile(0.9), Distinct]
+        .map(|statistic| Expectation::aggregate(column, statistic, at_most(0.0)))
+        .to_vec()
+}
+
+#[test]
+fn statistics_do_not_depend_on_how_a_table_is_cut_written_or_merged() {
+    let (table, _) = aggregates();
+    let rules = ["x", "n", "small"].iter().flat_map(|column| of_everything(column));
+    let expected = Expectations::new(rules.collect()).unwrap();
+    let whole = validated(&expected, &table, usize::MAX).0;
+    for rows in [1, 63, 64, 200] {
+        assert_eq!(validated(&expected, &table, rows).0, whole, "batches of {rows}");
+    }
+    let mut merged = Validator::new(&expected, ValidateOptions::default());
+    for part in parts(&table, 77) {
+        let mut validator = Validator::new(&expected, ValidateOptions::default());
+        validator.push(&part).unwrap();
+        let written = serde_json::to_string(&validator.state()).unwrap();
+        merged.merge(&Validator::resume(serde_json::from_str(&written).unwrap()).unwrap()).unwrap();
+    }
+    for (ours, theirs) in merged.report().results.iter().zip(&whole.results) {
+        let (a, b) = (ours.observed.unwrap(), theirs.observed.unwrap());
+        assert!((a - b).abs() <= 1e-12 * b.abs(), "{}: {a}, {b}", ours.id);
+        assert_eq!((ours.verdict, ours.evaluated), (theirs.verdict, theirs.evaluated));
+    }
+}
+
+#[test]
+fn what_has_no_statistic_does_not_pass() {
+    let all = Range::default();
+    let time = Column::new("x", Values::Time(vec![5, -5].into()), None).unwrap();
+    let texts = Column::text("x", ["a", "b"]).unwrap();
+    let none = Column::new("x", Values::F64(vec![0.0].into()), Some(Validity::from_bools(&[false]))).unwrap();
+    let float = |values: &[f64]| Column::f64("x", values.to_vec()).unwrap();
+    let result = |column: &Column<'_>, statistic| {
+        only(Expectation::aggregate("x", statistic, all), &Table::new(vec![column.clone()]).unwrap())
+    };
+    use RuleVerdict::{Fail, Pass, Unknown};
+    for (column, statistic, verdict, message) in [
+        (&texts, Statistic::Mean, Unknown, "column `x`: is category and has no mean"),
+        (&texts, Statistic::Max, Unknown, "column `x`: is category and has no max"),
+        (&texts, Statistic::Distinct, Pass, ""),
+        (&time, Statistic::Sum, Unknown, "column `x`: is time and has no sum"),
+        (&time, Statistic::Max, Pass, ""),
+        (&none, Statistic::Sum, Unknown, "column `x`: has no value"),
+        (&none, Statistic::Quantile(0.5), Unknown, "column `x`: has no value"),
+        (&none, Statistic::Distinct, Pass, ""),
+        (&float(&[1.0]), Statistic::StandardDeviation, Unknown, "column `x`: has fewer than two values"),
+        (
+            &float(&[1.0, f64::NAN]),
+            Statistic::Max,
+            Fail,
+            "column `x`: the maximum is not known: 1 value is NaN, expected (−∞, ∞)",
+        ),
+        (
+            &float(&[f64::INFINITY, f64::NEG_INFINITY]),
+            Statistic::Mean,
+            Fail,
+            "column `x`: the mean is NaN, expected (−∞, ∞)",
+        ),
+        (
+            &float(&[1e308, -1e308]),
+            Statistic::StandardDeviation,
+            Fail,
+            "column `x`: the standard deviation is NaN, expected (−∞, ∞)",
+        ),
+        (&float(&[1e308, -1e308]), Statistic::Mean, Pass, ""),
+    ] {
+        let result = result(column, statistic);
+        assert_eq!((result.verdict, result.message.as_str()), (verdict, message), "{statistic} {column:?}");
+    }
+    // Beyond 2⁵³, and beyond 64 bits, integers are summed exactly.
+    let big = Column::i64("x", vec![i64::MAX, i64::MAX, 1]).unwrap();
+    let table = Table::new(vec![big]).unwrap();
+    let sum = |min| only(Expectation::aggregate("x", Statistic::Sum, at_least(min)), &table).verdict;
+    let two64 = 18_446_744_073_709_551_616.0;
+    assert_eq!((sum(two64), sum(18_446_744_073_709_549_568.0)), (Fail, Pass));
+    let hidden = ValidateOptions::default().with_values(false);
+    let rules = Expectations::new(of_everything("x")).unwrap();
+    let mut validator = Validator::new(&rules, hidden);
+    validator.push(&table).unwrap();
+    let report = validator.report();
+    assert_eq!(
+        report.result("max(x)").unwrap().message,
+        "column `x`: the maximum is elsewhere, expected (−∞, 0]"
+    );
+    assert_eq!(report.results.iter().filter(|r| r.observed.is_none()).count(), 4);
+    for bad in [f64::NAN, -0.1, 1.1] {
+        let error = Expectations::new(vec![Expectation::aggregate("x", Statistic::Quantile(bad), all)]);
+        assert_eq!(error.unwrap_err().context("field"), Some("share"));
+    }
+    let many = vec![Expectation::aggregate("x", Statistic::Quantile(0.5), all); 65];
+    assert_eq!(Expectations::new(many).unwrap_err().kind(), ErrorKind::LimitExceeded);
+}
+
+#[test]
+fn too_many_different_values_are_judged_by_what_is_certain() {
+    let judged = |range| {
+        let rule = Expectation::aggregate("x", Statistic::Distinct, range);
+        let expected = Expectations::new(vec![rule]).unwrap();
+        let mut validator = Validator::new(&expected, ValidateOptions::default().with_max_keys(100));
+        validator.push(&numbers((0..1_000).map(|i| f64::from(i * 7 % 1_000)).collect())).unwrap();
+        validator.report().results[0].verdict
+    };
+    assert_eq!(judged(at_most(100.0)), RuleVerdict::Fail);
+    assert_eq!(judged(at_least(101.0)), RuleVerdict::Pass);
+    assert_eq!(judged(at_least(500.0)), RuleVerdict::Unknown);
+}
+
+#[test]
+fn statistics_of_hostile_states_are_refused() {
+    let rules = vec![
+        Expectation::aggregate("x", Statistic::Mean, at_most(9.0)),
+        Expectation::aggregate("x", Statistic::Quantile(0.5), at_most(9.0)),
+        Expectation::aggregate("x", Statistic::Max, at_most(9.0)),
+        Expectation::aggregate("x", Statistic::Distinct, at_most(9.0)),
+    ];
+    let mut validator = Validator::new(&Expectations::new(rules).unwrap(), ValidateOptions::default());
+    validator.push(&numbers(vec![1.0, 2.0, f64::INFINITY])).unwrap();
+    let good = serde_json::to_value(validator.state()).unwrap();
+    assert!(Validator::resume(serde_json::from_value(good.clone()).unwrap()).is_ok());
+    use serde_json::json;
+    for (pointer, value) in [
+        ("/tallies/0/aggregate/nan", json!(u64::MAX)),
+        ("/tallies/0/aggregate/seen/sum/count", json!(4)),
+        ("/tallies/0/aggregate/seen/sum/whole", json!("1e9")),
+        ("/tallies/0/aggregate", good.pointer("/tallies/1/aggregate").unwrap().clone()),
+        ("/tallies/1/aggregate/seen/draw/values", json!([1])),
+        ("/tallies/1/aggregate/seen/draw/values/0", json!(f64::NAN.to_bits())),
+        ("/tallies/1/aggregate/seen/draw/bound", json!(0)),
+        ("/tallies/2/aggregate/seen/ends/real", json!([2.0_f64.to_bits(), 1.0_f64.to_bits()])),
+        ("/tallies/3/aggregate/seen/different/more_than", json!(1)),
+    ] {
+        let mut bad = good.clone();
+        *bad.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer} in {good}")) = value;
+        let state = serde_json::from_value::<ValidatorState>(bad).unwrap();
+        assert_eq!(Validator::resume(state).unwrap_err().kind(), ErrorKind::Corrupt, "{pointer}");
+    }
+}
+
+fn tolerant(text: &str, options: &CsvOptions, rows: usize) -> Vec<ReadBatch> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    TolerantCsvBatches::open(file.path(), options, rows).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+const VISITS: &str = "id,age,seen
+1,61,2024-01-31
+2,old,2024-01-31
+3,48
+4,-1,yesterday
+5,33,2024-01-31
+6,,2024-01-31,x
+7,20,2024-02-01
+";
+
+fn visit_schema() -> Schema {
+    Schema::new(vec![
+        Field::new("id", DataType::I64).with_unique(true),
+        Field::new("age", DataType::I64).with_nullable(true).with_range(at_least(0.0)),
+        Field::new("seen", DataType::Time),
+    ])
+    .unwrap()
+}
+
+#[test]
+fn what_cannot_be_read_is_set_aside_with_its_reasons_in_batches_of_any_size() {
+    let schema = visit_schema();
+    let options = CsvOptions::default().with_schema(&schema);
+    let read = |rows| {
+        let mut validator = Validator::new(&Expectations::from_schema(&schema), ValidateOptions::default());
+        let (mut good, mut why) = (Vec::new(), Vec::new());
+        for batch in tolerant(VISITS, &options, rows) {
+            let split = validator.push_read(&batch).unwrap();
+            let kept = split.good_table(batch.table()).unwrap();
+            good.extend(
+                (0..kept.rows()).map(|row| kept.column("id").unwrap().label(row).unwrap().into_owned()),
+            );
+            let bad = split.bad_table(batch.table(), "why").unwrap();
+            why.extend(
+                (0..bad.rows()).map(|row| bad.column("why").unwrap().label(row).unwrap().into_owned()),
+            );
+        }
+        (good, why, validator.report())
+    };
+    let (good, why, report) = read(100);
+    assert_eq!(good, ["1", "5", "7"]);
+    assert_eq!(
+        why,
+        [
+            "readable (line 3, column `age`: \"old\" is not a whole number of 64 bits)",
+            "readable (line 4: \"3,48\" has 2 fields, but there are 3 columns)",
+            "within(age); present(seen); readable (line 5, column `seen`: \"yesterday\" is not an ISO 8601 date or time)",
+            "readable (line 7: \"6,,2024-01-31,x\" has 4 fields, but there are 3 columns)",
+        ]
+    );
+    assert_eq!((report.rows, report.bad_rows), (7, 4));
+    let readable = report.result("readable").unwrap();
+    assert_eq!((readable.failed, readable.evaluated, readable.rows()), (4, 7, vec![1, 2, 3, 5]));
+    assert_eq!(
+        readable.message,
+        "the file: 4 rows cannot be read; first in row 2 (line 3, column `age`: \"old\" is not a whole number of 64 bits)"
+    );
+    // Rows that are none are nobody else's failure.
+    assert_eq!(report.result("present(id)").unwrap().failed, 0);
+    assert_eq!(report.result("present(seen)").unwrap().failed, 1);
+    assert!(!report.passed() && report.good_rows_usable());
+    for rows in [1, 2, 3] {
+        assert_eq!(read(rows), (good.clone(), why.clone(), report.clone()), "batches of {rows}");
+    }
+    // Strict reading names the first of them: rows of another width before values.
+    let error = parse_csv(VISITS.as_bytes(), &options).unwrap_err();
+    assert_eq!(error.message(), "row 3 (line 4): has 2 fields, but there are 3 columns");
+}
+
+#[test]
+fn rules_say_what_unreadable_values_mean() {
+    let text = "id,age\n1,61\n2,old\n3,48\n4,young\n5,5\n6,6\n7,7\n8,8\n9,9\n10,10\n";
+    let options = CsvOptions::default().with_type("age", DataType::I64);
+    let judged = |rules: Vec<Expectation>, options: ValidateOptions, text: &str| {
+        let csv = CsvOptions::default().with_type("age", DataType::I64);
+        let mut validator = Validator::new(&Expectations::new(rules).unwrap(), options);
+        let mut bad = Vec::new();
+        for batch in tolerant(text, &csv, 3) {
+            let split = validator.push_read(&batch).unwrap();
+            bad.extend(split.bad().iter().map(|row| split.first_row() + *row as u64));
+        }
+        (validator.report(), bad)
+    };
+    let age = || Expectation::readable(["age"]);
+    let default = ValidateOptions::default;
+    for (rule, passed, severity, bad) in [
+        (age(), false, Severity::Error, vec![1, 3]),
+        (age().with_max_fraction(0.2), true, Severity::Error, vec![1, 3]),
+        (age().with_max_failed(1), false, Severity::Error, vec![1, 3]),
+        (age().warning(), true, Severity::Warning, vec![]),
+        (
+            age().warning().with_escalation(Threshold::new(Severity::Critical).with_max_failed(1)),
+            false,
+            Severity::Critical,
+            vec![],
+        ),
+    ] {
+        let (report, rows) = judged(vec![rule.clone()], default(), text);
+        let result = report.result("readable(age)").unwrap();
+        assert_eq!((report.passed(), result.severity, rows), (passed, severity, bad), "{rule:?}");
+        assert_eq!((result.failed, result.evaluated, report.results.len()), (2, 10, 1));
+        assert_eq!(
+            result.samples[0].value.as_deref(),
+            Some("line 3, column `age`: \"old\" is not a whole number of 64 bits")
+        );
+    }
+    // A rule about one column leaves the rest to the rule about the rest, which comes by itself.
+    let (report, bad) = judged(vec![age().warning()], default(), &text.replace("5,5", "5"));
+    assert_eq!((report.result("readable").unwrap().failed, bad), (1, vec![4]));
+    // A warning does not make a good row of one that is none.
+    let rest = Expectation::readable(Vec::<String>::new()).warning();
+    let (report, bad) = judged(vec![rest], default(), &text.replace("5,5", "5"));
+    assert_eq!((report.passed(), bad, report.bad_rows), (true, vec![4], 1));
+    // A value that could not be read is not there for other rules.
+    let rules = vec![age().warning(), Expectation::present("age")];
+    let (report, bad) = judged(rules, default(), text);
+    assert_eq!((report.result("present(age)").unwrap().failed, bad), (2, vec![1, 3]));
+    let (report, _) = judged(vec![age()], default().with_values(false), text);
+    assert!(!serde_json::to_string(&report).unwrap().contains("young"));
+    let mut validator =
+        Validator::new(&Expectations::new(vec![age()]).unwrap(), default().with_values(false));
+    let batch = tolerant(text, &options, 100).remove(0);
+    let why = validator.push_read(&batch).unwrap().bad_table(batch.table(), "why").unwrap();
+    assert_eq!(
+        why.column("why").unwrap().label(0).as_deref(),
+        Some("readable(age) (line 3, column `age`: is not a whole number of 64 bits)")
+    );
+    // In a table nothing is unreadable.
+    let table = parse_csv(b"age\n1\n", &options).unwrap();
+    assert!(Expectations::new(vec![age()]).unwrap().validate(&table).passed());
+    let other = Expectations::new(vec![Expectation::readable(["weight"])]).unwrap();
+    assert_eq!(other.validate(&table).results[0].verdict, RuleVerdict::Unknown);
+}
+
+#[test]
+fn parts_of_which_only_some_were_unreadable_merge_and_resume() {
+    let schema = visit_schema();
+    let options = CsvOptions::default().with_schema(&schema);
+    let expected = Expectations::from_schema(&schema);
+    let mut whole = Validator::new(&expected, ValidateOptions::default());
+    let batches = tolerant(VISITS, &options, 2);
+    batches.iter().for_each(|batch| drop(whole.push_read(batch).unwrap()));
+    let part = |batch: &ReadBatch| {
+        let mut part = Validator::new(&expected, ValidateOptions::default());
+        part.push_read(batch).unwrap();
+        let written = serde_json::to_string(&part.state()).unwrap();
+        Validator::resume(serde_json::from_str(&written).unwrap()).unwrap()
+    };
+    for first in [None, Some(0)] {
+        let mut merged = match first {
+            None => Validator::new(&expected, ValidateOptions::default()),
+            Some(at) => part(&batches[at]),
+        };
+        batches
+            .iter()
+            .skip(usize::from(first.is_some()))
+            .for_each(|batch| merged.merge(&part(batch)).unwrap());
+        assert_eq!(merged.report(), whole.report());
+    }
+    // From the end, so that a part without the rule meets one that has it.
+    let mut last = part(&batches[3]);
+    last.merge(&part(&batches[0])).unwrap();
+    assert_eq!(last.report().result("readable").unwrap().failed, 1);
+}
+
+#[test]
+fn what_is_no_csv_still_is_an_error_in_a_tolerant_reading() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for (content, message) in [
+        (&b"a,b\n1,\"\n"[..], "a quote is opened but never closed"),
+        (b"a,b\n1,\0\n", "has a NUL byte"),
+        (b"a,b\n1,\xff\n", "is not UTF-8"),
+        (b"a,a\n1,2\n", "have one name"),
+        (b"a,b\n", "has a header, but no rows"),
+    ] {
+        std::fs::write(file.path(), content).unwrap();
+        let read = TolerantCsvBatches::open(file.path(), &CsvOptions::default(), 10);
+        let error = read.and_then(Iterator::collect::<Result<Vec<_>, _>>).unwrap_err();
+        assert!(error.message().contains(message), "{error}");
+    }
+    // A million fields in one row are one place.
+    let wide = format!("a,b\n1,2\n{}\n3,4\n", ",".repeat(1_000_000));
+    let batches = tolerant(&wide, &CsvOptions::default().with_type("a", DataType::I64), 10);
+    assert_eq!((batches[0].table().rows(), batches[0].unreadable_count()), (3, 1));
+    assert!(batches[0].unreadable()[0].text.chars().count() <= 70);
+}
+
+#[cfg(feature = "yaml")]
+const PATIENTS_YAML: &str = r#"environments: [training, serving]
+extra_columns: refuse
+fields:
+  - name: age
+    data_type: i64
+    range: {min: 0, max: 120}
+  - name: site
+    data_type: category
+    levels: [bonn, "köln"]
+    not_in: [serving]
+rules:
+  - rule: mean
+    column: age
+    range: {min: 40, max: 70}
+    severity: warning
+  - rule: quantile
+    column: age
+    share: 0.9
+    range: {max: 90}
+  - rule: readable
+    columns: [age]
+    max_fraction: 0.01
+"#;
+
+#[cfg(feature = "yaml")]
+#[test]
+fn a_schema_in_yaml_says_the_same_and_its_faults_have_a_place() {
+    let schema = Schema::from_text(PATIENTS_YAML, SchemaFormat::Yaml).unwrap();
+    let json = schema.to_text(SchemaFormat::Json).unwrap();
+    assert_eq!(Schema::from_text(&json, SchemaFormat::Yaml).unwrap(), schema);
+    assert_eq!(schema.rules()[1].name(), "quantile(age, 0.9)");
+    let mut other = Vec::new();
+    for (from, to, field, line) in [
+        ("extra_columns:", "extra_colums:", "extra_colums", "2"),
+        ("refuse", "refuze", "extra_columns", "2"),
+        ("data_type: i64", "data_type: int", "data_type", "5"),
+        ("min: 0,", "min: 500,", "range", "4"),
+        ("min: 0,", "minn: 0,", "minn", "6"),
+        ("name: site", "name: age", "name", "7"),
+        ("levels: [bonn, \"köln\"]", "levels: [bonn, bonn]", "levels", "9"),
+        ("not_in: [serving]", "not_in: [severing]", "not_in", "10"),
+        ("rule: mean", "rule: meen", "rule", "12"),
+        ("share: 0.9", "share: 1.9", "share", "18"),
+        ("share: 0.9", "share: .nan", "file", "18"),
+        ("share: 0.9", "values: [a]", "share", "16"),
+        ("columns: [age]", "columns: [sex]", "column", "20"),
+        ("max_fraction: 0.01", "max_fraction: 1.01", "max_fraction", "22"),
+    ] {
+        assert!(PATIENTS_YAML.contains(from), "{from}");
+        let error = Schema::from_text(&PATIENTS_YAML.replacen(from, to, 1), SchemaFormat::Yaml).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        let (found, at) =
+            (error.context("field").unwrap_or_default(), error.context("line").unwrap_or_default());
+        if !found.ends_with(field) || at != line {
+            other.push(error.to_string());
+        }
+    }
+    assert!(other.is_empty(), "{other:#?}");
+    for text in ["", "fields: []", "fields: 3", "- a", "fields: &a [*a]", "a: b: c", "\0", "--- 1\n--- 2\n"] {
+        assert!(Schema::from_text(text, SchemaFormat::Yaml).is_err(), "{text:?}");
+    }
+    let deep = format!("fields: {}{}", "[".repeat(50_000), "]".repeat(50_000));
+    assert!(Schema::from_text(&deep, SchemaFormat::Yaml).is_err());
+    let anchors = PATIENTS_YAML.replacen("[training, serving]", "&a [training, serving]", 1);
+    assert!(Schema::from_text(&anchors, SchemaFormat::Yaml).is_err());
+}
+
+#[test]
+fn a_diff_shows_how_the_range_of_a_rule_changed() {
+    let schema = |range, statistic| {
+        let field = Field::new("x", DataType::F64);
+        let rule = Expectation::aggregate("x", statistic, range).with_id("level");
+        Schema::new(vec![field]).unwrap().with_rules(vec![rule]).unwrap()
+    };
+    let narrow = Range::new(Some(1.0), Some(2.0)).unwrap();
+    let (old, new) = (schema(at_least(0.0), Statistic::Mean), schema(narrow, Statistic::Mean));
+    assert_eq!(
+        old.diff(&new).changes()[0].to_string(),
+        "changed rule level: range [0, ∞) → [1, 2] [may refuse data]"
+    );
+    assert_eq!(new.diff(&old).changes()[0].to_string(), "changed rule level: range [1, 2] → [0, ∞)");
+    assert!(new.diff(&schema(narrow, Statistic::Max)).may_refuse());
+    assert!(new.diff(&schema(narrow, Statistic::Mean)).is_empty());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Runs of rows are copied as single rows are, with bitmaps that start anywhere.
+    #[test]
+    fn rows_taken_in_runs_are_those_taken_one_by_one(
+        flags in prop::collection::vec((any::<bool>(), 0_u8..100), 1..600),
+        offset in 0_usize..9,
+    ) {
+        let mut bits = vec![0_u8; (offset + flags.len()).div_ceil(8)];
+        for (at, _) in flags.iter().enumerate().filter(|(_, (valid, _))| *valid) {
+            bits[(offset + at) / 8] |= 1 << ((offset + at) % 8);
+        }
+        let values: Vec<i64> = (0..).take(flags.len()).collect();
+        let validity = Validity::new(bits, offset, flags.len()).unwrap();
+        let column = Column::new("x", Values::I64(values.into()), Some(validity)).unwrap();
+        // Nearly all rows, so that there are runs of any length.
+        let rows: Vec<usize> = (0..flags.len()).filter(|row| flags[*row].1 > 1).collect();
+        let taken = Table::new(vec![column.clone()]).unwrap().take(&rows).unwrap();
+        prop_assert_eq!(taken.rows(), rows.len());
+        for (at, row) in rows.iter().enumerate() {
+            prop_assert_eq!(taken.columns()[0].label(at), column.label(*row));
+        }
+        prop_assert!(column.take(&[flags.len()]).is_err());
+    }
 
     /// Masks of 64 rows, with bitmaps that start anywhere, against a loop over the rows.
     #[test]

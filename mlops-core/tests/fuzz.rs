@@ -1,7 +1,8 @@
-//! Fuzzing of what reads gates and their evidence, and of what writes their decisions
+//! Fuzzing of what reads gates and their evidence, of what writes their decisions, and of what reads schemas of tables
 //! ([`mlops_core::conformance::fuzz`] says how, and which variables are read).
 //!
-//! Whatever a file says, nothing panics, and nothing passes on a report in which nothing was measured.
+//! Whatever a file says, nothing panics, and nothing passes on a report in which nothing was measured. A schema that was read is written
+//! and read the same, and every table can be held against it.
 //!
 //! ```text
 //! MLOPS_FUZZ_SECONDS=60 cargo test -p mlops-core --all-features --test fuzz
@@ -10,6 +11,9 @@
 use std::path::Path;
 
 use mlops_core::conformance::fuzz::{self, Input, Target};
+use mlops_core::data::{
+    Column, Expectations, Schema, SchemaFormat, Table, ValidateOptions, Validator, Validity, Values,
+};
 use mlops_core::evaluation::{
     Criterion, CriterionEvidence, CriterionResult, EarlierUses, Estimate, EvaluationReport, GateDecision,
     GateEvidence, GateFormat, GateInput, GateSpec, ImportedGate, TestName, Verdict, render,
@@ -27,6 +31,8 @@ const TARGETS: &[Target] = &[
     ("gate_imports", gate_imports),
     ("gate_evidence", gate_evidence),
     ("gate_decision", gate_decision),
+    ("schema_text", schema_text),
+    ("schema_json", schema_json),
 ];
 
 #[test]
@@ -50,6 +56,15 @@ const TOML: [&str; 2] =
 const YAML: [&str; 2] =
     [include_str!("gate_corpus/valid/own-level.yaml"), include_str!("gate_corpus/valid/smallest.yaml")];
 const JSON: &str = include_str!("gate_corpus/valid/smallest.json");
+
+/// Every key of a schema, every rule.
+const SCHEMA: &str = include_str!("reference/schema.toml");
+
+const SCHEMA_FORMATS: &[SchemaFormat] = if cfg!(feature = "yaml") {
+    &[SchemaFormat::Toml, SchemaFormat::Json, SchemaFormat::Yaml]
+} else {
+    &[SchemaFormat::Toml, SchemaFormat::Json]
+};
 
 const FORMATS: &[GateFormat] = if cfg!(feature = "yaml") {
     &[GateFormat::Toml, GateFormat::Json, GateFormat::Yaml]
@@ -275,5 +290,88 @@ fn gate_decision(input: &mut Input<'_>) {
     if let Ok(decision) = serde_json::from_str::<GateDecision>(&spoilt) {
         written(&decision);
         drop(gate.require_made(&decision));
+    }
+}
+
+/// A small table of every type, with what the schema's columns are called.
+fn small_table(input: &mut Input<'_>) -> Table<'static> {
+    let rows = input.below(4);
+    let valid = |input: &mut Input<'_>| {
+        Some(Validity::from_bools(&(0..rows).map(|_| input.bool()).collect::<Vec<_>>()))
+    };
+    let reals: Vec<f64> = (0..rows).map(|_| input.f64()).collect();
+    let wholes: Vec<i64> = (0..rows).map(|_| input.count().cast_signed()).collect();
+    let times: Vec<i64> = (0..rows).map(|_| input.count().cast_signed()).collect();
+    let texts: Vec<&str> = (0..rows).map(|_| input.pick(&["", "bonn", "A12", "köln"])).collect();
+    let mut columns = vec![
+        Column::new("bmi", Values::F64(reals.into()), valid(input)).unwrap(),
+        Column::new("age", Values::I64(wholes.into()), valid(input)).unwrap(),
+        Column::new("at", Values::Time(times.into()), valid(input)).unwrap(),
+        Column::text("site", texts).unwrap(),
+        Column::bool("ill", (0..rows).map(|_| input.bool()).collect::<Vec<_>>()).unwrap(),
+    ];
+    columns.truncate(1 + input.below(5));
+    Table::new(columns).unwrap()
+}
+
+/// A schema that was accepted is written and read the same, differs from itself in nothing, and judges every table.
+fn use_schema(input: &mut Input<'_>, schema: &Schema) {
+    for format in [SchemaFormat::Toml, SchemaFormat::Json] {
+        let text = schema.to_text(format).unwrap();
+        assert_eq!(read(Schema::from_text(&text, format)).as_ref(), Some(schema), "{text}");
+    }
+    assert!(schema.diff(schema).is_empty());
+    assert_eq!(schema.digest(), schema.clone().digest());
+    let mut all = vec![Expectations::from_schema(schema)];
+    all.extend(
+        schema.environments().iter().filter_map(|name| read(Expectations::for_environment(schema, name))),
+    );
+    for expected in all.iter().take(3) {
+        let options = ValidateOptions::default().with_now(at()).with_values(input.bool());
+        let mut validator = Validator::new(expected, options);
+        assert!(!validator.report().passed(), "nothing was seen");
+        let table = small_table(input);
+        read(validator.add_reference("patients", &table));
+        let Some(split) = read(validator.push(&table)) else { continue };
+        assert_eq!(split.good().len() + split.bad().len(), table.rows());
+        let written = serde_json::to_string(&validator.state()).unwrap();
+        let mut again = Validator::resume(serde_json::from_str(&written).unwrap()).unwrap();
+        read(again.add_reference("patients", &table));
+        assert_eq!(again.report(), validator.report());
+        again.merge(&validator).unwrap();
+        let report = again.report();
+        assert_eq!(report.rows, 2 * table.rows() as u64);
+        for result in &report.results {
+            assert!(result.failed <= result.evaluated, "{result:?}");
+            assert!(result.observed.is_none_or(f64::is_finite), "{result:?}");
+        }
+        let text = serde_json::to_string(&report).unwrap();
+        assert_eq!(serde_json::from_str::<mlops_core::data::ValidationReport>(&text).unwrap(), report);
+    }
+}
+
+fn schema_text(input: &mut Input<'_>) {
+    let format = input.pick(SCHEMA_FORMATS);
+    let whole = Schema::from_text(SCHEMA, SchemaFormat::Toml).unwrap();
+    let text = match (input.byte() % 4, format) {
+        (0, _) => input.rest(),
+        (_, SchemaFormat::Toml) => edited(input, SCHEMA),
+        // YAML contains JSON.
+        _ => {
+            let text = whole.to_text(SchemaFormat::Json).unwrap();
+            edited(input, &text)
+        }
+    };
+    if let Some(schema) = read(Schema::from_text(&text, format)) {
+        use_schema(input, &schema);
+    }
+}
+
+/// The schema with every key, spoilt as a document rather than as text.
+fn schema_json(input: &mut Input<'_>) {
+    let whole: Value = toml::from_str(SCHEMA).unwrap();
+    let text = input.json(&whole).to_string();
+    if let Some(schema) = read(Schema::from_text(&text, SchemaFormat::Json)) {
+        use_schema(input, &schema);
     }
 }

@@ -105,6 +105,30 @@ impl<'a> Validity<'a> {
         self.len - valid
     }
 
+    /// The bits of these runs of values, one after the other.
+    fn take_runs(&self, runs: &[std::ops::Range<usize>]) -> Validity<'static> {
+        let len = runs.iter().map(ExactSizeIterator::len).sum::<usize>();
+        let mut bytes = Vec::with_capacity(len.div_ceil(64) * 8);
+        let (mut word, mut filled) = (0_u64, 0);
+        for run in runs {
+            for start in run.clone().step_by(64) {
+                let count = (run.end - start).min(64);
+                let bits = if count == 64 { self.word(start) } else { self.word(start) & ((1 << count) - 1) };
+                word |= bits << filled;
+                if filled + count >= 64 {
+                    bytes.extend_from_slice(&word.to_le_bytes());
+                    word = if filled == 0 { 0 } else { bits >> (64 - filled) };
+                    filled = filled + count - 64;
+                } else {
+                    filled += count;
+                }
+            }
+        }
+        bytes.extend_from_slice(&word.to_le_bytes());
+        bytes.truncate(len.div_ceil(8));
+        Validity { bytes: bytes.into(), offset: 0, len }
+    }
+
     /// The bits of the 64 values from `start` on; those beyond the end are 0.
     pub(super) fn word(&self, start: usize) -> u64 {
         let Some(left) = self.len.checked_sub(start).filter(|left| *left > 0) else { return 0 };
@@ -409,24 +433,29 @@ impl<'a> Column<'a> {
             let message = format!("row {bad} is asked for but there are {rows}");
             return Err(Error::invalid("Column::take", "indices", message).with("column", &self.name));
         }
-        fn pick<T: Copy>(values: &[T], indices: &[usize]) -> Cow<'static, [T]> {
-            indices.iter().map(|&i| values[i]).collect()
-        }
+        Ok(self.pick(indices, runs(indices).as_deref()))
+    }
+
+    /// The rows at `indices`, each of which is there; `runs` are the same where they are few.
+    fn pick(&self, indices: &[usize], runs: Option<&[std::ops::Range<usize>]>) -> Column<'static> {
         let values = match &self.values {
-            Values::F64(v) => Values::F64(pick(v, indices)),
-            Values::F32(v) => Values::F32(pick(v, indices)),
-            Values::I64(v) => Values::I64(pick(v, indices)),
-            Values::Bool(v) => Values::Bool(pick(v, indices)),
+            Values::F64(v) => Values::F64(pick(v, indices, runs)),
+            Values::F32(v) => Values::F32(pick(v, indices, runs)),
+            Values::I64(v) => Values::I64(pick(v, indices, runs)),
+            Values::Bool(v) => Values::Bool(pick(v, indices, runs)),
             Values::Category { codes, levels } => {
-                Values::Category { codes: pick(codes, indices), levels: Arc::clone(levels) }
+                Values::Category { codes: pick(codes, indices, runs), levels: Arc::clone(levels) }
             }
-            Values::Time(v) => Values::Time(pick(v, indices)),
+            Values::Time(v) => Values::Time(pick(v, indices, runs)),
         };
-        let validity = self.validity.as_ref().map(|v| {
-            let valid: Vec<bool> = indices.iter().map(|&i| v.is_valid(i)).collect();
-            Validity::from_bools(&valid)
+        let validity = self.validity.as_ref().map(|v| match runs {
+            Some(runs) => v.take_runs(runs),
+            None => {
+                let valid: Vec<bool> = indices.iter().map(|&i| v.is_valid(i)).collect();
+                Validity::from_bools(&valid)
+            }
         });
-        Ok(Column { name: Cow::Owned(self.name.clone().into_owned()), values, validity })
+        Column { name: Cow::Owned(self.name.clone().into_owned()), values, validity }
     }
 
     /// The same column under another name.
@@ -475,6 +504,32 @@ impl<'a> Column<'a> {
         let validity = self.validity.map(|v| Validity { bytes: own(v.bytes), offset: v.offset, len: v.len });
         Column { name: Cow::Owned(self.name.into_owned()), values, validity }
     }
+}
+
+/// Runs of indices that follow each other, where a run has 16 of them on average: those are copied as a whole.
+fn runs(indices: &[usize]) -> Option<Vec<std::ops::Range<usize>>> {
+    let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
+    for &index in indices {
+        if let Some(run) = runs.last_mut().filter(|run| run.end == index) {
+            run.end += 1;
+        } else if runs.len() < indices.len() / 16 {
+            runs.push(index..index + 1);
+        } else {
+            return None;
+        }
+    }
+    Some(runs)
+}
+
+fn pick<T: Copy>(
+    values: &[T],
+    indices: &[usize],
+    runs: Option<&[std::ops::Range<usize>]>,
+) -> Cow<'static, [T]> {
+    let Some(runs) = runs else { return indices.iter().map(|&i| values[i]).collect() };
+    let mut picked = Vec::with_capacity(indices.len());
+    runs.iter().for_each(|run| picked.extend_from_slice(&values[run.clone()]));
+    picked.into()
 }
 
 /// Columns of one length with distinct names.
@@ -578,7 +633,16 @@ impl<'a> Table<'a> {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for an index beyond the end.
     pub fn take(&self, indices: &[usize]) -> Result<Table<'static>> {
-        let columns = self.columns.iter().map(|c| c.take(indices)).collect::<Result<Vec<_>>>()?;
+        if let Some(&bad) = indices.iter().find(|&&i| i >= self.rows) {
+            let message = format!("row {bad} is asked for but there are {}", self.rows);
+            let error = Error::invalid("Table::take", "indices", message);
+            return Err(match self.columns.first() {
+                Some(column) => error.with("column", column.name()),
+                None => error,
+            });
+        }
+        let runs = runs(indices);
+        let columns = self.columns.iter().map(|c| c.pick(indices, runs.as_deref())).collect();
         Ok(Table { columns, rows: indices.len() })
     }
 

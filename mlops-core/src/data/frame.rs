@@ -24,9 +24,9 @@ use crate::data::{Column, Table, Validity, Values};
 use crate::error::{Error, Result, quote};
 
 #[cfg(feature = "polars-io")]
-pub use crate::data::csv::{CsvBatches, CsvOptions, read_csv};
+pub use crate::data::csv::{CsvBatches, CsvOptions, TolerantCsvBatches, read_csv};
 #[cfg(feature = "polars-io")]
-pub use crate::data::parquet::{ParquetOptions, read, read_parquet};
+pub use crate::data::parquet::{ParquetBatches, ParquetOptions, read, read_parquet};
 
 const OP: &str = "frame::table";
 

@@ -1,14 +1,20 @@
-//! Reading Parquet through polars, with errors that name file and column.
+//! Reading Parquet through polars, whole or row group by row group, with errors that name file and column.
 
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{Cursor, Read as _, Seek as _, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use polars::prelude::{ArrowDataType, DataFrame, ParquetReader, PolarsError, SerReader};
+use polars::io::parquet::metadata::FileMetadataRef;
+use polars::io::parquet::read::_internal::to_deserializer;
+use polars::prelude::{
+    ArrowDataType, ArrowField, DataFrame, DataType as Polars, ParquetReader, PolarsError, SerReader, Series,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::data::csv::{CsvOptions, file_name, read_csv, read_file};
-use crate::data::{Table, frame};
+use crate::data::csv::{CsvOptions, check_file, file_name, read_csv, read_file, unreadable};
+use crate::data::text::strings;
+use crate::data::{DataType, Schema, Table, frame};
 use crate::error::{Error, ErrorKind, Result, quote};
 
 const OP: &str = "read_parquet";
@@ -25,13 +31,34 @@ const OP: &str = "read_parquet";
 pub struct ParquetOptions {
     /// The columns to read, in this order; all when `None`. A column that is not read may be of any type.
     pub select: Option<Vec<String>>,
+    /// Without `select`: the columns to read where the file has them, in the order of the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Vec<String>>,
 }
 
 impl ParquetOptions {
     /// Reads these columns only.
     #[must_use]
     pub fn with_select<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.select = Some(names.into_iter().map(Into::into).collect());
+        self.select = Some(strings(names));
+        self
+    }
+
+    /// Reads the columns that a schema names, where the file has them; whether all are there is for
+    /// [validation](crate::data::Expectations::from_schema) to say. It does not see the others then: to have columns refused that the
+    /// schema does not know, read all.
+    ///
+    /// ```
+    /// use mlops_core::data::frame::ParquetOptions;
+    /// use mlops_core::data::{DataType, Field, Schema};
+    /// let schema = Schema::new(vec![Field::new("age", DataType::I64)])?;
+    /// let options = ParquetOptions::default().with_schema(&schema);
+    /// assert_eq!(options.expected, Some(vec!["age".to_owned()]));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_schema(mut self, schema: &Schema) -> Self {
+        self.expected = Some(schema.fields().iter().map(|field| field.name.clone()).collect());
         self
     }
 }
@@ -108,6 +135,14 @@ fn decode(bytes: &[u8], options: &ParquetOptions) -> Result<DataFrame> {
     let fields: Vec<(&str, &ArrowDataType)> =
         schema.iter().map(|(name, field)| (name.as_str(), field.dtype())).collect();
     let positions = selected(&fields, options)?;
+    let order: Vec<&str> = positions.iter().map(|&position| fields[position].0).collect();
+    let frame = reader.with_projection(Some(positions.clone())).finish().map_err(corrupt)?;
+    frame.select(order).map_err(corrupt)
+}
+
+/// The positions of the columns to read, each of a type that can be.
+fn selected(fields: &[(&str, &ArrowDataType)], options: &ParquetOptions) -> Result<Vec<usize>> {
+    let positions = positions(fields, options)?;
     for &(name, dtype) in positions.iter().map(|&position| &fields[position]) {
         if !is_supported(dtype) {
             // The outermost type says enough; a nested one can be pages long.
@@ -117,14 +152,22 @@ fn decode(bytes: &[u8], options: &ParquetOptions) -> Result<DataFrame> {
             return Err(Error::invalid(OP, "content", message).with("column", name));
         }
     }
-    let order: Vec<&str> = positions.iter().map(|&position| fields[position].0).collect();
-    let frame = reader.with_projection(Some(positions.clone())).finish().map_err(corrupt)?;
-    frame.select(order).map_err(corrupt)
+    Ok(positions)
 }
 
-/// The positions of the columns to read.
-fn selected(fields: &[(&str, &ArrowDataType)], options: &ParquetOptions) -> Result<Vec<usize>> {
-    let Some(names) = &options.select else { return Ok((0..fields.len()).collect()) };
+fn positions(fields: &[(&str, &ArrowDataType)], options: &ParquetOptions) -> Result<Vec<usize>> {
+    let names = match (&options.select, &options.expected) {
+        (Some(names), _) => names,
+        (None, None) => return Ok((0..fields.len()).collect()),
+        (None, Some(names)) => {
+            let wanted = |at: &usize| names.iter().any(|name| name == fields[*at].0);
+            let there: Vec<usize> = (0..fields.len()).filter(wanted).collect();
+            if there.is_empty() {
+                return Err(Error::invalid(OP, "expected", "names no column of the file"));
+            }
+            return Ok(there);
+        }
+    };
     if names.is_empty() {
         return Err(Error::invalid(OP, "select", "must not be empty"));
     }
@@ -149,6 +192,257 @@ fn is_supported(dtype: &ArrowDataType) -> bool {
         A::Decimal(..) | A::Decimal32(..) | A::Decimal64(..) | A::Decimal256(..) => true,
         A::Dictionary(_, values, _) => matches!(**values, A::Utf8 | A::LargeUtf8 | A::Utf8View),
         _ => false,
+    }
+}
+
+/// The most bytes that the columns of one row group may take when they are not compressed: 4 GiB.
+const MAX_GROUP: u64 = 4 << 30;
+
+/// Reads a Parquet file batch by batch, for files that are larger than memory.
+///
+/// One row group is decoded after the other, column by column, of the selected columns alone; a batch is a part of one row group. With
+/// [`ParquetOptions::with_schema`] they are the columns of a schema.
+///
+/// Memory: one row group of the selected columns decoded, one of its columns as it lies in the file, and one batch. Writers make
+/// groups of 10⁵ to 10⁶ rows; one of more than 4 GiB is refused. The warning of [`read_parquet`] about files from elsewhere holds here too.
+///
+/// ```
+/// use mlops_core::data::frame::{ParquetBatches, ParquetOptions};
+/// use mlops_core::data::{Expectation, Expectations, ValidateOptions, Validator};
+/// use polars::prelude::{Column, DataFrame, ParquetWriter};
+///
+/// let file = tempfile::NamedTempFile::new()?;
+/// let mut frame = DataFrame::new(5, vec![Column::new("age".into(), [61_i64, 48, -1, 59, 33])])?;
+/// ParquetWriter::new(file.reopen()?).with_row_group_size(Some(3)).finish(&mut frame)?;
+///
+/// let range = mlops_core::data::Range::new(Some(0.0), None)?;
+/// let expected = Expectations::new(vec![Expectation::within("age", range)])?;
+/// let mut validator = Validator::new(&expected, ValidateOptions::default());
+/// let mut sizes = Vec::new();
+/// for batch in ParquetBatches::open(file.path(), &ParquetOptions::default(), 2)? {
+///     let batch = batch?;
+///     validator.push(&batch)?;
+///     sizes.push(batch.rows());
+/// }
+/// assert_eq!((sizes, validator.report().bad_rows), (vec![2, 1, 2], 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct ParquetBatches {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    metadata: FileMetadataRef,
+    columns: Vec<Kept>,
+    rows: usize,
+    /// How many row groups were decoded.
+    group: usize,
+    /// The one decoded last, and how many of its rows were handed out.
+    decoded: Option<(DataFrame, usize)>,
+    read: u64,
+    done: bool,
+}
+
+/// A column that is read.
+#[derive(Debug)]
+struct Kept {
+    field: ArrowField,
+    data_type: DataType,
+}
+
+/// The decoder has places where a damaged file makes it panic; a file must not take its reader down.
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let answer = catch_unwind(AssertUnwindSafe(work));
+    answer.unwrap_or_else(|_| Err(Error::new(ErrorKind::Corrupt, OP, "the file cannot be decoded")))
+}
+
+impl ParquetBatches {
+    /// Opens a file and reads what it says about itself; `rows` is the most rows of a batch, at least 1.
+    ///
+    /// # Errors
+    /// As [`read_parquet`], and [`ErrorKind::InvalidInput`] for no rows a batch.
+    pub fn open(path: impl AsRef<Path>, options: &ParquetOptions, rows: usize) -> Result<Self> {
+        let path = path.as_ref();
+        Self::start(path, options, rows).map_err(|e| named(e, path))
+    }
+
+    fn start(path: &Path, options: &ParquetOptions, rows: usize) -> Result<Self> {
+        if rows == 0 {
+            return Err(Error::invalid(OP, "rows", "must be at least 1"));
+        }
+        check_file(OP, path)?;
+        let mut file = File::open(path).map_err(|e| unreadable(OP, path, e))?;
+        let length = file.metadata().map_err(|e| unreadable(OP, path, e))?.len();
+        if length == 0 {
+            return Err(Error::invalid(OP, "content", "is empty"));
+        }
+        let mut magic = [0; 8];
+        let (start, end) = magic.split_at_mut(4);
+        let framed = length >= 12
+            && file.read_exact(start).is_ok()
+            && file.seek(SeekFrom::End(-4)).is_ok()
+            && file.read_exact(end).is_ok();
+        if !framed || magic != *b"PAR1PAR1" {
+            return Err(Error::invalid(OP, "content", "is not a Parquet file"));
+        }
+        let own = file.try_clone().map_err(|e| unreadable(OP, path, e))?;
+        let (metadata, columns) = guarded(|| describe(own, options))?;
+        if metadata.row_groups.iter().all(|group| group.num_rows() == 0) {
+            return Err(Error::invalid(OP, "content", "has no rows"));
+        }
+        let path = path.to_owned();
+        Ok(Self {
+            path,
+            file,
+            length,
+            metadata,
+            columns,
+            rows,
+            group: 0,
+            decoded: None,
+            read: 0,
+            done: false,
+        })
+    }
+
+    /// The columns: name and type.
+    pub fn columns(&self) -> Vec<(&str, DataType)> {
+        self.columns.iter().map(|kept| (kept.field.name.as_str(), kept.data_type)).collect()
+    }
+
+    /// How many row groups the file says it has.
+    pub fn row_groups(&self) -> usize {
+        self.metadata.row_groups.len()
+    }
+
+    /// How many rows were read.
+    pub fn rows_read(&self) -> u64 {
+        self.read
+    }
+
+    /// Decodes the next row group that has rows; false at the end.
+    fn decode(&mut self) -> Result<bool> {
+        self.decoded = None;
+        let metadata = FileMetadataRef::clone(&self.metadata);
+        while let Some(group) = metadata.row_groups.get(self.group) {
+            self.group += 1;
+            if group.num_rows() == 0 {
+                continue;
+            }
+            let number = self.group;
+            let at = |e: Error| e.with("row_group", number);
+            let wanted = |name: &str| self.columns.iter().any(|kept| kept.field.name.as_str() == name);
+            let chunks = group.parquet_columns().iter();
+            let mine = chunks.filter(|c| c.descriptor().path_in_schema.first().is_some_and(|n| wanted(n)));
+            let size: u64 = mine.map(|c| u64::try_from(c.uncompressed_size()).unwrap_or(0)).sum();
+            if size > MAX_GROUP {
+                return Err(at(Error::limit(OP, "the size of a row group", MAX_GROUP, size)));
+            }
+            let mut columns = Vec::with_capacity(self.columns.len());
+            for kept in &self.columns {
+                let name = kept.field.name.as_str();
+                let chunks = group.columns_under_root_iter(name);
+                let series = guarded(|| {
+                    let missing = || Error::new(ErrorKind::Corrupt, OP, "the column is not in the row group");
+                    let chunks: Vec<_> = chunks.ok_or_else(missing)?.collect();
+                    let mut read = Vec::with_capacity(chunks.len());
+                    for chunk in chunks {
+                        let range = chunk.byte_range();
+                        let bytes = bytes(&mut self.file, &self.path, self.length, range)?;
+                        read.push((chunk, bytes.into()));
+                    }
+                    let (arrays, _) = to_deserializer(read, kept.field.clone(), None).map_err(corrupt)?;
+                    Series::try_from((&kept.field, arrays)).map_err(corrupt)
+                });
+                let series = series.and_then(|series| match series.len() == group.num_rows() {
+                    true => Ok(series),
+                    false => {
+                        Err(Error::new(ErrorKind::Corrupt, OP, "a column has other rows than its group")
+                            .with("rows", series.len())
+                            .with("expected", group.num_rows()))
+                    }
+                });
+                columns.push(series.map_err(|e| at(e.with("column", name)))?.into());
+            }
+            let frame = DataFrame::new(group.num_rows(), columns).map_err(|e| at(corrupt(e)))?;
+            self.decoded = Some((frame, 0));
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Table<'static>>> {
+        loop {
+            if let Some((frame, taken)) = &mut self.decoded
+                && *taken < frame.height()
+            {
+                let from = *taken;
+                *taken += self.rows.min(frame.height() - from);
+                let part = frame.slice(i64::try_from(from).unwrap_or(i64::MAX), *taken - from);
+                // A row in the message counts from the first of this batch.
+                let place = |e: Error| e.with("row_group", self.group).with("rows_before", self.read);
+                let table = frame::table(&part).map_err(place)?.into_owned();
+                self.read += table.rows() as u64;
+                return Ok(Some(table));
+            }
+            if !self.decode()? {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+fn corrupt(error: PolarsError) -> Error {
+    Error::new(ErrorKind::Corrupt, OP, "the file cannot be decoded").with_source(error)
+}
+
+fn named(error: Error, path: &Path) -> Error {
+    if error.context("file").is_some() { error } else { error.with("file", file_name(path)) }
+}
+
+/// What a file says about itself, and the columns to read.
+fn describe(file: File, options: &ParquetOptions) -> Result<(FileMetadataRef, Vec<Kept>)> {
+    let mut reader = ParquetReader::new(file);
+    let schema = reader.schema().map_err(corrupt)?;
+    let metadata = FileMetadataRef::clone(reader.get_metadata().map_err(corrupt)?);
+    let fields: Vec<&ArrowField> = schema.iter().map(|(_, field)| field).collect();
+    let types: Vec<(&str, &ArrowDataType)> =
+        fields.iter().map(|field| (field.name.as_str(), field.dtype())).collect();
+    let kept = |position: usize| {
+        let field = (*fields[position]).clone();
+        let empty = Series::new_empty(field.name.clone(), &Polars::from_arrow_field(&field));
+        let data_type = frame::column(&empty)?.data_type();
+        Ok(Kept { field, data_type })
+    };
+    let columns = selected(&types, options)?.into_iter().map(kept).collect::<Result<Vec<_>>>()?;
+    Ok((metadata, columns))
+}
+
+/// The bytes of a column in a row group.
+fn bytes(file: &mut File, path: &Path, length: u64, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
+    if range.start > range.end || range.end > length {
+        return Err(Error::new(ErrorKind::Corrupt, OP, "a column lies outside the file")
+            .with("bytes", format!("{}..{}", range.start, range.end)));
+    }
+    let size = usize::try_from(range.end - range.start)
+        .map_err(|_| Error::limit(OP, "the size of a column", usize::MAX, range.end - range.start))?;
+    let mut bytes = vec![0; size];
+    let read = file.seek(SeekFrom::Start(range.start)).and_then(|_| file.read_exact(&mut bytes));
+    read.map_err(|e| unreadable(OP, path, e))?;
+    Ok(bytes)
+}
+
+/// After an error there is nothing more.
+impl Iterator for ParquetBatches {
+    type Item = Result<Table<'static>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let batch = self.next_batch();
+        self.done = !matches!(batch, Ok(Some(_)));
+        batch.map_err(|e| named(e, &self.path)).transpose()
     }
 }
 

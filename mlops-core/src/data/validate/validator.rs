@@ -177,7 +177,8 @@ impl Validator {
         all.push(the_rest());
         self.names = unique_names(&all).into();
         self.expectations = all.into();
-        self.state.tallies.push(Tally::default());
+        // All rows so far could be read.
+        self.state.tallies.push(Tally { evaluated: self.state.rows, ..Tally::default() });
     }
 
     fn look(&mut self, batch: &Table<'_>, marks: Option<&Marks>) -> Result<RowSplit> {
@@ -335,10 +336,16 @@ impl Validator {
             (_, None) => return Ok(()),
             (None, Some(_)) => {
                 self.state = other.state.clone();
-                self.state.tallies.resize(self.expectations.len(), Tally::default());
+                let whole = Tally { evaluated: self.state.rows, ..Tally::default() };
+                self.state.tallies.resize(self.expectations.len(), whole);
                 return Ok(());
             }
             _ => {}
+        }
+        if other.expectations.len() < self.expectations.len()
+            && let Some(rest) = self.state.tallies.last_mut()
+        {
+            rest.evaluated += other.state.rows;
         }
         self.state.merge(&other.state, &self.options);
         Ok(())
