@@ -251,10 +251,7 @@ impl App {
         let place = Arc::new(self.gate.enter().await?);
         let read = self.read(body, form, served, place.clone()).await?;
         let key = routing_key(served, &headers, read.routing()).unwrap_or(&asked.id);
-        let pinned = match headers.get(DEPLOYMENT) {
-            Some(value) => Some(value.to_str().unwrap_or_default()),
-            None => None,
-        };
+        let pinned = headers.get(DEPLOYMENT).map(|value| value.to_str().unwrap_or_default());
         let slot = match (pinned, version) {
             (Some(name), _) => served.slot(name).await?,
             (None, Some(version)) => served.version(version).await?,

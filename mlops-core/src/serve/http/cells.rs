@@ -131,13 +131,25 @@ impl<'s> Growing<'s> {
         }
         let taken = match (&mut self.values, cell) {
             (Cells::F64(values), Cell::Float(value)) => finite(value).map(|value| values.push(value)),
-            (Cells::F64(values), Cell::Int(value)) => Some(values.push(value as f64)),
+            (Cells::F64(values), Cell::Int(value)) => {
+                values.push(value as f64);
+                Some(())
+            }
             (Cells::F32(values), Cell::Float(value)) => narrow(value).map(|value| values.push(value)),
             (Cells::F32(values), Cell::Int(value)) => narrow(value as f64).map(|value| values.push(value)),
-            (Cells::I64(values), Cell::Int(value)) => Some(values.push(value)),
+            (Cells::I64(values), Cell::Int(value)) => {
+                values.push(value);
+                Some(())
+            }
             (Cells::I64(values), Cell::Float(value)) => whole(value).map(|value| values.push(value)),
-            (Cells::Bool(values), Cell::Bool(value)) => Some(values.push(value)),
-            (Cells::Bool(values), Cell::Int(value @ (0 | 1))) => Some(values.push(value == 1)),
+            (Cells::Bool(values), Cell::Bool(value)) => {
+                values.push(value);
+                Some(())
+            }
+            (Cells::Bool(values), Cell::Int(value @ (0 | 1))) => {
+                values.push(value == 1);
+                Some(())
+            }
             (Cells::Text { codes, levels, known }, Cell::Text(text)) => {
                 code(text, levels, known).map(|code| codes.push(code))
             }

@@ -104,7 +104,7 @@ impl Watched {
     /// Notes that a request began to come.
     fn received(&mut self) {
         let step = self.progress.step.load(Acquire);
-        if step % 2 == 0 && !(self.begun && self.step == step) {
+        if step.is_multiple_of(2) && !(self.begun && self.step == step) {
             (self.step, self.begun) = (step, true);
             self.until = Instant::now() + self.limits.header_timeout;
         }
