@@ -5,6 +5,7 @@
 //! ```sh
 //! python3 benches/peers/drift.py     # drift statistics and streaming detectors: NumPy, SciPy, Evidently, NannyML, river
 //! python3 benches/peers/eval.py      # metrics, fairness, comparisons: NumPy, scikit-learn, Fairlearn, MLstatkit
+//! python3 benches/peers/forest.py    # forests, a row and many: LightGBM, XGBoost, onnxruntime
 //! python3 benches/peers/pipeline.py  # a step that need not run: joblib's cached call
 //! python3 benches/peers/sweep.py     # search for parameters: Optuna
 //! cargo bench -p mlops-benches --bench serve     # models over HTTP; peers/serve.py runs MLflow's scoring server

@@ -45,17 +45,15 @@ impl Models {
         let bytes = read_model(&self.artifacts, &spec.artifact, MAX_MODEL).await?;
         let load = || {
             let predictor = self.loader.load(&spec.format, &bytes)?;
-            let as_registered = *predictor.signature() == spec.signature;
-            Ok((predictor, as_registered))
+            let difference = spec.signature.difference(predictor.signature());
+            Ok((predictor, difference))
         };
-        let (predictor, as_registered) = guarded(operation, "the loader panicked", load)
+        let (predictor, difference) = guarded(operation, "the loader panicked", load)
             .map_err(|e| e.with("model", &spec.model).with("version", version.version))?;
-        if as_registered {
-            return Ok(predictor);
-        }
+        let Some(difference) = difference else { return Ok(predictor) };
         // Callers are told what the registry says; a model that wants something else would refuse them, or worse.
         let message = "the model has another signature than it was registered with";
-        let error = Error::new(ErrorKind::Corrupt, operation, message);
+        let error = Error::new(ErrorKind::Corrupt, operation, message).with("difference", difference);
         Err(error.with("model", &spec.model).with("version", version.version))
     }
 

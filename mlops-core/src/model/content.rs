@@ -8,12 +8,12 @@ use crate::hash::Digest;
 use crate::id::RelPath;
 
 /// The names that a model's file has in a tree. A tree has exactly one of them.
-pub const MODEL_FILES: [&str; 2] = ["model", "model.json"];
+pub const MODEL_FILES: [&str; 5] = ["model", "model.json", "model.onnx", "model.txt", "model.ubj"];
 
 /// The bytes of the model in an artifact, verified: what a deployer hands to a [`ModelLoader`](crate::model::ModelLoader).
 ///
-/// An artifact that is not a manifest is the model itself. In a tree, the model is the file called `model` or `model.json`
-/// at its top; whatever else is there (a signature, a licence, the training report) belongs to the artifact but is not read
+/// An artifact that is not a manifest is the model itself. In a tree, the model is the one file at its top that has one of the names
+/// [`MODEL_FILES`]; whatever else is there (a signature, a licence, the training report) belongs to the artifact but is not read
 /// by predictors. All of it is verified all the same: a model version is intact as a whole or not at all.
 ///
 /// Cost: every byte of the artifact is read and hashed once, those of the model twice.
@@ -52,7 +52,9 @@ fn model_file(manifest: &Manifest) -> Result<Digest> {
     match files.collect::<Vec<_>>()[..] {
         [file] => Ok(file.digest),
         [] => {
-            Err(Error::new(ErrorKind::Corrupt, "read_model", "the tree has no file `model` or `model.json`"))
+            let message =
+                format!("the tree has no file {}", MODEL_FILES.map(|name| format!("`{name}`")).join(", "));
+            Err(Error::new(ErrorKind::Corrupt, "read_model", message))
         }
         _ => Err(Error::new(ErrorKind::Corrupt, "read_model", "the tree has two models")),
     }

@@ -63,6 +63,38 @@ impl Signature {
     pub fn check(&self, rows: &Table<'_>) -> Result<()> {
         self.inputs.iter().try_for_each(|feature| feature.check(rows))
     }
+
+    /// The first way in which another signature differs from this, as words; nothing if they are equal.
+    ///
+    /// ```
+    /// use mlops_core::data::DataType;
+    /// use mlops_core::problem::Task;
+    /// use mlops_core::model::{Feature, Signature};
+    ///
+    /// let of = |name| Signature::new(Task::Regression, vec![Feature::required(name, DataType::F64)]);
+    /// assert_eq!(of("age").difference(&of("age")), None);
+    /// assert_eq!(of("age").difference(&of("bmi")).as_deref(), Some("input 0 is called bmi, not age"));
+    /// ```
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        use crate::error::quote;
+        if self.task != other.task {
+            return Some(format!("the task is {:?}, not {:?}", other.task, self.task));
+        }
+        if self.inputs.len() != other.inputs.len() {
+            return Some(format!("there are {} inputs, not {}", other.inputs.len(), self.inputs.len()));
+        }
+        let pairs = self.inputs.iter().zip(&other.inputs).enumerate();
+        pairs.into_iter().find(|(_, (ours, theirs))| ours != theirs).map(|(i, (ours, theirs))| {
+            let name = quote(&theirs.name);
+            if ours.name != theirs.name {
+                format!("input {i} is called {name}, not {}", quote(&ours.name))
+            } else if ours.data_type != theirs.data_type {
+                format!("input {name} is {:?}, not {:?}", theirs.data_type, ours.data_type)
+            } else {
+                format!("input {name} may {}be missing", if theirs.nullable { "" } else { "not " })
+            }
+        })
+    }
 }
 
 impl Feature {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{ConstantPredictor, ForestPredictor, LinearPredictor, constant, forest, linear};
+use super::{ConstantPredictor, ForestPredictor, ImportedModel, LinearPredictor, constant, forest, linear};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::canonical_json;
 use crate::model::{ModelFormat, ModelLoader, Predictor};
@@ -26,7 +26,7 @@ impl<T: Serialize> Document<&T> {
     }
 }
 
-/// Loads the formats of this module: `mlops.constant/v1`, `mlops.linear/v1` and `mlops.forest/v1`.
+/// Loads the formats of this module; its table lists them. [`detect_format`](super::detect_format) finds out which one a file has.
 ///
 /// ```
 /// use mlops_core::ErrorKind;
@@ -51,9 +51,18 @@ impl ModelLoader for BuiltinLoader {
             "mlops.constant/v1" => read(bytes, constant::Stored::into_predictor),
             "mlops.linear/v1" => read(bytes, linear::Stored::into_predictor),
             "mlops.forest/v1" => read(bytes, forest::Stored::into_predictor),
+            "lightgbm.text/v1" => imported(ImportedModel::from_lightgbm(bytes)),
+            "xgboost.json/v1" => imported(ImportedModel::from_xgboost_json(bytes)),
+            "xgboost.ubj/v1" => imported(ImportedModel::from_xgboost_ubj(bytes)),
+            "onnx.ml/v1" => imported(ImportedModel::from_onnx(bytes)),
+            "sklearn.json/v1" => imported(ImportedModel::from_sklearn_json(bytes)),
             _ => Err(Error::unsupported("ModelLoader::load", "model format").with("format", format)),
         }
     }
+}
+
+fn imported(model: Result<ImportedModel>) -> Result<Arc<dyn Predictor>> {
+    model.map(|model| Arc::new(model) as Arc<dyn Predictor>)
 }
 
 fn read<T: DeserializeOwned>(

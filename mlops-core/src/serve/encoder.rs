@@ -15,6 +15,11 @@ pub struct Matrix {
 }
 
 impl Matrix {
+    /// Values row by row, as many as rows and columns say.
+    pub(super) fn new(values: Vec<f64>, rows: usize, columns: usize) -> Self {
+        Self { values, rows, columns }
+    }
+
     /// The number of rows.
     pub fn rows(&self) -> usize {
         self.rows

@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::FeatureEncoder;
 use super::builtin::Document;
+use super::ensemble::{Branch, Forest, ForestBuilder, Output, Reading, RowMajor, Test, TreeFault};
 use super::linear::respond;
 use crate::data::Table;
 use crate::error::{Error, Result};
 use crate::model::{Predictions, Predictor, Signature};
+use crate::num::parallel::Threads;
 use crate::problem::Task;
 
 /// A node of a tree.
@@ -55,12 +57,23 @@ pub struct Tree(pub Vec<Node>);
 /// assert_eq!(model.predict(&rows)?.as_slice(), [8.5, 11.5]);
 /// # Ok::<(), mlops_core::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct ForestPredictor {
     signature: Signature,
     encoder: FeatureEncoder,
     base: f64,
     trees: Vec<Tree>,
+    forest: Forest,
+}
+
+impl PartialEq for ForestPredictor {
+    fn eq(&self, other: &Self) -> bool {
+        // The forest is made of the rest.
+        self.signature == other.signature
+            && self.encoder == other.encoder
+            && self.base.to_bits() == other.base.to_bits()
+            && self.trees == other.trees
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,7 +108,8 @@ impl ForestPredictor {
         if !base.is_finite() {
             return Err(Error::invalid("ForestPredictor::new", "base", "must be finite").with("value", base));
         }
-        Ok(Self { signature: Signature::new(task, encoder.features()), encoder, base, trees })
+        let forest = lay_out(columns, base, &trees)?;
+        Ok(Self { signature: Signature::new(task, encoder.features()), encoder, base, trees, forest })
     }
 
     /// The number of trees.
@@ -133,25 +147,58 @@ fn is_sound(nodes: &[Node], at: usize, columns: usize) -> bool {
     }
 }
 
-impl Tree {
-    /// What the tree adds for one encoded row. The nodes were checked when the forest was made.
-    fn value(&self, row: &[f64]) -> f64 {
-        let mut at = 0;
-        loop {
-            match self.0[at] {
-                Node::Leaf(value) => return value,
-                Node::Split { column, below, left, right, missing } => {
-                    let x = row[column as usize];
-                    let next = match x {
-                        _ if x.is_nan() => missing,
-                        _ if x < below => left,
-                        _ => right,
-                    };
-                    at = next as usize;
+/// The trees as they are walked. Ways lead forward, so they end, though a node may lie on several.
+fn lay_out(columns: usize, base: f64, trees: &[Tree]) -> Result<Forest> {
+    const OP: &str = "ForestPredictor::new";
+    let mut builder = ForestBuilder::new(columns, 1, 1, false);
+    for (number, Tree(nodes)) in trees.iter().enumerate() {
+        let fault = |fault: TreeFault| {
+            let error = Error::invalid(OP, "trees", "a tree cannot be laid out").with("tree", number);
+            error.with_source(fault)
+        };
+        let branches = branches(nodes, &mut builder);
+        let one_way = |tree: &[Branch]| {
+            let mut parents = vec![0_u8; tree.len()];
+            tree.iter().all(|branch| match branch {
+                Branch::Leaf(_) => true,
+                Branch::Split { left, right, .. } => [left, right].into_iter().all(|child| {
+                    parents.get_mut(*child as usize).is_some_and(|parents| {
+                        *parents = parents.saturating_add(1);
+                        *parents < 2
+                    })
+                }),
+            })
+        };
+        let shared = !one_way(&branches);
+        builder.tree(&branches, 0, 0, shared).map_err(fault)?;
+    }
+    builder.finish(OP, Output { start: vec![base], ..Output::default() })
+}
+
+/// A node that sends missing values elsewhere than left or right becomes two: is it missing, then is it below.
+fn branches(nodes: &[Node], builder: &mut ForestBuilder) -> Vec<Branch> {
+    let mut branches = Vec::with_capacity(nodes.len());
+    let mut after = Vec::new();
+    let next = |extra: usize| u32::try_from(nodes.len() + extra).unwrap_or(u32::MAX);
+    for node in nodes {
+        branches.push(match *node {
+            Node::Leaf(value) => Branch::Leaf(builder.leaf(&[value])),
+            Node::Split { column, below, left, right, missing } => {
+                let test = |reading, threshold| Test::AtMost { feature: column, threshold, reading };
+                // Below: at most the number before it.
+                let compare = |reading| Branch::Split { test: test(reading, below.next_down()), left, right };
+                if missing == left || missing == right {
+                    compare(Reading::missing(missing == left))
+                } else {
+                    after.push(compare(Reading::Plain));
+                    let right = next(after.len() - 1);
+                    Branch::Split { test: test(Reading::OnlyMissing, 0.0), left: missing, right }
                 }
             }
-        }
+        });
     }
+    branches.extend(after);
+    branches
 }
 
 impl Predictor for ForestPredictor {
@@ -162,9 +209,8 @@ impl Predictor for ForestPredictor {
     fn predict(&self, rows: &Table<'_>) -> Result<Predictions> {
         self.signature.check(rows)?;
         let matrix = self.encoder.encode(rows)?;
-        let sum =
-            |row: usize| self.trees.iter().fold(self.base, |sum, tree| sum + tree.value(matrix.row(row)));
-        respond(self.signature.task, (0..matrix.rows()).map(sum))
+        let rows = RowMajor { values: matrix.row_major(), width: matrix.columns(), rows: matrix.rows() };
+        respond(self.signature.task, self.forest.sum_all(&rows, Threads::ONE).into_iter())
     }
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FeatureEncoder;
 use super::builtin::Document;
+use super::ensemble::logistic;
 use crate::data::Table;
 use crate::error::{Error, Result};
 use crate::model::{Predictions, Predictor, Signature};
@@ -102,16 +103,6 @@ pub(super) fn respond(task: Task, sums: impl Iterator<Item = f64>) -> Result<Pre
     match task {
         Task::BinaryClassification => Predictions::probability(sums.map(logistic).collect()),
         Task::Regression => Predictions::value(sums.collect()),
-    }
-}
-
-/// 1 / (1 + e⁻ᶻ) without overflow: never outside [0, 1], NaN only for NaN.
-fn logistic(z: f64) -> f64 {
-    if z >= 0.0 {
-        1.0 / (1.0 + (-z).exp())
-    } else {
-        let e = z.exp();
-        e / (1.0 + e)
     }
 }
 
