@@ -19,6 +19,7 @@
 mod driver;
 mod guard;
 mod journal;
+pub mod judge;
 mod machine;
 mod plan;
 mod state;
