@@ -1,14 +1,17 @@
 //! The driver: carries out what the rules say, and tells them what it saw.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
 use super::guard::since;
+use super::judge::{Evidence, Observations};
 use super::machine::elapsed;
+use super::metric::failures;
 use super::{
-    Baseline, Effect, EffectKind, Event, Guard, GuardEvidence, GuardVerdict, JournalEntry, Judgement,
-    LabelledPerformance, ObservedTraffic, Phase, RolloutJournal, RolloutPlan, RolloutState, step,
+    Baseline, Effect, EffectKind, Event, Guard, GuardEvidence, GuardFinding, GuardVerdict, JournalEntry,
+    Judgement, LabelledPerformance, MetricGuard, MetricSource, ObservedTraffic, Phase, RolloutJournal,
+    RolloutPlan, RolloutState, step,
 };
 use crate::deploy::{Deployer, Endpoint, OperationStats, SmokeTest, TrafficChange};
 use crate::error::{Error, ErrorKind, Result};
@@ -112,6 +115,8 @@ pub struct RolloutDriver {
     audit: Option<Arc<dyn AuditLog>>,
     /// With the epoch it was reported in.
     performance: Option<(u64, LabelledPerformance)>,
+    /// By guard, with the epoch they were reported in.
+    reported: BTreeMap<String, (u64, Observations)>,
     unaudited: VecDeque<AuditEntry>,
 }
 
@@ -147,6 +152,7 @@ impl RolloutDriver {
             approver: None,
             audit: None,
             performance: None,
+            reported: BTreeMap::new(),
             unaudited: VecDeque::new(),
         }
     }
@@ -239,6 +245,12 @@ impl RolloutDriver {
         self.performance = Some((self.state.epoch, performance));
     }
 
+    /// Hands a guard on a metric everything observed since the step began, in the order in which it was observed. It counts for the
+    /// step that is under way, until more is reported. For a name that no guard has it changes nothing.
+    pub fn report_observations(&mut self, guard: impl Into<String>, observations: Observations) {
+        self.reported.insert(guard.into(), (self.state.epoch, observations));
+    }
+
     /// Does everything that can be done now: starts, or goes on.
     ///
     /// # Errors
@@ -262,7 +274,16 @@ impl RolloutDriver {
         self.feed(Event::PauseRequested(reason.into()), now).await
     }
 
-    /// Lets a paused rollout go on; a step bakes anew.
+    /// Holds the traffic where it is, whatever guards say and however late it gets, until [`unpause`](Self::unpause) or
+    /// [`abort`](Self::abort). A rollback that has begun is not held up.
+    ///
+    /// # Errors
+    /// See [`RolloutDriver`].
+    pub async fn freeze(&mut self, reason: impl Into<String>, now: Timestamp) -> Result<RolloutStatus> {
+        self.feed(Event::FreezeRequested(reason.into()), now).await
+    }
+
+    /// Lets a paused or frozen rollout go on; a step bakes anew.
     ///
     /// # Errors
     /// See [`RolloutDriver`].
@@ -441,7 +462,24 @@ impl RolloutDriver {
         evidence.elapsed = baseline.map(|b| elapsed(b.at, now)).unwrap_or_default();
         let current = self.performance.as_ref().filter(|(epoch, _)| *epoch == self.state.epoch);
         evidence.performance = current.map(|(_, performance)| performance.clone());
+        let guards = &self.state.plan.options().metrics;
+        evidence.findings = guards.iter().map(|guard| self.find(guard, &evidence)).collect();
         Ok(evidence)
+    }
+
+    fn find(&self, guard: &MetricGuard, evidence: &GuardEvidence) -> GuardFinding {
+        let seen = match guard.source {
+            MetricSource::Failures => {
+                evidence.candidate.as_ref().and_then(|stats| failures(stats, evidence.stable.as_ref()))
+            }
+            MetricSource::Reported => {
+                let reported = self.reported.get(&guard.name).filter(|(epoch, _)| *epoch == self.state.epoch);
+                reported.map(|(_, seen)| seen.clone())
+            }
+        };
+        let earlier = self.state.earlier.get(&guard.name).copied().unwrap_or(Evidence::default());
+        let alone = evidence.share == Percent::ALL;
+        GuardFinding { guard: guard.name.clone(), finding: guard.find(seen.as_ref(), earlier, alone) }
     }
 
     fn ask_guards(&self, evidence: &GuardEvidence) -> Judgement {
@@ -486,6 +524,8 @@ fn audit_entry(entry: &JournalEntry, rollout: &Digest) -> AuditEntry {
         Phase::Baking { .. } => "rollout.bake",
         Phase::AwaitingApproval { .. } => "rollout.await_approval",
         Phase::Paused { .. } => "rollout.pause",
+        Phase::Draining { .. } => "rollout.drain",
+        Phase::Frozen { .. } => "rollout.freeze",
         Phase::RollingBack { .. } => "rollout.roll_back",
         Phase::RolledBack { .. } => "rollout.rolled_back",
         Phase::Promoted => "rollout.promote",

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::GuardFinding;
+use super::judge::Finding;
 use crate::deploy::OperationStats;
 use crate::error::{Error, Result};
 use crate::evaluation::Estimate;
@@ -130,12 +132,23 @@ pub struct GuardEvidence {
     pub stable: Option<OperationStats>,
     /// Performance on labelled rows, where somebody reported it for this step.
     pub performance: Option<LabelledPerformance>,
+    /// What the plan's guards on metrics found; other guards do not see it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<GuardFinding>,
 }
 
 impl GuardEvidence {
     /// Evidence of operation alone.
     pub fn new(share: Percent, candidate: Option<OperationStats>, stable: Option<OperationStats>) -> Self {
-        Self { share, elapsed: Duration::ZERO, candidate, stable, performance: None }
+        let (elapsed, performance, findings) = (Duration::ZERO, None, Vec::new());
+        Self { share, elapsed, candidate, stable, performance, findings }
+    }
+
+    /// Adds what a guard on a metric found.
+    #[must_use]
+    pub fn with_finding(mut self, guard: impl Into<String>, finding: Finding) -> Self {
+        self.findings.push(GuardFinding { guard: guard.into(), finding });
+        self
     }
 
     /// Adds performance on labelled rows.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::judge::Evidence;
 use super::{
-    Baseline, Cause, GuardEvidence, GuardVerdict, Judgement, ObservedTraffic, PauseReason, PausedAt, Phase,
-    RolloutState, ThinData, TrafficIntent,
+    Baseline, Cause, GuardEvidence, GuardFinding, GuardVerdict, Judgement, MetricGuard, ObservedTraffic,
+    PauseReason, PausedAt, Phase, Rollback, RolloutState, ThinData, TrafficIntent,
 };
 use crate::deploy::{SmokeReport, TrafficChange, TrafficSplit};
 use crate::error::{Error, Result};
@@ -51,7 +52,9 @@ pub enum Event {
     ApprovalGiven(Approval),
     /// Somebody wants the traffic held where it is, for this reason.
     PauseRequested(String),
-    /// Somebody wants a paused rollout to go on.
+    /// Somebody wants the traffic held where it is whatever happens, for this reason.
+    FreezeRequested(String),
+    /// Somebody wants a paused or frozen rollout to go on.
     Resumed,
     /// Somebody wants it rolled back, for this reason.
     AbortRequested(String),
@@ -156,8 +159,10 @@ impl Effect {
 /// * Traffic is only ever moved to the split of a step of the plan, or back to the initial one.
 /// * A step follows on another only after the guards passed the one before (or the plan says to go on without data), and the
 ///   step to all traffic only after an approval, where the plan demands one.
-/// * From every state that is not an end, a rollback is one change of traffic away, or none when no traffic was moved.
-/// * While it is paused or waits for approval the guards go on judging, and a failure rolls back.
+/// * From every state that is not an end, a rollback is one change of traffic away, or none when no traffic was moved; a stepped
+///   one begins with that change, and each of its changes takes traffic from the candidate.
+/// * While it is paused, waits for approval or drains the guards go on judging, and a failure rolls back. While it is frozen they
+///   judge, and nothing but a person moves traffic.
 /// * An event that comes twice, too late, or for another epoch changes nothing. An end changes no more.
 /// * A change of traffic by somebody else pauses the rollout. It is undone only by a rollback, and only if it leaves the
 ///   candidate any traffic; else the rollback ends in [`Phase::Failed`] and the traffic stays as it is.
@@ -198,6 +203,13 @@ pub fn step(state: &RolloutState, event: &Event, now: Timestamp) -> Result<(Roll
     Ok((machine.state, machine.effects))
 }
 
+/// What a guard says, and what follows from it.
+struct Opinion {
+    verdict: GuardVerdict,
+    then: ThinData,
+    reason: String,
+}
+
 struct Machine {
     state: RolloutState,
     effects: Vec<Effect>,
@@ -218,9 +230,12 @@ impl Machine {
             Event::SmokeTested(report) => self.smoke_tested(report),
             Event::TrafficObserved { traffic, answers } => self.observed(traffic, answers.as_ref()),
             Event::BaselineTaken { epoch, baseline } => self.baseline_taken(*epoch, baseline),
-            Event::GuardJudged { epoch, judgement, .. } => self.judged(*epoch, judgement),
+            Event::GuardJudged { epoch, judgement, evidence } => {
+                self.judged(*epoch, judgement, evidence.as_ref().map_or(&[], |seen| &seen.findings))
+            }
             Event::ApprovalGiven(approval) => self.approval_given(approval),
             Event::PauseRequested(reason) => self.pause(PauseReason::Requested(reason.clone())),
+            Event::FreezeRequested(reason) => self.freeze(reason),
             Event::Resumed => self.resume(),
             Event::AbortRequested(reason) => self.roll_back(Cause::Aborted(reason.clone())),
             Event::Tick => self.tick(),
@@ -284,6 +299,7 @@ impl Machine {
 
     /// The split of a step is in force.
     fn bake(&mut self, step: usize) -> Result<()> {
+        self.carry_evidence();
         let state = &mut self.state;
         state.settled = state.plan.split(step);
         (state.intent, state.baseline, state.verdict, state.problem) = (None, None, None, None);
@@ -300,7 +316,22 @@ impl Machine {
 
     fn next(&mut self, step: usize) -> Result<()> {
         let next = step + 1;
-        if next < self.state.plan.steps().len() { self.enter(next) } else { self.promote() }
+        if next < self.state.plan.steps().len() {
+            return self.enter(next);
+        }
+        if self.state.plan.options().drain.is_zero() {
+            return self.promote();
+        }
+        self.state.phase = Phase::Draining { since: self.now };
+        Ok(())
+    }
+
+    /// What sequential guards found in a bake that is over counts in the next ones.
+    fn carry_evidence(&mut self) {
+        for (guard, found) in std::mem::take(&mut self.state.evidence) {
+            let earlier = self.state.earlier.entry(guard).or_default();
+            *earlier = earlier.plus(found.carried());
+        }
     }
 
     fn promote(&mut self) -> Result<()> {
@@ -309,50 +340,116 @@ impl Machine {
     }
 
     fn baseline_taken(&mut self, epoch: u64, baseline: &Baseline) -> Result<()> {
-        let at_a_step =
-            matches!(self.state.phase, Phase::Baking { .. } | Phase::Paused { at: PausedAt::Step(_), .. });
+        let at_a_step = matches!(self.state.phase, Phase::Baking { .. } | Phase::Draining { .. })
+            || matches!(self.state.phase.held_at(), Some(PausedAt::Step(_)));
         if at_a_step && epoch == self.state.epoch && self.state.baseline.is_none() {
             self.state.baseline = Some(baseline.clone());
         }
         Ok(())
     }
 
-    fn judged(&mut self, epoch: u64, judgement: &Judgement) -> Result<()> {
-        let (state, verdict) = (&mut self.state, judgement.verdict);
+    fn judged(&mut self, epoch: u64, judgement: &Judgement, findings: &[GuardFinding]) -> Result<()> {
+        let held = self.state.phase.held_at().is_some();
         let judging = matches!(
-            state.phase,
-            Phase::Baking { .. } | Phase::AwaitingApproval { .. } | Phase::Paused { .. }
+            self.state.phase,
+            Phase::Baking { .. } | Phase::AwaitingApproval { .. } | Phase::Draining { .. }
         );
-        if !judging || epoch != state.epoch || !state.moved {
+        if !(judging || held) || epoch != self.state.epoch || !self.state.moved {
             return Ok(());
         }
-        state.verdict = Some(verdict);
-        state.problem = None;
-        if verdict == GuardVerdict::Fail {
-            return self.roll_back(Cause::Guard(judgement.reason.clone()));
-        }
-        let Phase::Baking { step, since } = state.phase else {
+        let opinions = self.opinions(judgement, findings);
+        self.note_evidence(findings);
+        self.state.verdict = Some(GuardVerdict::all(opinions.iter().map(|opinion| opinion.verdict)));
+        self.state.problem = None;
+        if matches!(self.state.phase, Phase::Frozen { .. }) {
             return Ok(());
+        }
+        let failure = |policy| {
+            let failed = |o: &&Opinion| o.verdict == GuardVerdict::Fail && o.then == policy;
+            opinions.iter().find(failed).map(|opinion| opinion.reason.clone())
         };
-        if verdict != GuardVerdict::Pass {
-            return self.thin_data(step, since, verdict);
+        if let Some(reason) = failure(ThinData::Rollback) {
+            return self.roll_back(Cause::Guard(reason));
         }
-        let baked = elapsed(since, self.now) >= state.plan.options().bake;
-        // Without a baseline nobody can have judged this step.
-        if baked && state.baseline.is_some() { self.next(step) } else { Ok(()) }
+        if let Some(reason) = failure(ThinData::Pause) {
+            return if held { Ok(()) } else { self.pause(PauseReason::Guard(reason)) };
+        }
+        match self.state.phase {
+            Phase::Baking { step, since } => self.baked(step, since, &opinions),
+            Phase::Draining { since } => self.drained(since),
+            _ => Ok(()),
+        }
     }
 
-    /// What the plan says when its patience with a step is over.
-    fn thin_data(&mut self, step: usize, since: Timestamp, verdict: GuardVerdict) -> Result<()> {
+    /// What each guard says and what follows from it; those that fail and are to be ignored say nothing any more.
+    fn opinions(&self, judgement: &Judgement, findings: &[GuardFinding]) -> Vec<Opinion> {
+        let options = self.state.plan.options();
+        let then = |verdict, on_fail, on_inconclusive, on_no_data| match verdict {
+            GuardVerdict::Pass => ThinData::Continue,
+            GuardVerdict::Fail => on_fail,
+            GuardVerdict::Inconclusive => on_inconclusive,
+            GuardVerdict::NoData => on_no_data,
+        };
+        let verdict = judgement.verdict;
+        let first = Opinion {
+            verdict,
+            then: then(verdict, ThinData::Rollback, options.on_inconclusive, options.on_no_data),
+            reason: judgement.reason.clone(),
+        };
+        let of_metric = |guard: &MetricGuard| {
+            let found = findings.iter().find(|found| found.guard == guard.name);
+            let verdict = found.map_or(GuardVerdict::NoData, |found| found.finding.verdict);
+            let reason = found.map_or("nothing was found", |found| found.finding.reason.as_str());
+            Opinion {
+                verdict,
+                then: then(verdict, guard.on_fail, guard.on_inconclusive, guard.on_no_data),
+                reason: format!("{}: {reason}", guard.name),
+            }
+        };
+        [first].into_iter().chain(options.metrics.iter().map(of_metric)).collect()
+    }
+
+    fn note_evidence(&mut self, findings: &[GuardFinding]) {
+        for GuardFinding { guard, finding } in findings {
+            let metrics = &self.state.plan.options().metrics;
+            if metrics.iter().any(|metric| metric.name == *guard && metric.judge.is_sequential()) {
+                self.state.evidence.insert(guard.clone(), Evidence::of(finding));
+            }
+        }
+    }
+
+    /// Whether a step has baked, as nothing has failed.
+    fn baked(&mut self, step: usize, since: Timestamp, opinions: &[Opinion]) -> Result<()> {
+        let thin = |o: &&Opinion| matches!(o.verdict, GuardVerdict::Inconclusive | GuardVerdict::NoData);
+        let thin: Vec<_> = opinions.iter().filter(thin).map(|o| (o.verdict, o.then)).collect();
+        if !thin.is_empty() {
+            return self.thin_data(step, since, &thin);
+        }
+        let baked = elapsed(since, self.now) >= self.state.plan.options().bake;
+        // Without a baseline nobody can have judged this step.
+        if baked && self.state.baseline.is_some() { self.next(step) } else { Ok(()) }
+    }
+
+    fn drained(&mut self, since: Timestamp) -> Result<()> {
+        let over = elapsed(since, self.now) >= self.state.plan.options().drain;
+        if over { self.promote() } else { Ok(()) }
+    }
+
+    /// What the plan says when its patience with a step is over: the strictest of what follows.
+    fn thin_data(&mut self, step: usize, since: Timestamp, thin: &[(GuardVerdict, ThinData)]) -> Result<()> {
         let options = self.state.plan.options();
         if elapsed(since, self.now) < options.bake + options.patience {
             return Ok(());
         }
-        let none = verdict == GuardVerdict::NoData;
-        match if none { options.on_no_data } else { options.on_inconclusive } {
-            ThinData::Continue => self.next(step),
-            ThinData::Pause => self.pause(if none { PauseReason::NoData } else { PauseReason::Inconclusive }),
-            ThinData::Rollback => self.roll_back(if none { Cause::NoData } else { Cause::Inconclusive }),
+        let strictest = |policy| thin.iter().find(|(_, then)| *then == policy).map(|(verdict, _)| *verdict);
+        if let Some(verdict) = strictest(ThinData::Rollback) {
+            let none = verdict == GuardVerdict::NoData;
+            return self.roll_back(if none { Cause::NoData } else { Cause::Inconclusive });
+        }
+        match strictest(ThinData::Pause) {
+            Some(GuardVerdict::NoData) => self.pause(PauseReason::NoData),
+            Some(_) => self.pause(PauseReason::Inconclusive),
+            None => self.next(step),
         }
     }
 
@@ -408,7 +505,10 @@ impl Machine {
         match &self.state.phase {
             Phase::Shifting { step } => self.observed_shifting(*step, traffic),
             Phase::RollingBack { .. } => self.observed_rolling_back(traffic, answered),
-            Phase::SmokeTest | Phase::Baking { .. } | Phase::AwaitingApproval { .. }
+            Phase::SmokeTest
+            | Phase::Baking { .. }
+            | Phase::AwaitingApproval { .. }
+            | Phase::Draining { .. }
                 if traffic.split != self.state.settled =>
             {
                 self.pause(PauseReason::TrafficChanged(traffic.split.clone()))
@@ -439,7 +539,7 @@ impl Machine {
             return Ok(());
         };
         if traffic.split == intent.split && (answered || traffic.revision > intent.expected) {
-            return self.rolled_back();
+            return self.gone_back();
         }
         // The split of before may be seen at the expected revision while an earlier change is still on its way: only our own
         // change, by raising the revision, keeps that one out.
@@ -452,8 +552,37 @@ impl Machine {
         }
     }
 
+    /// A change of the way back is in force: the last, or the next one after a while.
+    fn gone_back(&mut self) -> Result<()> {
+        let plan = &self.state.plan;
+        let done = self.state.intent.as_ref().is_none_or(|intent| intent.split == plan.initial_split());
+        let Rollback::Stepped { hold } = plan.options().rollback else { return self.rolled_back() };
+        if done {
+            return self.rolled_back();
+        }
+        let since = *self.state.held_since.get_or_insert(self.now);
+        (self.state.failures, self.state.problem) = (0, None);
+        if elapsed(since, self.now) < hold {
+            return Ok(());
+        }
+        self.state.held_since = None;
+        self.intend(self.way_back())
+    }
+
+    /// The next split of the way back: the largest of the plan that takes traffic from the candidate, in the end the initial one.
+    fn way_back(&self) -> TrafficSplit {
+        let plan = &self.state.plan;
+        let share = self.state.share();
+        let lower = (0..plan.steps().len()).rev().find(|step| plan.steps()[*step] < share);
+        match (plan.options().rollback, lower) {
+            (Rollback::Stepped { .. }, Some(step)) if plan.stable().is_some() => plan.split(step),
+            _ => plan.initial_split(),
+        }
+    }
+
     /// The same split again, at the revision seen last: one more try.
     fn intend_again(&mut self) -> Result<()> {
+        self.state.held_since = None;
         let split = self.state.intent.as_ref().map_or_else(TrafficSplit::none, |intent| intent.split.clone());
         if self.count_failure("the endpoint's traffic was changed by somebody else at the same time") {
             return self.give_up();
@@ -466,7 +595,9 @@ impl Machine {
     fn approval_given(&mut self, approval: &Approval) -> Result<()> {
         let waiting = matches!(
             self.state.phase,
-            Phase::AwaitingApproval { .. } | Phase::Paused { at: PausedAt::Approval(_), .. }
+            Phase::AwaitingApproval { .. }
+                | Phase::Paused { at: PausedAt::Approval(_), .. }
+                | Phase::Frozen { at: PausedAt::Approval(_), .. }
         );
         if !waiting || self.state.approved {
             return Ok(());
@@ -481,7 +612,14 @@ impl Machine {
             ApprovalDecision::Rejected => self.roll_back(Cause::Refused(approval.comment.clone())),
             ApprovalDecision::Approved => {
                 approval.require(&subject, self.now)?;
-                self.state.approved = true;
+                if !self.state.approvers.contains(&approval.approver) {
+                    self.state.approvers.push(approval.approver.clone());
+                }
+                let needed = self.state.plan.options().approvals;
+                self.state.approved = self.state.approvers.len() as u64 >= u64::from(needed);
+                if !self.state.approved {
+                    return Ok(());
+                }
                 match self.state.phase {
                     Phase::AwaitingApproval { step } => self.enter(step),
                     _ => Ok(()),
@@ -503,18 +641,36 @@ impl Machine {
     }
 
     fn pause(&mut self, reason: PauseReason) -> Result<()> {
-        let at = match self.state.phase {
-            Phase::SmokeTest => PausedAt::SmokeTest,
-            Phase::Shifting { step } | Phase::Baking { step, .. } => PausedAt::Step(step),
-            Phase::AwaitingApproval { step } => PausedAt::Approval(step),
-            _ => return Ok(()),
-        };
-        self.state.phase = Phase::Paused { at, reason };
+        if let Some(at) = self.here() {
+            self.state.phase = Phase::Paused { at, reason };
+        }
         Ok(())
     }
 
+    fn freeze(&mut self, reason: &str) -> Result<()> {
+        let paused = match self.state.phase {
+            Phase::Paused { at, .. } => Some(at),
+            _ => None,
+        };
+        if let Some(at) = paused.or_else(|| self.here()) {
+            self.state.phase = Phase::Frozen { at, reason: reason.to_owned() };
+        }
+        Ok(())
+    }
+
+    /// Where a rollout that is held now goes on; none where it is held already, or cannot be.
+    fn here(&self) -> Option<PausedAt> {
+        match self.state.phase {
+            Phase::SmokeTest => Some(PausedAt::SmokeTest),
+            Phase::Shifting { step } | Phase::Baking { step, .. } => Some(PausedAt::Step(step)),
+            Phase::AwaitingApproval { step } => Some(PausedAt::Approval(step)),
+            Phase::Draining { .. } => Some(PausedAt::Step(self.state.plan.steps().len() - 1)),
+            _ => None,
+        }
+    }
+
     fn resume(&mut self) -> Result<()> {
-        let Phase::Paused { at, .. } = self.state.phase else {
+        let Some(at) = self.state.phase.held_at() else {
             return Ok(());
         };
         (self.state.failures, self.state.problem) = (0, None);
@@ -535,7 +691,7 @@ impl Machine {
 
     fn roll_back(&mut self, cause: Cause) -> Result<()> {
         if matches!(self.state.phase, Phase::RollingBack { .. }) {
-            return Ok(());
+            return self.hurry_back(&cause);
         }
         self.state.phase = Phase::RollingBack { cause };
         if !self.state.moved {
@@ -545,7 +701,18 @@ impl Machine {
             return self.left_to_others(&foreign);
         }
         self.state.failures = 0;
-        self.intend(self.state.plan.initial_split())
+        self.intend(self.way_back())
+    }
+
+    /// Somebody who aborts a stepped rollback wants all traffic back now.
+    fn hurry_back(&mut self, cause: &Cause) -> Result<()> {
+        let initial = self.state.plan.initial_split();
+        let on_the_way = self.state.intent.as_ref().is_some_and(|intent| intent.split != initial);
+        if !(on_the_way && matches!(cause, Cause::Aborted(_))) {
+            return Ok(());
+        }
+        self.state.held_since = None;
+        self.intend(initial)
     }
 
     fn rolled_back(&mut self) -> Result<()> {
@@ -617,7 +784,7 @@ impl Machine {
     fn tick(&mut self) -> Result<()> {
         let deadline = self.state.plan.options().deadline;
         let late = self.state.started_at.is_some_and(|start| elapsed(start, self.now) >= deadline);
-        if late && !matches!(self.state.phase, Phase::RollingBack { .. }) {
+        if late && !matches!(self.state.phase, Phase::RollingBack { .. } | Phase::Frozen { .. }) {
             return self.roll_back(Cause::Deadline);
         }
         match self.state.phase.clone() {
@@ -625,15 +792,23 @@ impl Machine {
                 self.emit(Effect::ObserveTraffic)?;
                 self.emit(Effect::RunSmokeTest)
             }
+            Phase::RollingBack { .. } if self.state.held_since.is_some() => self.emit(Effect::ObserveTraffic),
             Phase::Shifting { .. } | Phase::RollingBack { .. } => self.emit_intent(),
+            Phase::Draining { since } => {
+                if self.state.baseline.is_none() {
+                    self.drained(since)?;
+                }
+                if matches!(self.state.phase, Phase::Draining { .. }) { self.watch() } else { Ok(()) }
+            }
             Phase::Baking { step, since } => {
                 if self.state.baseline.is_none() {
                     // Counters that cannot be read for so long are no data; the plan says what then.
-                    self.thin_data(step, since, GuardVerdict::NoData)?;
+                    let then = self.state.plan.options().on_no_data;
+                    self.thin_data(step, since, &[(GuardVerdict::NoData, then)])?;
                 }
                 if matches!(self.state.phase, Phase::Baking { .. }) { self.watch() } else { Ok(()) }
             }
-            Phase::Paused { .. } => self.watch(),
+            Phase::Paused { .. } | Phase::Frozen { .. } => self.watch(),
             Phase::AwaitingApproval { .. } => {
                 self.watch()?;
                 let request = self.approval_request()?;

@@ -19,7 +19,9 @@
 mod driver;
 mod guard;
 mod journal;
+pub mod judge;
 mod machine;
+mod metric;
 mod plan;
 mod state;
 #[cfg(test)]
@@ -34,7 +36,8 @@ pub use guard::{
 };
 pub use journal::{JournalEntry, RolloutJournal, VecJournal};
 pub use machine::{Effect, EffectKind, Event, step};
-pub use plan::{RolloutOptions, RolloutPlan, ThinData};
+pub use metric::{GuardFinding, MetricGuard, MetricSource};
+pub use plan::{Rollback, RolloutOptions, RolloutPlan, Strategy, ThinData};
 pub use state::{
     Baseline, Cause, ObservedTraffic, PauseReason, PausedAt, Phase, RolloutState, TrafficIntent,
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::OperationGuard;
+use super::{MetricGuard, OperationGuard};
 use crate::deploy::TrafficSplit;
 use crate::error::{Error, Result};
 use crate::hash::{Digest, Hasher, digest_json};
@@ -22,6 +22,78 @@ pub enum ThinData {
     Rollback,
     /// On to the next step, unjudged.
     Continue,
+}
+
+/// How a candidate gets the traffic.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Strategy {
+    /// By the steps of the options.
+    #[default]
+    Canary,
+    /// In steps of this size each, the last one smaller if need be.
+    Rolling {
+        /// The size, above 0.
+        batch: Percent,
+    },
+    /// All at once, with the stable version kept ready for as long as the plan drains, which must be above 0.
+    BlueGreen,
+    /// All at once.
+    AllAtOnce,
+}
+
+impl Strategy {
+    /// The candidate's share step by step; `steps` are those of a canary.
+    fn steps(self, steps: &[Percent]) -> Vec<Percent> {
+        match self {
+            Self::Canary => steps.to_vec(),
+            Self::BlueGreen | Self::AllAtOnce => vec![Percent::ALL],
+            Self::Rolling { batch } => {
+                let sizes = (1..=100_u8).map(|i| i.saturating_mul(batch.get()).min(100));
+                let mut shares: Vec<_> =
+                    sizes.filter_map(Percent::new).filter(|s| *s != Percent::ZERO).collect();
+                shares.dedup();
+                shares
+            }
+        }
+    }
+
+    fn is_canary(&self) -> bool {
+        *self == Self::Canary
+    }
+}
+
+/// How traffic goes back.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Rollback {
+    /// All of it at once.
+    #[default]
+    Instant,
+    /// Through the splits of the plan, each held for a while, so that the stable version can take it up. Another abort meanwhile
+    /// brings back all of it at once.
+    Stepped {
+        /// How long each split is held.
+        #[serde(with = "duration_text")]
+        hold: Duration,
+    },
+}
+
+impl Rollback {
+    fn is_instant(&self) -> bool {
+        *self == Self::Instant
+    }
+}
+
+// What is as it always was is not written, so that the digests of plans of before stay what they were.
+fn is_zero(duration: &Duration) -> bool {
+    duration.is_zero()
+}
+
+fn is_one(count: &u32) -> bool {
+    *count == 1
 }
 
 /// How a rollout proceeds. The defaults suit a service that people watch.
@@ -69,6 +141,21 @@ pub struct RolloutOptions {
     pub approval: bool,
     /// How often a smoke test that cannot be run, or a change of traffic that fails, is tried in a row. Default 5.
     pub max_attempts: u32,
+    /// How the candidate gets the traffic. Default by `steps`.
+    #[serde(skip_serializing_if = "Strategy::is_canary")]
+    pub strategy: Strategy,
+    /// Guards on metrics, judged at every look.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricGuard>,
+    /// How long the stable version is kept ready, and the guards go on judging, after the last step. Default not at all.
+    #[serde(with = "duration_text", skip_serializing_if = "is_zero")]
+    pub drain: Duration,
+    /// How traffic goes back. Default at once.
+    #[serde(skip_serializing_if = "Rollback::is_instant")]
+    pub rollback: Rollback,
+    /// How many different people must approve, where an approval is demanded. Default 1.
+    #[serde(skip_serializing_if = "is_one")]
+    pub approvals: u32,
 }
 
 impl Default for RolloutOptions {
@@ -84,6 +171,11 @@ impl Default for RolloutOptions {
             guards: Vec::new(),
             approval: false,
             max_attempts: 5,
+            strategy: Strategy::Canary,
+            metrics: Vec::new(),
+            drain: Duration::ZERO,
+            rollback: Rollback::Instant,
+            approvals: 1,
         }
     }
 }
@@ -159,6 +251,41 @@ impl RolloutOptions {
         self
     }
 
+    /// Sets how the candidate gets the traffic.
+    #[must_use]
+    pub fn with_strategy(mut self, strategy: Strategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// Adds a guard on a metric.
+    #[must_use]
+    pub fn with_metric(mut self, guard: MetricGuard) -> Self {
+        self.metrics.push(guard);
+        self
+    }
+
+    /// Sets how long the stable version is kept ready after the last step.
+    #[must_use]
+    pub fn with_drain(mut self, drain: Duration) -> Self {
+        self.drain = drain;
+        self
+    }
+
+    /// Sets how traffic goes back.
+    #[must_use]
+    pub fn with_rollback(mut self, rollback: Rollback) -> Self {
+        self.rollback = rollback;
+        self
+    }
+
+    /// Demands an approval by so many different people before the candidate gets all traffic.
+    #[must_use]
+    pub fn with_approvals(mut self, count: u32) -> Self {
+        (self.approval, self.approvals) = (true, count);
+        self
+    }
+
     /// Checks that the options can be followed.
     ///
     /// # Errors
@@ -173,19 +300,29 @@ impl RolloutOptions {
     /// ```
     pub fn check(&self) -> Result<()> {
         let bad = |field, message: String| Err(Error::invalid("RolloutOptions::check", field, message));
-        if self.steps.first().is_none_or(|first| *first == Percent::ZERO)
-            || self.steps.last() != Some(&Percent::ALL)
-            || !self.steps.is_sorted_by(|a, b| a < b)
+        let steps = self.strategy.steps(&self.steps);
+        if steps.first().is_none_or(|first| *first == Percent::ZERO)
+            || steps.last() != Some(&Percent::ALL)
+            || !steps.is_sorted_by(|a, b| a < b)
         {
-            let shown: Vec<_> = self.steps.iter().map(|step| step.get()).collect();
+            let shown: Vec<_> = steps.iter().map(|step| step.get()).collect();
             return bad(
                 "steps",
                 format!("must lie above 0, strictly increase and end at 100, got {shown:?}"),
             );
         }
         let longest = Duration::from_secs(10 * 365 * 86_400);
-        for (field, value) in [("bake", self.bake), ("patience", self.patience), ("deadline", self.deadline)]
-        {
+        let hold = match self.rollback {
+            Rollback::Instant => Duration::ZERO,
+            Rollback::Stepped { hold } => hold,
+        };
+        for (field, value) in [
+            ("bake", self.bake),
+            ("patience", self.patience),
+            ("deadline", self.deadline),
+            ("drain", self.drain),
+            ("rollback", hold),
+        ] {
             if value > longest {
                 return bad(
                     field,
@@ -194,7 +331,7 @@ impl RolloutOptions {
             }
         }
         // At most a hundred steps of at most ten years: no overflow.
-        let least = self.bake * u32::try_from(self.steps.len()).unwrap_or(u32::MAX);
+        let least = self.bake * u32::try_from(steps.len()).unwrap_or(u32::MAX) + self.drain;
         if self.deadline <= least {
             let (deadline, least) = (duration_text::format(self.deadline), duration_text::format(least));
             return bad("deadline", format!("is {deadline}, but the steps alone take {least}"));
@@ -204,6 +341,22 @@ impl RolloutOptions {
         }
         if self.guards.iter().any(|name| name.trim().is_empty()) {
             return bad("guards", "a guard has no name".into());
+        }
+        if self.strategy == Strategy::BlueGreen && self.drain.is_zero() {
+            return bad("drain", "must be above 0: blue is kept ready behind green".into());
+        }
+        if self.approvals == 0 {
+            return bad("approvals", "must be at least 1".into());
+        }
+        for (index, guard) in self.metrics.iter().enumerate() {
+            guard.check()?;
+            if self.metrics[..index].iter().any(|other| other.name == guard.name) {
+                return bad("metrics", format!("has two guards called {}", guard.name));
+            }
+            if guard.judge.compares() && steps.len() == 1 {
+                let message = "compares with the stable version, which has no traffic in any step";
+                return bad("metrics", format!("{} {message}", guard.name));
+            }
         }
         self.limits.check()
     }
@@ -261,7 +414,7 @@ impl TryFrom<Unchecked> for RolloutPlan {
 }
 
 impl RolloutPlan {
-    /// Moves an endpoint's traffic from `stable` to `candidate` in steps.
+    /// Moves an endpoint's traffic from `stable` to `candidate` by the strategy of the options.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when both are the same, or an option cannot be followed.
@@ -286,7 +439,7 @@ impl RolloutPlan {
         actor: ActorId,
         options: RolloutOptions,
     ) -> Result<Self> {
-        let options = options.with_steps([Percent::ALL]);
+        let options = options.with_steps([Percent::ALL]).with_strategy(Strategy::Canary);
         Self { key: IdempotencyKey::generate(), endpoint, stable: None, candidate, actor, options }.checked()
     }
 
@@ -297,9 +450,10 @@ impl RolloutPlan {
         self
     }
 
-    fn checked(self) -> Result<Self> {
+    fn checked(mut self) -> Result<Self> {
         const OP: &str = "RolloutPlan";
         self.options.check()?;
+        self.options.steps = self.options.strategy.steps(&self.options.steps);
         match &self.stable {
             Some(stable) if *stable == self.candidate => {
                 let message = "must be another deployment than the stable one";

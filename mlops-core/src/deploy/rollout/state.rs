@@ -1,13 +1,15 @@
 //! Where a rollout stands.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::judge::Evidence;
 use super::{GuardVerdict, RolloutPlan};
 use crate::deploy::{OperationStats, TrafficSplit};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::Percent;
+use crate::id::{ActorId, Percent};
 use crate::time::Timestamp;
 
 /// Why a rollout went back to the stable version.
@@ -61,6 +63,8 @@ pub enum PauseReason {
     NoData,
     /// Somebody else changed the endpoint's traffic to this.
     TrafficChanged(TrafficSplit),
+    /// A guard failed whose failure pauses.
+    Guard(String),
 }
 
 impl fmt::Display for PauseReason {
@@ -70,6 +74,7 @@ impl fmt::Display for PauseReason {
             Self::Inconclusive => f.write_str("too little data to judge"),
             Self::NoData => f.write_str("no data to judge"),
             Self::TrafficChanged(split) => write!(f, "somebody else changed the traffic to {split}"),
+            Self::Guard(reason) => write!(f, "a guard failed: {reason}"),
         }
     }
 }
@@ -89,8 +94,9 @@ pub enum PausedAt {
 /// The phase of a rollout. Steps count from 0.
 ///
 /// ```text
-/// Draft → SmokeTest → Shifting(0) → Baking(0) → Shifting(1) → … → [AwaitingApproval] → Shifting(n) → Baking(n) → Promoted
-///             any of these ⇄ Paused;  any of these → RollingBack → RolledBack | Failed
+/// Draft → SmokeTest → Shifting(0) → Baking(0) → Shifting(1) → … → [AwaitingApproval] → Shifting(n) → Baking(n)
+///       → [Draining] → Promoted
+///             any of these ⇄ Paused, Frozen;  any of these → RollingBack → RolledBack | Failed
 /// ```
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +129,18 @@ pub enum Phase {
         at: PausedAt,
         /// Why.
         reason: PauseReason,
+    },
+    /// All traffic is with the candidate; the stable version is kept ready, guards go on judging.
+    Draining {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The traffic stays as it is, whatever guards say and however late it gets, until somebody resumes or aborts.
+    Frozen {
+        /// Where it goes on.
+        at: PausedAt,
+        /// Why.
+        reason: String,
     },
     /// All traffic is being moved back to the stable version.
     RollingBack {
@@ -161,7 +179,17 @@ impl Phase {
             Self::Shifting { step } | Self::Baking { step, .. } | Self::AwaitingApproval { step } => {
                 Some(*step)
             }
-            Self::Paused { at: PausedAt::Step(step) | PausedAt::Approval(step), .. } => Some(*step),
+            _ => match self.held_at() {
+                Some(PausedAt::Step(step) | PausedAt::Approval(step)) => Some(step),
+                _ => None,
+            },
+        }
+    }
+
+    /// Where a rollout that is paused or frozen goes on.
+    pub(super) fn held_at(&self) -> Option<PausedAt> {
+        match self {
+            Self::Paused { at, .. } | Self::Frozen { at, .. } => Some(*at),
             _ => None,
         }
     }
@@ -176,6 +204,8 @@ impl fmt::Display for Phase {
             Self::Baking { step, .. } => write!(f, "step {}: baking", step + 1),
             Self::AwaitingApproval { step } => write!(f, "step {}: awaiting approval", step + 1),
             Self::Paused { reason, .. } => write!(f, "paused: {reason}"),
+            Self::Draining { .. } => f.write_str("draining the stable version"),
+            Self::Frozen { reason, .. } => write!(f, "frozen: {reason}"),
             Self::RollingBack { cause } => write!(f, "rolling back: {cause}"),
             Self::RolledBack { cause } => write!(f, "rolled back: {cause}"),
             Self::Promoted => f.write_str("promoted"),
@@ -262,6 +292,18 @@ pub struct RolloutState {
     pub failures: u32,
     /// The last failure, until it is overcome.
     pub problem: Option<String>,
+    /// Who approved so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<ActorId>,
+    /// What sequential guards found in the bakes before this one, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub earlier: BTreeMap<String, Evidence>,
+    /// What they found in this bake.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub evidence: BTreeMap<String, Evidence>,
+    /// Since when a stepped rollback holds the split it has reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<Timestamp>,
 }
 
 impl RolloutState {
@@ -283,6 +325,10 @@ impl RolloutState {
             approved: false,
             failures: 0,
             problem: None,
+            approvers: Vec::new(),
+            earlier: BTreeMap::new(),
+            evidence: BTreeMap::new(),
+            held_since: None,
         }
     }
 
