@@ -665,11 +665,14 @@ fn a_diff_says_whom_a_change_may_hurt() {
     assert!(base.diff(&base).is_empty());
 }
 
+/// Statistic, column, minimum, maximum, success.
+type Judged = (String, String, Option<f64>, Option<f64>, bool);
+
 #[derive(Deserialize)]
 struct Aggregates {
     csv: String,
     values: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
-    verdicts: Vec<(String, String, Option<f64>, Option<f64>, bool)>,
+    verdicts: Vec<Judged>,
 }
 
 /// pandas 2.3.3, NumPy 2.3.5 and Great Expectations 1.24.1, by `reference/data_aggregates.py`.
