@@ -1,4 +1,4 @@
-//! Fuzzing of what reads gates and their evidence, and of what writes their decisions
+//! Fuzzing of what reads gates and their evidence, and of what writes their decisions; of search spaces and sweeps
 //! ([`mlops_core::conformance::fuzz`] says how, and which variables are read).
 //!
 //! Whatever a file says, nothing panics, and nothing passes on a report in which nothing was measured.
@@ -6,6 +6,11 @@
 //! ```text
 //! MLOPS_FUZZ_SECONDS=60 cargo test -p mlops-core --all-features --test fuzz
 //! ```
+
+#[path = "fuzz/search_space.rs"]
+mod search_space;
+#[path = "fuzz/sweep.rs"]
+mod sweep;
 
 use std::path::Path;
 
@@ -27,6 +32,12 @@ const TARGETS: &[Target] = &[
     ("gate_imports", gate_imports),
     ("gate_evidence", gate_evidence),
     ("gate_decision", gate_decision),
+    ("space_azure", search_space::space_azure),
+    ("space_json", search_space::space_json),
+    ("space_text", search_space::space_text),
+    ("sweep_azure", sweep::sweep_azure),
+    ("sweep_events", sweep::sweep_events),
+    ("sweep_journal", sweep::sweep_journal),
 ];
 
 #[test]
