@@ -1,4 +1,5 @@
-//! Fuzzing of what reads gates and their evidence, of what writes their decisions, and of what reads schemas of tables
+//! Fuzzing of what reads gates and their evidence, of what writes their decisions, and of what reads schemas of tables, search spaces
+//! and sweeps
 //! ([`mlops_core::conformance::fuzz`] says how, and which variables are read).
 //!
 //! Whatever a file says, nothing panics, and nothing passes on a report in which nothing was measured. A schema that was read is written
@@ -7,6 +8,11 @@
 //! ```text
 //! MLOPS_FUZZ_SECONDS=60 cargo test -p mlops-core --all-features --test fuzz
 //! ```
+
+#[path = "fuzz/search_space.rs"]
+mod search_space;
+#[path = "fuzz/sweep.rs"]
+mod sweep;
 
 use std::path::Path;
 
@@ -31,8 +37,14 @@ const TARGETS: &[Target] = &[
     ("gate_imports", gate_imports),
     ("gate_evidence", gate_evidence),
     ("gate_decision", gate_decision),
-    ("schema_text", schema_text),
     ("schema_json", schema_json),
+    ("schema_text", schema_text),
+    ("space_azure", search_space::space_azure),
+    ("space_json", search_space::space_json),
+    ("space_text", search_space::space_text),
+    ("sweep_azure", sweep::sweep_azure),
+    ("sweep_events", sweep::sweep_events),
+    ("sweep_journal", sweep::sweep_journal),
 ];
 
 #[test]

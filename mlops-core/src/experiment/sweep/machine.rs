@@ -63,7 +63,8 @@ impl SweepState {
         if first.sequence != 1 {
             return Err(impossible(first, "the first entry is number 1"));
         }
-        spec.budget.check()?;
+        let budget = spec.budget.check();
+        budget.map_err(|why| impossible(first, "the budget cannot be followed").with_source(why))?;
         Ok(Self {
             id: spec.id(),
             spec: (**spec).clone(),
