@@ -51,7 +51,10 @@ base = float(model.init_.constant_[0][0])
 stored = {"task": "regression", "encoder": {"inputs": inputs}, "base": base, "trees": trees}
 (folder / "model.json").write_text(json.dumps({"model": stored}))
 signature = mlflow.models.infer_signature(x, model.predict(x))
-mlflow.sklearn.save_model(model, folder / "mlflow", signature=signature)
+# We made the file ourselves a moment ago.
+mlflow.sklearn.save_model(
+    model, folder / "mlflow", signature=signature, skops_trusted_types=["sklearn.tree._tree.Tree"]
+)
 
 with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))
@@ -59,15 +62,19 @@ with socket.socket() as probe:
 workers = str(os.cpu_count())
 command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(folder / "mlflow")]
 command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", workers]
-server = subprocess.Popen(command, stdout=sys.stderr, stderr=subprocess.DEVNULL, start_new_session=True)
+server = subprocess.Popen(command, stdout=sys.stderr, stderr=sys.stderr, start_new_session=True)
 atexit.register(lambda: os.killpg(server.pid, signal.SIGKILL))
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-for _ in range(600):
+for _ in range(1500):
+    if server.poll() is not None:
+        sys.exit("MLflow's scoring server ended")
     try:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=1)
         break
     except OSError:
         time.sleep(0.2)
+else:
+    sys.exit("MLflow's scoring server did not answer within five minutes")
 print(f"{workers} workers", flush=True)
 print(f"127.0.0.1:{port}", flush=True)
 # Whoever started this holds the other end: when it goes, so does the server.
