@@ -141,7 +141,7 @@ fn model_lightgbm(input: &mut Input<'_>) {
 }
 
 fn document(input: &mut Input<'_>, file: &[u8]) -> Vec<u8> {
-    if input.byte() % 4 == 0 {
+    if input.byte().is_multiple_of(4) {
         return spoilt(input, file, &["[", "{", "null", "-1", "1e999", ",", "\"", "99999999999"]);
     }
     let document: Value = serde_json::from_slice(file).unwrap();

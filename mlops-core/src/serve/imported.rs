@@ -44,6 +44,7 @@ pub(super) struct Linear {
 }
 
 /// What answers.
+#[expect(clippy::large_enum_variant, reason = "a model has one, beside megabytes of nodes")]
 #[derive(Clone, Debug)]
 pub(super) enum Head {
     Forest(Forest),
