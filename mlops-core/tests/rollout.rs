@@ -467,7 +467,7 @@ fn approvals_of_one_person_count_once() {
         requester: ActorId::new("bot").unwrap(),
         expires_at: at(900),
     };
-    let mut approve = |world: &mut World, by: &str| {
+    let approve = |world: &mut World, by: &str| {
         let by = ActorId::new(by).unwrap();
         let yes = Approval::answer(&request, ApprovalDecision::Approved, by, "", at(world.now));
         world.step(&Event::ApprovalGiven(yes));
