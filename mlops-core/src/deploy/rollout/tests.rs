@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use proptest::prelude::*;
-use proptest::strategy::ValueTree as _;
+// Of the two of this name the one that random moves are made with.
+use proptest::strategy::{Strategy, ValueTree as _};
 use proptest::test_runner::TestRunner;
 
 use super::support::*;
