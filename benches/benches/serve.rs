@@ -226,9 +226,8 @@ fn load(address: SocketAddr, connections: usize, length: Duration) -> Outcome<()
         all.extend(worker.join().map_err(|_| "a worker panicked")??);
     }
     all.sort_by(f64::total_cmp);
-    let at =
-        |share: f64| all.get(((all.len() as f64 * share) as usize).min(all.len().saturating_sub(1))).copied();
-    let (p50, p99) = (at(0.5).ok_or("no answers")?, at(0.99).ok_or("no answers")?);
+    let at = |percent: usize| all.get((all.len() * percent / 100).min(all.len().saturating_sub(1))).copied();
+    let (p50, p99) = (at(50).ok_or("no answers")?, at(99).ok_or("no answers")?);
     println!("{} {p50} {p99}", all.len() as f64 / length.as_secs_f64());
     Ok(())
 }
@@ -245,7 +244,7 @@ fn made() -> Result<Vec<u8>> {
             if at >= 31 {
                 return Node::Leaf(random.next_f64() - 0.5);
             }
-            let column = (random.next_f64() * FEATURES as f64) as u32;
+            let column = (random.next_u64() % FEATURES as u64) as u32;
             let (left, right) = (2 * at + 1, 2 * at + 2);
             Node::Split { column, below: random.next_f64() * 10.0, left, right, missing: left }
         };
