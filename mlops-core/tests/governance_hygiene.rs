@@ -409,27 +409,39 @@ fn the_run_rate_forgives_one_expensive_day_and_knows_week_ends() {
 
 #[test]
 fn the_interval_holds_about_as_often_as_it_says() {
-    // 1000 months of noise around a weekly pattern; the last 10 days are forecast from 28.
-    let (mut covered, trials) = (0, 1000_u32);
-    for trial in 0..trials {
-        let random = Random::new(7).stream("months").nth(u64::from(trial));
-        let noise = |i: u64| {
-            // The sum of twelve uniform numbers, less six, is close to normal with variance 1.
-            let mut day = random.stream("day").nth(i);
-            (0..12).map(|_| day.next_f64()).sum::<f64>() - 6.0
-        };
-        let amounts: Vec<f64> =
-            (0..38).map(|i| 100.0 + if i % 7 < 5 { 50.0 } else { 0.0 } + 10.0 * noise(i)).collect();
-        let Forecast::Estimate { low, high, .. } =
-            forecast(&days("2026-01-01", &amounts[..28]), 0.0, 10).unwrap()
-        else {
-            panic!("28 days are enough")
-        };
-        let truth: f64 = amounts[28..].iter().sum();
-        covered += u32::from((low..=high).contains(&truth));
+    // Noise around a weekly pattern; the days to come are forecast from those behind, also when one of these was expensive.
+    for (known, ahead, spike) in [(28, 10, 0.0), (28, 3, 2000.0), (42, 25, 0.0), (56, 14, 2000.0)] {
+        let (mut covered, trials) = (0, 1000_u32);
+        for trial in 0..trials {
+            let random = Random::new(7).stream(&format!("month {trial}"));
+            let noise = |i: u64| {
+                // The sum of twelve uniform numbers, less six, is close to normal with variance 1.
+                let mut day = random.nth(i);
+                (0..12).map(|_| day.next_f64()).sum::<f64>() - 6.0
+            };
+            let cost = |i: u64| 100.0 + if i % 7 < 5 { 50.0 } else { 0.0 } + 10.0 * noise(i);
+            let mut amounts: Vec<f64> = (0..known + ahead).map(cost).collect();
+            let truth: f64 = amounts.split_off(known as usize).iter().sum();
+            amounts[trial as usize % known as usize] += spike;
+            let found = forecast(&days("2026-01-01", &amounts), 0.0, ahead as u32).unwrap();
+            let Forecast::Estimate { low, high, .. } = found else { panic!("{found:?}") };
+            covered += u32::from((low..=high).contains(&truth));
+        }
+        let share = f64::from(covered) / f64::from(trials);
+        assert!((0.86..=0.94).contains(&share), "{known} days, {ahead} ahead, {spike}: {share}");
     }
-    let share = f64::from(covered) / f64::from(trials);
-    assert!((0.80..=0.97).contains(&share), "{share}");
+}
+
+#[test]
+fn an_incomplete_week_costs_what_its_weekdays_cost() {
+    // Four weeks from a Monday on, without noise; what follows are a Monday and a Tuesday, and then whole weeks.
+    let week = [100.0, 90.0, 80.0, 70.0, 60.0, 5.0, 0.0];
+    let amounts: Vec<f64> = week.iter().copied().cycle().take(28).collect();
+    for (ahead, expected) in [(0, 0.0), (1, 100.0), (2, 190.0), (6, 405.0), (7, 405.0), (9, 595.0)] {
+        let found = forecast(&days("2026-02-02", &amounts), 11.0, ahead).unwrap();
+        let Forecast::Estimate { amount, .. } = found else { panic!("{found:?}") };
+        assert!((amount - 11.0 - expected).abs() < 1e-9, "{ahead}: {amount}");
+    }
 }
 
 #[test]
@@ -449,7 +461,7 @@ fn a_forecast_refuses_what_it_cannot_be_made_from() {
     let mut gap = days("2026-01-01", &flat);
     gap.remove(5);
     assert_eq!(forecast(&gap, 0.0, 5).unwrap_err().context("index"), Some("5"));
-    assert!(forecast(&days("2026-01-01", &[f64::MAX; 20]), 0.0, u32::MAX).is_err());
+    assert!(forecast(&days("2026-01-01", &[f64::MAX; 30]), 0.0, u32::MAX).is_err());
 }
 
 fn budget(grain: TimeGrain, thresholds: &[(f64, ThresholdBasis)]) -> Budget {
