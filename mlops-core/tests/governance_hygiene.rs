@@ -161,7 +161,10 @@ struct Drawn {
     roots: Vec<usize>,
 }
 
-fn drawn() -> impl Strategy<Value = (Vec<(u8, i64, u8)>, Vec<(usize, usize)>)> {
+/// Of each item its kind, age and mark; of each edge its ends.
+type Draw = (Vec<(u8, i64, u8)>, Vec<(usize, usize)>);
+
+fn drawn() -> impl Strategy<Value = Draw> {
     (2_usize..30).prop_flat_map(|n| {
         let items = prop::collection::vec((0_u8..4, 0_i64..800, 0_u8..12), n);
         let edges = prop::collection::vec((0..n + 2, 0..n + 2), 0..3 * n);

@@ -305,6 +305,19 @@ fn what_a_plan_does_not_state_satisfies_nothing() {
 }
 
 #[test]
+fn all_that_is_wrong_with_tags_is_said_at_once() {
+    let mut rule = PolicyRule::new("tags", Check::RequiredTags);
+    rule.names = words(&["owner", "project", "cost-center"]);
+    rule.values.insert("environment".to_owned(), words(&["dev", "prod"]));
+    let mut vault = PlannedResource::new("kv", ResourceKind::KeyVault);
+    vault.tags = tags(&[("project", ""), ("environment", "Prod"), ("cost-center", "1")]);
+    let policy = PolicySpec::new("p", vec![rule], vec![]).unwrap();
+    let report = policy.judge(&ResourcePlan::new(vec![vault]).unwrap(), now()).unwrap();
+    let observed = "`owner` is missing; `project` is blank; `environment` is `Prod`";
+    assert_eq!(report.verdicts[0].observed, observed);
+}
+
+#[test]
 fn names_follow_azures_rules_for_every_kind() {
     use ResourceKind as K;
     for (kind, good, bad) in [

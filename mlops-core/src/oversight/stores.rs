@@ -17,6 +17,40 @@ const MAX_ITEMS: usize = 1_000_000;
 const PAGE: usize = 1_000;
 
 /// The stores that are looked at.
+///
+/// ```
+/// use std::sync::Arc;
+/// use mlops_core::governance::hygiene::{HygieneRules, sweep};
+/// use mlops_core::governance::maturity::{Measure, assess, criteria};
+/// use mlops_core::memory::{
+///     MemoryArtifactStore, MemoryAuditLog, MemoryDataAssetStore, MemoryDeployer, MemoryModelRegistry, MemoryTracker,
+/// };
+/// use mlops_core::oversight::{ProbeOptions, Stores};
+/// use mlops_core::serve::BuiltinLoader;
+/// use mlops_core::time::ManualClock;
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let now = "2026-03-01T00:00:00Z".parse()?;
+/// let clock = Arc::new(ManualClock::at(now));
+/// let artifacts = Arc::new(MemoryArtifactStore::new(clock.clone()));
+/// let registry = Arc::new(MemoryModelRegistry::new(artifacts.clone(), clock.clone()));
+/// let loader = Arc::new(BuiltinLoader);
+/// let stores = Stores {
+///     data: Arc::new(MemoryDataAssetStore::new(artifacts.clone(), clock.clone())),
+///     tracker: Arc::new(MemoryTracker::new(clock.clone())),
+///     deployer: Arc::new(MemoryDeployer::new(registry.clone(), artifacts, loader, clock.clone())),
+///     registry,
+///     audit: Arc::new(MemoryAuditLog::new(clock)),
+/// };
+/// let found = sweep(&stores.inventory(&[]).await?, &HygieneRules::default(), now)?;
+/// assert!(found.proposals.is_empty());
+///
+/// let evidence = stores.evidence(None, &ProbeOptions::new(now, "champion".parse()?)).await?;
+/// assert_eq!(evidence.counts[&Measure::IntactAuditLogs].good, 1);
+/// assert_eq!(assess(&criteria(), &evidence, now)?.level.number(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Stores {
     /// Data assets.

@@ -49,8 +49,10 @@ fn faulty<E: Display>(result: Result<(), E>, good: impl Into<String>, needed: St
 pub(super) fn check(rule: &PolicyRule, resource: &PlannedResource, now: Timestamp) -> Finding {
     match rule.check {
         Check::RequiredTags => {
-            let result = tags::check_required(&resource.tags, &rule.names, &rule.values);
-            faulty(result, "all there", needed_tags(rule))
+            let faults = tags::check_required(&resource.tags, &rule.names, &rule.values);
+            let observed = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            let observed = if faults.is_empty() { "all there".to_owned() } else { observed };
+            finding(faults.is_empty(), observed, needed_tags(rule))
         }
         Check::ValidTags => {
             let longest = if resource.kind == ResourceKind::StorageAccount { 128 } else { 512 };

@@ -85,25 +85,25 @@ pub(super) fn check_azure(tags: &BTreeMap<String, String>, longest_name: usize) 
     Ok(())
 }
 
-/// Whether tags have these names, and of `values` one of those allowed.
+/// What tags lack of these names, and of `values` what is not one of those allowed: everything at once, in the order given.
 pub(super) fn check_required(
     tags: &BTreeMap<String, String>,
     names: &[String],
     values: &BTreeMap<String, Vec<String>>,
-) -> Result<(), TagFault> {
+) -> Vec<TagFault> {
     use crate::error::quote;
     let find = |wanted: &str| {
         let wanted = wanted.to_lowercase();
         tags.iter().find(|(name, _)| name.to_lowercase() == wanted).map(|(_, value)| value)
     };
-    for name in names.iter().chain(values.keys()) {
-        let value = find(name).ok_or_else(|| TagFault::Missing { name: quote(name) })?;
-        if value.trim().is_empty() {
-            return Err(TagFault::Blank { name: quote(name) });
+    let fault = |name: &String| match find(name) {
+        None => Some(TagFault::Missing { name: quote(name) }),
+        Some(value) if value.trim().is_empty() => Some(TagFault::Blank { name: quote(name) }),
+        Some(value) if values.get(name).is_some_and(|allowed| !allowed.contains(value)) => {
+            Some(TagFault::NotAllowed { name: quote(name), value: quote(value) })
         }
-        if values.get(name).is_some_and(|allowed| !allowed.contains(value)) {
-            return Err(TagFault::NotAllowed { name: quote(name), value: quote(value) });
-        }
-    }
-    Ok(())
+        Some(_) => None,
+    };
+    let open = names.iter().filter(|name| !values.contains_key(*name));
+    open.chain(values.keys()).filter_map(fault).collect()
 }
