@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mlops_core::artifact::{ArtifactStore as _, ArtifactStoreExt as _};
+use mlops_core::artifact::ArtifactStoreExt as _;
 use mlops_core::data::{AssetKind, DataAssetStore as _, NewDataAsset};
 use mlops_core::deploy::{Deployer as _, DeploymentSpec, EndpointSpec, TrafficChange, TrafficSplit};
 use mlops_core::evaluation::{CriterionResult, GateDecision, Verdict};
