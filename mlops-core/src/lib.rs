@@ -94,6 +94,7 @@ pub mod memory;
 pub mod model;
 pub mod monitor;
 pub mod num;
+pub mod oversight;
 pub mod page;
 pub mod pipeline;
 pub mod problem;

@@ -25,6 +25,8 @@ const PHASES: &[&str] = &[
     "serve",
     "monitor",
     "retrain",
+    // Not a phase: what governance judges, read from all of them.
+    "oversight",
 ];
 
 /// Backends, wrappers around backends, and suites: may import everything, and nobody imports them.
@@ -41,6 +43,8 @@ fn allowed(from: &str, to: &str) -> Option<bool> {
     Some(match (floor(from)?, floor(to)?) {
         _ if from == to => true,
         (0..=2, 0) => true,
+        // Policies are files.
+        (1, 1) => from == "governance" && to == "config",
         // Where in an artifact a model's bytes lie is part of what a model is.
         (2, 1) => from != "model" || to == "artifact",
         (2, 2) if from == "model" => matches!(to, "problem" | "data"),
@@ -328,6 +332,8 @@ fn the_table_is_the_drawing() {
         ("hash", "config", Some(false)),
         ("artifact", "hash", Some(true)),
         ("artifact", "governance", Some(false)),
+        ("governance", "artifact", Some(false)),
+        ("governance", "config", Some(true)),
         ("governance", "evaluation", Some(false)),
         ("problem", "config", Some(true)),
         ("problem", "data", Some(false)),
@@ -341,6 +347,9 @@ fn the_table_is_the_drawing() {
         ("evaluation", "registry", Some(false)),
         ("registry", "evaluation", Some(true)),
         ("retrain", "memory", Some(false)),
+        ("retrain", "oversight", Some(false)),
+        ("oversight", "retrain", Some(true)),
+        ("oversight", "memory", Some(false)),
         ("evaluation", "conformance", Some(false)),
         ("memory", "retrain", Some(true)),
         ("conformance", "memory", Some(true)),

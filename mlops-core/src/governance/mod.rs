@@ -3,6 +3,14 @@
 mod approval;
 mod approver;
 mod audit;
+mod authorizer;
+pub mod budget;
+pub mod cost;
+pub mod forecast;
+pub mod hygiene;
+pub mod maturity;
+pub mod policy;
+mod role;
 mod secret;
 
 pub use approval::{Approval, ApprovalDecision, ApprovalRequest, Approver};
@@ -13,4 +21,8 @@ pub use audit::{
     AuditEntry, AuditLog, AuditLogExt, AuditRecord, AuditVerification, ChainVerifier, Checkpoint,
     verify_chain,
 };
+pub use authorizer::{
+    AccessRequest, Actor, Authorizer, Denial, Duty, DutyLog, RoleAuthorizer, SeparationOfDuties,
+};
+pub use role::{Action, Role, Roles};
 pub use secret::{Secret, SecretStore};
