@@ -3,6 +3,8 @@
 mod alert;
 pub(crate) mod compute;
 mod drift;
+mod latency;
+mod operation;
 mod store;
 
 pub use alert::{Alert, AlertReceipt, AlertSink, Severity};
@@ -10,6 +12,8 @@ pub use drift::{
     CellCounts, CellKind, DriftDetector, DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome,
     FeatureScore, OtherScore, ScoreInterval, SideCounts,
 };
+pub use latency::{LatencyHistogram, LatencySummary};
+pub use operation::{OperationCounts, OperationReport, OperationSeries, RequestOutcome};
 pub use store::{
     GroundTruth, LabelReceipt, Monitor, MonitorCapabilities, MonitorReport, MonitorSpec, Observations,
     ObserveReceipt, PerformanceRule, SignalKind, SignalOutcome, SignalReport, SignalSpec, Window,
