@@ -1,13 +1,15 @@
 //! Phase 7: watch a model in production: drift of inputs and predictions, performance once labels arrive, operations.
 
 mod alert;
+pub mod alerting;
 pub(crate) mod compute;
 mod drift;
 mod latency;
 mod operation;
+pub mod sink;
 mod store;
 
-pub use alert::{Alert, AlertReceipt, AlertSink, Severity};
+pub use alert::{Alert, AlertReceipt, AlertSink, AlertStatus, Severity};
 pub use drift::{
     CellCounts, CellKind, DriftDetector, DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome,
     FeatureScore, OtherScore, ScoreInterval, SideCounts,

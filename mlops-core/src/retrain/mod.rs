@@ -4,6 +4,7 @@ mod any_trigger;
 pub mod closed_loop;
 mod cooldown;
 mod drift_trigger;
+pub mod event_source;
 mod event_trigger;
 mod performance_trigger;
 mod schedule_trigger;
