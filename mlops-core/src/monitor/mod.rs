@@ -6,6 +6,7 @@ pub(crate) mod compute;
 mod drift;
 mod latency;
 mod operation;
+mod schedule;
 pub mod sink;
 mod store;
 
@@ -16,6 +17,7 @@ pub use drift::{
 };
 pub use latency::{LatencyHistogram, LatencySummary};
 pub use operation::{OperationCounts, OperationReport, OperationSeries, RequestOutcome};
+pub use schedule::{CheckedWindows, DueWindows, MonitorSchedule, check_due};
 pub use store::{
     GroundTruth, LabelReceipt, Monitor, MonitorCapabilities, MonitorReport, MonitorSpec, Observations,
     ObserveReceipt, PerformanceRule, SignalKind, SignalOutcome, SignalReport, SignalSpec, Window,

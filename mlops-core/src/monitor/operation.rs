@@ -224,7 +224,7 @@ impl OperationSeries {
     /// 366 days.
     pub fn new(width: Duration) -> Result<Self> {
         let fits = (Duration::from_millis(1)..=Duration::from_secs(366 * 86_400)).contains(&width);
-        if !fits || width.subsec_nanos() % 1_000_000 != 0 {
+        if !fits || !width.subsec_nanos().is_multiple_of(1_000_000) {
             let message = format!("must be whole milliseconds, 1 ms to 366 days, got {width:?}");
             return Err(Error::invalid("OperationSeries::new", "width", message));
         }
@@ -331,7 +331,7 @@ impl OperationSeries {
         const OP: &str = "OperationSeries::report";
         let (width, length) = (self.width_us(), (window.end - window.start).num_microseconds());
         let on_grid = |at: Timestamp| {
-            at.timestamp_micros().rem_euclid(width) == 0 && at.timestamp_subsec_nanos() % 1_000 == 0
+            at.timestamp_micros().rem_euclid(width) == 0 && at.timestamp_subsec_nanos().is_multiple_of(1_000)
         };
         for (field, at) in [("start", window.start), ("end", window.end)] {
             if !on_grid(at) {

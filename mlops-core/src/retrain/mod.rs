@@ -6,6 +6,7 @@ mod cooldown;
 mod drift_trigger;
 pub mod event_source;
 mod event_trigger;
+pub mod gates;
 mod performance_trigger;
 mod schedule_trigger;
 mod seen;

@@ -155,7 +155,8 @@ impl DataFilter {
         let wanted = self.contains.to_lowercase();
         match event.at(&path) {
             Some(Value::String(text)) => text.to_lowercase().contains(&wanted),
-            Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string() == wanted,
+            Some(Value::Number(number)) => wanted == number.to_string(),
+            Some(Value::Bool(truth)) => wanted == if *truth { "true" } else { "false" },
             _ => false,
         }
     }
