@@ -142,7 +142,7 @@ fn a_webhook_is_believed_only_as_it_was_signed_and_only_for_a_while() {
     let (at, body) = (now().timestamp(), b"{}");
     let right = secret.sign("id", at, body);
     let check = |headers: &[(String, String)], body: &[u8], now| {
-        verify_webhook(&[secret.clone()], headers, body, now, FIVE_MINUTES).map(str::to_owned)
+        verify_webhook(std::slice::from_ref(&secret), headers, body, now, FIVE_MINUTES).map(str::to_owned)
     };
     let stamp = at.to_string();
     assert_eq!(check(&headers("id", &stamp, &right), body, now()), Ok("id".to_owned()));
@@ -270,7 +270,8 @@ fn a_webhook_that_could_not_work_is_refused_when_it_is_made() {
             "{url}"
         );
     }
-    let bad: [(&str, fn(&mut WebhookTarget)); 11] = [
+    type Change = fn(&mut WebhookTarget);
+    let bad: [(&str, Change); 11] = [
         ("url", |t| t.url = "http://example.org".into()),
         ("url", |t| t.url = "https://user:pw@example.org".into()),
         ("url", |t| t.url = "https://".into()),

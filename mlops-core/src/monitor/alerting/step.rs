@@ -229,11 +229,8 @@ impl AlertRules {
     }
 
     fn notice(&self, route: &AlertRoute, group: &AlertGroup, firing: &Firing, now: Timestamp) -> Notice {
-        let ended = group
-            .told
-            .iter()
-            .filter(|(key, _)| !firing.contains_key(*key))
-            .map(|(_, alert)| NoticeAlert { status: AlertStatus::Resolved, ..alert.clone() });
+        let ended =
+            group.told.iter().filter(|(key, _)| !firing.contains_key(*key)).map(|(_, alert)| ended(alert));
         let alerts: Vec<NoticeAlert> = firing.values().cloned().chain(ended).collect();
         let status = if firing.is_empty() { AlertStatus::Resolved } else { AlertStatus::Firing };
         let of_status = alerts.iter().filter(|alert| alert.status == status);
@@ -308,7 +305,6 @@ fn alert(rule: &AlertRule, series: &AlertSeries, condition: AlertCondition, sinc
 }
 
 fn message(rule: &AlertRule, series: &AlertSeries, condition: AlertCondition, since: Timestamp) -> String {
-    let shown = |at: Timestamp| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
     let signal = quote(&rule.signal);
     let what = match (condition, series.value, rule.above, rule.below) {
         (AlertCondition::Threshold, Some(value), Some(threshold), _) => {
@@ -322,11 +318,26 @@ fn message(rule: &AlertRule, series: &AlertSeries, condition: AlertCondition, si
         }
         _ => format!("{signal} has never had a value, waited for since {}", shown(series.heard)),
     };
-    let labels: Vec<String> =
-        series.labels.iter().map(|(name, value)| format!("{}={}", quote(name), quote(value))).collect();
-    let of = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(", ")) };
+    let of = shown_labels(&series.labels);
     match rule.summary.as_str() {
         "" => format!("{what}{of}"),
         summary => format!("{summary}: {what}{of}"),
     }
+}
+
+/// An alert that was told and fires no more. Why it ended is not said: its last value may be older than that.
+fn ended(alert: &NoticeAlert) -> NoticeAlert {
+    let (signal, since, of) = (quote(&alert.signal), shown(alert.since), shown_labels(&alert.labels));
+    let message = format!("{signal} fires no more; it was wrong since {since}{of}");
+    NoticeAlert { status: AlertStatus::Resolved, message, ..alert.clone() }
+}
+
+fn shown(at: Timestamp) -> String {
+    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+fn shown_labels(labels: &Labels) -> String {
+    let labels: Vec<String> =
+        labels.iter().map(|(name, value)| format!("{}={}", quote(name), quote(value))).collect();
+    if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(", ")) }
 }
