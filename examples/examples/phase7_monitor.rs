@@ -82,14 +82,8 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let sink = MemoryAlertSink::default();
     for signal in report.raised() {
         let about = digest_json(&(&report.monitor, &signal.signal, report.window))?;
-        let alert = Alert {
-            key: IdempotencyKey::from_digest(&about),
-            monitor: report.monitor.clone(),
-            signal: signal.signal.clone(),
-            severity: signal.severity,
-            message: signal.reason.clone(),
-            at: report.at,
-        };
+        let (key, monitor) = (IdempotencyKey::from_digest(&about), report.monitor.clone());
+        let alert = Alert::new(key, monitor, &signal.signal, signal.severity, &signal.reason, report.at);
         for _ in 0..2 {
             let receipt = sink.deliver(&alert).await?;
             say(format!("{:?}: {}: duplicate {}", alert.severity, alert.message, receipt.duplicate));

@@ -3,7 +3,9 @@
 //! A digest must never be equal for two different things. Concatenating fields does not give that (`"a" + "bc"` is
 //! `"ab" + "c"`), so [`Hasher`] writes a domain first and the length before every field.
 
+pub(crate) mod base64;
 mod exact;
+pub(crate) mod mac;
 
 use std::fmt;
 use std::str::FromStr;

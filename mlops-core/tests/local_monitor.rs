@@ -429,7 +429,7 @@ async fn what_was_damaged_is_refused_by_name() {
         let (key, signal, message) = ("an-alert", "inputs".to_owned(), "age drifted".to_owned());
         let key = IdempotencyKey::new(key).unwrap();
         let severity = Severity::Critical;
-        sink.deliver(&Alert { key, monitor: name(), signal, severity, message, at: start() }).await.unwrap();
+        sink.deliver(&Alert::new(key, name(), signal, severity, message, start())).await.unwrap();
         damage(&folder, sql);
         let checked = monitor.check(&name(), &day()).await.map(drop);
         let listed = monitor.reports(&name(), &PageRequest::default()).await.map(drop);

@@ -119,14 +119,10 @@ impl Watch {
 
     async fn alarm(&self, world: &World, report: &MonitorReport, day: &str) -> Result<()> {
         for signal in report.raised() {
-            let alert = Alert {
-                key: IdempotencyKey::new(format!("{day}-{}", signal.signal))?,
-                monitor: self.name.clone(),
-                signal: signal.signal.clone(),
-                severity: signal.severity,
-                message: signal.reason.clone(),
-                at: world.now(),
-            };
+            let key = IdempotencyKey::new(format!("{day}-{}", signal.signal))?;
+            let monitor = self.name.clone();
+            let alert =
+                Alert::new(key, monitor, &signal.signal, signal.severity, &signal.reason, world.now());
             self.alerts.deliver(&alert).await?;
             world.platform.record("monitor.alarm", &format!("monitor/{}", self.name), &alert.message).await?;
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::support::{RACERS, TEXTS, at, race, skipped};
 use crate::id::{IdempotencyKey, MonitorName};
-use crate::monitor::{Alert, AlertSink, Severity};
+use crate::monitor::{Alert, AlertSink, AlertStatus, Severity};
 
 /// Makes a test of every case of the [`AlertSink`] suite.
 ///
@@ -86,14 +86,8 @@ impl fmt::Debug for AlertsUnderTest {
 }
 
 fn alert(key: &str) -> Alert {
-    Alert {
-        key: IdempotencyKey::new(key).unwrap(),
-        monitor: MonitorName::new("diabetes").unwrap(),
-        signal: "inputs".to_owned(),
-        severity: Severity::Warning,
-        message: "age drifted".to_owned(),
-        at: at("2026-01-01T00:00:00Z"),
-    }
+    let (key, monitor) = (IdempotencyKey::new(key).unwrap(), MonitorName::new("diabetes").unwrap());
+    Alert::new(key, monitor, "inputs", Severity::Warning, "age drifted", at("2026-01-01T00:00:00Z"))
 }
 
 /// When `deliver` returns, the alert has arrived.
@@ -120,7 +114,9 @@ pub async fn alerts_arrive_as_they_were(under: &AlertsUnderTest) {
     for (i, text) in TEXTS.iter().enumerate() {
         let (message, signal) = ((*text).to_owned(), format!("signal {text}"));
         let severity = [Severity::Info, Severity::Warning, Severity::Critical][i % 3];
-        let alert = Alert { message, signal, severity, ..alert(&format!("text-{i}")) };
+        let status = [AlertStatus::Firing, AlertStatus::Resolved][i % 2];
+        let labels = [("text".to_owned(), (*text).to_owned())].into();
+        let alert = Alert { message, signal, severity, status, labels, ..alert(&format!("text-{i}")) };
         under.sink.deliver(&alert).await.unwrap();
         sent.push(alert);
     }

@@ -31,14 +31,9 @@ const ALERTS: &str = "LocalAlertSink::alerts";
 /// # let dir = tempfile::tempdir().unwrap();
 /// # let folder = dir.path();
 /// let sink = LocalStore::open(folder)?.alerts();
-/// let alert = Alert {
-///     key: IdempotencyKey::generate(),
-///     monitor: MonitorName::new("diabetes")?,
-///     signal: "inputs".into(),
-///     severity: Severity::Warning,
-///     message: "age drifted".into(),
-///     at: chrono::DateTime::UNIX_EPOCH,
-/// };
+/// let at = chrono::DateTime::UNIX_EPOCH;
+/// let (key, monitor) = (IdempotencyKey::generate(), MonitorName::new("diabetes")?);
+/// let alert = Alert::new(key, monitor, "inputs", Severity::Warning, "age drifted", at);
 /// assert!(!sink.deliver(&alert).await?.duplicate);
 /// assert!(sink.deliver(&alert).await?.duplicate);
 /// assert_eq!(sink.alerts(&PageRequest::default()).await?.items, [alert]);

@@ -19,14 +19,9 @@ use crate::time::lock;
 /// use mlops_core::{IdempotencyKey, MonitorName};
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// let sink = MemoryAlertSink::default();
-/// let alert = Alert {
-///     key: IdempotencyKey::generate(),
-///     monitor: MonitorName::new("diabetes")?,
-///     signal: "inputs".into(),
-///     severity: Severity::Warning,
-///     message: "age drifted".into(),
-///     at: chrono::DateTime::UNIX_EPOCH,
-/// };
+/// let at = chrono::DateTime::UNIX_EPOCH;
+/// let (key, monitor) = (IdempotencyKey::generate(), MonitorName::new("diabetes")?);
+/// let alert = Alert::new(key, monitor, "inputs", Severity::Warning, "age drifted", at);
 /// assert!(!sink.deliver(&alert).await?.duplicate);
 /// assert!(sink.deliver(&alert).await?.duplicate);
 /// assert_eq!(sink.alerts(), [alert]);

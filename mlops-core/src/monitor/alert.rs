@@ -1,5 +1,6 @@
 //! Alerts, and where they go.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -22,7 +23,33 @@ pub enum Severity {
     Critical,
 }
 
+/// Whether something is wrong, or has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertStatus {
+    /// It is wrong.
+    #[default]
+    Firing,
+    /// It is well again.
+    Resolved,
+}
+
+impl AlertStatus {
+    fn is_firing(&self) -> bool {
+        *self == Self::Firing
+    }
+}
+
 /// Something that somebody should know.
+///
+/// ```
+/// use mlops_core::IdempotencyKey;
+/// use mlops_core::monitor::{Alert, AlertStatus, Severity};
+/// let at = "2026-01-01T00:00:00Z".parse()?;
+/// let alert = Alert::new(IdempotencyKey::generate(), "diabetes".parse()?, "inputs", Severity::Warning, "age drifted", at);
+/// assert_eq!(alert.status, AlertStatus::Firing);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     /// The same alert sent twice is one alert.
@@ -37,6 +64,36 @@ pub struct Alert {
     pub message: String,
     /// When.
     pub at: Timestamp,
+    /// Whether it fires or has ended.
+    #[serde(default, skip_serializing_if = "AlertStatus::is_firing")]
+    pub status: AlertStatus,
+    /// What it is of: endpoint, deployment, feature.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Alert {
+    /// One that fires, without labels.
+    pub fn new(
+        key: IdempotencyKey,
+        monitor: MonitorName,
+        signal: impl Into<String>,
+        severity: Severity,
+        message: impl Into<String>,
+        at: Timestamp,
+    ) -> Self {
+        let (signal, message) = (signal.into(), message.into());
+        Self {
+            key,
+            monitor,
+            signal,
+            severity,
+            message,
+            at,
+            status: AlertStatus::Firing,
+            labels: BTreeMap::new(),
+        }
+    }
 }
 
 /// That an alert arrived.

@@ -1,19 +1,27 @@
 //! Phase 7: watch a model in production: drift of inputs and predictions, performance once labels arrive, operations.
 
 mod alert;
+pub mod alerting;
 #[cfg(feature = "serve")]
 mod capture;
 pub(crate) mod compute;
 mod drift;
+mod latency;
+mod operation;
+mod schedule;
+pub mod sink;
 mod store;
 
-pub use alert::{Alert, AlertReceipt, AlertSink, Severity};
+pub use alert::{Alert, AlertReceipt, AlertSink, AlertStatus, Severity};
 #[cfg(feature = "serve")]
 pub use capture::MonitorSink;
 pub use drift::{
     CellCounts, CellKind, DriftDetector, DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome,
     FeatureScore, OtherScore, ScoreInterval, SideCounts,
 };
+pub use latency::{LatencyHistogram, LatencySummary};
+pub use operation::{OperationCounts, OperationReport, OperationSeries, RequestOutcome};
+pub use schedule::{CheckedWindows, DueWindows, MonitorSchedule, check_due};
 pub use store::{
     GroundTruth, LabelReceipt, Monitor, MonitorCapabilities, MonitorReport, MonitorSpec, Observations,
     ObserveReceipt, PerformanceRule, SignalKind, SignalOutcome, SignalReport, SignalSpec, Window,
