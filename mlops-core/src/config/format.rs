@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-/// A format in which a file for people can be written: a gate, a pipeline, a schema, a search space. The keys and words are the
-/// same in all.
+/// A format in which a file for people can be written: a gate, a pipeline, a schema, a search space, a policy, rules of alerts. The keys
+/// and words are the same in all.
 ///
 /// It goes by the names [`GateFormat`](crate::evaluation::GateFormat), [`PipelineFormat`](crate::pipeline::PipelineFormat),
-/// [`SchemaFormat`](crate::data::SchemaFormat) and [`SpaceFormat`](crate::experiment::space::SpaceFormat) where those are read,
-/// and is one type.
+/// [`SchemaFormat`](crate::data::SchemaFormat), [`SpaceFormat`](crate::experiment::space::SpaceFormat),
+/// [`PolicyFormat`](crate::governance::policy::PolicyFormat) and [`AlertFormat`](crate::monitor::alerting::AlertFormat) where those
+/// are read, and is one type.
 ///
 /// ```
 /// use mlops_core::config::Format;

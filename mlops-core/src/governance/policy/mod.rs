@@ -7,7 +7,6 @@
 
 mod check;
 mod exemption;
-mod file;
 mod kind;
 mod naming;
 mod plan;
@@ -16,8 +15,8 @@ mod rule;
 mod spec;
 mod tags;
 
+pub use crate::config::Format as PolicyFormat;
 pub use exemption::Exemption;
-pub use file::PolicyFormat;
 pub use kind::ResourceKind;
 pub use naming::{NamePart, NameRule, NamingFault};
 pub use plan::{Encryption, IdentityKind, ModelPlan, ModelProvenance, PlannedResource, ResourcePlan};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::file::{self, PolicyFormat};
 use super::kind::ResourceKind;
+use crate::config::{Document, Format as PolicyFormat};
 use crate::error::{Error, Result};
 use crate::governance::Approval;
 use crate::hash::{Digest, digest_json};
@@ -232,7 +232,7 @@ impl ResourcePlan {
     }
 
     fn load(operation: &'static str, name: &str, text: &str, format: PolicyFormat) -> Result<Self> {
-        let document = file::document(operation, name, text, format)?;
+        let document = Document::new(operation, name, text, format)?;
         let PlanFile { resources } = document.parse(Some("resources"))?;
         if resources.len() > MAX_RESOURCES {
             return Err(Error::limit(operation, "the number of resources", MAX_RESOURCES, resources.len()));

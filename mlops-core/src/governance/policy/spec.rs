@@ -7,10 +7,10 @@ use serde::Deserialize;
 
 use super::check::check;
 use super::exemption::Exemption;
-use super::file::{self, PolicyFormat};
 use super::plan::{PlannedResource, ResourcePlan};
 use super::report::{PolicyOutcome, PolicyReport, PolicyVerdict};
 use super::rule::PolicyRule;
+use crate::config::{Document, Format as PolicyFormat};
 use crate::error::{Error, Result};
 use crate::hash::{Digest, digest_json};
 use crate::time::Timestamp;
@@ -145,7 +145,7 @@ impl PolicySpec {
     }
 
     fn load(operation: &'static str, file: &str, text: &str, format: PolicyFormat) -> Result<Self> {
-        let document = file::document(operation, file, text, format)?;
+        let document = Document::new(operation, file, text, format)?;
         let PolicyFile { name, rules, exemptions } = document.parse(Some("rules"))?;
         check_size(operation, &rules)?;
         if let Some(Fault { list, index, key, message }) = fault(&name, &rules, &exemptions) {

@@ -4,51 +4,11 @@ use std::path::Path;
 
 use super::AlertRules;
 use super::rules::RulesWire;
-use crate::config::{self, Document, Syntax};
-use crate::error::{Error, Result};
+use crate::config::{self, Document, Format as AlertFormat};
+use crate::error::Result;
 
 const READ: &str = "AlertRules::read";
 const PARSE: &str = "AlertRules::parse";
-
-/// A format in which alert rules can be written. The keys and words are the same in all.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum AlertFormat {
-    /// TOML; the default.
-    #[default]
-    Toml,
-    /// JSON.
-    Json,
-    /// YAML, with the feature `yaml`.
-    Yaml,
-}
-
-impl AlertFormat {
-    /// The format that a file's extension speaks of; TOML for any that is not known.
-    ///
-    /// ```
-    /// use mlops_core::monitor::alerting::AlertFormat;
-    /// assert_eq!(AlertFormat::of("diabetes.alerts.yml"), AlertFormat::Yaml);
-    /// assert_eq!(AlertFormat::of("alerts"), AlertFormat::Toml);
-    /// ```
-    pub fn of(path: impl AsRef<Path>) -> Self {
-        let extension = path.as_ref().extension().and_then(|e| e.to_str()).unwrap_or_default();
-        match extension.to_ascii_lowercase().as_str() {
-            "json" => Self::Json,
-            "yaml" | "yml" => Self::Yaml,
-            _ => Self::Toml,
-        }
-    }
-
-    fn syntax(self, operation: &'static str) -> Result<Syntax> {
-        match self {
-            Self::Toml => Ok(Syntax::Toml),
-            Self::Json => Ok(Syntax::Json),
-            Self::Yaml if cfg!(feature = "yaml") => Ok(Syntax::Yaml),
-            Self::Yaml => Err(Error::unsupported(operation, "YAML, without the feature `yaml`")),
-        }
-    }
-}
 
 impl AlertRules {
     /// Reads rules from a file of at most one mebibyte, in the format of its extension.
@@ -91,7 +51,7 @@ impl AlertRules {
 }
 
 fn parse(operation: &'static str, file: &str, text: &str, format: AlertFormat) -> Result<AlertRules> {
-    let document = Document::new(operation, file, text, format.syntax(operation)?)?;
+    let document = Document::new(operation, file, text, format)?;
     let wire: RulesWire = document.parse(Some("rules"))?;
     wire.check().map_err(|wrong| match wrong.entry {
         Some((place, id)) => {

@@ -57,8 +57,8 @@ mod rules;
 mod state;
 mod step;
 
+pub use crate::config::Format as AlertFormat;
 pub use dispatch::{NoticeDelivery, dispatch};
-pub use file::AlertFormat;
 pub use notice::{AlertCondition, Notice, NoticeAlert};
 pub use rules::{AlertRoute, AlertRule, AlertRules};
 pub use state::{AlertGroup, AlertInput, AlertPhase, AlertSeries, AlertState, UndeliveredNotice};
