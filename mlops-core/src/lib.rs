@@ -13,10 +13,12 @@
 //! | 4 train | [`artifact`] | [`ArtifactStore`](artifact::ArtifactStore) | Blob Storage | `phase4_train` |
 //! | 5 evaluate and decide | [`evaluation`] | [`Evaluator`](evaluation::Evaluator) | responsible-AI components | `phase5_evaluate` |
 //! | 5 register | [`registry`] | [`ModelRegistry`](registry::ModelRegistry) | model registry | `phase5_evaluate` |
-//! | 6 deploy and roll out | [`deploy`], [`serve`] | [`Deployer`](deploy::Deployer), [`Predictor`](model::Predictor) | online endpoints | `phase6_deploy` |
+//! | 6 deploy | [`deploy`], [`serve`] | [`Deployer`](deploy::Deployer), [`Predictor`](model::Predictor) | online endpoints | `phase6_deploy`, `phase6_forest`, `phase6_serve` |
+//! | 6 roll out | [`deploy::rollout`] | [`RolloutJournal`](deploy::rollout::RolloutJournal) | – | `phase6_rollout` |
 //! | 7 monitor | [`monitor`] | [`Monitor`](monitor::Monitor), [`DriftDetector`](monitor::DriftDetector), [`AlertSink`](monitor::AlertSink) | model monitors | `phase7_monitor` |
-//! | 8 retrain | [`retrain`] | [`Trigger`](retrain::Trigger) | Event Grid, schedules | `phase8_retrain` |
-//! | across all | [`governance`] | [`AuditLog`](governance::AuditLog), [`Approver`](governance::Approver), [`SecretStore`](governance::SecretStore) | Activity log, Key Vault | all |
+//! | 7 alert | [`monitor::alerting`], [`monitor::sink`] | [`AlertSink`](monitor::AlertSink) | alert rules | `phase7_alerts` |
+//! | 8 retrain | [`retrain`], with [`event_source`](retrain::event_source) and [`gates`](retrain::gates) | [`Trigger`](retrain::Trigger) | Event Grid, schedules | `phase8_retrain` |
+//! | across all | [`governance`], with [`policy`](governance::policy); [`oversight`] reads the other phases' stores | [`AuditLog`](governance::AuditLog), [`Approver`](governance::Approver), [`SecretStore`](governance::SecretStore) | Activity log, Key Vault, Policy | `cross_governance` |
 //!
 //! Below them lies the ground: [`error`], [`num`], [`id`], [`page`], [`time`], [`hash`]; beside them [`model`], what a model is to its
 //! surroundings. Above them stand the backends: [`memory`], the reference of every trait; `local` (a feature, on by default), every
@@ -62,7 +64,7 @@
 //!
 //! # What it is not
 //! It trains nothing: use the library you like, and serve with [`serve`] or a [`Predictor`](model::Predictor) of your own. It is
-//! no platform: no server, no scheduler, no user interface. It holds no HTTP client.
+//! no platform: no scheduler, no user interface, and no server but the endpoint of the feature `serve`. It holds no HTTP client.
 //!
 //! # Features
 //! | feature | default | brings |
@@ -70,6 +72,7 @@
 //! | `local` | yes | the embedded backend; brings SQLite, compiled in (needs a C compiler), and tokio's `spawn_blocking` |
 //! | `polars` | no | the frame door: polars data frames as tables, borrowed where possible |
 //! | `polars-io` | no | an eager Parquet reader; CSV needs no feature |
+//! | `serve` | no | models over HTTP: Azure's `/score`, MLflow's `/invocations`, the Open Inference Protocol; axum and hyper |
 //! | `conformance` | no | the suites for writers of backends; not covered by semantic versioning |
 //! | `runtime` | with `local` | what runs tasks: sweeps with parallel trials; brings tokio |
 //! | `schedule` | no | cron expressions and recurrences in time zones |
