@@ -63,7 +63,11 @@ impl Sample {
     pub(super) fn merge(&mut self, other: &Self) -> Result<()> {
         self.numbers.extend_from_slice(&other.numbers);
         self.bound = self.bound.min(other.bound);
-        other.rows.clone().map_or(Ok(()), |rows| self.add(rows))
+        other.rows.clone().map_or(Ok(()), |rows| self.add(rows))?;
+        // What lies above the other's bound is in no sample of both: the other alone has enough rows below it.
+        let keep: Vec<usize> =
+            (0..self.numbers.len()).filter(|at| self.numbers.get(*at) <= Some(&self.bound)).collect();
+        if keep.len() < self.numbers.len() { self.keep(&keep) } else { Ok(()) }
     }
 
     fn add(&mut self, taken: Table<'static>) -> Result<()> {
@@ -88,9 +92,14 @@ impl Sample {
             (0..self.numbers.len()).filter(|at| self.numbers.get(*at) <= Some(bound)).collect();
         // Two rows of one number are possible where parts have the same places; the later one has to go.
         let keep = keep.get(..self.size.min(keep.len())).unwrap_or_default().to_vec();
-        self.numbers = keep.iter().filter_map(|at| self.numbers.get(*at).copied()).collect();
+        self.keep(&keep)
+    }
+
+    /// Leaves the rows at these places, in this order.
+    fn keep(&mut self, places: &[usize]) -> Result<()> {
+        self.numbers = places.iter().filter_map(|at| self.numbers.get(*at).copied()).collect();
         if let Some(rows) = self.rows.take() {
-            self.rows = Some(compact(&rows.take(&keep)?)?);
+            self.rows = Some(compact(&rows.take(places)?)?);
         }
         Ok(())
     }
@@ -149,6 +158,17 @@ mod tests {
         b.push(&rows(4_000..10_000), 4_000).unwrap();
         a.merge(&b).unwrap();
         assert_eq!(drawn(&a), expected);
+    }
+
+    #[test]
+    fn a_sample_of_parts_that_were_cut_holds_nothing_above_its_bound() {
+        let (mut a, mut b) = (Sample::new(100, 7), Sample::new(100, 7));
+        a.push(&rows(0..150), 0).unwrap();
+        b.push(&rows(150..10_000), 150).unwrap();
+        assert!(a.bound > b.bound);
+        a.merge(&b).unwrap();
+        assert!(a.is_of(10_000));
+        assert!(a.numbers.len() >= 100);
     }
 
     #[test]

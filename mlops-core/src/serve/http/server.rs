@@ -412,6 +412,7 @@ async fn accept(
     while Instant::now() < enough {
         let next = tokio::time::timeout(Duration::from_millis(10), listener.accept()).await;
         let Ok(Ok((stream, _))) = next else { break };
+        while connections.try_join_next().is_some() {}
         take(stream, &mut connections);
     }
     drop(listener);
