@@ -134,6 +134,22 @@ fn what_azure_has_no_word_for_is_refused() {
     assert_eq!(AzureSweep::of(&hurried).unwrap_err().context("field"), Some("timeout"));
 }
 
+/// Seconds in YAML reach further than durations in JSON are read: what was read is always written and read again.
+#[test]
+fn nothing_takes_longer_than_a_century() {
+    let century = Duration::from_secs(36_525 * 86_400);
+    let longest = AzureSweep { timeout: century, trial_timeout: Some(century), ..plain() };
+    assert_eq!(AzureSweep::from_wire(&longest.to_wire().unwrap()).unwrap(), longest);
+    let over = century + Duration::from_secs(1);
+    for (sweep, field) in [
+        (AzureSweep { timeout: over, ..plain() }, "timeout"),
+        (AzureSweep { trial_timeout: Some(over), ..plain() }, "trial_timeout"),
+    ] {
+        assert_eq!(sweep.to_wire().unwrap_err().context("field"), Some(field));
+        assert_eq!(sweep.to_yaml().unwrap_err().context("field"), Some(field));
+    }
+}
+
 fn any_sweep() -> impl Strategy<Value = AzureSweep> {
     let slack = prop_oneof![
         (0.001..9.0_f64).prop_map(Slack::Factor),

@@ -59,9 +59,9 @@ pub struct AzureSweep {
     pub max_total_trials: u64,
     /// How many run at once; as many as there are trials, if not given.
     pub max_concurrent_trials: Option<u64>,
-    /// How long the sweep may take, in whole seconds.
+    /// How long the sweep may take, in whole seconds: from a minute to a century.
     pub timeout: Duration,
-    /// How long a trial may take, in whole seconds.
+    /// How long a trial may take, in whole seconds: from a minute to a century.
     pub trial_timeout: Option<Duration>,
     /// When trials stop: [`Bandit`], [`MedianStopping`] or [`TruncationSelection`].
     pub early_termination: Option<StoppingSpec>,
@@ -71,6 +71,8 @@ pub struct AzureSweep {
 const TIMEOUT: Duration = Duration::from_secs(5_184_000);
 /// The service reads less than a minute as 60 days.
 const SHORTEST: Duration = Duration::from_secs(60);
+/// Nothing runs for longer than a century: what is read is written again.
+const LONGEST: Duration = Duration::from_secs(36_525 * 86_400);
 
 impl AzureSweep {
     /// A sweep with Azure's default limits, without early termination.
@@ -144,6 +146,9 @@ impl AzureSweep {
             }
             if time.subsec_nanos() != 0 {
                 return bad(field, format!("must be whole seconds, got {time:?}"));
+            }
+            if time > LONGEST {
+                return bad(field, format!("must be at most a century, got {time:?}"));
             }
         }
         match &self.early_termination {
@@ -556,11 +561,10 @@ impl TryFrom<WirePolicy> for StoppingSpec {
 
 // -------------------------------------------------------------------------------------------------------------- durations
 
-/// A duration as of ISO 8601 in weeks, days, hours, minutes and seconds; months and years have no length. At most a century.
+/// A duration as of ISO 8601 in weeks, days, hours, minutes and seconds; months and years have no length. At most [`LONGEST`].
 fn parse_duration(text: &str) -> Option<Duration> {
     const UNITS: [(char, u64, bool); 5] =
         [('W', 604_800, false), ('D', 86_400, false), ('H', 3_600, true), ('M', 60, true), ('S', 1, true)];
-    const CENTURY: u64 = 36_525 * 86_400;
     let mut rest = text.strip_prefix('P')?;
     let (mut total, mut in_time, mut next, mut parts) = (0_u64, false, 0, 0);
     while !rest.is_empty() {
@@ -580,7 +584,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
         total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(*length)?)?;
         rest = after.get(letter.len_utf8()..)?;
     }
-    (parts > 0 && total <= CENTURY).then(|| Duration::from_secs(total))
+    (parts > 0 && total <= LONGEST.as_secs()).then(|| Duration::from_secs(total))
 }
 
 /// Whole seconds as a duration of ISO 8601, as Python's `isodate` writes them.
