@@ -1,5 +1,6 @@
 //! The checks every metric makes before it computes: lengths, finite values, probabilities, weights.
 
+use mlops_core::num::parallel::{Threads, map_pieces};
 use mlops_core::num::{StatsError, weights};
 
 /// An argument with the name it has in errors.
@@ -31,9 +32,17 @@ pub(crate) fn paired<A, B>(left: Named<'_, A>, right: Named<'_, B>) -> Result<()
 }
 
 pub(crate) fn finite(argument: &'static str, values: &[f64]) -> Result<(), StatsError> {
+    finite_on(Threads::ONE, argument, values)
+}
+
+/// [`finite`] on several threads.
+pub(crate) fn finite_on(threads: Threads, argument: &'static str, values: &[f64]) -> Result<(), StatsError> {
     // A chunk at a time without a branch, which is several rows at once.
     let good = |values: &[f64]| values.iter().fold(true, |good, value| good & value.is_finite());
-    if values.chunks(1024).all(good) {
+    if map_pieces(values.len(), threads, |rows| values[rows].chunks(1024).all(good))
+        .into_iter()
+        .all(|good| good)
+    {
         return Ok(());
     }
     match values.iter().position(|value| !value.is_finite()) {

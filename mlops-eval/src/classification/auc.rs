@@ -157,7 +157,7 @@ pub fn roc_auc_with(
     if !options.is_whole() {
         return roc_auc_from_state_with(&ScoreState::of(y_true, scores)?, options);
     }
-    check(y_true, scores, None)?;
+    check(y_true, scores, None, options.threads)?;
     let parts = map_labelled(scores, y_true, options.threads, |part| counted(part.keys()));
     let (mut negatives, mut positives, mut halves) = (0_u128, 0_u128, 0_u128);
     for part in parts {
@@ -195,7 +195,7 @@ pub fn roc_auc_weighted_with(
     if !options.is_whole() {
         return roc_auc_from_state_with(&ScoreState::weighted(y_true, scores, weights)?, options);
     }
-    check(y_true, scores, Some(weights))?;
+    check(y_true, scores, Some(weights), options.threads)?;
     let mut totals = [Sum::new(); 2];
     y_true.iter().zip(weights).for_each(|(&positive, &weight)| totals[usize::from(positive)].push(weight));
     let totals = totals.map(|total| total.value());

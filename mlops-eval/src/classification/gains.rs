@@ -1,5 +1,6 @@
 //! Gains and lift: how many of the positives are found in the best-scored share of the rows.
 
+use mlops_core::num::parallel::Threads;
 use mlops_core::num::sum::Sum;
 use mlops_core::num::{Measured, StatsError};
 use serde::{Deserialize, Serialize};
@@ -176,7 +177,7 @@ pub fn gains_table_with(
         };
         return gains_table_from_state_with(&state, options);
     }
-    check(y_true, scores, weights)?;
+    check(y_true, scores, weights, Threads::ONE)?;
     let mut order: Vec<(f64, usize)> = scores.iter().enumerate().map(|(row, &score)| (-score, row)).collect();
     mlops_core::num::ranks::sort_pairs(&mut order);
     let blocks = order.iter().map(|&(_, row)| {

@@ -63,7 +63,7 @@ impl MultilabelScoreState {
         weights: Option<&[f64]>,
         options: &ScoreOptions,
     ) -> Result<Self, StatsError> {
-        super::scores::check(y_true, scores, None)?;
+        super::scores::check(y_true, scores, None, options.threads)?;
         if labels == 0 || !scores.len().is_multiple_of(labels) {
             let reason = "does not divide the number of scores";
             return Err(StatsError::Parameter { parameter: "labels", value: labels as f64, reason });

@@ -4,7 +4,7 @@ use mlops_core::num::StatsError;
 use mlops_core::num::parallel::Threads;
 use serde::{Deserialize, Serialize};
 
-use crate::input::{finite, named, paired, weight_total};
+use crate::input::{finite, finite_on, named, paired, weight_total};
 use crate::runs::Runs;
 
 /// How a [`ScoreState`] is built.
@@ -145,7 +145,7 @@ impl ScoreState {
         options: &ScoreOptions,
     ) -> Result<Self, StatsError> {
         let steps = options.steps()?;
-        check(y_true, scores, weights)?;
+        check(y_true, scores, weights, options.threads)?;
         let rounded: Option<Vec<f64>> =
             steps.map(|steps| scores.iter().map(|&score| rounded(score, steps)).collect());
         let scores = rounded.as_deref().unwrap_or(scores);
@@ -252,10 +252,15 @@ pub(crate) fn signed(positive: bool, weight: f64) -> f64 {
 }
 
 /// What every metric of scores checks.
-pub(crate) fn check(y_true: &[bool], scores: &[f64], weights: Option<&[f64]>) -> Result<(), StatsError> {
+pub(crate) fn check(
+    y_true: &[bool],
+    scores: &[f64],
+    weights: Option<&[f64]>,
+    threads: Threads,
+) -> Result<(), StatsError> {
     let rows = named("y_true", y_true);
     paired(rows, named("scores", scores))?;
-    finite("scores", scores)?;
+    finite_on(threads, "scores", scores)?;
     weight_total(weights, rows).map(|_| ())
 }
 
@@ -349,7 +354,7 @@ impl ScoreStream {
         scores: &[f64],
         weights: Option<&[f64]>,
     ) -> Result<(), StatsError> {
-        match check(y_true, scores, weights) {
+        match check(y_true, scores, weights, Threads::ONE) {
             Ok(()) | Err(StatsError::ZeroTotal { .. }) => {}
             Err(error) => return Err(error),
         }

@@ -15,7 +15,7 @@ use super::equivalence::Wald;
 use super::linear::quadratic_form;
 use super::order::{Order, sorted};
 use super::result::{Alternative, Method, TestResult, around};
-use crate::input::{finite, named, not_empty, paired};
+use crate::input::{finite, finite_on, named, not_empty, paired};
 use crate::interval::{Interval, check_confidence};
 
 /// Areas under the ROC curves of k models on the same rows, and how they vary together.
@@ -68,7 +68,7 @@ impl Delong {
         not_empty(named("scores", scores))?;
         for scores in scores {
             paired(named("y_true", y_true), named("scores", scores))?;
-            finite("scores", scores)?;
+            finite_on(threads, "scores", scores)?;
         }
         if y_true.len() > 1 << 30 {
             return Err(StatsError::Overflow { what: "the number of rows" });
