@@ -80,10 +80,39 @@ pub fn map_labelled<R: Send>(
     work: impl Fn(LabelledPart<'_>) -> R + Sync,
 ) -> Vec<R> {
     let rows = values.len().min(labels.len());
-    let (values, labels) = (&values[..rows], &labels[..rows]);
+    let values = &values[..rows];
+    map_keyed(
+        values,
+        |row| key(values[row], labels[row]),
+        threads,
+        |keys, below_zero| work(LabelledPart { keys, below_zero }),
+    )
+}
+
+/// [`map_labelled`] for keys of the caller's: `work` gets the sorted keys of a part, and whether its values are below zero.
+///
+/// A row's key must not be less than that of a row with a smaller value of the same sign; what else a key holds, the number
+/// of its row for instance, tells equal values apart. Which rows a part has depends on the values alone.
+///
+/// ```
+/// use mlops_core::num::labelled::map_keyed;
+/// use mlops_core::num::parallel::Threads;
+///
+/// let values = [0.5, 0.25, 0.5];
+/// let key = |row: usize| values[row].to_bits() & !3 | row as u64;
+/// let rows = map_keyed(&values, key, Threads::ONE, |keys, _| keys.iter().map(|key| key & 3).collect::<Vec<_>>());
+/// assert_eq!(rows.concat(), [1, 0, 2]);
+/// ```
+pub fn map_keyed<R: Send>(
+    values: &[f64],
+    key: impl Fn(usize) -> u64 + Sync,
+    threads: Threads,
+    work: impl Fn(&mut [u64], bool) -> R + Sync,
+) -> Vec<R> {
+    let rows = values.len();
     let layout = Layout::of(values, threads);
     let count = layout.count();
-    let shards = map_pieces(rows, threads, |rows| Shard::of(&values[rows.clone()], &labels[rows], &layout));
+    let shards = map_pieces(rows, threads, |rows| Shard::of(values, rows, &key, &layout));
     let batch = count.div_ceil(64);
     let batches = map(count.div_ceil(batch), threads, |index| {
         let mut room = Room::default();
@@ -94,7 +123,7 @@ pub fn map_labelled<R: Send>(
             shards.iter().for_each(|shard| part.extend_from_slice(shard.cell(cell)));
             if !part.is_empty() {
                 room.sort(&mut part);
-                results.push(work(LabelledPart { keys: &part, below_zero: cell < layout.first_above }));
+                results.push(work(&mut part, cell < layout.first_above));
             }
         }
         results
@@ -194,14 +223,14 @@ struct Shard {
 }
 
 impl Shard {
-    fn of(values: &[f64], labels: &[bool], layout: &Layout) -> Self {
-        let mut cell_of = vec![0_u16; values.len()];
-        run(CellsOf { values, borders: &layout.borders, out: &mut cell_of });
+    fn of(values: &[f64], rows: Range<usize>, key: impl Fn(usize) -> u64, layout: &Layout) -> Self {
+        let mut cell_of = vec![0_u16; rows.len()];
+        run(CellsOf { values: &values[rows.clone()], borders: &layout.borders, out: &mut cell_of });
         let mut starts = starts_of(cell_of.iter().map(|&cell| usize::from(cell)), layout.count());
-        let mut keys = vec![0_u64; values.len()];
-        for ((&value, &label), &cell) in values.iter().zip(labels).zip(&cell_of) {
+        let mut keys = vec![0_u64; rows.len()];
+        for (row, &cell) in rows.zip(&cell_of) {
             let place = &mut starts[usize::from(cell)];
-            keys[*place as usize] = key(value, label);
+            keys[*place as usize] = key(row);
             *place += 1;
         }
         // Each start has moved to its cell's end, which is the next one's start.

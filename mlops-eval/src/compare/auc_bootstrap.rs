@@ -1,11 +1,12 @@
 //! The paired bootstrap of the difference of two areas under ROC curves: one sort, then one pass over the rows a resample.
 
+use mlops_core::num::parallel::Threads;
 use mlops_core::num::sample::Draws;
 use mlops_core::num::{Measured, StatsError};
 
 use super::bootstrap::{Bootstrap, BootstrapOptions, acceleration, resample};
-use super::delong::{Delong, half_wins};
-use super::order::{Order, sorted};
+use super::delong::{Delong, HalfWins};
+use super::order::{Order, Part, sorted};
 
 /// The paired bootstrap of the area of `second` minus that of `first`.
 ///
@@ -35,8 +36,8 @@ pub fn bootstrap_auc(
 ) -> Result<Bootstrap, StatsError> {
     options.check()?;
     let areas = Delong::of_with(y_true, &[first, second], options.threads)?;
-    let orders = [sorted(y_true, first), sorted(y_true, second)];
-    let influences = influences(y_true, &areas, &orders);
+    let orders = [first, second].map(|scores| sorted(y_true, scores, options.threads));
+    let influences = influences(y_true, &areas, &orders, options.threads);
     let [one, two] = walks(y_true.len(), orders);
     let root = options.root();
     let rows = y_true.len();
@@ -53,11 +54,11 @@ pub fn bootstrap_auc(
 }
 
 /// The jackknife's acceleration: leaving out positive i changes the difference by (V10ᵢ − D)/(m − 1).
-fn influences(y_true: &[bool], areas: &Delong, orders: &[Order; 2]) -> Option<f64> {
+fn influences(y_true: &[bool], areas: &Delong, orders: &[Order; 2], threads: Threads) -> Option<f64> {
     let (Ok(Measured::Value(a)), Ok(Measured::Value(b))) = (areas.auc(0), areas.auc(1)) else { return None };
-    let [first, second] = [half_wins(&orders[0]), half_wins(&orders[1])];
+    let [first, second] = [0, 1].map(|model| HalfWins::of(&orders[model], threads));
     let sizes = [areas.negatives() as f64, areas.positives() as f64];
-    let rows = y_true.iter().zip(&first).zip(&second).map(|((&label, &a_wins), &b_wins)| {
+    let rows = y_true.iter().zip(first.iter()).zip(second.iter()).map(|((&label, a_wins), b_wins)| {
         let (own, other) = (sizes[usize::from(label)], sizes[usize::from(!label)]);
         let component = (f64::from(b_wins) - f64::from(a_wins)) / (2.0 * other);
         ((component - (b - a)) / (own - 1.0), 1.0)
@@ -94,7 +95,7 @@ fn walks(rows: usize, [first, second]: [Order; 2]) -> [Walk; 2] {
 }
 
 fn negatives_first(order: Order) -> (Vec<u64>, Vec<(u32, u32, u32)>) {
-    let Order { mut entries, ties } = order;
+    let Part { mut entries, ties } = order.into_whole();
     let mut mixed = Vec::new();
     for (start, end) in ties {
         let group = &mut entries[start as usize..end as usize];
@@ -147,7 +148,6 @@ mod tests {
     use crate::classification::roc_auc_weighted;
     use crate::compare::Resampling;
     use mlops_core::num::Random;
-    use mlops_core::num::parallel::Threads;
 
     fn rows(n: u64, levels: f64) -> (Vec<bool>, Vec<f64>, Vec<f64>) {
         let mut random = Random::new(99);
@@ -165,10 +165,10 @@ mod tests {
     fn a_walk_with_counts_is_the_weighted_area() {
         for levels in [5.0, 1e9] {
             let (y, a, b) = rows(700, levels);
-            let [one, two] = walks(700, [sorted(&y, &a), sorted(&y, &b)]);
+            let [one, two] = walks(700, [sorted(&y, &a, Threads::ONE), sorted(&y, &b, Threads::ONE)]);
             let mut counts = vec![0_u8; 700];
             Draws::new(Random::new(4)).poisson_ones(&mut counts);
-            let order = negatives_first(sorted(&y, &a)).0;
+            let order = negatives_first(sorted(&y, &a, Threads::ONE)).0;
             let mut weights = vec![0.0; 700];
             order
                 .iter()

@@ -7,13 +7,15 @@
 //! *Fast implementation of DeLong's algorithm*, IEEE Signal Processing Letters 21, 2014) and everything is added up in integers,
 //! so each variance, and each variance of a difference, is exact until its last division: nearly equal models lose no digits.
 
-use mlops_core::num::parallel::{Threads, map, map_pieces};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use mlops_core::num::parallel::{PIECE, Threads, map, map_pieces};
 use mlops_core::num::special::{ln_chi2_sf, normal_quantile};
 use mlops_core::num::{Measured, StatsError, UndefinedReason};
 
 use super::equivalence::Wald;
 use super::linear::quadratic_form;
-use super::order::{Order, sorted};
+use super::order::{Order, Part, sorted};
 use super::result::{Alternative, Method, TestResult, around};
 use crate::input::{finite, finite_on, named, not_empty, paired};
 use crate::interval::{Interval, check_confidence};
@@ -75,7 +77,8 @@ impl Delong {
         }
         let positives = y_true.iter().filter(|label| **label).count() as u64;
         let negatives = y_true.len() as u64 - positives;
-        let ranked = map(scores.len(), threads, |model| half_wins(&sorted(y_true, scores[model])));
+        let wins = |scores: &&[f64]| HalfWins::of(&sorted(y_true, scores, threads), threads);
+        let ranked: Vec<HalfWins> = scores.iter().map(wins).collect();
         let (halves, scatter) = scatters(y_true, &ranked, [negatives, positives], threads);
         Ok(Self { positives, negatives, halves, scatter })
     }
@@ -348,43 +351,76 @@ impl Delong {
 
 /// For each row, twice the rows of the other class that it beats, a tie being one of two: negatives below a positive,
 /// positives above a negative.
-pub(super) fn half_wins(order: &Order) -> Vec<u32> {
-    let entries = &order.entries;
-    let positives = entries.iter().filter(|entry| **entry & 1 == 1).count();
-    let mut wins = vec![0_u32; entries.len()];
-    // Positives still above, negatives already below.
-    let (mut above, mut below) = (positives as u32, 0_u32);
-    let mut position = 0;
-    let mut ties = order.ties.iter().copied().chain([(entries.len() as u32, entries.len() as u32)]);
-    let mut next = ties.next();
-    while position < entries.len() {
-        let single_until = next.map_or(entries.len(), |(start, _)| start as usize);
-        for &entry in &entries[position..single_until] {
-            let label = (entry & 1) as u32;
-            above -= label;
-            wins[(entry >> 1) as usize] = 2 * if label == 1 { below } else { above };
-            below += 1 - label;
+pub(super) struct HalfWins {
+    /// Rows in pieces of [`PIECE`]. Every row is written once, by whichever thread has its score.
+    pieces: Vec<Vec<AtomicU32>>,
+}
+
+impl HalfWins {
+    pub(super) fn of(order: &Order, threads: Threads) -> Self {
+        let positives = |part: &Part| part.entries.iter().map(|entry| (entry & 1) as u32).sum::<u32>();
+        let positives = map(order.parts.len(), threads, |part| positives(&order.parts[part]));
+        let rows = order.parts.iter().map(|part| part.entries.len()).sum();
+        let all: u32 = positives.iter().sum();
+        // Positives from the part on, negatives before it.
+        let mut starts = Vec::with_capacity(positives.len());
+        let (mut above, mut below) = (all, 0);
+        for (part, positives) in order.parts.iter().zip(positives) {
+            starts.push((above, below));
+            above -= positives;
+            below += part.entries.len() as u32 - positives;
         }
-        let Some((start, end)) = next else { break };
-        let tied = &entries[start as usize..end as usize];
-        let tied_positives = tied.iter().map(|entry| (entry & 1) as u32).sum::<u32>();
-        let tied_negatives = end - start - tied_positives;
-        for &entry in tied {
-            wins[(entry >> 1) as usize] =
-                if entry & 1 == 1 { 2 * below + tied_negatives } else { 2 * above - tied_positives };
-        }
-        above -= tied_positives;
-        below += tied_negatives;
-        position = end as usize;
-        next = ties.next();
+        let pieces = map_pieces(rows, threads, |rows| rows.map(|_| AtomicU32::new(0)).collect());
+        let wins = Self { pieces };
+        map(order.parts.len(), threads, |part| wins.write(&order.parts[part], starts[part]));
+        wins
     }
-    wins
+
+    fn set(&self, entry: u64, wins: u32) {
+        let row = (entry >> 1) as usize;
+        self.pieces[row / PIECE][row % PIECE].store(wins, Ordering::Relaxed);
+    }
+
+    /// Sets the wins of a part, with the positives still above and the negatives already below it.
+    fn write(&self, part: &Part, (mut above, mut below): (u32, u32)) {
+        let entries = &part.entries;
+        let mut position = 0;
+        let mut ties = part.ties.iter().copied();
+        while position < entries.len() {
+            let (start, end) = ties.next().unwrap_or((entries.len() as u32, entries.len() as u32));
+            for &entry in &entries[position..start as usize] {
+                let label = (entry & 1) as u32;
+                above -= label;
+                self.set(entry, 2 * if label == 1 { below } else { above });
+                below += 1 - label;
+            }
+            let tied = &entries[start as usize..end as usize];
+            let positives = tied.iter().map(|entry| (entry & 1) as u32).sum::<u32>();
+            let negatives = end - start - positives;
+            for &entry in tied {
+                self.set(entry, if entry & 1 == 1 { 2 * below + negatives } else { 2 * above - positives });
+            }
+            above -= positives;
+            below += negatives;
+            position = end as usize;
+        }
+    }
+
+    /// The rows of the piece that begins at `start`.
+    fn piece(&self, start: usize) -> Vec<u32> {
+        self.pieces[start / PIECE].iter().map(|wins| wins.load(Ordering::Relaxed)).collect()
+    }
+
+    /// Every row.
+    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
+        self.pieces.iter().flatten().map(|wins| wins.load(Ordering::Relaxed))
+    }
 }
 
 /// Sums and products of the half wins of one class, centred near their mean, over all pairs of models.
 fn scatters(
     y_true: &[bool],
-    ranked: &[Vec<u32>],
+    ranked: &[HalfWins],
     sizes: [u64; 2],
     threads: Threads,
 ) -> (Vec<i128>, [Vec<i128>; 2]) {
@@ -395,14 +431,14 @@ fn scatters(
         let mut sums = [vec![0_i64; k], vec![0_i64; k]];
         let mut products = [vec![0_i128; k * k], vec![0_i128; k * k]];
         let labels = &y_true[rows.clone()];
+        let wins: Vec<Vec<u32>> = ranked.iter().map(|model| model.piece(rows.start)).collect();
         for i in 0..k {
-            let left = &ranked[i][rows.clone()];
+            let left = &wins[i];
             for (&label, &wins) in labels.iter().zip(left) {
                 sums[usize::from(label)][i] += i64::from(wins) - center[usize::from(label)];
             }
             for j in i..k {
-                let right = &ranked[j][rows.clone()];
-                let [negative, positive] = piece_products(labels, left, right, center);
+                let [negative, positive] = piece_products(labels, left, &wins[j], center);
                 products[0][i * k + j] = negative;
                 products[1][i * k + j] = positive;
             }

@@ -1,31 +1,48 @@
 //! Rows in the order of their scores, sorted once as packed integers: the work behind DeLong's ranks and the bootstrap of areas.
 
-/// Digits of the counting sort.
-const DIGIT_BITS: u32 = 11;
-const BUCKETS: usize = 1 << DIGIT_BITS;
+use mlops_core::num::labelled::map_keyed;
+use mlops_core::num::parallel::Threads;
 
-/// Rows by ascending score. Each entry is `row << 1 | label`; ties keep the order of rows.
+/// Rows by ascending score, in parts that follow each other. Rows of equal score are in one part and keep the order of rows.
 pub(super) struct Order {
+    pub(super) parts: Vec<Part>,
+}
+
+/// Rows next to each other.
+pub(super) struct Part {
+    /// `row << 1 | label`.
     pub(super) entries: Vec<u64>,
     /// Where each group of equal scores that has more than one row begins and ends.
     pub(super) ties: Vec<(u32, u32)>,
 }
 
+impl Order {
+    /// The parts as one.
+    pub(super) fn into_whole(self) -> Part {
+        let rows = self.parts.iter().map(|part| part.entries.len()).sum();
+        let mut whole = Part { entries: Vec::with_capacity(rows), ties: Vec::new() };
+        for part in self.parts {
+            let start = whole.entries.len() as u32;
+            whole.ties.extend(part.ties.iter().map(|(begin, end)| (start + begin, start + end)));
+            whole.entries.extend(part.entries);
+        }
+        whole
+    }
+}
+
 /// Sorts at most 2³¹ rows of finite scores. O(n) passes: a row's number and label travel in the low bits of its score's key,
 /// so that a pass moves eight bytes a row; rows whose keys agree in the bits that are left are told apart by their scores.
-pub(super) fn sorted(y_true: &[bool], scores: &[f64]) -> Order {
+/// The same on any number of threads.
+pub(super) fn sorted(y_true: &[bool], scores: &[f64], threads: Threads) -> Order {
     let row_bits = 64 - (scores.len() as u64).leading_zeros();
-    let low_bits = row_bits + 1;
-    let low_mask = (1_u64 << low_bits) - 1;
-    let pack = |(row, (&label, &score)): (usize, (&bool, &f64))| {
-        key(score) & !low_mask | (row as u64) << 1 | u64::from(label)
-    };
-    let mut packed: Vec<u64> = y_true.iter().zip(scores).enumerate().map(pack).collect();
-    sort_packed(&mut packed, low_bits);
-    settle(&mut packed, scores, low_mask);
-    let ties = ties(&packed, scores, low_mask);
-    packed.iter_mut().for_each(|entry| *entry &= low_mask);
-    Order { entries: packed, ties }
+    let low_mask = (1_u64 << (row_bits + 1)) - 1;
+    let pack = |row: usize| key(scores[row]) & !low_mask | (row as u64) << 1 | u64::from(y_true[row]);
+    let parts = map_keyed(scores, pack, threads, |packed, _| {
+        settle(packed, scores, low_mask);
+        let ties = ties(packed, scores, low_mask);
+        Part { entries: packed.iter().map(|entry| entry & low_mask).collect(), ties }
+    });
+    Order { parts }
 }
 
 /// The bits of a score, rearranged so that unsigned order is numeric order and both zeros are one key.
@@ -36,38 +53,6 @@ fn key(score: f64) -> u64 {
 
 fn score_of(entry: u64, scores: &[f64], low_mask: u64) -> f64 {
     scores.get(((entry & low_mask) >> 1) as usize).copied().unwrap_or(0.0)
-}
-
-/// Stable by the bits from `low_bits` up.
-fn sort_packed(packed: &mut Vec<u64>, low_bits: u32) {
-    if packed.len() < BUCKETS {
-        packed.sort_unstable();
-        return;
-    }
-    let passes = (64 - low_bits).div_ceil(DIGIT_BITS);
-    let digit = |entry: u64, pass: u32| (entry >> (low_bits + pass * DIGIT_BITS)) as usize & (BUCKETS - 1);
-    let mut counts = vec![[0_usize; BUCKETS]; passes as usize];
-    for &entry in packed.iter() {
-        for (pass, counts) in (0..).zip(&mut counts) {
-            counts[digit(entry, pass)] += 1;
-        }
-    }
-    let mut scratch = vec![0_u64; packed.len()];
-    for (pass, counts) in (0..).zip(&mut counts) {
-        if counts.contains(&packed.len()) {
-            continue;
-        }
-        let mut start = 0;
-        for count in counts.iter_mut() {
-            (start, *count) = (start + *count, start);
-        }
-        for &entry in packed.iter() {
-            let place = &mut counts[digit(entry, pass)];
-            scratch[*place] = entry;
-            *place += 1;
-        }
-        std::mem::swap(packed, &mut scratch);
-    }
 }
 
 /// Orders the rows whose packed keys agree although their scores differ.
@@ -120,7 +105,9 @@ mod tests {
             };
             let scores: Vec<f64> = (0..rows).map(score).collect();
             let labels: Vec<bool> = (0..rows).map(|i| mix(i + 9).is_multiple_of(3)).collect();
-            let order = sorted(&labels, &scores);
+            let order = sorted(&labels, &scores, Threads::ONE).into_whole();
+            let again = sorted(&labels, &scores, Threads::new(3)).into_whole();
+            assert_eq!((&order.entries, &order.ties), (&again.entries, &again.ties));
             let mut expected: Vec<u64> = (0..rows).collect();
             expected.sort_by(|&a, &b| scores[a as usize].partial_cmp(&scores[b as usize]).unwrap());
             let got: Vec<u64> = order.entries.iter().map(|entry| entry >> 1).collect();
