@@ -212,15 +212,14 @@ impl Building {
         let row = self.rows;
         self.rows += 1;
         self.marks.begin(number);
+        let line = line.trim_ascii_end();
         let mut json = serde_json::Deserializer::from_slice(line);
         let read = Fields(columns).deserialize(&mut json).and_then(|values| json.end().map(|()| values));
         let values = match read {
             Ok(values) => values,
             Err(e) => {
                 self.builders.iter_mut().for_each(Builder::push_missing);
-                let beginning = String::from_utf8_lossy(
-                    line.trim_ascii_end().get(..1_024).unwrap_or(line.trim_ascii_end()),
-                );
+                let beginning = String::from_utf8_lossy(line.get(..1_024).unwrap_or(line));
                 let (text, problem) = (quote(&beginning), problem(&e));
                 let place = Unreadable { row, line: number, column: None, expected: None, text, problem };
                 self.marks.add(|| place, row, None);

@@ -29,6 +29,8 @@ pub mod http;
 mod import;
 mod imported;
 mod linear;
+#[cfg(feature = "onnx-runtime")]
+pub mod onnx_runtime;
 
 pub use builtin::BuiltinLoader;
 pub use constant::ConstantPredictor;

@@ -53,10 +53,6 @@ fn name(path: &Path) -> String {
 fn storage(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let file = name(path);
     move |source| {
-        let message = match source.kind() {
-            std::io::ErrorKind::NotFound => "the folder or the file is not there",
-            _ => "the file system refused",
-        };
-        Error::new(ErrorKind::Storage, OP, message).with("file", file).with_source(source)
+        Error::new(ErrorKind::Storage, OP, "the file system refused").with("file", file).with_source(source)
     }
 }

@@ -89,7 +89,16 @@ impl Work {
         if !places.folder.exists() {
             check_free(&places, options)?;
         }
-        fs::create_dir_all(&places.folder).map_err(storage(&places.folder))?;
+        match fs::create_dir(&places.folder) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let error = Error::new(ErrorKind::NotFound, OP, "there is no folder for the results");
+                return Err(error.with("file", name(&places.output)).with_source(e));
+            }
+            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(storage(&places.folder)(e));
+            }
+            _ => {}
+        }
         let (journal, found) = Journal::open(&places.journal(), job, options.restart)?;
         if let Some(last) = found.last.as_ref().filter(|last| last.done) {
             publish(&places, last, options.overwrite)?;
