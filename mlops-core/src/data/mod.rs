@@ -8,6 +8,7 @@ mod diff;
 mod digest;
 #[cfg(feature = "polars")]
 pub mod frame;
+mod jsonl;
 mod label;
 mod leakage;
 mod moment;
@@ -34,6 +35,7 @@ pub use diff::{
     diff_manifests, diff_tables,
 };
 pub use digest::{ContentDigest, content_digest};
+pub use jsonl::{JsonLinesBatches, JsonLinesOptions};
 pub use label::{
     AgreementReport, AlphaInterval, Assignment, KappaWeights, LabelEvent, LabelProgress, LabelProject,
     LabelQueue, LabelRecord, LabelScheme, LabelStatus, LabelTask, LabelValue, Level, ModelAgreement,

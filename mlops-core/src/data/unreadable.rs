@@ -83,6 +83,8 @@ pub(super) struct Marks {
     rows: Vec<u64>,
     described: Vec<Unreadable>,
     count: u64,
+    /// On which line of the file each row begins.
+    lines: Vec<usize>,
 }
 
 impl Marks {
@@ -98,6 +100,11 @@ impl Marks {
             self.described.push(place());
         }
         self.count += 1;
+    }
+
+    /// Notes on which line of the file the next row begins.
+    pub(super) fn begin(&mut self, line: usize) {
+        self.lines.push(line);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -164,6 +171,36 @@ impl ReadBatch {
     /// How many values and rows could not be read.
     pub fn unreadable_count(&self) -> u64 {
         self.marks.count
+    }
+
+    /// The rows, counted from 0 and ascending, of which something could not be read; all of them, however many.
+    ///
+    /// ```
+    /// use std::io::Write as _;
+    /// use mlops_core::data::{CsvOptions, DataType, TolerantCsvBatches};
+    ///
+    /// let mut file = tempfile::NamedTempFile::new()?;
+    /// file.write_all(b"id,bmi\n1,32.1\n\n2,high\n3\n")?;
+    /// let options = CsvOptions::default().with_type("bmi", DataType::F64);
+    /// let batch = TolerantCsvBatches::open(file.path(), &options, 100)?.next().ok_or("empty")??;
+    /// assert_eq!(batch.unreadable_rows(), [1, 2]);
+    /// assert_eq!((batch.line(0), batch.line(1), batch.line(9)), (Some(2), Some(4), None));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn unreadable_rows(&self) -> Vec<usize> {
+        let words = |bits: &Vec<u64>| bits.len();
+        let all = || self.marks.cells.values().chain([&self.marks.rows]);
+        let word = |at: usize| all().fold(0, |word, bits| word | bits.get(at).copied().unwrap_or_default());
+        let rows = |at: usize| {
+            let word = word(at);
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| at * 64 + bit)
+        };
+        (0..all().map(words).max().unwrap_or_default()).flat_map(rows).collect()
+    }
+
+    /// The line of the file on which a row begins, counted from 1; none where the file has no lines.
+    pub fn line(&self, row: usize) -> Option<usize> {
+        self.marks.lines.get(row).copied()
     }
 
     pub(super) fn marks(&self) -> &Marks {

@@ -162,7 +162,7 @@ pub(crate) fn ask(
     clock: &dyn Clock,
 ) -> (Result<Predictions>, Duration) {
     let start = clock.monotonic();
-    let answer = predict(predictor, rows);
+    let answer = predict(INVOKE, predictor, rows);
     (answer, clock.monotonic().saturating_sub(start))
 }
 
@@ -199,12 +199,16 @@ fn guarded<T>(operation: &'static str, panicked: &str, run: impl FnOnce() -> Res
 }
 
 /// Asks a predictor, and believes neither that it checks its rows nor that it keeps its contract.
-fn predict(predictor: &dyn Predictor, rows: &Table<'_>) -> Result<Predictions> {
-    guarded(INVOKE, "the predictor panicked", || {
+pub(crate) fn predict(
+    operation: &'static str,
+    predictor: &dyn Predictor,
+    rows: &Table<'_>,
+) -> Result<Predictions> {
+    guarded(operation, "the predictor panicked", || {
         predictor.signature().check(rows)?;
         let predictions = predictor.predict(rows)?;
         if predictions.len() != rows.rows() {
-            let error = Error::new(ErrorKind::Internal, INVOKE, "the predictor did not answer every row");
+            let error = Error::new(ErrorKind::Internal, operation, "the predictor did not answer every row");
             return Err(error.with("rows", rows.rows()).with("predictions", predictions.len()));
         }
         match predictions {
@@ -212,7 +216,8 @@ fn predict(predictor: &dyn Predictor, rows: &Table<'_>) -> Result<Predictions> {
             Predictions::Value(values) => Predictions::value(values),
         }
         .map_err(|e| {
-            Error::new(ErrorKind::Internal, INVOKE, "the predictor's answer is no prediction").with_source(e)
+            Error::new(ErrorKind::Internal, operation, "the predictor's answer is no prediction")
+                .with_source(e)
         })
     })
 }

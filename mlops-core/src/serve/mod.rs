@@ -16,6 +16,7 @@
 //! The [`FeatureEncoder`] that turned columns into numbers for training travels inside the model, so that training and serving
 //! cannot disagree about it.
 
+pub mod batch;
 mod builtin;
 mod columns;
 mod constant;
@@ -28,6 +29,8 @@ pub mod http;
 mod import;
 mod imported;
 mod linear;
+#[cfg(feature = "onnx-runtime")]
+pub mod onnx_runtime;
 
 pub use builtin::BuiltinLoader;
 pub use constant::ConstantPredictor;

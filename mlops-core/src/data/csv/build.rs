@@ -43,6 +43,9 @@ impl Builders {
         let Self { columns, rows, marks } = self;
         let row = *rows;
         *rows += 1;
+        if let Some(marks) = marks {
+            marks.begin(at.line);
+        }
         if let Some(marks) = marks.as_mut().filter(|_| records.fields.len() != names.len()) {
             columns.iter_mut().for_each(Builder::push_missing);
             let (text, problem) = (quote(&records.beginning()), records.ragged(names.len()));
@@ -85,7 +88,7 @@ impl Builders {
 
 /// Collects the values of one column.
 #[derive(Debug)]
-pub(super) struct Builder {
+pub(in crate::data) struct Builder {
     values: Building,
     valid: Vec<bool>,
 }
@@ -101,7 +104,7 @@ enum Building {
 }
 
 impl Builder {
-    pub(super) fn new(data_type: DataType, rows: usize) -> Self {
+    pub(in crate::data) fn new(data_type: DataType, rows: usize) -> Self {
         let values = match data_type {
             DataType::F64 => Building::F64(Vec::with_capacity(rows)),
             DataType::F32 => Building::F32(Vec::with_capacity(rows)),
@@ -116,7 +119,7 @@ impl Builder {
     }
 
     /// Adds a value that is missing.
-    fn push_missing(&mut self) {
+    pub(in crate::data) fn push_missing(&mut self) {
         self.valid.push(false);
         match &mut self.values {
             Building::F64(values) => values.push(0.0),
@@ -128,7 +131,7 @@ impl Builder {
     }
 
     /// Adds a value, and says whether it was of the type; if not, nothing was added.
-    fn push(&mut self, text: Option<&str>, zeros: Zeros) -> Result<bool> {
+    pub(in crate::data) fn push(&mut self, text: Option<&str>, zeros: Zeros) -> Result<bool> {
         let Some(text) = text else {
             self.push_missing();
             return Ok(true);
@@ -155,7 +158,7 @@ impl Builder {
         Ok(good)
     }
 
-    fn finish(self, name: &str) -> Result<Column<'static>> {
+    pub(in crate::data) fn finish(self, name: &str) -> Result<Column<'static>> {
         let validity = self.valid.contains(&false).then(|| Validity::from_bools(&self.valid));
         let values = match self.values {
             Building::F64(values) => Values::F64(values.into()),

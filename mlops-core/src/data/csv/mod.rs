@@ -46,6 +46,8 @@ use crate::error::{Error, ErrorKind, Result};
 pub use batches::{CsvBatches, TolerantCsvBatches};
 pub use options::CsvOptions;
 
+pub(in crate::data) use build::Builder;
+
 use build::Builders;
 use guess::Guesses;
 use header::{Kept, header};

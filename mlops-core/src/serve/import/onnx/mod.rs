@@ -7,6 +7,8 @@
 //! aggregates other than SUM and AVERAGE. Refused as corrupt: lists of different lengths, nodes and features that are not there, nodes with
 //! two parents, fields longer than their message.
 
+#[cfg(feature = "onnx-runtime")]
+mod external;
 mod graph;
 mod trees;
 mod wire;
@@ -43,6 +45,22 @@ struct Found {
     answer: Answer,
     columns: Vec<Derived>,
     norms: Vec<Norm>,
+}
+
+/// Refuses a model that is no message, or that keeps weights in other files.
+#[cfg(feature = "onnx-runtime")]
+pub(in crate::serve) fn check_whole(operation: &'static str, bytes: &[u8]) -> Result<()> {
+    match external::is_external(bytes) {
+        Ok(false) => Ok(()),
+        Ok(true) => {
+            let message = "the model keeps weights in other files; only what is in its bytes is read";
+            Err(Error::new(ErrorKind::Unsupported, operation, message))
+        }
+        Err(fault) => {
+            let error = Error::new(ErrorKind::Corrupt, operation, "the bytes are no model of ONNX");
+            Err(error.with("position", fault.at).with_source(fault))
+        }
+    }
 }
 
 pub(in crate::serve) fn read(bytes: &[u8]) -> Result<ImportedModel> {
