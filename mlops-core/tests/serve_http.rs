@@ -28,6 +28,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+#[path = "serve_http/exposition.rs"]
+mod exposition;
+#[path = "serve_http/faults.rs"]
+mod faults;
+#[path = "serve_http/operation.rs"]
+mod operation;
+
 // ── models ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// The faults called `held…` whose models may go on.
@@ -67,6 +74,9 @@ impl Predictor for Scaled {
             "panics" => panic!("this model panics"),
             "fails" => {
                 return Err(Error::new(ErrorKind::Storage, "predict", "the weights at /secret are gone"));
+            }
+            slow if slow.starts_with("slow ") => {
+                std::thread::sleep(Duration::from_millis(slow["slow ".len()..].parse().unwrap()));
             }
             held if held.starts_with("held") => {
                 while !RELEASED.lock().unwrap().contains(held) {
@@ -720,38 +730,6 @@ async fn slow_and_half_requests_end_and_hold_up_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_idle_connections_cost_little_and_stop_nobody() {
-    let running = World::new().await.start(|server| server).await;
-    let address = running.local_addr();
-    // Both ends are in this process: two files each.
-    let limit = std::fs::read_to_string("/proc/self/limits").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("Max open files"))?.to_owned();
-        line.split_whitespace().nth(3)?.parse::<usize>().ok()
-    });
-    let count = (limit.unwrap_or(1024).saturating_sub(400) / 2).clamp(50, 10_000);
-    let before = memory("VmRSS");
-    let mut idle = Vec::with_capacity(count);
-    for _ in 0..count {
-        idle.push(TcpStream::connect(address).await.unwrap());
-    }
-    eventually("all are accepted", async || metric(address, "mlops_http_connections ").await >= count as f64)
-        .await;
-    for _ in 0..50 {
-        assert_eq!(score(address, "", ROW).await.body, "[20.0]");
-    }
-    println!("{count} idle connections (limit of open files: {limit:?})");
-    if let (Some(before), Some(after)) = (before, memory("VmRSS")) {
-        println!(
-            "resident before {before} KiB, after {after} KiB: {} bytes a connection, both ends",
-            (after.saturating_sub(before)) * 1024 / count as u64
-        );
-        assert!(after < before + 64 * 1024, "{before} KiB, then {after} KiB");
-    }
-    drop(idle);
-    eventually("all have ended", async || metric(address, "mlops_http_connections ").await <= 2.0).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_beyond_the_most_are_told_so() {
     let running = World::new()
         .await
@@ -1227,102 +1205,6 @@ async fn a_monitor_joins_the_truth_to_what_was_captured() {
     let labels = [GroundTruth { id: answer.header("x-request-id").to_owned(), value: 21.0 }];
     let receipt = monitor.label(&"scores".parse().unwrap(), &labels).await.unwrap();
     assert_eq!((receipt.joined, receipt.waiting), (1, 0));
-}
-
-// ── metrics ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/// Holds a text against the grammar of Prometheus' text format, version 0.0.4; answers the samples by family.
-fn families(text: &str) -> BTreeMap<String, Vec<(String, f64)>> {
-    let name_ok = |name: &str| {
-        !name.is_empty()
-            && !name.starts_with(|c: char| c.is_ascii_digit())
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
-    };
-    assert!(text.ends_with('\n'), "the last line ends");
-    let (mut families, mut current, mut kind) = (BTreeMap::new(), String::new(), String::new());
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        if let Some(help) = line.strip_prefix("# HELP ") {
-            current = help.split(' ').next().unwrap().to_owned();
-            assert!(name_ok(&current) && !families.contains_key(&current), "{line}");
-            let declared = lines.next().unwrap().strip_prefix("# TYPE ").unwrap();
-            let (name, declared) = declared.split_once(' ').unwrap();
-            assert_eq!(name, current);
-            assert!(["counter", "gauge", "histogram"].contains(&declared), "{declared}");
-            kind = declared.to_owned();
-            families.insert(current.clone(), Vec::new());
-            continue;
-        }
-        let (series, value) = line.rsplit_once(' ').unwrap();
-        let value: f64 = value.parse().unwrap();
-        let name = series.split('{').next().unwrap();
-        let base = if kind == "histogram" {
-            ["_bucket", "_sum", "_count"].into_iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap()
-        } else {
-            name
-        };
-        assert_eq!(base, current, "a sample stands under its family");
-        if let Some(labels) = series.strip_prefix(name).filter(|labels| !labels.is_empty()) {
-            let labels = labels.strip_prefix('{').and_then(|l| l.strip_suffix('}')).unwrap();
-            for label in labels.split(',') {
-                let (label, value) = label.split_once('=').unwrap();
-                assert!(
-                    name_ok(label) && value.len() >= 2 && value.starts_with('"') && value.ends_with('"'),
-                    "{line}"
-                );
-                assert!(!value[1..value.len() - 1].contains(['"', '\n']), "{line}");
-            }
-        }
-        families.get_mut(&current).unwrap().push((series.to_owned(), value));
-    }
-    families
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn metrics_are_what_prometheus_reads_and_bounded_in_number() {
-    let running = World::new().await.start(Server::with_open_metrics).await;
-    let address = running.local_addr();
-    for i in 0..50 {
-        score(address, &format!("azureml-model-deployment: made-up-{i}\r\n"), ROW).await;
-        ask(address, &get(&format!("/made-up/{i}"), "")).await;
-        ask(address, &post(&format!("/endpoints/made-up-{i}/score"), "", ROW)).await;
-        score(address, "", ROW).await;
-    }
-    let answer = ask(address, &get("/metrics", "")).await;
-    assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
-    assert!(!answer.body.contains("made-up"), "labels are the server's own");
-    let all = families(&answer.body);
-    let samples: usize = all.values().map(Vec::len).sum();
-    assert!(all.len() >= 15 && samples < 150, "{} families, {samples} samples", all.len());
-    let value = |family: &str, series: &str| all[family].iter().find(|(s, _)| s == series).unwrap().1;
-    let labels = r#"endpoint="scores",deployment="blue""#;
-    assert_eq!(
-        value("mlops_http_requests_total", r#"mlops_http_requests_total{route="score",status="200"}"#),
-        50.0
-    );
-    assert_eq!(
-        value("mlops_http_requests_total", r#"mlops_http_requests_total{route="score",status="404"}"#),
-        100.0
-    );
-    assert_eq!(
-        value("mlops_http_failures_total", r#"mlops_http_failures_total{code="unknown_deployment"}"#),
-        50.0
-    );
-    assert_eq!(
-        value("mlops_deployment_traffic_percent", &format!("mlops_deployment_traffic_percent{{{labels}}}")),
-        100.0
-    );
-    let histogram = &all["mlops_predict_duration_seconds"];
-    let buckets: Vec<f64> = histogram
-        .iter()
-        .filter(|(s, _)| s.contains("_bucket") && s.contains("blue"))
-        .map(|(_, v)| *v)
-        .collect();
-    assert!(buckets.is_sorted() && buckets.last() == Some(&50.0), "{buckets:?}");
-    assert_eq!(
-        value("mlops_predict_duration_seconds", &format!("mlops_predict_duration_seconds_count{{{labels}}}")),
-        50.0
-    );
 }
 
 // ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────────────

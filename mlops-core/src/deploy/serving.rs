@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Deployment, DeploymentSpec, DeploymentState, Endpoint, InvokeRequest, InvokeResponse, OperationStats,
-    TrafficChange,
+    Deployment, DeploymentSpec, DeploymentState, EndedRequest, Endpoint, InvokeRequest, InvokeResponse,
+    Observers, OperationStats, RequestOutcome, TrafficChange,
 };
 use crate::artifact::ArtifactStore;
 use crate::data::Table;
@@ -166,17 +166,40 @@ pub(crate) fn ask(
     (answer, clock.monotonic().saturating_sub(start))
 }
 
+/// How a request ended, by what the model said.
+pub(crate) fn outcome(answer: &Result<Predictions>) -> RequestOutcome {
+    match answer {
+        Ok(_) => RequestOutcome::Answered,
+        Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::LimitExceeded) => {
+            RequestOutcome::Refused
+        }
+        Err(_) => RequestOutcome::Failed,
+    }
+}
+
 /// Counts one request and how it ended.
 pub(crate) fn count(stats: &mut OperationStats, answer: &Result<Predictions>, latency: Duration) {
     stats.requests += 1;
-    match answer {
-        Ok(_) => {
+    match outcome(answer) {
+        RequestOutcome::Answered => {
             stats.total_latency = stats.total_latency.saturating_add(latency);
             stats.max_latency = stats.max_latency.max(latency);
         }
-        Err(e) if e.kind() == ErrorKind::InvalidInput => stats.bad_requests += 1,
-        Err(_) => stats.failures += 1,
+        RequestOutcome::Refused => stats.bad_requests += 1,
+        RequestOutcome::Failed | RequestOutcome::Abandoned => stats.failures += 1,
     }
+}
+
+/// Tells everybody who wants to hear of it how a request ended.
+pub(crate) fn tell(
+    observers: &Observers,
+    spec: &DeploymentSpec,
+    answer: &Result<Predictions>,
+    latency: Duration,
+    clock: &dyn Clock,
+) {
+    let (deployment, outcome) = (Some(&spec.name), outcome(answer));
+    observers.tell(&EndedRequest::new(&spec.endpoint, deployment, clock.now(), outcome, latency));
 }
 
 /// What the caller is told.

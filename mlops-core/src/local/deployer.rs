@@ -25,7 +25,7 @@ use crate::artifact::ArtifactStore;
 use crate::deploy::serving::{self, Models};
 use crate::deploy::{
     Deployer, DeployerCapabilities, Deployment, DeploymentSpec, Endpoint, EndpointSpec, InvokeRequest,
-    InvokeResponse, OperationStats, TrafficChange,
+    InvokeResponse, Observers, OperationStats, RequestObserver, TrafficChange,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{DeploymentName, EndpointName, IdempotencyKey, check_tags};
@@ -107,7 +107,7 @@ impl LocalStore {
     pub fn deployer(&self, registry: Arc<dyn ModelRegistry>, loader: Arc<dyn ModelLoader>) -> LocalDeployer {
         let store = self.inner().clone();
         let artifacts = Arc::new(store.artifacts.clone());
-        LocalDeployer::new(store, Models { registry, artifacts, loader })
+        LocalDeployer::new(store, Models { registry, artifacts, loader }, Observers::default())
     }
 }
 
@@ -115,6 +115,7 @@ impl LocalStore {
 struct Handle {
     store: Arc<Inner>,
     models: Models,
+    observers: Observers,
     /// Held by `deploy` across the reading of the model, so that many that ask for the same load it once.
     deploying: futures_util::lock::Mutex<()>,
     endpoints: Mutex<HashMap<EndpointName, Arc<Snapshot>>>,
@@ -155,11 +156,12 @@ impl LocalDeployer {
     /// The most bytes a model may have: 1 GiB.
     pub const MAX_MODEL: usize = serving::MAX_MODEL;
 
-    fn new(store: Arc<Inner>, models: Models) -> Self {
+    fn new(store: Arc<Inner>, models: Models, observers: Observers) -> Self {
         let ledger = Arc::new(Ledger::new(store.db.clone()));
         let handle = Handle {
             store,
             models,
+            observers,
             deploying: futures_util::lock::Mutex::new(()),
             endpoints: Mutex::default(),
             keyless: Mutex::default(),
@@ -172,7 +174,16 @@ impl LocalDeployer {
     #[must_use]
     pub fn with_artifacts(self, artifacts: Arc<dyn ArtifactStore>) -> Self {
         let models = Models { artifacts, ..self.handle.models.clone() };
-        Self::new(self.handle.store.clone(), models)
+        Self::new(self.handle.store.clone(), models, self.handle.observers.clone())
+    }
+
+    /// Tells `observer` of every request that [`invoke`](Deployer::invoke) of this deployer brings to a deployment. What comes
+    /// through a server is told by the server.
+    #[must_use]
+    pub fn with_observer(self, observer: Arc<dyn RequestObserver>) -> Self {
+        let mut observers = self.handle.observers.clone();
+        observers.add(observer);
+        Self::new(self.handle.store.clone(), self.handle.models.clone(), observers)
     }
 }
 
@@ -617,7 +628,9 @@ impl Deployer for LocalDeployer {
             Err(e) => (Err(e), Duration::ZERO),
         };
         handle.ledger.count(live.id, &answer, latency);
-        serving::respond(&live.deployment.spec, answer, latency)
+        let spec = &live.deployment.spec;
+        serving::tell(&handle.observers, spec, &answer, latency, &handle.store.clock);
+        serving::respond(spec, answer, latency)
     }
 
     async fn stats(&self, endpoint: &EndpointName, deployment: &DeploymentName) -> Result<OperationStats> {

@@ -14,7 +14,7 @@ use crate::artifact::ArtifactStore;
 use crate::deploy::serving::{self, Models};
 use crate::deploy::{
     Deployer, DeployerCapabilities, Deployment, DeploymentSpec, Endpoint, EndpointSpec, InvokeRequest,
-    InvokeResponse, OperationStats, TrafficChange, TrafficSplit,
+    InvokeResponse, Observers, OperationStats, RequestObserver, TrafficChange, TrafficSplit,
 };
 use crate::error::Result;
 use crate::id::{DeploymentName, EndpointName, IdempotencyKey, check_tags};
@@ -81,6 +81,7 @@ use crate::time::{Clock, lock};
 pub struct MemoryDeployer {
     models: Models,
     clock: Arc<dyn Clock>,
+    observers: Observers,
     pager: Pager,
     /// Held by `deploy` from its first look to its last write, across the reading of the model: of two that make the same
     /// deployment, the second finds it made.
@@ -124,10 +125,19 @@ impl MemoryDeployer {
         Self {
             models: Models { registry, artifacts, loader },
             clock,
+            observers: Observers::default(),
             pager: Pager::new(),
             deploying: futures_util::lock::Mutex::new(()),
             state: Mutex::default(),
         }
+    }
+
+    /// Tells `observer` of every request that [`invoke`](Deployer::invoke) brings to a deployment. What comes through a server
+    /// is told by the server.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn RequestObserver>) -> Self {
+        self.observers.add(observer);
+        self
     }
 
     /// Looks at one endpoint.
@@ -272,6 +282,7 @@ impl Deployer for MemoryDeployer {
             self.with_served("Deployer::invoke", &request.endpoint, |served| served.choose(request))?;
         let (answer, latency) = serving::ask(&live.predictor, request.rows, &self.clock);
         serving::count(&mut lock(&live.stats), &answer, latency);
+        serving::tell(&self.observers, &live.deployment.spec, &answer, latency, &self.clock);
         serving::respond(&live.deployment.spec, answer, latency)
     }
 

@@ -252,6 +252,23 @@ impl LatencyHistogram {
         Some(Duration::from_nanos(ns.clamp(self.min_ns, self.max_ns)))
     }
 
+    /// How many durations lie in buckets above that of `limit`: all that are longer than it by more than twice
+    /// [`RELATIVE_ERROR`](Self::RELATIVE_ERROR), and none that is not longer.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mlops_core::monitor::LatencyHistogram;
+    /// let mut histogram = LatencyHistogram::new();
+    /// (1..=10).for_each(|seconds| histogram.record(Duration::from_secs(seconds)));
+    /// assert_eq!(histogram.longer_than(Duration::from_secs(7)), 3);
+    /// assert_eq!(histogram.longer_than(Duration::MAX), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn longer_than(&self, limit: Duration) -> u64 {
+        let ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        self.counts.iter().skip(bucket(ns) + 1).sum()
+    }
+
     /// The usual quantiles; `None` if nothing was recorded.
     ///
     /// ```

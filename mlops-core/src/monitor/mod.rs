@@ -8,10 +8,12 @@ pub(crate) mod compute;
 mod drift;
 mod latency;
 mod operation;
+mod recorder;
 mod schedule;
 pub mod sink;
 mod store;
 
+pub use crate::deploy::RequestOutcome;
 pub use alert::{Alert, AlertReceipt, AlertSink, AlertStatus, Severity};
 #[cfg(feature = "serve")]
 pub use capture::MonitorSink;
@@ -20,7 +22,8 @@ pub use drift::{
     FeatureScore, OtherScore, ScoreInterval, SideCounts,
 };
 pub use latency::{LatencyHistogram, LatencySummary};
-pub use operation::{OperationCounts, OperationReport, OperationSeries, RequestOutcome};
+pub use operation::{OperationCounts, OperationReport, OperationSeries};
+pub use recorder::{OperationRecorder, RecordedReport, RecordedSeries};
 pub use schedule::{CheckedWindows, DueWindows, MonitorSchedule, check_due};
 pub use store::{
     GroundTruth, LabelReceipt, Monitor, MonitorCapabilities, MonitorReport, MonitorSpec, Observations,

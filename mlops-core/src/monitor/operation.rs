@@ -6,22 +6,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{LatencyHistogram, LatencySummary, Window};
+use crate::deploy::RequestOutcome;
+use crate::deploy::rollout::judge::Count;
 use crate::error::{Error, Result};
 use crate::num::{Measured, StatsError};
 use crate::time::{Timestamp, duration_text};
-
-/// How a request ended.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RequestOutcome {
-    /// It was answered.
-    Answered,
-    /// It could not be answered, and that was not the caller's fault.
-    Failed,
-    /// It was the caller's fault: malformed, of a wrong shape, not allowed. Says nothing about the deployment.
-    Refused,
-}
 
 /// The requests of one slot of time. Slots of the same time add up over instances.
 #[non_exhaustive]
@@ -34,8 +23,17 @@ pub struct OperationCounts {
     pub failed: u64,
     /// Requests that were refused.
     pub refused: u64,
+    /// Requests whose caller went away before the answer.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub abandoned: u64,
     /// How long the answered ones took.
     pub latency: LatencyHistogram,
+}
+
+/// What is left out of files when it is nothing.
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde hands it over so
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl OperationCounts {
@@ -58,6 +56,7 @@ impl OperationCounts {
             }
             RequestOutcome::Failed => &mut self.failed,
             RequestOutcome::Refused => &mut self.refused,
+            RequestOutcome::Abandoned => &mut self.abandoned,
         };
         *counter = counter.saturating_add(1);
     }
@@ -73,9 +72,10 @@ impl OperationCounts {
             add(self.answered, other.answered)?,
             add(self.failed, other.failed)?,
             add(self.refused, other.refused)?,
+            add(self.abandoned, other.abandoned)?,
         );
         self.latency.merge(&other.latency)?;
-        (self.answered, self.failed, self.refused) = counts;
+        (self.answered, self.failed, self.refused, self.abandoned) = counts;
         Ok(())
     }
 
@@ -87,6 +87,38 @@ impl OperationCounts {
     /// `failed / (answered + failed)`, or that the denominator is 0.
     pub fn error_rate(&self) -> Measured {
         Measured::ratio(self.failed as f64, self.judged() as f64)
+    }
+
+    /// `abandoned / (answered + failed + abandoned)`, or that the denominator is 0.
+    pub fn abandon_rate(&self) -> Measured {
+        Measured::ratio(self.abandoned as f64, self.judged() as f64 + self.abandoned as f64)
+    }
+
+    /// The failures among the requests that were answered or failed, for a judge of a rollout.
+    ///
+    /// # Errors
+    /// [`StatsError::OutOfRange`] for 2⁵³ requests and more.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mlops_core::monitor::{OperationCounts, RequestOutcome};
+    /// let mut counts = OperationCounts::default();
+    /// counts.record(RequestOutcome::Failed, Duration::ZERO);
+    /// counts.record(RequestOutcome::Answered, Duration::from_millis(900));
+    /// assert_eq!(counts.failures()?.rate(), Some(0.5));
+    /// assert_eq!(counts.slower_than(Duration::from_millis(500))?.rate(), Some(1.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn failures(&self) -> Result<Count, StatsError> {
+        Count::new(self.failed, self.judged())
+    }
+
+    /// The answers that took longer than `limit`, among all answers; see [`LatencyHistogram::longer_than`] for how exactly.
+    ///
+    /// # Errors
+    /// [`StatsError::OutOfRange`] for 2⁵³ answers and more.
+    pub fn slower_than(&self, limit: Duration) -> Result<Count, StatsError> {
+        Count::new(self.latency.longer_than(limit), self.answered)
     }
 }
 
@@ -104,21 +136,33 @@ pub struct OperationReport {
     pub failed: u64,
     /// Requests that were refused.
     pub refused: u64,
-    /// All requests, refused ones included, per second of the window.
+    /// Requests whose caller went away before the answer.
+    #[serde(default)]
+    pub abandoned: u64,
+    /// All requests, refused and abandoned ones included, per second of the window.
     pub throughput: f64,
     /// `failed / (answered + failed)`; undefined where nothing was asked.
     pub error_rate: Measured,
+    /// `abandoned / (answered + failed + abandoned)`; undefined where nothing was asked.
+    #[serde(default = "nothing_asked")]
+    pub abandon_rate: Measured,
     /// Of the slots in which something was answered or failed, the share that was up; undefined where there are none.
     pub availability: Measured,
     /// How long answers took; `None` where there are none.
     pub latency: Option<LatencySummary>,
 }
 
+/// What is told of callers who went away by a report that does not know them.
+fn nothing_asked() -> Measured {
+    Measured::ratio(0.0, 0.0)
+}
+
 impl OperationReport {
     /// The names under which [`signals`](Self::signals) reports, in its order.
-    pub const SIGNALS: [&str; 9] = [
+    pub const SIGNALS: [&str; 10] = [
         "throughput",
         "error_rate",
+        "abandon_rate",
         "availability",
         "latency_mean_seconds",
         "latency_p50_seconds",
@@ -146,6 +190,7 @@ impl OperationReport {
         Self::SIGNALS.into_iter().zip([
             Some(self.throughput),
             self.error_rate.value(),
+            self.abandon_rate.value(),
             self.availability.value(),
             latency(|all| all.mean),
             latency(|all| all.p50),
@@ -322,6 +367,62 @@ impl OperationSeries {
         Ok(())
     }
 
+    /// A series of the same settings in which nothing is recorded.
+    pub(super) fn emptied(&self) -> Self {
+        Self { slots: BTreeMap::new(), floor: None, ..*self }
+    }
+
+    /// The slots of a window alone, and what was dropped.
+    pub(super) fn within(&self, window: &Window) -> Self {
+        let slots =
+            self.slots.range(self.slot(window.start)..self.slot(window.end).max(self.slot(window.start)));
+        let slots = slots.map(|(number, counts)| (*number, counts.clone())).collect();
+        Self { slots, ..*self }
+    }
+
+    /// When the newest slot ends; `None` where there is none.
+    pub(super) fn newest_end(&self) -> Option<i64> {
+        self.slots
+            .last_key_value()
+            .map(|(number, _)| number.saturating_add(1).saturating_mul(self.width_us()))
+    }
+
+    /// For how long slots are kept, in microseconds.
+    pub(super) fn kept_us(&self) -> i64 {
+        self.width_us().saturating_mul(i64::try_from(self.retention).unwrap_or(i64::MAX))
+    }
+
+    /// Everything in slots that begin at `from` or later: nothing of what was before it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) where some of it was dropped.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mlops_core::monitor::{OperationSeries, RequestOutcome};
+    /// let (start, minute) = ("2026-01-01T00:00:30Z".parse()?, Duration::from_secs(60));
+    /// let mut series = OperationSeries::new(minute)?;
+    /// for at in [start, start + minute] {
+    ///     series.record(at, RequestOutcome::Failed, Duration::ZERO);
+    /// }
+    /// // The slot in which it lies began earlier.
+    /// assert_eq!(series.since(start)?.failed, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn since(&self, from: Timestamp) -> Result<OperationCounts> {
+        const OP: &str = "OperationSeries::since";
+        let begun = self.slot(from);
+        let starts = begun.saturating_mul(self.width_us()) == from.timestamp_micros();
+        let first = if starts { begun } else { begun.saturating_add(1) };
+        if self.floor.is_some_and(|floor| first < floor) {
+            let error = Error::not_found(OP, "slot", from.to_rfc3339());
+            return Err(error.with("retention", self.retention));
+        }
+        let mut all = OperationCounts::default();
+        self.slots.range(first..).try_for_each(|(_, counts)| all.merge(counts))?;
+        Ok(all)
+    }
+
     /// How it went in a window.
     ///
     /// # Errors
@@ -357,15 +458,17 @@ impl OperationSeries {
                 up += u32::from(rate < self.down_at);
             }
         }
-        let requests = all.judged() as f64 + all.refused as f64;
+        let requests = all.judged() as f64 + all.refused as f64 + all.abandoned as f64;
         Ok(OperationReport {
             schema: 1,
             window: *window,
             answered: all.answered,
             failed: all.failed,
             refused: all.refused,
+            abandoned: all.abandoned,
             throughput: requests / (length as f64 / 1e6),
             error_rate: all.error_rate(),
+            abandon_rate: all.abandon_rate(),
             availability: Measured::ratio(f64::from(up), f64::from(judged)),
             latency: all.latency.summary(),
         })

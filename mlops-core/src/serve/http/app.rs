@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicBool, AtomicU64,
+    AtomicBool, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed},
 };
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use hyper::body::Incoming;
@@ -33,6 +33,7 @@ use super::request_id;
 use super::rows::Envelope;
 use super::tensor::{InferenceRequest, OUTPUT};
 use crate::data::Table;
+use crate::deploy::{EndedRequest, Observers, RequestOutcome};
 use crate::error::Error;
 use crate::id::EndpointName;
 use crate::model::{Predictions, Signature};
@@ -58,6 +59,7 @@ pub(super) struct App {
     pub(super) gate: Gate,
     pub(super) budget: Budget,
     pub(super) capture: Option<Arc<Queue>>,
+    pub(super) observers: Observers,
     pub(super) shadows: Shadows,
     /// The hosts that requests may name; any where there are none.
     pub(super) hosts: Vec<String>,
@@ -65,11 +67,52 @@ pub(super) struct App {
     pub(super) stopping: AtomicBool,
 }
 
-/// A request, as its handler finds it.
-#[derive(Clone, Debug)]
+/// A request, as its handler finds it, and how far it has come.
+#[derive(Debug)]
 pub(super) struct Asked {
-    pub(super) id: Arc<str>,
+    pub(super) id: String,
     started: Instant,
+    endpoint: OnceLock<Arc<Served>>,
+    slot: OnceLock<Arc<Slot>>,
+    rows: AtomicUsize,
+}
+
+impl Asked {
+    fn new(id: String) -> Self {
+        let (endpoint, slot, rows) = (OnceLock::new(), OnceLock::new(), AtomicUsize::new(0));
+        Self { id, started: Instant::now(), endpoint, slot, rows }
+    }
+
+    /// Notes that a prediction of this endpoint was asked for.
+    pub(super) fn reach(&self, endpoint: &Arc<Served>) {
+        let _once = self.endpoint.set(endpoint.clone());
+    }
+}
+
+/// Sees to it that a request is counted however it ends, also when nobody waits for its end any more.
+struct Ending<'a> {
+    app: &'a App,
+    asked: &'a Asked,
+    told: bool,
+}
+
+impl Ending<'_> {
+    fn tell(mut self, outcome: RequestOutcome) {
+        self.told = true;
+        self.app.ended(self.asked, outcome);
+    }
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if self.told {
+            return;
+        }
+        // Its caller went away, or the server did.
+        let stopping = self.app.stopping.load(Acquire);
+        let outcome = if stopping { RequestOutcome::Failed } else { RequestOutcome::Abandoned };
+        self.app.ended(self.asked, outcome);
+    }
 }
 
 /// In which words rows come and predictions go.
@@ -129,13 +172,13 @@ impl App {
         progress: Arc<Progress>,
         local: SocketAddr,
     ) -> Response<Body> {
-        let started = Instant::now();
         let _in_flight = Raised::new(&self.metrics.in_flight);
         let (route, dialect) = classify(request.uri().path());
-        let id: Arc<str> = request_id::accept(text(request.headers(), "x-request-id")).into();
+        let asked = Arc::new(Asked::new(request_id::accept(text(request.headers(), "x-request-id"))));
+        let ending = Ending { app: &self, asked: &asked, told: false };
         let client_id = request.headers().get("x-ms-client-request-id").filter(|id| id.len() <= 128).cloned();
         let checked = self.check_host(request.headers(), local);
-        request.extensions_mut().insert(Asked { id: id.clone(), started });
+        request.extensions_mut().insert(asked.clone());
         let answer = async {
             match checked {
                 Ok(()) => match TowerToHyperService::new(router).call(request).await {
@@ -157,7 +200,7 @@ impl App {
         };
         let headers = response.headers_mut();
         // Both were checked to be visible ASCII.
-        if let Ok(id) = HeaderValue::from_str(&id) {
+        if let Ok(id) = HeaderValue::from_str(&asked.id) {
             headers.insert("x-request-id", id.clone());
             headers.insert("x-ms-request-id", id);
         }
@@ -171,7 +214,23 @@ impl App {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         self.metrics.answer(route, response.status().as_u16());
+        let refused = response.extensions().get::<Code>().map(|code| code.outcome());
+        ending.tell(refused.unwrap_or(RequestOutcome::Answered));
         response
+    }
+
+    /// Counts a request for a prediction.
+    fn ended(&self, asked: &Asked, outcome: RequestOutcome) {
+        let Some(endpoint) = asked.endpoint.get() else { return };
+        let (slot, took) = (asked.slot.get(), asked.started.elapsed());
+        if let Some(slot) = slot {
+            slot.metrics.ended(outcome, asked.rows.load(Relaxed), took);
+        }
+        if self.observers.is_empty() {
+            return;
+        }
+        let deployment = slot.map(|slot| &slot.deployment.spec.name);
+        self.observers.tell(&EndedRequest::new(&endpoint.name, deployment, self.clock.now(), outcome, took));
     }
 
     /// An error as an answer, counted.
@@ -204,17 +263,25 @@ impl App {
         }
     }
 
-    /// The endpoint of a name, or the only one, for a caller who has one of its keys.
-    ///
-    /// Who has no key at all learns nothing, not even which endpoints there are.
-    pub(super) fn endpoint(&self, name: Option<&str>, headers: &HeaderMap) -> Result<&Arc<Served>, Failure> {
-        let authorization = text(headers, "authorization");
-        let unauthorized = || Failure::new(Code::Unauthorized, "the key is missing or wrong").closing();
-        let found = match name {
+    /// The endpoint of a name, or the only one.
+    pub(super) fn find(&self, name: Option<&str>) -> Option<&Arc<Served>> {
+        match name {
             Some(name) => EndpointName::new(name).ok().and_then(|name| self.endpoints.get(&name)),
             None if self.endpoints.len() == 1 => self.endpoints.values().next(),
             None => None,
-        };
+        }
+    }
+
+    /// The endpoint that was found, for a caller who has one of its keys.
+    ///
+    /// Who has no key at all learns nothing, not even which endpoints there are.
+    pub(super) fn admit<'a>(
+        &self,
+        found: Option<&'a Arc<Served>>,
+        headers: &HeaderMap,
+    ) -> Result<&'a Arc<Served>, Failure> {
+        let authorization = text(headers, "authorization");
+        let unauthorized = || Failure::new(Code::Unauthorized, "the key is missing or wrong").closing();
         match found {
             Some(served) if served.admits(authorization) => Ok(served),
             Some(_) => Err(unauthorized()),
@@ -243,9 +310,7 @@ impl App {
     ) -> Result<Response<Body>, Failure> {
         let (parts, body) = request.into_parts();
         let headers = parts.headers;
-        let Some(asked) = parts.extensions.get::<Asked>().cloned() else {
-            return Err(Failure::new(Code::Internal, "the server failed"));
-        };
+        let asked = asked(&parts.extensions)?;
         check_content(&headers)?;
         let body = self.receive(body).await?;
         let place = Arc::new(self.gate.enter().await?);
@@ -257,13 +322,12 @@ impl App {
             (None, Some(version)) => served.version(version).await?,
             (None, None) => served.route(key)?,
         };
+        let _once = asked.slot.set(slot.clone());
         let key = (pinned.is_none() && version.is_none()).then(|| key.to_owned());
         let (answer, read) = self.answer(&slot, read, place).await;
-        let (predictions, rows) = answer.inspect_err(|failure| {
-            slot.metrics.not_answered(failure.status().is_server_error());
-        })?;
+        let (predictions, rows) = answer?;
         let response = respond(form, served, &slot, read.id(), &predictions);
-        slot.metrics.answered(predictions.len(), asked.started.elapsed());
+        asked.rows.store(predictions.len(), Relaxed);
         self.pass_on(served, &slot, key.as_deref(), &asked, rows, predictions);
         Ok(response)
     }
@@ -281,12 +345,12 @@ impl App {
         let endpoint = || served.name.clone();
         if let Some(shadow) = key.and_then(|key| served.shadow(key, slot)) {
             let mirrored =
-                Mirrored { endpoint: endpoint(), shadow, id: asked.id.to_string(), rows: rows.clone() };
+                Mirrored { endpoint: endpoint(), shadow, id: asked.id.clone(), rows: rows.clone() };
             self.shadows.offer(mirrored);
         }
         if let Some(queue) = self.capture.as_ref().filter(|queue| queue.takes(&asked.id)) {
             let (at, deployment) = (self.clock.now(), slot.deployment.spec.name.clone());
-            let id = asked.id.to_string();
+            let id = asked.id.clone();
             queue.offer(Captured { endpoint: endpoint(), deployment, at, id, rows, predictions });
         }
     }
@@ -468,6 +532,12 @@ fn routing_key<'r>(served: &Served, headers: &'r HeaderMap, field: Option<&'r st
         RoutingKey::Header(name) => text(headers, name).filter(|key| !key.is_empty()),
         RoutingKey::Field(_) => field,
     }
+}
+
+/// What is known of a request since it came.
+pub(super) fn asked(extensions: &Extensions) -> Result<Arc<Asked>, Failure> {
+    let asked = extensions.get::<Arc<Asked>>().cloned();
+    asked.ok_or_else(|| Failure::new(Code::Internal, "the server failed"))
 }
 
 /// JSON as it is, and nothing else.

@@ -30,7 +30,7 @@ pub struct CapturedRows<'a> {
     pub endpoint: &'a EndpointName,
     /// The deployment that answered.
     pub deployment: &'a DeploymentName,
-    /// When it answered; the first, where several requests are handed over together.
+    /// When it answered; the first, where several requests of one second are handed over together.
     pub at: Timestamp,
     /// One id a row.
     pub ids: &'a [String],
@@ -189,10 +189,10 @@ async fn empty(
     let mut batch = Vec::new();
     while receiver.recv_many(&mut batch, BATCH).await > 0 {
         let held: usize = batch.iter().map(Captured::cells).sum();
-        // What came together goes together, each deployment's rows in one call.
-        let mut groups: BTreeMap<(EndpointName, DeploymentName), Vec<Captured>> = BTreeMap::new();
+        // What came together goes together, each deployment's rows of one second in one call.
+        let mut groups: BTreeMap<(EndpointName, DeploymentName, i64), Vec<Captured>> = BTreeMap::new();
         for captured in batch.drain(..) {
-            let key = (captured.endpoint.clone(), captured.deployment.clone());
+            let key = (captured.endpoint.clone(), captured.deployment.clone(), captured.at.timestamp());
             groups.entry(key).or_default().push(captured);
         }
         for group in groups.into_values() {

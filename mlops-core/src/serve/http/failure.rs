@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
 
+use crate::deploy::RequestOutcome;
 use crate::error::{Error, ErrorKind, quote};
 
 macro_rules! codes {
@@ -46,6 +47,33 @@ codes! {
     NotReady "not_ready" SERVICE_UNAVAILABLE,
     Overloaded "overloaded" SERVICE_UNAVAILABLE,
     AnswerTimeout "answer_timeout" GATEWAY_TIMEOUT,
+}
+
+impl Code {
+    /// Whose fault it was: that there is no traffic, no place and no model is not the caller's.
+    pub(super) fn outcome(self) -> RequestOutcome {
+        match self {
+            Self::NoTraffic
+            | Self::TooManyRequests
+            | Self::ModelFailed
+            | Self::Internal
+            | Self::NotReady
+            | Self::Overloaded
+            | Self::AnswerTimeout => RequestOutcome::Failed,
+            Self::MalformedJson
+            | Self::InvalidInput
+            | Self::IncompleteBody
+            | Self::Unauthorized
+            | Self::NotFound
+            | Self::UnknownEndpoint
+            | Self::UnknownDeployment
+            | Self::MethodNotAllowed
+            | Self::RequestTimeout
+            | Self::BodyTooLarge
+            | Self::UnsupportedMediaType
+            | Self::WrongHost => RequestOutcome::Refused,
+        }
+    }
 }
 
 /// Whose shape an error is written in.
@@ -137,6 +165,7 @@ impl Failure {
     pub(super) fn into_response(self, dialect: Dialect) -> Response<Body> {
         let mut response = Response::new(Body::from(self.body(dialect).to_string()));
         *response.status_mut() = self.status();
+        response.extensions_mut().insert(self.code);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if self.code == Code::Unauthorized {

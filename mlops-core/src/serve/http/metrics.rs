@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::failure::Code;
+use crate::deploy::RequestOutcome;
 use crate::id::{DeploymentName, EndpointName};
 use crate::time::lock;
 
@@ -66,20 +67,25 @@ pub(super) struct DeploymentMetrics {
     answered: AtomicU64,
     refused: AtomicU64,
     failed: AtomicU64,
+    abandoned: AtomicU64,
     rows: AtomicU64,
     mirrored: AtomicU64,
     latency: Histogram,
 }
 
 impl DeploymentMetrics {
-    pub(super) fn answered(&self, rows: usize, took: Duration) {
-        self.answered.fetch_add(1, Relaxed);
-        self.rows.fetch_add(rows as u64, Relaxed);
-        self.latency.observe(took);
-    }
-
-    pub(super) fn not_answered(&self, failed: bool) {
-        let counter = if failed { &self.failed } else { &self.refused };
+    /// Counts a request that reached the deployment. Rows and time count where it was answered.
+    pub(super) fn ended(&self, outcome: RequestOutcome, rows: usize, took: Duration) {
+        let counter = match outcome {
+            RequestOutcome::Answered => {
+                self.rows.fetch_add(rows as u64, Relaxed);
+                self.latency.observe(took);
+                &self.answered
+            }
+            RequestOutcome::Failed => &self.failed,
+            RequestOutcome::Refused => &self.refused,
+            RequestOutcome::Abandoned => &self.abandoned,
+        };
         counter.fetch_add(1, Relaxed);
     }
 
@@ -218,9 +224,12 @@ impl Metrics {
         let name = "mlops_predict_requests_total";
         text.family(name, "counter", "Requests that reached a deployment, by outcome.");
         for (endpoint, deployment, metrics) in &all {
-            for (outcome, count) in
-                [("answered", &metrics.answered), ("refused", &metrics.refused), ("failed", &metrics.failed)]
-            {
+            for (outcome, count) in [
+                ("answered", &metrics.answered),
+                ("refused", &metrics.refused),
+                ("failed", &metrics.failed),
+                ("abandoned", &metrics.abandoned),
+            ] {
                 let labels = [("endpoint", *endpoint), ("deployment", *deployment), ("outcome", outcome)];
                 text.sample(name, &labels, count.load(Relaxed));
             }

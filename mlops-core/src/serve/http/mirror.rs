@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -10,6 +11,7 @@ use super::capture::{Captured, Queue};
 use super::endpoint::Slot;
 use super::metrics::Metrics;
 use crate::data::Table;
+use crate::deploy::{EndedRequest, Observers, serving};
 use crate::hash::Hasher;
 use crate::id::{DeploymentName, EndpointName, Percent};
 use crate::time::Clock;
@@ -75,14 +77,17 @@ impl Shadows {
         capture: Option<Arc<Queue>>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
+        observers: Observers,
     ) -> (Self, JoinHandle<()>) {
         let (sender, mut receiver) = mpsc::channel::<Mirrored>(Mirror::MAX_WAITING);
         let counts = metrics.clone();
         let task = tokio::spawn(async move {
             while let Some(mirrored) = receiver.recv().await {
                 let (capture, clock, counts) = (capture.clone(), clock.clone(), counts.clone());
-                let asked =
-                    tokio::task::spawn_blocking(move || ask(mirrored, capture.as_deref(), &*clock, &counts));
+                let observers = observers.clone();
+                let asked = tokio::task::spawn_blocking(move || {
+                    ask(mirrored, capture.as_deref(), &*clock, &counts, &observers)
+                });
                 // A panic of the model is an error already.
                 let _ended = asked.await;
             }
@@ -97,9 +102,20 @@ impl Shadows {
     }
 }
 
-fn ask(mirrored: Mirrored, capture: Option<&Queue>, clock: &dyn Clock, metrics: &Metrics) {
+fn ask(
+    mirrored: Mirrored,
+    capture: Option<&Queue>,
+    clock: &dyn Clock,
+    metrics: &Metrics,
+    observers: &Observers,
+) {
     let Mirrored { endpoint, shadow, id, rows } = mirrored;
-    let Ok(predictions) = shadow.model.predict(&rows) else {
+    let began = Instant::now();
+    let answer = shadow.model.predict(&rows);
+    let (deployment, outcome) = (Some(&shadow.deployment.spec.name), serving::outcome(&answer));
+    let ended = EndedRequest::new(&endpoint, deployment, clock.now(), outcome, began.elapsed());
+    observers.tell(&ended.of_shadow());
+    let Ok(predictions) = answer else {
         metrics.mirror_failed.fetch_add(1, Relaxed);
         return;
     };

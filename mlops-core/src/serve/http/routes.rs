@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::routing::{get, post};
 use serde_json::json;
 
-use super::app::{App, Form, json};
+use super::app::{App, Form, asked, json};
 use super::endpoint::{Served, Slot};
 use super::failure::{Code, Dialect, Failure};
 use super::tensor::{OUTPUT, datatype};
@@ -33,6 +33,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/v2", get(open_server))
+        .route("/v2/", get(open_server))
         .route("/v2/health/live", get(open_live))
         .route("/v2/health/ready", get(open_ready))
         .route("/v2/models/{model}", get(open_model))
@@ -61,11 +62,13 @@ async fn predict(
     form: Form,
     request: Request,
 ) -> Response<Body> {
-    let answer = match app.endpoint(name, request.headers()).cloned() {
-        Ok(served) => app.predict(&served, version, form, request).await,
-        Err(failure) => Err(failure),
+    let answer = async {
+        let (found, asked) = (app.find(name), asked(request.extensions())?);
+        found.inspect(|endpoint| asked.reach(endpoint));
+        let served = app.admit(found, request.headers())?.clone();
+        app.predict(&served, version, form, request).await
     };
-    answer.unwrap_or_else(|failure| app.refuse(failure, dialect(form)))
+    answer.await.unwrap_or_else(|failure| app.refuse(failure, dialect(form)))
 }
 
 async fn score(State(app): Shared, request: Request) -> Response<Body> {
@@ -179,7 +182,7 @@ async fn open_version(State(app): Shared, path: Versioned, headers: HeaderMap) -
 
 async fn describe(app: &App, name: &str, version: Option<&str>, headers: &HeaderMap) -> Response<Body> {
     let described = async {
-        let served = app.endpoint(Some(name), headers)?;
+        let served = app.admit(app.find(Some(name)), headers)?;
         let slot = chosen(served, version).await?;
         Ok(metadata(served, &slot))
     };
@@ -228,7 +231,7 @@ async fn open_version_ready(State(app): Shared, path: Versioned, headers: Header
 }
 
 async fn is_ready(app: &App, name: &str, version: Option<&str>, headers: &HeaderMap) -> Response<Body> {
-    let served = match app.endpoint(Some(name), headers) {
+    let served = match app.admit(app.find(Some(name)), headers) {
         Ok(served) => served,
         Err(failure) => return app.refuse(failure, Dialect::Open),
     };

@@ -4,6 +4,7 @@
 //! the data; then straight into columns of the types that the model wants. Nothing is kept of what the model does not take.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -86,7 +87,7 @@ impl Envelope {
     ) -> Result<Table<'static>, Failure> {
         let mut fault = None;
         let positions = self.positions(signature).map_err(invalid)?;
-        let names = signature.inputs.iter().enumerate().map(|(at, f)| (f.name.as_str(), at)).collect();
+        let names = Places::new(signature);
         let mut filling = Filling {
             names: &names,
             positions,
@@ -108,6 +109,13 @@ impl Envelope {
         let Shape::Split(Some(columns)) = &self.shape else {
             return Ok((0..signature.inputs.len()).map(Some).collect());
         };
+        // Most callers send what the model takes, in its order.
+        let inputs = &signature.inputs;
+        if columns.len() == inputs.len()
+            && columns.iter().zip(inputs).all(|(name, input)| *name == input.name)
+        {
+            return Ok((0..inputs.len()).map(Some).collect());
+        }
         let mut places: HashMap<&str, usize> = HashMap::new();
         for (place, name) in columns.iter().enumerate() {
             if places.insert(name, place).is_some() {
@@ -203,6 +211,49 @@ impl<'de> Visitor<'de> for Look<'_> {
     }
 }
 
+/// Everything that is read over, as nothing.
+macro_rules! nothing_for {
+    ($($kind:ident)*) => { $(nothing_for!(@ $kind);)* };
+    (@ numbers) => {
+        fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+    };
+    (@ text) => {
+        fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+    };
+    (@ list) => {
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(None)
+        }
+    };
+    (@ rest) => {
+        fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_unit<E: serde::de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok(None)
+        }
+    };
+}
+
 /// A text or a number as text; nothing for anything else.
 struct RoutingValue;
 
@@ -233,27 +284,7 @@ impl<'de> Visitor<'de> for RoutingValue {
         Ok(Some(value.to_string()))
     }
 
-    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_unit<E: serde::de::Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
+    nothing_for! { list rest }
 }
 
 /// Whether there is anything in an optional object.
@@ -341,27 +372,79 @@ impl<'de> DeserializeSeed<'de> for Names {
     type Value = Option<Vec<String>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        #[derive(serde::Deserialize)]
-        #[serde(untagged)]
-        enum Name {
-            Text(String),
-            Other(IgnoredAny),
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Names {
+    type Value = Option<Vec<String>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of texts")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut names = Some(Vec::new());
+        while let Some(name) = seq.next_element_seed(Name)? {
+            match (&mut names, name) {
+                (Some(names), Some(name)) => names.push(name),
+                _ => names = None,
+            }
         }
-        #[derive(serde::Deserialize)]
-        #[serde(untagged)]
-        enum List {
-            Names(Vec<Name>),
-            Other(IgnoredAny),
-        }
-        let List::Names(names) = serde::Deserialize::deserialize(deserializer)? else { return Ok(None) };
-        let text = |name| if let Name::Text(text) = name { Some(text) } else { None };
-        Ok(names.into_iter().map(text).collect())
+        Ok(names)
+    }
+
+    nothing_for! { numbers text rest }
+}
+
+/// A text; nothing for anything else.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Option<String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Some(name.to_owned()))
+    }
+
+    nothing_for! { numbers list rest }
+}
+
+/// Where a model's inputs stand, by name. Rows that are lists of values need no names.
+struct Places<'s> {
+    signature: &'s Signature,
+    by_name: OnceCell<HashMap<&'s str, usize>>,
+}
+
+impl<'s> Places<'s> {
+    fn new(signature: &'s Signature) -> Self {
+        Self { signature, by_name: OnceCell::new() }
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        let by_name = || {
+            let inputs = self.signature.inputs.iter().enumerate();
+            inputs.map(|(place, input)| (input.name.as_str(), place)).collect()
+        };
+        self.by_name.get_or_init(by_name).get(name).copied()
     }
 }
 
 /// The second reading: rows into columns.
 struct Filling<'f, 's> {
-    names: &'f HashMap<&'s str, usize>,
+    names: &'f Places<'s>,
     positions: Vec<Option<usize>>,
     /// Which features the row at hand has had.
     seen: Vec<bool>,
@@ -578,7 +661,7 @@ impl<'de> Visitor<'de> for RowSeed<'_, '_, '_> {
 }
 
 /// A name to the feature that has it, without keeping the name.
-struct NameSeed<'f, 's>(&'f HashMap<&'s str, usize>);
+struct NameSeed<'f, 's>(&'f Places<'s>);
 
 impl<'de> DeserializeSeed<'de> for NameSeed<'_, '_> {
     type Value = Option<usize>;
@@ -596,7 +679,7 @@ impl Visitor<'_> for NameSeed<'_, '_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.get(name).copied())
+        Ok(self.0.find(name))
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{
 };
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -25,6 +25,7 @@ use super::metrics::Metrics;
 use super::mirror::{Mirror, Shadows};
 use super::routes::router;
 use super::{Access, Limits};
+use crate::deploy::{Observers, RequestObserver};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::EndpointName;
 use crate::time::{Clock, SystemClock};
@@ -90,6 +91,7 @@ pub struct Server {
     endpoints: Vec<ServedEndpoint>,
     limits: Limits,
     capture: Option<Capture>,
+    observers: Observers,
     clock: Arc<dyn Clock>,
     hosts: Vec<String>,
     open_metrics: bool,
@@ -103,6 +105,7 @@ impl Server {
             endpoints: Vec::new(),
             limits: Limits::default(),
             capture: None,
+            observers: Observers::default(),
             clock: Arc::new(SystemClock::new()),
             hosts: Vec::new(),
             open_metrics: false,
@@ -130,7 +133,17 @@ impl Server {
         self
     }
 
-    /// Sets the clock that says when a captured request was answered.
+    /// Tells `observer` of every request for a prediction that reached an endpoint, and of every copy for a shadow.
+    ///
+    /// Also told of are requests that ran out of time or found no place, which count as failed, and those without a valid key,
+    /// which count as refused. A request for an endpoint that is not served is told to nobody.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn RequestObserver>) -> Self {
+        self.observers.add(observer);
+        self
+    }
+
+    /// Sets the clock that says when a request ended.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -172,7 +185,7 @@ impl Server {
     /// # Errors
     /// As [`Server::serve_on`]; [`ErrorKind::Transport`] when the address cannot be listened on.
     pub async fn start(self, address: SocketAddr) -> Result<Running> {
-        let listener = TcpListener::bind(address).await.map_err(|e| {
+        let listener = listen(address).map_err(|e| {
             let error =
                 Error::new(ErrorKind::Transport, "Server::start", "the address cannot be listened on");
             error.with("address", address).with_source(e)
@@ -208,7 +221,8 @@ impl Server {
             Some((queue, task)) => (Some(Arc::new(queue)), Some(task)),
             None => (None, None),
         };
-        let (shadows, mirroring) = Shadows::start(capture.clone(), self.clock.clone(), metrics.clone());
+        let (shadows, mirroring) =
+            Shadows::start(capture.clone(), self.clock.clone(), metrics.clone(), self.observers.clone());
         let limits = Arc::new(self.limits);
         let app = Arc::new(App {
             gate: Gate::new(limits.max_in_flight, limits.max_waiting),
@@ -218,6 +232,7 @@ impl Server {
             metrics,
             clock: self.clock,
             capture,
+            observers: self.observers,
             shadows,
             hosts: self.hosts,
             open_metrics: self.open_metrics,
@@ -239,6 +254,16 @@ impl Server {
         shutdown.await;
         Ok(running.stop().await)
     }
+}
+
+/// Listens, with room for as many connections at once as the system allows: those beyond are tried again after a second.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A server that is started anew need not wait for the connections of the one before.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(4096)
 }
 
 #[derive(Debug)]

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
 
 use super::cells::{Cell, Columns, Fault};
 use super::failure::{Code, Failure};
@@ -85,7 +84,7 @@ struct Head<'a> {
     datatype: Cow<'a, str>,
     #[serde(default)]
     #[allow(dead_code)] // taken, as the protocol wants it; there is none that this server knows
-    parameters: Option<IgnoredAny>,
+    parameters: Parameters,
     #[allow(dead_code)] // that it is there is what matters here
     data: IgnoredAny,
 }
@@ -97,7 +96,32 @@ struct Output<'a> {
     name: Cow<'a, str>,
     #[serde(default)]
     #[allow(dead_code)]
-    parameters: Option<IgnoredAny>,
+    parameters: Parameters,
+}
+
+/// Parameters by name. Those that nobody here knows are passed over, as the protocol wants it; the answer has its own, if any.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(transparent)]
+struct Parameters(Option<HashMap<String, Parameter>>);
+
+impl Parameters {
+    /// The parameter by which callers are told apart: a text, or a whole number.
+    fn routing(&self, name: &str) -> Option<String> {
+        match self.0.as_ref()?.get(name)? {
+            Parameter::Text(text) if !text.is_empty() && text.len() <= 512 => Some(text.clone()),
+            Parameter::Number(number) if !number.is_f64() => Some(number.to_string()),
+            _ => None,
+        }
+    }
+}
+
+/// What the protocol allows as a parameter.
+#[derive(Debug, serde::Deserialize)]
+#[serde(untagged, expecting = "expected a text, a number, true or false")]
+enum Parameter {
+    Bool(#[allow(dead_code)] bool),
+    Number(serde_json::Number),
+    Text(String),
 }
 
 #[derive(serde::Deserialize)]
@@ -106,7 +130,7 @@ struct Request<'a> {
     #[serde(default)]
     id: Option<String>,
     #[serde(default)]
-    parameters: Option<HashMap<String, Value>>,
+    parameters: Parameters,
     #[serde(borrow)]
     inputs: Vec<Head<'a>>,
     #[serde(default, borrow)]
@@ -147,14 +171,9 @@ impl InferenceRequest {
                     .quoting("output", &output.name));
             }
         }
-        let parameters = request.parameters.unwrap_or_default();
-        let routing = routing.and_then(|name| parameters.get(name)).and_then(|value| match value {
-            Value::String(text) if !text.is_empty() && text.len() <= 512 => Some(text.clone()),
-            Value::Number(number) if !number.is_f64() => Some(number.to_string()),
-            _ => None,
-        });
+        let routing = routing.and_then(|name| request.parameters.routing(name));
         let inputs = request.inputs.into_iter().map(Input::check).collect::<Result<_, _>>()?;
-        Ok(Self { id: request.id.filter(|id| id.len() <= 512), routing, inputs })
+        Ok(Self { id: request.id, routing, inputs })
     }
 
     /// Reads the tensors into what the model takes: one tensor for each input, by name; or one of all inputs, row by row.
