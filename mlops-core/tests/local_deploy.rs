@@ -18,7 +18,7 @@ use mlops_core::deploy::rollout::{
 };
 use mlops_core::deploy::{
     Deployer, DeployerCapabilities, Deployment, DeploymentSpec, Endpoint, EndpointSpec, InvokeRequest,
-    InvokeResponse, OperationStats, SmokeTest, TrafficChange, TrafficSplit,
+    InvokeResponse, MirrorChange, OperationStats, SmokeTest, TrafficChange, TrafficSplit,
 };
 use mlops_core::evaluation::Estimate;
 use mlops_core::governance::{Approval, ApprovalDecision, ApprovalRequest, Approver};
@@ -249,6 +249,10 @@ impl Deployer for Reopening {
 
     async fn set_traffic(&self, change: &TrafficChange) -> Result<Endpoint> {
         self.anew().set_traffic(change).await
+    }
+
+    async fn set_mirror(&self, change: &MirrorChange) -> Result<Endpoint> {
+        self.anew().set_mirror(change).await
     }
 
     async fn delete_deployment(&self, endpoint: &EndpointName, name: &DeploymentName) -> Result<()> {

@@ -4,12 +4,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mlops_core::deploy::rollout::judge::{Count, Evidence, Finding, Observations, Proportions, Threshold};
+use mlops_core::deploy::rollout::judge::{
+    Count, Evidence, Finding, Observations, Proportions, ScoreOptions, Threshold,
+};
 use mlops_core::deploy::rollout::*;
-use mlops_core::deploy::{SmokeCheck, SmokeReport, TrafficChange, TrafficSplit};
+use mlops_core::deploy::{
+    Deployment, DeploymentSpec, DeploymentState, Mirror, MirrorChange, SmokeCheck, SmokeReport,
+    TrafficChange, TrafficSplit,
+};
 use mlops_core::governance::{Approval, ApprovalDecision, ApprovalRequest};
+use mlops_core::hash::Digest;
 use mlops_core::time::Timestamp;
-use mlops_core::{ActorId, DeploymentName, EndpointName, IdempotencyKey, Percent};
+use mlops_core::{ActorId, DeploymentName, EndpointName, ErrorKind, IdempotencyKey, Percent, Version};
 
 fn at(seconds: i64) -> Timestamp {
     let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -44,7 +50,7 @@ fn plan(options: RolloutOptions) -> RolloutPlan {
     plan.with_key(IdempotencyKey::new("rollout-1").unwrap())
 }
 
-/// What the world does to a rollout.
+/// What the world does to a rollout. Places count from 0: the shadow, where there is one, then the steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Story {
     Good,
@@ -65,7 +71,9 @@ struct World {
     journal: String,
     now: i64,
     traffic: ObservedTraffic,
-    made: BTreeMap<IdempotencyKey, (TrafficChange, u64)>,
+    made: BTreeMap<IdempotencyKey, (Change, ObservedTraffic)>,
+    /// How often the candidate was looked at; it is ready at the second look.
+    looks: u32,
     effects: usize,
     /// At which effect it stops, and whether after it.
     strike: (usize, bool),
@@ -74,16 +82,24 @@ struct World {
     asked: u32,
 }
 
+/// A change of the traffic or of the mirror.
+#[derive(Clone, Debug, PartialEq)]
+enum Change {
+    Traffic(TrafficChange),
+    Mirror(MirrorChange),
+}
+
 /// The process has stopped.
 struct Stopped;
 
 impl World {
     fn new(options: RolloutOptions, story: Story, strike: (usize, bool)) -> Self {
         let state = RolloutState::new(plan(options));
-        let traffic = ObservedTraffic { split: state.plan.initial_split(), revision: 3 };
+        let traffic = ObservedTraffic::new(state.plan.initial_split(), 3);
         let journal = serde_json::to_string(&state).unwrap();
         let made = BTreeMap::new();
-        Self { state, journal, now: 0, traffic, made, effects: 0, strike, story, acted: false, asked: 0 }
+        let (acted, asked, looks) = (false, 0, 0);
+        Self { state, journal, now: 0, traffic, made, looks, effects: 0, strike, story, acted, asked }
     }
 
     /// Runs to the end; whether it was stopped on the way.
@@ -113,7 +129,8 @@ impl World {
     /// A person acts, once, when the time has come; and a second time on what is frozen.
     fn act(&mut self) -> Result<(), Stopped> {
         let here = match self.state.phase {
-            Phase::Baking { step, .. } => Some(step),
+            Phase::Baking { step, .. } => Some(step + usize::from(self.state.plan.shadow().is_some())),
+            Phase::Shadowing { .. } => Some(0),
             _ => None,
         };
         let (step, event) = match self.story {
@@ -157,8 +174,12 @@ impl World {
         if matches!(before, Phase::Frozen { .. })
             && !matches!(event, Event::Resumed | Event::AbortRequested(_))
         {
-            assert!(effects.iter().all(|effect| effect.kind() != EffectKind::SetTraffic), "{event:?}");
+            assert!(effects.iter().all(|effect| !moves(effect)), "{event:?}");
             assert!(matches!(state.phase, Phase::Frozen { .. }), "{event:?} {:?}", state.phase);
+        }
+        if state.mirrored {
+            let still = effects.iter().all(|effect| effect.kind() != EffectKind::SetTraffic);
+            assert!(still, "traffic is moved in the shadow by {event:?}");
         }
         if state != self.state {
             self.journal = serde_json::to_string(&state).unwrap();
@@ -179,6 +200,7 @@ impl World {
             })
             .collect();
         assert!(changes.len() <= 1, "{changes:?}");
+        assert!(effects.iter().filter(|effect| moves(effect)).count() <= 1, "{effects:?}");
         let (initial, share) = (state.plan.initial_split(), self.state.share());
         for change in changes {
             let less = change.split.share(state.plan.candidate()) < share;
@@ -194,6 +216,13 @@ impl World {
     fn execute(&mut self, effect: Effect) -> Vec<Event> {
         match effect {
             Effect::ObserveTraffic => vec![self.observed(None)],
+            Effect::RunPrechecks => vec![prechecked(true)],
+            Effect::EnsureCandidate => {
+                self.looks += 1;
+                let ready = self.looks > 1;
+                vec![seen(if ready { DeploymentState::Ready } else { DeploymentState::Creating })]
+            }
+            Effect::SetMirror { epoch, change } => self.set_mirror(epoch, &change),
             Effect::RunSmokeTest => {
                 let check = SmokeCheck::new("answers", true, "looked");
                 vec![Event::SmokeTested(SmokeReport::new(name("green"), 1).with_check(check))]
@@ -212,9 +241,11 @@ impl World {
     fn judge(&self, epoch: u64) -> Event {
         let share = self.traffic.split.share(&name("green"));
         let step = self.state.plan.steps().iter().position(|step| *step == share);
+        let shadow = self.traffic.mirror.as_ref().map(|_| 0);
+        let place = step.map(|step| step + usize::from(self.state.plan.shadow().is_some())).or(shadow);
         let bad = match self.story {
             Story::Good | Story::Abort(_) => false,
-            Story::Bad(from) => step >= Some(from),
+            Story::Bad(from) => place >= Some(from),
             Story::BadWhilePaused(_) => matches!(self.state.phase, Phase::Paused { .. }),
             Story::Frozen(_) => matches!(self.state.phase, Phase::Frozen { .. }),
         };
@@ -235,22 +266,53 @@ impl World {
         Event::TrafficObserved { traffic: self.traffic.clone(), answers }
     }
 
-    /// Compare-and-set, idempotent by key.
     fn set_traffic(&mut self, epoch: u64, change: &TrafficChange) -> Vec<Event> {
-        if let Some((made, revision)) = self.made.get(&change.key) {
-            assert_eq!(made, change, "one key, two changes");
-            let traffic = ObservedTraffic { split: made.split.clone(), revision: *revision };
-            return vec![Event::TrafficObserved { traffic, answers: Some(change.key.clone()) }];
+        let (key, made) = (&change.key, Change::Traffic(change.clone()));
+        if let Some(answer) = self.answered(EffectKind::SetTraffic, epoch, key, change.expected, &made) {
+            return answer;
         }
-        if change.expected != Some(self.traffic.revision) {
-            let (effect, message) = (EffectKind::SetTraffic, "another revision".to_owned());
-            let failed = Event::EffectFailed { effect, epoch, retryable: true, message };
-            return vec![self.observed(None), failed];
-        }
+        assert_eq!(self.traffic.mirror, None, "traffic is moved in the shadow");
         self.is_allowed(&change.split);
-        self.traffic = ObservedTraffic { split: change.split.clone(), revision: self.traffic.revision + 1 };
-        self.made.insert(change.key.clone(), (change.clone(), self.traffic.revision));
-        vec![self.observed(Some(change.key.clone()))]
+        self.traffic = ObservedTraffic::new(change.split.clone(), self.traffic.revision + 1);
+        self.made.insert(key.clone(), (made, self.traffic.clone()));
+        vec![self.observed(Some(key.clone()))]
+    }
+
+    fn set_mirror(&mut self, epoch: u64, change: &MirrorChange) -> Vec<Event> {
+        let (key, made) = (&change.key, Change::Mirror(change.clone()));
+        if let Some(answer) = self.answered(EffectKind::SetMirror, epoch, key, change.expected, &made) {
+            return answer;
+        }
+        assert_eq!(self.traffic.split, self.state.plan.initial_split(), "a shadow while traffic is moved");
+        assert!(change.mirror.is_none() || change.mirror == self.state.plan.shadow());
+        self.traffic.mirror.clone_from(&change.mirror);
+        self.traffic.revision += 1;
+        self.made.insert(key.clone(), (made, self.traffic.clone()));
+        vec![self.observed(Some(key.clone()))]
+    }
+
+    /// Compare-and-set, idempotent by key: the answer, where the change is not to be made now.
+    fn answered(
+        &self,
+        effect: EffectKind,
+        epoch: u64,
+        key: &IdempotencyKey,
+        expected: Option<u64>,
+        change: &Change,
+    ) -> Option<Vec<Event>> {
+        if let Some((made, traffic)) = self.made.get(key) {
+            assert_eq!(made, change, "one key, two changes");
+            return Some(vec![Event::TrafficObserved {
+                traffic: traffic.clone(),
+                answers: Some(key.clone()),
+            }]);
+        }
+        if expected == Some(self.traffic.revision) {
+            return None;
+        }
+        let message = "another revision".to_owned();
+        let failed = Event::EffectFailed { effect, epoch, retryable: true, message };
+        Some(vec![self.observed(None), failed])
     }
 
     /// The maps there may be, and the order in which they may follow one another.
@@ -273,6 +335,34 @@ impl World {
     }
 }
 
+fn moves(effect: &Effect) -> bool {
+    matches!(effect.kind(), EffectKind::SetTraffic | EffectKind::SetMirror)
+}
+
+fn prechecked(passed: bool) -> Event {
+    Event::Prechecked(PrecheckReport::default().with_check(SmokeCheck::new("stable", passed, "looked")))
+}
+
+fn candidate() -> Deployment {
+    let (endpoint, model) = (EndpointName::new("diabetes").unwrap(), "risk".parse().unwrap());
+    let spec = DeploymentSpec::new(endpoint, name("green"), model, Version::FIRST, "bot".parse().unwrap());
+    Deployment::ready(spec, Digest::of(b"the model"), at(0))
+}
+
+fn seen(state: DeploymentState) -> Event {
+    let mut deployment = candidate();
+    deployment.state = state;
+    Event::CandidateSeen(Box::new(deployment))
+}
+
+fn shadow(share: u8, promote: bool) -> Strategy {
+    Strategy::Shadow { share: percent(share), promote }
+}
+
+fn risk(count: u32) -> ApproverRole {
+    ApproverRole::new("risk", count, ["officer-0", "officer-1", "officer-2"].map(|who| who.parse().unwrap()))
+}
+
 fn strategies() -> Vec<RolloutOptions> {
     let stepped = Rollback::Stepped { hold: secs(3) };
     let alone = |options: RolloutOptions| {
@@ -288,6 +378,8 @@ fn strategies() -> Vec<RolloutOptions> {
             .with_rollback(Rollback::Stepped { hold: secs(0) }),
         alone(options()).with_strategy(Strategy::BlueGreen).with_drain(secs(4)),
         alone(options()).with_strategy(Strategy::AllAtOnce),
+        options().with_strategy(shadow(25, true)).with_rollback(stepped).with_approver_role(risk(2)),
+        options().with_strategy(shadow(50, false)),
     ]
 }
 
@@ -295,7 +387,10 @@ fn strategies() -> Vec<RolloutOptions> {
 fn a_stop_after_any_effect_at_any_step_ends_at_one_end_or_the_other() {
     let (mut stops, mut runs) = (0, 0);
     for options in strategies() {
-        let last = plan(options.clone()).steps().len() - 1;
+        let shadow_only = matches!(options.strategy, Strategy::Shadow { promote: false, .. });
+        let shadows = usize::from(matches!(options.strategy, Strategy::Shadow { .. }));
+        let steps = if shadow_only { 0 } else { plan(options.clone()).steps().len() };
+        let last = steps + shadows - 1;
         let mut stories = vec![Story::Good];
         for step in [0, last / 2, last] {
             stories.extend([
@@ -315,8 +410,10 @@ fn a_stop_after_any_effect_at_any_step_ends_at_one_end_or_the_other() {
                     stops += usize::from(stopped);
                     let good = matches!(story, Story::Good | Story::Frozen(_));
                     let phase = &world.state.phase;
-                    assert_eq!(*phase == Phase::Promoted, good, "{story:?} {strike} {after}: {phase:?}");
-                    let end = if good {
+                    let end = if shadow_only { Phase::Shadowed } else { Phase::Promoted };
+                    assert_eq!(*phase == end, good, "{story:?} {strike} {after}: {phase:?}");
+                    assert_eq!(world.traffic.mirror, None, "{story:?} {strike} {after}: {phase:?}");
+                    let end = if good && !shadow_only {
                         TrafficSplit::all_to(name("green"))
                     } else {
                         TrafficSplit::all_to(name("blue"))
@@ -488,6 +585,389 @@ fn evidence_is_carried_from_bake_to_bake() {
     assert!((carried - 2.0 * one).abs() < 1e-12, "{carried} {one}");
 }
 
+// ── before anything is moved ─────────────────────────────────────────────────────────────────────────────────────────────
+
+/// A rollout that was started, and nothing else.
+fn started(plan: RolloutPlan) -> World {
+    let mut world = World::new(options(), Story::Good, (0, false));
+    world.state = RolloutState::new(plan);
+    let event = Event::Started(world.traffic.clone());
+    assert_eq!(world.step(&event), [Effect::RunPrechecks]);
+    world
+}
+
+#[test]
+fn what_is_not_there_at_the_beginning_ends_the_rollout_before_anything_is_done() {
+    let mut world = started(plan(options()));
+    assert!(!world.step(&prechecked(false)).iter().any(moves));
+    let Phase::RolledBack { cause: Cause::Precheck(reason) } = &world.state.phase else {
+        panic!("{:?}", world.state.phase)
+    };
+    assert_eq!(reason, "stable: looked");
+}
+
+#[test]
+fn the_candidate_is_waited_for_and_must_be_what_the_plan_says() {
+    let release = |content: &[u8]| Release::new("risk".parse().unwrap(), Version::FIRST, Digest::of(content));
+    let waiting = |plan: RolloutPlan| {
+        let mut world = started(plan);
+        assert_eq!(world.step(&prechecked(true)), [Effect::EnsureCandidate]);
+        world
+    };
+    let mut good = waiting(plan(options()).with_release(release(b"the model")));
+    for _ in 0..3 {
+        good.now += 1;
+        assert_eq!(good.step(&seen(DeploymentState::Creating)), []);
+        assert_eq!(good.step(&Event::Tick), [Effect::ObserveTraffic, Effect::EnsureCandidate]);
+    }
+    assert_eq!(good.step(&seen(DeploymentState::Ready)), [Effect::RunSmokeTest]);
+    // Late, twice: nothing.
+    assert_eq!(good.step(&seen(DeploymentState::Failed)), []);
+
+    let mut other = waiting(plan(options()).with_release(release(b"another model")));
+    other.step(&seen(DeploymentState::Ready));
+    let mut broken = waiting(plan(options()));
+    broken.step(&seen(DeploymentState::Failed));
+    let mut slow = waiting(plan(options().with_startup(secs(60))));
+    slow.now += 59;
+    slow.step(&Event::Tick);
+    assert!(matches!(slow.state.phase, Phase::Deploying { .. }));
+    slow.now += 1;
+    slow.step(&Event::Tick);
+    for (world, words) in [(other, "the plan says"), (broken, "could not be made"), (slow, "longer than 1m")]
+    {
+        let Phase::RolledBack { cause: Cause::Candidate(reason) } = &world.state.phase else {
+            panic!("{:?}", world.state.phase)
+        };
+        assert!(reason.contains(words), "{reason}");
+    }
+    let mut stuck = started(plan(options().with_startup(secs(60))));
+    stuck.now += 60;
+    stuck.step(&Event::Tick);
+    assert!(matches!(&stuck.state.phase, Phase::RolledBack { cause: Cause::Precheck(_) }));
+}
+
+#[test]
+fn what_is_held_before_the_smoke_test_goes_on_where_it_was() {
+    for (events, at, effect) in [
+        (vec![], PausedAt::Prechecks, Effect::RunPrechecks),
+        (vec![prechecked(true)], PausedAt::Deploying, Effect::EnsureCandidate),
+    ] {
+        let mut world = started(plan(options()));
+        events.iter().for_each(|event| drop(world.step(event)));
+        world.step(&Event::PauseRequested("lunch".into()));
+        world.now += 500;
+        world.step(&prechecked(true));
+        world.step(&seen(DeploymentState::Ready));
+        assert!(matches!(world.state.phase, Phase::Paused { at: there, .. } if there == at));
+        assert_eq!(world.step(&Event::Resumed), [effect]);
+    }
+}
+
+// ── the shadow ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// A rollout whose candidate is the shadow, and bakes.
+fn shadowing(options: RolloutOptions) -> World {
+    let mut world = World::new(options, Story::Good, (0, false));
+    for event in [Event::Started(world.traffic.clone()), Event::Tick] {
+        let _ = world.feed(event);
+    }
+    assert!(matches!(world.state.phase, Phase::Shadowing { .. }), "{:?}", world.state.phase);
+    assert_eq!(world.traffic.mirror, Some(Mirror::new(name("green"), percent(50))));
+    world
+}
+
+#[test]
+fn a_good_shadow_gets_traffic_only_where_the_plan_says() {
+    for promote in [false, true] {
+        let mut world = shadowing(options().with_strategy(shadow(50, promote)));
+        world.now += 1;
+        let _ = world.feed(Event::Tick);
+        assert!(matches!(world.state.phase, Phase::Shadowing { .. }), "it has not baked");
+        world.now += 1;
+        let _ = world.feed(Event::Tick);
+        assert_eq!(world.traffic.mirror, None);
+        let green = world.traffic.split.share(&name("green")).get();
+        match promote {
+            true => {
+                assert_eq!((green, matches!(world.state.phase, Phase::Baking { step: 0, .. })), (10, true))
+            }
+            false => assert_eq!((green, &world.state.phase), (0, &Phase::Shadowed)),
+        }
+    }
+}
+
+#[test]
+fn a_bad_shadow_is_taken_away_and_nothing_else() {
+    let mut world = shadowing(options().with_strategy(shadow(50, true)));
+    world.story = Story::Bad(0);
+    let before = world.traffic.clone();
+    let _ = world.feed(Event::Tick);
+    assert!(matches!(world.state.phase, Phase::RolledBack { cause: Cause::Guard(_) }));
+    assert_eq!(world.traffic, ObservedTraffic::new(before.split, before.revision + 1));
+}
+
+#[test]
+fn a_mirror_that_somebody_else_changed_pauses_and_is_set_again_by_who_resumes() {
+    for foreign in
+        [None, Some(Mirror::new(name("red"), percent(5))), Some(Mirror::new(name("green"), percent(5)))]
+    {
+        let mut world = shadowing(options().with_strategy(shadow(50, true)));
+        world.traffic.mirror.clone_from(&foreign);
+        world.traffic.revision += 1;
+        let _ = world.feed(Event::Tick);
+        let Phase::Paused { at: PausedAt::Shadow, reason: PauseReason::MirrorChanged(found) } =
+            &world.state.phase
+        else {
+            panic!("{:?}", world.state.phase)
+        };
+        assert_eq!(*found, foreign);
+        let _ = world.feed(Event::Resumed);
+        assert!(matches!(world.state.phase, Phase::Shadowing { .. }), "{:?}", world.state.phase);
+        assert_eq!(world.traffic.mirror, world.state.plan.shadow());
+    }
+}
+
+#[test]
+fn a_rollback_meets_a_mirror_that_is_still_on_its_way() {
+    let mut world = World::new(options().with_strategy(shadow(50, true)), Story::Good, (0, false));
+    let started = Event::Started(world.traffic.clone());
+    for event in [started, prechecked(true), seen(DeploymentState::Ready)] {
+        world.step(&event);
+    }
+    let smoke = SmokeReport::new(name("green"), 1).with_check(SmokeCheck::new("answers", true, "looked"));
+    let on = world.step(&Event::SmokeTested(smoke)).remove(0);
+    let off = world.step(&Event::AbortRequested("no".into())).remove(0);
+    assert_eq!((on.kind(), off.kind()), (EffectKind::SetMirror, EffectKind::SetMirror));
+    // No mirror is seen, but the one decided may come yet: that is not the end.
+    let nothing = world.observed(None);
+    world.step(&nothing);
+    assert!(matches!(world.state.phase, Phase::RollingBack { .. }));
+    // It comes first; the rollback meets another revision, looks, and is decided again.
+    let _ = world.execute(on);
+    let again: Vec<_> = world.execute(off).iter().flat_map(|event| world.step(event)).collect();
+    assert!(again.iter().any(|effect| effect.kind() == EffectKind::SetMirror), "{again:?}");
+    for effect in again {
+        for event in world.execute(effect) {
+            world.step(&event);
+        }
+    }
+    assert!(matches!(world.state.phase, Phase::RolledBack { .. }), "{:?}", world.state.phase);
+    assert_eq!(world.traffic.mirror, None);
+}
+
+#[test]
+fn the_evidence_of_the_shadow_counts_in_the_steps() {
+    let mut world = World::new(options().with_strategy(shadow(50, true)), Story::Good, (0, false));
+    world.run();
+    let carried = world.state.earlier["errors"].beyond;
+    // The shadow and two of three bakes are over when the last one begins, each with ln e of a half.
+    let one = Evidence { beyond: 0.5, within: 0.0 }.carried().beyond;
+    assert!((carried - 3.0 * one).abs() < 1e-12, "{carried} {one}");
+}
+
+// ── who approves ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// A rollout that waits for approvals of its last step.
+fn awaiting(options: RolloutOptions) -> World {
+    let mut world = baking(options.with_steps([40, 100].map(percent)));
+    world.now += 2;
+    let event = found(&world, GuardVerdict::Pass);
+    let effects = world.step(&event);
+    assert_eq!(effects[0].kind(), EffectKind::RequestApproval);
+    world
+}
+
+/// What comes of an approval by somebody that expires then.
+fn approve(world: &mut World, by: &str, until: i64) -> Result<bool, ErrorKind> {
+    let request = ApprovalRequest {
+        subject: world.state.plan.digest().unwrap(),
+        question: "?".into(),
+        requester: ActorId::new("bot").unwrap(),
+        expires_at: at(until),
+    };
+    let yes = Approval::answer(&request, ApprovalDecision::Approved, by.parse().unwrap(), "", at(world.now));
+    let given =
+        step(&world.state, &Event::ApprovalGiven(yes), at(world.now)).map_err(|error| error.kind())?;
+    world.state = given.0;
+    Ok(world.state.approved)
+}
+
+#[test]
+fn every_role_must_approve_by_as_many_of_its_members_as_it_says() {
+    let legal = ApproverRole::new("legal", 1, ["officer-2".parse().unwrap(), "counsel".parse().unwrap()]);
+    let mut world = awaiting(options().with_approver_role(risk(2)).with_approver_role(legal));
+    assert_eq!(approve(&mut world, "stranger", 900), Err(ErrorKind::Rejected));
+    assert_eq!(approve(&mut world, "bot", 900), Err(ErrorKind::Rejected));
+    for (by, enough) in [("officer-0", false), ("officer-0", false), ("officer-1", false), ("counsel", true)]
+    {
+        assert_eq!(approve(&mut world, by, 900), Ok(enough), "{by}");
+    }
+    assert!(matches!(world.state.phase, Phase::Shifting { step: 1 }));
+    // Somebody with both roles counts for both, unless more people are demanded.
+    let both = ApproverRole::new("legal", 1, ["officer-2".parse().unwrap()]);
+    let mut world = awaiting(options().with_approver_role(risk(1)).with_approver_role(both.clone()));
+    assert_eq!(approve(&mut world, "officer-2", 900), Ok(true));
+    let two = options().with_approver_role(risk(1)).with_approver_role(both).with_approvals(2);
+    assert_eq!(approve(&mut awaiting(two), "officer-2", 900), Ok(false));
+}
+
+#[test]
+fn who_asks_approves_nothing_whatever_name_the_request_has() {
+    let mut world = awaiting(options().with_approval());
+    let request = ApprovalRequest {
+        subject: world.state.plan.digest().unwrap(),
+        question: "?".into(),
+        requester: "somebody-else".parse().unwrap(),
+        expires_at: at(900),
+    };
+    let own = Approval::answer(&request, ApprovalDecision::Approved, "bot".parse().unwrap(), "", at(5));
+    let error = step(&world.state, &Event::ApprovalGiven(own), at(world.now)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    // Nor is a plan made whose role could only be met by who makes it.
+    let alone = ApproverRole::new("risk", 1, ["bot".parse().unwrap()]);
+    let (endpoint, actor) = (EndpointName::new("diabetes").unwrap(), ActorId::new("bot").unwrap());
+    let options = options().with_approver_role(alone);
+    let plan = RolloutPlan::canary(endpoint, name("blue"), name("green"), actor, options);
+    assert_eq!(plan.unwrap_err().context("field"), Some("approver_roles"));
+    assert_eq!(approve(&mut world, "officer-0", 900), Ok(true));
+}
+
+#[test]
+fn approvals_expire_and_so_does_the_wait_for_them() {
+    let mut world = awaiting(options().with_approvals(2).with_approval_expiry(secs(100)));
+    let since = world.now;
+    // One that counts shorter than the request allows has expired when the second comes.
+    assert_eq!(approve(&mut world, "officer-0", since + 10), Ok(false));
+    world.now = since + 10;
+    assert_eq!(approve(&mut world, "officer-1", since + 100), Ok(false));
+    let effects = world.step(&Event::Tick);
+    let Some(Effect::RequestApproval(request)) = effects.last() else { panic!("{effects:?}") };
+    assert_eq!(request.expires_at, at(since + 100));
+    world.now = since + 99;
+    world.step(&Event::Tick);
+    assert!(matches!(world.state.phase, Phase::AwaitingApproval { .. }));
+    world.now = since + 100;
+    world.step(&Event::Tick);
+    assert!(matches!(world.state.phase, Phase::RollingBack { cause: Cause::ApprovalExpired }));
+}
+
+#[test]
+fn an_approval_that_expired_during_a_pause_is_asked_for_anew() {
+    let mut world = awaiting(options().with_approval().with_approval_expiry(secs(100)));
+    world.step(&Event::PauseRequested("holiday".into()));
+    let until = world.now + 100;
+    assert_eq!(approve(&mut world, "officer-0", until), Ok(true));
+    world.now += 200;
+    let effects = world.step(&Event::Resumed);
+    let Some(Effect::RequestApproval(request)) = effects.first() else { panic!("{effects:?}") };
+    assert_eq!(request.expires_at, at(world.now + 100));
+    assert!(matches!(world.state.phase, Phase::AwaitingApproval { step: 1 }));
+}
+
+#[test]
+fn an_approval_of_another_plan_approves_nothing() {
+    let options = options().with_approver_role(risk(1));
+    let mut world = awaiting(options.clone());
+    let mut others = vec![plan(options.clone().with_steps([40, 100].map(percent)).with_approvals(2))];
+    let release = Release::new("risk".parse().unwrap(), Version::FIRST, Digest::of(b"the model"));
+    others.push(world.state.plan.clone().with_release(release.clone()));
+    others.push(world.state.plan.clone().with_release(release.with_gate(Digest::of(b"a decision"))));
+    let mut digests = vec![world.state.plan.digest().unwrap()];
+    for other in others {
+        let request = ApprovalRequest {
+            subject: other.digest().unwrap(),
+            question: "?".into(),
+            requester: "bot".parse().unwrap(),
+            expires_at: at(900),
+        };
+        assert!(!digests.contains(&request.subject));
+        digests.push(request.subject);
+        let yes =
+            Approval::answer(&request, ApprovalDecision::Approved, "officer-0".parse().unwrap(), "", at(5));
+        let error = step(&world.state, &Event::ApprovalGiven(yes), at(world.now)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+    }
+    assert_eq!(approve(&mut world, "officer-0", 900), Ok(true));
+}
+
+// ── scores, and comparisons with nobody ──────────────────────────────────────────────────────────────────────────────────
+
+fn findings(world: &World, found: &[(&str, &str, GuardVerdict)]) -> Event {
+    let mut evidence = GuardEvidence::new(world.state.share(), None, None);
+    for (guard, rule, verdict) in found {
+        evidence = evidence.with_finding(*guard, Finding::new(*rule, *verdict, "looked"));
+    }
+    let judgement = Judgement::new(GuardVerdict::Pass, "looked");
+    Event::GuardJudged { epoch: world.state.epoch, judgement, evidence: Some(Box::new(evidence)) }
+}
+
+#[test]
+fn a_score_decides_for_the_metrics_it_counts() {
+    use GuardVerdict::{Fail, NoData, Pass};
+    let scored = || {
+        let mut options = options();
+        let names = ["p50", "p99", "5xx", "4xx"];
+        options.metrics = names.map(|name| MetricGuard::new(name, Threshold::at_most(0.1))).to_vec();
+        let score = ScoreGuard::new("canary", ScoreOptions::new(75.0, 50.0).with_weight("errors", 50.0));
+        let score = score.with_metric("p50", "latency").with_metric("p99", "latency");
+        options.with_score(score.with_metric("4xx", "errors").with_critical("5xx", "errors"))
+    };
+    for (found, expected) in [
+        // 75 of 100: one of two latencies is worth a quarter.
+        ([("p50", Pass), ("p99", Fail), ("5xx", Pass), ("4xx", Pass)], "Shifting"),
+        ([("p50", Pass), ("p99", Fail), ("5xx", Pass), ("4xx", Fail)], "Paused"),
+        ([("p50", Pass), ("p99", Pass), ("5xx", Fail), ("4xx", Pass)], "RollingBack"),
+        ([("p50", Fail), ("p99", Fail), ("5xx", Pass), ("4xx", Fail)], "RollingBack"),
+        ([("p50", NoData), ("p99", Pass), ("5xx", NoData), ("4xx", Pass)], "Paused"),
+    ] {
+        let mut world = baking(scored());
+        world.now += 7;
+        let event = findings(&world, &found.map(|(name, verdict)| (name, "threshold.limit", verdict)));
+        world.step(&event);
+        let phase = format!("{:?}", world.state.phase);
+        assert!(phase.starts_with(expected), "{found:?}: {phase}");
+    }
+}
+
+#[test]
+fn who_compares_with_nobody_says_so_and_the_plan_says_what_follows() {
+    let last = |policy| {
+        let guard = MetricGuard::new("errors", Proportions::new(0.0)).on_not_compared(policy);
+        let mut options = options();
+        options.metrics = vec![guard];
+        let mut world = baking(options);
+        while world.state.share() != Percent::ALL {
+            world.now += 2;
+            let _ = world.feed(Event::Tick);
+        }
+        world.now += 7;
+        let event = findings(&world, &[("errors", "guard.not_compared", GuardVerdict::NoData)]);
+        world.step(&event);
+        world.state
+    };
+    let promoted = last(ThinData::Continue);
+    assert_eq!((promoted.phase, promoted.verdict), (Phase::Promoted, Some(GuardVerdict::Pass)));
+    let paused = last(ThinData::Pause);
+    assert!(matches!(paused.phase, Phase::Paused { reason: PauseReason::NoData, .. }), "{:?}", paused.phase);
+    assert_eq!(paused.verdict, Some(GuardVerdict::NoData));
+    assert!(matches!(last(ThinData::Rollback).phase, Phase::RollingBack { cause: Cause::NoData }));
+}
+
+#[test]
+fn a_score_over_comparisons_holds_nothing_up_where_there_is_nothing_to_compare_with() {
+    let score = ScoreGuard::new("canary", ScoreOptions::new(75.0, 50.0)).with_metric("errors", "all");
+    let alone = GuardFinding {
+        guard: "errors".into(),
+        finding: Finding::new("guard.not_compared", GuardVerdict::NoData, "looked"),
+    };
+    let found = score.judge(&[alone]);
+    assert_eq!((found.verdict, found.rule.as_str()), (GuardVerdict::NoData, "guard.not_compared"));
+    let mut world = World::new(options().with_score(score), Story::Good, (0, false));
+    world.run();
+    assert_eq!(world.state.phase, Phase::Promoted);
+}
+
 // ── plans ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 #[test]
@@ -498,7 +978,28 @@ fn strategies_are_steps() {
     assert_eq!(shares(rolling(30)), [30, 60, 90, 100]);
     assert_eq!(shares(rolling(99)), [99, 100]);
     assert_eq!(shares(rolling(1)).len(), 100);
+    assert_eq!(shares(options().with_strategy(shadow(50, true))), [10, 40, 100]);
+    assert_eq!(shares(options().with_strategy(shadow(50, false))), [100]);
+    let canary =
+        |metric: &str| ScoreGuard::new("canary", ScoreOptions::new(90.0, 70.0)).with_metric(metric, "a");
+    let query = MetricQuery::new("ms").with_from(secs(5)).with_to(secs(5));
+    let mut unapproved = options().with_approver_role(risk(1));
+    unapproved.approval = false;
     let mut bad = vec![
+        ("strategy", options().with_strategy(shadow(0, true))),
+        ("deadline", options().with_strategy(shadow(50, true)).with_deadline(secs(8))),
+        ("startup", options().with_startup(Duration::ZERO)),
+        ("max_deployments", options().with_max_deployments(0)),
+        ("approver_roles", options().with_approver_role(risk(4))),
+        ("approver_roles", options().with_approver_role(risk(0))),
+        ("approver_roles", options().with_approver_role(risk(1)).with_approver_role(risk(2))),
+        ("approver_roles", unapproved),
+        ("approval_expiry", options().with_approval_expiry(secs(9))),
+        ("approval_expiry", options().with_approval().with_approval_expiry(Duration::ZERO)),
+        ("scores", options().with_score(canary("other"))),
+        ("scores", options().with_score(canary("errors")).with_score(canary("errors"))),
+        ("metrics", options().with_score(ScoreGuard::new("canary", ScoreOptions::new(90.0, 70.0)))),
+        ("source", options().with_metric(MetricGuard::query("ms", query, Threshold::at_most(1.0)))),
         ("steps", options().with_strategy(Strategy::Rolling { batch: Percent::ZERO })),
         ("metrics", options().with_strategy(Strategy::AllAtOnce)),
         ("approvals", options().with_approvals(0)),
@@ -529,7 +1030,7 @@ fn what_was_written_before_is_read_on() {
     let known = "approval bake deadline guards limits max_attempts on_inconclusive on_no_data patience steps";
     assert_eq!(keys.join(" "), known);
     let state = serde_json::to_value(RolloutState::new(plain.clone())).unwrap();
-    for new in ["approvers", "earlier", "evidence", "held_since"] {
+    for new in ["approvers", "earlier", "evidence", "held_since", "mirrored", "asked_at", "approved_until"] {
         assert!(state.get(new).is_none(), "{new}");
     }
     assert_eq!(serde_json::from_value::<RolloutState>(state).unwrap(), RolloutState::new(plain));

@@ -3,12 +3,13 @@
 //! A child process (this program again) rolls out on an endpoint of a store and is killed at a random moment; then another one goes
 //! on from the journal. After each kill the parent holds the store against the invariants:
 //! * the traffic is that of the journal's last state, or what the change under way in that state asks for, and sums to 100;
+//! * the mirror is that of the plan or none, and while there is one all traffic is with the stable version;
 //! * no step was left out: the candidate's share is never above that of the step the journal has reached;
 //! * what the child said it had reached is in the journal;
 //! * each change of traffic that was decided was made at most once, whoever asked for it how often;
 //! * the store is sound.
 //!
-//! In the end a good candidate has all traffic, and a bad one none. `MLOPS_CRASH_KILLS` says how many kills there are (default 50).
+//! Every other rollout begins with a shadow. In the end a good candidate has all traffic, and a bad one none; there is no mirror. `MLOPS_CRASH_KILLS` says how many kills there are (default 50).
 
 mod common;
 
@@ -25,7 +26,7 @@ use mlops_core::data::{Column, Table};
 use mlops_core::deploy::rollout::judge::{Count, Observations, Proportions};
 use mlops_core::deploy::rollout::{
     Event, JournalEntry, MetricGuard, OperationGuard, Phase, Rollback, RolloutDriver, RolloutJournal as _,
-    RolloutOptions, RolloutPlan, Strategy,
+    RolloutOptions, RolloutPlan, RolloutState, Strategy, TrafficIntent,
 };
 use mlops_core::deploy::{
     Deployer as _, DeploymentSpec, EndpointSpec, InvokeRequest, SmokeTest, TrafficChange, TrafficSplit,
@@ -55,9 +56,30 @@ fn rows() -> Table<'static> {
     Table::new(vec![Column::f64("age", vec![59.0]).unwrap()]).unwrap()
 }
 
-fn plan() -> RolloutPlan {
+/// What a rollout is like: from which share on the candidate is bad, if it is; whether it is a shadow first.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    bad_from: Option<u8>,
+    shadow: bool,
+}
+
+const KINDS: [Kind; 4] = [
+    Kind { bad_from: None, shadow: false },
+    Kind { bad_from: None, shadow: true },
+    Kind { bad_from: Some(50), shadow: false },
+    // Bad as a shadow already.
+    Kind { bad_from: Some(0), shadow: true },
+];
+
+fn plan(kind: Kind) -> RolloutPlan {
+    let percent = |share| Percent::new(share).unwrap();
+    let strategy = match kind.shadow {
+        true => Strategy::Shadow { share: percent(50), promote: true },
+        false => Strategy::Rolling { batch: percent(8) },
+    };
     let options = RolloutOptions::default()
-        .with_strategy(Strategy::Rolling { batch: Percent::new(8).unwrap() })
+        .with_steps([10, 20, 40, 60, 80, 100].map(percent))
+        .with_strategy(strategy)
         .with_bake(Duration::ZERO)
         .with_limits(OperationGuard::default().with_min_requests(1))
         .with_metric(MetricGuard::new("errors", Proportions::new(0.0)))
@@ -99,11 +121,11 @@ fn say(line: &str) {
     let _ = out.flush();
 }
 
-async fn drive(folder: &Path, bad: bool, pace: Duration) -> Phase {
+async fn drive(folder: &Path, kind: Kind, pace: Duration) -> Phase {
     let store = LocalStore::open(folder).unwrap();
     let (deployer, journal) = (Arc::new(deployer(&store)), Arc::new(store.rollouts()));
     let smoke_test = SmokeTest::new(rows()).unwrap();
-    let mut driver = RolloutDriver::resume(plan(), smoke_test, deployer.clone(), journal).await.unwrap();
+    let mut driver = RolloutDriver::resume(plan(kind), smoke_test, deployer.clone(), journal).await.unwrap();
     say("open");
     let clock = SystemClock::new();
     loop {
@@ -118,8 +140,8 @@ async fn drive(folder: &Path, bad: bool, pace: Duration) -> Phase {
             let request = InvokeRequest { endpoint: endpoint(), deployment, routing_key, rows: &table };
             deployer.invoke(&request).await.unwrap();
         }
-        // From half of the traffic on the bad candidate fails.
-        let failed = if bad && status.share.get() >= 50 { 60 } else { 1 };
+        let bad = kind.bad_from.is_some_and(|from| status.share.get() >= from);
+        let failed = if bad { 60 } else { 1 };
         let (candidate, stable) = (Count::new(failed, 100).unwrap(), Count::new(1, 100).unwrap());
         driver.report_observations("errors", Observations::Counts { candidate, stable });
         tokio::time::sleep(pace).await;
@@ -129,8 +151,8 @@ async fn drive(folder: &Path, bad: bool, pace: Duration) -> Phase {
 #[test]
 fn child() {
     let Ok(folder) = std::env::var("MLOPS_ROLLOUT_FOLDER") else { return };
-    let bad = std::env::var_os("MLOPS_ROLLOUT_BAD").is_some();
-    wait(drive(Path::new(&folder), bad, Duration::from_micros(500)));
+    let kind = std::env::var("MLOPS_ROLLOUT_KIND").unwrap().parse::<usize>().unwrap();
+    wait(drive(Path::new(&folder), KINDS[kind], Duration::from_micros(500)));
     say("end");
 }
 
@@ -153,12 +175,10 @@ impl Heard {
 }
 
 /// Runs a child and kills it after so many lines and a moment more.
-fn kill(folder: &Path, bad: bool, lines: u64, moment: Duration, heard: &mut Heard) {
+fn kill(folder: &Path, kind: usize, lines: u64, moment: Duration, heard: &mut Heard) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["child", "--exact", "--nocapture", "--test-threads=1"]).env("MLOPS_ROLLOUT_FOLDER", folder);
-    if bad {
-        command.env("MLOPS_ROLLOUT_BAD", "1");
-    }
+    command.env("MLOPS_ROLLOUT_KIND", kind.to_string());
     let pipes = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = pipes.spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
@@ -182,13 +202,16 @@ fn kill(folder: &Path, bad: bool, lines: u64, moment: Duration, heard: &mut Hear
 }
 
 /// Holds the store against the invariants of the head of this file.
-async fn check(folder: &Path, heard: &Heard) {
-    let store = LocalStore::open(folder).unwrap();
-    let entries = store.rollouts().entries(&plan().digest().unwrap()).await.unwrap();
+async fn check(folder: &Path, kind: Kind, heard: &Heard) {
+    let (store, plan) = (LocalStore::open(folder).unwrap(), plan(kind));
+    let entries = store.rollouts().entries(&plan.digest().unwrap()).await.unwrap();
     let served = deployer(&store).endpoint(&endpoint()).await.unwrap();
     let total: u32 = served.traffic.shares().map(|(_, share)| u32::from(share.get())).sum();
     assert_eq!(total, 100);
-    traffic_is_what_was_decided(&entries, &served.traffic);
+    if served.mirror.is_some() {
+        assert_eq!((&served.mirror, &served.traffic), (&plan.shadow(), &plan.initial_split()));
+    }
+    traffic_is_what_was_decided(&plan, &entries, &served.traffic);
     let epoch = entries.last().map_or(0, |entry| entry.state.epoch);
     assert!(epoch >= heard.epoch, "{} was said, the journal is at {epoch}", heard.epoch);
     // The first revision is that of the split before the rollout.
@@ -198,19 +221,20 @@ async fn check(folder: &Path, heard: &Heard) {
     assert!(report.is_sound(), "{report:?}");
 }
 
-/// The changes of traffic that were decided, in order, each once.
-fn decisions(entries: &[JournalEntry]) -> Vec<TrafficSplit> {
-    let mut decided: Vec<(u64, TrafficSplit)> = Vec::new();
+/// The changes of traffic and mirror that were decided, in order, each once.
+fn decisions(entries: &[JournalEntry]) -> Vec<TrafficIntent> {
+    let mut decided: Vec<TrafficIntent> = Vec::new();
     for intent in entries.iter().filter_map(|entry| entry.state.intent.as_ref()) {
-        if decided.last().is_none_or(|(epoch, _)| *epoch != intent.epoch) {
-            decided.push((intent.epoch, intent.split.clone()));
+        if decided.last().is_none_or(|last| last.epoch != intent.epoch) {
+            decided.push(intent.clone());
         }
     }
-    decided.into_iter().map(|(_, split)| split).collect()
+    decided
 }
 
-fn traffic_is_what_was_decided(entries: &[JournalEntry], served: &TrafficSplit) {
-    let (plan, decided) = (plan(), decisions(entries));
+fn traffic_is_what_was_decided(plan: &RolloutPlan, entries: &[JournalEntry], served: &TrafficSplit) {
+    let of_traffic = decisions(entries).into_iter().filter(|intent| intent.mirror.is_none());
+    let decided: Vec<_> = of_traffic.map(|intent| intent.split).collect();
     let before = decided.iter().rev().nth(1).cloned().unwrap_or_else(|| plan.initial_split());
     let last = decided.last().cloned().unwrap_or_else(|| plan.initial_split());
     let under_way = entries.last().is_some_and(|entry| entry.state.intent.is_some());
@@ -230,9 +254,10 @@ fn traffic_is_what_was_decided(entries: &[JournalEntry], served: &TrafficSplit) 
 fn a_rollout_killed_at_any_moment_ends_as_one_that_was_not() {
     let kills = std::env::var("MLOPS_CRASH_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(50_u64);
     let mut random = Random::new(2026);
-    let (mut done, mut rollouts, mut under_way) = (0, 0, 0);
+    let (mut done, mut rollouts, mut under_way, mut in_shadow) = (0, 0, 0, 0);
     while done < kills {
-        let bad = rollouts % 2 == 1;
+        let number = rollouts % KINDS.len();
+        let kind = KINDS[number];
         rollouts += 1;
         let dir = tempfile::tempdir().unwrap();
         wait(set_up(dir.path()));
@@ -240,46 +265,53 @@ fn a_rollout_killed_at_any_moment_ends_as_one_that_was_not() {
         while !heard.ended && done < kills {
             let lines = random.below(NonZeroU64::new(9).unwrap());
             let moment = Duration::from_micros(random.below(NonZeroU64::new(9_000).unwrap()));
-            kill(dir.path(), bad, lines, moment, &mut heard);
+            kill(dir.path(), number, lines, moment, &mut heard);
             done += u64::from(!heard.ended);
-            wait(check(dir.path(), &heard));
-            under_way += u64::from(is_under_way(dir.path()));
+            wait(check(dir.path(), kind, &heard));
+            if let Some(state) = wait(standing(dir.path(), kind)) {
+                under_way += u64::from(state.intent.is_some() && !state.phase.is_terminal());
+                in_shadow += u64::from(state.mirrored);
+            }
         }
-        let phase = wait(drive(dir.path(), bad, Duration::ZERO));
-        wait(check(dir.path(), &heard));
-        let served =
-            wait(deployer(&LocalStore::open(dir.path()).unwrap()).endpoint(&endpoint())).unwrap().traffic;
-        let end = if bad { name("blue") } else { name("green") };
-        assert_eq!(served, TrafficSplit::all_to(end), "rollout {rollouts}: {phase}");
-        assert_eq!(matches!(phase, Phase::Promoted), !bad, "rollout {rollouts}: {phase}");
+        let phase = wait(drive(dir.path(), kind, Duration::ZERO));
+        wait(check(dir.path(), kind, &heard));
+        let served = wait(deployer(&LocalStore::open(dir.path()).unwrap()).endpoint(&endpoint())).unwrap();
+        let end = if kind.bad_from.is_some() { name("blue") } else { name("green") };
+        assert_eq!(served.traffic, TrafficSplit::all_to(end), "rollout {rollouts}, {kind:?}: {phase}");
+        assert_eq!(served.mirror, None, "rollout {rollouts}, {kind:?}: {phase}");
+        let promoted = matches!(phase, Phase::Promoted);
+        assert_eq!(promoted, kind.bad_from.is_none(), "rollout {rollouts}, {kind:?}: {phase}");
     }
-    println!("{done} kills over {rollouts} rollouts, {under_way} of them with a change of traffic under way");
+    println!(
+        "{done} kills over {rollouts} rollouts, {under_way} with a change under way, {in_shadow} in the shadow"
+    );
 }
 
-fn is_under_way(folder: &Path) -> bool {
+async fn standing(folder: &Path, kind: Kind) -> Option<RolloutState> {
     let entries = LocalStore::open(folder).unwrap().rollouts();
-    let entries = wait(entries.entries(&plan().digest().unwrap())).unwrap();
-    entries.last().is_some_and(|entry| entry.state.intent.is_some() && !entry.state.phase.is_terminal())
+    let mut entries = entries.entries(&plan(kind).digest().unwrap()).await.unwrap();
+    entries.pop().map(|entry| entry.state)
 }
 
 #[test]
 fn traffic_that_nobody_decided_would_be_noticed() {
     let dir = tempfile::tempdir().unwrap();
     wait(set_up(dir.path()));
-    wait(drive(dir.path(), false, Duration::ZERO));
+    wait(drive(dir.path(), KINDS[0], Duration::ZERO));
     let entries = LocalStore::open(dir.path()).unwrap().rollouts();
-    let entries = wait(entries.entries(&plan().digest().unwrap())).unwrap();
+    let plan = plan(KINDS[0]);
+    let entries = wait(entries.entries(&plan.digest().unwrap())).unwrap();
     assert!(matches!(entries[0].event, Event::Started(_)));
-    traffic_is_what_was_decided(&entries, &TrafficSplit::all_to(name("green")));
+    traffic_is_what_was_decided(&plan, &entries, &TrafficSplit::all_to(name("green")));
     let noticed = |entries: &[JournalEntry], split: TrafficSplit| {
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            traffic_is_what_was_decided(entries, &split)
+            traffic_is_what_was_decided(&plan, entries, &split)
         }))
         .is_err()
     };
     assert!(noticed(&entries, TrafficSplit::all_to(name("blue"))));
     // A step left out.
     let mut gap = entries.clone();
-    gap.retain(|entry| entry.state.intent.as_ref().is_none_or(|intent| intent.split != plan().split(3)));
+    gap.retain(|entry| entry.state.intent.as_ref().is_none_or(|intent| intent.split != plan.split(3)));
     assert!(noticed(&gap, TrafficSplit::all_to(name("green"))));
 }

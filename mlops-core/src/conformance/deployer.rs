@@ -9,7 +9,7 @@ use super::support::{
 use crate::data::Table;
 use crate::deploy::{
     Deployer, DeployerCapabilities, Deployment, DeploymentSpec, DeploymentState, Endpoint, EndpointSpec,
-    InvokeRequest, InvokeResponse, OperationStats, TrafficChange, TrafficSplit,
+    InvokeRequest, InvokeResponse, Mirror, MirrorChange, OperationStats, TrafficChange, TrafficSplit,
 };
 use crate::error::{ErrorKind, Result};
 use crate::id::{DeploymentName, EndpointName, IdempotencyKey, ModelName, Percent, Version};
@@ -62,6 +62,11 @@ macro_rules! deployer_suite {
             deployment_with_traffic_cannot_be_deleted,
             deleting_twice_is_deleting_once,
             a_deleted_name_can_be_used_again,
+            a_mirror_takes_no_traffic,
+            a_mirror_copies_its_share,
+            mirror_changes_are_those_of_traffic,
+            live_or_mirrored_but_not_both,
+            a_failing_shadow_harms_nobody,
             routing_meets_the_split,
             routing_is_sticky,
             any_text_is_a_routing_key,
@@ -218,6 +223,16 @@ fn change(shares: &[(&str, u8)], expected: Option<u64>) -> TrafficChange {
         key: IdempotencyKey::generate(),
         endpoint: endpoint_name(),
         split: split(shares),
+        expected,
+        actor: actor(),
+    }
+}
+
+fn mirror(to: &str, share: u8, expected: Option<u64>) -> MirrorChange {
+    MirrorChange {
+        key: IdempotencyKey::generate(),
+        endpoint: endpoint_name(),
+        mirror: Some(Mirror::new(deployment(to), Percent::new(share).unwrap())),
         expected,
         actor: actor(),
     }
@@ -544,6 +559,153 @@ pub async fn a_deleted_name_can_be_used_again(under: &DeployerUnderTest) {
     assert_eq!(under.ask(Some("green"), None).await.unwrap().version, under.versions[0]);
     if under.promised.operation_stats {
         assert_eq!(under.stats("green").await.requests, 1);
+    }
+}
+
+/// The largest share, up to a half, that can be mirrored; none where no case about mirrors makes sense.
+fn mirrored_share(under: &DeployerUnderTest) -> Option<u8> {
+    let share = under.promised.max_mirror.get().min(50);
+    if share == 0 {
+        skipped("requests are not mirrored here");
+    }
+    (share > 0).then_some(share)
+}
+
+/// A shadow is no part of the traffic: who answers stays as it was, and the split says so.
+pub async fn a_mirror_takes_no_traffic(under: &DeployerUnderTest) {
+    if under.promised.max_mirror == Percent::ZERO {
+        let refused = under.blue_and_green().await.set_mirror(&mirror("green", 1, None)).await;
+        return assert_eq!(kind(refused), ErrorKind::Unsupported);
+    }
+    let Some(share) = mirrored_share(under) else { return };
+    let deployer = under.blue_and_green().await;
+    let before = under.set(&[("blue", 100)]).await;
+    let mirrored = deployer.set_mirror(&mirror("green", share, Some(before.revision))).await.unwrap();
+    assert_eq!((&mirrored.traffic, mirrored.revision), (&before.traffic, before.revision + 1));
+    assert_eq!(mirrored.mirror, mirror("green", share, None).mirror);
+    assert_eq!(under.now().await, mirrored);
+    for key in 0..200 {
+        let answer = under.ask(None, Some(&format!("user-{key}"))).await.unwrap();
+        assert_eq!((answer.deployment, answer.version), (deployment("blue"), under.versions[0]));
+    }
+    assert_eq!(under.ask(None, None).await.unwrap().deployment, deployment("blue"));
+    // A change of traffic leaves the shadow as it is, and the other way round.
+    deployer.deploy(&under.spec("red", 1)).await.unwrap();
+    assert_eq!(under.set(&[("blue", 60), ("red", 40)]).await.mirror, mirrored.mirror);
+    let none = MirrorChange { mirror: None, ..mirror("green", share, None) };
+    let ended = deployer.set_mirror(&none).await.unwrap();
+    assert_eq!((ended.mirror, ended.traffic), (None, split(&[("blue", 60), ("red", 40)])));
+}
+
+/// A share of the requests that name no deployment is asked of the shadow too, and counts there alone.
+pub async fn a_mirror_copies_its_share(under: &DeployerUnderTest) {
+    if !under.promised.operation_stats {
+        return skipped("requests are not counted here");
+    }
+    let Some(share) = mirrored_share(under) else { return };
+    let deployer = under.blue_and_green().await;
+    under.set(&[("blue", 100)]).await;
+    deployer.set_mirror(&mirror("green", share, None)).await.unwrap();
+    under.who_of(0..500).await;
+    for _ in 0..500 {
+        under.ask(None, None).await.unwrap();
+    }
+    let (blue, green) = (under.stats("blue").await, under.stats("green").await);
+    assert_eq!(blue.requests, 1_000);
+    // A fair sampler is further than 80 off once in 10⁶ times at most (standard deviation at most 15.8).
+    let expected = u64::from(share) * 10;
+    assert!(green.requests.abs_diff(expected) <= 80, "{} of 1000, {expected} expected", green.requests);
+    assert_eq!((green.failures, green.bad_requests), (0, 0));
+    // Who names a deployment is not mirrored; nor is anybody once the shadow is gone.
+    for key in 0..100 {
+        under.ask(Some("blue"), Some(&format!("user-{key}"))).await.unwrap();
+    }
+    deployer.set_mirror(&MirrorChange { mirror: None, ..mirror("green", share, None) }).await.unwrap();
+    under.who_of(0..100).await;
+    assert_eq!(under.stats("green").await.requests, green.requests);
+}
+
+/// Compare-and-set on the revision that traffic has too, and idempotent by a key that is used once.
+pub async fn mirror_changes_are_those_of_traffic(under: &DeployerUnderTest) {
+    let Some(share) = mirrored_share(under) else { return };
+    let deployer = under.blue_and_green().await;
+    let traffic = change(&[("blue", 100)], None);
+    let before = deployer.set_traffic(&traffic).await.unwrap();
+    if under.promised.compare_and_set {
+        let stale = mirror("green", share, Some(before.revision + 1));
+        let error = fault(deployer.set_mirror(&stale).await);
+        assert_eq!((error.kind(), error.context("found")), (ErrorKind::Conflict, Some("1")));
+        assert_eq!(under.now().await, before);
+    }
+    let first = mirror("green", share, Some(before.revision));
+    let made = deployer.set_mirror(&first).await.unwrap();
+    assert_eq!(deployer.set_mirror(&first).await.unwrap(), made);
+    let other = MirrorChange { mirror: None, ..first.clone() };
+    assert_eq!(kind(deployer.set_mirror(&other).await), ErrorKind::Conflict);
+    let taken = MirrorChange { key: traffic.key.clone(), ..first.clone() };
+    assert_eq!(kind(deployer.set_mirror(&taken).await), ErrorKind::Conflict);
+    let taken = TrafficChange { key: first.key.clone(), ..change(&[("blue", 100)], None) };
+    assert_eq!(kind(deployer.set_traffic(&taken).await), ErrorKind::Conflict);
+    assert_eq!(under.now().await, made);
+    if under.promised.compare_and_set {
+        let old = change(&[("blue", 100)], Some(before.revision));
+        assert_eq!(kind(deployer.set_traffic(&old).await), ErrorKind::Conflict, "the revision is shared");
+    }
+    let ended =
+        deployer.set_mirror(&MirrorChange { mirror: None, ..mirror("green", 1, None) }).await.unwrap();
+    assert_eq!(ended.mirror, None);
+    assert_eq!(deployer.set_mirror(&first).await.unwrap().revision, made.revision);
+    assert_eq!(under.now().await, ended, "a late repetition undoes nothing");
+}
+
+/// A shadow has no traffic, must be there, and stays as long as it is the shadow.
+pub async fn live_or_mirrored_but_not_both(under: &DeployerUnderTest) {
+    let Some(share) = mirrored_share(under) else { return };
+    let deployer = under.blue_and_green().await;
+    let before = under.set(&[("blue", 90), ("green", 10)]).await;
+    for to in ["blue", "green", "never-made"] {
+        let error = fault(deployer.set_mirror(&mirror(to, share, None)).await);
+        assert!(matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict), "{to}: {error}");
+        assert_eq!(under.now().await, before);
+    }
+    under.set(&[("blue", 100)]).await;
+    let mirrored = deployer.set_mirror(&mirror("green", share, None)).await.unwrap();
+    let live = fault(deployer.set_traffic(&change(&[("blue", 99), ("green", 1)], None)).await);
+    assert_eq!(live.kind(), ErrorKind::Conflict);
+    let gone = fault(deployer.delete_deployment(&endpoint_name(), &deployment("green")).await);
+    assert_eq!(gone.kind(), ErrorKind::Conflict);
+    assert_eq!(under.now().await, mirrored);
+    if let Some(above) = Percent::new(under.promised.max_mirror.get() + 1) {
+        let error = fault(deployer.set_mirror(&mirror("green", above.get(), None)).await);
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+    deployer.set_mirror(&MirrorChange { mirror: None, ..mirror("green", 1, None) }).await.unwrap();
+    deployer.delete_deployment(&endpoint_name(), &deployment("green")).await.unwrap();
+}
+
+/// Whatever a shadow does, everybody is answered as without it.
+pub async fn a_failing_shadow_harms_nobody(under: &DeployerUnderTest) {
+    if under.failing.is_empty() {
+        return skipped("there is no model that fails here");
+    }
+    let Some(share) = mirrored_share(under) else { return };
+    let deployer = under.blue_and_green().await;
+    under.set(&[("blue", 100)]).await;
+    let alone = under.ask(None, Some("user-0")).await.unwrap().predictions;
+    for (i, (model, version)) in under.failing.iter().enumerate() {
+        let name = format!("failing-{i}");
+        let spec = DeploymentSpec { model: model.clone(), version: *version, ..under.spec(&name, 0) };
+        deployer.deploy(&spec).await.unwrap();
+        deployer.set_mirror(&mirror(&name, share, None)).await.unwrap();
+        for key in 0..50 {
+            let answer = under.ask(None, Some(&format!("user-{key}"))).await.unwrap();
+            assert_eq!((answer.deployment, answer.predictions), (deployment("blue"), alone.clone()));
+        }
+        if under.promised.operation_stats {
+            let stats = under.stats(&name).await;
+            assert!(stats.requests > 0 && stats.failures == stats.requests, "{stats:?}");
+            assert_eq!(under.stats("blue").await.failures, 0);
+        }
     }
 }
 

@@ -129,7 +129,7 @@ pub async fn entries_come_back_as_they_were(under: &JournalUnderTest) {
     };
     let mut state = state();
     state.phase = Phase::RollingBack { cause: Cause::Guard(TEXTS.concat()) };
-    state.observed = Some(ObservedTraffic { split: TrafficSplit::all_to(blue), revision: u64::MAX });
+    state.observed = Some(ObservedTraffic::new(TrafficSplit::all_to(blue), u64::MAX));
     state.problem = Some(String::new());
     let effects = vec![Effect::SetTraffic { epoch: u64::MAX, change: Box::new(change) }, Effect::Promoted];
     let sequence = written.len() as u64 + 1;

@@ -8,11 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::TrafficSplit;
+use super::{Mirror, MirrorChange, TrafficSplit};
 use crate::data::Table;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hash::Digest;
-use crate::id::{ActorId, DeploymentName, EndpointName, IdempotencyKey, ModelName, Tags, Version};
+use crate::id::{ActorId, DeploymentName, EndpointName, IdempotencyKey, ModelName, Percent, Tags, Version};
 use crate::model::Predictions;
 use crate::page::{Page, PageRequest};
 use crate::time::Timestamp;
@@ -26,11 +26,14 @@ pub struct DeployerCapabilities {
     pub compare_and_set: bool,
     /// `stats` answers.
     pub operation_stats: bool,
+    /// The largest share of requests that can be mirrored; 0 where none can.
+    pub max_mirror: Percent,
 }
 
 impl DeployerCapabilities {
     /// Everything the trait can ask for.
-    pub const FULL: Self = Self { sticky_routing: true, compare_and_set: true, operation_stats: true };
+    pub const FULL: Self =
+        Self { sticky_routing: true, compare_and_set: true, operation_stats: true, max_mirror: Percent::ALL };
 }
 
 /// An endpoint to make sure of.
@@ -61,7 +64,10 @@ pub struct Endpoint {
     pub tags: Tags,
     /// How traffic is split now.
     pub traffic: TrafficSplit,
-    /// Changes with every change of traffic: 0, 1, 2, …
+    /// The shadow, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirror>,
+    /// Changes with every change of traffic or mirror: 0, 1, 2, …
     pub revision: u64,
     /// When it was made.
     pub created_at: Timestamp,
@@ -70,7 +76,8 @@ pub struct Endpoint {
 impl Endpoint {
     /// An endpoint without traffic; for backends.
     pub fn new(spec: EndpointSpec, created_at: Timestamp) -> Self {
-        Self { name: spec.name, tags: spec.tags, traffic: TrafficSplit::none(), revision: 0, created_at }
+        let (traffic, mirror) = (TrafficSplit::none(), None);
+        Self { name: spec.name, tags: spec.tags, traffic, mirror, revision: 0, created_at }
     }
 }
 
@@ -233,15 +240,21 @@ impl OperationStats {
 ///   ready; a key that was used for another change is [`ErrorKind::Conflict`](crate::ErrorKind::Conflict).
 ///   (`traffic_compare_and_set`, `traffic_change_is_idempotent`, `traffic_key_reuse_is_a_conflict`,
 ///   `traffic_needs_ready_deployments`, `of_many_racing_traffic_changes_one_wins`)
-/// * A deployment with traffic cannot be deleted: [`ErrorKind::Conflict`](crate::ErrorKind::Conflict).
-///   (`deployment_with_traffic_cannot_be_deleted`)
+/// * `set_mirror` is like `set_traffic`: compare-and-set on the same revision, atomic, idempotent by key. A share of the requests
+///   that name no deployment is then asked of the shadow too; its answers are dropped, the traffic and everybody's answers stay
+///   as they are, whatever the shadow does. It is ready and has no traffic, and gets none while it is the shadow: both are
+///   [`ErrorKind::Conflict`](crate::ErrorKind::Conflict). A share above [`DeployerCapabilities::max_mirror`] is
+///   [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput). (`a_mirror_takes_no_traffic`, `a_mirror_copies_its_share`,
+///   `mirror_changes_are_those_of_traffic`, `live_or_mirrored_but_not_both`, `a_failing_shadow_harms_nobody`)
+/// * A deployment with traffic, or that is the shadow, cannot be deleted: [`ErrorKind::Conflict`](crate::ErrorKind::Conflict).
+///   (`deployment_with_traffic_cannot_be_deleted`, `live_or_mirrored_but_not_both`)
 /// * `invoke` routes by the split, or to the deployment named; with one routing key always to one deployment while the
 ///   split stays, and raising a canary's share never moves a caller away from it. (`routing_meets_the_split`,
 ///   `routing_is_sticky`, `named_deployment_is_asked`)
 /// * An endpoint without traffic answers [`ErrorKind::Conflict`](crate::ErrorKind::Conflict); rows that do not meet the
 ///   signature are [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput). (`no_traffic_no_answer`,
 ///   `bad_rows_are_refused`)
-/// * `stats` counts every request to a deployment; one that fails, also by a panic of the model, fails alone.
+/// * `stats` counts every request to a deployment, those of a mirror at the shadow and nowhere else; one that fails, also by a panic of the model, fails alone.
 ///   (`stats_count_requests`, `a_failing_model_fails_alone`)
 #[async_trait]
 pub trait Deployer: Debug + Send + Sync + 'static {
@@ -265,6 +278,12 @@ pub trait Deployer: Debug + Send + Sync + 'static {
 
     /// Changes the split of an endpoint's traffic.
     async fn set_traffic(&self, change: &TrafficChange) -> Result<Endpoint>;
+
+    /// Sets or takes away the shadow of an endpoint. A backend without mirrors has nothing to implement.
+    async fn set_mirror(&self, change: &MirrorChange) -> Result<Endpoint> {
+        let error = Error::unsupported("Deployer::set_mirror", "requests are not mirrored here");
+        Err(error.with("endpoint", &change.endpoint))
+    }
 
     /// Removes a deployment that has no traffic; one that is not there is removed already.
     async fn delete_deployment(&self, endpoint: &EndpointName, deployment: &DeploymentName) -> Result<()>;
@@ -310,6 +329,10 @@ macro_rules! forward {
 
             async fn set_traffic(&self, change: &TrafficChange) -> Result<Endpoint> {
                 (**self).set_traffic(change).await
+            }
+
+            async fn set_mirror(&self, change: &MirrorChange) -> Result<Endpoint> {
+                (**self).set_mirror(change).await
             }
 
             async fn delete_deployment(

@@ -1,6 +1,7 @@
 //! Phase 6: deploy, shift traffic step by step, roll back.
 
 mod deployer;
+mod mirror;
 mod observer;
 pub mod rollout;
 pub(crate) mod serving;
@@ -11,6 +12,7 @@ pub use deployer::{
     Deployer, DeployerCapabilities, Deployment, DeploymentSpec, DeploymentState, Endpoint, EndpointSpec,
     InvokeRequest, InvokeResponse, OperationStats, TrafficChange,
 };
+pub use mirror::{Mirror, MirrorChange};
 pub(crate) use observer::Observers;
 pub use observer::{EndedRequest, RequestObserver, RequestOutcome};
 pub use smoke::{SmokeCheck, SmokeReport, SmokeTest};

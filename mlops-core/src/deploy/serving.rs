@@ -4,14 +4,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Deployment, DeploymentSpec, DeploymentState, EndedRequest, Endpoint, InvokeRequest, InvokeResponse,
-    Observers, OperationStats, RequestOutcome, TrafficChange,
+    Mirror, MirrorChange, Observers, OperationStats, RequestOutcome, TrafficChange,
 };
 use crate::artifact::ArtifactStore;
 use crate::data::Table;
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{DeploymentName, EndpointName};
+use crate::id::{DeploymentName, EndpointName, IdempotencyKey, Percent};
 use crate::model::{ModelLoader, Predictions, Predictor, read_model};
 use crate::registry::{Edge, ModelRef, ModelRegistry, ModelVersion, Node, Relation};
 use crate::time::Clock;
@@ -102,37 +104,120 @@ pub(crate) fn check_ready(deployment: &Deployment) -> Result<()> {
     Err(error.with("deployment", &deployment.spec.name).with("state", format!("{:?}", deployment.state)))
 }
 
-/// Who is to be deleted has no traffic.
+/// Who is to be deleted has no traffic and is nobody's shadow.
 pub(crate) fn check_unused(endpoint: &Endpoint, deployment: &DeploymentName) -> Result<()> {
+    const OP: &str = "Deployer::delete_deployment";
     let share = endpoint.traffic.share(deployment);
-    if share.get() == 0 {
-        return Ok(());
+    if share != Percent::ZERO {
+        let error = Error::new(ErrorKind::Conflict, OP, "the deployment has traffic");
+        return Err(error.with("deployment", deployment).with("share", share));
     }
-    let error = Error::new(ErrorKind::Conflict, "Deployer::delete_deployment", "the deployment has traffic");
-    Err(error.with("deployment", deployment).with("share", share))
+    match shadow_named(endpoint, deployment) {
+        None => Ok(()),
+        Some(_) => {
+            let error = Error::new(ErrorKind::Conflict, OP, "requests are mirrored to the deployment");
+            Err(error.with("deployment", deployment))
+        }
+    }
+}
+
+fn shadow_named<'a>(endpoint: &'a Endpoint, deployment: &DeploymentName) -> Option<&'a Mirror> {
+    endpoint.mirror.as_ref().filter(|mirror| mirror.deployment == *deployment)
+}
+
+/// A change of traffic or of the mirror, known by one key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Change {
+    Traffic(TrafficChange),
+    Mirror(MirrorChange),
+}
+
+impl Change {
+    pub(crate) fn key(&self) -> &IdempotencyKey {
+        match self {
+            Self::Traffic(change) => &change.key,
+            Self::Mirror(change) => &change.key,
+        }
+    }
+
+    pub(crate) fn endpoint(&self) -> &EndpointName {
+        match self {
+            Self::Traffic(change) => &change.endpoint,
+            Self::Mirror(change) => &change.endpoint,
+        }
+    }
+
+    pub(crate) fn operation(&self) -> &'static str {
+        match self {
+            Self::Traffic(_) => "Deployer::set_traffic",
+            Self::Mirror(_) => "Deployer::set_mirror",
+        }
+    }
+
+    fn expected(&self) -> Option<u64> {
+        match self {
+            Self::Traffic(change) => change.expected,
+            Self::Mirror(change) => change.expected,
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Traffic(change) => change.split.to_string(),
+            Self::Mirror(change) => {
+                change.mirror.as_ref().map_or("no mirror".to_owned(), |mirror| format!("mirror {mirror}"))
+            }
+        }
+    }
+
+    /// Who is asked after it, and must be ready.
+    pub(crate) fn deployments(&self) -> Vec<&DeploymentName> {
+        match self {
+            Self::Traffic(change) => change.split.shares().map(|(name, _)| name).collect(),
+            Self::Mirror(change) => change.mirror.iter().map(|mirror| &mirror.deployment).collect(),
+        }
+    }
+
+    /// The endpoint after it. It meets the revision it names, and nobody is live and mirrored.
+    pub(crate) fn applied_to(&self, mut endpoint: Endpoint) -> Result<Endpoint> {
+        let found = endpoint.revision;
+        if let Some(expected) = self.expected().filter(|expected| *expected != found) {
+            let message = "the endpoint's traffic was changed";
+            let error = Error::conflict(self.operation(), message, expected, found);
+            return Err(error.with("endpoint", &endpoint.name));
+        }
+        match self {
+            Self::Traffic(change) => endpoint.traffic = change.split.clone(),
+            Self::Mirror(change) => endpoint.mirror.clone_from(&change.mirror),
+        }
+        endpoint.revision += 1;
+        let both = |mirror: &&Mirror| endpoint.traffic.share(&mirror.deployment) != Percent::ZERO;
+        match endpoint.mirror.as_ref().filter(both) {
+            None => Ok(endpoint),
+            Some(mirror) => {
+                let message = "a deployment that requests are mirrored to cannot have traffic";
+                let error = Error::new(ErrorKind::Conflict, self.operation(), message);
+                Err(error.with("deployment", &mirror.deployment).with("endpoint", &endpoint.name))
+            }
+        }
+    }
 }
 
 /// A change whose key was used before is that change.
-pub(crate) fn check_repeated(made: &TrafficChange, change: &TrafficChange) -> Result<()> {
+pub(crate) fn check_repeated(made: &Change, change: &Change) -> Result<()> {
     if made == change {
         return Ok(());
     }
     let message = "the key was used for another change";
-    let error = Error::conflict("Deployer::set_traffic", message, &change.split, &made.split);
-    Err(error.with("key", &change.key))
+    let error = Error::conflict(change.operation(), message, change.shown(), made.shown());
+    Err(error.with("key", change.key()))
 }
 
-/// A change meets the revision it names.
-pub(crate) fn check_expected(endpoint: &Endpoint, change: &TrafficChange) -> Result<()> {
-    let found = endpoint.revision;
-    match change.expected.filter(|expected| *expected != found) {
-        None => Ok(()),
-        Some(expected) => {
-            let message = "the endpoint's traffic was changed";
-            let error = Error::conflict("Deployer::set_traffic", message, expected, found);
-            Err(error.with("endpoint", &change.endpoint))
-        }
-    }
+/// Who answers a request, and which shadow is asked too.
+pub(crate) struct Chosen<'a> {
+    pub(crate) live: &'a DeploymentName,
+    pub(crate) shadow: Option<&'a DeploymentName>,
 }
 
 /// Who answers a request; `number` counts the requests that came without a routing key.
@@ -140,19 +225,18 @@ pub(crate) fn choose<'a>(
     endpoint: &'a Endpoint,
     request: &'a InvokeRequest<'_>,
     number: impl FnOnce() -> u64,
-) -> Result<&'a DeploymentName> {
-    if let Some(name) = &request.deployment {
-        return Ok(name);
+) -> Result<Chosen<'a>> {
+    if let Some(live) = &request.deployment {
+        return Ok(Chosen { live, shadow: None });
     }
-    let salt = endpoint.name.as_str();
-    let chosen = match &request.routing_key {
-        Some(key) => endpoint.traffic.route(salt, key, None),
-        None => endpoint.traffic.route(salt, &number().to_string(), None),
+    let key = request.routing_key.clone().unwrap_or_else(|| number().to_string());
+    let Some(live) = endpoint.traffic.route(endpoint.name.as_str(), &key, None) else {
+        let error = Error::new(ErrorKind::Conflict, INVOKE, "the endpoint has no traffic");
+        return Err(error.with("endpoint", &endpoint.name));
     };
-    chosen.ok_or_else(|| {
-        Error::new(ErrorKind::Conflict, INVOKE, "the endpoint has no traffic")
-            .with("endpoint", &endpoint.name)
-    })
+    let mirrored = |mirror: &&Mirror| mirror.deployment != *live && mirror.takes(&key);
+    let shadow = endpoint.mirror.as_ref().filter(mirrored).map(|mirror| &mirror.deployment);
+    Ok(Chosen { live, shadow })
 }
 
 /// Asks a predictor, and measures how long it takes by the clock's monotonic time.
@@ -194,12 +278,14 @@ pub(crate) fn count(stats: &mut OperationStats, answer: &Result<Predictions>, la
 pub(crate) fn tell(
     observers: &Observers,
     spec: &DeploymentSpec,
+    shadow: bool,
     answer: &Result<Predictions>,
     latency: Duration,
     clock: &dyn Clock,
 ) {
     let (deployment, outcome) = (Some(&spec.name), outcome(answer));
-    observers.tell(&EndedRequest::new(&spec.endpoint, deployment, clock.now(), outcome, latency));
+    let ended = EndedRequest::new(&spec.endpoint, deployment, clock.now(), outcome, latency);
+    observers.tell(&if shadow { ended.of_shadow() } else { ended });
 }
 
 /// What the caller is told.

@@ -22,10 +22,10 @@ use super::sql;
 use super::store::{Inner, LocalStore};
 use super::verify::{FindingKind, Findings, gaps};
 use crate::artifact::ArtifactStore;
-use crate::deploy::serving::{self, Models};
+use crate::deploy::serving::{self, Change, Models};
 use crate::deploy::{
     Deployer, DeployerCapabilities, Deployment, DeploymentSpec, Endpoint, EndpointSpec, InvokeRequest,
-    InvokeResponse, Observers, OperationStats, RequestObserver, TrafficChange,
+    InvokeResponse, MirrorChange, Observers, OperationStats, RequestObserver, TrafficChange,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{DeploymentName, EndpointName, IdempotencyKey, check_tags};
@@ -50,6 +50,9 @@ use crate::time::lock;
 ///   deployer counted and what others have written: their last second may be missing, nothing is ever counted twice. A process
 ///   that is killed loses the requests of its last second from the counts, and nothing else.
 /// * Latency is measured by the clock's monotonic time; only requests that were answered count towards it.
+///
+/// A shadow is asked on the caller's task too, once the answer is there: who asks waits for it, and its time is in no latency but
+/// its own.
 ///
 /// `deploy` holds the file `deploy.lock` while it writes down a deployment and where it comes from, so that of two processes
 /// that make the same deployment the second finds it made. The lock ends with its process.
@@ -145,10 +148,10 @@ struct Found {
     deployments: Vec<(i64, Deployment)>,
 }
 
-/// A change of traffic that was made, and the endpoint after it.
+/// A change of traffic or mirror that was made, and the endpoint after it.
 #[derive(Serialize, Deserialize)]
 struct Made {
-    change: TrafficChange,
+    change: Change,
     endpoint: Endpoint,
 }
 
@@ -278,6 +281,18 @@ impl Handle {
         }
         let predictor = self.models.load(OP, &version).await?;
         Ok(slot.insert(predictor).clone())
+    }
+
+    /// Asks a deployment, counts that it was asked, and tells the observers.
+    async fn ask(&self, live: &Live, request: &InvokeRequest<'_>, shadow: bool) -> Result<InvokeResponse> {
+        let (answer, latency) = match self.predictor(live).await {
+            Ok(predictor) => serving::ask(&predictor, request.rows, &self.store.clock),
+            Err(e) => (Err(e), Duration::ZERO),
+        };
+        self.ledger.count(live.id, &answer, latency);
+        let spec = &live.deployment.spec;
+        serving::tell(&self.observers, spec, shadow, &answer, latency, &self.store.clock);
+        serving::respond(spec, answer, latency)
     }
 
     /// Keeps a predictor that was loaded already.
@@ -434,36 +449,38 @@ fn changed(operation: &'static str, tx: &Transaction<'_>, endpoint: &EndpointNam
     sql::execute(operation, tx, update, [endpoint.as_str()]).map(drop)
 }
 
-fn find_change(connection: &Connection, key: &IdempotencyKey) -> Result<Option<Made>> {
-    const OP: &str = "Deployer::set_traffic";
+fn find_change(
+    operation: &'static str,
+    connection: &Connection,
+    key: &IdempotencyKey,
+) -> Result<Option<Made>> {
     let query = "SELECT body, digest FROM traffic_change WHERE key = ?1";
-    sql::first(OP, connection, query, [key.as_str()], |row| open(OP, "traffic_change", key.as_str(), row, 0))
+    sql::first(operation, connection, query, [key.as_str()], |row| {
+        open(operation, "traffic_change", key.as_str(), row, 0)
+    })
 }
 
-fn set_traffic(tx: &Transaction<'_>, change: TrafficChange) -> Result<Endpoint> {
-    const OP: &str = "Deployer::set_traffic";
-    if let Some(made) = find_change(tx, &change.key)? {
+fn make(tx: &Transaction<'_>, change: Change) -> Result<Endpoint> {
+    let op = change.operation();
+    if let Some(made) = find_change(op, tx, change.key())? {
         serving::check_repeated(&made.change, &change)?;
         return Ok(made.endpoint);
     }
-    let mut endpoint = the_endpoint(OP, tx, &change.endpoint)?;
-    serving::check_expected(&endpoint, &change)?;
-    for (name, _) in change.split.shares() {
-        serving::check_ready(&the_deployment(OP, tx, &endpoint.name, name)?.1)?;
+    let endpoint = change.applied_to(the_endpoint(op, tx, change.endpoint())?)?;
+    for name in change.deployments() {
+        serving::check_ready(&the_deployment(op, tx, &endpoint.name, name)?.1)?;
     }
-    endpoint.traffic = change.split.clone();
-    endpoint.revision += 1;
-    let row = seal(OP, "endpoint", endpoint.name.as_str(), &endpoint)?;
+    let row = seal(op, "endpoint", endpoint.name.as_str(), &endpoint)?;
     let update = "UPDATE endpoint SET body = ?2, digest = ?3, generation = generation + 1 WHERE name = ?1";
-    sql::execute(OP, tx, update, (endpoint.name.as_str(), row.body, row.digest))?;
+    sql::execute(op, tx, update, (endpoint.name.as_str(), row.body, row.digest))?;
     let made = Made { change, endpoint };
-    let key = made.change.key.as_str();
-    let row = seal(OP, "traffic_change", key, &made)?;
+    let key = made.change.key().as_str();
+    let row = seal(op, "traffic_change", key, &made)?;
     let insert =
         "INSERT INTO traffic_change (key, endpoint, revision, body, digest) VALUES (?1, ?2, ?3, ?4, ?5)";
     let (name, revision) =
-        (made.endpoint.name.as_str(), sql::signed(OP, "revision", made.endpoint.revision)?);
-    sql::execute(OP, tx, insert, (key, name, revision, row.body, row.digest))?;
+        (made.endpoint.name.as_str(), sql::signed(op, "revision", made.endpoint.revision)?);
+    sql::execute(op, tx, insert, (key, name, revision, row.body, row.digest))?;
     Ok(made.endpoint)
 }
 
@@ -517,12 +534,13 @@ fn check_traffic(
     for gap in gaps(endpoint.revision, changes.iter().map(|made| made.revision)) {
         findings.add(FindingKind::Missing, format!("traffic_change {name} {gap}"), "the change is gone");
     }
-    let newest = changes.last().map(|made| &made.traffic);
-    if newest.is_some_and(|newest| *newest != endpoint.traffic) {
+    let newest = changes.last().map(|made| (&made.traffic, &made.mirror));
+    if newest.is_some_and(|newest| newest != (&endpoint.traffic, &endpoint.mirror)) {
         let reason = "the traffic is not what the last change of it says";
         findings.add(FindingKind::Inconsistent, format!("endpoint {name}"), reason);
     }
-    for (deployment, _) in endpoint.traffic.shares() {
+    let shadow = endpoint.mirror.iter().map(|mirror| &mirror.deployment);
+    for deployment in endpoint.traffic.shares().map(|(deployment, _)| deployment).chain(shadow) {
         let key = deployment_key(name, deployment);
         if !deployments.contains(&key) {
             let reason = "the deployment has traffic, and is not there";
@@ -607,8 +625,13 @@ impl Deployer for LocalDeployer {
     }
 
     async fn set_traffic(&self, change: &TrafficChange) -> Result<Endpoint> {
-        let change = change.clone();
-        self.handle.write("Deployer::set_traffic", |tx| set_traffic(tx, change)).await
+        let change = Change::Traffic(change.clone());
+        self.handle.write("Deployer::set_traffic", |tx| make(tx, change)).await
+    }
+
+    async fn set_mirror(&self, change: &MirrorChange) -> Result<Endpoint> {
+        let change = Change::Mirror(change.clone());
+        self.handle.write("Deployer::set_mirror", |tx| make(tx, change)).await
     }
 
     async fn delete_deployment(&self, endpoint: &EndpointName, deployment: &DeploymentName) -> Result<()> {
@@ -621,16 +644,13 @@ impl Deployer for LocalDeployer {
         const OP: &str = "Deployer::invoke";
         let handle = &self.handle;
         let snapshot = handle.snapshot(OP, &request.endpoint).await?;
-        let name = serving::choose(&snapshot.endpoint, request, || handle.next_number(&request.endpoint))?;
-        let live = snapshot.live(OP, name)?;
-        let (answer, latency) = match handle.predictor(live).await {
-            Ok(predictor) => serving::ask(&predictor, request.rows, &handle.store.clock),
-            Err(e) => (Err(e), Duration::ZERO),
-        };
-        handle.ledger.count(live.id, &answer, latency);
-        let spec = &live.deployment.spec;
-        serving::tell(&handle.observers, spec, &answer, latency, &handle.store.clock);
-        serving::respond(spec, answer, latency)
+        let chosen = serving::choose(&snapshot.endpoint, request, || handle.next_number(&request.endpoint))?;
+        let answer = handle.ask(snapshot.live(OP, chosen.live)?, request, false).await;
+        if let Some(shadow) = chosen.shadow.and_then(|name| snapshot.deployments.get(name)) {
+            // What a shadow answers is nobody's.
+            let _dropped = handle.ask(shadow, request, true).await;
+        }
+        answer
     }
 
     async fn stats(&self, endpoint: &EndpointName, deployment: &DeploymentName) -> Result<OperationStats> {

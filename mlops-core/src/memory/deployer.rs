@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use crate::artifact::ArtifactStore;
-use crate::deploy::serving::{self, Models};
+use crate::deploy::serving::{self, Change, Models};
 use crate::deploy::{
     Deployer, DeployerCapabilities, Deployment, DeploymentSpec, Endpoint, EndpointSpec, InvokeRequest,
-    InvokeResponse, Observers, OperationStats, RequestObserver, TrafficChange, TrafficSplit,
+    InvokeResponse, MirrorChange, Observers, OperationStats, RequestObserver, TrafficChange,
 };
 use crate::error::Result;
 use crate::id::{DeploymentName, EndpointName, IdempotencyKey, check_tags};
@@ -33,6 +33,9 @@ use crate::time::{Clock, lock};
 /// Routing is by [`TrafficSplit::route`] with the endpoint's name as salt and the fixed, alphabetical order of deployments.
 /// With a fixed order, raising the share of one deployment only ever moves callers to it, whichever deployment that is, and
 /// lowering it again moves the same callers back. Requests without a key are counted, and routed by their number.
+///
+/// A shadow is asked on the caller's thread too, once the answer is there: who asks waits for it, and its time is in no latency but
+/// its own.
 ///
 /// A predictor that panics answers [`ErrorKind::Internal`](crate::ErrorKind::Internal) to that one request and takes nothing
 /// else down, as does one that answers NaN or too few rows; all of them count as failures. Latency is measured by the clock's
@@ -92,8 +95,8 @@ pub struct MemoryDeployer {
 #[derive(Default)]
 struct State {
     endpoints: BTreeMap<EndpointName, Served>,
-    /// Changes of traffic that were made, with the endpoint as it was after each.
-    changes: HashMap<IdempotencyKey, (TrafficChange, Endpoint)>,
+    /// Changes of traffic and mirrors that were made, with the endpoint as it was after each.
+    changes: HashMap<IdempotencyKey, (Change, Endpoint)>,
 }
 
 struct Served {
@@ -170,21 +173,42 @@ impl Served {
         Ok(Some(live.deployment.clone()))
     }
 
-    /// Checks that everybody who is to get traffic can answer.
-    fn check_split(&self, split: &TrafficSplit) -> Result<()> {
-        split.shares().try_for_each(|(name, _)| {
-            serving::check_ready(&self.live("Deployer::set_traffic", name)?.deployment)
-        })
-    }
-
-    /// Who answers a request.
-    fn choose(&mut self, request: &InvokeRequest<'_>) -> Result<Live> {
+    /// Who answers a request, and the shadow that is asked too.
+    fn choose(&mut self, request: &InvokeRequest<'_>) -> Result<(Live, Option<Live>)> {
         let keyless = &mut self.keyless;
         let chosen = serving::choose(&self.endpoint, request, || {
             *keyless = keyless.wrapping_add(1);
             *keyless
         })?;
-        self.live("Deployer::invoke", chosen).cloned()
+        let shadow = chosen.shadow.and_then(|name| self.deployments.get(name)).cloned();
+        Ok((self.live("Deployer::invoke", chosen.live)?.clone(), shadow))
+    }
+}
+
+impl MemoryDeployer {
+    /// Makes a change of traffic or mirror, once.
+    fn change(&self, change: Change) -> Result<Endpoint> {
+        let mut state = lock(&self.state);
+        if let Some((made, endpoint)) = state.changes.get(change.key()) {
+            serving::check_repeated(made, &change)?;
+            return Ok(endpoint.clone());
+        }
+        let served = state.served(change.operation(), change.endpoint())?;
+        let endpoint = change.applied_to(served.endpoint.clone())?;
+        for name in change.deployments() {
+            serving::check_ready(&served.live(change.operation(), name)?.deployment)?;
+        }
+        served.endpoint = endpoint.clone();
+        state.changes.insert(change.key().clone(), (change, endpoint.clone()));
+        Ok(endpoint)
+    }
+
+    fn ask(&self, live: &Live, request: &InvokeRequest<'_>, shadow: bool) -> Result<InvokeResponse> {
+        let (answer, latency) = serving::ask(&live.predictor, request.rows, &self.clock);
+        serving::count(&mut lock(&live.stats), &answer, latency);
+        let spec = &live.deployment.spec;
+        serving::tell(&self.observers, spec, shadow, &answer, latency, &self.clock);
+        serving::respond(spec, answer, latency)
     }
 }
 
@@ -252,20 +276,11 @@ impl Deployer for MemoryDeployer {
     }
 
     async fn set_traffic(&self, change: &TrafficChange) -> Result<Endpoint> {
-        const OP: &str = "Deployer::set_traffic";
-        let mut state = lock(&self.state);
-        if let Some((made, endpoint)) = state.changes.get(&change.key) {
-            serving::check_repeated(made, change)?;
-            return Ok(endpoint.clone());
-        }
-        let served = state.served(OP, &change.endpoint)?;
-        serving::check_expected(&served.endpoint, change)?;
-        served.check_split(&change.split)?;
-        served.endpoint.traffic = change.split.clone();
-        served.endpoint.revision += 1;
-        let endpoint = served.endpoint.clone();
-        state.changes.insert(change.key.clone(), (change.clone(), endpoint.clone()));
-        Ok(endpoint)
+        self.change(Change::Traffic(change.clone()))
+    }
+
+    async fn set_mirror(&self, change: &MirrorChange) -> Result<Endpoint> {
+        self.change(Change::Mirror(change.clone()))
     }
 
     async fn delete_deployment(&self, endpoint: &EndpointName, deployment: &DeploymentName) -> Result<()> {
@@ -278,12 +293,14 @@ impl Deployer for MemoryDeployer {
     }
 
     async fn invoke(&self, request: &InvokeRequest<'_>) -> Result<InvokeResponse> {
-        let live =
+        let (live, shadow) =
             self.with_served("Deployer::invoke", &request.endpoint, |served| served.choose(request))?;
-        let (answer, latency) = serving::ask(&live.predictor, request.rows, &self.clock);
-        serving::count(&mut lock(&live.stats), &answer, latency);
-        serving::tell(&self.observers, &live.deployment.spec, &answer, latency, &self.clock);
-        serving::respond(&live.deployment.spec, answer, latency)
+        let answer = self.ask(&live, request, false);
+        if let Some(shadow) = shadow {
+            // What a shadow answers is nobody's.
+            let _dropped = self.ask(&shadow, request, true);
+        }
+        answer
     }
 
     async fn stats(&self, endpoint: &EndpointName, deployment: &DeploymentName) -> Result<OperationStats> {
@@ -300,6 +317,7 @@ mod tests {
     use crate::artifact::ArtifactStoreExt as _;
     use crate::conformance::deployer::DeployerUnderTest;
     use crate::data::{Column, DataType, Table};
+    use crate::deploy::TrafficSplit;
     use crate::error::{Error, ErrorKind};
     use crate::hash::Digest;
     use crate::id::{ActorId, Alias, ModelName, Percent, RelPath, Tags, Version};

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use crate::data::{DataAsset, DataAssetStore, DataRef, DataVerification, NewDataAsset};
 use crate::deploy::{
     Deployer, DeployerCapabilities, Deployment, DeploymentSpec, Endpoint, EndpointSpec, InvokeRequest,
-    InvokeResponse, OperationStats, TrafficChange,
+    InvokeResponse, MirrorChange, OperationStats, TrafficChange,
 };
 use crate::error::Result;
 use crate::experiment::sweep::{SweepEntry, SweepEvent, SweepJournal};
@@ -303,6 +303,12 @@ impl<T: Deployer> Deployer for Audited<T> {
         let subject = format!("endpoint/{}", change.endpoint);
         let audit = Change::new(&change.actor, "endpoint.traffic", subject).with_key(&change.key);
         self.around(audit, self.inner.set_traffic(change)).await
+    }
+
+    async fn set_mirror(&self, change: &MirrorChange) -> Result<Endpoint> {
+        let subject = format!("endpoint/{}", change.endpoint);
+        let audit = Change::new(&change.actor, "endpoint.mirror", subject).with_key(&change.key);
+        self.around(audit, self.inner.set_mirror(change)).await
     }
 
     async fn delete_deployment(&self, endpoint: &EndpointName, deployment: &DeploymentName) -> Result<()> {

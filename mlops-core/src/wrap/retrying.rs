@@ -13,7 +13,7 @@ use crate::artifact::{ArtifactStore, Blob, ByteStream, GcOptions, GcReport, Mani
 use crate::data::{DataAsset, DataAssetStore, DataRef, DataVerification, NewDataAsset};
 use crate::deploy::{
     Deployer, DeployerCapabilities, Deployment, DeploymentSpec, Endpoint, EndpointSpec, InvokeRequest,
-    InvokeResponse, OperationStats, TrafficChange,
+    InvokeResponse, MirrorChange, OperationStats, TrafficChange,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::experiment::sweep::{SweepEntry, SweepJournal};
@@ -242,6 +242,7 @@ retrying! { Deployer { capabilities -> DeployerCapabilities }
     fn deploy(spec: &DeploymentSpec) -> Deployment;
     fn deployments(endpoint: &EndpointName) -> BTreeMap<DeploymentName, Deployment>;
     fn set_traffic(change: &TrafficChange) -> Endpoint;
+    fn set_mirror(change: &MirrorChange) -> Endpoint;
     fn delete_deployment(endpoint: &EndpointName, deployment: &DeploymentName) -> ();
     fn invoke(request: &InvokeRequest<'_>) -> InvokeResponse;
     fn stats(endpoint: &EndpointName, deployment: &DeploymentName) -> OperationStats;

@@ -8,16 +8,19 @@ use super::guard::since;
 use super::judge::{Evidence, Observations};
 use super::machine::elapsed;
 use super::metric::failures;
+use super::prechecks::precheck;
 use super::{
     Baseline, Effect, EffectKind, Event, Guard, GuardEvidence, GuardFinding, GuardVerdict, JournalEntry,
-    Judgement, LabelledPerformance, MetricGuard, MetricSource, ObservedTraffic, Phase, RolloutJournal,
-    RolloutPlan, RolloutState, step,
+    Judgement, LabelledPerformance, MetricGuard, MetricProvider, MetricQuery, MetricRequest, MetricSource,
+    ObservedTraffic, Phase, RolloutJournal, RolloutPlan, RolloutState, step,
 };
-use crate::deploy::{Deployer, Endpoint, OperationStats, SmokeTest, TrafficChange};
+use crate::deploy::{Deployer, Deployment, Endpoint, MirrorChange, OperationStats, SmokeTest, TrafficChange};
 use crate::error::{Error, ErrorKind, Result};
+use crate::evaluation::GateDecision;
 use crate::governance::{Approval, ApprovalRequest, Approver, AuditEntry, AuditLog};
 use crate::hash::{Digest, Hasher};
 use crate::id::{DeploymentName, IdempotencyKey, Percent};
+use crate::registry::ModelRegistry;
 use crate::time::Timestamp;
 
 /// How a rollout is doing.
@@ -111,7 +114,10 @@ pub struct RolloutDriver {
     deployer: Arc<dyn Deployer>,
     journal: Arc<dyn RolloutJournal>,
     guards: Vec<Arc<dyn Guard>>,
-    approver: Option<Arc<dyn Approver>>,
+    approvers: Vec<Arc<dyn Approver>>,
+    registry: Option<Arc<dyn ModelRegistry>>,
+    gate: Option<GateDecision>,
+    metrics: Option<Arc<dyn MetricProvider>>,
     audit: Option<Arc<dyn AuditLog>>,
     /// With the epoch it was reported in.
     performance: Option<(u64, LabelledPerformance)>,
@@ -149,7 +155,10 @@ impl RolloutDriver {
             deployer,
             journal,
             guards: Vec::new(),
-            approver: None,
+            approvers: Vec::new(),
+            registry: None,
+            gate: None,
+            metrics: None,
             audit: None,
             performance: None,
             reported: BTreeMap::new(),
@@ -159,8 +168,8 @@ impl RolloutDriver {
 
     /// Drives a rollout on from where the journal says it is; from the beginning if the journal does not know it.
     ///
-    /// The next [`advance`](Self::advance) looks at the endpoint again and does again whatever was under way. Guards, approver
-    /// and audit log are attached anew.
+    /// The next [`advance`](Self::advance) looks at the endpoint again and does again whatever was under way. Guards, approvers,
+    /// registry, gate, source of metrics and audit log are attached anew.
     ///
     /// # Errors
     /// Those of the journal; [`ErrorKind::Corrupt`] when what it holds is about another plan.
@@ -210,10 +219,31 @@ impl RolloutDriver {
         self
     }
 
-    /// Sets who is asked for the approval. Without one, hand it in with [`approve`](Self::approve).
+    /// Adds somebody who is asked for an approval. Without anybody, hand approvals in with [`approve`](Self::approve).
     #[must_use]
     pub fn with_approver(mut self, approver: Arc<dyn Approver>) -> Self {
-        self.approver = Some(approver);
+        self.approvers.push(approver);
+        self
+    }
+
+    /// Sets where the version is looked up that the plan says the candidate is of.
+    #[must_use]
+    pub fn with_registry(mut self, registry: Arc<dyn ModelRegistry>) -> Self {
+        self.registry = Some(registry);
+        self
+    }
+
+    /// Hands in the decision of the gate that the plan demands.
+    #[must_use]
+    pub fn with_gate(mut self, decision: GateDecision) -> Self {
+        self.gate = Some(decision);
+        self
+    }
+
+    /// Sets where the metrics are that guards query.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Arc<dyn MetricProvider>) -> Self {
+        self.metrics = Some(metrics);
         self
     }
 
@@ -368,12 +398,17 @@ impl RolloutDriver {
         let epoch = self.state.epoch;
         let done = match effect {
             Effect::ObserveTraffic => self.observe().await.map(|event| vec![event]),
+            Effect::RunPrechecks => self.run_prechecks().await.map(|event| vec![event]),
+            Effect::EnsureCandidate => self.ensure_candidate().await.map(|event| vec![event]),
+            Effect::SetMirror { epoch, change } => return self.set_mirror(epoch, &change).await,
             Effect::RunSmokeTest => self.run_smoke_test().await.map(|event| vec![event]),
             Effect::SetTraffic { epoch, change } => return self.set_traffic(epoch, &change).await,
             Effect::TakeBaseline { epoch } => self.take_baseline(epoch, now).await.map(|event| vec![event]),
             Effect::JudgeGuard { epoch } => Ok(vec![self.judge(epoch, now).await]),
             Effect::RequestApproval(request) => self.ask(&request, now).await,
-            Effect::Promoted | Effect::RolledBack(_) | Effect::Escalate(_) => Ok(Vec::new()),
+            Effect::Promoted | Effect::Shadowed | Effect::RolledBack(_) | Effect::Escalate(_) => {
+                Ok(Vec::new())
+            }
         };
         done.unwrap_or_else(|error| vec![failure(kind, epoch, &error)])
     }
@@ -383,30 +418,72 @@ impl RolloutDriver {
         Ok(Event::TrafficObserved { traffic: traffic_of(&endpoint), answers: None })
     }
 
+    async fn run_prechecks(&self) -> Result<Event> {
+        let (registry, gate) = (self.registry.as_ref(), self.gate.as_ref());
+        precheck(&self.state.plan, &self.deployer, registry, gate).await.map(Event::Prechecked)
+    }
+
+    /// The candidate as it is; made, where the plan says what it is of and it is not there.
+    async fn ensure_candidate(&self) -> Result<Event> {
+        let plan = &self.state.plan;
+        let (endpoint, name) = (plan.endpoint(), plan.candidate());
+        let there: Option<Deployment> = self.deployer.deployments(endpoint).await?.remove(name);
+        let deployment = match (there, plan.release()) {
+            (Some(there), _) => there,
+            (None, Some(release)) => {
+                self.deployer.deploy(&release.deployment(endpoint, name, plan.actor())).await?
+            }
+            (None, None) => return Err(Error::not_found("RolloutDriver::advance", "deployment", name)),
+        };
+        Ok(Event::CandidateSeen(Box::new(deployment)))
+    }
+
     async fn run_smoke_test(&self) -> Result<Event> {
         let plan = &self.state.plan;
         self.smoke_test.run(&self.deployer, plan.endpoint(), plan.candidate()).await.map(Event::SmokeTested)
     }
 
     async fn set_traffic(&self, epoch: u64, change: &TrafficChange) -> Vec<Event> {
-        let mut change = change.clone();
-        if !self.deployer.capabilities().compare_and_set {
-            change.expected = None;
-        }
-        match self.deployer.set_traffic(&change).await {
+        let expected = self.expected(change.expected);
+        let change = TrafficChange { expected, ..change.clone() };
+        let answer = self.deployer.set_traffic(&change).await;
+        self.answered(EffectKind::SetTraffic, epoch, change.key, answer).await
+    }
+
+    async fn set_mirror(&self, epoch: u64, change: &MirrorChange) -> Vec<Event> {
+        let expected = self.expected(change.expected);
+        let change = MirrorChange { expected, ..change.clone() };
+        let answer = self.deployer.set_mirror(&change).await;
+        self.answered(EffectKind::SetMirror, epoch, change.key, answer).await
+    }
+
+    fn expected(&self, revision: Option<u64>) -> Option<u64> {
+        revision.filter(|_| self.deployer.capabilities().compare_and_set)
+    }
+
+    async fn answered(
+        &self,
+        effect: EffectKind,
+        epoch: u64,
+        key: IdempotencyKey,
+        answer: Result<Endpoint>,
+    ) -> Vec<Event> {
+        match answer {
             Ok(endpoint) => {
                 let traffic = traffic_of(&endpoint);
-                vec![Event::TrafficObserved { traffic, answers: Some(change.key) }]
+                vec![Event::TrafficObserved { traffic, answers: Some(key) }]
             }
-            Err(error) if error.kind() == ErrorKind::Conflict => self.after_conflict(epoch, &error).await,
-            Err(error) => vec![failure(EffectKind::SetTraffic, epoch, &error)],
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                self.after_conflict(effect, epoch, &error).await
+            }
+            Err(error) => vec![failure(effect, epoch, &error)],
         }
     }
 
     /// A conflict says that the endpoint is not as expected, or that the change cannot be made. Seen first, what follows from it
     /// may begin another epoch, and the failure then counts for nothing.
-    async fn after_conflict(&self, epoch: u64, error: &Error) -> Vec<Event> {
-        let failed = failure(EffectKind::SetTraffic, epoch, error);
+    async fn after_conflict(&self, effect: EffectKind, epoch: u64, error: &Error) -> Vec<Event> {
+        let failed = failure(effect, epoch, error);
         match self.observe().await {
             Ok(observed) => vec![observed, failed],
             Err(_) => vec![failed],
@@ -462,24 +539,66 @@ impl RolloutDriver {
         evidence.elapsed = baseline.map(|b| elapsed(b.at, now)).unwrap_or_default();
         let current = self.performance.as_ref().filter(|(epoch, _)| *epoch == self.state.epoch);
         evidence.performance = current.map(|(_, performance)| performance.clone());
-        let guards = &self.state.plan.options().metrics;
-        evidence.findings = guards.iter().map(|guard| self.find(guard, &evidence)).collect();
+        let options = self.state.plan.options();
+        for guard in &options.metrics {
+            let found = self.find(guard, &evidence, now).await;
+            evidence.findings.push(found);
+        }
+        // For who reads the journal; the rules score what was found themselves.
+        for score in &options.scores {
+            let finding = score.judge(&evidence.findings);
+            evidence.findings.push(GuardFinding { guard: score.name.clone(), finding });
+        }
         Ok(evidence)
     }
 
-    fn find(&self, guard: &MetricGuard, evidence: &GuardEvidence) -> GuardFinding {
-        let seen = match guard.source {
+    async fn find(&self, guard: &MetricGuard, evidence: &GuardEvidence, now: Timestamp) -> GuardFinding {
+        let seen = match &guard.source {
             MetricSource::Failures => {
-                evidence.candidate.as_ref().and_then(|stats| failures(stats, evidence.stable.as_ref()))
+                let counted = evidence.candidate.as_ref();
+                let counted = counted.and_then(|stats| failures(stats, evidence.stable.as_ref()));
+                counted.ok_or_else(|| "the deployer does not tell how the candidate does".to_owned())
             }
             MetricSource::Reported => {
                 let reported = self.reported.get(&guard.name).filter(|(epoch, _)| *epoch == self.state.epoch);
-                reported.map(|(_, seen)| seen.clone())
+                let reported = reported.map(|(_, seen)| seen.clone());
+                reported.ok_or_else(|| "nobody reported it in this step".to_owned())
             }
+            MetricSource::Query(query) => self.query(query, guard.min_samples, now).await,
         };
+        let seen = seen.as_ref().map_err(String::as_str);
         let earlier = self.state.earlier.get(&guard.name).copied().unwrap_or(Evidence::default());
         let alone = evidence.share == Percent::ALL;
-        GuardFinding { guard: guard.name.clone(), finding: guard.find(seen.as_ref(), earlier, alone) }
+        GuardFinding { guard: guard.name.clone(), finding: guard.find(seen, earlier, alone) }
+    }
+
+    /// What the source of metrics observed in the query's window of this step; or why there is nothing.
+    async fn query(
+        &self,
+        query: &MetricQuery,
+        min_samples: u64,
+        now: Timestamp,
+    ) -> std::result::Result<Observations, String> {
+        let Some(metrics) = &self.metrics else { return Err("there is no source of metrics to ask".into()) };
+        let began = self.state.baseline.as_ref().map(|baseline| baseline.at);
+        let Some((from, to)) = began.and_then(|began| query.window(began, now)) else {
+            return Err("its window has not begun".into());
+        };
+        let plan = &self.state.plan;
+        let request = MetricRequest {
+            metric: &query.metric,
+            endpoint: plan.endpoint(),
+            candidate: plan.candidate(),
+            stable: plan.stable(),
+            from,
+            to,
+            min_samples,
+        };
+        match metrics.observe(&request).await {
+            Ok(Some(seen)) => Ok(seen),
+            Ok(None) => Err(format!("the source of metrics has no {}", query.metric)),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     fn ask_guards(&self, evidence: &GuardEvidence) -> Judgement {
@@ -497,15 +616,17 @@ impl RolloutDriver {
     }
 
     async fn ask(&self, request: &ApprovalRequest, now: Timestamp) -> Result<Vec<Event>> {
-        match &self.approver {
-            Some(approver) => Ok(vec![Event::ApprovalGiven(approver.decide(request, now).await?)]),
-            None => Ok(Vec::new()),
+        let mut answers = Vec::with_capacity(self.approvers.len());
+        for approver in &self.approvers {
+            answers.push(Event::ApprovalGiven(approver.decide(request, now).await?));
         }
+        Ok(answers)
     }
 }
 
 fn traffic_of(endpoint: &Endpoint) -> ObservedTraffic {
-    ObservedTraffic { split: endpoint.traffic.clone(), revision: endpoint.revision }
+    let (split, revision, mirror) = (endpoint.traffic.clone(), endpoint.revision, endpoint.mirror.clone());
+    ObservedTraffic { split, revision, mirror }
 }
 
 fn failure(effect: EffectKind, epoch: u64, error: &Error) -> Event {
@@ -519,7 +640,12 @@ fn audit_entry(entry: &JournalEntry, rollout: &Digest) -> AuditEntry {
     let (plan, phase) = (&entry.state.plan, &entry.state.phase);
     let action = match phase {
         Phase::Draft => "rollout.draft",
+        Phase::Prechecks { .. } => "rollout.precheck",
+        Phase::Deploying { .. } => "rollout.deploy",
         Phase::SmokeTest => "rollout.smoke_test",
+        Phase::Mirroring => "rollout.mirror",
+        Phase::Shadowing { .. } => "rollout.shadow",
+        Phase::Unmirroring => "rollout.unmirror",
         Phase::Shifting { .. } => "rollout.shift",
         Phase::Baking { .. } => "rollout.bake",
         Phase::AwaitingApproval { .. } => "rollout.await_approval",
@@ -529,6 +655,7 @@ fn audit_entry(entry: &JournalEntry, rollout: &Digest) -> AuditEntry {
         Phase::RollingBack { .. } => "rollout.roll_back",
         Phase::RolledBack { .. } => "rollout.rolled_back",
         Phase::Promoted => "rollout.promote",
+        Phase::Shadowed => "rollout.shadowed",
         Phase::Failed { .. } => "rollout.fail",
     };
     let subject = format!("endpoint/{}/deployment/{}", plan.endpoint(), plan.candidate());

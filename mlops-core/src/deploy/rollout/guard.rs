@@ -132,7 +132,7 @@ pub struct GuardEvidence {
     pub stable: Option<OperationStats>,
     /// Performance on labelled rows, where somebody reported it for this step.
     pub performance: Option<LabelledPerformance>,
-    /// What the plan's guards on metrics found; other guards do not see it.
+    /// What the plan's guards on metrics and its scores found; other guards do not see it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<GuardFinding>,
 }
@@ -439,7 +439,10 @@ impl Guard for OperationGuard {
                 return judgement;
             }
         }
-        let reason = format!("{} of {} requests failed", candidate.failures, candidate.judged);
+        let mut reason = format!("{} of {} requests failed", candidate.failures, candidate.judged);
+        if comparing && evidence.share == Percent::ALL {
+            reason.push_str("; the stable version has no traffic to compare with");
+        }
         Judgement::new(GuardVerdict::Pass, reason)
     }
 }

@@ -4,17 +4,21 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::judge::Evidence;
+use super::judge::{Evidence, Finding};
+use super::metric::NOT_COMPARED;
 use super::{
-    Baseline, Cause, GuardEvidence, GuardFinding, GuardVerdict, Judgement, MetricGuard, ObservedTraffic,
-    PauseReason, PausedAt, Phase, Rollback, RolloutState, ThinData, TrafficIntent,
+    Baseline, Cause, GuardEvidence, GuardFinding, GuardVerdict, Judgement, MetricGuard, MirrorTarget,
+    ObservedTraffic, PauseReason, PausedAt, Phase, PrecheckReport, Rollback, RolloutState, ScoreGuard,
+    ThinData, TrafficIntent,
 };
-use crate::deploy::{SmokeReport, TrafficChange, TrafficSplit};
-use crate::error::{Error, Result};
+use crate::deploy::{
+    Deployment, DeploymentState, Mirror, MirrorChange, SmokeReport, TrafficChange, TrafficSplit,
+};
+use crate::error::{Error, ErrorKind, Result};
 use crate::governance::{Approval, ApprovalDecision, ApprovalRequest};
 use crate::hash::Hasher;
 use crate::id::{IdempotencyKey, Percent};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, duration_text};
 
 /// What happened.
 #[non_exhaustive]
@@ -23,6 +27,10 @@ use crate::time::Timestamp;
 pub enum Event {
     /// The rollout starts, with the endpoint's traffic like this.
     Started(ObservedTraffic),
+    /// It was looked at whether everything is there that the plan needs.
+    Prechecked(PrecheckReport),
+    /// The candidate was looked at, or made.
+    CandidateSeen(Box<Deployment>),
     /// The smoke test was run.
     SmokeTested(SmokeReport),
     /// The endpoint's traffic was looked at.
@@ -80,8 +88,19 @@ pub enum Event {
 pub enum Effect {
     /// Look at the endpoint's traffic.
     ObserveTraffic,
+    /// Look whether everything is there that the plan needs.
+    RunPrechecks,
+    /// Look at the candidate, and make it where it is not there.
+    EnsureCandidate,
     /// Run the smoke test against the candidate.
     RunSmokeTest,
+    /// Change the mirror.
+    SetMirror {
+        /// The epoch it was decided in.
+        epoch: u64,
+        /// The change.
+        change: Box<MirrorChange>,
+    },
     /// Change the traffic.
     SetTraffic {
         /// The epoch it was decided in.
@@ -103,6 +122,8 @@ pub enum Effect {
     RequestApproval(ApprovalRequest),
     /// Nothing more to do: tell who wants to know that the candidate has all traffic.
     Promoted,
+    /// Nothing more to do: tell who wants to know that the candidate was good as a shadow.
+    Shadowed,
     /// Nothing more to do: tell who wants to know that the stable version has all traffic.
     RolledBack(Cause),
     /// Nothing more can be done: call somebody.
@@ -116,8 +137,14 @@ pub enum Effect {
 pub enum EffectKind {
     /// Of [`Effect::ObserveTraffic`].
     ObserveTraffic,
+    /// Of [`Effect::RunPrechecks`].
+    RunPrechecks,
+    /// Of [`Effect::EnsureCandidate`].
+    EnsureCandidate,
     /// Of [`Effect::RunSmokeTest`].
     RunSmokeTest,
+    /// Of [`Effect::SetMirror`].
+    SetMirror,
     /// Of [`Effect::SetTraffic`].
     SetTraffic,
     /// Of [`Effect::TakeBaseline`].
@@ -140,12 +167,15 @@ impl Effect {
     pub fn kind(&self) -> EffectKind {
         match self {
             Self::ObserveTraffic => EffectKind::ObserveTraffic,
+            Self::RunPrechecks => EffectKind::RunPrechecks,
+            Self::EnsureCandidate => EffectKind::EnsureCandidate,
             Self::RunSmokeTest => EffectKind::RunSmokeTest,
+            Self::SetMirror { .. } => EffectKind::SetMirror,
             Self::SetTraffic { .. } => EffectKind::SetTraffic,
             Self::TakeBaseline { .. } => EffectKind::TakeBaseline,
             Self::JudgeGuard { .. } => EffectKind::JudgeGuard,
             Self::RequestApproval(_) => EffectKind::RequestApproval,
-            Self::Promoted | Self::RolledBack(_) | Self::Escalate(_) => EffectKind::Notify,
+            Self::Promoted | Self::Shadowed | Self::RolledBack(_) | Self::Escalate(_) => EffectKind::Notify,
         }
     }
 }
@@ -156,11 +186,12 @@ impl Effect {
 /// [`Event::Tick`] gives everything that is still to be done in a phase, so nothing is lost when the process stops in between.
 ///
 /// What always holds:
-/// * Traffic is only ever moved to the split of a step of the plan, or back to the initial one.
+/// * Traffic is only ever moved to the split of a step of the plan, or back to the initial one. As long as the candidate is the shadow,
+///   and until it is seen to be none any more, no traffic is moved at all.
 /// * A step follows on another only after the guards passed the one before (or the plan says to go on without data), and the
 ///   step to all traffic only after an approval, where the plan demands one.
-/// * From every state that is not an end, a rollback is one change of traffic away, or none when no traffic was moved; a stepped
-///   one begins with that change, and each of its changes takes traffic from the candidate.
+/// * From every state that is not an end, a rollback is one change of traffic or of the mirror away, or none when neither was changed; a
+///   stepped one begins with that change, and each of its changes takes traffic from the candidate.
 /// * While it is paused, waits for approval or drains the guards go on judging, and a failure rolls back. While it is frozen they
 ///   judge, and nothing but a person moves traffic.
 /// * An event that comes twice, too late, or for another epoch changes nothing. An end changes no more.
@@ -187,10 +218,10 @@ impl Effect {
 /// let plan = RolloutPlan::canary(endpoint, blue.clone(), green, actor, RolloutOptions::default())?;
 ///
 /// let now = "2026-01-01T00:00:00Z".parse()?;
-/// let seen = ObservedTraffic { split: TrafficSplit::all_to(blue), revision: 1 };
+/// let seen = ObservedTraffic::new(TrafficSplit::all_to(blue), 1);
 /// let (state, effects) = step(&RolloutState::new(plan), &Event::Started(seen), now)?;
-/// assert_eq!(state.phase, Phase::SmokeTest);
-/// assert_eq!(effects, [Effect::RunSmokeTest]);
+/// assert_eq!(state.phase, Phase::Prechecks { since: now });
+/// assert_eq!(effects, [Effect::RunPrechecks]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn step(state: &RolloutState, event: &Event, now: Timestamp) -> Result<(RolloutState, Vec<Effect>)> {
@@ -208,6 +239,15 @@ struct Opinion {
     verdict: GuardVerdict,
     then: ThinData,
     reason: String,
+    /// Whether nothing can be said however long one waits: a comparison with a version without traffic.
+    hopeless: bool,
+}
+
+impl Opinion {
+    /// Whether it lets a step pass as it is.
+    fn is_let_go(&self) -> bool {
+        self.hopeless && self.then == ThinData::Continue
+    }
 }
 
 struct Machine {
@@ -227,6 +267,8 @@ impl Machine {
         }
         match event {
             Event::Started(_) => Ok(()),
+            Event::Prechecked(report) => self.prechecked(report),
+            Event::CandidateSeen(deployment) => self.candidate_seen(deployment),
             Event::SmokeTested(report) => self.smoke_tested(report),
             Event::TrafficObserved { traffic, answers } => self.observed(traffic, answers.as_ref()),
             Event::BaselineTaken { epoch, baseline } => self.baseline_taken(*epoch, baseline),
@@ -256,8 +298,54 @@ impl Machine {
         }
         self.state.observed = Some(traffic.clone());
         self.state.started_at = Some(self.now);
-        self.state.phase = Phase::SmokeTest;
-        self.emit(Effect::RunSmokeTest)
+        self.state.phase = Phase::Prechecks { since: self.now };
+        self.emit(Effect::RunPrechecks)
+    }
+
+    fn prechecked(&mut self, report: &PrecheckReport) -> Result<()> {
+        let here = matches!(self.state.phase, Phase::Prechecks { .. });
+        if !here && self.state.phase.held_at() != Some(PausedAt::Prechecks) {
+            return Ok(());
+        }
+        if !report.passed() {
+            return self.roll_back(Cause::Precheck(report.reason()));
+        }
+        // A paused rollout checks again when it goes on.
+        if !here {
+            return Ok(());
+        }
+        self.begin(Phase::Deploying { since: self.now }, Effect::EnsureCandidate)
+    }
+
+    fn candidate_seen(&mut self, deployment: &Deployment) -> Result<()> {
+        let (plan, spec) = (&self.state.plan, &deployment.spec);
+        if spec.name != *plan.candidate() || spec.endpoint != *plan.endpoint() {
+            let message = "the deployment is not the candidate";
+            return Err(Error::conflict("rollout::step", message, plan.candidate(), &spec.name));
+        }
+        let here = matches!(self.state.phase, Phase::Deploying { .. });
+        if !here && self.state.phase.held_at() != Some(PausedAt::Deploying) {
+            return Ok(());
+        }
+        if let Some(difference) = plan.release().and_then(|release| release.difference(deployment)) {
+            return self.roll_back(Cause::Candidate(difference));
+        }
+        match deployment.state {
+            DeploymentState::Failed => self.roll_back(Cause::Candidate("it could not be made".to_owned())),
+            DeploymentState::Ready if here => self.begin(Phase::SmokeTest, Effect::RunSmokeTest),
+            // It is asked for again; a paused rollout looks again when it goes on.
+            _ => {
+                (self.state.failures, self.state.problem) = (0, None);
+                Ok(())
+            }
+        }
+    }
+
+    /// A phase before anything is moved begins with what it does.
+    fn begin(&mut self, phase: Phase, effect: Effect) -> Result<()> {
+        (self.state.failures, self.state.problem) = (0, None);
+        self.state.phase = phase;
+        self.emit(effect)
     }
 
     fn smoke_tested(&mut self, report: &SmokeReport) -> Result<()> {
@@ -274,7 +362,82 @@ impl Machine {
             return self.roll_back(Cause::SmokeTest(report.reason()));
         }
         // A paused rollout runs the smoke test again when it goes on.
-        if paused_here { Ok(()) } else { self.enter(0) }
+        if paused_here { Ok(()) } else { self.mirror() }
+    }
+
+    // ── the shadow ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Makes the candidate the shadow, where the plan has one; else goes to the first step.
+    fn mirror(&mut self) -> Result<()> {
+        let Some(mirror) = self.state.plan.shadow() else { return self.enter(0) };
+        let there = self.observed_mirror() == Some(&mirror);
+        if there && self.state.mirrored && self.state.intent.is_none() {
+            return self.bake_shadow();
+        }
+        self.state.phase = Phase::Mirroring;
+        self.state.failures = 0;
+        self.intend_mirror(MirrorTarget::On(mirror))
+    }
+
+    /// The candidate is the shadow.
+    fn bake_shadow(&mut self) -> Result<()> {
+        self.settle();
+        self.state.epoch += 1;
+        self.state.phase = Phase::Shadowing { since: self.now };
+        let epoch = self.state.epoch;
+        self.emit(Effect::TakeBaseline { epoch })
+    }
+
+    fn unmirror(&mut self) -> Result<()> {
+        self.state.phase = Phase::Unmirroring;
+        self.state.failures = 0;
+        self.intend_mirror(MirrorTarget::Off)
+    }
+
+    /// The candidate was good as a shadow, and is none any more.
+    fn after_shadow(&mut self) -> Result<()> {
+        self.settle();
+        self.state.mirrored = false;
+        if self.state.plan.promotes() {
+            return self.enter(0);
+        }
+        self.state.phase = Phase::Shadowed;
+        self.emit(Effect::Shadowed)
+    }
+
+    fn observed_mirroring(&mut self, traffic: &ObservedTraffic) -> Result<()> {
+        let Some(intent) = &self.state.intent else {
+            return Ok(());
+        };
+        let back = self.state.phase == Phase::Unmirroring;
+        if traffic.split != self.state.settled {
+            return self.pause(PauseReason::TrafficChanged(traffic.split.clone()));
+        }
+        if back && !self.is_shadow(traffic) {
+            return self.after_shadow();
+        }
+        if !back && intent.is_met_by(traffic) {
+            return self.bake_shadow();
+        }
+        if traffic.revision == intent.expected {
+            // Not made, or not visible yet; the next tick asks for it again.
+            return Ok(());
+        }
+        let foreign = traffic.mirror.is_some() && !self.is_shadow(traffic);
+        if foreign {
+            self.pause(PauseReason::MirrorChanged(traffic.mirror.clone()))
+        } else {
+            self.intend_again()
+        }
+    }
+
+    /// Whether the candidate is the shadow there.
+    fn is_shadow(&self, traffic: &ObservedTraffic) -> bool {
+        traffic.mirror.as_ref().is_some_and(|mirror| mirror.deployment == *self.state.plan.candidate())
+    }
+
+    fn observed_mirror(&self) -> Option<&Mirror> {
+        self.state.observed.as_ref().and_then(|seen| seen.mirror.as_ref())
     }
 
     // ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -285,6 +448,7 @@ impl Machine {
         let all = plan.steps().get(step) == Some(&Percent::ALL);
         if all && plan.options().approval && !self.state.approved {
             self.state.phase = Phase::AwaitingApproval { step };
+            self.state.asked_at.get_or_insert(self.now);
             let request = self.approval_request()?;
             return self.emit(Effect::RequestApproval(request));
         }
@@ -299,11 +463,9 @@ impl Machine {
 
     /// The split of a step is in force.
     fn bake(&mut self, step: usize) -> Result<()> {
-        self.carry_evidence();
+        self.settle();
         let state = &mut self.state;
         state.settled = state.plan.split(step);
-        (state.intent, state.baseline, state.verdict, state.problem) = (None, None, None, None);
-        state.failures = 0;
         // With nothing to fall back on there is nothing a guard could decide.
         if state.plan.stable().is_none() {
             return self.promote();
@@ -314,7 +476,17 @@ impl Machine {
         self.emit(Effect::TakeBaseline { epoch })
     }
 
-    fn next(&mut self, step: usize) -> Result<()> {
+    /// What was asked for is in force: nothing is under way any more, and what is judged begins anew.
+    fn settle(&mut self) {
+        self.carry_evidence();
+        let state = &mut self.state;
+        (state.intent, state.baseline, state.verdict, state.problem) = (None, None, None, None);
+        state.failures = 0;
+    }
+
+    /// On from a step or the shadow.
+    fn next(&mut self, at: PausedAt) -> Result<()> {
+        let PausedAt::Step(step) = at else { return self.unmirror() };
         let next = step + 1;
         if next < self.state.plan.steps().len() {
             return self.enter(next);
@@ -340,8 +512,10 @@ impl Machine {
     }
 
     fn baseline_taken(&mut self, epoch: u64, baseline: &Baseline) -> Result<()> {
-        let at_a_step = matches!(self.state.phase, Phase::Baking { .. } | Phase::Draining { .. })
-            || matches!(self.state.phase.held_at(), Some(PausedAt::Step(_)));
+        let at_a_step = matches!(
+            self.state.phase,
+            Phase::Baking { .. } | Phase::Shadowing { .. } | Phase::Draining { .. }
+        ) || matches!(self.state.phase.held_at(), Some(PausedAt::Step(_) | PausedAt::Shadow));
         if at_a_step && epoch == self.state.epoch && self.state.baseline.is_none() {
             self.state.baseline = Some(baseline.clone());
         }
@@ -352,14 +526,17 @@ impl Machine {
         let held = self.state.phase.held_at().is_some();
         let judging = matches!(
             self.state.phase,
-            Phase::Baking { .. } | Phase::AwaitingApproval { .. } | Phase::Draining { .. }
+            Phase::Baking { .. }
+                | Phase::Shadowing { .. }
+                | Phase::AwaitingApproval { .. }
+                | Phase::Draining { .. }
         );
-        if !(judging || held) || epoch != self.state.epoch || !self.state.moved {
+        if !(judging || held) || epoch != self.state.epoch || !self.is_at_work() {
             return Ok(());
         }
         let opinions = self.opinions(judgement, findings);
         self.note_evidence(findings);
-        self.state.verdict = Some(GuardVerdict::all(opinions.iter().map(|opinion| opinion.verdict)));
+        self.state.verdict = Some(overall(&opinions));
         self.state.problem = None;
         if matches!(self.state.phase, Phase::Frozen { .. }) {
             return Ok(());
@@ -375,7 +552,8 @@ impl Machine {
             return if held { Ok(()) } else { self.pause(PauseReason::Guard(reason)) };
         }
         match self.state.phase {
-            Phase::Baking { step, since } => self.baked(step, since, &opinions),
+            Phase::Baking { step, since } => self.baked(PausedAt::Step(step), since, &opinions),
+            Phase::Shadowing { since } => self.baked(PausedAt::Shadow, since, &opinions),
             Phase::Draining { since } => self.drained(since),
             _ => Ok(()),
         }
@@ -395,18 +573,34 @@ impl Machine {
             verdict,
             then: then(verdict, ThinData::Rollback, options.on_inconclusive, options.on_no_data),
             reason: judgement.reason.clone(),
+            hopeless: false,
         };
+        let none = Finding::new("guard.none", GuardVerdict::NoData, "nothing was found");
         let of_metric = |guard: &MetricGuard| {
             let found = findings.iter().find(|found| found.guard == guard.name);
-            let verdict = found.map_or(GuardVerdict::NoData, |found| found.finding.verdict);
-            let reason = found.map_or("nothing was found", |found| found.finding.reason.as_str());
+            let found = found.map_or(&none, |found| &found.finding);
+            let hopeless = found.rule == NOT_COMPARED;
+            let on_no_data = if hopeless { guard.on_not_compared } else { guard.on_no_data };
             Opinion {
-                verdict,
-                then: then(verdict, guard.on_fail, guard.on_inconclusive, guard.on_no_data),
-                reason: format!("{}: {reason}", guard.name),
+                verdict: found.verdict,
+                then: then(found.verdict, guard.on_fail, guard.on_inconclusive, on_no_data),
+                reason: format!("{}: {}", guard.name, found.reason),
+                hopeless,
             }
         };
-        [first].into_iter().chain(options.metrics.iter().map(of_metric)).collect()
+        let of_score = |score: &ScoreGuard| {
+            let found = score.judge(findings);
+            let hopeless = found.rule == NOT_COMPARED;
+            let on_no_data = if hopeless { ThinData::Continue } else { score.on_no_data };
+            Opinion {
+                verdict: found.verdict,
+                then: then(found.verdict, score.on_fail, score.on_inconclusive, on_no_data),
+                reason: format!("{}: {}", score.name, found.reason),
+                hopeless,
+            }
+        };
+        let alone = options.metrics.iter().filter(|guard| !options.is_scored(&guard.name)).map(of_metric);
+        [first].into_iter().chain(alone).chain(options.scores.iter().map(of_score)).collect()
     }
 
     fn note_evidence(&mut self, findings: &[GuardFinding]) {
@@ -418,16 +612,18 @@ impl Machine {
         }
     }
 
-    /// Whether a step has baked, as nothing has failed.
-    fn baked(&mut self, step: usize, since: Timestamp, opinions: &[Opinion]) -> Result<()> {
-        let thin = |o: &&Opinion| matches!(o.verdict, GuardVerdict::Inconclusive | GuardVerdict::NoData);
+    /// Whether a step or the shadow has baked, as nothing has failed.
+    fn baked(&mut self, at: PausedAt, since: Timestamp, opinions: &[Opinion]) -> Result<()> {
+        let thin = |o: &&Opinion| {
+            matches!(o.verdict, GuardVerdict::Inconclusive | GuardVerdict::NoData) && !o.is_let_go()
+        };
         let thin: Vec<_> = opinions.iter().filter(thin).map(|o| (o.verdict, o.then)).collect();
         if !thin.is_empty() {
-            return self.thin_data(step, since, &thin);
+            return self.thin_data(at, since, &thin);
         }
         let baked = elapsed(since, self.now) >= self.state.plan.options().bake;
         // Without a baseline nobody can have judged this step.
-        if baked && self.state.baseline.is_some() { self.next(step) } else { Ok(()) }
+        if baked && self.state.baseline.is_some() { self.next(at) } else { Ok(()) }
     }
 
     fn drained(&mut self, since: Timestamp) -> Result<()> {
@@ -436,7 +632,7 @@ impl Machine {
     }
 
     /// What the plan says when its patience with a step is over: the strictest of what follows.
-    fn thin_data(&mut self, step: usize, since: Timestamp, thin: &[(GuardVerdict, ThinData)]) -> Result<()> {
+    fn thin_data(&mut self, at: PausedAt, since: Timestamp, thin: &[(GuardVerdict, ThinData)]) -> Result<()> {
         let options = self.state.plan.options();
         if elapsed(since, self.now) < options.bake + options.patience {
             return Ok(());
@@ -449,7 +645,7 @@ impl Machine {
         match strictest(ThinData::Pause) {
             Some(GuardVerdict::NoData) => self.pause(PauseReason::NoData),
             Some(_) => self.pause(PauseReason::Inconclusive),
-            None => self.next(step),
+            None => self.next(at),
         }
     }
 
@@ -460,8 +656,19 @@ impl Machine {
         let state = &mut self.state;
         state.epoch += 1;
         let expected = state.observed.as_ref().map_or(0, |seen| seen.revision);
-        state.intent = Some(TrafficIntent { split, expected, epoch: state.epoch });
+        state.intent = Some(TrafficIntent { split, expected, epoch: state.epoch, mirror: None });
         state.moved = true;
+        self.emit_intent()
+    }
+
+    /// Decides a change of the mirror, in an epoch of its own; the traffic stays.
+    fn intend_mirror(&mut self, target: MirrorTarget) -> Result<()> {
+        let state = &mut self.state;
+        state.epoch += 1;
+        state.mirrored |= target != MirrorTarget::Off;
+        let expected = state.observed.as_ref().map_or(0, |seen| seen.revision);
+        let (split, mirror) = (state.settled.clone(), Some(target));
+        state.intent = Some(TrafficIntent { split, expected, epoch: state.epoch, mirror });
         self.emit_intent()
     }
 
@@ -469,8 +676,24 @@ impl Machine {
         let Some(intent) = self.state.intent.clone() else {
             return Ok(());
         };
-        let change = Box::new(self.change(&intent)?);
-        self.emit(Effect::SetTraffic { epoch: intent.epoch, change })
+        let epoch = intent.epoch;
+        match &intent.mirror {
+            None => {
+                let change = Box::new(self.change(&intent)?);
+                self.emit(Effect::SetTraffic { epoch, change })
+            }
+            Some(target) => {
+                let plan = &self.state.plan;
+                let change = MirrorChange {
+                    key: self.key(epoch)?,
+                    endpoint: plan.endpoint().clone(),
+                    mirror: target.mirror().cloned(),
+                    expected: Some(intent.expected),
+                    actor: plan.actor().clone(),
+                };
+                self.emit(Effect::SetMirror { epoch, change: Box::new(change) })
+            }
+        }
     }
 
     fn change(&self, intent: &TrafficIntent) -> Result<TrafficChange> {
@@ -505,13 +728,20 @@ impl Machine {
         match &self.state.phase {
             Phase::Shifting { step } => self.observed_shifting(*step, traffic),
             Phase::RollingBack { .. } => self.observed_rolling_back(traffic, answered),
-            Phase::SmokeTest
+            Phase::Mirroring | Phase::Unmirroring => self.observed_mirroring(traffic),
+            Phase::Prechecks { .. }
+            | Phase::Deploying { .. }
+            | Phase::SmokeTest
+            | Phase::Shadowing { .. }
             | Phase::Baking { .. }
             | Phase::AwaitingApproval { .. }
             | Phase::Draining { .. }
                 if traffic.split != self.state.settled =>
             {
                 self.pause(PauseReason::TrafficChanged(traffic.split.clone()))
+            }
+            Phase::Shadowing { .. } if traffic.mirror != self.state.plan.shadow() => {
+                self.pause(PauseReason::MirrorChanged(traffic.mirror.clone()))
             }
             _ => Ok(()),
         }
@@ -538,6 +768,13 @@ impl Machine {
         let Some(intent) = &self.state.intent else {
             return Ok(());
         };
+        if intent.mirror.is_some() {
+            // As below: only a newer revision keeps an earlier change out.
+            if traffic.revision <= intent.expected && !answered {
+                return Ok(());
+            }
+            return if self.is_shadow(traffic) { self.intend_again() } else { self.rolled_back() };
+        }
         if traffic.split == intent.split && (answered || traffic.revision > intent.expected) {
             return self.gone_back();
         }
@@ -583,11 +820,14 @@ impl Machine {
     /// The same split again, at the revision seen last: one more try.
     fn intend_again(&mut self) -> Result<()> {
         self.state.held_since = None;
-        let split = self.state.intent.as_ref().map_or_else(TrafficSplit::none, |intent| intent.split.clone());
+        let Some(intent) = self.state.intent.clone() else { return Ok(()) };
         if self.count_failure("the endpoint's traffic was changed by somebody else at the same time") {
             return self.give_up();
         }
-        self.intend(split)
+        match intent.mirror {
+            None => self.intend(intent.split),
+            Some(target) => self.intend_mirror(target),
+        }
     }
 
     // ── holding ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -609,34 +849,82 @@ impl Machine {
         }
         match approval.decision {
             ApprovalDecision::Pending => Ok(()),
-            ApprovalDecision::Rejected => self.roll_back(Cause::Refused(approval.comment.clone())),
+            ApprovalDecision::Rejected => {
+                self.require_role(approval)?;
+                self.roll_back(Cause::Refused(approval.comment.clone()))
+            }
             ApprovalDecision::Approved => {
                 approval.require(&subject, self.now)?;
-                if !self.state.approvers.contains(&approval.approver) {
-                    self.state.approvers.push(approval.approver.clone());
-                }
-                let needed = self.state.plan.options().approvals;
-                self.state.approved = self.state.approvers.len() as u64 >= u64::from(needed);
-                if !self.state.approved {
-                    return Ok(());
-                }
+                self.require_role(approval)?;
+                self.note_approval(approval);
                 match self.state.phase {
-                    Phase::AwaitingApproval { step } => self.enter(step),
+                    Phase::AwaitingApproval { step } if self.state.approved => self.enter(step),
                     _ => Ok(()),
                 }
             }
         }
     }
 
+    /// Who answers has a role that the plan asks, where it asks roles; and is not who made the plan, whatever the approval says.
+    fn require_role(&self, approval: &Approval) -> Result<()> {
+        let plan = &self.state.plan;
+        let roles = &plan.options().approver_roles;
+        let has_one = || roles.iter().any(|role| role.members.contains(&approval.approver));
+        let reason = if approval.decision == ApprovalDecision::Approved && approval.approver == *plan.actor()
+        {
+            "nobody can approve what they asked for"
+        } else if !roles.is_empty() && !has_one() {
+            "the approver has none of the roles that the plan asks"
+        } else {
+            return Ok(());
+        };
+        let error = Error::new(ErrorKind::Rejected, "rollout::step", reason);
+        Err(error.with("approver", &approval.approver))
+    }
+
+    fn note_approval(&mut self, approval: &Approval) {
+        let by = &approval.approver;
+        if !self.state.approvers.contains(by) {
+            self.state.approvers.push(by.clone());
+        }
+        self.state.approved_until.insert(by.clone(), approval.expires_at);
+        self.count_approvals();
+    }
+
+    /// Whether enough people approved, all of whose approvals still count.
+    fn count_approvals(&mut self) {
+        let (state, now) = (&mut self.state, self.now);
+        state.approved_until.retain(|by, until| {
+            let counts = now < *until;
+            if !counts {
+                state.approvers.retain(|approver| approver != by);
+            }
+            counts
+        });
+        let options = state.plan.options();
+        state.approved = state.approvers.len() as u64 >= u64::from(options.approvals)
+            && options.approver_roles.iter().all(|role| role.is_met(&state.approvers));
+    }
+
+    /// Until when approvals are waited for.
+    fn approval_expires(&self) -> Timestamp {
+        let options = self.state.plan.options();
+        let later = |since: Option<Timestamp>, by: Duration| {
+            let by = chrono::TimeDelta::from_std(by).unwrap_or(chrono::TimeDelta::MAX);
+            since.unwrap_or(self.now).checked_add_signed(by).unwrap_or(Timestamp::MAX_UTC)
+        };
+        let end = later(self.state.started_at, options.deadline);
+        let asked = self.state.asked_at.or(self.state.started_at);
+        options.approval_expiry.map_or(end, |expiry| later(asked, expiry).min(end))
+    }
+
     fn approval_request(&self) -> Result<ApprovalRequest> {
         let plan = &self.state.plan;
-        let deadline = chrono::TimeDelta::from_std(plan.options().deadline).unwrap_or(chrono::TimeDelta::MAX);
-        let started = self.state.started_at.unwrap_or(self.now);
         Ok(ApprovalRequest {
             subject: plan.digest()?,
             question: format!("Give {} all traffic of {}?", plan.candidate(), plan.endpoint()),
             requester: plan.actor().clone(),
-            expires_at: started.checked_add_signed(deadline).unwrap_or(Timestamp::MAX_UTC),
+            expires_at: self.approval_expires(),
         })
     }
 
@@ -661,7 +949,10 @@ impl Machine {
     /// Where a rollout that is held now goes on; none where it is held already, or cannot be.
     fn here(&self) -> Option<PausedAt> {
         match self.state.phase {
+            Phase::Prechecks { .. } => Some(PausedAt::Prechecks),
+            Phase::Deploying { .. } => Some(PausedAt::Deploying),
             Phase::SmokeTest => Some(PausedAt::SmokeTest),
+            Phase::Mirroring | Phase::Shadowing { .. } | Phase::Unmirroring => Some(PausedAt::Shadow),
             Phase::Shifting { step } | Phase::Baking { step, .. } => Some(PausedAt::Step(step)),
             Phase::AwaitingApproval { step } => Some(PausedAt::Approval(step)),
             Phase::Draining { .. } => Some(PausedAt::Step(self.state.plan.steps().len() - 1)),
@@ -679,11 +970,19 @@ impl Machine {
             self.state.settled = split;
         }
         match at {
-            PausedAt::SmokeTest => {
-                self.state.phase = Phase::SmokeTest;
-                self.emit(Effect::RunSmokeTest)
+            PausedAt::Prechecks => self.begin(Phase::Prechecks { since: self.now }, Effect::RunPrechecks),
+            PausedAt::Deploying => self.begin(Phase::Deploying { since: self.now }, Effect::EnsureCandidate),
+            PausedAt::SmokeTest => self.begin(Phase::SmokeTest, Effect::RunSmokeTest),
+            PausedAt::Shadow => self.mirror(),
+            PausedAt::Step(step) => self.enter(step),
+            PausedAt::Approval(step) => {
+                // What was approved long ago may count no more; then it is asked for anew.
+                self.count_approvals();
+                if self.now >= self.approval_expires() {
+                    self.state.asked_at = None;
+                }
+                self.enter(step)
             }
-            PausedAt::Step(step) | PausedAt::Approval(step) => self.enter(step),
         }
     }
 
@@ -694,6 +993,10 @@ impl Machine {
             return self.hurry_back(&cause);
         }
         self.state.phase = Phase::RollingBack { cause };
+        if self.state.mirrored {
+            self.state.failures = 0;
+            return self.intend_mirror(MirrorTarget::Off);
+        }
         if !self.state.moved {
             return self.rolled_back();
         }
@@ -707,7 +1010,8 @@ impl Machine {
     /// Somebody who aborts a stepped rollback wants all traffic back now.
     fn hurry_back(&mut self, cause: &Cause) -> Result<()> {
         let initial = self.state.plan.initial_split();
-        let on_the_way = self.state.intent.as_ref().is_some_and(|intent| intent.split != initial);
+        let on_the_way = |intent: &TrafficIntent| intent.mirror.is_none() && intent.split != initial;
+        let on_the_way = self.state.intent.as_ref().is_some_and(on_the_way);
         if !(on_the_way && matches!(cause, Cause::Aborted(_))) {
             return Ok(());
         }
@@ -719,7 +1023,7 @@ impl Machine {
         let Phase::RollingBack { cause } = self.state.phase.clone() else {
             return Ok(());
         };
-        (self.state.intent, self.state.problem) = (None, None);
+        (self.state.intent, self.state.problem, self.state.mirrored) = (None, None, false);
         self.state.phase = Phase::RolledBack { cause: cause.clone() };
         self.emit(Effect::RolledBack(cause))
     }
@@ -746,10 +1050,15 @@ impl Machine {
 
     fn failed(&mut self, effect: EffectKind, epoch: u64, retryable: bool, message: &str) -> Result<()> {
         let moving = self.state.intent.as_ref().is_some_and(|intent| intent.epoch == epoch);
-        if effect == EffectKind::SetTraffic && !moving {
+        if matches!(effect, EffectKind::SetTraffic | EffectKind::SetMirror) && !moving {
             return Ok(());
         }
         let counts = match effect {
+            EffectKind::RunPrechecks => matches!(self.state.phase, Phase::Prechecks { .. }),
+            EffectKind::EnsureCandidate => matches!(self.state.phase, Phase::Deploying { .. }),
+            EffectKind::SetMirror => {
+                matches!(self.state.phase, Phase::Mirroring | Phase::Unmirroring | Phase::RollingBack { .. })
+            }
             EffectKind::RunSmokeTest => self.state.phase == Phase::SmokeTest,
             EffectKind::SetTraffic => {
                 matches!(self.state.phase, Phase::Shifting { .. } | Phase::RollingBack { .. })
@@ -777,6 +1086,8 @@ impl Machine {
         let reason = self.state.problem.clone().unwrap_or_default();
         match self.state.phase {
             Phase::RollingBack { .. } => self.fail(format!("the rollback failed: {reason}")),
+            Phase::Prechecks { .. } => self.roll_back(Cause::Precheck(reason)),
+            Phase::Deploying { .. } => self.roll_back(Cause::Candidate(reason)),
             _ => self.roll_back(Cause::Effect(reason)),
         }
     }
@@ -788,10 +1099,16 @@ impl Machine {
             return self.roll_back(Cause::Deadline);
         }
         match self.state.phase.clone() {
-            Phase::SmokeTest => {
-                self.emit(Effect::ObserveTraffic)?;
-                self.emit(Effect::RunSmokeTest)
-            }
+            Phase::Prechecks { since } => match self.overdue(since) {
+                Some(reason) => self.roll_back(Cause::Precheck(reason)),
+                None => self.prepare(Effect::RunPrechecks),
+            },
+            Phase::Deploying { since } => match self.overdue(since) {
+                Some(reason) => self.roll_back(Cause::Candidate(reason)),
+                None => self.prepare(Effect::EnsureCandidate),
+            },
+            Phase::SmokeTest => self.prepare(Effect::RunSmokeTest),
+            Phase::Mirroring | Phase::Unmirroring => self.emit_intent(),
             Phase::RollingBack { .. } if self.state.held_since.is_some() => self.emit(Effect::ObserveTraffic),
             Phase::Shifting { .. } | Phase::RollingBack { .. } => self.emit_intent(),
             Phase::Draining { since } => {
@@ -800,15 +1117,12 @@ impl Machine {
                 }
                 if matches!(self.state.phase, Phase::Draining { .. }) { self.watch() } else { Ok(()) }
             }
-            Phase::Baking { step, since } => {
-                if self.state.baseline.is_none() {
-                    // Counters that cannot be read for so long are no data; the plan says what then.
-                    let then = self.state.plan.options().on_no_data;
-                    self.thin_data(step, since, &[(GuardVerdict::NoData, then)])?;
-                }
-                if matches!(self.state.phase, Phase::Baking { .. }) { self.watch() } else { Ok(()) }
-            }
+            Phase::Baking { step, since } => self.tick_baking(PausedAt::Step(step), since),
+            Phase::Shadowing { since } => self.tick_baking(PausedAt::Shadow, since),
             Phase::Paused { .. } | Phase::Frozen { .. } => self.watch(),
+            Phase::AwaitingApproval { .. } if self.now >= self.approval_expires() => {
+                self.roll_back(Cause::ApprovalExpired)
+            }
             Phase::AwaitingApproval { .. } => {
                 self.watch()?;
                 let request = self.approval_request()?;
@@ -818,11 +1132,42 @@ impl Machine {
         }
     }
 
+    fn tick_baking(&mut self, at: PausedAt, since: Timestamp) -> Result<()> {
+        let before = self.state.phase.clone();
+        if self.state.baseline.is_none() {
+            // Counters that cannot be read for so long are no data; the plan says what then.
+            let then = self.state.plan.options().on_no_data;
+            self.thin_data(at, since, &[(GuardVerdict::NoData, then)])?;
+        }
+        if self.state.phase == before { self.watch() } else { Ok(()) }
+    }
+
+    /// What a phase before anything is moved goes on with.
+    fn prepare(&mut self, effect: Effect) -> Result<()> {
+        self.emit(Effect::ObserveTraffic)?;
+        self.emit(effect)
+    }
+
+    /// Why a phase that began then takes too long.
+    fn overdue(&self, since: Timestamp) -> Option<String> {
+        let startup = self.state.plan.options().startup;
+        let late = elapsed(since, self.now) >= startup;
+        late.then(|| {
+            let problem = self.state.problem.as_deref().unwrap_or("no answer yet");
+            format!("it took longer than {}: {problem}", duration_text::format(startup))
+        })
+    }
+
+    /// Whether there is anything of the candidate to judge: it has traffic, or is the shadow.
+    fn is_at_work(&self) -> bool {
+        self.state.moved || self.state.mirrored
+    }
+
     /// Looks at traffic and candidate.
     fn watch(&mut self) -> Result<()> {
         let epoch = self.state.epoch;
         self.emit(Effect::ObserveTraffic)?;
-        let at_a_step = self.state.moved && !matches!(self.state.phase, Phase::AwaitingApproval { .. });
+        let at_a_step = self.is_at_work() && !matches!(self.state.phase, Phase::AwaitingApproval { .. });
         if self.state.baseline.is_some() {
             self.emit(Effect::JudgeGuard { epoch })
         } else if at_a_step {
@@ -840,6 +1185,11 @@ impl Machine {
         self.effects.push(effect);
         Ok(())
     }
+}
+
+/// What the guards say together; those that could only compare with nobody say nothing.
+fn overall(opinions: &[Opinion]) -> GuardVerdict {
+    GuardVerdict::all(opinions.iter().filter(|opinion| !opinion.is_let_go()).map(|opinion| opinion.verdict))
 }
 
 /// The time since a moment; none if the clock has gone back behind it.

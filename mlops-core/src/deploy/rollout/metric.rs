@@ -1,14 +1,23 @@
 //! Guards on metrics: what is judged, by which judge, and what follows.
 
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use super::judge::{Count, Evidence, Finding, Judge, Observations};
 use super::{GuardVerdict, ThinData};
 use crate::deploy::OperationStats;
 use crate::error::{Error, Result};
+use crate::id::{DeploymentName, EndpointName};
+use crate::time::{Timestamp, duration_text};
 
 /// Where the observations of a metric come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MetricSource {
     /// Whoever measures reports them, with [`RolloutDriver::report_observations`](super::RolloutDriver::report_observations).
@@ -16,13 +25,138 @@ pub enum MetricSource {
     Reported,
     /// Requests that failed, of those that were not bad, by the deployer's counters.
     Failures,
+    /// The source that the driver has is asked for a window of time.
+    Query(MetricQuery),
 }
+
+/// What a source of metrics is asked: a metric, and a window that begins and ends so long after the step began.
+///
+/// ```
+/// use std::time::Duration;
+/// use mlops_core::deploy::rollout::MetricQuery;
+///
+/// // Latencies, but for the first minute of a step, in which caches fill.
+/// let query = MetricQuery::new("latency_ms").with_from(Duration::from_secs(60));
+/// let began = "2026-01-01T00:00:00Z".parse()?;
+/// assert_eq!(query.window(began, "2026-01-01T00:00:30Z".parse()?), None);
+/// let (from, to) = query.window(began, "2026-01-01T00:05:00Z".parse()?).ok_or("it has begun")?;
+/// assert_eq!((from - began, to - began), (chrono::TimeDelta::seconds(60), chrono::TimeDelta::seconds(300)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricQuery {
+    /// The metric, by the name the source knows.
+    pub metric: String,
+    /// How long after the beginning of the step the window begins. Default at once.
+    #[serde(default, with = "duration_text")]
+    pub from: Duration,
+    /// How long after the beginning of the step it ends, above `from`. Default it goes up to now.
+    #[serde(default, with = "duration_text::option")]
+    pub to: Option<Duration>,
+}
+
+impl MetricQuery {
+    /// Everything since the step began.
+    pub fn new(metric: impl Into<String>) -> Self {
+        Self { metric: metric.into(), from: Duration::ZERO, to: None }
+    }
+
+    /// Sets how long after the beginning of the step the window begins.
+    #[must_use]
+    pub fn with_from(mut self, after: Duration) -> Self {
+        self.from = after;
+        self
+    }
+
+    /// Sets how long after the beginning of the step it ends.
+    #[must_use]
+    pub fn with_to(mut self, after: Duration) -> Self {
+        self.to = Some(after);
+        self
+    }
+
+    /// The window of a step that began then, as far as it has passed; none before it has begun.
+    pub fn window(&self, began: Timestamp, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let after = |offset: Duration| {
+            TimeDelta::from_std(offset).ok().and_then(|offset| began.checked_add_signed(offset))
+        };
+        let from = after(self.from)?;
+        let to = self.to.and_then(after).map_or(now, |to| to.min(now));
+        (from < to).then_some((from, to))
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        let longest = Duration::from_secs(10 * 365 * 86_400);
+        if self.metric.trim().is_empty() {
+            return Err("asks for no metric".into());
+        }
+        if self.from > longest || self.to.is_some_and(|to| to > longest) {
+            return Err("asks for a window of more than ten years".into());
+        }
+        match self.to {
+            Some(to) if to <= self.from => Err("asks for a window that ends before it begins".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A question to a source of metrics.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricRequest<'a> {
+    /// The metric.
+    pub metric: &'a str,
+    /// The endpoint.
+    pub endpoint: &'a EndpointName,
+    /// The candidate.
+    pub candidate: &'a DeploymentName,
+    /// The stable version; `None` where there is none.
+    pub stable: Option<&'a DeploymentName>,
+    /// The first moment that counts.
+    pub from: Timestamp,
+    /// The first moment that counts no more.
+    pub to: Timestamp,
+    /// How many observations of each version are needed to judge: a source that would have to estimate from fewer need not.
+    pub min_samples: u64,
+}
+
+/// Where metrics are kept: asked by the driver at every look.
+///
+/// # Contract
+/// * `observe` gives what was observed in [`from`, `to`), in the order in which it was observed; `None` for a metric it does not have.
+/// * Asked again, it gives the same observations first: a sequential judge looks at them again with what came since.
+#[async_trait]
+pub trait MetricProvider: Debug + Send + Sync + 'static {
+    /// What was observed.
+    async fn observe(&self, request: &MetricRequest<'_>) -> Result<Option<Observations>>;
+}
+
+macro_rules! forward {
+    ($pointer:ident) => {
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: MetricProvider + ?Sized> MetricProvider for $pointer<T> {
+            async fn observe(&self, request: &MetricRequest<'_>) -> Result<Option<Observations>> {
+                (**self).observe(request).await
+            }
+        }
+    };
+}
+forward!(Arc);
+forward!(Box);
+
+/// Never called: that it compiles says that the trait can be an object.
+#[allow(dead_code)]
+fn is_object_safe(_: &dyn MetricProvider) {}
 
 /// A guard on a metric, as part of a plan: an approval of the plan covers it.
 ///
 /// What a failing guard leads to is `on_fail`. What one that cannot tell leads to, once the step has baked and the plan's patience is
 /// over, is `on_inconclusive` or `on_no_data`. To continue is to let the step pass as far as this guard goes: with all three on
-/// continue it only informs. A judge that compares is silent in the step to all traffic, where there is nothing to compare with.
+/// continue it only informs. A judge that compares says in the step to all traffic, where the stable version has none to compare with, that
+/// there is no data; what that leads to is `on_not_compared`.
 ///
 /// ```
 /// use mlops_core::deploy::rollout::{MetricGuard, RolloutOptions, ThinData};
@@ -65,6 +199,17 @@ pub struct MetricGuard {
     /// When there is nothing to judge. Default pause.
     #[serde(default)]
     pub on_no_data: ThinData,
+    /// When it compares, and the stable version has no traffic to compare with. Default continue.
+    #[serde(default = "go_on", skip_serializing_if = "is_to_go_on")]
+    pub on_not_compared: ThinData,
+}
+
+fn go_on() -> ThinData {
+    ThinData::Continue
+}
+
+fn is_to_go_on(policy: &ThinData) -> bool {
+    *policy == ThinData::Continue
 }
 
 fn one() -> u64 {
@@ -86,7 +231,13 @@ impl MetricGuard {
             on_fail: rollback(),
             on_inconclusive: ThinData::Pause,
             on_no_data: ThinData::Pause,
+            on_not_compared: go_on(),
         }
+    }
+
+    /// A guard on what the driver's source of metrics says.
+    pub fn query(name: impl Into<String>, query: MetricQuery, judge: impl Into<Judge>) -> Self {
+        Self { source: MetricSource::Query(query), ..Self::new(name, judge) }
     }
 
     /// A guard on the requests that fail.
@@ -122,7 +273,14 @@ impl MetricGuard {
         self
     }
 
-    /// Checks name, number of samples and judge.
+    /// Sets what follows when the stable version has no traffic to compare with.
+    #[must_use]
+    pub fn on_not_compared(mut self, policy: ThinData) -> Self {
+        self.on_not_compared = policy;
+        self
+    }
+
+    /// Checks name, source, number of samples and judge.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) that names the field.
@@ -135,17 +293,26 @@ impl MetricGuard {
         if !(1..1 << 53).contains(&self.min_samples) {
             return bad("min_samples", format!("must lie in [1, 2^53), got {}", self.min_samples));
         }
+        if let MetricSource::Query(query) = &self.source {
+            query.check().or_else(|message| bad("source", format!("of {} {message}", self.name)))?;
+        }
         self.judge.check().or_else(|error| bad("judge", format!("of {}: {error}", self.name)))
     }
 
-    /// Judges a step. `None` for observations is no data.
-    pub(super) fn find(&self, seen: Option<&Observations>, earlier: Evidence, alone: bool) -> Finding {
+    /// Judges a step. `Err` for observations says why there are none; `alone`, that the stable version has no traffic.
+    pub(super) fn find(
+        &self,
+        seen: std::result::Result<&Observations, &str>,
+        earlier: Evidence,
+        alone: bool,
+    ) -> Finding {
         if alone && self.judge.compares() {
             let reason = "the stable version has no traffic to compare with";
-            return Finding::new("guard.not_compared", GuardVerdict::Pass, reason);
+            return Finding::new(NOT_COMPARED, GuardVerdict::NoData, reason);
         }
-        let Some(seen) = seen else {
-            return Finding::new("guard.no_data", GuardVerdict::NoData, "nobody reported it in this step");
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(reason) => return Finding::new("guard.no_data", GuardVerdict::NoData, reason),
         };
         let [candidate, stable] = seen.len();
         let fewest = if self.judge.compares() { candidate.min(stable) } else { candidate };
@@ -160,7 +327,10 @@ impl MetricGuard {
     }
 }
 
-/// What a guard on a metric found.
+/// The rule by which a guard that compares has nothing to compare with.
+pub(super) const NOT_COMPARED: &str = "guard.not_compared";
+
+/// What a guard on a metric, or a score, found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GuardFinding {
     /// The guard's name.

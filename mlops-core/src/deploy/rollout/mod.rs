@@ -1,4 +1,5 @@
-//! Canary rollouts: traffic moves to a candidate step by step, is judged at each, and comes back at the first sign of trouble.
+//! Rollouts: traffic moves to a candidate step by step, is judged at each, and comes back at the first sign of trouble. A candidate may
+//! be a shadow first, which is asked what others answer and answers nobody.
 //!
 //! The rules are a pure function, [`step`]: state, event and time in, next state and effects out. [`RolloutDriver`] carries the
 //! effects out against any [`Deployer`](crate::deploy::Deployer) and writes every state into a [`RolloutJournal`] first. Whoever
@@ -14,8 +15,15 @@
 //! **Why are the plan's limits part of the plan, and other guards only named in it?** An approval is bound to the plan's digest:
 //! what was approved includes the limits, and that no guard is forgotten.
 //!
+//! **Why does the rollout take the mirror away before it moves traffic?** Who is live is no shadow: its counts are those of callers who
+//! depend on it, and no backend has to tell the two apart.
+//!
+//! **Why are the members of a role part of the plan?** Who may approve is decided before anybody is asked, and by what the approval
+//! itself is bound to; a directory may change under it.
+//!
 //! **Why does the last step bake too?** Full load shows what half did not. Until it has baked, going back is one change away.
 
+mod approvers;
 mod driver;
 mod guard;
 mod journal;
@@ -23,12 +31,16 @@ pub mod judge;
 mod machine;
 mod metric;
 mod plan;
+mod prechecks;
+mod release;
+mod score_guard;
 mod state;
 #[cfg(test)]
 pub(crate) mod support;
 #[cfg(test)]
 mod tests;
 
+pub use approvers::ApproverRole;
 pub use driver::{RolloutDriver, RolloutStatus};
 pub use guard::{
     FnGuard, Guard, GuardEvidence, GuardVerdict, Judgement, LabelledPerformance, OperationGuard,
@@ -36,8 +48,10 @@ pub use guard::{
 };
 pub use journal::{JournalEntry, RolloutJournal, VecJournal};
 pub use machine::{Effect, EffectKind, Event, step};
-pub use metric::{GuardFinding, MetricGuard, MetricSource};
+pub use metric::{GuardFinding, MetricGuard, MetricProvider, MetricQuery, MetricRequest, MetricSource};
 pub use plan::{Rollback, RolloutOptions, RolloutPlan, Strategy, ThinData};
+pub use release::{PrecheckReport, Release};
+pub use score_guard::{ScoreGuard, ScoredMetric};
 pub use state::{
-    Baseline, Cause, ObservedTraffic, PauseReason, PausedAt, Phase, RolloutState, TrafficIntent,
+    Baseline, Cause, MirrorTarget, ObservedTraffic, PauseReason, PausedAt, Phase, RolloutState, TrafficIntent,
 };

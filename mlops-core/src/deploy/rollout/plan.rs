@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{MetricGuard, OperationGuard};
-use crate::deploy::TrafficSplit;
+use super::{ApproverRole, MetricGuard, OperationGuard, Release, ScoreGuard};
+use crate::deploy::{Mirror, TrafficSplit};
 use crate::error::{Error, Result};
 use crate::hash::{Digest, Hasher, digest_json};
 use crate::id::{ActorId, DeploymentName, EndpointName, IdempotencyKey, Percent};
@@ -41,14 +41,23 @@ pub enum Strategy {
     BlueGreen,
     /// All at once.
     AllAtOnce,
+    /// First as a shadow, which is asked a share of the requests and answers nobody; judged there as at a step.
+    Shadow {
+        /// The share of the requests, above 0 and at most what the deployer can mirror.
+        share: Percent,
+        /// Whether a good shadow gets the traffic then, by the steps of the options; else the rollout ends with the traffic as it was.
+        /// Default no.
+        #[serde(default)]
+        promote: bool,
+    },
 }
 
 impl Strategy {
     /// The candidate's share step by step; `steps` are those of a canary.
     fn steps(self, steps: &[Percent]) -> Vec<Percent> {
         match self {
-            Self::Canary => steps.to_vec(),
-            Self::BlueGreen | Self::AllAtOnce => vec![Percent::ALL],
+            Self::Canary | Self::Shadow { promote: true, .. } => steps.to_vec(),
+            Self::BlueGreen | Self::AllAtOnce | Self::Shadow { promote: false, .. } => vec![Percent::ALL],
             Self::Rolling { batch } => {
                 let sizes = (1..=100_u8).map(|i| i.saturating_mul(batch.get()).min(100));
                 let mut shares: Vec<_> =
@@ -56,6 +65,15 @@ impl Strategy {
                 shares.dedup();
                 shares
             }
+        }
+    }
+
+    /// How often something is baked and judged: at every step, and as a shadow.
+    fn bakes(self, steps: usize) -> usize {
+        match self {
+            Self::Shadow { promote: false, .. } => 1,
+            Self::Shadow { promote: true, .. } => steps.saturating_add(1),
+            _ => steps,
         }
     }
 
@@ -94,6 +112,14 @@ fn is_zero(duration: &Duration) -> bool {
 
 fn is_one(count: &u32) -> bool {
     *count == 1
+}
+
+fn half_an_hour() -> Duration {
+    Duration::from_secs(1_800)
+}
+
+fn is_half_an_hour(duration: &Duration) -> bool {
+    *duration == half_an_hour()
 }
 
 /// How a rollout proceeds. The defaults suit a service that people watch.
@@ -156,6 +182,22 @@ pub struct RolloutOptions {
     /// How many different people must approve, where an approval is demanded. Default 1.
     #[serde(skip_serializing_if = "is_one")]
     pub approvals: u32,
+    /// Roles that must approve, where an approval is demanded: all of them, each by as many of its members as it says. Then nobody
+    /// else's approval counts. Default anybody may.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub approver_roles: Vec<ApproverRole>,
+    /// How long approvals are waited for, and count; after that it is rolled back. Default as long as the whole rollout may take.
+    #[serde(with = "duration_text::option", skip_serializing_if = "Option::is_none")]
+    pub approval_expiry: Option<Duration>,
+    /// Scores over guards on metrics, which then count by their score alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scores: Vec<ScoreGuard>,
+    /// How long the checks at the beginning may take, and after them the candidate until it is ready. Default 30 minutes each.
+    #[serde(with = "duration_text", skip_serializing_if = "is_half_an_hour")]
+    pub startup: Duration,
+    /// How many deployments the endpoint may have, the candidate included. Default no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_deployments: Option<u32>,
 }
 
 impl Default for RolloutOptions {
@@ -176,6 +218,11 @@ impl Default for RolloutOptions {
             drain: Duration::ZERO,
             rollback: Rollback::Instant,
             approvals: 1,
+            approver_roles: Vec::new(),
+            approval_expiry: None,
+            scores: Vec::new(),
+            startup: half_an_hour(),
+            max_deployments: None,
         }
     }
 }
@@ -286,6 +333,42 @@ impl RolloutOptions {
         self
     }
 
+    /// Demands an approval by a role before the candidate gets all traffic.
+    #[must_use]
+    pub fn with_approver_role(mut self, role: ApproverRole) -> Self {
+        self.approval = true;
+        self.approver_roles.push(role);
+        self
+    }
+
+    /// Sets how long approvals are waited for, and count.
+    #[must_use]
+    pub fn with_approval_expiry(mut self, expiry: Duration) -> Self {
+        self.approval_expiry = Some(expiry);
+        self
+    }
+
+    /// Adds a score over guards on metrics.
+    #[must_use]
+    pub fn with_score(mut self, score: ScoreGuard) -> Self {
+        self.scores.push(score);
+        self
+    }
+
+    /// Sets how long the checks at the beginning, and then the candidate until it is ready, may take.
+    #[must_use]
+    pub fn with_startup(mut self, startup: Duration) -> Self {
+        self.startup = startup;
+        self
+    }
+
+    /// Sets how many deployments the endpoint may have, the candidate included.
+    #[must_use]
+    pub fn with_max_deployments(mut self, deployments: u32) -> Self {
+        self.max_deployments = Some(deployments);
+        self
+    }
+
     /// Checks that the options can be followed.
     ///
     /// # Errors
@@ -301,6 +384,9 @@ impl RolloutOptions {
     pub fn check(&self) -> Result<()> {
         let bad = |field, message: String| Err(Error::invalid("RolloutOptions::check", field, message));
         let steps = self.strategy.steps(&self.steps);
+        if matches!(self.strategy, Strategy::Shadow { share: Percent::ZERO, .. }) {
+            return bad("strategy", "a shadow must have a share above 0".into());
+        }
         if steps.first().is_none_or(|first| *first == Percent::ZERO)
             || steps.last() != Some(&Percent::ALL)
             || !steps.is_sorted_by(|a, b| a < b)
@@ -322,6 +408,8 @@ impl RolloutOptions {
             ("deadline", self.deadline),
             ("drain", self.drain),
             ("rollback", hold),
+            ("startup", self.startup),
+            ("approval_expiry", self.approval_expiry.unwrap_or_default()),
         ] {
             if value > longest {
                 return bad(
@@ -330,8 +418,9 @@ impl RolloutOptions {
                 );
             }
         }
-        // At most a hundred steps of at most ten years: no overflow.
-        let least = self.bake * u32::try_from(steps.len()).unwrap_or(u32::MAX) + self.drain;
+        // At most a hundred steps and a shadow of at most ten years each: no overflow.
+        let bakes = self.strategy.bakes(steps.len());
+        let least = self.bake * u32::try_from(bakes).unwrap_or(u32::MAX) + self.drain;
         if self.deadline <= least {
             let (deadline, least) = (duration_text::format(self.deadline), duration_text::format(least));
             return bad("deadline", format!("is {deadline}, but the steps alone take {least}"));
@@ -345,20 +434,73 @@ impl RolloutOptions {
         if self.strategy == Strategy::BlueGreen && self.drain.is_zero() {
             return bad("drain", "must be above 0: blue is kept ready behind green".into());
         }
-        if self.approvals == 0 {
-            return bad("approvals", "must be at least 1".into());
+        self.check_approval()?;
+        if self.startup.is_zero() {
+            return bad("startup", "must be above 0".into());
+        }
+        if self.max_deployments == Some(0) {
+            return bad("max_deployments", "must be at least 1".into());
         }
         for (index, guard) in self.metrics.iter().enumerate() {
             guard.check()?;
             if self.metrics[..index].iter().any(|other| other.name == guard.name) {
                 return bad("metrics", format!("has two guards called {}", guard.name));
             }
-            if guard.judge.compares() && steps.len() == 1 {
+            let shadowed = matches!(self.strategy, Strategy::Shadow { .. });
+            if guard.judge.compares() && steps.len() == 1 && !shadowed {
                 let message = "compares with the stable version, which has no traffic in any step";
                 return bad("metrics", format!("{} {message}", guard.name));
             }
         }
+        self.check_scores()?;
         self.limits.check()
+    }
+
+    fn check_approval(&self) -> Result<()> {
+        let bad = |field, message: &str| Err(Error::invalid("RolloutOptions::check", field, message));
+        if self.approvals == 0 {
+            return bad("approvals", "must be at least 1");
+        }
+        if !self.approval && !self.approver_roles.is_empty() {
+            return bad("approver_roles", "need `approval = true`");
+        }
+        if self.approval_expiry.is_some_and(|expiry| !self.approval || expiry.is_zero()) {
+            return bad("approval_expiry", "must be above 0, and needs `approval = true`");
+        }
+        for (index, role) in self.approver_roles.iter().enumerate() {
+            role.check(None)?;
+            if self.approver_roles[..index].iter().any(|other| other.role == role.role) {
+                return bad("approver_roles", &format!("have two called {}", role.role));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_scores(&self) -> Result<()> {
+        let bad = |message: String| Err(Error::invalid("RolloutOptions::check", "scores", message));
+        let mut counted: Vec<&str> = Vec::new();
+        for (index, score) in self.scores.iter().enumerate() {
+            score.check()?;
+            let others = self.scores[..index].iter().map(|other| &other.name);
+            if others.chain(self.metrics.iter().map(|guard| &guard.name)).any(|other| *other == score.name) {
+                return bad(format!("has two guards called {}", score.name));
+            }
+            for metric in score.metrics() {
+                if !self.metrics.iter().any(|guard| guard.name == metric) {
+                    return bad(format!("{} counts {metric}, which is no guard on a metric", score.name));
+                }
+                if counted.contains(&metric) {
+                    return bad(format!("{metric} is counted twice"));
+                }
+                counted.push(metric);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a guard on a metric counts by a score alone.
+    pub(super) fn is_scored(&self, metric: &str) -> bool {
+        self.scores.iter().any(|score| score.metrics().any(|counted| counted == metric))
     }
 }
 
@@ -392,6 +534,8 @@ pub struct RolloutPlan {
     candidate: DeploymentName,
     actor: ActorId,
     options: RolloutOptions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    release: Option<Release>,
 }
 
 #[derive(Deserialize)]
@@ -402,14 +546,16 @@ struct Unchecked {
     candidate: DeploymentName,
     actor: ActorId,
     options: RolloutOptions,
+    #[serde(default)]
+    release: Option<Release>,
 }
 
 impl TryFrom<Unchecked> for RolloutPlan {
     type Error = Error;
 
     fn try_from(raw: Unchecked) -> Result<Self> {
-        let Unchecked { key, endpoint, stable, candidate, actor, options } = raw;
-        Self { key, endpoint, stable, candidate, actor, options }.checked()
+        let Unchecked { key, endpoint, stable, candidate, actor, options, release } = raw;
+        Self { key, endpoint, stable, candidate, actor, options, release }.checked()
     }
 }
 
@@ -426,7 +572,7 @@ impl RolloutPlan {
         options: RolloutOptions,
     ) -> Result<Self> {
         let (key, stable) = (IdempotencyKey::generate(), Some(stable));
-        Self { key, endpoint, stable, candidate, actor, options }.checked()
+        Self { key, endpoint, stable, candidate, actor, options, release: None }.checked()
     }
 
     /// Gives the first deployment of an endpoint all traffic; the steps of the options do not apply.
@@ -440,7 +586,8 @@ impl RolloutPlan {
         options: RolloutOptions,
     ) -> Result<Self> {
         let options = options.with_steps([Percent::ALL]).with_strategy(Strategy::Canary);
-        Self { key: IdempotencyKey::generate(), endpoint, stable: None, candidate, actor, options }.checked()
+        let (key, stable, release) = (IdempotencyKey::generate(), None, None);
+        Self { key, endpoint, stable, candidate, actor, options, release }.checked()
     }
 
     /// Sets the key that tells this rollout from others; with the same key and content it is the same rollout.
@@ -450,14 +597,29 @@ impl RolloutPlan {
         self
     }
 
+    /// States what the candidate is a deployment of. The rollout makes the deployment where it is not there, and refuses one with
+    /// other content.
+    #[must_use]
+    pub fn with_release(mut self, release: Release) -> Self {
+        self.release = Some(release);
+        self
+    }
+
     fn checked(mut self) -> Result<Self> {
         const OP: &str = "RolloutPlan";
         self.options.check()?;
+        for role in &self.options.approver_roles {
+            role.check(Some(&self.actor))?;
+        }
         self.options.steps = self.options.strategy.steps(&self.options.steps);
         match &self.stable {
             Some(stable) if *stable == self.candidate => {
                 let message = "must be another deployment than the stable one";
                 Err(Error::invalid(OP, "candidate", message).with("deployment", stable))
+            }
+            None if self.shadow().is_some() => {
+                let message = "the first deployment of an endpoint is nobody's shadow";
+                Err(Error::invalid(OP, "strategy", message))
             }
             None if self.options.steps != [Percent::ALL] => {
                 let message = "the first deployment of an endpoint gets all traffic in one step";
@@ -495,6 +657,34 @@ impl RolloutPlan {
     /// How it proceeds.
     pub fn options(&self) -> &RolloutOptions {
         &self.options
+    }
+
+    /// What the candidate is a deployment of, where the plan says.
+    pub fn release(&self) -> Option<&Release> {
+        self.release.as_ref()
+    }
+
+    /// The mirror of a candidate that is a shadow first.
+    ///
+    /// ```
+    /// use mlops_core::deploy::rollout::{RolloutOptions, RolloutPlan, Strategy};
+    /// use mlops_core::Percent;
+    /// let shadow = Strategy::Shadow { share: Percent::new(25).unwrap_or(Percent::ALL), promote: true };
+    /// let options = RolloutOptions::default().with_strategy(shadow);
+    /// let plan = RolloutPlan::canary("risk".parse()?, "blue".parse()?, "green".parse()?, "bot".parse()?, options)?;
+    /// assert_eq!(plan.shadow().map(|mirror| mirror.to_string()), Some("25 % to green".to_owned()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn shadow(&self) -> Option<Mirror> {
+        match self.options.strategy {
+            Strategy::Shadow { share, .. } => Some(Mirror::new(self.candidate.clone(), share)),
+            _ => None,
+        }
+    }
+
+    /// Whether a candidate that is good enough gets the traffic.
+    pub(super) fn promotes(&self) -> bool {
+        !matches!(self.options.strategy, Strategy::Shadow { promote: false, .. })
     }
 
     /// The candidate's share step by step.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::judge::Evidence;
 use super::{GuardVerdict, RolloutPlan};
-use crate::deploy::{OperationStats, TrafficSplit};
+use crate::deploy::{Mirror, OperationStats, TrafficSplit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ActorId, Percent};
 use crate::time::Timestamp;
@@ -17,6 +17,10 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
+    /// A check at the beginning failed.
+    Precheck(String),
+    /// The candidate did not become ready, or is not what the plan says.
+    Candidate(String),
     /// The candidate failed the smoke test.
     SmokeTest(String),
     /// A guard failed.
@@ -27,6 +31,8 @@ pub enum Cause {
     NoData,
     /// The approval was refused.
     Refused(String),
+    /// Not enough people approved in time.
+    ApprovalExpired,
     /// Somebody aborted.
     Aborted(String),
     /// It took longer than the plan allows.
@@ -38,11 +44,14 @@ pub enum Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Precheck(reason) => write!(f, "a check at the beginning failed: {reason}"),
+            Self::Candidate(reason) => write!(f, "the candidate cannot be used: {reason}"),
             Self::SmokeTest(reason) => write!(f, "the smoke test failed: {reason}"),
             Self::Guard(reason) => write!(f, "a guard failed: {reason}"),
             Self::Inconclusive => f.write_str("there was too little data to judge"),
             Self::NoData => f.write_str("there was no data to judge"),
             Self::Refused(reason) => write!(f, "the approval was refused: {reason}"),
+            Self::ApprovalExpired => f.write_str("it was not approved in time"),
             Self::Aborted(reason) => write!(f, "aborted: {reason}"),
             Self::Deadline => f.write_str("the deadline passed"),
             Self::Effect(reason) => write!(f, "it could not go on: {reason}"),
@@ -63,6 +72,8 @@ pub enum PauseReason {
     NoData,
     /// Somebody else changed the endpoint's traffic to this.
     TrafficChanged(TrafficSplit),
+    /// Somebody else changed the endpoint's mirror to this, or took it away.
+    MirrorChanged(Option<Mirror>),
     /// A guard failed whose failure pauses.
     Guard(String),
 }
@@ -74,6 +85,8 @@ impl fmt::Display for PauseReason {
             Self::Inconclusive => f.write_str("too little data to judge"),
             Self::NoData => f.write_str("no data to judge"),
             Self::TrafficChanged(split) => write!(f, "somebody else changed the traffic to {split}"),
+            Self::MirrorChanged(Some(mirror)) => write!(f, "somebody else changed the mirror to {mirror}"),
+            Self::MirrorChanged(None) => f.write_str("somebody else took the mirror away"),
             Self::Guard(reason) => write!(f, "a guard failed: {reason}"),
         }
     }
@@ -83,8 +96,14 @@ impl fmt::Display for PauseReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PausedAt {
+    /// At the checks at the beginning.
+    Prechecks,
+    /// At the wait for the candidate.
+    Deploying,
     /// At the smoke test.
     SmokeTest,
+    /// As a shadow, which bakes anew.
+    Shadow,
     /// At this step, which bakes anew.
     Step(usize),
     /// At the approval that opens this step.
@@ -94,8 +113,8 @@ pub enum PausedAt {
 /// The phase of a rollout. Steps count from 0.
 ///
 /// ```text
-/// Draft → SmokeTest → Shifting(0) → Baking(0) → Shifting(1) → … → [AwaitingApproval] → Shifting(n) → Baking(n)
-///       → [Draining] → Promoted
+/// Draft → Prechecks → Deploying → SmokeTest → [Mirroring → Shadowing → Unmirroring → [Shadowed]]
+///       → Shifting(0) → Baking(0) → Shifting(1) → … → [AwaitingApproval] → Shifting(n) → Baking(n) → [Draining] → Promoted
 ///             any of these ⇄ Paused, Frozen;  any of these → RollingBack → RolledBack | Failed
 /// ```
 #[non_exhaustive]
@@ -104,8 +123,27 @@ pub enum PausedAt {
 pub enum Phase {
     /// Not started.
     Draft,
+    /// It is looked at whether everything is there that the plan needs; nothing is done yet.
+    Prechecks {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The candidate is made where it is not there, and waited for until it is ready, without traffic.
+    Deploying {
+        /// Since when.
+        since: Timestamp,
+    },
     /// The candidate is tested without traffic.
     SmokeTest,
+    /// The candidate is being made the shadow. No phase of the shadow moves any traffic.
+    Mirroring,
+    /// The candidate is the shadow, and is judged.
+    Shadowing {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The candidate was good, and is the shadow until that is taken away.
+    Unmirroring,
     /// Traffic is being moved to the split of a step.
     Shifting {
         /// The step.
@@ -154,6 +192,8 @@ pub enum Phase {
     },
     /// The end: all traffic is with the candidate.
     Promoted,
+    /// The end: the candidate was good as a shadow, and the plan asked for no more. The traffic is as it was.
+    Shadowed,
     /// The end: the rollback itself failed, and a person must look.
     Failed {
         /// Why.
@@ -170,7 +210,7 @@ impl Phase {
     /// assert!(!Phase::Draft.is_terminal());
     /// ```
     pub fn is_terminal(&self) -> bool {
-        matches!(self, Self::RolledBack { .. } | Self::Promoted | Self::Failed { .. })
+        matches!(self, Self::RolledBack { .. } | Self::Promoted | Self::Shadowed | Self::Failed { .. })
     }
 
     /// The step that this phase is about, where it is about one.
@@ -199,7 +239,12 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Draft => f.write_str("not started"),
+            Self::Prechecks { .. } => f.write_str("checks at the beginning"),
+            Self::Deploying { .. } => f.write_str("waiting for the candidate"),
             Self::SmokeTest => f.write_str("smoke test"),
+            Self::Mirroring => f.write_str("shadow: setting the mirror"),
+            Self::Shadowing { .. } => f.write_str("shadow: baking"),
+            Self::Unmirroring => f.write_str("shadow: taking the mirror away"),
             Self::Shifting { step } => write!(f, "step {}: shifting traffic", step + 1),
             Self::Baking { step, .. } => write!(f, "step {}: baking", step + 1),
             Self::AwaitingApproval { step } => write!(f, "step {}: awaiting approval", step + 1),
@@ -209,6 +254,7 @@ impl fmt::Display for Phase {
             Self::RollingBack { cause } => write!(f, "rolling back: {cause}"),
             Self::RolledBack { cause } => write!(f, "rolled back: {cause}"),
             Self::Promoted => f.write_str("promoted"),
+            Self::Shadowed => f.write_str("good as a shadow"),
             Self::Failed { reason } => write!(f, "failed: {reason}"),
         }
     }
@@ -221,17 +267,60 @@ pub struct ObservedTraffic {
     pub split: TrafficSplit,
     /// The endpoint's revision.
     pub revision: u64,
+    /// The shadow, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirror>,
 }
 
-/// A change of traffic that was decided and not yet seen to have happened.
+impl ObservedTraffic {
+    /// A split at a revision, without a shadow.
+    pub fn new(split: TrafficSplit, revision: u64) -> Self {
+        Self { split, revision, mirror: None }
+    }
+}
+
+/// What a change of the mirror is to make of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MirrorTarget {
+    /// No shadow.
+    Off,
+    /// This shadow.
+    On(Mirror),
+}
+
+impl MirrorTarget {
+    /// The shadow that there is to be.
+    pub fn mirror(&self) -> Option<&Mirror> {
+        match self {
+            Self::Off => None,
+            Self::On(mirror) => Some(mirror),
+        }
+    }
+}
+
+/// A change of traffic, or of the mirror, that was decided and not yet seen to have happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrafficIntent {
-    /// The split.
+    /// The split; of a change of the mirror the one that stays.
     pub split: TrafficSplit,
     /// The revision the endpoint must have when it is made.
     pub expected: u64,
     /// The epoch it was decided in, from which its key follows.
     pub epoch: u64,
+    /// What the mirror is to be, where it is a change of the mirror.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<MirrorTarget>,
+}
+
+impl TrafficIntent {
+    /// Whether this is what it asks for.
+    pub(super) fn is_met_by(&self, traffic: &ObservedTraffic) -> bool {
+        match &self.mirror {
+            None => traffic.split == self.split,
+            Some(target) => traffic.mirror.as_ref() == target.mirror(),
+        }
+    }
 }
 
 /// The counters when a step began; `None` where the deployer does not tell.
@@ -272,7 +361,7 @@ pub struct RolloutState {
     pub phase: Phase,
     /// When it started.
     pub started_at: Option<Timestamp>,
-    /// Counts the changes of traffic and the bakes: what belongs to an earlier one is told by it.
+    /// Counts the changes of traffic and mirror and the bakes: what belongs to an earlier one is told by it.
     pub epoch: u64,
     /// The traffic seen last.
     pub observed: Option<ObservedTraffic>,
@@ -304,6 +393,19 @@ pub struct RolloutState {
     /// Since when a stepped rollback holds the split it has reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_since: Option<Timestamp>,
+    /// Whether the candidate may be the shadow: from the decision that it shall be one until it is seen to be none any more.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub mirrored: bool,
+    /// When approvals were first asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_at: Option<Timestamp>,
+    /// Until when the approvals given so far count.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub approved_until: BTreeMap<ActorId, Timestamp>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl RolloutState {
@@ -329,6 +431,9 @@ impl RolloutState {
             earlier: BTreeMap::new(),
             evidence: BTreeMap::new(),
             held_since: None,
+            mirrored: false,
+            asked_at: None,
+            approved_until: BTreeMap::new(),
         }
     }
 
@@ -348,9 +453,19 @@ impl RolloutState {
         if self.phase.step().is_some_and(|step| step >= self.plan.steps().len()) {
             return corrupt("the state is at a step that the plan does not have");
         }
+        let of_mirror = matches!(self.phase, Phase::Mirroring | Phase::Unmirroring);
         let in_flight = matches!(self.phase, Phase::Shifting { .. } | Phase::RollingBack { .. });
-        if in_flight && self.intent.is_none() {
+        if (in_flight || of_mirror) && self.intent.is_none() {
             return corrupt("the state moves traffic but does not say where to");
+        }
+        if of_mirror && self.intent.as_ref().is_some_and(|intent| intent.mirror.is_none()) {
+            return corrupt("the state changes the mirror but does not say to what");
+        }
+        let shadow = of_mirror
+            || matches!(self.phase, Phase::Shadowing { .. })
+            || self.phase.held_at() == Some(PausedAt::Shadow);
+        if shadow && self.plan.shadow().is_none() {
+            return corrupt("the state has a shadow, the plan has none");
         }
         if self.phase != Phase::Draft && !self.phase.is_terminal() && self.observed.is_none() {
             return corrupt("the state has started but has seen no traffic");

@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::data::{Column, Table};
+use crate::deploy::serving::Change;
 use crate::deploy::{
     Deployer, DeployerCapabilities, Deployment, DeploymentSpec, Endpoint, EndpointSpec, InvokeRequest,
-    InvokeResponse, OperationStats, SmokeTest, TrafficChange, TrafficSplit,
+    InvokeResponse, Mirror, MirrorChange, OperationStats, SmokeTest, TrafficChange, TrafficSplit,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::governance::{
@@ -17,7 +18,7 @@ use crate::governance::{
     AuditVerification, Checkpoint, verify_chain,
 };
 use crate::hash::Digest;
-use crate::id::{ActorId, DeploymentName, EndpointName, IdempotencyKey, Version};
+use crate::id::{ActorId, DeploymentName, EndpointName, IdempotencyKey, ModelName, Version};
 use crate::model::Predictions;
 use crate::page::{Page, PageRequest};
 use crate::time::{Timestamp, lock};
@@ -36,6 +37,13 @@ pub(crate) fn actor(text: &str) -> ActorId {
 
 pub(crate) fn at(seconds: i64) -> Timestamp {
     chrono::DateTime::from_timestamp(1_767_225_600 + seconds, 0).unwrap()
+}
+
+/// A deployment of the first version of a model, ready.
+pub(crate) fn deployment(deployment: &str) -> Deployment {
+    let model = ModelName::new("risk").unwrap();
+    let spec = DeploymentSpec::new(endpoint_name(), name(deployment), model, Version::FIRST, actor("bot"));
+    Deployment::ready(spec, Digest::of(b"the model"), at(0))
 }
 
 /// What goes wrong at one call.
@@ -93,7 +101,9 @@ impl Shared {
 pub(crate) struct Served {
     pub(crate) traffic: TrafficSplit,
     pub(crate) revision: u64,
-    changes: BTreeMap<IdempotencyKey, (TrafficChange, u64)>,
+    pub(crate) mirror: Option<Mirror>,
+    changes: BTreeMap<IdempotencyKey, (Change, Endpoint)>,
+    pub(crate) deployed: BTreeMap<DeploymentName, Deployment>,
     pub(crate) stats: BTreeMap<DeploymentName, OperationStats>,
     pub(crate) failing: Option<DeploymentName>,
     pub(crate) prediction: f64,
@@ -117,7 +127,9 @@ impl TestDeployer {
             history: vec![traffic.clone()],
             traffic,
             revision: 4,
+            mirror: None,
             changes: BTreeMap::new(),
+            deployed: ["blue", "green"].map(|d| (name(d), deployment(d))).into(),
             stats,
             failing: None,
             prediction: 0.5,
@@ -135,10 +147,12 @@ impl TestDeployer {
         lock(&self.state).failing = Some(name(deployment));
     }
 
-    /// A hundred requests, split as the traffic is.
+    /// A hundred requests, split as the traffic is, and mirrored.
     pub(crate) fn send_traffic(&self) {
         let mut state = lock(&self.state);
-        let shares: Vec<_> = state.traffic.shares().map(|(n, share)| (n.clone(), share)).collect();
+        let live = state.traffic.shares().map(|(n, share)| (n.clone(), share));
+        let mirrored = state.mirror.iter().map(|mirror| (mirror.deployment.clone(), mirror.share));
+        let shares: Vec<_> = live.chain(mirrored).collect();
         for (deployment, share) in shares {
             let failing = state.failing.as_ref() == Some(&deployment);
             let stats = state.stats.entry(deployment).or_default();
@@ -150,26 +164,24 @@ impl TestDeployer {
     fn endpoint_now(state: &Served) -> Endpoint {
         let mut endpoint = Endpoint::new(EndpointSpec::new(endpoint_name(), actor("bot")), at(0));
         (endpoint.traffic, endpoint.revision) = (state.traffic.clone(), state.revision);
+        endpoint.mirror.clone_from(&state.mirror);
         endpoint
     }
 
-    fn apply(&self, change: &TrafficChange) -> Result<Endpoint> {
+    fn apply(&self, change: Change) -> Result<Endpoint> {
         let mut state = lock(&self.state);
-        if let Some((made, revision)) = state.changes.get(&change.key) {
-            assert_eq!(made, change, "one key, two changes");
-            let mut endpoint = Self::endpoint_now(&state);
-            (endpoint.traffic, endpoint.revision) = (made.split.clone(), *revision);
-            return Ok(endpoint);
+        if let Some((made, endpoint)) = state.changes.get(change.key()) {
+            assert_eq!(*made, change, "one key, two changes");
+            return Ok(endpoint.clone());
         }
-        if let Some(expected) = change.expected.filter(|expected| *expected != state.revision) {
-            return Err(Error::conflict("test", "the traffic was changed", expected, state.revision));
+        let endpoint = change.applied_to(Self::endpoint_now(&state))?;
+        if matches!(change, Change::Traffic(_)) {
+            state.history.push(endpoint.traffic.clone());
         }
-        state.traffic = change.split.clone();
-        state.history.push(change.split.clone());
-        state.revision += 1;
-        let revision = state.revision;
-        state.changes.insert(change.key.clone(), (change.clone(), revision));
-        Ok(Self::endpoint_now(&state))
+        (state.traffic, state.mirror) = (endpoint.traffic.clone(), endpoint.mirror.clone());
+        state.revision = endpoint.revision;
+        state.changes.insert(change.key().clone(), (change, endpoint.clone()));
+        Ok(endpoint)
     }
 }
 
@@ -197,17 +209,23 @@ impl Deployer for TestDeployer {
             let artifact = state.artifacts.get(&spec.version).copied();
             let artifact = artifact.ok_or_else(|| Error::not_found("test", "version", spec.version))?;
             state.stats.entry(spec.name.clone()).or_default();
-            Ok(Deployment::ready(spec.clone(), artifact, at(0)))
+            let made = Deployment::ready(spec.clone(), artifact, at(0));
+            state.deployed.insert(spec.name.clone(), made.clone());
+            Ok(made)
         };
         self.fate.call(made).await
     }
 
     async fn deployments(&self, _: &EndpointName) -> Result<BTreeMap<DeploymentName, Deployment>> {
-        Err(Error::unsupported("test", "deployments"))
+        self.fate.call(|| Ok(lock(&self.state).deployed.clone())).await
     }
 
     async fn set_traffic(&self, change: &TrafficChange) -> Result<Endpoint> {
-        self.fate.call(|| self.apply(change)).await
+        self.fate.call(|| self.apply(Change::Traffic(change.clone()))).await
+    }
+
+    async fn set_mirror(&self, change: &MirrorChange) -> Result<Endpoint> {
+        self.fate.call(|| self.apply(Change::Mirror(change.clone()))).await
     }
 
     async fn delete_deployment(&self, _: &EndpointName, _: &DeploymentName) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The rules by tables and by random events; the driver against an endpoint in memory that fails and crashes on demand.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,19 +11,22 @@ use proptest::prelude::*;
 use proptest::strategy::{Strategy, ValueTree as _};
 use proptest::test_runner::TestRunner;
 
+use super::judge::{Observations, Threshold};
 use super::support::*;
 use super::*;
+use crate::deploy::serving::Change;
 use crate::deploy::{
-    DeployerCapabilities, OperationStats, SmokeCheck, SmokeReport, TrafficChange, TrafficSplit,
+    DeployerCapabilities, DeploymentState, Endpoint, EndpointSpec, Mirror, OperationStats, SmokeCheck,
+    SmokeReport, TrafficChange, TrafficSplit,
 };
 use crate::error::{ErrorKind, Result};
 use crate::evaluation::Estimate;
 use crate::governance::{Approval, ApprovalDecision, ApprovalRequest, AuditLog as _};
 use crate::hash::Digest;
-use crate::id::{IdempotencyKey, MetricKey, Percent};
+use crate::id::{IdempotencyKey, MetricKey, ModelName, Percent, Version};
 use crate::num::Measured;
 use crate::problem::Direction;
-use crate::time::lock;
+use crate::time::{Timestamp, lock};
 
 fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -37,6 +40,11 @@ fn options() -> RolloutOptions {
         .with_deadline(secs(1_000))
         .with_max_attempts(3)
         .with_limits(OperationGuard::default().with_min_requests(10).with_max_failure_rate(0.1))
+}
+
+/// Half of the requests go to the shadow too.
+fn in_shadow(promote: bool) -> super::Strategy {
+    super::Strategy::Shadow { share: Percent::new(50).unwrap(), promote }
 }
 
 fn plan(options: RolloutOptions) -> RolloutPlan {
@@ -86,8 +94,12 @@ impl Desk {
         desk
     }
 
+    /// Started, everything there that the plan needs: at the smoke test.
     fn started(&mut self) {
-        self.send(Event::Started(ObservedTraffic { split: self.state.plan.initial_split(), revision: 1 }));
+        self.send(Event::Started(ObservedTraffic::new(self.state.plan.initial_split(), 1)));
+        self.send(prechecked(true));
+        self.send(seen(DeploymentState::Ready));
+        assert_eq!(self.state.phase, Phase::SmokeTest);
     }
 
     fn try_send(&mut self, event: Event) -> Result<()> {
@@ -113,13 +125,12 @@ impl Desk {
     /// The change of traffic that was just asked for happens.
     fn obeyed(&mut self) {
         let change = self.change().expect("a change of traffic was asked for");
-        let traffic =
-            ObservedTraffic { split: change.split, revision: change.expected.unwrap_or_default() + 1 };
+        let traffic = ObservedTraffic::new(change.split, change.expected.unwrap_or_default() + 1);
         self.send(Event::TrafficObserved { traffic, answers: Some(change.key) });
     }
 
     fn observe(&mut self, split: TrafficSplit, revision: u64) {
-        self.send(Event::TrafficObserved { traffic: ObservedTraffic { split, revision }, answers: None });
+        self.send(Event::TrafficObserved { traffic: ObservedTraffic::new(split, revision), answers: None });
     }
 
     fn baseline(&mut self) {
@@ -134,6 +145,17 @@ impl Desk {
 
 fn percents(steps: &[u8]) -> Vec<Percent> {
     steps.iter().filter_map(|step| Percent::new(*step)).collect()
+}
+
+fn prechecked(passed: bool) -> Event {
+    let check = SmokeCheck::new("stable", passed, "looked");
+    Event::Prechecked(PrecheckReport::default().with_check(check))
+}
+
+fn seen(state: DeploymentState) -> Event {
+    let mut deployment = deployment("green");
+    deployment.state = state;
+    Event::CandidateSeen(Box::new(deployment))
 }
 
 fn smoke(passed: bool) -> Event {
@@ -198,7 +220,7 @@ fn the_first_deployment_gets_all_traffic_after_the_smoke_test() {
 fn a_rollout_starts_only_from_the_traffic_of_its_plan() {
     let mut desk = Desk::new(plan(options()));
     for split in [TrafficSplit::none(), green(10), green(100), TrafficSplit::all_to(name("other"))] {
-        let error = desk.try_send(Event::Started(ObservedTraffic { split, revision: 1 })).unwrap_err();
+        let error = desk.try_send(Event::Started(ObservedTraffic::new(split, 1))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict);
         assert_eq!(desk.state.phase, Phase::Draft);
     }
@@ -476,6 +498,8 @@ fn states_that_no_rollout_can_be_in_are_refused() {
 /// What the world may do next; revisions and epochs are made up relative to the state, so that they often fit.
 #[derive(Clone, Debug)]
 enum Move {
+    Prechecked(bool),
+    Seen(DeploymentState),
     Smoke(bool),
     Obey,
     ObserveNow,
@@ -506,11 +530,20 @@ fn moves() -> impl Strategy<Value = Move> {
     ];
     let kind = prop_oneof![
         Just(EffectKind::SetTraffic),
+        Just(EffectKind::SetMirror),
+        Just(EffectKind::RunPrechecks),
+        Just(EffectKind::EnsureCandidate),
         Just(EffectKind::RunSmokeTest),
         Just(EffectKind::JudgeGuard),
         Just(EffectKind::ObserveTraffic)
     ];
     prop_oneof![
+        12 => prop::bool::weighted(0.97).prop_map(Move::Prechecked),
+        12 => prop_oneof![
+            20 => Just(DeploymentState::Ready),
+            3 => Just(DeploymentState::Creating),
+            1 => Just(DeploymentState::Failed),
+        ].prop_map(Move::Seen),
         12 => prop::bool::weighted(0.97).prop_map(Move::Smoke),
         30 => Just(Move::Obey),
         4 => Just(Move::ObserveNow),
@@ -532,7 +565,9 @@ struct World {
     desk: Desk,
     traffic: ObservedTraffic,
     /// Changes asked for and not yet made, oldest first: each may be made late, or never.
-    on_the_way: Vec<TrafficChange>,
+    on_the_way: Vec<Change>,
+    /// Whether the candidate was good as a shadow; and at each step.
+    shadow_passed: bool,
     passed: Vec<bool>,
     approved: bool,
 }
@@ -540,15 +575,18 @@ struct World {
 impl World {
     fn new(options: RolloutOptions) -> Self {
         let mut desk = Desk::new(plan(options));
-        let traffic = ObservedTraffic { split: blue(), revision: 1 };
+        let traffic = ObservedTraffic::new(blue(), 1);
         desk.send(Event::Started(traffic.clone()));
         let passed = vec![false; desk.state.plan.steps().len()];
-        Self { desk, traffic, on_the_way: Vec::new(), passed, approved: false }
+        let on_the_way = Vec::new();
+        Self { desk, traffic, on_the_way, shadow_passed: false, passed, approved: false }
     }
 
     fn play(&mut self, one: &Move) {
         let epoch = self.desk.state.epoch;
         let event = match one {
+            Move::Prechecked(passed) => prechecked(*passed),
+            Move::Seen(state) => seen(*state),
             Move::Smoke(passed) => smoke(*passed),
             Move::Obey => return self.obey(),
             Move::ObserveNow => self.observed(None),
@@ -557,7 +595,7 @@ impl World {
                     [usize::from(*which)]
                 .clone();
                 if *ahead > 0 {
-                    self.traffic = ObservedTraffic { split, revision: self.traffic.revision + ahead };
+                    self.traffic = ObservedTraffic::new(split, self.traffic.revision + ahead);
                 }
                 self.observed(None)
             }
@@ -597,20 +635,26 @@ impl World {
             return;
         }
         let change = self.on_the_way.remove(0);
-        if change.expected != Some(self.traffic.revision) {
+        let mut endpoint = Endpoint::new(EndpointSpec::new(endpoint_name(), actor("bot")), at(0));
+        (endpoint.traffic, endpoint.revision) = (self.traffic.split.clone(), self.traffic.revision);
+        endpoint.mirror.clone_from(&self.traffic.mirror);
+        let Ok(after) = change.applied_to(endpoint) else {
             return self.send(self.observed(None));
-        }
-        self.traffic = ObservedTraffic { split: change.split, revision: self.traffic.revision + 1 };
-        self.send(self.observed(Some(change.key)));
+        };
+        let (split, revision, mirror) = (after.traffic, after.revision, after.mirror);
+        self.traffic = ObservedTraffic { split, revision, mirror };
+        self.send(self.observed(Some(change.key().clone())));
     }
 
     fn note_judgement(&mut self, verdict: GuardVerdict, behind: u64) {
-        if let Phase::Baking { step, since } = self.desk.state.phase
-            && verdict == GuardVerdict::Pass
-            && behind == 0
-            && at(self.desk.now) - since >= chrono::TimeDelta::seconds(10)
-        {
-            self.passed[step] = true;
+        let baked = |since| at(self.desk.now) - since >= chrono::TimeDelta::seconds(10);
+        if verdict != GuardVerdict::Pass || behind != 0 {
+            return;
+        }
+        match self.desk.state.phase {
+            Phase::Baking { step, since } if baked(since) => self.passed[step] = true,
+            Phase::Shadowing { since } if baked(since) => self.shadow_passed = true,
+            _ => {}
         }
     }
 
@@ -631,8 +675,10 @@ impl World {
         self.check_changes();
         self.check_rollback();
         for effect in std::mem::take(&mut self.desk.effects) {
-            if let Effect::SetTraffic { change, .. } = effect {
-                self.on_the_way.push(*change);
+            match effect {
+                Effect::SetTraffic { change, .. } => self.on_the_way.push(Change::Traffic(*change)),
+                Effect::SetMirror { change, .. } => self.on_the_way.push(Change::Mirror(*change)),
+                _ => {}
             }
         }
     }
@@ -640,7 +686,11 @@ impl World {
     fn check_changes(&self) {
         let plan = &self.desk.state.plan;
         for effect in &self.desk.effects {
+            if let Effect::SetMirror { change, .. } = effect {
+                assert!(change.mirror.is_none() || change.mirror == plan.shadow());
+            }
             let Effect::SetTraffic { change, epoch } = effect else { continue };
+            assert!(!self.desk.state.mirrored, "traffic is moved while the candidate may be the shadow");
             assert_eq!(*epoch, self.desk.state.intent.as_ref().unwrap().epoch);
             let total: u32 = change.split.shares().map(|(_, share)| u32::from(share.get())).sum();
             assert_eq!(total, 100);
@@ -650,6 +700,7 @@ impl World {
             }
             let step = (0..plan.steps().len()).find(|step| plan.split(*step) == change.split);
             let step = step.expect("a split of the plan");
+            assert!(self.shadow_passed || plan.shadow().is_none(), "no shadow was good");
             assert!(self.passed[..step].iter().all(|passed| *passed), "step {step} is not earned");
             if plan.options().approval && plan.steps()[step] == Percent::ALL {
                 assert!(self.approved);
@@ -660,10 +711,17 @@ impl World {
     /// From here, a rollback takes one change of traffic at most.
     fn check_rollback(&self) {
         let (state, effects) = step(&self.desk.state, &abort(), at(self.desk.now)).unwrap();
-        let changes = effects.iter().filter(|effect| effect.kind() == EffectKind::SetTraffic).count();
+        let moves =
+            |effect: &&Effect| matches!(effect.kind(), EffectKind::SetTraffic | EffectKind::SetMirror);
+        let changes = effects.iter().filter(moves).count();
         match state.phase {
+            Phase::RollingBack { .. } if state.mirrored => {
+                assert_eq!(state.intent.unwrap().mirror, Some(MirrorTarget::Off));
+            }
             Phase::RollingBack { .. } => assert_eq!(state.intent.unwrap().split, blue()),
-            Phase::RolledBack { .. } | Phase::Promoted | Phase::Failed { .. } => assert_eq!(changes, 0),
+            Phase::RolledBack { .. } | Phase::Promoted | Phase::Shadowed | Phase::Failed { .. } => {
+                assert_eq!(changes, 0);
+            }
             phase => panic!("{phase:?} after an abort"),
         }
         assert!(changes <= 1);
@@ -695,8 +753,12 @@ proptest! {
     fn the_laws_hold_under_any_events(
         moves in prop::collection::vec((moves(), 0..8_i64), 1..120),
         approval in any::<bool>(),
+        shadow in prop::option::of(any::<bool>()),
     ) {
-        let options = options().with_patience(secs(40));
+        let mut options = options().with_patience(secs(40));
+        if let Some(promote) = shadow {
+            options = options.with_strategy(in_shadow(promote));
+        }
         let mut world = World::new(if approval { options.with_approval() } else { options });
         for (one, later) in &moves {
             world.desk.now += later;
@@ -708,6 +770,7 @@ proptest! {
         if alone && !matches!(world.desk.state.phase, Phase::Failed { .. }) {
             let expected = if world.desk.state.phase == Phase::Promoted { green(100) } else { blue() };
             prop_assert_eq!(&world.traffic.split, &expected);
+            prop_assert_eq!(&world.traffic.mirror, &None);
         }
     }
 
@@ -715,11 +778,11 @@ proptest! {
     fn an_event_that_comes_twice_is_an_event_that_came_once(
         moves in prop::collection::vec((moves(), 0..8_i64), 1..60),
         twice in prop_oneof![
-            Just(Move::Smoke(true)), Just(Move::ObserveNow), Just(Move::Baseline),
+            Just(Move::Prechecked(true)), Just(Move::Smoke(true)), Just(Move::ObserveNow), Just(Move::Baseline),
             Just(Move::Pause), Just(Move::Abort), Just(Move::Tick)
         ],
     ) {
-        let mut world = World::new(options());
+        let mut world = World::new(options().with_strategy(in_shadow(true)));
         for (one, later) in &moves {
             world.desk.now += later;
             world.play(one);
@@ -737,8 +800,13 @@ fn random_events_reach_every_phase() {
     let mut runner = TestRunner::deterministic();
     let plays = prop::collection::vec((moves(), 0..8_i64), 1..120);
     let mut reached = BTreeMap::<String, usize>::new();
-    for _ in 0..500 {
-        let mut world = World::new(options().with_approval());
+    for round in 0..1_000 {
+        let options = options().with_approval();
+        let mut world = World::new(match round % 4 {
+            0 => options.with_strategy(in_shadow(true)),
+            1 => options.with_strategy(in_shadow(false)),
+            _ => options,
+        });
         for (one, later) in plays.new_tree(&mut runner).unwrap().current() {
             world.desk.now += later;
             world.play(&one);
@@ -748,7 +816,13 @@ fn random_events_reach_every_phase() {
         }
     }
     for phase in [
+        "Prechecks",
+        "Deploying",
         "SmokeTest",
+        "Mirroring",
+        "Shadowing",
+        "Unmirroring",
+        "Shadowed",
         "Shifting",
         "Baking",
         "AwaitingApproval",
@@ -1016,6 +1090,8 @@ async fn every_change_of_phase_is_audited_once_also_across_restarts_and_outages(
     assert_eq!(
         actions,
         [
+            "rollout.precheck",
+            "rollout.deploy",
             "rollout.smoke_test",
             "rollout.shift",
             "rollout.bake",
@@ -1043,6 +1119,177 @@ async fn a_second_driver_of_the_same_rollout_is_stopped_by_the_journal() {
     assert_eq!(stage.deployer.traffic(), green(50));
 }
 
+#[tokio::test]
+async fn a_shadow_is_judged_on_what_is_mirrored_and_then_gets_traffic() {
+    let mut stage = Stage::new(quick().with_strategy(in_shadow(true)));
+    let mut driver = stage.driver();
+    let shown = driver.advance(at(0)).await.unwrap().to_string();
+    assert_eq!(shown, "shadow: baking (0 % to the candidate)");
+    assert_eq!(
+        lock(&stage.deployer.state).mirror,
+        Some(Mirror::new(name("green"), Percent::new(50).unwrap()))
+    );
+    // Nobody asked it anything yet.
+    assert_eq!(driver.advance(at(1)).await.unwrap().verdict, Some(GuardVerdict::NoData));
+    assert_eq!(stage.deployer.traffic(), blue());
+    let (driver, _) = stage.run(driver).await;
+    assert!(driver.status().is_promoted());
+    let state = lock(&stage.deployer.state);
+    assert_eq!(
+        (state.history.clone(), &state.mirror),
+        (vec![blue(), green(10), green(50), green(100)], &None)
+    );
+}
+
+#[tokio::test]
+async fn a_shadow_that_fails_ends_with_the_traffic_as_it_was() {
+    let mut stage = Stage::new(quick().with_strategy(in_shadow(true)));
+    stage.deployer.fail_at("green");
+    let driver = stage.driver();
+    let (driver, _) = stage.run(driver).await;
+    let Phase::RolledBack { cause: Cause::Guard(reason) } = driver.status().phase else {
+        panic!("{}", driver.status());
+    };
+    assert!(reason.contains("50 of 50 requests failed"), "{reason}");
+    let state = lock(&stage.deployer.state);
+    assert_eq!((state.history.clone(), &state.mirror), (vec![blue()], &None));
+}
+
+#[tokio::test]
+async fn what_the_plan_needs_is_looked_at_before_anything_is_done() {
+    let end = async |stage: Stage, driver: RolloutDriver| {
+        let mut stage = stage;
+        let (driver, _) = stage.run(driver).await;
+        assert_eq!(lock(&stage.deployer.state).history, [blue()]);
+        match driver.status().phase {
+            Phase::RolledBack { cause: Cause::Precheck(reason) } => reason,
+            phase => panic!("{phase}"),
+        }
+    };
+    let release = Release::new(ModelName::new("risk").unwrap(), Version::FIRST, Digest::of(b"the model"));
+
+    let stage = Stage::new(quick());
+    lock(&stage.deployer.state).deployed.remove(&name("blue"));
+    let driver = stage.driver();
+    assert_eq!(end(stage, driver).await, "stable: blue is not there");
+
+    let stage = Stage::new(quick());
+    lock(&stage.deployer.state).deployed.remove(&name("green"));
+    let driver = stage.driver();
+    let reason = end(stage, driver).await;
+    assert!(reason.starts_with("candidate: green is not there"), "{reason}");
+
+    let stage = Stage::new(quick().with_max_deployments(1));
+    let driver = stage.driver();
+    assert_eq!(end(stage, driver).await, "quota: 2 deployments with the candidate, 1 are allowed");
+
+    let stage = Stage::new(quick().with_strategy(in_shadow(false)));
+    lock(&stage.deployer.state).mirror = Some(Mirror::new(name("red"), Percent::new(5).unwrap()));
+    let driver = stage.driver();
+    assert_eq!(end(stage, driver).await, "mirror: there is a mirror already, 5 % to red");
+
+    let mut stage = Stage::new(quick().with_strategy(in_shadow(false)));
+    let mut deployer = TestDeployer::new(blue());
+    deployer.capabilities = DeployerCapabilities { max_mirror: Percent::ZERO, ..DeployerCapabilities::FULL };
+    stage.deployer = Arc::new(deployer);
+    let driver = stage.driver();
+    assert_eq!(end(stage, driver).await, "mirror: 50 % are to be mirrored, the deployer can mirror 0 %");
+
+    // The plan says what the candidate is of, and there is no registry and no gate to tell about it.
+    let mut stage = Stage::new(quick());
+    stage.plan = stage.plan.clone().with_release(release.clone().with_gate(Digest::of(b"a decision")));
+    let driver = stage.driver();
+    let reason = end(stage, driver).await;
+    assert!(
+        reason.contains("version: there is no registry") && reason.contains("gate: the plan demands"),
+        "{reason}"
+    );
+
+    let mut stage = Stage::new(quick());
+    let other = Release { artifact: Digest::of(b"another model"), ..release };
+    stage.plan = stage.plan.clone().with_release(other);
+    let driver = stage.driver();
+    let reason = end(stage, driver).await;
+    assert!(reason.contains("candidate: its content is"), "{reason}");
+}
+
+/// A source that has observed one metric at both versions, once a second since the beginning of time.
+#[derive(Debug, Default)]
+struct Ticks {
+    asked: Mutex<Vec<(i64, i64, u64)>>,
+}
+
+#[async_trait]
+impl MetricProvider for Ticks {
+    async fn observe(&self, request: &MetricRequest<'_>) -> Result<Option<Observations>> {
+        let since = |moment: Timestamp| (moment - at(0)).num_seconds();
+        let (from, to) = (since(request.from), since(request.to));
+        lock(&self.asked).push((from, to, request.min_samples));
+        assert_eq!((request.candidate, request.stable), (&name("green"), Some(&name("blue"))));
+        let seen = || vec![1.0; usize::try_from(to - from).unwrap()];
+        Ok((request.metric == "ms").then(|| Observations::values(seen(), seen())))
+    }
+}
+
+#[tokio::test]
+async fn a_query_asks_for_its_window_of_the_step_and_nothing_else() {
+    let guard = |metric: &str| {
+        let query = MetricQuery::new(metric).with_from(secs(5)).with_to(secs(20));
+        MetricGuard::query("latency", query, Threshold::at_most(2.0)).with_min_samples(8)
+    };
+    let stage = Stage::new(options().with_metric(guard("ms")));
+    let source = Arc::new(Ticks::default());
+    let mut driver = stage.driver().with_metrics(source.clone());
+    driver.advance(at(0)).await.unwrap();
+    stage.deployer.send_traffic();
+    for (now, verdict) in [
+        (4, GuardVerdict::NoData),
+        (5, GuardVerdict::NoData),
+        (8, GuardVerdict::Inconclusive),
+        (12, GuardVerdict::Inconclusive),
+    ] {
+        assert_eq!(driver.advance(at(now)).await.unwrap().verdict, Some(verdict), "at {now}");
+    }
+    assert_eq!(*lock(&source.asked), [(5, 8, 8), (5, 12, 8)]);
+    // Enough: the step has baked, the next one begins, and with it the next window.
+    assert_eq!(driver.advance(at(13)).await.unwrap().share.get(), 50);
+    stage.deployer.send_traffic();
+    driver.advance(at(40)).await.unwrap();
+    assert_eq!(lock(&source.asked).last(), Some(&(18, 33, 8)));
+
+    // No source, or one without the metric: no data, with the reason.
+    for (metrics, words) in
+        [(None, "no source of metrics"), (Some(Arc::new(Ticks::default())), "has no other")]
+    {
+        let stage = Stage::new(options().with_metric(guard("other")));
+        let mut driver = stage.driver();
+        if let Some(metrics) = metrics {
+            driver = driver.with_metrics(metrics);
+        }
+        driver.advance(at(0)).await.unwrap();
+        driver.advance(at(10)).await.unwrap();
+        let entries = stage.journal.entries(&stage.plan.digest().unwrap()).await.unwrap();
+        let Some(Event::GuardJudged { evidence: Some(seen), .. }) = entries.last().map(|entry| &entry.event)
+        else {
+            panic!("{entries:?}");
+        };
+        assert!(seen.findings[0].finding.reason.contains(words), "{}", seen.findings[0].finding);
+    }
+}
+
+#[tokio::test]
+async fn several_approvers_are_asked_and_together_they_approve() {
+    let mut stage = Stage::new(quick().with_approvals(2));
+    let named = |who: &str| {
+        let who = actor(who);
+        Arc::new(crate::governance::AutoApprover::new(who))
+    };
+    let driver = stage.driver().with_approver(named("one")).with_approver(named("two"));
+    let (driver, _) = stage.run(driver).await;
+    assert!(driver.status().is_promoted());
+    assert_eq!(driver.state().approvers, [actor("one"), actor("two")]);
+}
+
 /// At every call to deployer or journal in turn, whatever can go wrong with it: at the end all traffic is with the candidate if it
 /// is good, with the stable version if it is not, and no split was in force that the plan does not have.
 #[tokio::test]
@@ -1051,8 +1298,11 @@ async fn a_crash_at_any_call_ends_at_one_end_or_the_other() {
     let mut struck = 0;
     for trouble in [CrashBefore, CrashAfter, ErrorBefore, ErrorAfter] {
         for good in [true, false] {
-            for strike in 1.. {
-                let mut stage = Stage::struck(quick(), strike, trouble);
+            for (strike, options) in
+                (1..).flat_map(|strike| [(strike, quick()), (strike, quick().with_strategy(in_shadow(true)))])
+            {
+                let shadowed = options.strategy != super::Strategy::Canary;
+                let mut stage = Stage::struck(options, strike, trouble);
                 if !good {
                     stage.deployer.fail_at("green");
                 }
@@ -1062,11 +1312,19 @@ async fn a_crash_at_any_call_ends_at_one_end_or_the_other() {
                 let expected = if good { green(100) } else { blue() };
                 assert_eq!(traffic, expected, "{trouble:?} at call {strike}: {phase}");
                 assert_eq!(phase == Phase::Promoted, good, "{trouble:?} at call {strike}: {phase}");
+                assert_eq!(lock(&stage.deployer.state).mirror, None, "{trouble:?} at call {strike}: {phase}");
                 for split in &lock(&stage.deployer.state).history {
                     assert!([blue(), green(10), green(50), green(100)].contains(split), "{split}");
                 }
-                // Past the last call nothing strikes any more.
-                if lock(&stage.deployer.fate.0).calls < strike {
+                if shadowed && !good {
+                    assert_eq!(
+                        lock(&stage.deployer.state).history,
+                        [blue()],
+                        "a bad shadow moves no traffic"
+                    );
+                }
+                // Past the last call nothing strikes any more; a rollout with a shadow makes the most calls.
+                if shadowed && lock(&stage.deployer.fate.0).calls < strike {
                     break;
                 }
                 struck += usize::from(troubled);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::deploy::rollout::RolloutOptions;
+use crate::deploy::rollout::{RolloutOptions, Strategy};
 use crate::error::{Error, Result};
 use crate::id::{ActorId, Alias, EndpointName, ModelName};
 use crate::time::duration_text;
@@ -131,6 +131,9 @@ impl LoopConfig {
                 "approval_window",
                 format!("must be at most ten years, got {got}"),
             ));
+        }
+        if matches!(self.rollout.strategy, Strategy::Shadow { promote: false, .. }) {
+            return Err(Error::invalid(OP, "rollout", "a shadow that is not promoted closes no loop"));
         }
         self.rollout.check()
     }

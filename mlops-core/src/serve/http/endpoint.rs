@@ -9,8 +9,7 @@ use super::access::Access;
 use super::failure::{Code, Failure};
 use super::host::ModelHost;
 use super::metrics::{DeploymentMetrics, DeploymentState, Metrics};
-use super::mirror::Mirror;
-use crate::deploy::{Deployment, DeploymentState as State, TrafficSplit};
+use crate::deploy::{Deployment, DeploymentState as State, Mirror, TrafficSplit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{DeploymentName, EndpointName, Version};
 use crate::model::Predictor;
@@ -54,7 +53,7 @@ pub struct ServedEndpoint {
     pub access: Access,
     /// How callers are told apart.
     pub routing_key: RoutingKey,
-    /// The shadow, at first.
+    /// The shadow, at first; without one, that of the deployer's endpoint.
     pub mirror: Option<Mirror>,
 }
 
@@ -108,6 +107,8 @@ impl Slot {
 #[derive(Debug, Default)]
 pub(super) struct View {
     pub(super) traffic: TrafficSplit,
+    /// The deployer's shadow.
+    mirror: Option<Mirror>,
     pub(super) slots: BTreeMap<DeploymentName, Arc<Slot>>,
 }
 
@@ -220,7 +221,7 @@ impl Served {
     }
 
     async fn look(&self) -> Result<Option<ErrorKind>> {
-        let (traffic, deployments) = self.consistent().await?;
+        let (traffic, mirror, deployments) = self.consistent().await?;
         let old = self.view();
         let mut slots = BTreeMap::new();
         for (name, deployment) in &deployments {
@@ -236,7 +237,7 @@ impl Served {
         }
         lock(&self.condition).unloadable.retain(|name, _| deployments.contains_key(name));
         if traffic.shares().all(|(name, _)| slots.contains_key(name)) {
-            write(&self.view, Arc::new(View { traffic, slots }));
+            write(&self.view, Arc::new(View { traffic, mirror, slots }));
             return Ok(None);
         }
         // Those who have the old traffic go on, also when they were deleted since.
@@ -245,17 +246,19 @@ impl Served {
                 slots.insert(name.clone(), slot.clone());
             }
         }
-        write(&self.view, Arc::new(View { traffic: old.traffic.clone(), slots }));
+        write(&self.view, Arc::new(View { traffic: old.traffic.clone(), mirror, slots }));
         Ok(Some(ErrorKind::Corrupt))
     }
 
     /// Traffic and deployments that belong together: between the two questions both may change.
-    async fn consistent(&self) -> Result<(TrafficSplit, BTreeMap<DeploymentName, Deployment>)> {
+    async fn consistent(
+        &self,
+    ) -> Result<(TrafficSplit, Option<Mirror>, BTreeMap<DeploymentName, Deployment>)> {
         for _ in 0..8 {
             let before = self.host.endpoint(&self.name).await?;
             let deployments = self.host.deployments(&self.name).await?;
             if before.traffic.shares().all(|(name, _)| deployments.contains_key(name)) {
-                return Ok((before.traffic, deployments));
+                return Ok((before.traffic, before.mirror, deployments));
             }
         }
         Err(Error::new(ErrorKind::Conflict, "Server::refresh", "the endpoint changes all the time"))
@@ -337,11 +340,12 @@ impl Served {
 
     /// The shadow of a request that `live` answers, if it has one.
     pub(super) fn shadow(&self, key: &str, live: &Slot) -> Option<Arc<Slot>> {
-        let mirror = self.mirror()?;
+        let view = self.view();
+        let mirror = self.mirror().or_else(|| view.mirror.clone())?;
         if mirror.deployment == live.deployment.spec.name || !mirror.takes(key) {
             return None;
         }
-        self.view().slots.get(&mirror.deployment).cloned()
+        view.slots.get(&mirror.deployment).cloned()
     }
 
     /// Every deployment, loaded or not, for metrics.

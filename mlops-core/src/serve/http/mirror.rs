@@ -1,4 +1,7 @@
 //! Requests that a shadow answers too, without anybody waiting for it.
+//!
+//! The shadow takes requests one after the other from a queue; those that come while the queue is full are not mirrored, and counted in
+//! `mlops_mirror_dropped_total`. Its answers go nowhere but to the deployer's counts, the metrics and the capture.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,49 +14,9 @@ use super::capture::{Captured, Queue};
 use super::endpoint::Slot;
 use super::metrics::Metrics;
 use crate::data::Table;
-use crate::deploy::{EndedRequest, Observers, serving};
-use crate::hash::Hasher;
-use crate::id::{DeploymentName, EndpointName, Percent};
+use crate::deploy::{EndedRequest, Mirror, Observers, serving};
+use crate::id::EndpointName;
 use crate::time::Clock;
-
-/// A shadow: a deployment that is asked what others answer, so that it is seen at work before anybody depends on it.
-///
-/// Its answers go nowhere but to the deployer's counts, the metrics and the capture. A request that names a deployment itself is
-/// not mirrored, nor is one that the shadow answers anyhow. The shadow takes requests one after the other from a queue; those that
-/// come while the queue is full are not mirrored, and counted in `mlops_mirror_dropped_total`.
-///
-/// ```
-/// use mlops_core::Percent;
-/// use mlops_core::serve::http::Mirror;
-/// let mirror = Mirror::new("green".parse()?, Percent::new(20).unwrap_or(Percent::ALL));
-/// assert_eq!(mirror.share.get(), 20);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[non_exhaustive]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mirror {
-    /// The shadow.
-    pub deployment: DeploymentName,
-    /// The share of requests; the same requests at every instance of the server, and more of them when it is raised.
-    pub share: Percent,
-}
-
-impl Mirror {
-    /// How many requests may wait for the shadow.
-    pub const MAX_WAITING: usize = 256;
-
-    /// A shadow of a share of the requests.
-    pub fn new(deployment: DeploymentName, share: Percent) -> Self {
-        Self { deployment, share }
-    }
-
-    pub(super) fn takes(&self, key: &str) -> bool {
-        let digest = Hasher::new("mlops.mirror/v1").field(self.deployment.as_str()).field(key).finish();
-        let mut head = [0; 8];
-        head.copy_from_slice(&digest.as_bytes()[..8]);
-        u64::from_le_bytes(head) % 10_000 < u64::from(self.share.get()) * 100
-    }
-}
 
 /// One request for a shadow.
 #[derive(Debug)]

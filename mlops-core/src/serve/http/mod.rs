@@ -74,6 +74,7 @@ pub use capture::{Capture, CaptureSink, CapturedRows};
 pub use endpoint::{RoutingKey, ServedEndpoint};
 pub use host::ModelHost;
 pub use limits::Limits;
-pub use mirror::Mirror;
 pub use redaction::Redaction;
 pub use server::{Drained, Running, Server};
+
+pub use crate::deploy::Mirror;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::observations::finite;
 use super::proportions::increase;
-use super::sequential::{bad_first, check_margin};
+use super::sequential::{bad_first, check_margin, shared_setters};
 use super::{Direction, Evidence, Finding, Level, Observations};
 use crate::deploy::rollout::GuardVerdict;
 use crate::num::StatsError;
@@ -54,24 +54,12 @@ pub struct BoundedMeans {
     pub level: Level,
 }
 
+shared_setters!(BoundedMeans);
+
 impl BoundedMeans {
     /// An increase of more than `margin` is bad, for values in [`low`, `high`].
     pub fn new(low: f64, high: f64, margin: f64) -> Self {
         Self { direction: increase(), low, high, margin, level: Level::default() }
-    }
-
-    /// Sets which change is bad.
-    #[must_use]
-    pub fn with_direction(mut self, direction: Direction) -> Self {
-        self.direction = direction;
-        self
-    }
-
-    /// Sets the level.
-    #[must_use]
-    pub fn with_level(mut self, level: Level) -> Self {
-        self.level = level;
-        self
     }
 
     /// Checks the options.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::observations::finite;
 use super::proportions::increase;
-use super::sequential::{bad_first, check_margin};
+use super::sequential::{bad_first, check_margin, shared_setters};
 use super::{Direction, Evidence, Finding, Level, Observations};
 use crate::deploy::rollout::GuardVerdict;
 use crate::num::StatsError;
@@ -61,30 +61,18 @@ fn hundred() -> u64 {
     100
 }
 
+shared_setters!(Means);
+
 impl Means {
     /// An increase of more than `margin` is bad, one of `effect` more should be found soonest.
     pub fn new(margin: f64, effect: f64) -> Self {
         Self { direction: increase(), margin, effect, min_samples: hundred(), level: Level::default() }
     }
 
-    /// Sets which change is bad.
-    #[must_use]
-    pub fn with_direction(mut self, direction: Direction) -> Self {
-        self.direction = direction;
-        self
-    }
-
     /// Sets how many values each version needs.
     #[must_use]
     pub fn with_min_samples(mut self, samples: u64) -> Self {
         self.min_samples = samples;
-        self
-    }
-
-    /// Sets the level.
-    #[must_use]
-    pub fn with_level(mut self, level: Level) -> Self {
-        self.level = level;
         self
     }
 

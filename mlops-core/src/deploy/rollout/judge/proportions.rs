@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::sequential::{bad_first, check_margin};
+use super::sequential::{bad_first, check_margin, shared_setters};
 use super::{Count, Direction, Evidence, Finding, Level, Observations};
 use crate::deploy::rollout::GuardVerdict;
 use crate::num::StatsError;
@@ -55,24 +55,12 @@ pub(super) fn increase() -> Direction {
     Direction::Increase
 }
 
+shared_setters!(Proportions);
+
 impl Proportions {
     /// An increase of more than `margin` is bad.
     pub fn new(margin: f64) -> Self {
         Self { direction: Direction::Increase, margin, level: Level::default() }
-    }
-
-    /// Sets which change is bad.
-    #[must_use]
-    pub fn with_direction(mut self, direction: Direction) -> Self {
-        self.direction = direction;
-        self
-    }
-
-    /// Sets the level.
-    #[must_use]
-    pub fn with_level(mut self, level: Level) -> Self {
-        self.level = level;
-        self
     }
 
     /// Checks the options.

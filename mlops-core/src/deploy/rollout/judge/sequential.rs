@@ -69,6 +69,28 @@ impl Evidence {
     }
 }
 
+/// The setters of what every sequential judge has: the direction and the level.
+macro_rules! shared_setters {
+    ($judge:ident) => {
+        impl $judge {
+            /// Sets which change is bad.
+            #[must_use]
+            pub fn with_direction(mut self, direction: Direction) -> Self {
+                self.direction = direction;
+                self
+            }
+
+            /// Sets the level.
+            #[must_use]
+            pub fn with_level(mut self, level: Level) -> Self {
+                self.level = level;
+                self
+            }
+        }
+    };
+}
+pub(super) use shared_setters;
+
 /// The level and what must be shown; shared by the sequential judges.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
