@@ -412,3 +412,99 @@ proptest! {
         prop_assert_eq!(mentioned, came);
     }
 }
+
+#[cfg(feature = "schedule")]
+mod in_time_zones {
+    use super::*;
+
+    fn dark(zone: &str, days: &[WeekDayName], from: &str, to: &str) -> GateBlackout {
+        GateBlackout::WeeklyIn {
+            time_zone: zone.parse().unwrap(),
+            days: days.iter().copied().collect(),
+            from: from.parse().unwrap(),
+            to: to.parse().unwrap(),
+        }
+    }
+
+    /// Holds blackouts against moments: the last before it, the first in it, the last in it, the first after it.
+    fn lasts(blackout: &GateBlackout, from: &str, to: &str) {
+        let (from, to): (Timestamp, Timestamp) = (from.parse().unwrap(), to.parse().unwrap());
+        let moment = Duration::from_nanos(1);
+        assert_eq!(blackout.until(from - moment), None, "before {from}");
+        assert_eq!(blackout.until(from), Some(to), "from {from}");
+        assert_eq!(blackout.until(to - moment), Some(to), "before {to}");
+        assert_eq!(blackout.until(to), None, "at {to}");
+    }
+
+    /// Moments from Python 3.11.7's `zoneinfo` with tzdata 2025b (`datetime(..., fold=0 and 1).astimezone(UTC)`).
+    #[test]
+    fn a_weekly_blackout_follows_the_clocks_on_the_wall() {
+        use WeekDayName::{Fri, Sat, Sun};
+        // Berlin: a winter's and a summer's night.
+        let nights = dark("Europe/Berlin", &[Fri], "22:00:00", "06:00:00");
+        lasts(&nights, "2026-01-09T21:00:00Z", "2026-01-10T05:00:00Z");
+        lasts(&nights, "2026-07-10T20:00:00Z", "2026-07-11T04:00:00Z");
+        // The nights in which the clocks are set forward (29 March, 7 hours) and back (25 October, 9 hours).
+        let nights = dark("W. Europe Standard Time", &[Sat], "22:00:00", "06:00:00");
+        lasts(&nights, "2026-03-28T21:00:00Z", "2026-03-29T04:00:00Z");
+        lasts(&nights, "2026-10-24T20:00:00Z", "2026-10-25T05:00:00Z");
+        // New York: to a time that does not come, from one, and both.
+        let into = dark("America/New_York", &[Sun], "01:00:00", "02:30:00");
+        lasts(&into, "2026-03-08T06:00:00Z", "2026-03-08T07:00:00Z");
+        let out_of = dark("America/New_York", &[Sun], "02:30:00", "04:00:00");
+        lasts(&out_of, "2026-03-08T07:00:00Z", "2026-03-08T08:00:00Z");
+        let within = dark("America/New_York", &[Sun], "02:15:00", "02:45:00");
+        let mut at: Timestamp = "2026-03-08T05:00:00Z".parse().unwrap();
+        for _ in 0..240 {
+            assert_eq!(within.until(at), None, "{at}");
+            at += MINUTE;
+        }
+        lasts(&within, "2026-03-15T06:15:00Z", "2026-03-15T06:45:00Z");
+        // An hour that comes twice is dark twice: to it, from it, and within it.
+        let twice = dark("America/New_York", &[Sun], "00:30:00", "01:30:00");
+        lasts(&twice, "2026-11-01T04:30:00Z", "2026-11-01T06:30:00Z");
+        let twice = dark("America/New_York", &[Sun], "01:30:00", "03:00:00");
+        lasts(&twice, "2026-11-01T05:30:00Z", "2026-11-01T08:00:00Z");
+        let twice = dark("America/New_York", &[Sun], "01:15:00", "01:45:00");
+        lasts(&twice, "2026-11-01T05:15:00Z", "2026-11-01T06:45:00Z");
+        // Clocks that are set back at midnight (Havana goes from 01:00 to 00:00), and by half an hour (Lord Howe Island).
+        let midnight = dark("America/Havana", &[Sun], "00:00:00", "01:00:00");
+        lasts(&midnight, "2026-11-01T04:00:00Z", "2026-11-01T06:00:00Z");
+        let half = dark("Australia/Lord_Howe", &[Sun], "01:15:00", "01:45:00");
+        lasts(&half, "2026-04-04T14:15:00Z", "2026-04-04T15:15:00Z");
+        // A whole day has 23, 24 or 25 hours.
+        let day = dark("Europe/Berlin", &[Sun], "00:00:00", "00:00:00");
+        lasts(&day, "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z");
+        lasts(&day, "2026-04-04T22:00:00Z", "2026-04-05T22:00:00Z");
+        lasts(&day, "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z");
+    }
+
+    #[test]
+    fn in_utc_both_kinds_are_the_same() {
+        let days = [WeekDayName::Mon, WeekDayName::Thu, WeekDayName::Sun];
+        let (from, to) = ("22:00:00", "06:30:00");
+        let weekly =
+            GateBlackout::Weekly { days: days.into(), from: from.parse().unwrap(), to: to.parse().unwrap() };
+        let zoned = dark("UTC", &days, from, to);
+        let mut at = start();
+        for _ in 0..2 * 7 * 24 * 4 {
+            assert_eq!(zoned.until(at), weekly.until(at), "{at}");
+            at += MINUTE * 15;
+        }
+    }
+
+    #[test]
+    fn gates_keep_what_comes_in_the_night_until_it_is_over_there() {
+        let gates = gates().with_blackout(dark("Asia/Tokyo", &[WeekDayName::Thu], "09:00:00", "10:00:00"));
+        let records = play(&gates, idle([(0, comes("a")), (59, GateInput::Tick), (60, GateInput::Tick)]));
+        assert_eq!(lines(&records), ["0 deferred by blackout a", "60 requested a"]);
+        let text = serde_json::to_value(&gates).unwrap();
+        assert_eq!(text["blackouts"][0]["weekly_in"]["time_zone"], "Asia/Tokyo");
+        assert_eq!(serde_json::from_value::<RetrainGates>(text).unwrap(), gates);
+        let never = self::gates().with_blackout(dark("Asia/Tokyo", &[], "09:00:00", "10:00:00"));
+        assert_eq!(never.check().unwrap_err().context("field"), Some("blackouts"));
+        let strange = json!({ "weekly_in": { "time_zone": "Asia/Tokio", "days": ["Thu"], "from": "09:00:00", "to": "10:00:00" } });
+        let error = serde_json::from_value::<GateBlackout>(strange).unwrap_err();
+        assert!(error.to_string().contains("did you mean `Asia/Tokyo`?"), "{error}");
+    }
+}

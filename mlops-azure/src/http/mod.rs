@@ -15,6 +15,7 @@
 pub mod client;
 pub mod retry;
 pub mod transport;
+pub mod webhook;
 
 pub use client::{ReqwestConfig, ReqwestTransport};
 pub use retry::{Repeat, RetryPolicy};

@@ -56,6 +56,7 @@ pub mod deployer;
 pub mod drift;
 pub mod evaluator;
 pub mod fuzz;
+pub mod loop_journal;
 pub mod monitor;
 pub mod pipeline_journal;
 pub mod predictor;
@@ -119,6 +120,7 @@ mod tests {
         (include_str!("registry.rs"), include_str!("../registry/store.rs"), "ModelRegistry"),
         (include_str!("deployer.rs"), include_str!("../deploy/deployer.rs"), "Deployer"),
         (include_str!("rollout_journal.rs"), include_str!("../deploy/rollout/journal.rs"), "RolloutJournal"),
+        (include_str!("loop_journal.rs"), include_str!("../retrain/closed_loop/journal.rs"), "LoopJournal"),
         (include_str!("sweep_journal.rs"), include_str!("../experiment/sweep/journal.rs"), "SweepJournal"),
         (include_str!("pipeline_journal.rs"), include_str!("../pipeline/journal.rs"), "PipelineJournal"),
         (include_str!("step_cache.rs"), include_str!("../pipeline/cache.rs"), "StepCache"),
@@ -138,6 +140,7 @@ mod tests {
         "AlertSink",
         "SecretStore",
         "Approver",
+        "LoopJournal",
         "PipelineJournal",
         "RolloutJournal",
         "SweepJournal",

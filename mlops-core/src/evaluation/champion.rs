@@ -107,7 +107,7 @@ impl ChampionRules {
         self
     }
 
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         const OP: &str = "champion::compare";
         let margins = self.guards.iter().map(|g| ("max_drop", &g.metric, g.max_drop));
         for (field, metric, value) in std::iter::once(("margin", &self.primary, self.margin)).chain(margins) {

@@ -26,6 +26,7 @@ const MIGRATIONS: &[&[&str]] = &[
         include_str!("schema/tracker.sql"),
     ],
     &[include_str!("schema/pipeline.sql")],
+    &[include_str!("schema/loop.sql")],
 ];
 
 /// How long a call waits for other writers.

@@ -29,6 +29,7 @@
 //! | [`ArtifactStore`](crate::artifact::ArtifactStore) | [`LocalArtifactStore`] | a power cut |
 //! | [`DataAssetStore`](crate::data::DataAssetStore), [`ModelRegistry`](crate::registry::ModelRegistry) | [`LocalDataAssetStore`], [`LocalModelRegistry`] | a power cut |
 //! | [`Deployer`](crate::deploy::Deployer), [`RolloutJournal`](crate::deploy::rollout::RolloutJournal) | [`LocalDeployer`], [`LocalRolloutJournal`] | a power cut; counts of requests: a kill, but for the last second |
+//! | [`LoopJournal`](crate::retrain::closed_loop::LoopJournal) | [`LocalLoopJournal`] | a power cut |
 //! | [`SweepJournal`](crate::experiment::sweep::SweepJournal) | [`LocalSweepJournal`] | a kill; a power cut when asked for |
 //! | [`StepCache`](crate::pipeline::StepCache), [`PipelineJournal`](crate::pipeline::PipelineJournal) | [`LocalStepCache`], [`LocalPipelineJournal`] | a power cut; claims a kill |
 //! | [`Monitor`](crate::monitor::Monitor), [`AlertSink`](crate::monitor::AlertSink) | [`LocalMonitor`], [`LocalAlertSink`] | definitions and reports a power cut, observations a kill |
@@ -68,6 +69,7 @@ mod approval;
 mod artifact;
 mod audit;
 pub(crate) mod blocking;
+mod closed_loop;
 mod data;
 mod db;
 mod deployer;
@@ -97,6 +99,7 @@ pub use alert::LocalAlertSink;
 pub use approval::{LocalApprovals, LocalApprover, PendingApproval};
 pub use artifact::{ContentReport, ContentStats, DamagedContent, LocalArtifactStore};
 pub use audit::LocalAuditLog;
+pub use closed_loop::LocalLoopJournal;
 pub use data::LocalDataAssetStore;
 pub use deployer::LocalDeployer;
 pub use journal::{

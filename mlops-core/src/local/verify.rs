@@ -10,7 +10,7 @@ use super::db::failed;
 use super::names::{List, Listed};
 use super::row::{self, Record};
 use super::store::{Inner, LocalStore};
-use super::{approval, audit, data, deployer, monitor, pipeline, registry, rollout, sweep};
+use super::{approval, audit, closed_loop, data, deployer, monitor, pipeline, registry, rollout, sweep};
 use crate::artifact::{ArtifactStore as _, ArtifactStoreExt as _};
 use crate::error::{Error, ErrorKind, Result};
 use crate::governance::AuditVerification;
@@ -72,8 +72,8 @@ impl StoreReport {
 
 impl LocalStore {
     /// Reads everything and checks it: the structure of the database; the digest of every row of the registry, the data
-    /// assets, the audit log, deployments, rollouts, pipelines, approvals and monitors; every line of the journals of sweeps; that
-    /// versions, events, histories, changes of traffic and rollouts are contiguous; that aliases point to versions that are there and not archived, and traffic to
+    /// assets, the audit log, deployments, rollouts, loops, pipelines, approvals and monitors; every line of the journals of sweeps; that
+    /// versions, events, histories, changes of traffic, rollouts and loops are contiguous; that aliases point to versions that are there and not archived, and traffic to
     /// deployments that are there, as the last change said; that every row that was observed has its id and the other way
     /// round; that the audit log is intact; and that all content that is registered is there and hashes to its digest.
     ///
@@ -131,6 +131,7 @@ fn check_database(inner: &Inner) -> Result<(Findings, Contents)> {
         data::check(connection, &mut findings, &mut contents)?;
         deployer::check(connection, &mut findings)?;
         rollout::check(connection, &mut findings)?;
+        closed_loop::check(connection, &mut findings)?;
         pipeline::check(connection, &mut findings)?;
         approval::check(connection, &mut findings)?;
         monitor::check(connection, &mut findings)

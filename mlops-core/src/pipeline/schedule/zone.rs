@@ -53,7 +53,7 @@ impl Zone {
 
     /// The moment at which a wall clock there shows a time: the first of two where it is set back, the end of the gap where it
     /// is set forward over it.
-    pub(super) fn moment(self, local: NaiveDateTime) -> Option<Timestamp> {
+    pub(crate) fn moment(self, local: NaiveDateTime) -> Option<Timestamp> {
         match self.0.from_local_datetime(&local) {
             chrono::LocalResult::Single(moment) => Some(moment.to_utc()),
             chrono::LocalResult::Ambiguous(one, other) => Some(one.min(other).to_utc()),
@@ -61,8 +61,16 @@ impl Zone {
         }
     }
 
+    /// The same, but the second of two where it is set back.
+    pub(crate) fn last_moment(self, local: NaiveDateTime) -> Option<Timestamp> {
+        match self.0.from_local_datetime(&local) {
+            chrono::LocalResult::Ambiguous(one, other) => Some(one.max(other).to_utc()),
+            _ => self.moment(local),
+        }
+    }
+
     /// What a wall clock there shows; none within a day of the ends of the calendar, where it would show what no date is.
-    pub(super) fn local(self, moment: Timestamp) -> Option<NaiveDateTime> {
+    pub(crate) fn local(self, moment: Timestamp) -> Option<NaiveDateTime> {
         let utc = moment.naive_utc();
         utc.checked_add_offset(self.0.offset_from_utc_datetime(&utc).fix())
     }

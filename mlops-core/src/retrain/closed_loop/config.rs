@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::deploy::rollout::{RolloutOptions, Strategy};
 use crate::error::{Error, Result};
+use crate::evaluation::ChampionRules;
 use crate::id::{ActorId, Alias, EndpointName, ModelName};
+use crate::retrain::gates::RetrainGates;
 use crate::time::duration_text;
 
 /// A model, the alias of the version that serves, the endpoint it serves at, and the rules by which another one takes over.
@@ -22,6 +24,8 @@ use crate::time::duration_text;
 ///     actor = "retraining"
 ///     approval = true
 ///     rollout = { steps = [10, 100], bake = "1h" }
+///     gates = { model = "diabetes", cooldown = "1d" }
+///     champion = { primary = "roc_auc", margin = 0.01 }
 ///     "#,
 /// )?;
 /// config.check()?;
@@ -52,6 +56,12 @@ pub struct LoopConfig {
     /// After how many challengers in a row that failed the gate the loop stops asking for more, at least 1. Default 3.
     #[serde(default = "three")]
     pub max_gate_failures: u32,
+    /// What holds reasons to retrain back, besides that one cycle comes after the other. Default: that it was seen already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gates: Option<RetrainGates>,
+    /// What a challenger must show against the champion, on the same rows, once something serves. Default: that it passed the gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub champion: Option<ChampionRules>,
 }
 
 fn week() -> Duration {
@@ -74,6 +84,8 @@ impl LoopConfig {
             approval: false,
             approval_window: week(),
             max_gate_failures: three(),
+            gates: None,
+            champion: None,
         }
     }
 
@@ -103,6 +115,25 @@ impl LoopConfig {
     pub fn with_max_gate_failures(mut self, failures: u32) -> Self {
         self.max_gate_failures = failures;
         self
+    }
+
+    /// Sets what holds reasons to retrain back.
+    #[must_use]
+    pub fn with_gates(mut self, gates: RetrainGates) -> Self {
+        self.gates = Some(gates);
+        self
+    }
+
+    /// Demands that a challenger shows so much against the champion.
+    #[must_use]
+    pub fn with_champion(mut self, rules: ChampionRules) -> Self {
+        self.champion = Some(rules);
+        self
+    }
+
+    /// The gates that are in force.
+    pub(super) fn rules(&self) -> RetrainGates {
+        self.gates.clone().unwrap_or_else(|| RetrainGates::new(self.model.clone()))
     }
 
     /// Checks that the rules can be followed.
@@ -135,6 +166,18 @@ impl LoopConfig {
         if matches!(self.rollout.strategy, Strategy::Shadow { promote: false, .. }) {
             return Err(Error::invalid(OP, "rollout", "a shadow that is not promoted closes no loop"));
         }
+        if let Some(gates) = &self.gates {
+            gates.check()?;
+            if gates.model != self.model {
+                return Err(Error::invalid(OP, "gates", "are of another model than the loop")
+                    .with("model", &gates.model));
+            }
+            if gates.max_running != 1 {
+                let message = format!("a loop retrains one at a time, got {}", gates.max_running);
+                return Err(Error::invalid(OP, "max_running", message));
+            }
+        }
+        self.champion.as_ref().map_or(Ok(()), ChampionRules::check)?;
         self.rollout.check()
     }
 }

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Challenger, LoopPhase, LoopState, Serving};
+use super::trigger::clip;
+use super::{Challenger, Comparison, LoopPhase, LoopState, Serving};
 use crate::deploy::rollout::{Cause, RolloutPlan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluation::GateDecision;
 use crate::governance::{Approval, ApprovalDecision, ApprovalRequest};
-use crate::hash::Digest;
+use crate::hash::{Digest, digest_json};
 use crate::id::{RunId, Version};
+use crate::retrain::gates::{Gate, GateInput, GateOutcome, GateRecord, RetrainRequest};
 use crate::time::Timestamp;
 
 /// What happened.
@@ -18,7 +20,13 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LoopEvent {
-    /// A trigger fired, for this reason.
+    /// A reason to retrain, or a measurement: the gates decide.
+    Signalled(GateInput),
+    /// A trigger looked and found nothing.
+    Looked(String),
+    /// A trigger found a reason and held it back itself.
+    HeldBack(String),
+    /// Somebody wants to retrain, past the gates, for this reason.
     Triggered(String),
     /// A run trains.
     TrainingStarted(RunId),
@@ -34,6 +42,9 @@ pub enum LoopEvent {
         artifact: Digest,
         /// The decision.
         gate: Box<GateDecision>,
+        /// How it compares with the champion, where that was asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        comparison: Option<Box<Comparison>>,
     },
     /// Somebody answered the request for approval.
     ApprovalGiven(Approval),
@@ -57,10 +68,15 @@ pub enum LoopEvent {
     Reverted,
     /// Somebody ends the cycle before anything was deployed, for this reason.
     Cancelled(String),
-    /// Somebody has looked: the circuit breaker is closed and a failure forgotten.
-    Reset,
+    /// Somebody has looked, and says this: the circuit breaker is closed and a failure forgotten.
+    Reset(String),
     /// Somebody gives content another chance.
-    Released(Digest),
+    Released {
+        /// The digest of the content.
+        artifact: Digest,
+        /// Why.
+        reason: String,
+    },
     /// Time passed.
     Tick,
 }
@@ -87,6 +103,8 @@ pub enum LoopEffect {
         /// What shall have them.
         to: Option<Serving>,
     },
+    /// Record what the gates decided about a reason to retrain.
+    Recorded(Box<GateRecord>),
     /// Record that a reason to retrain was held back, and why.
     Suppressed(String),
     /// Call somebody, for this reason.
@@ -132,11 +150,19 @@ struct Machine {
 impl Machine {
     fn handle(&mut self, event: &LoopEvent) -> Result<()> {
         match event {
+            LoopEvent::Signalled(input) => self.signalled(input),
+            LoopEvent::Looked(_) => Ok(()),
+            LoopEvent::HeldBack(reason) => {
+                self.effects.push(LoopEffect::Suppressed(reason.clone()));
+                Ok(())
+            }
             LoopEvent::Triggered(reason) => self.triggered(reason),
             LoopEvent::TrainingStarted(run) => self.training_started(run),
             LoopEvent::TrainingFinished => self.training_finished(),
             LoopEvent::TrainingFailed(reason) => self.training_failed(reason),
-            LoopEvent::Judged { version, artifact, gate } => self.judged(*version, *artifact, gate),
+            LoopEvent::Judged { version, artifact, gate, comparison } => {
+                self.judged(*version, *artifact, gate, comparison.as_deref())
+            }
             LoopEvent::ApprovalGiven(approval) => self.approval_given(approval),
             LoopEvent::RolloutPlanned(plan) => self.rollout_planned(plan),
             LoopEvent::DeployFailed(reason) => self.deploy_failed(reason),
@@ -148,9 +174,9 @@ impl Machine {
             LoopEvent::RevertRequested(reason) => self.revert_requested(reason),
             LoopEvent::Reverted => self.reverted(),
             LoopEvent::Cancelled(reason) => self.cancelled(reason),
-            LoopEvent::Reset => self.reset(),
-            LoopEvent::Released(digest) => {
-                self.state.quarantine.remove(digest);
+            LoopEvent::Reset(_) => self.reset(),
+            LoopEvent::Released { artifact, .. } => {
+                self.state.quarantine.remove(artifact);
                 Ok(())
             }
             LoopEvent::Tick => self.tick(),
@@ -159,23 +185,60 @@ impl Machine {
 
     // ── from a reason to a challenger ────────────────────────────────────────────────────────────────────────────────
 
-    fn triggered(&mut self, reason: &str) -> Result<()> {
-        let held = if self.state.breaker_open {
-            let failures = self.state.gate_failures;
-            Some(format!("{failures} challengers in a row failed the gate and nobody has looked yet"))
-        } else if !self.state.phase.is_at_rest() {
-            Some(format!("a cycle is under way: {}", self.state.phase))
-        } else {
-            None
+    /// What comes while somebody must look is dropped; everything else is for the gates.
+    fn signalled(&mut self, input: &GateInput) -> Result<()> {
+        let (GateInput::Cause(cause), Some(reason)) = (input, self.state.waits_for_somebody()) else {
+            return self.ask_gates(input);
         };
-        if let Some(held) = held {
-            self.effects.push(LoopEffect::Suppressed(format!("{held}; held back: {reason}")));
-            return Ok(());
-        }
-        self.state.cycle += 1;
-        self.state.phase = LoopPhase::Requested { reason: reason.to_owned() };
-        self.effects.push(LoopEffect::Train(reason.to_owned()));
+        cause.check()?;
+        let outcome = GateOutcome::Suppressed { gate: Gate::Breaker, reason };
+        let record = GateRecord { at: self.now, causes: vec![cause.clone()], outcome };
+        self.effects.push(LoopEffect::Recorded(Box::new(record)));
         Ok(())
+    }
+
+    fn may_begin(&self) -> bool {
+        self.state.phase.is_at_rest() && self.state.waits_for_somebody().is_none()
+    }
+
+    fn ask_gates(&mut self, input: &GateInput) -> Result<()> {
+        let running = u32::from(!self.may_begin());
+        let rules = self.state.config.rules();
+        let decided = rules.step(&self.state.gates, input, running, self.now)?;
+        self.state.gates = decided.state;
+        for record in decided.records {
+            let request = match &record.outcome {
+                GateOutcome::Requested(request) => Some((clip(&record.to_string(), 4_096), request.clone())),
+                _ => None,
+            };
+            self.effects.push(LoopEffect::Recorded(Box::new(record)));
+            if let Some((reason, request)) = request {
+                self.begin(reason, Some(request));
+            }
+        }
+        Ok(())
+    }
+
+    fn triggered(&mut self, reason: &str) -> Result<()> {
+        let held = match self.state.waits_for_somebody() {
+            Some(held) => Some(held),
+            None if self.state.phase.is_at_rest() => None,
+            None => Some(format!("a cycle is under way: {}", self.state.phase)),
+        };
+        match held {
+            Some(held) => {
+                self.effects.push(LoopEffect::Suppressed(format!("{held}; held back: {reason}")));
+            }
+            None => self.begin(reason.to_owned(), None),
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, reason: String, request: Option<RetrainRequest>) {
+        self.state.cycle += 1;
+        self.state.request = request;
+        self.state.phase = LoopPhase::Requested { reason: reason.clone() };
+        self.effects.push(LoopEffect::Train(reason));
     }
 
     fn training_started(&mut self, run: &RunId) -> Result<()> {
@@ -211,7 +274,13 @@ impl Machine {
         }
     }
 
-    fn judged(&mut self, version: Version, artifact: Digest, gate: &GateDecision) -> Result<()> {
+    fn judged(
+        &mut self,
+        version: Version,
+        artifact: Digest,
+        gate: &GateDecision,
+        comparison: Option<&Comparison>,
+    ) -> Result<()> {
         if !matches!(self.state.phase, LoopPhase::Evaluating { .. }) {
             let known = |c: &Challenger| c.version == version && c.artifact == artifact && c.gate == *gate;
             return match &self.state.phase {
@@ -236,9 +305,44 @@ impl Machine {
             }
             Err(error) => return Err(error),
         }
+        let worse = self.compared(&artifact, gate, comparison)?;
         self.state.gate_failures = 0;
+        if let Some(reason) = worse {
+            return self.decline(version, reason);
+        }
         let challenger = Box::new(Challenger { version, artifact, gate: gate.clone(), approval: None });
         if self.state.config.approval { self.await_approval(challenger) } else { self.ready(challenger) }
+    }
+
+    /// Why the champion keeps its place, if it does.
+    fn compared(
+        &self,
+        artifact: &Digest,
+        gate: &GateDecision,
+        comparison: Option<&Comparison>,
+    ) -> Result<Option<String>> {
+        const OP: &str = "closed_loop::step";
+        let (Some(rules), Some(serving)) = (&self.state.config.champion, &self.state.serving) else {
+            return Ok(None);
+        };
+        let Some(comparison) = comparison else {
+            let message = "the loop asks for a comparison with the champion, and there is none";
+            return Err(Error::new(ErrorKind::Rejected, OP, message));
+        };
+        let decision = &comparison.decision;
+        for (part, expected, found) in [
+            ("champion", serving.artifact, comparison.champion),
+            ("challenger", *artifact, comparison.challenger),
+            ("report", gate.report, decision.challenger_report),
+            ("rules", digest_json(rules)?, decision.rules),
+        ] {
+            if expected != found {
+                let message = "the comparison is about something else";
+                return Err(Error::conflict(OP, message, expected, found).with("part", part));
+            }
+        }
+        let keeps = || format!("the champion keeps its place: {decision}");
+        Ok((!decision.is_promotion()).then(keeps))
     }
 
     fn gate_failed(&mut self, reason: String) {
@@ -446,6 +550,9 @@ impl Machine {
     }
 
     fn tick(&mut self) -> Result<()> {
+        if self.may_begin() && self.state.gates.waiting_since.is_some() {
+            return self.ask_gates(&GateInput::Tick);
+        }
         let effect = match &self.state.phase {
             LoopPhase::AwaitingApproval { challenger, until, .. } if self.now >= *until => {
                 return self.decline(challenger.version, "nobody answered in time".to_owned());

@@ -4,18 +4,25 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Challenger, LoopEffect, LoopEvent, LoopPhase, LoopState, Serving, step};
+use super::note::notes;
+use super::trigger::level;
+use super::{
+    Challenger, Comparison, ENTRIES, LoopConfig, LoopEffect, LoopEntry, LoopEvent, LoopJournal, LoopPhase,
+    LoopState, LoopTrigger, Serving, step,
+};
+use crate::deploy::rollout::judge::Observations;
 use crate::deploy::rollout::{
     Guard, LabelledPerformance, Phase, RolloutDriver, RolloutJournal, RolloutPlan, RolloutStatus,
 };
 use crate::deploy::{Deployer, DeploymentSpec, SmokeTest, TrafficChange, TrafficSplit};
 use crate::error::{Error, ErrorKind, Result};
-use crate::evaluation::GateDecision;
+use crate::evaluation::{EvaluationReport, GateDecision, champion};
 use crate::governance::{ApprovalRequest, Approver, AuditEntry, AuditLog};
 use crate::hash::{Digest, Hasher};
 use crate::id::{DeploymentName, IdempotencyKey, Percent, RunId, Version};
 use crate::registry::{AliasChange, ModelRegistry, ModelVersion, Promotion};
-use crate::retrain::{TriggerDecision, TriggerOutcome};
+use crate::retrain::gates::{CauseLevel, GateInput, RetrainCause};
+use crate::retrain::{Signal, TriggerDecision, TriggerOutcome, TriggerState};
 use crate::time::{Clock, Timestamp};
 
 /// What a loop works through.
@@ -40,34 +47,52 @@ pub struct LoopBackends {
 /// [`advance`](Self::advance) after the other, between which the candidate serves its share.
 ///
 /// # Order
-/// 1. The **gate** decides about exactly this content; content that was rolled back before is refused.
-/// 2. The **approval**, where it is demanded, is of that decision, before the challenger gets any traffic.
-/// 3. The **rollout** moves the traffic. The alias stays: until the end, the champion is what most callers get, and a rollback
+/// 1. A **signal** is shown to every [trigger](LoopTrigger), and what they find goes through the
+///    [gates](crate::retrain::gates::RetrainGates). What is held back is recorded, with the reason. One cycle comes after the other.
+/// 2. The **gate** decides about exactly this content; content that was rolled back before is refused. Where the loop has
+///    [rules for champions](super::LoopConfig::champion), the challenger must be better by them, on the same rows.
+/// 3. The **approval**, where it is demanded, is of that decision, before the challenger gets any traffic.
+/// 4. The **rollout** moves the traffic. The alias stays: until the end, the champion is what most callers get, and a rollback
 ///    has no alias to move.
-/// 4. The **alias** follows by compare-and-set when the challenger has all traffic. If the registry refuses, the traffic goes
+/// 5. The **alias** follows by compare-and-set when the challenger has all traffic. If the registry refuses, the traffic goes
 ///    back: what is called the champion is what serves.
-/// 5. A **revert** later moves traffic first, for the callers' sake, then the alias, each to where it was before.
+/// 6. A **revert** later moves traffic first, for the callers' sake, then the alias, each to where it was before.
 ///
-/// Every change of phase is recorded in the audit log, reasons that were held back too. Keep [`state`](Self::state) after every
-/// call; a loop made from a kept state does again what it may or may not have done, under the same keys.
+/// # What survives
+/// With a [journal](Self::resume), everything that happened is written down before anything is done about it. A loop whose process
+/// was killed at any moment goes on with [`resume`](Self::resume) and [`advance`](Self::advance), and then:
+/// * **No reason is lost.** One that a call returned from has its [record](LoopEntry::records) in the journal, or waits in the
+///   [gates' state](LoopState::gates); told again, because the call did not return, it is known and recorded as such.
+/// * **None is answered twice.** A [request](LoopState::request) begins one cycle, and a cycle has one run: train under a name that
+///   follows from the request's id, and a training that was cut off is the same training again.
+/// * **One candidate at most is on its way**: beside what served before, one deployment at most has traffic.
+/// * **The champion has passed.** The alias points to a version that the gate let pass (and that was approved, where that is
+///   demanded), and never moves before that version has all traffic.
+/// * **The audit log has everything**, every change of phase and every reason that was held back, each once; while it is down the
+///   loop goes on, and what is missing is made up for.
+///
+/// Without a journal, keep [`state`](Self::state) after every call; a loop made from a kept state does again what it may or may not
+/// have done, under the same keys.
 ///
 /// ```
-/// use mlops_core::retrain::closed_loop::{ClosedLoop, LoopBackends, LoopState};
+/// use mlops_core::retrain::closed_loop::{ClosedLoop, LoopBackends, LoopJournal, LoopState};
+/// # use std::sync::Arc;
 /// # use mlops_core::deploy::SmokeTest;
 /// # use mlops_core::evaluation::GateDecision;
 /// # use mlops_core::registry::ModelVersion;
-/// # use mlops_core::retrain::TriggerDecision;
+/// # use mlops_core::retrain::Signal;
 /// # use mlops_core::RunId;
 /// async fn close_the_loop(
-///     state: LoopState,
+///     start: LoopState,
+///     journal: Arc<dyn LoopJournal>,
 ///     backends: LoopBackends,
 ///     smoke_test: SmokeTest,
-///     decision: TriggerDecision,
+///     signal: Signal,
 ///     train: impl AsyncFn(&RunId) -> (ModelVersion, GateDecision),
 ///     send_traffic: impl AsyncFn(),
 /// ) -> mlops_core::Result<()> {
-///     let mut closed_loop = ClosedLoop::new(state, backends, smoke_test)?;
-///     if !closed_loop.trigger(&decision).await? {
+///     let mut closed_loop = ClosedLoop::resume(start, journal, backends, smoke_test).await?;
+///     if !closed_loop.signal(&signal).await? {
 ///         return Ok(());
 ///     }
 ///     let run = RunId::generate();
@@ -88,8 +113,15 @@ pub struct ClosedLoop {
     smoke_test: SmokeTest,
     approver: Option<Arc<dyn Approver>>,
     guards: Vec<Arc<dyn Guard>>,
+    triggers: Vec<LoopTrigger>,
     rollout: Option<RolloutDriver>,
-    unaudited: VecDeque<AuditEntry>,
+    journal: Option<Arc<dyn LoopJournal>>,
+    /// The number of the last entry.
+    sequence: u64,
+    /// Whether nobody knows if the last entry was written down.
+    uncertain: bool,
+    /// With the numbers of the entries they are about.
+    unaudited: VecDeque<(u64, AuditEntry)>,
 }
 
 impl fmt::Debug for ClosedLoop {
@@ -98,6 +130,8 @@ impl fmt::Debug for ClosedLoop {
             .field("state", &self.state)
             .field("backends", &self.backends)
             .field("guards", &self.guards)
+            .field("triggers", &self.triggers)
+            .field("journal", &self.journal)
             .finish_non_exhaustive()
     }
 }
@@ -115,9 +149,34 @@ impl ClosedLoop {
             smoke_test,
             approver: None,
             guards: Vec::new(),
+            triggers: Vec::new(),
             rollout: None,
+            journal: None,
+            sequence: 0,
+            uncertain: false,
             unaudited: VecDeque::new(),
         })
+    }
+
+    /// A loop that goes on from where the journal says it is, and from `start` if the journal does not know its
+    /// [id](LoopState::with_id). The rules are those of `start`: what is under way goes on as it was planned.
+    ///
+    /// Triggers, guards and approver are attached anew. The next [`advance`](Self::advance) does again whatever was under way.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); those of the journal; [`ErrorKind::InvalidInput`] when it holds a loop over another model, alias or
+    /// endpoint under this id.
+    pub async fn resume(
+        start: LoopState,
+        journal: Arc<dyn LoopJournal>,
+        backends: LoopBackends,
+        smoke_test: SmokeTest,
+    ) -> Result<Self> {
+        let mut resumed = Self::new(start, backends, smoke_test)?;
+        resumed.journal = Some(journal);
+        resumed.uncertain = true;
+        resumed.settle().await?;
+        Ok(resumed)
     }
 
     /// Sets who is asked for approvals.
@@ -134,12 +193,26 @@ impl ClosedLoop {
         self
     }
 
+    /// Adds a trigger, which is shown every [signal](Self::signal).
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`] for a second one of one name.
+    pub fn with_trigger(mut self, trigger: LoopTrigger) -> Result<Self> {
+        if self.triggers.iter().any(|known| known.name() == trigger.name()) {
+            let message = "there is a trigger of this name already";
+            let error = Error::new(ErrorKind::AlreadyExists, "ClosedLoop::with_trigger", message);
+            return Err(error.with("trigger", trigger.name()));
+        }
+        self.triggers.push(trigger);
+        Ok(self)
+    }
+
     /// Sets another smoke test for the rollouts that begin from now on: one with the predictions of the next challenger.
     pub fn set_smoke_test(&mut self, smoke_test: SmokeTest) {
         self.smoke_test = smoke_test;
     }
 
-    /// The state; keep it after every call.
+    /// The state; without a journal, keep it after every call.
     pub fn state(&self) -> &LoopState {
         &self.state
     }
@@ -156,21 +229,66 @@ impl ClosedLoop {
         }
     }
 
-    /// Begins a cycle if the decision is to retrain and the loop is at rest. What is held back is recorded, with the reason.
+    /// Hands a guard of the rollout on a metric everything observed since the step began, as
+    /// [`RolloutDriver::report_observations`] has it.
+    pub fn report_observations(&mut self, guard: impl Into<String>, observations: Observations) {
+        if let Some(rollout) = &mut self.rollout {
+            rollout.report_observations(guard, observations);
+        }
+    }
+
+    /// Shows a signal to every trigger, and what they find to the gates; a monitor's report also says which signals are well again.
     /// Whether training is to begin.
     ///
+    /// The same signal again is known: by triggers, which count a window once, and by the gates.
+    ///
     /// # Errors
-    /// Those of the audit log.
+    /// Those of the triggers, of [`RetrainGates::step`](crate::retrain::gates::RetrainGates::step), of the journal and of the
+    /// audit log. After an error the same call may be made again.
+    pub async fn signal(&mut self, signal: &Signal) -> Result<bool> {
+        self.settle().await?;
+        let cycle = self.state.cycle;
+        self.measure(signal).await?;
+        for trigger in self.triggers.clone() {
+            self.look(&trigger, signal).await?;
+        }
+        Ok(self.state.cycle != cycle)
+    }
+
+    /// Hands a reason to the gates: one that somebody has, or another program. Whether training is to begin.
+    ///
+    /// # Errors
+    /// As [`signal`](Self::signal).
+    pub async fn cause(&mut self, cause: &RetrainCause) -> Result<bool> {
+        self.settle().await?;
+        let cycle = self.state.cycle;
+        self.feed(LoopEvent::Signalled(GateInput::Cause(cause.clone()))).await?;
+        Ok(self.state.cycle != cycle)
+    }
+
+    /// Tells the gates how a signal is now: where it is well again, it may be a reason again.
+    ///
+    /// # Errors
+    /// As [`signal`](Self::signal).
+    pub async fn measured(&mut self, level: &CauseLevel) -> Result<&LoopPhase> {
+        self.feed(LoopEvent::Signalled(GateInput::Measured(level.clone()))).await
+    }
+
+    /// Begins a cycle past the gates if the decision is to retrain and the loop is at rest: for who has asked triggers and gates of
+    /// their own. What is held back is recorded, with the reason. Whether training is to begin.
+    ///
+    /// # Errors
+    /// Those of the journal and the audit log.
     pub async fn trigger(&mut self, decision: &TriggerDecision) -> Result<bool> {
         match &decision.outcome {
             TriggerOutcome::Fire(reason) => {
+                self.settle().await?;
                 let cycle = self.state.cycle;
                 self.feed(LoopEvent::Triggered(reason.clone())).await?;
                 Ok(self.state.cycle != cycle)
             }
             TriggerOutcome::Suppressed(reason) => {
-                self.suppressed(reason);
-                self.flush_audit().await.map(|()| false)
+                self.feed(LoopEvent::HeldBack(reason.clone())).await.map(|_| false)
             }
             TriggerOutcome::Quiet => Ok(false),
         }
@@ -203,18 +321,53 @@ impl ClosedLoop {
     /// A gate judged a registered version. If it passed, the loop goes on at once as far as it can.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for a version of another model; as [`step`] and [`advance`](Self::advance).
+    /// [`ErrorKind::InvalidInput`] for a version of another model; [`ErrorKind::Rejected`] where the loop has
+    /// [rules for champions](super::LoopConfig::champion) and something serves: then it is
+    /// [`judged_against`](Self::judged_against); as [`step`] and [`advance`](Self::advance).
     pub async fn judged(&mut self, version: &ModelVersion, gate: &GateDecision) -> Result<&LoopPhase> {
+        self.judge(version, gate, None).await
+    }
+
+    /// The same for a challenger and the champion, whose reports are of the same rows: by the loop's rules the challenger takes
+    /// its place, or the champion keeps it. A champion that stays is no failure of the gate.
+    ///
+    /// # Errors
+    /// As [`judged`](Self::judged); [`ErrorKind::InvalidInput`] when the loop has no rules for champions, and as
+    /// [`compare`](champion::compare); [`ErrorKind::Conflict`] for reports about something else than what serves and what was judged.
+    pub async fn judged_against(
+        &mut self,
+        version: &ModelVersion,
+        gate: &GateDecision,
+        reports: (&EvaluationReport, &EvaluationReport),
+    ) -> Result<&LoopPhase> {
+        let Some(rules) = &self.state.config.champion else {
+            let message = "the loop has no rules to compare by";
+            return Err(Error::invalid("ClosedLoop::judged_against", "champion", message));
+        };
+        let (champion, challenger) = reports;
+        let decision = champion::compare(champion, challenger, rules)?;
+        let (champion, challenger) = (champion.model, challenger.model);
+        self.judge(version, gate, Some(Box::new(Comparison { champion, challenger, decision }))).await
+    }
+
+    async fn judge(
+        &mut self,
+        version: &ModelVersion,
+        gate: &GateDecision,
+        comparison: Option<Box<Comparison>>,
+    ) -> Result<&LoopPhase> {
         if version.spec.model != self.state.config.model {
             let error =
                 Error::invalid("ClosedLoop::judged", "version", "is of another model than the loop's");
             return Err(error.with("model", &version.spec.model));
         }
         let (version, artifact) = (version.version, version.spec.artifact);
-        self.feed(LoopEvent::Judged { version, artifact, gate: Box::new(gate.clone()) }).await
+        let gate = Box::new(gate.clone());
+        self.feed(LoopEvent::Judged { version, artifact, gate, comparison }).await
     }
 
-    /// Does everything that can be done now: asks for the approval, drives the rollout on by one step, moves the alias.
+    /// Does everything that can be done now: lets reasons that waited through the gates, asks for the approval, drives the rollout on
+    /// by one step, moves the alias.
     ///
     /// # Errors
     /// Those of the backends, where trying again may help: the same call again. [`ErrorKind::Conflict`] when the alias does not
@@ -237,6 +390,7 @@ impl ClosedLoop {
     /// # Errors
     /// [`ErrorKind::Conflict`] when there is none; as [`advance`](Self::advance).
     pub async fn abort(&mut self, reason: &str) -> Result<&LoopPhase> {
+        self.settle().await?;
         let LoopPhase::RollingOut { plan, .. } = self.state.phase.clone() else {
             let error = Error::new(ErrorKind::Conflict, "ClosedLoop::abort", "no rollout is under way");
             return Err(error.with("phase", &self.state.phase));
@@ -262,8 +416,7 @@ impl ClosedLoop {
     /// # Errors
     /// Those of the audit log.
     pub async fn reset(&mut self, reason: &str) -> Result<&LoopPhase> {
-        self.note("retrain.reset", reason.to_owned(), None);
-        self.feed(LoopEvent::Reset).await
+        self.feed(LoopEvent::Reset(reason.to_owned())).await
     }
 
     /// Gives content that was rolled back another chance.
@@ -271,35 +424,117 @@ impl ClosedLoop {
     /// # Errors
     /// Those of the audit log.
     pub async fn release(&mut self, artifact: &Digest, reason: &str) -> Result<&LoopPhase> {
-        self.note("retrain.release", reason.to_owned(), Some(*artifact));
-        self.feed(LoopEvent::Released(*artifact)).await
+        self.feed(LoopEvent::Released { artifact: *artifact, reason: reason.to_owned() }).await
     }
 
     // ── the machinery ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async fn feed(&mut self, event: LoopEvent) -> Result<&LoopPhase> {
-        let result = self.run(event).await;
+        self.feed_with(event, None).await
+    }
+
+    /// Feeds an event together with what a trigger remembers from then on.
+    async fn feed_with(
+        &mut self,
+        event: LoopEvent,
+        memory: Option<(&str, TriggerState)>,
+    ) -> Result<&LoopPhase> {
+        let result = self.run(event, memory).await;
+        // Also when the run fails: what the journal has happened.
         let audited = self.flush_audit().await;
         result.and(audited)?;
         Ok(&self.state.phase)
     }
 
-    async fn run(&mut self, event: LoopEvent) -> Result<()> {
+    async fn run(&mut self, event: LoopEvent, mut memory: Option<(&str, TriggerState)>) -> Result<()> {
+        self.settle().await?;
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let now = self.backends.clock.now();
-            let (state, effects) = step(&self.state, &event, now)?;
-            let moved = std::mem::discriminant(&state.phase) != std::mem::discriminant(&self.state.phase);
-            self.state = state;
-            if moved {
-                let (action, detail) = (self.state.phase.action(), self.state.phase.to_string());
-                self.note(action, detail, None);
-            }
-            for effect in effects {
+            for effect in self.apply(event, memory.take(), now).await? {
                 events.extend(self.execute(effect, now).await?);
             }
         }
         Ok(())
+    }
+
+    /// Steps, and writes down what happened, unless it changes nothing and there is nothing to record.
+    async fn apply(
+        &mut self,
+        event: LoopEvent,
+        memory: Option<(&str, TriggerState)>,
+        now: Timestamp,
+    ) -> Result<Vec<LoopEffect>> {
+        let (mut state, effects) = step(&self.state, &event, now)?;
+        if let Some((trigger, memory)) = memory {
+            state.triggers.insert(trigger.to_owned(), memory);
+        }
+        let moved = std::mem::discriminant(&state.phase) != std::mem::discriminant(&self.state.phase);
+        let phase = moved.then(|| state.phase.clone());
+        let entry = LoopEntry::new(self.sequence + 1, now, event, phase, effects);
+        let notes = notes(&entry, &state, self.journal.is_some());
+        if state == self.state && notes.is_empty() {
+            return Ok(entry.effects);
+        }
+        if let Some(journal) = &self.journal {
+            self.uncertain = true;
+            journal.append(&entry, &state).await?;
+            self.uncertain = false;
+        }
+        self.unaudited.extend(notes.into_iter().map(|note| (entry.sequence, note)));
+        (self.sequence, self.state) = (entry.sequence, state);
+        Ok(entry.effects)
+    }
+
+    /// After a start, an answer of the journal that was lost, or an entry of somebody else: goes on from where the journal is.
+    async fn settle(&mut self) -> Result<()> {
+        let Some(journal) = self.journal.clone().filter(|_| self.uncertain) else {
+            return Ok(());
+        };
+        if let Some(standing) = journal.standing(&self.state.id).await?
+            && standing.sequence != self.sequence
+        {
+            let config = self.state.config.clone();
+            check_same(&config, &standing.state)?;
+            let unaudited = unaudited(&*journal, &standing.state, standing.sequence).await?;
+            (self.sequence, self.state, self.unaudited) = (standing.sequence, standing.state, unaudited);
+            self.state.config = config;
+            self.rollout = None;
+        }
+        self.uncertain = false;
+        Ok(())
+    }
+
+    /// Tells the gates which signals of a report are well again, of those that wait for it.
+    async fn measure(&mut self, signal: &Signal) -> Result<()> {
+        let Signal::Monitored(report) = signal else { return Ok(()) };
+        for found in &report.signals {
+            let level = level(report, found).filter(CauseLevel::is_recovered);
+            let Some(level) = level.filter(|level| self.state.gates.disarmed.contains(&level.signal)) else {
+                continue;
+            };
+            self.feed(LoopEvent::Signalled(GateInput::Measured(level))).await?;
+        }
+        Ok(())
+    }
+
+    async fn look(&mut self, trigger: &LoopTrigger, signal: &Signal) -> Result<()> {
+        let (name, now) = (trigger.name(), self.backends.clock.now());
+        let before = self.state.triggers.get(name).cloned().unwrap_or_default();
+        let decision = trigger.trigger().evaluate(&before, signal, now)?;
+        let event = match decision.outcome {
+            TriggerOutcome::Fire(reason) => {
+                LoopEvent::Signalled(GateInput::Cause(trigger.cause(signal, &reason, now)))
+            }
+            TriggerOutcome::Suppressed(reason) => LoopEvent::HeldBack(format!("{name}: {reason}")),
+            // That it looked alone is kept with whatever happens next.
+            TriggerOutcome::Quiet if same_but_for_the_time(&before, &decision.state) => {
+                self.state.triggers.insert(name.to_owned(), decision.state);
+                return Ok(());
+            }
+            TriggerOutcome::Quiet => LoopEvent::Looked(name.to_owned()),
+        };
+        self.feed_with(event, Some((name, decision.state))).await.map(drop)
     }
 
     async fn execute(&mut self, effect: LoopEffect, now: Timestamp) -> Result<Option<LoopEvent>> {
@@ -313,14 +548,8 @@ impl ClosedLoop {
             }
             LoopEffect::MoveAlias(challenger) => self.move_alias(&challenger).await.map(Some),
             LoopEffect::Revert { from, to } => self.take_back(&from, to.as_ref()).await.map(Some),
-            LoopEffect::Suppressed(reason) => {
-                self.suppressed(&reason);
-                Ok(None)
-            }
-            LoopEffect::Escalate(reason) => {
-                self.note("retrain.escalate", reason, None);
-                Ok(None)
-            }
+            // They are notes of the entry.
+            LoopEffect::Recorded(_) | LoopEffect::Suppressed(_) | LoopEffect::Escalate(_) => Ok(None),
         }
     }
 
@@ -470,24 +699,63 @@ impl ClosedLoop {
         IdempotencyKey::from_digest(&hasher.finish())
     }
 
-    fn suppressed(&mut self, reason: &str) {
-        self.note("retrain.suppress", reason.to_owned(), None);
-    }
-
-    fn note(&mut self, action: &str, detail: String, digest: Option<Digest>) {
-        let config = &self.state.config;
-        let mut entry = AuditEntry::new(config.actor.clone(), action, format!("model/{}", config.model));
-        (entry.detail, entry.digest) = (detail, digest);
-        self.unaudited.push_back(entry);
-    }
-
+    /// The log may be down while traffic has to move: it is written last, and what is missing is made up for by the next call.
     async fn flush_audit(&mut self) -> Result<()> {
-        while let Some(entry) = self.unaudited.front() {
+        while let Some((sequence, entry)) = self.unaudited.front() {
             self.backends.audit.append(entry).await?;
+            let done = *sequence;
             self.unaudited.pop_front();
+            if self.journal.is_some() && self.unaudited.front().is_none_or(|(next, _)| *next != done) {
+                self.state.audited = done;
+            }
         }
         Ok(())
     }
+}
+
+/// Refuses to go on with a loop over something else.
+fn check_same(config: &LoopConfig, found: &LoopState) -> Result<()> {
+    let known = &found.config;
+    for (field, same, value) in [
+        ("model", config.model == known.model, known.model.as_str()),
+        ("alias", config.alias == known.alias, known.alias.as_str()),
+        ("endpoint", config.endpoint == known.endpoint, known.endpoint.as_str()),
+    ] {
+        if !same {
+            let message = "the journal holds a loop over another one under this id";
+            return Err(Error::invalid("ClosedLoop::resume", field, message).with("found", value));
+        }
+    }
+    Ok(())
+}
+
+/// What is to be recorded about the entries up to `last` that may not be in the audit log yet.
+async fn unaudited(
+    journal: &dyn LoopJournal,
+    state: &LoopState,
+    last: u64,
+) -> Result<VecDeque<(u64, AuditEntry)>> {
+    let (mut found, mut after) = (VecDeque::new(), state.audited);
+    while after < last {
+        let entries = journal.entries(&state.id, after, ENTRIES).await?;
+        let Some(newest) = entries.last().map(|entry| entry.sequence).filter(|newest| *newest > after) else {
+            let message = "the journal lacks entries";
+            let error = Error::new(ErrorKind::Corrupt, "ClosedLoop::resume", message);
+            return Err(error.with("after", after).with("last", last));
+        };
+        after = newest;
+        let notes = |entry: &LoopEntry| {
+            let sequence = entry.sequence;
+            notes(entry, state, true).into_iter().map(move |note| (sequence, note))
+        };
+        found.extend(entries.iter().flat_map(notes));
+    }
+    Ok(found)
+}
+
+fn same_but_for_the_time(before: &TriggerState, after: &TriggerState) -> bool {
+    let timeless = |state: &TriggerState| TriggerState { last_seen: None, ..state.clone() };
+    before.last_seen.is_some() && timeless(before) == timeless(after)
 }
 
 /// Whether the same call may be made again: it has its key.

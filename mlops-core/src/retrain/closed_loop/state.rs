@@ -1,6 +1,6 @@
 //! Where a closed loop stands.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::LoopConfig;
 use crate::deploy::rollout::RolloutPlan;
 use crate::error::{Error, ErrorKind, Result};
-use crate::evaluation::GateDecision;
+use crate::evaluation::{ChampionDecision, GateDecision};
 use crate::governance::{Approval, ApprovalRequest};
 use crate::hash::Digest;
 use crate::id::{DeploymentName, IdempotencyKey, RunId, Version};
+use crate::retrain::TriggerState;
+use crate::retrain::gates::{GatesState, RetrainRequest};
 use crate::time::Timestamp;
 
 /// A version that serves.
@@ -36,6 +38,19 @@ pub struct Challenger {
     pub gate: GateDecision,
     /// The approval of that decision, once there is one.
     pub approval: Option<Approval>,
+}
+
+/// How a challenger compares with the champion, and which of both it is about.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Comparison {
+    /// The digest of the champion's content.
+    pub champion: Digest,
+    /// The digest of the challenger's content.
+    pub challenger: Digest,
+    /// What came of it.
+    pub decision: ChampionDecision,
 }
 
 /// The phase of a closed loop.
@@ -83,7 +98,7 @@ pub enum LoopPhase {
         /// Until when an answer is waited for.
         until: Timestamp,
     },
-    /// End: it was not approved, or could not be deployed.
+    /// End: it is not better than the champion, was not approved, or could not be deployed.
     Declined {
         /// The version.
         version: Version,
@@ -230,6 +245,18 @@ pub struct LoopState {
     pub breaker_open: bool,
     /// Contents that were rolled back: they do not get another chance.
     pub quarantine: BTreeSet<Digest>,
+    /// The request that the cycle under way, or the last one, answers; `None` where it began past the gates.
+    #[serde(default)]
+    pub request: Option<RetrainRequest>,
+    /// What the gates remember.
+    #[serde(default)]
+    pub gates: GatesState,
+    /// What the triggers remember, by name.
+    #[serde(default)]
+    pub triggers: BTreeMap<String, TriggerState>,
+    /// The number of the last entry of the journal whose records are known to be in the audit log.
+    #[serde(default)]
+    pub audited: u64,
 }
 
 impl LoopState {
@@ -255,6 +282,31 @@ impl LoopState {
             gate_failures: 0,
             breaker_open: false,
             quarantine: BTreeSet::new(),
+            request: None,
+            gates: GatesState::default(),
+            triggers: BTreeMap::new(),
+            audited: 0,
+        }
+    }
+
+    /// Sets the id: by it a loop is found again in its journal, and keys of its calls follow from it.
+    #[must_use]
+    pub fn with_id(mut self, id: IdempotencyKey) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// Why no cycle begins before somebody has looked, if that is so.
+    pub(super) fn waits_for_somebody(&self) -> Option<String> {
+        if self.breaker_open {
+            let failures = self.gate_failures;
+            return Some(format!(
+                "{failures} challengers in a row failed the gate and nobody has looked yet"
+            ));
+        }
+        match &self.phase {
+            LoopPhase::Failed { reason } => Some(format!("{reason}, and nobody has looked yet")),
+            _ => None,
         }
     }
 

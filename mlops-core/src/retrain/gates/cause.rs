@@ -58,7 +58,7 @@ impl CauseLevel {
     }
 
     /// Whether it is well again. With a direction that is neither, nothing is.
-    pub(super) fn is_recovered(&self) -> bool {
+    pub(in crate::retrain) fn is_recovered(&self) -> bool {
         match self.direction {
             Direction::LowerIsBetter => self.value <= self.recovery,
             Direction::HigherIsBetter => self.value >= self.recovery,
@@ -155,7 +155,7 @@ impl RetrainCause {
         self
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    pub(in crate::retrain) fn check(&self) -> Result<()> {
         check_text("source", &self.source)?;
         check_text("id", &self.id)?;
         if self.reason.len() > 4_096 {

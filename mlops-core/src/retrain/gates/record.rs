@@ -29,6 +29,9 @@ pub enum Gate {
     Blackout,
     /// Others train.
     Concurrency,
+    /// Too much went wrong, and somebody must look first: a [closed loop's](crate::retrain::closed_loop::ClosedLoop) circuit
+    /// breaker.
+    Breaker,
 }
 
 impl fmt::Display for Gate {
@@ -41,6 +44,7 @@ impl fmt::Display for Gate {
             Self::Budget => "budget",
             Self::Blackout => "blackout",
             Self::Concurrency => "concurrency",
+            Self::Breaker => "circuit breaker",
         })
     }
 }

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use chrono::{Datelike, Days, NaiveTime, Weekday};
+use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, Weekday};
 use serde::{Deserialize, Serialize};
 
 use super::CauseKind;
 use crate::error::{Error, Result};
 use crate::id::ModelName;
+#[cfg(feature = "schedule")]
+use crate::pipeline::schedule::Zone;
 use crate::time::{Timestamp, duration_text};
 
 /// The longest duration.
@@ -29,7 +31,7 @@ pub struct RetrainBudget {
     pub cost: Option<f64>,
 }
 
-/// A time during which nothing is retrained; UTC.
+/// A time during which nothing is retrained.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum GateBlackout {
@@ -41,8 +43,22 @@ pub enum GateBlackout {
         to: Timestamp,
     },
     /// Every week on these days (`Mon` to `Sun`) from one time up to and without another, on the day after where that is not
-    /// later: office hours, nights.
+    /// later: office hours, nights. UTC.
     Weekly {
+        /// The days on which it begins.
+        days: BTreeSet<WeekDayName>,
+        /// When it begins.
+        from: NaiveTime,
+        /// When it ends.
+        to: NaiveTime,
+    },
+    /// The same on the wall clocks of a time zone (feature `schedule`), also where they are set forward or back: it begins when
+    /// they first show `from` and ends when they last show `to`, so that an hour that comes twice is dark twice. A time that they
+    /// leave out is the moment at which they do.
+    #[cfg(feature = "schedule")]
+    WeeklyIn {
+        /// The zone, by its IANA name or its name on Windows.
+        time_zone: Zone,
         /// The days on which it begins.
         days: BTreeSet<WeekDayName>,
         /// When it begins.
@@ -105,16 +121,46 @@ impl GateBlackout {
         match self {
             Self::Span { from, to } => (*from..*to).contains(&at).then_some(*to),
             Self::Weekly { days, from, to } => {
-                let today = at.date_naive();
-                let begun = [Some(today), today.checked_sub_days(Days::new(1))].into_iter().flatten();
-                begun.filter(|day| days.contains(&day.weekday().into())).find_map(|day| {
-                    let end_day = if to > from { Some(day) } else { day.checked_add_days(Days::new(1)) }?;
-                    let (start, end) = (day.and_time(*from).and_utc(), end_day.and_time(*to).and_utc());
-                    (start..end).contains(&at).then_some(end)
-                })
+                let utc = |local: NaiveDateTime| Some(local.and_utc());
+                until_week((days, *from, *to), at, at.date_naive(), utc, utc)
+            }
+            #[cfg(feature = "schedule")]
+            Self::WeeklyIn { time_zone, days, from, to } => {
+                let (first, last) = (|local| time_zone.moment(local), |local| time_zone.last_moment(local));
+                until_week((days, *from, *to), at, time_zone.local(at)?.date(), first, last)
             }
         }
     }
+
+    /// Whether it never is: it ends before it begins, or has no day.
+    fn is_never(&self) -> bool {
+        match self {
+            Self::Span { from, to } => from >= to,
+            Self::Weekly { days, .. } => days.is_empty(),
+            #[cfg(feature = "schedule")]
+            Self::WeeklyIn { days, .. } => days.is_empty(),
+        }
+    }
+}
+
+/// When the last of the weekly blackouts ends in which a moment lies, which is on the date `today` there. `first` and `last` are
+/// the moments at which wall clocks first and last show a time.
+fn until_week(
+    (days, from, to): (&BTreeSet<WeekDayName>, NaiveTime, NaiveTime),
+    at: Timestamp,
+    today: NaiveDate,
+    first: impl Fn(NaiveDateTime) -> Option<Timestamp>,
+    last: impl Fn(NaiveDateTime) -> Option<Timestamp>,
+) -> Option<Timestamp> {
+    // One that began yesterday may last; and clocks that are set back over midnight show yesterday once more after one of today
+    // has begun.
+    let begun = [today.succ_opt(), Some(today), today.pred_opt()].into_iter().flatten();
+    let ends = begun.filter(|day| days.contains(&day.weekday().into())).filter_map(|day| {
+        let end_day = if to > from { Some(day) } else { day.succ_opt() }?;
+        let (start, end) = (first(day.and_time(from))?, last(end_day.and_time(to))?);
+        (start..end).contains(&at).then_some(end)
+    });
+    ends.max()
 }
 
 /// What holds a retraining back, in this order:
@@ -243,11 +289,7 @@ impl RetrainGates {
             return Err(Error::limit(OP, "the number of blackouts", 1_000, self.blackouts.len()));
         }
         for (place, blackout) in self.blackouts.iter().enumerate() {
-            let empty = match blackout {
-                GateBlackout::Span { from, to } => from >= to,
-                GateBlackout::Weekly { days, .. } => days.is_empty(),
-            };
-            if empty {
+            if blackout.is_never() {
                 return Err(Error::invalid(
                     OP,
                     "blackouts",
