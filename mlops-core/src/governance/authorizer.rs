@@ -236,13 +236,19 @@ pub enum Denial {
     },
 }
 
+impl Denial {
+    /// The kind of error it is: [`ErrorKind::Auth`] where roles do not allow it, [`ErrorKind::Rejected`] where duties do not.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoRole { .. } | Self::UnknownRole { .. } | Self::NotAllowed { .. } => ErrorKind::Auth,
+            _ => ErrorKind::Rejected,
+        }
+    }
+}
+
 impl From<Denial> for Error {
     fn from(denial: Denial) -> Self {
-        let kind = match denial {
-            Denial::NoRole { .. } | Denial::UnknownRole { .. } | Denial::NotAllowed { .. } => ErrorKind::Auth,
-            _ => ErrorKind::Rejected,
-        };
-        Self::new(kind, "Authorizer::authorize", denial.to_string()).with_source(denial)
+        Self::new(denial.kind(), "Authorizer::authorize", denial.to_string()).with_source(denial)
     }
 }
 

@@ -6,10 +6,12 @@ mod audit;
 mod authorizer;
 pub mod budget;
 pub mod cost;
+mod denied;
 pub mod forecast;
 pub mod hygiene;
 pub mod maturity;
 pub mod policy;
+mod principals;
 mod role;
 mod secret;
 
@@ -24,5 +26,7 @@ pub use audit::{
 pub use authorizer::{
     AccessRequest, Actor, Authorizer, Denial, Duty, DutyLog, RoleAuthorizer, SeparationOfDuties,
 };
+pub use denied::Denied;
+pub use principals::Principals;
 pub use role::{Action, Role, Roles};
 pub use secret::{Secret, SecretStore};

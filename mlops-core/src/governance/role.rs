@@ -23,8 +23,12 @@ pub enum Action {
     DataRegister,
     /// Hides a data asset or shows it again.
     DataArchive,
+    /// Makes an experiment.
+    ExperimentEnsure,
     /// Starts a run.
     RunStart,
+    /// Logs to a run, keeps it alive, or ends it.
+    RunWrite,
     /// Deletes a run or restores it.
     RunDelete,
     /// Registers a version of a model.
@@ -37,6 +41,8 @@ pub enum Action {
     ModelTag,
     /// Hides a model version or shows it again.
     ModelArchive,
+    /// Says that something was made from something.
+    LineageLink,
     /// Says yes or no to a request.
     ApprovalDecide,
     /// Makes an endpoint.
@@ -59,16 +65,19 @@ const WORKSPACE: &str = "Microsoft.MachineLearningServices/workspaces";
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::DataRegister,
         Self::DataArchive,
+        Self::ExperimentEnsure,
         Self::RunStart,
+        Self::RunWrite,
         Self::RunDelete,
         Self::ModelRegister,
         Self::ModelAlias,
         Self::ModelPromote,
         Self::ModelTag,
         Self::ModelArchive,
+        Self::LineageLink,
         Self::ApprovalDecide,
         Self::EndpointEnsure,
         Self::EndpointDeploy,
@@ -84,13 +93,16 @@ impl Action {
         match self {
             Self::DataRegister => "data.register",
             Self::DataArchive => "data.archive",
+            Self::ExperimentEnsure => "experiment.ensure",
             Self::RunStart => "run.start",
+            Self::RunWrite => "run.write",
             Self::RunDelete => "run.delete",
             Self::ModelRegister => "model.register",
             Self::ModelAlias => "model.alias",
             Self::ModelPromote => "model.promote",
             Self::ModelTag => "model.tag",
             Self::ModelArchive => "model.archive",
+            Self::LineageLink => "lineage.link",
             Self::ApprovalDecide => "approval.decide",
             Self::EndpointEnsure => "endpoint.ensure",
             Self::EndpointDeploy => "endpoint.deploy",
@@ -116,7 +128,10 @@ impl Action {
     pub fn azure_operation(self) -> Option<String> {
         let tail = match self {
             Self::DataRegister | Self::DataArchive => "data/versions/write",
-            Self::RunStart => "jobs/write",
+            Self::ExperimentEnsure => "experiments/write",
+            // Lineage is not written there: it follows from jobs.
+            Self::RunStart | Self::LineageLink => "jobs/write",
+            Self::RunWrite => "experiments/runs/write",
             Self::RunDelete => "jobs/delete",
             Self::ModelRegister
             | Self::ModelAlias
@@ -221,7 +236,16 @@ impl Roles {
             .with("reader", Role::new(["any.read"]))
             .with(
                 "trainer",
-                Role::new(["any.read", "data.*", "run.*", "model.register", "model.tag", "endpoint.invoke"]),
+                Role::new([
+                    "any.read",
+                    "data.*",
+                    "experiment.*",
+                    "run.*",
+                    "model.register",
+                    "model.tag",
+                    "lineage.link",
+                    "endpoint.invoke",
+                ]),
             )
             .with("approver", Role::new(["any.read", "approval.decide"]))
             .with("deployer", Role::new(["any.read", "model.promote", "model.alias", "endpoint.*"]))

@@ -7,6 +7,8 @@
 mod evidence;
 mod inventory;
 pub mod provenance;
+#[cfg(feature = "signing")]
+pub mod signing;
 mod stores;
 
 pub use evidence::ProbeOptions;
