@@ -2,6 +2,7 @@
 
     python3 benches/peers/validate.py            # everything: builds, installs, measures, prints the table
     python3 benches/peers/validate.py --n 1e5    # the same on a hundred thousand rows
+    python3 benches/peers/validate.py --n 4e7 --parquet FILE    # writes the table to a file for the bench, and nothing else
 
 Makes a virtual environment in target/peers with the peers from PyPI, runs `cargo bench -p mlops-benches --bench validate`, and then the
 peers on the same table of 20 columns, with the same 20 rules. CPU milliseconds (user and system), the fastest of several
@@ -23,15 +24,16 @@ ROWS = rows(1_000_000)
 TABLE = [
     ("validate, 20 rules", ["pandera on Polars", "Great Expectations on pandas"], ""),
     ("validate, 20 rules, good and bad rows apart", ["dataframely"], ""),
+    ("validate, 20 rules, a batch taken apart", ["dataframely"], ""),
     ("profile, minimal", ["ydata-profiling, minimal"], ""),
     ("profile", ["ydata-profiling, minimal"], ""),
 ]
 LEVELS = [("s0", 3), ("s1", 12), ("s2", 200)]
 
 
-def table(pl):
-    """The table that benches/validate.rs makes too."""
-    i = pl.int_range(0, ROWS, eager=True).alias("id")
+def table(pl, first=0, end=ROWS):
+    """The table that benches/validate.rs makes too, from one row to another."""
+    i = pl.int_range(first, end, eager=True).alias("id")
     frame = pl.DataFrame([i]).with_columns(
         (pl.col("id") * 13 % 101).alias("n1"),
         (pl.col("id") * 17 % 5003).alias("n2"),
@@ -153,6 +155,20 @@ def by_ydata(frame):
     best("ydata-profiling, minimal", 1, profile)
 
 
+def write(path):
+    """The table as a Parquet file of row groups of 131 072 rows, made one by one, and about as large as it is in memory."""
+    import polars as pl
+    import pyarrow.parquet as pq
+
+    group, writer = 131_072, None
+    for first in range(0, ROWS, group):
+        rows = table(pl, first, min(first + group, ROWS)).to_arrow()
+        writer = writer or pq.ParquetWriter(path, rows.schema, compression="none", use_dictionary=False)
+        writer.write_table(rows, row_group_size=group)
+    writer.close()
+    print(f"# {os.path.getsize(path) / 1e9:.2f} GB, {ROWS} rows")
+
+
 def measure():
     import polars as pl
 
@@ -172,13 +188,23 @@ def measure():
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=lambda n: int(float(n)), default=ROWS, help="rows")
+    parser.add_argument("--parquet", metavar="FILE", help="write the table to this file")
+    arguments = parser.parse_args()
     # For the bench and for the peers, which run in processes of their own.
-    os.environ["MLOPS_BENCH_ROWS"] = str(parser.parse_args().n)
+    os.environ["MLOPS_BENCH_ROWS"] = str(arguments.n)
     for library in ("OMP", "OPENBLAS", "MKL", "POLARS_MAX_THREADS"):
         os.environ[library if "_" in library else f"{library}_NUM_THREADS"] = "1"
     python = environment("validate", PACKAGES)
+    if arguments.parquet:
+        print(run([python, __file__, "--write", os.path.abspath(arguments.parquet)]), end="")
+        return
     print_table(TABLE, bench("validate"), lines(run([python, __file__, "--measure"])))
 
 
 if __name__ == "__main__":
-    measure() if "--measure" in sys.argv else main()
+    if "--write" in sys.argv:
+        write(sys.argv[-1])
+    elif "--measure" in sys.argv:
+        measure()
+    else:
+        main()

@@ -98,10 +98,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     ));
     for batch in batches {
         let batch = batch?;
-        let split = validator.push(&batch)?;
-        set_aside.push(split.bad_table(&batch, "why")?);
+        let (good, bad) = validator.push(&batch)?.apart(batch, "why")?;
+        set_aside.push(bad);
         // Only good rows go on.
-        profiler.push(&split.good_table(&batch)?)?;
+        profiler.push(&good)?;
     }
     let report = validator.report();
     say(&report);

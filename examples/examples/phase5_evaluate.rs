@@ -8,6 +8,7 @@ use std::path::Path;
 use mlops_core::MetricKey;
 use mlops_core::data::{Part, Table, row_digests};
 use mlops_core::evaluation::champion::compare;
+use mlops_core::evaluation::render::{HtmlOptions, html_with};
 use mlops_core::evaluation::{
     ChampionRules, Estimate, EvaluationInput, EvaluationReport, Evaluator as _, GateInput, GateSpec, Guard,
 };
@@ -85,12 +86,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let gate = GateSpec::from_file(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/phase5_tested.toml"))?;
     let theirs = champion.predictor.predict(&rows)?;
     let others = Others::default().with_champion(Other::new(Digest::of(&champion.bytes), &theirs));
-    let decision = judged(&challenger, &prepared, &rows, |evaluator, input| {
+    let (decision, page) = judged(&challenger, &prepared, &rows, |evaluator, input| {
         let evidence = evaluator.evidence(&gate, input, &others)?;
         let ours = evaluator.evaluate(input)?;
-        gate.decide_with(&GateInput::new(&ours).with_champion(&report).with_evidence(&evidence), input.at)
+        let seen = GateInput::new(&ours).with_champion(&report).with_evidence(&evidence);
+        let decision = gate.decide_with(&seen, input.at)?;
+        let page = html_with(&decision, &HtmlOptions::default().with_gate(&gate).with_input(&seen))?;
+        Ok((decision, page))
     })?;
     say(&decision);
+    let file = std::env::temp_dir().join("mlops-gate-decision.html");
+    std::fs::write(&file, page)?;
+    say(format!("as a page with pictures: {}", file.display()));
     Ok(())
 }
 

@@ -1216,3 +1216,137 @@ proptest! {
         prop_assert_eq!(split.bad().iter().map(|row| *row as u64).collect::<Vec<_>>(), bad);
     }
 }
+
+/// A column of every type, of which some values are missing; `bad` says which rows break the rule about `bad`.
+fn of_all_types(bad: &[bool]) -> Table<'static> {
+    let n = bad.len();
+    let all = || 0..n;
+    let mixed = |i: usize| (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+    let valid: Vec<bool> = all().map(|i| mixed(i) % 5 != 0).collect();
+    // Bits that do not begin with a byte.
+    let bytes = Validity::from_bools(&[&[true, false, true][..], &valid].concat());
+    let bytes: Vec<u8> = (0..bytes.len().div_ceil(8))
+        .map(|byte| (0..8).fold(0, |bits, bit| bits | u8::from(bytes.is_valid(8 * byte + bit)) << bit))
+        .collect();
+    let gaps = || Some(Validity::new(bytes.clone(), 3, n).unwrap());
+    let levels: Arc<[String]> = ["a", "b", "c"].map(str::to_owned).into();
+    let codes: Vec<u32> = all().map(|i| u32::try_from(mixed(i) % 3).unwrap()).collect();
+    let floats: Vec<f64> = all().map(|i| if i % 7 == 0 { f64::NAN } else { i as f64 - 0.5 }).collect();
+    let column = |name: &'static str, values, gaps| Column::new(name, values, gaps).unwrap();
+    Table::new(vec![
+        column("f64", Values::F64(floats.into()), gaps()),
+        column("f32", Values::F32(all().map(|i| i as f32).collect()), None),
+        column("i64", Values::I64(all().map(|i| i as i64 * 3).collect()), gaps()),
+        column("bool", Values::Bool(all().map(|i| mixed(i) % 2 == 0).collect()), None),
+        column("text", Values::Category { codes: codes.into(), levels }, gaps()),
+        column("time", Values::Time(all().map(|i| i as i64 - 9).collect()), None),
+        column("bad", Values::I64(bad.iter().map(|bad| i64::from(*bad)).collect()), None),
+    ])
+    .unwrap()
+}
+
+/// What two tables hold, NaN by its bits.
+fn written(table: &Table<'_>) -> Vec<String> {
+    let cells = |row: usize| table.columns().iter().map(move |column| format!("{:?}", column.label(row)));
+    let mut lines: Vec<String> =
+        (0..table.rows()).map(|row| cells(row).collect::<Vec<_>>().join(",")).collect();
+    lines.extend(table.columns().iter().map(|c| format!("{} {:?} {}", c.name(), c.data_type(), c.missing())));
+    lines
+}
+
+#[test]
+fn rows_taken_apart_in_place_are_those_that_are_copied_apart() {
+    let expected = Expectations::new(vec![Expectation::within("bad", at_most(0.0))]).unwrap();
+    let random =
+        |i: usize, of: u64| (i as u64).wrapping_mul(0xd134_2543_de82_ef95) >> 33 < (1 << 31) / 1_000 * of;
+    type Pattern<'p> = &'p dyn Fn(usize) -> bool;
+    let patterns: [Pattern<'_>; 9] = [
+        &|_| false,
+        &|_| true,
+        &|i| i % 2 == 0,
+        &|i| i % 2 == 1,
+        &|i| i == 0,
+        &|i| i % 100 == 99,
+        &|i| (200..4_500).contains(&i),
+        &|i| random(i, 10),
+        &|i| random(i, 500),
+    ];
+    for (at, pattern) in patterns.iter().enumerate() {
+        for rows in [0, 1, 63, 64, 65, 5_000] {
+            let bad: Vec<bool> = (0..rows).map(pattern).collect();
+            let table = of_all_types(&bad);
+            let split = Validator::new(&expected, ValidateOptions::default()).push(&table).unwrap();
+            let listed: Vec<usize> = (0..rows).filter(|row| !bad[*row]).collect();
+            let good = written(&split.good_table(&table).unwrap());
+            assert_eq!(split.good(), listed, "{at} {rows}");
+            assert_eq!(good, written(&table.take(&listed).unwrap()), "{at} {rows}");
+            assert_eq!(good, written(&split.good_table(&table).unwrap()), "listing the rows changes nothing");
+            let set_aside = written(&split.bad_table(&table, "why").unwrap());
+            for batch in [Table::from(&table), table.clone()] {
+                let apart = split.apart(batch, "why").unwrap();
+                assert_eq!((&written(&apart.0), &written(&apart.1)), (&good, &set_aside), "{at} {rows}");
+            }
+            // A split whose rows were listed is the same split.
+            let fresh = Validator::new(&expected, ValidateOptions::default()).push(&table).unwrap();
+            assert_eq!(split, fresh);
+        }
+    }
+}
+
+#[test]
+fn a_split_fits_no_shorter_table() {
+    let expected = Expectations::new(vec![Expectation::within("bad", at_most(0.0))]).unwrap();
+    for pattern in [0, 1] {
+        let bad: Vec<bool> = (0..100).map(|i| i % 2 == pattern && i < 60).collect();
+        let split = Validator::new(&expected, ValidateOptions::default()).push(&of_all_types(&bad)).unwrap();
+        let shorter = of_all_types(&bad[..70]);
+        let errors = [split.good_table(&shorter).unwrap_err(), split.apart(shorter, "why").unwrap_err()];
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert_eq!(error.message(), "row 70 is asked for but there are 70");
+        }
+        assert!(split.apart(of_all_types(&bad), "bad").is_err(), "a name that is taken");
+    }
+}
+
+#[test]
+fn whole_numbers_keep_a_range_of_whole_numbers_at_both_ends_of_what_64_bits_hold() {
+    let numbers = [i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX];
+    let bounds = [-1e300, -9.3e18, -(2_f64.powi(63)), -0.5, 0.0, 0.5, 2_f64.powi(63), 9.3e18, 1e300];
+    for min in bounds {
+        for max in bounds.into_iter().filter(|max| *max >= min) {
+            let range = Range::new(Some(min), Some(max)).unwrap();
+            let rule = Expectations::new(vec![Expectation::within("n", range)]).unwrap();
+            let table = Table::new(vec![Column::i64("n", numbers.to_vec()).unwrap()]).unwrap();
+            let split = Validator::new(&rule, ValidateOptions::default()).push(&table).unwrap();
+            // Bounds and numbers as whole numbers of 128 bits, which hold both.
+            let (low, high) = (min.ceil() as i128, max.floor() as i128);
+            let inside = |n: i64| i128::from(n) >= low && i128::from(n) <= high;
+            let good: Vec<usize> = (0..numbers.len()).filter(|at| inside(numbers[*at])).collect();
+            assert_eq!(split.good(), good, "{min} {max}");
+        }
+    }
+}
+
+#[test]
+fn whole_numbers_compare_as_they_are_ordered() {
+    use Comparison::{Eq, Ge, Gt, Le, Lt, Ne};
+    let numbers = [i64::MIN, -1, 0, 1, i64::MAX];
+    let pairs: Vec<(i64, i64)> =
+        numbers.iter().flat_map(|a| numbers.map(|b| (*a, b))).cycle().take(150).collect();
+    let (a, b): (Vec<i64>, Vec<i64>) = pairs.iter().copied().unzip();
+    let table = Table::new(vec![Column::i64("a", a).unwrap(), Column::i64("b", b).unwrap()]).unwrap();
+    for (is, holds) in [
+        (Lt, (|a, b| a < b) as fn(i64, i64) -> bool),
+        (Le, |a, b| a <= b),
+        (Eq, |a, b| a == b),
+        (Ne, |a, b| a != b),
+        (Ge, |a, b| a >= b),
+        (Gt, |a, b| a > b),
+    ] {
+        let rule = Expectations::new(vec![Expectation::compare("a", is, "b")]).unwrap();
+        let split = Validator::new(&rule, ValidateOptions::default()).push(&table).unwrap();
+        let good: Vec<usize> = (0..pairs.len()).filter(|at| holds(pairs[*at].0, pairs[*at].1)).collect();
+        assert_eq!(split.good(), good, "{is:?}");
+    }
+}

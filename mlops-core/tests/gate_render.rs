@@ -1,7 +1,17 @@
 //! Decisions in the languages of others, with the names of somebody who means harm.
 
-use mlops_core::evaluation::{CriterionResult, GateDecision, Severity, Verdict, render};
+use std::collections::BTreeMap;
+
+use mlops_core::evaluation::render::HtmlOptions;
+use mlops_core::evaluation::{
+    Criterion, CriterionEvidence, CriterionResult, Estimate, EvaluationReport, GateDecision, GateEvidence,
+    GateInput, GateSpec, Severity, SliceReport, TestName, Verdict, render,
+};
 use mlops_core::hash::Digest;
+use mlops_core::num::Measured;
+use mlops_core::problem::{Direction, Task};
+use mlops_core::time::Timestamp;
+use mlops_core::{ErrorKind, MetricKey};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -286,7 +296,51 @@ fn check_in_toto(decision: &GateDecision) {
     );
 }
 
+/// The elements of an HTML page by name, checked to be closed in the order in which they were opened.
+fn elements(page: &str) -> BTreeMap<String, usize> {
+    const VOID: [&str; 2] = ["!doctype", "meta"];
+    let (head, rest) = page.split_once("<style>").unwrap();
+    let (style, rest) = rest.split_once("</style>").unwrap();
+    assert!(!style.contains('<'), "{style}");
+    let text = format!("{head}{rest}");
+    let (mut open, mut found, mut rest) = (Vec::new(), BTreeMap::new(), text.as_str());
+    while let Some(start) = rest.find('<') {
+        let end = start + tag_end(&rest[start..]);
+        let tag = &rest[start + 1..end];
+        rest = &rest[end + 1..];
+        let name = tag.trim_matches('/').split(' ').next().unwrap();
+        assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '!'), "{tag}");
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name), "{tag}");
+            continue;
+        }
+        *found.entry(name.to_owned()).or_insert(0) += 1;
+        if !tag.ends_with('/') && !VOID.contains(&name) {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+    found
+}
+
+fn check_html(decision: &GateDecision) {
+    let page = render::html(decision);
+    assert!(!page.contains(is_hidden), "{page:?}");
+    let elements = elements(&page);
+    let count = |name: &str| elements.get(name).copied().unwrap_or_default();
+    assert_eq!(count("article"), decision.criteria.len());
+    // A row each, the head's, and those of model, gate and report.
+    assert_eq!(count("tr"), decision.criteria.len() + 4);
+    for name in ["script", "img", "a", "iframe", "link", "base", "form"] {
+        let expected = if name == "a" { decision.criteria.len() } else { 0 };
+        assert_eq!(count(name), expected, "{name}");
+    }
+    let passed = decision.require_pass(&decision.model).is_ok();
+    assert_eq!(page.contains("<h1>Good enough"), passed, "{page}");
+}
+
 fn check(decision: &GateDecision) {
+    check_html(decision);
     check_json(decision);
     check_markdown(decision);
     check_github(decision);
@@ -307,6 +361,7 @@ fn hand_over(decision: &GateDecision) {
         ("gate.sarif", render::sarif(decision, "ci/gate.toml").unwrap()),
         ("github.txt", render::github(decision, "ci/gate.toml")),
         ("azure.txt", render::azure_devops(decision, "ci/gate.toml")),
+        ("decision.html", render::html(decision)),
         ("statement.json", render::in_toto(decision).unwrap()),
     ] {
         std::fs::write(folder.join(name), text).unwrap();
@@ -349,12 +404,125 @@ fn what_warns_passes_and_says_so() {
 fn a_forged_verdict_is_not_repeated() {
     let mut forged = decision(&["a"]);
     forged.verdict = Verdict::Pass;
+    assert!(render::html(&forged).contains("<h1>Not good enough</h1>"));
     for text in [render::markdown(&forged), render::github(&forged, "g"), render::azure_devops(&forged, "g")]
     {
         assert!(text.contains("fail (0 of 1 criteria pass)") || text.contains("fail \\(0 of 1"), "{text}");
     }
     assert!(render::in_toto(&forged).unwrap().contains("FAILED"));
     check(&forged);
+}
+
+fn at() -> Timestamp {
+    "2026-01-05T09:00:00Z".parse().unwrap()
+}
+
+/// A model's report with one metric over all rows and over a slice.
+fn report(model: &str, auc: f64) -> EvaluationReport {
+    let (model, data) = (Digest::of(model.as_bytes()), Digest::of(b"data"));
+    let mut report = EvaluationReport::new(model, data, Task::BinaryClassification, at(), 100);
+    let estimate = Estimate::new(Measured::Value(auc), Direction::HigherIsBetter, 100)
+        .with_interval(auc - 0.05, auc + 0.05);
+    report.metrics.insert(MetricKey::new("auc").unwrap(), estimate);
+    report.slices.push(SliceReport::new("old", 50, report.metrics.clone()));
+    report
+}
+
+fn criterion(id: &str) -> Criterion {
+    Criterion::new(id, MetricKey::new("auc").unwrap())
+}
+
+/// Where the dot, the bounds and the other model of a criterion stand, from left to right.
+fn places(page: &str, id: &str) -> (f64, Vec<f64>, Option<f64>) {
+    let card = page.split_once(&format!("<h3>{id}</h3>")).unwrap().1.split_once("</article>").unwrap().0;
+    let after = |mark: &'static str| {
+        let numbers = card.match_indices(mark).map(move |(at, _)| &card[at + mark.len()..]);
+        numbers.map(|rest| rest[..rest.find([' ', '"']).unwrap()].parse::<f64>().unwrap())
+    };
+    let dot = after("class=\"dot\" cx=\"").next().unwrap();
+    (dot, after("class=\"limit\" x1=\"").collect(), after("class=\"other\" d=\"M").next())
+}
+
+#[test]
+fn a_page_draws_the_value_on_the_side_of_the_bound_where_it_is() {
+    let (new, old) = (report("new", 0.8), report("old", 0.79));
+    let gate = GateSpec::new(
+        "g",
+        vec![
+            criterion("low").with_min(0.75),
+            criterion("high").with_max(0.75),
+            criterion("both").with_min(0.7).with_max(0.9),
+            criterion("drop").with_max_drop(0.02),
+            criterion("gain").with_min_gain(0.02),
+            criterion("band").with_band(0.005),
+            criterion("slice").with_slice("old").with_min(0.85),
+            criterion("tested").with_max_drop(0.02).with_test(TestName::Delong),
+        ],
+    )
+    .unwrap();
+    let found = CriterionEvidence::new(100)
+        .with_p(TestName::Delong, 0.03, 0.8 - 0.79)
+        .with_interval(-0.01, 0.03, 0.9);
+    let evidence =
+        GateEvidence::new(gate.digest(), new.model, new.data).with_champion(old.model).with("tested", found);
+    let input = GateInput::new(&new).with_champion(&old).with_evidence(&evidence);
+    let decision = gate.decide_with(&input, at()).unwrap();
+    let page =
+        render::html_with(&decision, &HtmlOptions::default().with_gate(&gate).with_input(&input)).unwrap();
+    elements(&page);
+    // By id: how many bounds are left of the dot and right of it, and on which side the other model is.
+    for (id, left, right, other) in [
+        ("low", 1, 0, None),
+        ("high", 1, 0, None),
+        ("both", 1, 1, None),
+        ("drop", 1, 0, Some(-1.0)),
+        ("gain", 0, 1, Some(-1.0)),
+        ("band", 2, 0, Some(-1.0)),
+        ("slice", 0, 1, None),
+        ("tested", 1, 0, Some(-1.0)),
+    ] {
+        let (dot, bounds, theirs) = places(&page, id);
+        let count = |side: fn(f64, f64) -> bool| bounds.iter().filter(|bound| side(**bound, dot)).count();
+        assert_eq!((count(|b, d| b < d), count(|b, d| b > d)), (left, right), "{id}");
+        assert_eq!(theirs.map(|theirs| (theirs - dot).signum()), other, "{id}");
+    }
+    for needle in [
+        "auc in slice `old` · error",
+        ">at most 0.75</text>",
+        ">at least 0.77</text>",
+        ">at least -0.02</text>",
+        ">champion 0.79</text>",
+        ">no difference 0</text>",
+        "90 % interval</th><td>-0.01 to 0.03",
+        "<td class=\"num\">0.75 to 0.85</td>",
+        "aria-label=\"auc: old 0.8\"",
+    ] {
+        assert!(page.contains(needle), "{needle}: {page}");
+    }
+    assert!(!page.contains("NaN") && !page.contains(" inf"));
+}
+
+#[test]
+fn a_page_speaks_of_no_other_gate_and_no_other_report() {
+    let (new, old) = (report("new", 0.8), report("old", 0.79));
+    let gate = GateSpec::new("g", vec![criterion("c").with_max_drop(0.02)]).unwrap();
+    let decision = gate.decide(&new, Some(&old), at()).unwrap();
+    let other_gate = GateSpec::new("g", vec![criterion("c").with_max_drop(0.03)]).unwrap();
+    let kind = |options: &HtmlOptions<'_>| render::html_with(&decision, options).map_err(|e| e.kind()).err();
+    assert_eq!(kind(&HtmlOptions::default().with_gate(&other_gate)), Some(ErrorKind::Conflict));
+    for (ours, theirs, expected) in [
+        (&new, Some(&old), None),
+        (&new, None, None),
+        (&old, Some(&old), Some(ErrorKind::Conflict)),
+        (&new, Some(&new), Some(ErrorKind::Conflict)),
+    ] {
+        let input = GateInput::new(ours).with_champion(theirs);
+        assert_eq!(kind(&HtmlOptions::default().with_gate(&gate).with_input(&input)), expected);
+    }
+    let mut broken = new.clone();
+    broken.metrics.values_mut().for_each(|estimate| estimate.value = Measured::Value(f64::NAN));
+    let input = GateInput::new(&broken);
+    assert_eq!(kind(&HtmlOptions::default().with_input(&input)), Some(ErrorKind::InvalidInput));
 }
 
 proptest! {

@@ -1,4 +1,6 @@
-//! Reports for people: what they say, and that nothing from the data can become markup.
+//! Reports for people: what they say, that nothing from the data can become markup, and how they look in a browser.
+
+mod browser;
 
 use std::sync::LazyLock;
 

@@ -5,7 +5,7 @@
 //! dictionary-encoded: codes and the levels they stand for.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -103,6 +103,17 @@ impl<'a> Validity<'a> {
         let valid: usize =
             (0..self.len).step_by(64).map(|start| self.word(start).count_ones() as usize).sum();
         self.len - valid
+    }
+
+    /// The bits at `indices`; `runs` are the same where they are few.
+    fn pick(&self, indices: &[usize], runs: Option<&[std::ops::Range<usize>]>) -> Validity<'static> {
+        match runs {
+            Some(runs) => self.take_runs(runs),
+            None => {
+                let valid: Vec<bool> = indices.iter().map(|&i| self.is_valid(i)).collect();
+                Validity::from_bools(&valid)
+            }
+        }
     }
 
     /// The bits of these runs of values, one after the other.
@@ -448,14 +459,25 @@ impl<'a> Column<'a> {
             }
             Values::Time(v) => Values::Time(pick(v, indices, runs)),
         };
-        let validity = self.validity.as_ref().map(|v| match runs {
-            Some(runs) => v.take_runs(runs),
-            None => {
-                let valid: Vec<bool> = indices.iter().map(|&i| v.is_valid(i)).collect();
-                Validity::from_bools(&valid)
-            }
-        });
+        let validity = self.validity.as_ref().map(|v| v.pick(indices, runs));
         Column { name: Cow::Owned(self.name.clone().into_owned()), values, validity }
+    }
+
+    /// Only the rows at `indices`, which are there and ascend, `runs` as for [`Column::pick`]: moved together where the values
+    /// are the column's own, so that no memory is asked for.
+    fn keep(self, indices: &[usize], runs: Option<&[std::ops::Range<usize>]>) -> Column<'static> {
+        let validity = self.validity.as_ref().map(|v| v.pick(indices, runs));
+        let values = match self.values {
+            Values::F64(v) => Values::F64(keep(v, indices, runs)),
+            Values::F32(v) => Values::F32(keep(v, indices, runs)),
+            Values::I64(v) => Values::I64(keep(v, indices, runs)),
+            Values::Bool(v) => Values::Bool(keep(v, indices, runs)),
+            Values::Category { codes, levels } => {
+                Values::Category { codes: keep(codes, indices, runs), levels }
+            }
+            Values::Time(v) => Values::Time(keep(v, indices, runs)),
+        };
+        Column { name: Cow::Owned(self.name.into_owned()), values, validity }
     }
 
     /// The same column under another name.
@@ -506,6 +528,55 @@ impl<'a> Column<'a> {
     }
 }
 
+/// Rows in ascending order, as runs: a table that is good but for a few rows has few of them. Listed one by one only when somebody
+/// asks.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Runs {
+    /// None is empty, and none begins where the one before it ends.
+    runs: Vec<std::ops::Range<usize>>,
+    listed: OnceLock<Vec<usize>>,
+}
+
+impl PartialEq for Runs {
+    fn eq(&self, other: &Self) -> bool {
+        self.runs == other.runs
+    }
+}
+
+impl Eq for Runs {}
+
+impl Runs {
+    /// Adds rows that come after all others.
+    pub(super) fn push(&mut self, rows: std::ops::Range<usize>) {
+        match self.runs.last_mut().filter(|last| last.end == rows.start) {
+            Some(last) => last.end = rows.end,
+            None if rows.is_empty() => {}
+            None => self.runs.push(rows),
+        }
+    }
+
+    /// How many rows there are.
+    pub(super) fn len(&self) -> usize {
+        self.runs.iter().map(ExactSizeIterator::len).sum()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.runs.iter().cloned().flatten()
+    }
+
+    pub(super) fn as_slice(&self) -> &[usize] {
+        self.listed.get_or_init(|| self.iter().collect())
+    }
+
+    /// The runs where they have 16 rows on average, which are then moved as a whole; else every row.
+    fn shape(&self) -> (&[usize], Option<&[std::ops::Range<usize>]>) {
+        match self.runs.len() <= self.len() / 16 {
+            true => (&[], Some(&self.runs)),
+            false => (self.as_slice(), None),
+        }
+    }
+}
+
 /// Runs of indices that follow each other, where a run has 16 of them on average: those are copied as a whole.
 fn runs(indices: &[usize]) -> Option<Vec<std::ops::Range<usize>>> {
     let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
@@ -527,9 +598,45 @@ fn pick<T: Copy>(
     runs: Option<&[std::ops::Range<usize>]>,
 ) -> Cow<'static, [T]> {
     let Some(runs) = runs else { return indices.iter().map(|&i| values[i]).collect() };
-    let mut picked = Vec::with_capacity(indices.len());
+    let mut picked = Vec::with_capacity(runs.iter().map(ExactSizeIterator::len).sum());
     runs.iter().for_each(|run| picked.extend_from_slice(&values[run.clone()]));
     picked.into()
+}
+
+/// As [`pick`], for rows that ascend: values that are owned move to the front of where they are.
+fn keep<T: Copy>(
+    values: Cow<'_, [T]>,
+    indices: &[usize],
+    runs: Option<&[std::ops::Range<usize>]>,
+) -> Cow<'static, [T]> {
+    let mut values = match values {
+        Cow::Borrowed(values) => return pick(values, indices, runs),
+        Cow::Owned(values) => values,
+    };
+    let mut kept = 0;
+    match runs {
+        Some(runs) => {
+            for run in runs {
+                // What stands before the first row that goes stays where it is.
+                if run.start != kept {
+                    values.copy_within(run.clone(), kept);
+                }
+                kept += run.len();
+            }
+        }
+        None => {
+            for &index in indices {
+                values[kept] = values[index];
+                kept += 1;
+            }
+        }
+    }
+    values.truncate(kept);
+    // Few rows do not hold the memory of many.
+    if kept < values.capacity() / 2 {
+        values.shrink_to_fit();
+    }
+    values.into()
 }
 
 /// Columns of one length with distinct names.
@@ -634,16 +741,43 @@ impl<'a> Table<'a> {
     /// [`ErrorKind::InvalidInput`] for an index beyond the end.
     pub fn take(&self, indices: &[usize]) -> Result<Table<'static>> {
         if let Some(&bad) = indices.iter().find(|&&i| i >= self.rows) {
-            let message = format!("row {bad} is asked for but there are {}", self.rows);
-            let error = Error::invalid("Table::take", "indices", message);
-            return Err(match self.columns.first() {
-                Some(column) => error.with("column", column.name()),
-                None => error,
-            });
+            return Err(self.no_row(bad));
         }
         let runs = runs(indices);
         let columns = self.columns.iter().map(|c| c.pick(indices, runs.as_deref())).collect();
         Ok(Table { columns, rows: indices.len() })
+    }
+
+    fn no_row(&self, row: usize) -> Error {
+        let message = format!("row {row} is asked for but there are {}", self.rows);
+        let error = Error::invalid("Table::take", "indices", message);
+        match self.columns.first() {
+            Some(column) => error.with("column", column.name()),
+            None => error,
+        }
+    }
+
+    /// The rows of these runs, as [`Table::take`] gives them.
+    pub(super) fn take_rows(&self, rows: &Runs) -> Result<Table<'static>> {
+        self.check_rows(rows)?;
+        let (indices, runs) = rows.shape();
+        let columns = self.columns.iter().map(|c| c.pick(indices, runs)).collect();
+        Ok(Table { columns, rows: rows.len() })
+    }
+
+    /// As [`Table::take_rows`], in the memory of the table itself where it owns any.
+    pub(super) fn keep_rows(self, rows: &Runs) -> Result<Table<'static>> {
+        self.check_rows(rows)?;
+        let (indices, runs) = rows.shape();
+        let columns = self.columns.into_iter().map(|c| c.keep(indices, runs)).collect();
+        Ok(Table { columns, rows: rows.len() })
+    }
+
+    fn check_rows(&self, rows: &Runs) -> Result<()> {
+        match rows.runs.last().filter(|last| last.end > self.rows) {
+            Some(_) => Err(self.no_row(rows.iter().find(|row| *row >= self.rows).unwrap_or(self.rows))),
+            None => Ok(()),
+        }
     }
 
     /// The same table with nothing borrowed.

@@ -329,8 +329,10 @@ fn measured(page: &mut String, score: &FeatureScore, tone: &str, title: &str) {
         None => String::new(),
     };
     let _ = writeln!(page, "<p class=\"how\">{}{q}</p>", escape(&visible(&score.definition)));
+    page.push_str("<div class=\"pictures\">");
     page.push_str(&overlay(score, &format!("reference and current of {title}")));
     page.push_str(&gauge(score, tone));
+    page.push_str("</div>\n");
     let moves = moves(score, 3);
     if moves.is_empty() {
         page.push_str("<p class=\"quiet\">Nothing moved by more than chance explains.</p>\n");

@@ -134,7 +134,7 @@ fn card(page: &mut String, at: usize, column: &ColumnProfile, profile: &Profile)
         let _ = writeln!(page, "<p>{}</p>", pills.join(" "));
     }
     if let Some(histogram) = column.numeric.as_ref().and_then(|numeric| numeric.histogram.as_ref()) {
-        draw(page, histogram);
+        draw(page, histogram, &escape(&column.name));
     }
     let mut facts = vec![
         ("values", count(column.count)),
@@ -217,14 +217,15 @@ fn top(page: &mut String, column: &ColumnProfile) {
     page.push_str("</tbody></table>\n");
 }
 
-fn draw(page: &mut String, histogram: &Histogram) {
+/// `name` is escaped.
+fn draw(page: &mut String, histogram: &Histogram, name: &str) {
     const WIDTH: f64 = 300.0;
     const HEIGHT: f64 = 80.0;
     let most = histogram.counts.iter().copied().max().unwrap_or(0).max(1) as f64;
     let width = WIDTH / histogram.counts.len().max(1) as f64;
     let _ = write!(
         page,
-        "<svg class=\"figure\" viewBox=\"0 0 {WIDTH} {:.0}\" role=\"img\" aria-label=\"histogram\">",
+        "<svg class=\"figure\" viewBox=\"0 0 {WIDTH} {:.0}\" role=\"img\" aria-label=\"histogram of {name}\">",
         HEIGHT + 16.0
     );
     for (at, times) in histogram.counts.iter().enumerate() {

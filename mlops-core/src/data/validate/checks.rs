@@ -119,6 +119,20 @@ fn over<'t, T>(values: &'t [T], broken: impl Fn(&T) -> bool + 't) -> Kernel<'t> 
     })
 }
 
+/// The same over two slices of one length.
+fn pairs<'t, T>(a: &'t [T], b: &'t [T], broken: impl Fn(&T, &T) -> bool + 't) -> Kernel<'t> {
+    Box::new(move |rows, out| {
+        let (a, b) = (a.get(rows.clone()).unwrap_or_default(), b.get(rows).unwrap_or_default());
+        for (word, (a, b)) in out.iter_mut().zip(a.chunks(64).zip(b.chunks(64))) {
+            let mut flags = [0; 64];
+            for (flag, (a, b)) in flags.iter_mut().zip(a.iter().zip(b)) {
+                *flag = u8::from(broken(a, b));
+            }
+            *word = pack(&flags);
+        }
+    })
+}
+
 /// One bit for each of 64 flags. Flags are written first, as a compiler compares many values at once only where no bit has to be
 /// shifted into its place; then the product moves the lowest bits of eight bytes next to each other.
 fn pack(flags: &[u8; 64]) -> u64 {
@@ -211,7 +225,12 @@ fn within<'t>(column: &'t Column<'_>, range: Range) -> Result<Kernel<'t>, String
             over(values, move |value| !(f64::from(*value) >= least && f64::from(*value) <= most))
         }
         Values::I64(values) | Values::Time(values) => {
-            over(values, move |value| i128::from(*value) < low || i128::from(*value) > high)
+            let (least, most) = (i128::from(i64::MIN), i128::from(i64::MAX));
+            match (i64::try_from(low.max(least)), i64::try_from(high.min(most))) {
+                (Ok(low), Ok(high)) => over(values, move |value| (*value < low) | (*value > high)),
+                // A range beyond all numbers of 64 bits.
+                _ => over(values, |_| true),
+            }
         }
         Values::Bool(_) | Values::Category { .. } => {
             return Err(format!("{}: is {} and has no range", named(column), type_name(column.data_type())));
@@ -281,9 +300,14 @@ fn compare<'t>(left: &'t Column<'_>, is: Comparison, right: &'t Column<'_>) -> R
     };
     let equality = matches!(is, Comparison::Eq | Comparison::Ne);
     Ok(match (left.values(), right.values()) {
-        (Values::I64(a), Values::I64(b)) | (Values::Time(a), Values::Time(b)) => {
-            mask(move |row| a.get(row).zip(b.get(row)).is_some_and(|(a, b)| !is.holds(a.cmp(b))))
-        }
+        (Values::I64(a), Values::I64(b)) | (Values::Time(a), Values::Time(b)) => match is {
+            Comparison::Lt => pairs(a, b, |a, b| a >= b),
+            Comparison::Le => pairs(a, b, |a, b| a > b),
+            Comparison::Gt => pairs(a, b, |a, b| a <= b),
+            Comparison::Ge => pairs(a, b, |a, b| a < b),
+            Comparison::Eq => pairs(a, b, |a, b| a != b),
+            Comparison::Ne => pairs(a, b, |a, b| a == b),
+        },
         (Values::Bool(a), Values::Bool(b)) if equality => {
             mask(move |row| a.get(row).zip(b.get(row)).is_some_and(|(a, b)| !is.holds(a.cmp(b))))
         }

@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use serde::{Deserialize, Serialize};
 
 use crate::data::cell::{Cell, cell};
-use crate::data::{Column, DataType};
+use crate::data::{Column, DataType, Values};
 use crate::hash::Digest;
 
 /// How many sets a set is made of. Each grows for itself, so that the old and the new place of only one of them are held at once.
@@ -47,6 +47,19 @@ impl<'t> KeyReader<'t> {
 
     pub(super) fn columns(&self) -> &[&'t Column<'t>] {
         &self.columns
+    }
+
+    /// Adds the keys of 64 rows, none of whose values is missing, where that takes one step: a column of whole numbers or times that
+    /// count on from the largest key so far, as row numbers do. False where it does not, and then nothing has changed.
+    pub(super) fn count_on(&self, set: &mut KeySet, start: usize) -> bool {
+        let (Kind::One, [column], KeySet::Narrow(narrow)) = (self.kind, self.columns.as_slice(), set) else {
+            return false;
+        };
+        let (Values::I64(values) | Values::Time(values)) = column.values() else { return false };
+        match values.get(start..start + 64) {
+            Some(word) => narrow.count_on(word),
+            None => false,
+        }
     }
 
     /// The key of a row, none of whose values is missing.
@@ -192,6 +205,22 @@ impl Narrow {
             Some([_, last]) if key - 1 == *last => *last = key,
             _ => self.runs.push([key, key]),
         }
+        true
+    }
+
+    /// Adds keys that follow each other, if the first of them follows the last key so far.
+    fn count_on(&mut self, keys: &[i64]) -> bool {
+        let (Some([_, last]), [first, .., end]) = (self.runs.last_mut(), keys) else { return false };
+        let ordered = |key: &i64| key.cast_unsigned() ^ SIGN;
+        // No branch in between, so that many are compared at once.
+        let apart = keys.windows(2).fold(false, |apart, pair| match pair {
+            [before, after] => apart | (before.wrapping_add(1) != *after),
+            _ => apart,
+        });
+        if apart || first > end || last.checked_add(1) != Some(ordered(first)) {
+            return false;
+        }
+        *last = ordered(end);
         true
     }
 
@@ -368,6 +397,54 @@ mod tests {
         ] {
             assert!(KeySet::from_words(&words).is_none(), "{words:?}");
         }
+    }
+
+    #[test]
+    fn keys_that_count_on_are_added_at_once_and_change_nothing() {
+        let ascending = |from: i64| (0..64).map(|i| from.wrapping_add(i)).collect::<Vec<_>>();
+        let mut broken = ascending(164);
+        broken[40] = 7;
+        let words = [
+            ascending(100),
+            ascending(164),
+            ascending(164),
+            broken,
+            ascending(227),
+            ascending(300),
+            ascending(-5),
+            ascending(i64::MAX - 63),
+            ascending(i64::MAX - 62),
+            ascending(i64::MIN),
+            vec![9; 64],
+        ];
+        for first in &words {
+            for second in &words {
+                let column = Column::i64("n", [first.as_slice(), second].concat()).unwrap();
+                let reader = KeyReader::new(vec![&column]);
+                let (mut quick, mut slow, mut buffer) = (reader.set(), reader.set(), Vec::new());
+                for start in [0, 64] {
+                    let mut new = 0;
+                    (start..start + 64)
+                        .for_each(|row| new += u64::from(slow.insert(reader.key(row, &mut buffer))));
+                    if reader.count_on(&mut quick, start) {
+                        assert_eq!(new, 64);
+                    } else {
+                        (start..start + 64).for_each(|row| _ = quick.insert(reader.key(row, &mut buffer)));
+                    }
+                    assert_eq!(quick.to_words(), slow.to_words(), "{first:?} {second:?}");
+                }
+            }
+        }
+        let follows =
+            Column::i64("n", ascending(0).into_iter().chain(ascending(64)).collect::<Vec<_>>()).unwrap();
+        let reader = KeyReader::new(vec![&follows]);
+        let mut set = reader.set();
+        (0..64).for_each(|row| assert!(set.insert(reader.key(row, &mut Vec::new()))));
+        assert!(
+            reader.count_on(&mut set, 64)
+                && !reader.count_on(&mut set, 64)
+                && !reader.count_on(&mut set, 100)
+        );
     }
 
     #[test]

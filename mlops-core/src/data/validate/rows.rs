@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use crate::data::column::Runs;
 use crate::data::{Column, Table};
 use crate::error::{Error, Result};
 
@@ -24,7 +25,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowSplit {
     pub(super) first_row: u64,
-    pub(super) good: Vec<usize>,
+    pub(super) good: Runs,
     pub(super) bad: Vec<usize>,
     /// For each bad row, its place in `combinations`.
     pub(super) reasons: Vec<usize>,
@@ -40,9 +41,9 @@ impl RowSplit {
         self.first_row
     }
 
-    /// The rows that break no rule about rows of severity error or worse, in order.
+    /// The rows that break no rule about rows of severity error or worse, in order. Listed at the first call.
     pub fn good(&self) -> &[usize] {
-        &self.good
+        self.good.as_slice()
     }
 
     /// The other rows, in order.
@@ -62,7 +63,7 @@ impl RowSplit {
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for another table with fewer rows.
     pub fn good_table(&self, batch: &Table<'_>) -> Result<Table<'static>> {
-        batch.take(&self.good)
+        batch.take_rows(&self.good)
     }
 
     /// The bad rows of the batch, with one more column of text that names the broken expectations of each, and what of it could
@@ -88,5 +89,28 @@ impl RowSplit {
         };
         let why = Column::text(reasons.to_owned(), self.reasons.iter().zip(&self.bad).map(text))?;
         batch.take(&self.bad)?.with_column(why)
+    }
+
+    /// The good and the bad rows of a batch that is not needed any more: [`RowSplit::good_table`] and [`RowSplit::bad_table`] in
+    /// one. The good rows stay in the memory of the batch, which costs a fraction of what new memory does; what the batch
+    /// only borrows is copied.
+    ///
+    /// ```
+    /// use mlops_core::data::{Column, Expectation, Expectations, Table, ValidateOptions, Validator};
+    ///
+    /// let table = Table::new(vec![Column::f64("age", vec![61.0, f64::NAN, 48.0])?])?;
+    /// let expected = Expectations::new(vec![Expectation::finite("age")])?;
+    /// let split = Validator::new(&expected, ValidateOptions::default()).push(&table)?;
+    /// let (good, bad) = split.apart(table, "why")?;
+    /// assert_eq!(*good.column("age")?.to_f64()?, [61.0, 48.0]);
+    /// assert_eq!(bad.column("why")?.label(0).as_deref(), Some("finite(age)"));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`RowSplit::bad_table`].
+    pub fn apart(&self, batch: Table<'_>, reasons: &str) -> Result<(Table<'static>, Table<'static>)> {
+        let bad = self.bad_table(&batch, reasons)?;
+        Ok((batch.keep_rows(&self.good)?, bad))
     }
 }

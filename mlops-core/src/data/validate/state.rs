@@ -75,6 +75,9 @@ impl Tally {
         }
         let set = self.keys.get_or_insert_with(|| reader.set());
         let (mut word, mut left) = (0, valid);
+        if valid == u64::MAX && reader.count_on(set, start) {
+            left = 0;
+        }
         while left != 0 {
             let bit = left.trailing_zeros();
             left &= left - 1;

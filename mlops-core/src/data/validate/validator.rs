@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::data::column::Runs;
 use crate::data::unreadable::{Marks, ReadBatch};
 use crate::data::{DataType, Table};
 use crate::error::{Error, Result};
@@ -191,7 +192,7 @@ impl Validator {
         let checks = checks(&expectations, &open, &self.references, batch, marks);
         let mut split = RowSplit {
             first_row: self.state.rows,
-            good: Vec::new(),
+            good: Runs::default(),
             bad: Vec::new(),
             reasons: Vec::new(),
             combinations: Vec::new(),
@@ -516,7 +517,7 @@ impl<'s, 't> Scan<'s, 't> {
         for (word, start) in rows.clone().step_by(64).enumerate() {
             let end = rows.end.min(start + 64);
             match any.get(word) {
-                None | Some(0) => split.good.extend(start..end),
+                None | Some(0) => split.good.push(start..end),
                 Some(any) => {
                     let bad = bad.get(word).copied().unwrap_or(0);
                     self.sort_word(word, start..end, *any, bad, split);
@@ -536,7 +537,7 @@ impl<'s, 't> Scan<'s, 't> {
     ) {
         for (bit, row) in rows.enumerate() {
             if any >> bit & 1 == 0 {
-                split.good.push(row);
+                split.good.push(row..row + 1);
                 continue;
             }
             let broken = |mask: &[u64; WORDS]| mask.get(word).is_some_and(|w| w >> bit & 1 == 1);
@@ -564,7 +565,7 @@ impl<'s, 't> Scan<'s, 't> {
                 split.bad.push(row);
                 split.reasons.push(place);
             } else {
-                split.good.push(row);
+                split.good.push(row..row + 1);
             }
         }
     }

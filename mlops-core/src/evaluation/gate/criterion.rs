@@ -236,12 +236,12 @@ impl Criterion {
         self
     }
 
-    pub(super) fn subject(&self) -> Subject<'_> {
+    pub(in crate::evaluation) fn subject(&self) -> Subject<'_> {
         Subject { metric: &self.metric, slice: self.slice.as_deref(), attribute: self.attribute.as_deref() }
     }
 
     /// Whether the value is held against another model's.
-    pub(super) fn compares(&self) -> bool {
+    pub(in crate::evaluation) fn compares(&self) -> bool {
         self.margins().next().is_some()
     }
 

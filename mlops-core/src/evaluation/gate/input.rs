@@ -9,9 +9,9 @@ use crate::evaluation::EvaluationReport;
 /// What a gate looks at: a report, and what there is to hold it against.
 #[derive(Clone, Debug)]
 pub struct GateInput<'a> {
-    pub(super) report: &'a EvaluationReport,
-    pub(super) champion: Option<&'a EvaluationReport>,
-    pub(super) baselines: BTreeMap<String, &'a EvaluationReport>,
+    pub(in crate::evaluation) report: &'a EvaluationReport,
+    pub(in crate::evaluation) champion: Option<&'a EvaluationReport>,
+    pub(in crate::evaluation) baselines: BTreeMap<String, &'a EvaluationReport>,
     pub(super) evidence: Option<&'a GateEvidence>,
     pub(super) uses: Option<EarlierUses>,
 }

@@ -96,7 +96,7 @@ impl Requirement {
 
 impl Criterion {
     /// What a test has to show; nothing for a criterion that is not tested.
-    pub(super) fn claim(&self) -> Option<Claim> {
+    pub(in crate::evaluation) fn claim(&self) -> Option<Claim> {
         if !self.is_tested() {
             return None;
         }

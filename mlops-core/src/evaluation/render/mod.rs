@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`json`] | any program; the same shape that registries keep |
 //! | [`markdown`] | people: pull requests, GitHub's step summary |
+//! | [`html`] | people: one page with pictures, that loads nothing |
 //! | [`junit`] | whatever shows test results: Jenkins, GitLab, Azure DevOps |
 //! | [`sarif`] | code scanning: GitHub, Azure DevOps, editors (SARIF 2.1.0) |
 //! | [`github`] | GitHub Actions: annotations |
@@ -33,6 +34,7 @@
 
 mod azure_devops;
 mod github;
+mod html;
 mod in_toto;
 mod json;
 mod junit;
@@ -42,6 +44,7 @@ mod sarif;
 
 pub use azure_devops::azure_devops;
 pub use github::github;
+pub use html::{HtmlOptions, html, html_with};
 pub use in_toto::in_toto;
 pub use json::json;
 pub use junit::junit;
