@@ -4,10 +4,16 @@
 //! puts the useful part into `additionalInfo`: a chain of inner codes (`BadArgument` → `MissingArgument`) and the ids that
 //! support asks for. [`from_response`] surfaces all of it in the error's context.
 
+use std::fmt;
 use std::time::Duration;
 
+use mlops_core::governance::Secret;
+use mlops_core::time::Timestamp;
 use mlops_core::{Error, ErrorKind};
 use serde::Deserialize;
+use serde_json::Value;
+
+use crate::http::redact;
 
 /// An answer that is not a success, without its transport: status, the headers that matter, and the body.
 ///
@@ -25,19 +31,35 @@ pub struct Answer<'a> {
     status: u16,
     body: &'a [u8],
     request_id: Option<&'a str>,
+    correlation_id: Option<&'a str>,
     retry_after: Option<Duration>,
+    secrets: &'a [Secret],
 }
 
 impl<'a> Answer<'a> {
     /// A status and a body.
     pub fn new(status: u16, body: &'a [u8]) -> Self {
-        Self { status, body, request_id: None, retry_after: None }
+        Self { status, body, request_id: None, correlation_id: None, retry_after: None, secrets: &[] }
     }
 
     /// Adds the service's id of the request (`x-ms-request-id`).
     #[must_use]
     pub fn with_request_id(mut self, id: &'a str) -> Self {
         self.request_id = Some(id);
+        self
+    }
+
+    /// Adds the id under which the service keeps what belongs to the request (`x-ms-correlation-request-id`).
+    #[must_use]
+    pub fn with_correlation_id(mut self, id: &'a str) -> Self {
+        self.correlation_id = Some(id);
+        self
+    }
+
+    /// Adds what may not appear in the error: a service may echo what it was sent.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: &'a [Secret]) -> Self {
+        self.secrets = secrets;
         self
     }
 
@@ -51,6 +73,115 @@ impl<'a> Answer<'a> {
 
 /// The longest chain of inner errors that is followed.
 const MAX_CHAIN: usize = 8;
+
+/// The most details that are kept.
+const MAX_DETAILS: usize = 16;
+
+/// The longest text of the service that is kept, in characters.
+const MAX_TEXT: usize = 4000;
+
+/// What a service said of its error, in full: the source of the [`mlops_core::Error`] that [`from_response`] makes.
+///
+/// Texts are on one line, without secrets, and cut at 4000 characters.
+///
+/// ```
+/// use mlops_azure::error::{Answer, ServiceError, from_response};
+///
+/// let body = br#"{"error":{"code":"UserError","message":"no","additionalInfo":[{"type":"InnerError","info":{"value":
+///     {"code":"BadArgument","innerError":{"code":"MissingArgument"}}}}]}}"#;
+/// let error = from_response("jobs", &Answer::new(400, body));
+/// let said = ServiceError::of(&error).unwrap();
+/// assert_eq!((said.code.as_deref(), said.inner.as_slice()), (Some("UserError"), &["BadArgument".to_owned(), "MissingArgument".to_owned()][..]));
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceError {
+    /// The code, such as `UserError`.
+    pub code: Option<String>,
+    /// The message.
+    pub message: Option<String>,
+    /// What the error is about; without a query.
+    pub target: Option<String>,
+    /// The chain of inner codes, from the outermost on.
+    pub inner: Vec<String>,
+    /// Code and message of each detail.
+    pub details: Vec<(String, String)>,
+    /// The component that failed, such as `managementfrontend`.
+    pub component: Option<String>,
+    /// The ids under which the service's people find the request: of the operation, then of the request.
+    pub correlation: Vec<String>,
+    /// Where it failed.
+    pub location: Option<String>,
+    /// When it failed, by the service's clock.
+    pub time: Option<Timestamp>,
+}
+
+impl ServiceError {
+    /// What a service said, if that is where an error comes from.
+    pub fn of(error: &Error) -> Option<&Self> {
+        let mut source = std::error::Error::source(error);
+        while let Some(below) = source {
+            if let Some(said) = below.downcast_ref() {
+                return Some(said);
+            }
+            source = below.source();
+        }
+        None
+    }
+
+    /// Whether the code or one of the inner codes is this one, in any case.
+    pub fn has(&self, code: &str) -> bool {
+        self.code.iter().chain(&self.inner).any(|c| c.eq_ignore_ascii_case(code))
+    }
+
+    fn read(detail: Detail, secrets: &[Secret]) -> Self {
+        let text = |text: &str| redact::text(text, secrets, MAX_TEXT);
+        let info = |name: &str| detail.info(name);
+        let name = |value: &Value| value.as_str().map(text);
+        let correlation = info("Correlation").map(|ids| {
+            let id = |name: &str| ids.get(name).and_then(name_of).map(|id| text(&id));
+            ["operation", "request"].into_iter().filter_map(id).collect()
+        });
+        let details = detail.details.iter().flatten().take(MAX_DETAILS).map(|d| {
+            let part = |part: &Option<String>| text(part.as_deref().unwrap_or_default());
+            (part(&d.code), part(&d.message))
+        });
+        Self {
+            code: detail.code.as_deref().map(text),
+            message: detail.message.as_deref().map(|m| text(m.trim_matches(['$', '"']))),
+            // A target may be a URL with a signature in its query.
+            target: detail.target.as_deref().map(|t| text(t.split('?').next().unwrap_or_default())),
+            inner: inner_codes(&detail).iter().map(|code| text(code)).collect(),
+            details: details.collect(),
+            component: info("ComponentName").and_then(name),
+            correlation: correlation.unwrap_or_default(),
+            location: info("Location").and_then(name),
+            time: info("Time").and_then(|t| t.as_str()?.parse().ok()),
+        }
+    }
+}
+
+fn name_of(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the service said: {}", self.code.as_deref().unwrap_or("an error without a code"))?;
+        for code in &self.inner {
+            write!(f, " > {code}")?;
+        }
+        if let Some(message) = &self.message {
+            write!(f, ": {message}")?;
+        }
+        for (code, message) in &self.details {
+            write!(f, "; {code}: {message}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ServiceError {}
 
 #[derive(Deserialize, Default)]
 struct Body {
@@ -66,8 +197,26 @@ struct Detail {
     message: Option<String>,
     #[serde(default)]
     target: Option<String>,
+    #[serde(default)]
+    details: Option<Vec<Part>>,
     #[serde(default, rename = "additionalInfo")]
     additional: Option<Vec<Additional>>,
+}
+
+#[derive(Deserialize)]
+struct Part {
+    #[serde(default)]
+    code: Option<String>,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+impl Detail {
+    /// What the additional information of a type says.
+    fn info(&self, kind: &str) -> Option<&Value> {
+        let infos = self.additional.iter().flatten();
+        infos.filter(|a| a.kind.as_deref() == Some(kind)).find_map(|a| a.info.as_ref()?.get("value"))
+    }
 }
 
 #[derive(Deserialize)]
@@ -75,7 +224,7 @@ struct Additional {
     #[serde(default, rename = "type")]
     kind: Option<String>,
     #[serde(default)]
-    info: Option<serde_json::Value>,
+    info: Option<Value>,
 }
 
 /// Turns an answer that is not a success into an error.
@@ -93,42 +242,94 @@ struct Additional {
 /// ```
 pub fn from_response(operation: &'static str, answer: &Answer<'_>) -> Error {
     const LIMIT: usize = 64 * 1024;
-    let body = &answer.body[..answer.body.len().min(LIMIT)];
+    let body = answer.body.get(..LIMIT).unwrap_or(answer.body);
     let parsed = serde_json::from_slice::<Body>(body).ok().and_then(|b| b.error);
     let understood = parsed.is_some();
-    let detail = parsed.unwrap_or_default();
-    let inner = inner_codes(&detail);
-    let kind = kind_of(answer.status, detail.code.as_deref(), &inner, understood);
-    let message = detail.message.as_deref().map_or_else(
-        || "the service answered with an error".to_owned(),
-        |m| mlops_core::error::quote(m.trim_matches(['$', '"'])),
-    );
-    let mut error = Error::new(kind, operation, message).with("status", answer.status);
-    if let Some(code) = &detail.code {
-        error = error.with("code", code);
-    }
-    if !inner.is_empty() {
-        error = error.with("inner", inner.join(" > "));
-    }
-    if let Some(target) = &detail.target {
-        // A target may be a URL with a signature in its query.
-        error = error.with("target", target.split('?').next().unwrap_or_default());
-    }
-    if let Some(id) = answer.request_id {
-        error = error.with("request_id", id);
-    }
+    let said = ServiceError::read(parsed.unwrap_or_default(), answer.secrets);
+    let kind = kind_of(answer.status, &said, understood);
+    let mut error = described(kind, operation, said, answer);
+    error = error.with("status", answer.status);
     if let Some(wait) = answer.retry_after {
         error = error.with("retry_after_ms", wait.as_millis());
     }
     error.with_retryable(kind.is_retryable() || answer.retry_after.is_some() || is_transient(answer.status))
 }
 
+/// Turns the error of a long-running operation that failed into one of this crate. Azure answers it with status 200: the status
+/// says nothing, the code everything.
+///
+/// ```
+/// use mlops_azure::error::{Answer, from_operation};
+/// use mlops_core::ErrorKind;
+///
+/// let body = br#"{"status":"Failed","error":{"code":"OutOfQuota","message":"not enough cores"}}"#;
+/// let error = from_operation("Deployer::deploy", "Failed", &Answer::new(200, body));
+/// assert_eq!((error.kind(), error.context("state")), (ErrorKind::LimitExceeded, Some("Failed")));
+/// ```
+pub fn from_operation(operation: &'static str, state: &str, answer: &Answer<'_>) -> Error {
+    let parsed = serde_json::from_slice::<Body>(answer.body).ok().and_then(|b| b.error);
+    let said = ServiceError::read(parsed.unwrap_or_default(), answer.secrets);
+    let kind = match () {
+        () if state.eq_ignore_ascii_case("canceled") || state.eq_ignore_ascii_case("cancelled") => {
+            ErrorKind::Cancelled
+        }
+        () if ["OutOfQuota", "QuotaExceeded", "OutOfCapacity"].iter().any(|code| said.has(code)) => {
+            ErrorKind::LimitExceeded
+        }
+        () if ["BadArgument", "BadParameter", "ValidationError", "ArgumentInvalid"]
+            .iter()
+            .any(|code| said.has(code)) =>
+        {
+            ErrorKind::InvalidInput
+        }
+        () if ["NotFound", "ResourceNotFound"].iter().any(|code| said.has(code)) => ErrorKind::NotFound,
+        () if ["AuthorizationFailed", "Forbidden"].iter().any(|code| said.has(code)) => ErrorKind::Auth,
+        () => ErrorKind::Rejected,
+    };
+    described(kind, operation, said, answer).with("state", state)
+}
+
+/// An error with what the service said in its context, and all of it as its source.
+fn described(kind: ErrorKind, operation: &'static str, said: ServiceError, answer: &Answer<'_>) -> Error {
+    const SHORT: usize = 160;
+    let message = match &said.message {
+        Some(message) if !message.is_empty() => redact::text(message, &[], SHORT),
+        _ if (300..400).contains(&answer.status) => {
+            "the service redirects, and redirects are not followed".to_owned()
+        }
+        _ => "the service answered with an error".to_owned(),
+    };
+    let mut error = Error::new(kind, operation, message);
+    if let Some(code) = &said.code {
+        error = error.with("code", code);
+    }
+    if !said.inner.is_empty() {
+        error = error.with("inner", said.inner.join(" > "));
+    }
+    if let Some(target) = &said.target {
+        error = error.with("target", target);
+    }
+    if let Some(id) = answer.request_id {
+        error = error.with("request_id", id);
+    }
+    if let Some(id) = answer.correlation_id.or(said.correlation.first().map(String::as_str)) {
+        error = error.with("correlation_id", id);
+    }
+    if let Some(time) = said.time {
+        error = error.with("time", time.to_rfc3339());
+    }
+    match said == ServiceError::default() {
+        true => error,
+        false => error.with_source(said),
+    }
+}
+
 fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-fn kind_of(status: u16, code: Option<&str>, inner: &[String], understood: bool) -> ErrorKind {
-    let has = |name: &str| code == Some(name) || inner.iter().any(|c| c == name);
+fn kind_of(status: u16, said: &ServiceError, understood: bool) -> ErrorKind {
+    let has = |name: &str| said.has(name);
     match status {
         _ if has("JobPropertyImmutable") || has("Immutable") => ErrorKind::AlreadyExists,
         400 | 422 => ErrorKind::InvalidInput,
@@ -150,10 +351,8 @@ fn kind_of(status: u16, code: Option<&str>, inner: &[String], understood: bool) 
 }
 
 fn inner_codes(detail: &Detail) -> Vec<String> {
-    let infos = detail.additional.iter().flatten();
-    let inner = infos.filter(|a| a.kind.as_deref() == Some("InnerError")).find_map(|a| a.info.as_ref());
     let mut codes = Vec::new();
-    let mut next = inner.and_then(|info| info.get("value"));
+    let mut next = detail.info("InnerError");
     while let Some(error) = next.filter(|_| codes.len() < MAX_CHAIN) {
         let Some(code) = error.get("code").and_then(|c| c.as_str()) else { break };
         codes.push(code.to_owned());
@@ -217,5 +416,46 @@ mod tests {
         let body = r#"{"error":{"code":"X","message":"m","target":"https://host/path?sig=SECRET"}}"#;
         let shown = format!("{0} {0:?}", answer(400, body));
         assert!(!shown.contains("SECRET") && shown.contains("https://host/path"), "{shown}");
+    }
+
+    #[test]
+    fn everything_that_support_asks_for_is_kept() {
+        let body = r#"{"error":{"code":"UserError","message":"m","details":[{"code":"A","message":"why sig=hunter2"}],
+            "additionalInfo":[{"type":"ComponentName","info":{"value":"managementfrontend"}},
+            {"type":"Correlation","info":{"value":{"operation":"op-1","request":"rq-1"}}},
+            {"type":"Location","info":{"value":"eastus2"}},
+            {"type":"Time","info":{"value":"2023-12-18T22:43:23.3580957+00:00"}}]}}"#;
+        let error = answer(400, body);
+        assert_eq!(error.context("correlation_id"), Some("op-1"));
+        let said = ServiceError::of(&error).unwrap();
+        assert_eq!(said.correlation, ["op-1", "rq-1"]);
+        assert_eq!(
+            (said.component.as_deref(), said.location.as_deref()),
+            (Some("managementfrontend"), Some("eastus2"))
+        );
+        assert_eq!(said.time.map(|t| t.timestamp()), Some(1_702_939_403));
+        assert_eq!(said.details, [("A".to_owned(), "why sig=(secret)".to_owned())]);
+        assert!(ServiceError::of(&answer(400, "")).is_none());
+    }
+
+    #[test]
+    fn what_the_service_echoes_is_hidden() {
+        let secrets = [Secret::new("hunter2hunter2")];
+        let body = br#"{"error":{"code":"hunter2hunter2","message":"token hunter2hunter2","target":"x/hunter2hunter2",
+            "details":[{"code":"hunter2hunter2","message":"hunter2hunter2"}]}}"#;
+        let error = from_response("op", &Answer::new(400, body).with_secrets(&secrets));
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+
+    #[test]
+    fn a_failed_operation_is_told_by_its_code() {
+        let failed = |code: &str, state: &str| {
+            let body = format!(r#"{{"status":"{state}","error":{{"code":"{code}","message":"m"}}}}"#);
+            from_operation("op", state, &Answer::new(200, body.as_bytes())).kind()
+        };
+        assert_eq!(failed("ModelRegistryError", "Failed"), ErrorKind::Rejected);
+        assert_eq!(failed("BadArgument", "Failed"), ErrorKind::InvalidInput);
+        assert_eq!(failed("x", "Canceled"), ErrorKind::Cancelled);
+        assert_eq!(from_operation("op", "Failed", &Answer::new(200, b"")).kind(), ErrorKind::Rejected);
     }
 }

@@ -20,7 +20,9 @@
 //! ```
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod auth;
 pub mod config;
 pub mod error;
 pub mod http;
 pub mod mlflow;
+pub mod wire;

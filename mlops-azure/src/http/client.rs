@@ -6,13 +6,40 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use mlops_core::artifact::ByteStream;
+use mlops_core::governance::Secret;
 use mlops_core::{Error, ErrorKind, Result};
 use reqwest::redirect::Policy;
-use reqwest::{Body, Certificate, Client};
+use reqwest::{Body, Certificate, Client, NoProxy, Proxy};
 
 use super::transport::{HttpBody, HttpFault, HttpRequest, HttpResponse, HttpTransport, Stage};
 
+/// What this crate calls itself in `User-Agent`.
+pub(crate) const USER_AGENT: &str = concat!("mlops-azure/", env!("CARGO_PKG_VERSION"));
+
+/// Hosts that are never reached through a proxy: what is said to this machine in clear text stays on it, and so does what the
+/// metadata service of a virtual machine answers.
+const DIRECT: &str = "localhost,127.0.0.0/8,::1,169.254.169.254";
+
+/// Through what connections are made.
+#[derive(Clone, Debug, Default)]
+pub enum ProxySetting {
+    /// What the environment says: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in upper and in lower case.
+    #[default]
+    Environment,
+    /// None.
+    None,
+    /// One for everything but the hosts listed, separated by commas. The address may hold a user and a password.
+    Url {
+        /// Its address.
+        url: Secret,
+        /// Hosts and networks that are reached directly.
+        except: String,
+    },
+}
+
 /// How a [`ReqwestTransport`] connects.
+///
+/// However proxies are set, this machine itself and the metadata service of a virtual machine are reached directly.
 #[derive(Clone, Debug)]
 pub struct ReqwestConfig {
     /// How long a connection may take to come about.
@@ -21,11 +48,18 @@ pub struct ReqwestConfig {
     pub extra_roots: Vec<Vec<u8>>,
     /// Connections kept open for each host.
     pub idle_per_host: usize,
+    /// Through what.
+    pub proxy: ProxySetting,
 }
 
 impl Default for ReqwestConfig {
     fn default() -> Self {
-        Self { connect_timeout: Duration::from_secs(20), extra_roots: Vec::new(), idle_per_host: 16 }
+        Self {
+            connect_timeout: Duration::from_secs(20),
+            extra_roots: Vec::new(),
+            idle_per_host: 16,
+            proxy: ProxySetting::Environment,
+        }
     }
 }
 
@@ -57,7 +91,11 @@ impl ReqwestTransport {
             .no_zstd()
             .connect_timeout(config.connect_timeout)
             .pool_max_idle_per_host(config.idle_per_host)
-            .user_agent(concat!("mlops-azure/", env!("CARGO_PKG_VERSION")));
+            .no_proxy()
+            .user_agent(USER_AGENT);
+        for proxy in proxies(&config.proxy)? {
+            builder = builder.proxy(proxy);
+        }
         for pem in &config.extra_roots {
             let bad = |reason| Error::invalid(OP, "extra_roots", reason);
             let roots = Certificate::from_pem_bundle(pem)
@@ -73,6 +111,39 @@ impl ReqwestTransport {
         })?;
         Ok(Self(client))
     }
+}
+
+/// The proxies of a setting, each without the hosts that are reached directly.
+fn proxies(setting: &ProxySetting) -> Result<Vec<Proxy>> {
+    let bad = |field: &str| Error::invalid("ReqwestTransport::new", field, "is not the address of a proxy");
+    let except = |hosts: &str| NoProxy::from_string(&format!("{DIRECT},{hosts}"));
+    match setting {
+        ProxySetting::None => Ok(Vec::new()),
+        ProxySetting::Url { url, except: hosts } => {
+            let proxy = Proxy::all(url.expose()).map_err(|_| bad("proxy"))?;
+            Ok(vec![proxy.no_proxy(except(hosts))])
+        }
+        ProxySetting::Environment => {
+            let hosts = variable(["NO_PROXY", "no_proxy"]).unwrap_or_default();
+            let mut found = Vec::new();
+            if let Some(url) = variable(["HTTPS_PROXY", "https_proxy"]) {
+                found.push(Proxy::https(&url).map_err(|_| bad("HTTPS_PROXY"))?);
+            }
+            // A web server hands a client's header `Proxy` to its programs under this name.
+            let from_client = std::env::var_os("REQUEST_METHOD").is_some();
+            if let Some(url) = variable(["HTTP_PROXY", "http_proxy"]).filter(|_| !from_client) {
+                found.push(Proxy::http(&url).map_err(|_| bad("HTTP_PROXY"))?);
+            }
+            if let Some(url) = variable(["ALL_PROXY", "all_proxy"]) {
+                found.push(Proxy::all(&url).map_err(|_| bad("ALL_PROXY"))?);
+            }
+            Ok(found.into_iter().map(|proxy| proxy.no_proxy(except(&hosts))).collect())
+        }
+    }
+}
+
+fn variable(names: [&str; 2]) -> Option<String> {
+    names.into_iter().find_map(|name| std::env::var(name).ok()).filter(|value| !value.is_empty())
 }
 
 impl fmt::Debug for ReqwestTransport {

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use mlops_core::num::Random;
+use mlops_core::time::{Clock as _, SystemClock};
 use mlops_core::{Error, ErrorKind, Result};
 use tokio::time::Instant;
 
 use super::transport::{HttpFault, HttpRequest, HttpResponse, HttpTransport, Stage};
+use super::wait;
 
 /// Whether a request may be sent a second time when nobody knows what became of the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,9 +24,12 @@ pub enum Repeat {
 /// Tried again are requests that got no answer and those answered with 408, 429, 500, 502, 503 or 504. With
 /// [`Repeat::Never`] only those that the peer has certainly not carried out: no connection came about, or it answered 429.
 ///
-/// The wait doubles from [`initial`](Self::initial) to [`max_delay`](Self::max_delay), and its upper half is drawn at
-/// random, so that clients that failed together do not come back together. `Retry-After` in seconds replaces it, up to
-/// [`max_retry_after`](Self::max_retry_after). Nothing is tried again once [`budget`](Self::budget) is spent.
+/// The longest wait doubles from [`initial`](Self::initial) to [`max_delay`](Self::max_delay), and the wait is drawn at random
+/// from all of it ("full jitter"), so that clients that failed together do not come back together. What the peer
+/// [asks for](wait::asked) replaces it, up to [`max_retry_after`](Self::max_retry_after). Nothing is tried again once
+/// [`budget`](Self::budget) is spent, and no try lasts beyond [`deadline`](Self::deadline).
+///
+/// Source of the jitter: Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,7 +38,8 @@ pub enum Repeat {
 /// let policy = RetryPolicy::default();
 /// assert_eq!(policy.delay(0, 1.0), Duration::from_millis(200));
 /// assert_eq!(policy.delay(2, 1.0), Duration::from_millis(800));
-/// assert_eq!(policy.delay(2, 0.0), Duration::from_millis(400));
+/// assert_eq!(policy.delay(2, 0.5), Duration::from_millis(400));
+/// assert_eq!(policy.delay(2, 0.0), Duration::ZERO);
 /// assert_eq!(policy.delay(u32::MAX, 1.0), policy.max_delay);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +54,11 @@ pub struct RetryPolicy {
     pub max_retry_after: Duration,
     /// How long one call may take with all its waits before it gives up.
     pub budget: Duration,
+    /// How long one call may take at all, the try included that is under way; `None` leaves every try its own time.
+    pub deadline: Option<Duration>,
+    /// From what the waits are drawn; `None` draws from the system's randomness, as processes in service should. With a seed
+    /// the waits of an operation are the same in every run.
+    pub seed: Option<u64>,
 }
 
 impl Default for RetryPolicy {
@@ -57,6 +69,8 @@ impl Default for RetryPolicy {
             max_delay: Duration::from_secs(20),
             max_retry_after: Duration::from_secs(60),
             budget: Duration::from_secs(180),
+            deadline: None,
+            seed: None,
         }
     }
 }
@@ -69,25 +83,47 @@ impl RetryPolicy {
         max_delay: Duration::ZERO,
         max_retry_after: Duration::ZERO,
         budget: Duration::ZERO,
+        deadline: None,
+        seed: None,
     };
 
-    /// The wait after try number `attempt` (from 0), where `random` in [0, 1] draws from the upper half.
+    /// The wait after try number `attempt` (from 0), where `random` in [0, 1] draws from all of it.
     pub fn delay(&self, attempt: u32, random: f64) -> Duration {
         let full = self.initial.saturating_mul(1_u32.checked_shl(attempt).unwrap_or(u32::MAX));
-        full.min(self.max_delay).mul_f64(0.5 + 0.5 * random.clamp(0.0, 1.0))
+        full.min(self.max_delay).mul_f64(random.clamp(0.0, 1.0))
+    }
+
+    /// What remains of the time that one call may take.
+    fn left(&self, started: Instant) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_sub(started.elapsed()))
     }
 
     /// How long to wait before the next try; `None` when there is none.
-    fn next(&self, tried: u32, asked: Option<Duration>, started: Instant) -> Option<Duration> {
+    fn next(&self, tried: u32, asked: Option<Duration>, started: Instant, random: f64) -> Option<Duration> {
         if tried >= self.attempts {
             return None;
         }
         let wait = match asked {
             Some(wait) if wait > self.max_retry_after => return None,
             Some(wait) => wait,
-            None => self.delay(tried - 1, random()),
+            None => self.delay(tried - 1, random),
         };
-        (started.elapsed().saturating_add(wait) < self.budget).then_some(wait)
+        let spent = started.elapsed().saturating_add(wait);
+        (spent < self.budget && self.deadline.is_none_or(|deadline| spent < deadline)).then_some(wait)
+    }
+
+    /// The numbers that the waits of a call are drawn with.
+    pub(crate) fn draws(&self, operation: &str) -> Draws {
+        Draws(self.seed.map(|seed| Random::new(seed).stream(operation)))
+    }
+}
+
+/// Numbers in [0, 1): of a seed, or of the system.
+pub(crate) struct Draws(Option<Random>);
+
+impl Draws {
+    pub(crate) fn draw(&mut self) -> f64 {
+        self.0.as_mut().map_or_else(random, Random::next_f64)
     }
 }
 
@@ -100,11 +136,6 @@ pub(crate) fn random() -> f64 {
 /// Whether a status says that the same request may succeed later.
 pub(crate) fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
-}
-
-/// `Retry-After` in seconds. The form with a date depends on two clocks and is not read.
-fn retry_after(response: &HttpResponse) -> Option<Duration> {
-    response.header("retry-after")?.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// One try: an answer, a fault, or an error that no other try would heal.
@@ -127,20 +158,25 @@ pub async fn send(
     collect: Option<usize>,
     request: HttpRequest,
 ) -> Result<HttpResponse> {
-    let (started, mut next) = (Instant::now(), request);
+    let (started, mut next, mut draws) = (Instant::now(), request, policy.draws(operation));
     for tried in 1.. {
         let spare = next.again();
+        next.timeout = policy.left(started).map_or(next.timeout, |left| left.min(next.timeout));
         let result = attempt(transport, collect, next).await;
         let wait = match &result {
             _ if spare.is_none() => None,
             Ok(response) if may_repeat_after(response.status, repeat) => {
-                policy.next(tried, retry_after(response), started)
+                let asked = wait::asked(&response.headers, SystemClock::new().now());
+                policy.next(tried, asked, started, draws.draw())
             }
-            Err(Failure::Fault(fault)) if may_repeat(fault, repeat) => policy.next(tried, None, started),
+            Err(Failure::Fault(fault)) if may_repeat(fault, repeat) => {
+                policy.next(tried, None, started, draws.draw())
+            }
             _ => None,
         };
         match (wait, spare) {
             (Some(wait), Some(spare)) => {
+                tracing::debug!(operation, tried, wait_ms = wait.as_millis(), "trying again");
                 // An answer that is not wanted gives its connection back.
                 drop(result);
                 tokio::time::sleep(wait).await;

@@ -1,76 +1,12 @@
-//! Clouds and workspaces.
+//! Workspaces.
 
 use std::fmt;
 
 use mlops_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// One of Azure's clouds. Each has its own hosts and its own token audiences.
-///
-/// ```
-/// use mlops_azure::config::Cloud;
-/// assert_eq!(Cloud::default(), Cloud::Public);
-/// assert_eq!(Cloud::China.resource_manager(), "management.chinacloudapi.cn");
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cloud {
-    /// Azure.
-    #[default]
-    Public,
-    /// Azure operated by 21Vianet.
-    China,
-    /// Azure Government.
-    UsGovernment,
-}
-
-impl Cloud {
-    /// The host of Azure Resource Manager.
-    pub const fn resource_manager(self) -> &'static str {
-        match self {
-            Self::Public => "management.azure.com",
-            Self::China => "management.chinacloudapi.cn",
-            Self::UsGovernment => "management.usgovcloudapi.net",
-        }
-    }
-
-    /// The host that issues tokens.
-    pub const fn authority(self) -> &'static str {
-        match self {
-            Self::Public => "login.microsoftonline.com",
-            Self::China => "login.chinacloudapi.cn",
-            Self::UsGovernment => "login.microsoftonline.us",
-        }
-    }
-
-    /// The suffix of storage hosts.
-    pub const fn storage_suffix(self) -> &'static str {
-        match self {
-            Self::Public => "core.windows.net",
-            Self::China => "core.chinacloudapi.cn",
-            Self::UsGovernment => "core.usgovcloudapi.net",
-        }
-    }
-
-    /// The token scope for Resource Manager, and for MLflow and run history in Azure Machine Learning.
-    ///
-    /// ```
-    /// use mlops_azure::config::Cloud;
-    /// assert_eq!(Cloud::Public.resource_manager_scope(), "https://management.azure.com/.default");
-    /// ```
-    pub fn resource_manager_scope(self) -> String {
-        format!("https://{}/.default", self.resource_manager())
-    }
-
-    /// The token scope for scoring endpoints and batch invocations.
-    pub const fn machine_learning_scope(self) -> &'static str {
-        match self {
-            Self::Public => "https://ml.azure.com/.default",
-            Self::China => "https://ml.azure.cn/.default",
-            Self::UsGovernment => "https://ml.azure.us/.default",
-        }
-    }
-}
+use super::cloud::Cloud;
+use super::name::{check, is_api_version, is_guid, is_resource_group, is_workspace, path_below};
 
 /// An Azure Machine Learning workspace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -89,11 +25,12 @@ impl Workspace {
     /// a resource group has 1 to 90 letters, digits, `-`, `_`, `.`, `(`, `)` and does not end in `.`; a workspace has 3 to
     /// 33 letters, digits, `-`, `_`, the first a letter or digit.
     pub fn new(subscription: &str, resource_group: &str, name: &str) -> Result<Self> {
-        check("subscription", subscription, is_guid(subscription), "must be a GUID")?;
+        const OP: &str = "Workspace";
+        check(OP, "subscription", subscription, is_guid(subscription), "must be a GUID")?;
         let group = "must have 1 to 90 letters, digits, -, _, ., ( or ) and not end in a dot";
-        check("resource_group", resource_group, is_resource_group(resource_group), group)?;
+        check(OP, "resource_group", resource_group, is_resource_group(resource_group), group)?;
         let workspace = "must have 3 to 33 letters, digits, - or _, and begin with a letter or digit";
-        check("name", name, is_workspace(name), workspace)?;
+        check(OP, "name", name, is_workspace(name), workspace)?;
         Ok(Self {
             cloud: Cloud::Public,
             subscription: subscription.to_ascii_lowercase(),
@@ -130,26 +67,75 @@ impl Workspace {
     /// # Errors
     /// [`ErrorKind::InvalidInput`](mlops_core::ErrorKind::InvalidInput) that names the segment or the version.
     pub fn resource_url(&self, segments: &[&str], api_version: &str) -> Result<String> {
-        let date = |v: &str| {
-            let v = v.strip_suffix("-preview").unwrap_or(v);
-            v.len() == 10
-                && v.bytes()
-                    .enumerate()
-                    .all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() })
-        };
-        check("api_version", api_version, date(api_version), "must be a date, with or without -preview")?;
-        let mut url = format!("https://{}{}", self.cloud.resource_manager(), self.id());
-        for segment in segments {
-            check(
-                "segments",
-                segment,
-                is_segment(segment),
-                "has a character that a URL reads as something else",
-            )?;
-            url.push('/');
-            url.push_str(segment);
+        const OP: &str = "Workspace";
+        let date = "must be a date, with or without -preview";
+        check(OP, "api_version", api_version, is_api_version(api_version), date)?;
+        let path = path_below(OP, &self.id(), segments)?;
+        Ok(format!("https://{}{path}?api-version={api_version}", self.cloud.resource_manager()))
+    }
+
+    /// The Resource Manager id of a resource below the workspace, such as `["models", "churn", "versions", "3"]`.
+    ///
+    /// # Errors
+    /// As of [`resource_url`](Self::resource_url).
+    ///
+    /// ```
+    /// use mlops_azure::config::Workspace;
+    /// let workspace = Workspace::new("00000000-0000-0000-0000-000000000000", "rg", "mlw-churn")?;
+    /// assert!(workspace.resource_id(&["computes", "cpu"])?.ends_with("/workspaces/mlw-churn/computes/cpu"));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn resource_id(&self, segments: &[&str]) -> Result<String> {
+        path_below("Workspace", &self.id(), segments)
+    }
+
+    /// Reads a Resource Manager id; the fixed words in any case, as Azure itself returns them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](mlops_core::ErrorKind::InvalidInput) that names the part.
+    ///
+    /// ```
+    /// use mlops_azure::config::Workspace;
+    /// let workspace = Workspace::new("00000000-0000-0000-0000-000000000000", "rg", "mlw-churn")?;
+    /// assert_eq!(Workspace::from_id(&workspace.id().replace("resourceGroups", "resourcegroups"))?, workspace);
+    /// assert!(Workspace::from_id("/subscriptions/x").is_err());
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn from_id(id: &str) -> Result<Self> {
+        const WORDS: [&str; 5] = [
+            "subscriptions",
+            "resourceGroups",
+            "providers",
+            "Microsoft.MachineLearningServices",
+            "workspaces",
+        ];
+        let parts: Vec<&str> = id.trim_matches('/').split('/').collect();
+        match parts.as_slice() {
+            [a, subscription, b, group, c, d, e, name]
+                if [a, b, c, d, e].iter().zip(WORDS).all(|(part, word)| part.eq_ignore_ascii_case(word)) =>
+            {
+                Self::new(subscription, group, name)
+            }
+            _ => {
+                let shape = "is not /subscriptions/…/resourceGroups/…/providers/Microsoft.MachineLearningServices/workspaces/…";
+                Err(Error::invalid("Workspace", "id", shape).with("value", id))
+            }
         }
-        Ok(format!("{url}?api-version={api_version}"))
+    }
+
+    /// The subscription's id.
+    pub fn subscription(&self) -> &str {
+        &self.subscription
+    }
+
+    /// The resource group.
+    pub fn resource_group(&self) -> &str {
+        &self.resource_group
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 }
 
@@ -174,33 +160,6 @@ impl<'de> Deserialize<'de> for Workspace {
         let workspace = Self::new(&raw.subscription, &raw.resource_group, &raw.name);
         workspace.map(|w| w.in_cloud(raw.cloud)).map_err(serde::de::Error::custom)
     }
-}
-
-fn check(field: &str, value: &str, ok: bool, reason: &str) -> Result<()> {
-    if ok { Ok(()) } else { Err(Error::invalid("Workspace", field, reason).with("value", value)) }
-}
-
-fn is_guid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(i, b)| match i {
-            8 | 13 | 18 | 23 => b == b'-',
-            _ => b.is_ascii_hexdigit(),
-        })
-}
-
-fn is_resource_group(text: &str) -> bool {
-    let ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'(' | b')');
-    (1..=90).contains(&text.len()) && text.bytes().all(ok) && !text.ends_with('.') && !text.starts_with("..")
-}
-
-fn is_workspace(text: &str) -> bool {
-    let ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-    (3..=33).contains(&text.len()) && text.bytes().all(ok) && !text.starts_with(['-', '_'])
-}
-
-fn is_segment(text: &str) -> bool {
-    let ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    !text.is_empty() && text.len() <= 255 && text.bytes().all(ok) && !matches!(text, "." | "..")
 }
 
 #[cfg(test)]

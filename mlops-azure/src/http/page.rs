@@ -1,0 +1,85 @@
+//! Lists that come in pages.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use futures_util::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
+use mlops_core::{Error, ErrorKind, Result};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::call::Call;
+use super::service::Service;
+
+/// A page of a list: `{"value": […], "nextLink": "…"}`. Without a link, or with an empty one, it is the last.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Page<T> {
+    /// The items; a page may have none and not be the last.
+    #[serde(default = "Vec::new")]
+    pub value: Vec<T>,
+    /// Where the next page is.
+    #[serde(rename = "nextLink", default)]
+    pub next_link: Option<String>,
+}
+
+enum Next<T> {
+    First(Call<Page<T>>),
+    Link(String),
+    End,
+}
+
+struct State<T> {
+    service: Service,
+    operation: &'static str,
+    next: Next<T>,
+    /// The links so far, by hash: a hostile one may be megabytes long.
+    seen: HashSet<u64>,
+}
+
+/// The most pages that a list may have; a list that is longer is one without an end.
+const MAX_PAGES: usize = 100_000;
+
+pub(super) fn pages<T>(
+    service: Service,
+    call: Call<Page<T>>,
+) -> impl Stream<Item = Result<Vec<T>>> + Send + use<T>
+where
+    T: DeserializeOwned + Send + 'static,
+{
+    let operation = call.operation;
+    let state = State { service, operation, next: Next::First(call), seen: HashSet::new() };
+    stream::try_unfold(state, |mut state| async move {
+        let reply = match std::mem::replace(&mut state.next, Next::End) {
+            Next::First(call) => state.service.reply(call).await?,
+            Next::Link(link) => state.service.follow(state.operation, &link, None).await?,
+            Next::End => return Ok(None),
+        };
+        let page: Page<T> = reply.json(state.operation)?;
+        if let Some(link) = page.next_link.filter(|link| !link.is_empty()) {
+            state.remember(&link)?;
+            state.next = Next::Link(link);
+        }
+        Ok(Some((page.value, state)))
+    })
+}
+
+pub(super) fn items<T>(service: Service, call: Call<Page<T>>) -> impl Stream<Item = Result<T>> + Send + use<T>
+where
+    T: DeserializeOwned + Send + 'static,
+{
+    pages(service, call).map_ok(|page| stream::iter(page).map(Ok)).try_flatten()
+}
+
+impl<T> State<T> {
+    /// Remembers a link; one that was there already leads in a circle.
+    fn remember(&mut self, link: &str) -> Result<()> {
+        let mut hasher = DefaultHasher::new();
+        link.hash(&mut hasher);
+        let endless = self.seen.len() >= MAX_PAGES || !self.seen.insert(hasher.finish());
+        match endless {
+            true => Err(Error::new(ErrorKind::Protocol, self.operation, "the list's pages have no end")
+                .with("pages", self.seen.len())),
+            false => Ok(()),
+        }
+    }
+}
