@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::Matrix;
+use super::after::After;
 use super::columns::{self, Derived, Input, Norm};
 use super::ensemble::{Columns, Forest, Link, RowMajor, narrow};
 use super::import::{lightgbm, onnx, sklearn, xgboost};
@@ -16,8 +17,9 @@ use crate::problem::Task;
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImportOptions {
-    /// Of boosted trees, the first so many iterations; all, if not set. What early stopping calls best iterations are the number of the best
-    /// plus one. A file of LightGBM holds the best ones alone.
+    /// Of boosted trees, the first so many iterations; if not set, those that the library itself takes (see
+    /// [`from_lightgbm`](ImportedModel::from_lightgbm), [`from_xgboost_json`](ImportedModel::from_xgboost_json)). What early stopping calls the best
+    /// iteration counts from 1 in LightGBM; in XGBoost from 0, so that up to it there is one more.
     pub iterations: Option<usize>,
 }
 
@@ -99,6 +101,8 @@ pub struct ImportedModel {
     derived: Option<Vec<Derived>>,
     norms: Vec<Norm>,
     head: Head,
+    /// What is done with the head's answers, in turn.
+    after: Vec<After>,
     answer: Answer,
     threads: Threads,
 }
@@ -110,6 +114,7 @@ pub(super) struct Parts {
     pub(super) derived: Option<Vec<Derived>>,
     pub(super) norms: Vec<Norm>,
     pub(super) head: Head,
+    pub(super) after: Vec<After>,
     pub(super) answer: Answer,
 }
 
@@ -140,7 +145,8 @@ impl Linear {
 }
 
 impl Head {
-    fn outputs(&self) -> usize {
+    /// The answers to a row.
+    pub(super) fn outputs(&self) -> usize {
         match self {
             Self::Forest(forest) => forest.outputs(),
             Self::Linear(linear) => linear.outputs(),
@@ -159,7 +165,7 @@ impl ImportedModel {
     /// Puts a model together from what a reader found.
     pub(super) fn new(operation: &'static str, parts: Parts) -> Result<Self> {
         let corrupt = |message: String| Error::new(ErrorKind::Corrupt, operation, message);
-        let Parts { inputs, derived, norms, head, answer } = parts;
+        let Parts { inputs, derived, norms, head, after, answer } = parts;
         columns::check(&inputs).map_err(corrupt)?;
         let width = derived.as_ref().map_or(inputs.len(), Vec::len);
         if head.width() != width {
@@ -207,7 +213,7 @@ impl ImportedModel {
         };
         let features = inputs.iter().enumerate().map(|(i, input)| input.feature(nullable(i))).collect();
         let signature = Signature::new(task, features);
-        Ok(Self { signature, inputs, derived, norms, head, answer, threads: Threads::ONE })
+        Ok(Self { signature, inputs, derived, norms, head, after, answer, threads: Threads::ONE })
     }
 
     /// Reads LightGBM's text, as `Booster.save_model` writes it (versions 3 and 4).
@@ -215,6 +221,9 @@ impl ImportedModel {
     /// Every objective of LightGBM is known, with its sigmoid parameter; so are categorical splits, the three kinds of missing values,
     /// random forests (`boosting=rf`), DART, and categories of pandas. Linear trees (`linear_tree`) are
     /// [`ErrorKind::Unsupported`]. Sums have the bits of LightGBM's.
+    ///
+    /// Early stopping: LightGBM writes the trees up to the best iteration, unless it is told otherwise (`num_iteration=-1`), and reads no
+    /// best iteration back; so all trees of the file are taken, by it and here.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] with the line or the tree and the field for a text that is not such a model;
@@ -237,6 +246,10 @@ impl ImportedModel {
     /// or as a list; categorical splits and the categories that version 3.1 and later keep. Trees whose leaves hold
     /// several values (`multi_output_tree`) are [`ErrorKind::Unsupported`]. Sums have the bits of XGBoost's, which adds in single precision,
     /// except for DART; what becomes of them is computed in double precision and differs from XGBoost's by single-precision rounding.
+    ///
+    /// Early stopping: a file that an estimator of XGBoost's scikit-learn interface wrote (`XGBClassifier.save_model`, which leaves a mark in it) is taken up
+    /// to its `best_iteration`, as the estimator does; of one that a `Booster` wrote, all trees are taken, as the `Booster` does. [`ImportOptions`] say
+    /// otherwise.
     ///
     /// # Errors
     /// As [`from_lightgbm`](Self::from_lightgbm).
@@ -304,11 +317,12 @@ impl ImportedModel {
 
     /// Reads an ONNX graph of classical models.
     ///
-    /// Operators of `ai.onnx.ml`: `TreeEnsembleClassifier` and `TreeEnsembleRegressor` with every mode of a branch and the
-    /// aggregates SUM and AVERAGE, `LinearClassifier`, `LinearRegressor`, `Scaler`, `Normalizer`, `ZipMap`, `ArrayFeatureExtractor`,
-    /// `FeatureVectorizer`, `OneHotEncoder` and `Imputer`; of `ai.onnx`: `Cast`, `Identity`, `Concat`, `Gather` of columns, `Flatten` and `Reshape` that keep
-    /// the table as it is, and `Exp`, `Sigmoid`, `Softmax`
-    /// after a model. What is made of the labels of classes is passed over. Any other operator is [`ErrorKind::Unsupported`] and is named in the context under `operator`; the runtime of ONNX itself runs it (feature `onnx-runtime`).
+    /// Operators of `ai.onnx.ml`: `TreeEnsembleClassifier`, `TreeEnsembleRegressor` and `TreeEnsemble` (version 5) with every mode of a branch and
+    /// the aggregates SUM and AVERAGE, `LinearClassifier`, `LinearRegressor`, `Scaler`, `Normalizer`, `ZipMap`, `ArrayFeatureExtractor`,
+    /// `FeatureVectorizer`, `OneHotEncoder`, `LabelEncoder` to numbers and `Imputer`; of `ai.onnx`: `Cast` to floating point, `Constant`, `Identity`, `Concat`,
+    /// `Gather` of columns, `Flatten` and `Reshape` that keep the table as it is; after a model `Exp`, `Sigmoid`, `Softmax`, `Neg`, and `Add`,
+    /// `Sub`, `Mul` and `Div` with constants, one for all scores or one for each; after such arithmetic, scores are no probabilities any more. What is made
+    /// of the labels of classes is passed over; where they are the places of the greatest scores (`ArgMax`), the answer is the likeliest class's place. Any other operator is [`ErrorKind::Unsupported`] and is named in the context under `operator`; the runtime of ONNX itself runs it (feature `onnx-runtime`).
     ///
     /// An input of one column gives its name to the feature; one of n columns makes the features `NAME_0` to `NAME_{n−1}`.
     /// Numbers are in single precision, as they are in the runtime. The answer is the graph's output of numbers, or, where there are scores of
@@ -327,10 +341,11 @@ impl ImportedModel {
         self
     }
 
-    /// The forest, if the model is one and sees its features as they are.
+    /// The forest, if the model is one, sees its features as they are, and answers what the forest does.
     pub fn forest(&self) -> Option<&Forest> {
+        let plain = self.derived.is_none() && self.norms.is_empty() && self.after.is_empty();
         match &self.head {
-            Head::Forest(forest) if self.derived.is_none() && self.norms.is_empty() => Some(forest),
+            Head::Forest(forest) if plain => Some(forest),
             _ => None,
         }
     }
@@ -358,7 +373,7 @@ impl ImportedModel {
         self.signature.check(rows)?;
         let inputs = self.inputs.iter().map(|input| input.read(rows)).collect::<Result<Vec<_>>>()?;
         let count = rows.rows();
-        let values = match (&self.head, &self.derived) {
+        let mut values = match (&self.head, &self.derived) {
             (Head::Forest(forest), None) if self.norms.is_empty() => {
                 forest.answer(&Columns { columns: &inputs, rows: count }, self.threads)
             }
@@ -372,6 +387,7 @@ impl ImportedModel {
                 }
             }
         };
+        self.after.iter().for_each(|after| after.apply(&mut values, self.outputs()));
         Ok(Matrix::new(values, count, self.outputs()))
     }
 

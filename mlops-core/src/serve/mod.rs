@@ -16,6 +16,7 @@
 //! The [`FeatureEncoder`] that turned columns into numbers for training travels inside the model, so that training and serving
 //! cannot disagree about it.
 
+mod after;
 pub mod batch;
 mod builtin;
 mod columns;

@@ -3,14 +3,26 @@
 use std::collections::BTreeMap;
 
 use super::reading::{Reading, narrow_down};
-use super::{Cut, Forest, Output, Packed, SET, Set, Shape, Tree};
+use super::{Cut, Cuts, Forest, Member, Output, Packed, SET, Set, Shape, Tree, Word};
 use crate::error::{Error, ErrorKind, Result};
+use crate::num::simd::Level;
 
 /// A deeper tree is refused: a row would cost more than anybody waits for.
 const MAX_DEPTH: usize = 10_000;
 
 /// All nodes of all trees: 2³⁰, which is 20 GB of them.
 const MAX_NODES: usize = 1 << 30;
+
+/// The most leaves of a tree that lies as cuts too. All of its questions are asked, so that a larger tree is walked down faster; the sooner, the
+/// narrower the machine's registers are.
+fn most_leaves() -> usize {
+    if Level::all().count() > 1 { 256 } else { 64 }
+}
+
+/// So many bits, the lowest, of at most 64.
+fn ones(count: usize) -> u64 {
+    if count >= 64 { u64::MAX } else { (1 << count) - 1 }
+}
 
 /// The wildest number of categories that a split may tell apart.
 pub(in crate::serve) const MAX_CATEGORY: usize = 1 << 24;
@@ -98,7 +110,9 @@ impl ForestBuilder {
             trees: Vec::new(),
             cuts: Vec::new(),
             wide_cuts: Vec::new(),
-            order: Vec::new(),
+            members: Vec::new(),
+            cut_words: Vec::new(),
+            ordered: Vec::new(),
             sets: Vec::new(),
             words: Vec::new(),
             values: Vec::new(),
@@ -240,11 +254,16 @@ impl ForestBuilder {
                 Ok((self.column(feature, reading), exact))
             }
             Test::Among { set, missing, .. } => {
-                let column = self.column(feature, Reading::Plain);
                 let members = usize::try_from(set).ok().and_then(|set| self.sets.get(set)).cloned();
                 let set = match members.ok_or(TreeFault::NoLeaf { node })? {
-                    Members::Bits { start, words } => Set::Bits { column, missing, start, words },
-                    Members::Numbers { numbers, whole } => Set::Numbers { column, missing, numbers, whole },
+                    Members::Bits { start, words } => {
+                        let column = self.column(feature, Reading::Category);
+                        Set::Bits { column, missing, start, words }
+                    }
+                    Members::Numbers { numbers, whole } => {
+                        let column = self.column(feature, Reading::Plain);
+                        Set::Numbers { column, missing, numbers, whole }
+                    }
                 };
                 self.forest.sets.push(set);
                 let set = u32::try_from(self.forest.sets.len() - 1).ok().filter(|set| *set < SET);
@@ -265,40 +284,52 @@ impl ForestBuilder {
     /// is the one. Nodes lie in preorder, so leaves lie in the order from left to right.
     fn shape(&mut self, first: usize, shared: bool) -> Shape {
         let is_leaf = |at: usize, node: &Packed| node.threshold.is_nan() && node.right as usize == at;
-        let nodes = &self.forest.nodes[first..];
+        let forest = &mut self.forest;
+        let nodes = &forest.nodes[first..];
         let leaves = nodes.iter().enumerate().filter(|(i, node)| is_leaf(first + i, node)).count();
-        if shared || leaves > 64 {
+        if shared || leaves > most_leaves() {
             return Shape::Walk;
         }
-        let order = self.forest.order.len();
-        let begin = if leaves > 32 { self.forest.wide_cuts.len() } else { self.forest.cuts.len() };
+        // Numbers of double precision and 64 leaves fill the same registers.
+        let wide = !forest.narrow || (33..=64).contains(&leaves);
+        let (words, ordered) = (forest.cut_words.len(), forest.ordered.len());
         // Leaves before each node.
         let mut before = Vec::with_capacity(nodes.len());
-        let mut count = 0_u32;
+        let mut count = 0_usize;
         for (i, node) in nodes.iter().enumerate() {
             before.push(count);
             if is_leaf(first + i, node) {
                 count += 1;
-                self.forest.order.push(self.forest.leaves[first + i]);
+                let at = forest.leaves[first + i] as usize * forest.leaf_width;
+                forest.ordered.extend(&forest.values[at..at + forest.leaf_width]);
             }
         }
-        let below = |leaf: u32| if leaf >= 64 { u64::MAX } else { (1_u64 << leaf) - 1 };
-        for (i, node) in nodes.iter().enumerate().filter(|(i, node)| !is_leaf(first + i, node)) {
-            let right = before[node.right as usize - first];
-            let keep = !(below(right) & !below(before[i]));
-            if leaves > 32 {
-                self.forest.wide_cuts.push(Cut { threshold: node.threshold, column: node.column, keep });
-            } else {
-                // The upper half is not looked at.
-                let keep = u32::try_from(keep & u64::from(u32::MAX)).unwrap_or(u32::MAX);
-                self.forest.cuts.push(Cut { threshold: node.threshold, column: node.column, keep });
+        let bits = if wide { 64 } else { 32 };
+        for from in (0..leaves).step_by(bits) {
+            let (members, small, large) = (forest.members.len(), forest.cuts.len(), forest.wide_cuts.len());
+            for (i, node) in nodes.iter().enumerate().filter(|(i, node)| !is_leaf(first + i, node)) {
+                // Of this word, the leaves on the left.
+                let part = |leaf: usize| leaf.clamp(from, from + bits) - from;
+                let taken = ones(part(before[node.right as usize - first])) & !ones(part(before[i]));
+                let (keep, threshold, column) = (!taken, node.threshold, node.column);
+                if taken == 0 {
+                    continue;
+                }
+                if column & SET != 0 {
+                    forest.members.push(Member { keep, set: column & !SET });
+                } else if wide {
+                    forest.wide_cuts.push(Cut { threshold, column, keep });
+                } else {
+                    // The upper half is of no leaf.
+                    let keep = u32::try_from(keep & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+                    forest.cuts.push(Cut { threshold, column, keep });
+                }
             }
+            let numbers = if wide { large..forest.wide_cuts.len() } else { small..forest.cuts.len() };
+            forest.cut_words.push(Word { numbers, members: members..forest.members.len() });
         }
-        if leaves > 32 {
-            Shape::Wide { order, cuts: begin..self.forest.wide_cuts.len() }
-        } else {
-            Shape::Small { order, cuts: begin..self.forest.cuts.len() }
-        }
+        let cuts = Cuts { words: words..forest.cut_words.len(), leaves: ordered..forest.ordered.len() };
+        if wide { Shape::Wide(cuts) } else { Shape::Small(cuts) }
     }
 
     /// The forest.
@@ -320,11 +351,10 @@ impl ForestBuilder {
         }
         self.forest.output = output;
         self.forest.output.start.resize(self.forest.outputs, 0.0);
-        for leaf in [&mut self.forest.leaves, &mut self.forest.order] {
-            leaf.shrink_to_fit();
-        }
+        self.forest.leaves.shrink_to_fit();
         self.forest.nodes.shrink_to_fit();
         self.forest.values.shrink_to_fit();
+        self.forest.ordered.shrink_to_fit();
         Ok(self.forest)
     }
 }

@@ -6,10 +6,13 @@
 //!
 //! # Layout
 //! Nodes of 16 bytes lie in preorder: yes leads to the next node, no to the one that is named. Leaves lead to themselves, so that several
-//! ways are walked side by side without a branch until none moves. A tree of at most 64 leaves also lies as *cuts*: each question that is answered
-//! no takes away the leaves on its left, and the first leaf that is left is the one; sixteen rows at a time, in wide registers.
-//! (Lucchese et al., QuickScorer, SIGIR 2015; the version for many rows is theirs of 2016.) Both find the same leaf, and leaves are
+//! ways are walked side by side without a branch until none moves. A tree of at most 256 leaves also lies as *cuts*: leaves are bits of words, from left
+//! to right; each question that is answered no takes away the leaves on its left, and the first leaf that is left is the one. A block of rows is asked
+//! four questions of a tree at a time, in wide registers, without a branch; the questions lie one after the other, and pass through the cache
+//! once a block. (Lucchese et al., QuickScorer, SIGIR 2015; the version for many rows is theirs of 2016.) Both find the same leaf, and leaves are
 //! added in the order of the trees: a row gets the same bits alone and among others.
+//!
+//! A word is as wide as the numbers that are compared, or 64 bits for a tree of 33 to 64 leaves: a comparison then is a mask of what it takes away.
 
 mod builder;
 mod kernel;
@@ -40,7 +43,7 @@ struct Packed {
     right: u32,
 }
 
-/// A question, and the leaves that stay when it is answered no.
+/// A question about a number, and the leaves that stay when it is answered no.
 #[derive(Clone, Copy, Debug)]
 struct Cut<M> {
     threshold: f64,
@@ -48,12 +51,33 @@ struct Cut<M> {
     keep: M,
 }
 
-/// How a tree lies for many rows.
+/// A question about a set, and the leaves that stay when it is answered no.
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    keep: u64,
+    set: u32,
+}
+
+/// The questions that take away leaves of one word.
+#[derive(Clone, Debug)]
+struct Word {
+    numbers: Range<usize>,
+    members: Range<usize>,
+}
+
+/// The leaves of a tree from left to right: words of bits, and what leaves add.
+#[derive(Clone, Debug)]
+struct Cuts {
+    words: Range<usize>,
+    leaves: Range<usize>,
+}
+
+/// How a tree lies for many rows: as words of 32 leaves or of 64, or as nodes alone.
 #[derive(Clone, Debug)]
 enum Shape {
     Walk,
-    Small { order: usize, cuts: Range<usize> },
-    Wide { order: usize, cuts: Range<usize> },
+    Small(Cuts),
+    Wide(Cuts),
 }
 
 #[derive(Clone, Debug)]
@@ -113,7 +137,9 @@ pub struct Forest {
     trees: Vec<Tree>,
     cuts: Vec<Cut<u32>>,
     wide_cuts: Vec<Cut<u64>>,
-    order: Vec<u32>,
+    members: Vec<Member>,
+    cut_words: Vec<Word>,
+    ordered: Vec<f64>,
     sets: Vec<Set>,
     words: Vec<u32>,
     values: Vec<f64>,
@@ -127,6 +153,12 @@ pub(in crate::serve) trait Rows: Sync {
 
     /// One number; row and feature are there.
     fn get(&self, row: usize, feature: usize) -> f64;
+
+    /// Brings rows into the cache, where reading them column by column would jump about in memory.
+    fn fetch(&self, _from: usize, _count: usize) {}
+
+    /// The numbers of a feature that is there, from a row on.
+    fn column(&self, from: usize, feature: usize) -> impl Iterator<Item = f64>;
 }
 
 /// Numbers, row by row.
@@ -146,6 +178,20 @@ impl Rows for RowMajor<'_> {
     fn get(&self, row: usize, feature: usize) -> f64 {
         self.values[row * self.width + feature]
     }
+
+    #[inline(always)]
+    fn fetch(&self, from: usize, count: usize) {
+        // A number of each line of the cache, in the order in which memory is read fastest.
+        let end = self.values.len().min(from.saturating_add(count).saturating_mul(self.width));
+        let rows = self.values.get(from * self.width..end).unwrap_or_default();
+        std::hint::black_box(rows.iter().step_by(8).fold(0, |bits, x| bits ^ x.to_bits()));
+    }
+
+    #[inline(always)]
+    fn column(&self, from: usize, feature: usize) -> impl Iterator<Item = f64> {
+        let rows = self.values.get(from * self.width..).unwrap_or_default();
+        rows.chunks_exact(self.width.max(1)).map(move |row| row[feature])
+    }
 }
 
 /// Numbers, column by column, each as long as the first.
@@ -163,6 +209,11 @@ impl<C: AsRef<[f64]> + Sync> Rows for Columns<'_, C> {
     #[inline(always)]
     fn get(&self, row: usize, feature: usize) -> f64 {
         self.columns[feature].as_ref()[row]
+    }
+
+    #[inline(always)]
+    fn column(&self, from: usize, feature: usize) -> impl Iterator<Item = f64> {
+        self.columns[feature].as_ref().get(from..self.rows).unwrap_or_default().iter().copied()
     }
 }
 

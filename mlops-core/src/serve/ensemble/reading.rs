@@ -3,7 +3,24 @@
 /// 1e-35 in single precision, widened: what LightGBM takes for zero lies within this of it.
 pub(super) const ZERO: f64 = 1e-35_f32 as f64;
 
-/// How a question reads its number. After that, every question is the same: is it at most the threshold? NaN is not.
+/// The code of a missing category.
+pub(super) const MISSING: u32 = u32::MAX;
+
+/// The code of what is no category: no set is so large that it has it.
+const NONE: u32 = u32::MAX - 1;
+
+/// The code of a category: a number towards zero; what is not above −1, or too large, is none.
+#[inline(always)]
+pub(super) fn category(x: f64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "towards zero, in range")]
+    match x {
+        _ if x.is_nan() => MISSING,
+        _ if x <= -1.0 || x >= f64::from(NONE) => NONE,
+        _ => x as u32,
+    }
+}
+
+/// How a question reads its number. After that, every question about numbers is the same: is it at most the threshold? NaN is not.
 ///
 /// | reading | missing (NaN) | zero (|x| ≤ 1e-35) | else |
 /// |---|---|---|---|
@@ -13,6 +30,7 @@ pub(super) const ZERO: f64 = 1e-35_f32 as f64;
 /// | `ZeroLeft` | −∞: left | −∞: left | x |
 /// | `ZeroRight` | NaN: right | NaN: right | x |
 /// | `OnlyMissing` | −∞: left | NaN: right | NaN: right |
+/// | `Category` | a code of its own | 0 | the code of the [category] |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::serve) enum Reading {
     Plain,
@@ -21,6 +39,7 @@ pub(in crate::serve) enum Reading {
     ZeroLeft,
     ZeroRight,
     OnlyMissing,
+    Category,
 }
 
 impl Reading {

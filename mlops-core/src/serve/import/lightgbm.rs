@@ -139,7 +139,14 @@ pub(in crate::serve) fn read(bytes: &[u8], options: &ImportOptions) -> Result<Im
     let inputs = inputs(&header, &names, rest, levels)?;
     ImportedModel::new(
         OP,
-        Parts { inputs, derived: None, norms: Vec::new(), head: Head::Forest(forest), answer },
+        Parts {
+            inputs,
+            derived: None,
+            norms: Vec::new(),
+            head: Head::Forest(forest),
+            after: Vec::new(),
+            answer,
+        },
     )
 }
 

@@ -164,7 +164,7 @@ pub(in crate::serve) fn read(bytes: &[u8]) -> Result<ImportedModel> {
         }
         AnswerSpec::Classes(_) => return Err(corrupt(OP, "a class is not finite").with("field", "answer")),
     };
-    ImportedModel::new(OP, Parts { inputs, derived, norms: Vec::new(), head, answer })
+    ImportedModel::new(OP, Parts { inputs, derived, norms: Vec::new(), head, after: Vec::new(), answer })
 }
 
 fn input(spec: FeatureSpec) -> Result<Input> {

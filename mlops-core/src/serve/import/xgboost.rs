@@ -3,7 +3,8 @@
 //! `learner` holds names and types of the features, the objective, `base_score` in the space of the answers, and the booster. A tree is lists of one
 //! length, an element for each node; a node without a left child is a leaf, and its `split_conditions` is its value. A number goes left if it is
 //! below the condition, both in single precision; a missing one where `default_left` says. Of a categorical split (`split_type` 1), the categories
-//! listed in `categories` go right, any other left. Trees take turns with the classes as `tree_info` says.
+//! listed in `categories` go right, any other left. Trees take turns with the classes as `tree_info` says. `attributes` say where early stopping
+//! stopped (`best_iteration`), and whether an estimator of the scikit-learn interface wrote the file (`scikit_learn`).
 //!
 //! Refused: trees whose leaves hold several values, features or children that are not there, nodes with two parents, lists of different lengths, numbers
 //! that are none (JSON has no NaN).
@@ -28,12 +29,23 @@ struct File {
 #[derive(Deserialize)]
 struct Learner {
     #[serde(default)]
+    attributes: Attributes,
+    #[serde(default)]
     feature_names: Vec<String>,
     #[serde(default)]
     feature_types: Vec<String>,
     gradient_booster: Booster,
     learner_model_param: Params,
     objective: Objective,
+}
+
+/// What somebody wrote beside the model: of it, where early stopping stopped, and the mark of the scikit-learn interface.
+#[derive(Default, Deserialize)]
+struct Attributes {
+    #[serde(default)]
+    best_iteration: Option<String>,
+    #[serde(default)]
+    scikit_learn: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -162,8 +174,14 @@ fn count(field: &'static str, text: &str) -> Result<usize> {
 }
 
 fn read(file: File, options: &ImportOptions) -> Result<ImportedModel> {
-    let Learner { feature_names, feature_types, gradient_booster, learner_model_param: params, objective } =
-        file.learner;
+    let Learner {
+        attributes,
+        feature_names,
+        feature_types,
+        gradient_booster,
+        learner_model_param: params,
+        objective,
+    } = file.learner;
     let features = count("num_feature", &params.num_feature)?;
     let classes = count("num_class", &params.num_class)?;
     let targets = params.num_target.as_deref().map_or(Ok(1), |text| count("num_target", text))?;
@@ -186,10 +204,24 @@ fn read(file: File, options: &ImportOptions) -> Result<ImportedModel> {
         _ if name == "gblinear" => return Err(missing()),
         _ => {
             let drop = if name == "dart" { weight_drop } else { None };
-            trees(&model, features, margins, drop.as_deref(), link, options)?
+            let taken = (options.iterations, best(&attributes)?);
+            trees(&model, features, margins, drop.as_deref(), link, taken)?
         }
     };
-    ImportedModel::new(OP, Parts { inputs, derived: None, norms: Vec::new(), head, answer })
+    ImportedModel::new(
+        OP,
+        Parts { inputs, derived: None, norms: Vec::new(), head, after: Vec::new(), answer },
+    )
+}
+
+/// The best iteration, of what the estimators of the scikit-learn interface wrote: they take the trees up to it.
+fn best(attributes: &Attributes) -> Result<Option<usize>> {
+    let (Some(best), Some(_)) = (&attributes.best_iteration, &attributes.scikit_learn) else {
+        return Ok(None);
+    };
+    let number = best.trim().parse::<u32>().ok().and_then(|best| usize::try_from(best).ok());
+    let fault = || corrupt(OP, format!("{} is no number of an iteration", quote(best)));
+    number.map(Some).ok_or_else(|| fault().with("field", "best_iteration"))
 }
 
 /// The features: names from the file, else `f0`, `f1`, …; categories where the file keeps them.
@@ -322,7 +354,7 @@ fn trees(
     margins: Vec<f64>,
     drop: Option<&[f32]>,
     link: Link,
-    options: &ImportOptions,
+    (asked, best): (Option<usize>, Option<usize>),
 ) -> Result<Head> {
     let (outputs, trees) = (margins.len(), &model.trees);
     if model.tree_info.len() != trees.len() {
@@ -335,9 +367,15 @@ fn trees(
     let parallel = model.gbtree_model_param.as_ref().and_then(|param| param.num_parallel_tree.as_deref());
     let parallel = parallel.map_or(Ok(1), |text| count("num_parallel_tree", text))?.max(1);
     let per_iteration = parallel.saturating_mul(outputs);
-    let taken = match options.iterations {
-        None => trees.len(),
-        asked => iterations(OP, asked, trees.len() / per_iteration)?.saturating_mul(per_iteration),
+    let there = trees.len() / per_iteration;
+    let taken = match (asked, best) {
+        (None, None) => trees.len(),
+        (None, Some(best)) if best >= there => {
+            let message = format!("the best iteration is {best}, but there are {there}");
+            return Err(corrupt(OP, message).with("field", "best_iteration"));
+        }
+        (None, Some(best)) => (best + 1).saturating_mul(per_iteration),
+        _ => iterations(OP, asked, there)?.saturating_mul(per_iteration),
     };
     let mut builder = ForestBuilder::new(features, outputs, 1, true);
     for (i, (tree, output)) in trees.iter().zip(&model.tree_info).take(taken).enumerate() {

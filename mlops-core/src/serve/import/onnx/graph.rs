@@ -19,6 +19,8 @@ impl From<Fault> for Error {
 /// An attribute's value; only what classical operators have.
 #[derive(Debug, Default)]
 pub(super) struct Attribute<'a> {
+    /// The shape of a constant; none for one number.
+    pub(super) shape: Vec<i64>,
     pub(super) floats: Vec<f32>,
     pub(super) doubles: Vec<f64>,
     pub(super) ints: Vec<i64>,
@@ -60,6 +62,11 @@ impl<'a> Node<'a> {
         } else {
             attribute.doubles.clone()
         }
+    }
+
+    /// Whether numbers are of double precision.
+    pub(super) fn is_wide(&self, name: &str) -> bool {
+        self.attributes.get(name).is_some_and(|attribute| !attribute.doubles.is_empty())
     }
 
     pub(super) fn ints(&self, name: &str) -> &[i64] {
@@ -117,7 +124,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Graph<'_>> {
     let mut inputs = Vec::new();
     for field in message.fields() {
         match field? {
-            (1, Field::Bytes(message)) if graph.nodes.len() < MAX_NODES => graph.nodes.push(node(message)?),
+            (1, Field::Bytes(message)) if graph.nodes.len() < MAX_NODES => {
+                let mut node = node(message)?;
+                match constant(&mut node) {
+                    Some(constant) => drop(graph.constants.insert(node.output(0), constant)),
+                    None => graph.nodes.push(node),
+                }
+            }
             (1, _) => return Err(Error::limit(OP, "the number of nodes", MAX_NODES, "more")),
             (5, Field::Bytes(message)) => {
                 let (name, tensor) = tensor(message)?;
@@ -134,6 +147,22 @@ pub(super) fn read(bytes: &[u8]) -> Result<Graph<'_>> {
         return Err(Error::limit(OP, "the number of features", MAX_WIDTH, "more"));
     }
     Ok(graph)
+}
+
+/// What an operator `Constant` holds, taken out of it; none, if it is another operator or of a kind that is not read.
+fn constant<'a>(node: &mut Node<'a>) -> Option<Attribute<'a>> {
+    if node.operator != "Constant" {
+        return None;
+    }
+    let known =
+        |name: &&str| matches!(*name, "value" | "value_float" | "value_floats" | "value_int" | "value_ints");
+    let name = node.attributes.keys().copied().find(known)?;
+    let mut constant = node.attributes.remove(name)?;
+    if name.ends_with('s') {
+        constant.shape =
+            vec![i64::try_from(constant.floats.len().max(constant.ints.len())).unwrap_or(i64::MAX)];
+    }
+    Some(constant)
 }
 
 fn name(message: Message<'_>) -> Result<&str> {
@@ -186,11 +215,13 @@ fn attribute(message: Message<'_>) -> Result<(&str, Attribute<'_>)> {
     Ok((name, value))
 }
 
-/// A constant; its shape does not matter here.
+/// A constant.
 fn tensor(message: Message<'_>) -> Result<(&str, Attribute<'_>)> {
     let (mut name, mut kind, mut raw, mut value) = ("", 0, None, Attribute::default());
     for field in message.fields() {
         match field? {
+            (1, Field::Varint(number)) => value.shape.push(number.cast_signed()),
+            (1, Field::Bytes(packed)) => value.shape.extend(packed.varints()?),
             (2, Field::Varint(number)) => kind = number,
             (4, Field::Four(bytes)) => value.floats.push(f32::from_le_bytes(bytes)),
             (4, Field::Bytes(packed)) => value.floats.extend(packed.floats()?),

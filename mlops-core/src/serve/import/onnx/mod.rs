@@ -17,6 +17,7 @@ use std::collections::HashMap;
 
 use graph::{Graph, Node};
 
+use super::super::after::{After, Operation};
 use super::super::columns::{Change, Derived, Input, Levels, Norm};
 use super::super::ensemble::Link;
 use super::super::imported::{Answer, Head, ImportedModel, Linear, Parts};
@@ -42,6 +43,7 @@ enum Value {
 /// The model itself, when it has been met.
 struct Found {
     head: Head,
+    after: Vec<After>,
     answer: Answer,
     columns: Vec<Derived>,
     norms: Vec<Norm>,
@@ -83,7 +85,7 @@ pub(in crate::serve) fn read(bytes: &[u8]) -> Result<ImportedModel> {
     for node in &graph.nodes {
         step(node, &graph, &mut inputs, &mut values, &mut found)?;
     }
-    let Found { head, answer, columns, norms } =
+    let Found { head, after, answer, columns, norms } =
         found.ok_or_else(|| Error::new(ErrorKind::Unsupported, OP, "the graph has no model that is read"))?;
     if !graph.outputs.iter().any(|name| matches!(values.get(name), Some(Value::Scores))) {
         return Err(Error::new(ErrorKind::Unsupported, OP, "the scores are no output of the graph"));
@@ -103,7 +105,7 @@ pub(in crate::serve) fn read(bytes: &[u8]) -> Result<ImportedModel> {
     });
     // A forest of single precision rounds by itself.
     let derived = if plain && columns.len() == inputs.len() { None } else { Some(columns) };
-    ImportedModel::new(OP, Parts { inputs, derived, norms, head, answer })
+    ImportedModel::new(OP, Parts { inputs, derived, norms, head, after, answer })
 }
 
 fn step<'a>(
@@ -123,7 +125,14 @@ fn step<'a>(
     }
     if given.iter().any(|value| matches!(value, Value::Scores)) {
         let found = found.as_mut().ok_or_else(|| node.fault("scores come before the model"))?;
-        after(node, found)?;
+        if node.operator == "ArgMax" {
+            if matches!(found.answer, Answer::Several) {
+                found.answer = Answer::Classes((0..found.head.outputs()).map(|class| class as f64).collect());
+            }
+            values.insert(node.output(0), Value::Labels);
+            return Ok(());
+        }
+        after(node, graph, values, found)?;
         values.insert(node.output(0), Value::Scores);
         return Ok(());
     }
@@ -134,6 +143,7 @@ fn step<'a>(
     let model = match node.operator {
         "TreeEnsembleClassifier" => Some(trees::classifier(node, columns.len())?),
         "TreeEnsembleRegressor" => Some(trees::regressor(node, columns.len())?),
+        "TreeEnsemble" => Some(trees::ensemble(node, columns.len())?),
         "LinearClassifier" => Some(linear_classifier(node, columns.len())?),
         "LinearRegressor" => Some(linear_regressor(node, columns.len())?),
         _ => None,
@@ -147,7 +157,7 @@ fn step<'a>(
             values.insert(node.output(0), Value::Labels);
         }
         values.insert(node.output(usize::from(classifier)), Value::Scores);
-        *found = Some(Found { head, answer, columns, norms });
+        *found = Some(Found { head, after: Vec::new(), answer, columns, norms });
         return Ok(());
     }
     let columns = before(node, graph, inputs, values, columns, norms)?;
@@ -242,6 +252,7 @@ fn before<'a>(
             };
             picked.ints.iter().map(column).collect::<Result<_>>()?
         }
+        "LabelEncoder" => label(node, inputs, columns)?,
         "OneHotEncoder" => one_hot(node, inputs, columns)?,
         "Reshape" => {
             let shape = node.inputs.get(1).and_then(|name| graph.constants.get(name));
@@ -254,6 +265,19 @@ fn before<'a>(
         _ => return Err(node.unsupported("the operator")),
     };
     Ok(Value::Columns(columns, norms))
+}
+
+/// Gives an input of texts its levels, which nothing has given it before.
+fn level(node: &Node<'_>, inputs: &mut [Input], column: &Derived, field: &'static str) -> Result<()> {
+    let input = inputs.get_mut(column.input).ok_or_else(|| node.fault("an input is not there"))?;
+    let unread =
+        matches!(&input.levels, Levels::Text(levels) if levels.is_empty()) && column.changes.is_empty();
+    if !unread {
+        return Err(node.unsupported("an encoder of texts on anything but an input of texts"));
+    }
+    let levels = Levels::text(node.texts(field).iter().map(|text| (*text).to_owned()));
+    input.levels = levels.ok_or_else(|| node.field(field, "a category comes twice"))?;
+    Ok(())
 }
 
 /// A column for each category.
@@ -273,44 +297,164 @@ fn one_hot(node: &Node<'_>, inputs: &mut [Input], columns: Vec<Derived>) -> Resu
     }
     let mut all = Vec::with_capacity(columns.len() * count);
     for column in columns {
-        let input = inputs.get_mut(column.input).ok_or_else(|| node.fault("an input is not there"))?;
         if texts.is_empty() {
             all.extend(numbers.iter().map(|number| column.clone().then(Change::Equals(*number as f64))));
             continue;
         }
-        let unread =
-            matches!(&input.levels, Levels::Text(levels) if levels.is_empty()) && column.changes.is_empty();
-        if !unread {
-            return Err(node.unsupported("an encoder of texts on anything but an input of texts"));
-        }
-        let levels = Levels::text(texts.iter().map(|text| (*text).to_owned()));
-        input.levels = levels.ok_or_else(|| node.field("cats_strings", "a category comes twice"))?;
+        level(node, inputs, &column, "cats_strings")?;
         all.extend((0..count).map(|code| column.clone().then(Change::Equals(code as f64))));
     }
     Ok(all)
 }
 
+/// A number for each category or number.
+fn label(node: &Node<'_>, inputs: &mut [Input], columns: Vec<Derived>) -> Result<Vec<Derived>> {
+    let whole = |field: &str| node.ints(field).iter().map(|number| *number as f64).collect::<Vec<_>>();
+    let lists = |kinds: [&'static str; 3]| {
+        let [floats, ints, tensor] = kinds;
+        let given = [node.floats(floats), whole(ints), node.floats(tensor), whole(tensor)];
+        given.into_iter().find(|list| !list.is_empty()).unwrap_or_default()
+    };
+    let values = lists(["values_floats", "values_int64s", "values_tensor"]);
+    let floating = node.ints("values_int64s").is_empty() && node.ints("values_tensor").is_empty();
+    let default = lists(["default_float", "default_int64", "default_tensor"]).first().copied();
+    let default = default.unwrap_or(if floating { 0.0 } else { -1.0 });
+    let texts = ["keys_strings", "keys_tensor"].into_iter().find(|field| !node.texts(field).is_empty());
+    let keys = match texts {
+        Some(field) => (0..node.texts(field).len()).map(|code| code as f64).collect(),
+        None => lists(["keys_floats", "keys_int64s", "keys_tensor"]),
+    };
+    if values.is_empty() || keys.is_empty() {
+        return Err(node.unsupported("an encoder to anything but numbers"));
+    }
+    if values.len() != keys.len() {
+        let message = format!("there are {} keys for {} values", keys.len(), values.len());
+        return Err(node.fault(message));
+    }
+    if columns.len().saturating_mul(keys.len()) > MAX_COLUMNS.max(64 * keys.len()) {
+        return Err(Error::limit(
+            OP,
+            "the number of keys",
+            MAX_COLUMNS,
+            columns.len().saturating_mul(keys.len()),
+        ));
+    }
+    let mut pairs: Vec<(f64, f64)> = keys.into_iter().zip(values).collect();
+    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    if pairs.iter().any(|(key, _)| key.is_nan()) || pairs.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        return Err(node.unsupported("a key that is NaN or comes twice"));
+    }
+    let narrow = !node.is_wide("keys_tensor") && node.ints("keys_int64s").is_empty();
+    let mut all = Vec::with_capacity(columns.len());
+    for column in columns {
+        let column = match texts {
+            Some(field) => {
+                level(node, inputs, &column, field)?;
+                column
+            }
+            // The runtime compares in the precision of the keys.
+            None if narrow && node.ints("keys_tensor").is_empty() => column.then(Change::Narrow),
+            None => column,
+        };
+        all.push(column.then(Change::Lookup { pairs: pairs.clone(), default }));
+    }
+    Ok(all)
+}
+
 /// An operator after the model.
-fn after(node: &Node<'_>, found: &mut Found) -> Result<()> {
+fn after<'a>(
+    node: &Node<'a>,
+    graph: &Graph<'a>,
+    values: &HashMap<&'a str, Value>,
+    found: &mut Found,
+) -> Result<()> {
+    if let Some(step) = arithmetic(node, graph, values, found.head.outputs())? {
+        if step.idles() {
+            return Ok(());
+        }
+        // Whatever it was, it may lie beyond 0 and 1 now.
+        if matches!(found.answer, Answer::Probability(_)) {
+            found.answer = Answer::Several;
+        }
+        found.after.push(step);
+        return Ok(());
+    }
     let link = match &mut found.head {
         Head::Forest(forest) => forest.link_mut(),
         Head::Linear(linear) => &mut linear.link,
     };
     match (node.operator, *link) {
-        ("Identity" | "Cast" | "ZipMap" | "Flatten", _) => {}
+        ("Identity" | "ZipMap" | "Flatten", _) => {}
+        ("Cast", _) => match node.int("to") {
+            Some(1) if found.after.is_empty() => {}
+            Some(1) => found.after.push(After::Narrow),
+            Some(11) => {}
+            _ => return Err(node.unsupported("a cast to anything but floating point")),
+        },
+        ("Reshape", _) if matches!(found.answer, Answer::Value) => {}
+        ("Exp" | "Sigmoid" | "Softmax", _) if !found.after.is_empty() => {
+            found.after.push(After::Link(function(node)));
+        }
+        ("Exp" | "Sigmoid" | "Softmax", Link::Identity) => *link = function(node),
+        _ if !found.after.is_empty() => return Err(node.unsupported("the operator after the model")),
         // They add up to one as they are.
         ("Normalizer", Link::Softmax | Link::LogisticPair | Link::Complement)
             if node.text("norm") == Some("L1") => {}
         ("Normalizer", Link::Logistic { scale: 1.0 }) if node.text("norm") == Some("L1") => {
             *link = Link::LogisticShare
         }
-        ("Exp", Link::Identity) => *link = Link::Exp,
-        ("Sigmoid", Link::Identity) => *link = Link::Logistic { scale: 1.0 },
-        ("Softmax", Link::Identity) => *link = Link::Softmax,
-        ("Reshape", _) if matches!(found.answer, Answer::Value) => {}
         _ => return Err(node.unsupported("the operator after the model")),
     }
     Ok(())
+}
+
+fn function(node: &Node<'_>) -> Link {
+    match node.operator {
+        "Exp" => Link::Exp,
+        "Sigmoid" => Link::Logistic { scale: 1.0 },
+        _ => Link::Softmax,
+    }
+}
+
+/// Arithmetic of the scores with a constant; none, if the operator is another.
+fn arithmetic<'a>(
+    node: &Node<'a>,
+    graph: &Graph<'a>,
+    values: &HashMap<&'a str, Value>,
+    outputs: usize,
+) -> Result<Option<After>> {
+    let scores_first = matches!(values.get(node.input(0)?), Some(Value::Scores));
+    let operation = match (node.operator, scores_first) {
+        ("Neg", _) => {
+            return Ok(Some(After::Constants {
+                operation: Operation::Times,
+                constants: vec![-1.0],
+                wide: true,
+            }));
+        }
+        ("Mul", _) => Operation::Times,
+        ("Add", _) => Operation::Plus,
+        ("Sub", true) => Operation::Minus,
+        ("Sub", false) => Operation::From,
+        ("Div", true) => Operation::Over,
+        _ => return Ok(None),
+    };
+    let constant = graph.constants.get(node.input(usize::from(scores_first))?);
+    let constant =
+        constant.ok_or_else(|| node.unsupported("arithmetic of anything but scores with constants"))?;
+    let wide = !constant.doubles.is_empty();
+    let constants: Vec<f64> =
+        if wide { constant.doubles.clone() } else { constant.floats.iter().map(|x| f64::from(*x)).collect() };
+    // One for all, or one for each column: the last dimension.
+    let last = constant.shape.last().copied().unwrap_or(1);
+    let fits = constants.len() == 1 || (constants.len() == outputs && usize::try_from(last) == Ok(outputs));
+    if !fits || constant.shape.len() > 2 {
+        return Err(node.unsupported("arithmetic with constants that are not one for each score"));
+    }
+    if constants.iter().any(|c| !c.is_finite() || (operation == Operation::Over && *c == 0.0)) {
+        return Err(node.fault("a constant is not finite, or divides by zero"));
+    }
+    Ok(Some(After::Constants { operation, constants, wide }))
 }
 
 /// What is done with the sums.

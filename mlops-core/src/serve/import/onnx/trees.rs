@@ -1,7 +1,10 @@
-//! `TreeEnsembleClassifier` and `TreeEnsembleRegressor`.
+//! `TreeEnsembleClassifier`, `TreeEnsembleRegressor`, and `TreeEnsemble`, which takes their place from version 5 on.
 //!
 //! Nodes are lists of one length: the number of the tree and of the node in it, the mode, the feature, the value, the nodes for true and for false. Leaves
 //! have what they add in lists of their own. Trees may lie in any order, as may their nodes; the root is the node that comes first.
+//!
+//! `TreeEnsemble` numbers nodes and leaves apart, names the roots, and says beside each child which of the two it is; each leaf adds to one output. A question
+//! may be for membership of a set: the sets of all such nodes lie one after the other, with NaN between.
 
 use std::collections::HashMap;
 
@@ -17,10 +20,10 @@ type Place = (i64, i64);
 /// What the leaves add: by leaf, output and weight.
 type Added = HashMap<Place, Vec<(usize, f64)>>;
 
-/// Numbers under a name, or as a tensor of double precision under the other; and whether they were the latter.
+/// Numbers under a name, or as a tensor under the other; and whether they are of double precision.
 fn numbers(node: &Node<'_>, name: &str, tensor: &str) -> (Vec<f64>, bool) {
-    let wide = node.floats(tensor);
-    if wide.is_empty() { (node.floats(name), false) } else { (wide, true) }
+    let tensors = node.floats(tensor);
+    if tensors.is_empty() { (node.floats(name), false) } else { (tensors, node.is_wide(tensor)) }
 }
 
 pub(super) fn classifier(node: &Node<'_>, features: usize) -> Result<(Head, Answer)> {
@@ -174,6 +177,183 @@ fn forest(
     }
     let output = Output { start, late: true, narrow: !wide, divisor, link };
     builder.finish(OP, output)
+}
+
+/// The modes of `TreeEnsemble`, by number; 6 asks for membership of a set.
+const MODES: [&str; 6] = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"];
+
+/// `TreeEnsemble`.
+pub(super) fn ensemble(node: &Node<'_>, features: usize) -> Result<(Head, Answer)> {
+    let targets = usize::try_from(node.int("n_targets").unwrap_or(1)).unwrap_or(0);
+    if targets == 0 || targets > MAX_COLUMNS {
+        return Err(node.field("n_targets", "is out of range"));
+    }
+    let link = match node.int("post_transform").unwrap_or(0) {
+        0 => Link::Identity,
+        3 if targets > 1 => Link::SoftmaxZero,
+        4 => Link::Probit,
+        // 1 and 2 are SOFTMAX and LOGISTIC to the specification, LOGISTIC and SOFTMAX to the runtime; which was meant, the file does not say.
+        1..=3 => {
+            return Err(
+                node.unsupported("a transformation that the runtime and the specification read differently")
+            );
+        }
+        _ => return Err(node.field("post_transform", "is no transformation")),
+    };
+    let roots = node.ints("tree_roots");
+    let divisor = match node.int("aggregate_function").unwrap_or(1) {
+        0 => roots.len().max(1) as f64,
+        1 => 1.0,
+        2 | 3 => return Err(node.unsupported("an aggregate other than SUM and AVERAGE")),
+        _ => return Err(node.field("aggregate_function", "is no aggregate")),
+    };
+    let wide = node.is_wide("nodes_splits");
+    let mut builder = ForestBuilder::new(features, targets, targets, !wide);
+    let leaves = leaves(node, targets, &mut builder)?;
+    let questions = Questions::new(node, leaves.len(), wide, &mut builder)?;
+    let mut met = vec![false; questions.yes.len()];
+    for (number, root) in roots.iter().enumerate() {
+        let branches = questions.tree(*root, &leaves, &mut met, &mut builder)?;
+        builder
+            .tree(&branches, 0, 0, false)
+            .map_err(|fault| fault.corrupt(OP, number).with("operator", node.operator))?;
+    }
+    let output = Output { start: Vec::new(), late: true, narrow: !wide, divisor, link };
+    let forest = builder.finish(OP, output)?;
+    Ok((Head::Forest(forest), if targets == 1 { Answer::Value } else { Answer::Several }))
+}
+
+/// The leaves of a `TreeEnsemble`.
+fn leaves(node: &Node<'_>, targets: usize, builder: &mut ForestBuilder) -> Result<Vec<u32>> {
+    let (ids, weights) = (node.ints("leaf_targetids"), node.floats("leaf_weights"));
+    if ids.len() != weights.len() {
+        let message = format!("has {} elements for {} leaves", ids.len(), weights.len());
+        return Err(node.field("leaf_targetids", message));
+    }
+    let all = weights.len().saturating_mul(targets);
+    if all > MAX_COLUMNS.max(64 * weights.len()) {
+        return Err(Error::limit(OP, "the number of values of leaves", MAX_COLUMNS, all));
+    }
+    let leaf = |(id, weight): (&i64, f64)| -> Result<u32> {
+        let output = usize::try_from(*id).ok().filter(|output| *output < targets);
+        let output = output.ok_or_else(|| node.field("leaf_targetids", format!("{id} is no output")))?;
+        let mut sums = vec![0.0; targets];
+        if let Some(sum) = sums.get_mut(output) {
+            *sum = weight;
+        }
+        Ok(builder.leaf(&sums))
+    };
+    ids.iter().zip(weights).map(leaf).collect()
+}
+
+/// The nodes of a `TreeEnsemble`.
+struct Questions<'a> {
+    node: &'a Node<'a>,
+    wide: bool,
+    modes: &'a [i64],
+    features: &'a [i64],
+    splits: Vec<f64>,
+    /// The nodes for true and for false, and whether they are leaves.
+    yes: Vec<(usize, bool)>,
+    no: Vec<(usize, bool)>,
+    missing: &'a [i64],
+    /// The sets, of nodes that ask for membership.
+    sets: Vec<Option<u32>>,
+}
+
+impl<'a> Questions<'a> {
+    fn new(node: &'a Node<'a>, leaves: usize, wide: bool, builder: &mut ForestBuilder) -> Result<Self> {
+        let (modes, features) = (node.ints("nodes_modes"), node.ints("nodes_featureids"));
+        let (splits, missing) = (node.floats("nodes_splits"), node.ints("nodes_missing_value_tracks_true"));
+        let count = modes.len();
+        for (field, len) in [
+            ("nodes_featureids", features.len()),
+            ("nodes_splits", splits.len()),
+            ("nodes_truenodeids", node.ints("nodes_truenodeids").len()),
+            ("nodes_trueleafs", node.ints("nodes_trueleafs").len()),
+            ("nodes_falsenodeids", node.ints("nodes_falsenodeids").len()),
+            ("nodes_falseleafs", node.ints("nodes_falseleafs").len()),
+            ("nodes_missing_value_tracks_true", if missing.is_empty() { count } else { missing.len() }),
+        ] {
+            if len != count {
+                return Err(node.field(field, format!("has {len} elements for {count} nodes")));
+            }
+        }
+        let children = |field: &'static str, kinds: &str| {
+            let child = |(id, kind): (&i64, &i64)| -> Result<(usize, bool)> {
+                let (leaf, there) = if *kind == 0 { (false, count) } else { (true, leaves) };
+                let place = usize::try_from(*id).ok().filter(|place| *place < there);
+                let place = place.ok_or_else(|| node.field(field, format!("{id} is no node or leaf")))?;
+                Ok((place, leaf))
+            };
+            node.ints(field).iter().zip(node.ints(kinds)).map(child).collect::<Result<Vec<_>>>()
+        };
+        let yes = children("nodes_truenodeids", "nodes_trueleafs")?;
+        let no = children("nodes_falsenodeids", "nodes_falseleafs")?;
+        let members = node.floats("membership_values");
+        let mut lists = members.split(|member| member.is_nan());
+        let mut sets = Vec::with_capacity(count);
+        for mode in modes {
+            if *mode != 6 {
+                sets.push(None);
+                continue;
+            }
+            let list = lists.next().filter(|list| !list.is_empty());
+            let short =
+                || node.field("membership_values", "has fewer sets than there are nodes that ask for one");
+            sets.push(Some(builder.numbers(list.ok_or_else(short)?.to_vec())));
+        }
+        Ok(Self { node, wide, modes, features, splits, yes, no, missing, sets })
+    }
+
+    /// The nodes of a tree, the root first. A node that was met before is refused, so that ways end.
+    fn tree(
+        &self,
+        root: i64,
+        leaves: &[u32],
+        met: &mut [bool],
+        builder: &mut ForestBuilder,
+    ) -> Result<Vec<Branch>> {
+        let node = self.node;
+        let first = usize::try_from(root).ok().filter(|root| *root < self.modes.len());
+        let first = first.ok_or_else(|| node.field("tree_roots", format!("{root} is no node")))?;
+        let mut queue = vec![(first, false)];
+        let mut branches = Vec::new();
+        while let Some(&(id, is_leaf)) = queue.get(branches.len()) {
+            if is_leaf {
+                let leaf = leaves.get(id).ok_or_else(|| node.field("leaf_weights", "a leaf is not there"))?;
+                branches.push(Branch::Leaf(*leaf));
+                continue;
+            }
+            let again = || node.fault(format!("node {id} is reached twice")).with("node", id);
+            match met.get_mut(id) {
+                Some(met) if !*met => *met = true,
+                _ => return Err(again()),
+            }
+            let next =
+                |queue: &[_]| u32::try_from(queue.len()).map_err(|_| node.fault("there are too many nodes"));
+            let yes = next(&queue)?;
+            queue.push(self.yes[id]);
+            let no = next(&queue)?;
+            queue.push(self.no[id]);
+            branches.push(self.question(id, (yes, no), builder)?);
+        }
+        Ok(branches)
+    }
+
+    fn question(&self, id: usize, (yes, no): (u32, u32), builder: &mut ForestBuilder) -> Result<Branch> {
+        let node = self.node;
+        let no_feature = |_| node.field("nodes_featureids", format!("{} is no feature", self.features[id]));
+        let feature = u32::try_from(self.features[id]).map_err(no_feature)?;
+        let tracks = self.missing.get(id).is_some_and(|tracks| *tracks != 0);
+        if let Some(set) = self.sets[id] {
+            let test = Test::Among { feature, set, missing: tracks };
+            return Ok(Branch::Split { test, left: yes, right: no });
+        }
+        let mode = usize::try_from(self.modes[id]).ok().and_then(|mode| MODES.get(mode));
+        let mode = mode.ok_or_else(|| node.field("nodes_modes", "is no mode of a branch"))?;
+        branch(node, mode, feature, self.splits[id], (yes, no), tracks, self.wide, builder)
+    }
 }
 
 /// A question in the forest's own terms: at most, or among.
