@@ -331,6 +331,9 @@ fn what_is_wrong_with_the_whole_is_said_before_anything_is_written() {
     }
     let error = BatchScoring::new(wrong, scene.path("s.csv")).score(&Line::new()).unwrap_err();
     assert_eq!((error.kind(), error.context("column")), (ErrorKind::InvalidInput, Some("x")));
+    // Nothing was done that could be taken up: who corrects the mistake is not told of unfinished work.
+    scene.scoring("rows.csv", "s.csv", BatchOptions::default()).score(&Line::new()).unwrap();
+    assert_eq!(scene.read("s.csv"), "row,value\n1,3.0\n");
     // A column that is called like the answer.
     std::fs::write(scene.path("value.csv"), "x,value,plan\n1,2,a\n").unwrap();
     let error = scene.scoring("value.csv", "v.csv", carried("value")).score(&Line::new()).unwrap_err();
@@ -609,6 +612,45 @@ async fn the_model_of_a_deployment_scores_under_its_version() {
     let error =
         scene.scoring("rows.csv", "s.csv", BatchOptions::default()).score(&model.predictor).unwrap_err();
     assert_eq!(error.context("field"), Some("carried"));
+}
+
+/// Says whether a number is low, mid or high, quite surely.
+#[derive(Debug)]
+struct Thirds(Signature);
+
+impl Predictor for Thirds {
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn predict(&self, rows: &Table<'_>) -> Result<Predictions> {
+        let third = |x: &f64| match x {
+            x if *x < 1.0 => [0.75, 0.25, 0.0],
+            x if *x < 2.0 => [0.125, 0.75, 0.125],
+            _ => [0.0, 0.25, 0.75],
+        };
+        let values = rows.column("x")?.to_f64()?.iter().flat_map(third).collect();
+        Predictions::classes(["low", "mid, say", "high"], values)
+    }
+}
+
+#[test]
+fn of_several_classes_the_likeliest_is_written_and_all_probabilities() {
+    let model =
+        Thirds(Signature::new(Task::MulticlassClassification, vec![Feature::required("x", DataType::F64)]));
+    let scene = Scene::new("rows.csv", "id,x\na,0\nb,1\nc,2\n");
+    let options = BatchOptions::default().with_carried(["id"]).with_batch_rows(2);
+    scene.scoring("rows.csv", "s.csv", options.clone()).score(&model).unwrap();
+    let expected = concat!(
+        "id,class,probability_low,\"probability_mid, say\",probability_high\n",
+        "a,low,0.75,0.25,0.0\n",
+        "b,\"mid, say\",0.125,0.75,0.125\n",
+        "c,high,0.0,0.25,0.75\n"
+    );
+    assert_eq!(scene.read("s.csv"), expected);
+    scene.scoring("rows.csv", "s.jsonl", options.with_format(BatchFormat::JsonLines)).score(&model).unwrap();
+    let line = "{\"id\":\"b\",\"class\":\"mid, say\",\"probability_low\":0.125,\"probability_mid, say\":0.75,\"probability_high\":0.125}";
+    assert_eq!(scene.read("s.jsonl").lines().nth(1), Some(line));
 }
 
 #[test]

@@ -84,8 +84,13 @@ fn table(model: &OnnxModel, case: &Value) -> Table<'static> {
     Table::new(inputs.iter().map(column).collect()).unwrap()
 }
 
+/// The answers, row by row: one number each, or one a class.
 fn answers(case: &Value) -> Vec<f64> {
-    case["answers"].as_array().unwrap().iter().map(|answer| answer.as_f64().unwrap()).collect()
+    let one = |answer: &Value| match answer {
+        Value::Array(classes) => classes.iter().map(|p| p.as_f64().unwrap()).collect(),
+        number => vec![number.as_f64().unwrap()],
+    };
+    case["answers"].as_array().unwrap().iter().flat_map(one).collect()
 }
 
 #[test]
@@ -100,7 +105,7 @@ fn answers_are_those_of_onnxruntime() {
         let model = load(&runtime, &case);
         let table = table(&model, &case);
         let (predicted, expected) = (model.predict(&table).unwrap(), answers(&case));
-        assert_eq!(predicted.len(), expected.len(), "{name}");
+        assert_eq!(predicted.as_slice().len(), expected.len(), "{name}");
         for (row, (ours, theirs)) in predicted.as_slice().iter().zip(&expected).enumerate() {
             // The same library, asked for one row as we ask: the same bits.
             assert_eq!(ours.to_bits(), theirs.to_bits(), "{name}, row {row}: {ours} {theirs}");
@@ -165,6 +170,7 @@ fn the_signature_is_what_the_graph_says() {
     assert_eq!(of("mlp of numbers").task, Task::Regression);
     assert_eq!(of("mlp of classes, as maps").task, Task::BinaryClassification);
     assert_eq!(of("mlp of classes, as numbers").task, Task::BinaryClassification);
+    assert_eq!(of("mlp of three classes").task, Task::MulticlassClassification);
     let every = of("every type");
     let types: Vec<_> = every.inputs.iter().map(|input| (input.name.as_str(), input.data_type)).collect();
     let expected = [
@@ -199,13 +205,53 @@ fn models_of_the_runtime_keep_the_contract_of_predictors() {
         suite::missing_values_are_understood_where_allowed,
         suite::many_threads_get_the_same_answers,
     ];
-    for name in ["mlp of classes, as maps", "mlp of numbers", "every type", "nearest neighbours"] {
+    let names = [
+        "mlp of classes, as maps",
+        "mlp of numbers",
+        "every type",
+        "nearest neighbours",
+        "mlp of three classes",
+    ];
+    for name in names {
         let case = case(name);
         let model = load(&runtime, &case);
         let rows = table(&model, &case);
         let under = PredictorUnderTest::new(Arc::new(model), rows);
         rules.iter().for_each(|rule| rule(&under));
     }
+}
+
+#[test]
+fn of_several_classes_all_probabilities_are_answered() {
+    let Some(runtime) = runtime() else { return };
+    let (numbers, maps) = (case("mlp of three classes"), case("mlp of three classes, as maps"));
+    let said = |case: &Value, options: &OnnxOptions| {
+        let model = runtime.model(&bytes(case), options).unwrap();
+        model.predict(&table(&model, case))
+    };
+    let plain = said(&numbers, &OnnxOptions::default()).unwrap();
+    let plain = plain.as_classes().unwrap();
+    assert_eq!((plain.labels(), plain.rows()), (&["0", "1", "2"].map(str::to_owned)[..], 25));
+    let named = OnnxOptions::default().with_classes(["low", "mid", "high"]);
+    let named = said(&numbers, &named).unwrap();
+    assert_eq!(named.as_classes().unwrap().labels(), ["low", "mid", "high"]);
+    assert_eq!(named.as_slice(), plain.as_slice());
+    // Maps say what their classes are called, and are held to what the caller was told.
+    let of_maps = said(&maps, &options(&maps)).unwrap();
+    assert_eq!(of_maps.as_classes().unwrap().labels(), ["high", "low", "mid"]);
+    let other = options(&maps).with_classes(["a", "b", "c"]);
+    assert_eq!(said(&maps, &other).unwrap_err().kind(), ErrorKind::Unsupported);
+    // What the graph does not say has to be said.
+    let refused = |case: &Value, options: &OnnxOptions| runtime.model(&bytes(case), options).unwrap_err();
+    let unnamed = OnnxOptions::default().with_task(Task::MulticlassClassification);
+    assert_eq!(refused(&maps, &unnamed).context("field"), Some("classes"));
+    let two = OnnxOptions::default().with_classes(["a", "b"]);
+    assert_eq!(refused(&numbers, &two).context("field"), Some("classes"));
+    let twice = OnnxOptions::default().with_classes(["a", "b", "a"]);
+    assert_eq!(refused(&numbers, &twice).context("field"), Some("labels"));
+    // Asked as if there were two classes, it says that there are more.
+    let error = said(&maps, &OnnxOptions::default()).unwrap_err();
+    assert_eq!((error.kind(), error.context("numbers")), (ErrorKind::Unsupported, Some("3")));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use mlops_core::local::LocalStore;
 use mlops_core::model::{ModelFormat, ModelLoader as _, Predictor};
 use mlops_core::num::Random;
 use mlops_core::num::parallel::Threads;
+use mlops_core::problem::Task;
 use mlops_core::registry::{ModelRegistry as _, NewModelVersion};
 use mlops_core::serve::{BuiltinLoader, ImportOptions, ImportedModel, detect_format};
 use mlops_core::{
@@ -555,14 +556,20 @@ proptest! {
 }
 
 #[test]
-fn the_likeliest_class_is_the_prediction() {
+fn of_several_classes_all_probabilities_are_the_prediction() {
     let case = case(LIGHTGBM, "multiclass");
     let model = lightgbm(&case);
+    assert_eq!(model.signature().task, Task::MulticlassClassification);
     let scores = model.scores(&table(&model, &case)).unwrap();
     let predicted = model.predict(&table(&model, &case)).unwrap();
-    for (row, class) in predicted.as_slice().iter().enumerate() {
+    let classes = predicted.as_classes().unwrap();
+    assert_eq!(classes.labels(), ["0", "1", "2"]);
+    assert_eq!(classes.rows(), scores.rows());
+    for row in 0..scores.rows() {
+        assert_eq!(classes.row(row), scores.row(row));
+        assert!((classes.row(row).iter().sum::<f64>() - 1.0).abs() < 1e-12);
         let best = (0..3).max_by(|a, b| scores.row(row)[*a].total_cmp(&scores.row(row)[*b])).unwrap();
-        assert_eq!(*class, best as f64);
+        assert_eq!(classes.likeliest(row), Some(best.to_string().as_str()));
     }
 }
 

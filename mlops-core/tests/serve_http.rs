@@ -78,6 +78,10 @@ impl Predictor for Scaled {
             slow if slow.starts_with("slow ") => {
                 std::thread::sleep(Duration::from_millis(slow["slow ".len()..].parse().unwrap()));
             }
+            "classes" => {
+                let values = ages.iter().flat_map(|age| [age / 100.0, 1.0 - age / 100.0]).collect();
+                return Predictions::classes(["old", "young"], values);
+            }
             held if held.starts_with("held") => {
                 while !RELEASED.lock().unwrap().contains(held) {
                     std::thread::sleep(Duration::from_millis(2));
@@ -351,6 +355,38 @@ async fn rows_are_taken_in_every_form_and_answered_in_the_words_of_the_address()
     let named = ask(address, &post("/endpoints/scores/score", "", ROW)).await;
     assert_eq!(named.body, "[20.0]");
     assert_eq!(score(address, "", r#"{"data": []}"#).await.body, "[]");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_classes_a_list_a_row_is_answered_and_monitors_say_that_they_take_none() {
+    use mlops_core::monitor::MonitorSink;
+    let world = World::new().await;
+    world.deploy("many", "1 classes").await;
+    world.split(&[("many", 100)]).await;
+    let sink = MonitorSink::new(Arc::new(MemoryMonitor::new(Arc::new(SystemClock::new()))));
+    let running = world.start(|server| server.with_capture(Capture::new(Arc::new(sink)))).await;
+    let address = running.local_addr();
+    let lists = json!([[0.25, 0.75], [0.5, 0.5]]);
+    let rows = r#"{"data": [{"age": 25}, {"age": 50}]}"#;
+    assert_eq!(score(address, "", rows).await.json(), lists);
+    assert_eq!(ask(address, &post("/invocations", "", rows)).await.json(), json!({"predictions": lists}));
+    let inputs = json!({"inputs": [{"name": "age", "shape": [2], "datatype": "FP64", "data": [25, 50]}]});
+    let answer = ask(address, &post("/v2/models/scores/infer", "", &inputs.to_string())).await;
+    let expected = json!([{
+        "name": "predict",
+        "shape": [2, 2],
+        "datatype": "FP64",
+        "parameters": {"classes": ["old", "young"]},
+        "data": [0.25, 0.75, 0.5, 0.5],
+    }]);
+    assert_eq!(answer.json()["outputs"], expected);
+    assert_eq!(score(address, "", r#"{"data": []}"#).await.body, "[]");
+    // Captured rows that no monitor takes are counted, not lost in silence.
+    eventually("the rows are counted as failed", async || {
+        metric(address, "mlops_capture_failed_rows_total").await >= 6.0
+    })
+    .await;
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

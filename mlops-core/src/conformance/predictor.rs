@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::support::{fault, skipped};
 use crate::data::{Column, DataType, Table, Validity, Values};
 use crate::error::ErrorKind;
-use crate::model::{Feature, Predictions, Predictor};
+use crate::model::{ClassProbabilities, Feature, Predictions, Predictor};
 
 /// Makes a test of every case of the [`Predictor`] suite.
 ///
@@ -59,7 +59,7 @@ impl PredictorUnderTest {
         Self { predictor, rows }
     }
 
-    fn bits(&self, rows: &Table<'_>) -> Vec<u64> {
+    fn bits(&self, rows: &Table<'_>) -> Vec<Vec<u64>> {
         bits(&self.predictor.predict(rows).unwrap())
     }
 
@@ -83,8 +83,14 @@ impl PredictorUnderTest {
     }
 }
 
-fn bits(predictions: &Predictions) -> Vec<u64> {
-    predictions.as_slice().iter().map(|p| p.to_bits()).collect()
+/// The bits of each prediction: one number, or one for each class.
+fn bits(predictions: &Predictions) -> Vec<Vec<u64>> {
+    let prediction = |numbers: &[f64]| numbers.iter().map(|p| p.to_bits()).collect();
+    predictions.as_slice().chunks(predictions.width()).map(prediction).collect()
+}
+
+fn classes(predictions: &Predictions) -> Option<&[String]> {
+    predictions.as_classes().map(ClassProbabilities::labels)
 }
 
 /// Checks that there is one prediction a row, and that each is a number.
@@ -92,7 +98,7 @@ fn bits(predictions: &Predictions) -> Vec<u64> {
 fn sound(predictions: &Predictions, rows: usize) {
     assert_eq!(predictions.len(), rows);
     let range = match predictions {
-        Predictions::Probability(_) => 0.0..=1.0,
+        Predictions::Probability(_) | Predictions::Classes(_) => 0.0..=1.0,
         Predictions::Value(_) => f64::MIN..=f64::MAX,
     };
     assert!(predictions.as_slice().iter().all(|p| range.contains(p)), "{predictions:?}");
@@ -118,11 +124,13 @@ pub fn the_same_rows_give_the_same_bits(under: &PredictorUnderTest) {
     }
 }
 
-/// A row has the same prediction alone, among others and beside itself.
+/// A row has the same prediction alone, among others and beside itself; of several classes, of the same ones.
 pub fn rows_do_not_influence_each_other(under: &PredictorUnderTest) {
-    let together = under.bits(&under.rows);
-    for (row, expected) in together.iter().enumerate() {
-        assert_eq!(under.bits(&under.rows.take(&[row]).unwrap()), [*expected], "row {row}");
+    let together = under.predictor.predict(&under.rows).unwrap();
+    for (row, expected) in bits(&together).iter().enumerate() {
+        let alone = under.predictor.predict(&under.rows.take(&[row]).unwrap()).unwrap();
+        assert_eq!(bits(&alone), std::slice::from_ref(expected), "row {row}");
+        assert_eq!(classes(&alone), classes(&together), "row {row}");
         assert_eq!(under.bits(&under.rows.take(&[row, 0, row]).unwrap())[2], *expected, "row {row}");
     }
 }

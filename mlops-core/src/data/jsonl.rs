@@ -227,10 +227,11 @@ impl Building {
             }
         };
         for ((column, builder), value) in columns.iter().zip(&mut self.builders).zip(&values) {
-            if match text_of(value, column.data_type) {
+            let good = match text_of(value, column.data_type) {
                 Ok(text) => builder.push(text.as_deref(), Zeros::Allow)?,
                 Err(()) => false,
-            } {
+            };
+            if good {
                 continue;
             }
             builder.push_missing();

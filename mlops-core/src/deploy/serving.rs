@@ -320,11 +320,7 @@ pub(crate) fn predict(
             let error = Error::new(ErrorKind::Internal, operation, "the predictor did not answer every row");
             return Err(error.with("rows", rows.rows()).with("predictions", predictions.len()));
         }
-        match predictions {
-            Predictions::Probability(values) => Predictions::probability(values),
-            Predictions::Value(values) => Predictions::value(values),
-        }
-        .map_err(|e| {
+        predictions.checked().map_err(|e| {
             Error::new(ErrorKind::Internal, operation, "the predictor's answer is no prediction")
                 .with_source(e)
         })

@@ -97,7 +97,8 @@ impl SmokeTest {
             let message = format!("has {} predictions for {} rows", predictions.len(), self.rows.rows());
             return Err(Error::invalid(OP, "predictions", message));
         }
-        if let Some(row) = predictions.as_slice().iter().position(|p| !p.is_finite()) {
+        if let Some(at) = predictions.as_slice().iter().position(|p| !p.is_finite()) {
+            let row = at / predictions.width();
             return Err(Error::invalid(OP, "predictions", "is not finite").with("row", row));
         }
         if !(tolerance.is_finite() && tolerance >= 0.0) {
@@ -154,10 +155,10 @@ impl SmokeTest {
         report.push("answers", true, format!("answered in {:?}", answer.latency));
         let asked = answer.deployment == report.deployment;
         report.push("deployment", asked, format!("{} answered", answer.deployment));
-        let values = answer.predictions.as_slice();
-        let (got, rows) = (values.len(), self.rows.rows());
+        let (got, rows) = (answer.predictions.len(), self.rows.rows());
         report.push("one_prediction_a_row", got == rows, format!("{got} predictions for {rows} rows"));
-        let (passed, reason) = check_each(values, |p| p.is_finite(), "every prediction is finite");
+        let (passed, reason) =
+            check_each(&answer.predictions, |p| p.is_finite(), "every prediction is finite");
         report.push("finite", passed, reason);
         self.judge_range(&answer.predictions, report);
         if let Some(limit) = self.max_latency {
@@ -172,26 +173,33 @@ impl SmokeTest {
 
     fn judge_range(&self, predictions: &Predictions, report: &mut SmokeReport) {
         let natural = match predictions {
-            Predictions::Probability(_) => (0.0, 1.0),
+            Predictions::Probability(_) | Predictions::Classes(_) => (0.0, 1.0),
             Predictions::Value(_) => (f64::MIN, f64::MAX),
         };
         let (low, high) = self.range.map_or(natural, |(low, high)| (low.max(natural.0), high.min(natural.1)));
         let within = format!("every prediction lies in [{low}, {high}]");
-        let (passed, reason) = check_each(predictions.as_slice(), |p| (low..=high).contains(&p), &within);
+        let (passed, reason) = check_each(predictions, |p| (low..=high).contains(&p), &within);
         report.push("range", passed, reason);
     }
 }
 
 /// Whether `ok` holds for every value, and the reason: `all`, or the first row that breaks it.
-fn check_each(values: &[f64], ok: impl Fn(f64) -> bool, all: &str) -> (bool, String) {
-    match values.iter().position(|value| !ok(*value)) {
+fn check_each(predictions: &Predictions, ok: impl Fn(f64) -> bool, all: &str) -> (bool, String) {
+    let values = predictions.as_slice();
+    match values.iter().enumerate().find(|(_, value)| !ok(**value)) {
         None => (true, all.to_owned()),
-        Some(row) => (false, format!("not so that {all}: row {row} has {}", values[row])),
+        Some((at, value)) => {
+            let row = at / predictions.width();
+            (false, format!("not so that {all}: row {row} has {value}"))
+        }
     }
 }
 
 fn agreement(got: &Predictions, expected: &Predictions, tolerance: f64) -> (bool, String) {
-    if std::mem::discriminant(got) != std::mem::discriminant(expected) || got.len() != expected.len() {
+    let labels = |p: &Predictions| p.as_classes().map(|classes| classes.shared_labels());
+    let alike =
+        std::mem::discriminant(got) == std::mem::discriminant(expected) && labels(got) == labels(expected);
+    if !alike || got.len() != expected.len() {
         return (false, "the answer is of another kind or length than the expected predictions".to_owned());
     }
     let pairs = || got.as_slice().iter().zip(expected.as_slice());

@@ -43,6 +43,11 @@ impl EvaluationInput<'_> {
         if rows == 0 {
             return Err(Error::invalid(OP, "predictions", "there are no rows to evaluate"));
         }
+        let classes = self.predictions.as_classes().is_some();
+        if classes != (self.task == Task::MulticlassClassification) {
+            let message = "are of several classes exactly where the task is";
+            return Err(Error::invalid(OP, "predictions", message).with("task", format!("{:?}", self.task)));
+        }
         let parts = [
             ("truth", Some(self.truth.len())),
             ("slices", (!self.slices.columns().is_empty()).then(|| self.slices.rows())),

@@ -2,8 +2,10 @@
 //!
 //! Evaluation, registry, deployment and serving all speak of models, so this stands before them.
 
+mod classes;
 mod content;
 mod predictor;
 
+pub use classes::ClassProbabilities;
 pub use content::{MODEL_FILES, read_model};
 pub use predictor::{Feature, ModelFormat, ModelLoader, Predictions, Predictor, Signature};

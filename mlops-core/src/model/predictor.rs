@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::ClassProbabilities;
 use crate::data::{DataType, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::problem::Task;
@@ -126,6 +127,8 @@ pub enum Predictions {
     Probability(Vec<f64>),
     /// A number.
     Value(Vec<f64>),
+    /// The probability of each of several classes.
+    Classes(ClassProbabilities),
 }
 
 impl Predictions {
@@ -163,21 +166,106 @@ impl Predictions {
         }
     }
 
-    /// The numbers, whatever they mean.
+    /// Probabilities of several classes, row by row, checked as [`ClassProbabilities::new`] does.
+    ///
+    /// # Errors
+    /// As [`ClassProbabilities::new`].
+    ///
+    /// ```
+    /// use mlops_core::model::Predictions;
+    /// let said = Predictions::classes(["low", "mid", "high"], vec![0.2, 0.7, 0.1, 0.5, 0.25, 0.25])?;
+    /// assert_eq!((said.len(), said.width(), said.as_slice().len()), (2, 3, 6));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn classes<S: Into<String>>(labels: impl IntoIterator<Item = S>, values: Vec<f64>) -> Result<Self> {
+        ClassProbabilities::new(labels, values).map(Self::Classes)
+    }
+
+    /// The numbers, whatever they mean: one a prediction, or of several classes one a class, row by row; see
+    /// [`width`](Self::width).
     pub fn as_slice(&self) -> &[f64] {
         match self {
             Self::Probability(values) | Self::Value(values) => values,
+            Self::Classes(classes) => classes.as_slice(),
+        }
+    }
+
+    /// How many numbers a prediction has: 1, or as many as there are classes.
+    pub fn width(&self) -> usize {
+        match self {
+            Self::Probability(_) | Self::Value(_) => 1,
+            Self::Classes(classes) => classes.classes(),
         }
     }
 
     /// The number of predictions.
     pub fn len(&self) -> usize {
-        self.as_slice().len()
+        match self {
+            Self::Probability(values) | Self::Value(values) => values.len(),
+            Self::Classes(classes) => classes.rows(),
+        }
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.as_slice().is_empty()
+        self.len() == 0
+    }
+
+    /// The probabilities of several classes, if that is what they are.
+    pub fn as_classes(&self) -> Option<&ClassProbabilities> {
+        match self {
+            Self::Classes(classes) => Some(classes),
+            Self::Probability(_) | Self::Value(_) => None,
+        }
+    }
+
+    /// Checks what somebody else has put together: probabilities lie in [0, 1], numbers are finite, classes make whole rows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] that names the row.
+    pub fn checked(self) -> Result<Self> {
+        match self {
+            Self::Probability(values) => Self::probability(values),
+            Self::Value(values) => Self::value(values),
+            Self::Classes(classes) => classes.checked().map(Self::Classes),
+        }
+    }
+
+    /// Predictions one after the other. All are of one kind, and of the same classes; none make no values.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] that names the first part, from 0, which is of another kind, and as [`checked`](Self::checked).
+    ///
+    /// ```
+    /// use mlops_core::model::Predictions;
+    /// let parts = [Predictions::value(vec![1.0])?, Predictions::value(vec![2.0, 3.0])?];
+    /// assert_eq!(Predictions::concat(&parts)?.as_slice(), [1.0, 2.0, 3.0]);
+    /// assert!(Predictions::concat(&[Predictions::value(vec![1.0])?, Predictions::probability(vec![1.0])?]).is_err());
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn concat<'p>(parts: impl IntoIterator<Item = &'p Self>) -> Result<Self> {
+        let mut parts = parts.into_iter().enumerate();
+        let Some((_, first)) = parts.next() else { return Ok(Self::Value(Vec::new())) };
+        let mut values = first.as_slice().to_vec();
+        for (at, part) in parts {
+            let alike = match (first, part) {
+                (Self::Classes(first), Self::Classes(part)) => first.labels() == part.labels(),
+                _ => std::mem::discriminant(first) == std::mem::discriminant(part),
+            };
+            if !alike {
+                let error =
+                    Error::invalid("Predictions::concat", "parts", "are of different kinds or classes");
+                return Err(error.with("part", at));
+            }
+            values.extend_from_slice(part.as_slice());
+        }
+        match first {
+            Self::Probability(_) => Self::probability(values),
+            Self::Value(_) => Self::value(values),
+            Self::Classes(first) => {
+                ClassProbabilities::with_labels(first.shared_labels(), values).map(Self::Classes)
+            }
+        }
     }
 }
 
@@ -189,6 +277,7 @@ impl Predictions {
 /// * Rows that do not meet the signature are [`ErrorKind::InvalidInput`]; nothing panics. (`bad_rows_are_refused`)
 /// * Columns that the signature does not name change nothing. (`extra_columns_are_ignored`)
 /// * No prediction is NaN or infinite, and probabilities lie in [0, 1]. (`predictions_are_finite`)
+/// * A model of several classes answers the probabilities of the same classes every time. (`rows_do_not_influence_each_other`)
 pub trait Predictor: Debug + Send + Sync + 'static {
     /// What the model takes and answers.
     fn signature(&self) -> &Signature;

@@ -228,6 +228,9 @@ impl Judged {
                 Column::bool("truth", self.truths.iter().map(|t| *t == 1.0).collect::<Vec<_>>())?
             }
             Task::Regression => Column::f64("truth", &self.truths[..])?,
+            Task::MulticlassClassification => {
+                return Err(Error::unsupported("Monitor::check", "a task of several classes"));
+            }
         };
         let none = Table::default();
         evaluator.evaluate(&EvaluationInput {
@@ -326,6 +329,9 @@ pub(crate) fn pick(predictions: &Predictions, rows: &[usize]) -> Result<Predicti
     match predictions {
         Predictions::Probability(values) => Predictions::probability(picked(values)),
         Predictions::Value(values) => Predictions::value(picked(values)),
+        Predictions::Classes(_) => {
+            Err(Error::unsupported("Monitor::observe", "predictions of several classes"))
+        }
     }
 }
 

@@ -132,10 +132,15 @@ impl Observations<'_> {
     /// Checks that all parts have one length and ids are texts that can be kept; backends call this first.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) that names the part or the row.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) that names the part or the row;
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for predictions of several classes: signals are of one number a row, as the probability
+    /// of [one class](crate::model::ClassProbabilities::of_class) is.
     pub fn check(&self) -> Result<()> {
         const OP: &str = "Monitor::observe";
         let rows = self.ids.len();
+        if self.predictions.as_classes().is_some() {
+            return Err(Error::unsupported(OP, "predictions of several classes"));
+        }
         for (part, got) in [("features", self.features.rows()), ("predictions", self.predictions.len())] {
             if got != rows {
                 return Err(Error::invalid(OP, part, format!("has {got} rows but there are {rows} ids")));

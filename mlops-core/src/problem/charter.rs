@@ -302,6 +302,9 @@ impl Charter {
                 Some("is missing: a classification says which value of the target is positive".to_owned())
             }
             (Task::Regression, Some(_)) => Some("a regression has no positive value".to_owned()),
+            (Task::MulticlassClassification, Some(_)) => {
+                Some("of several classes none is the positive one".to_owned())
+            }
             (_, positive) => positive.and_then(blank),
         };
         message.map(|message| Fault { path: vec!["positive"], index: None, message })

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum Task {
     /// One of two classes.
     BinaryClassification,
+    /// One of several classes.
+    MulticlassClassification,
     /// A number.
     Regression,
 }

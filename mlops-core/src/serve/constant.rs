@@ -44,6 +44,8 @@ impl ConstantPredictor {
         let good = match task {
             Task::BinaryClassification => (0.0..=1.0).contains(&value),
             Task::Regression => value.is_finite(),
+            // One number is no answer of several classes.
+            Task::MulticlassClassification => false,
         };
         if good {
             return Ok(Self { signature: Signature::new(task, Vec::new()), value });
@@ -90,7 +92,7 @@ impl Predictor for ConstantPredictor {
         let values = vec![self.value; rows.rows()];
         match self.signature.task {
             Task::BinaryClassification => Predictions::probability(values),
-            Task::Regression => Predictions::value(values),
+            _ => Predictions::value(values),
         }
     }
 }

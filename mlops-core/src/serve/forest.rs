@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::FeatureEncoder;
 use super::builtin::Document;
 use super::ensemble::{Branch, Forest, ForestBuilder, Output, Reading, RowMajor, Test, TreeFault};
-use super::linear::respond;
+use super::linear::{check_task, respond};
 use crate::data::Table;
 use crate::error::{Error, Result};
 use crate::model::{Predictions, Predictor, Signature};
@@ -90,8 +90,9 @@ impl ForestPredictor {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) that names the tree and the node: an empty tree, a column or a node that
-    /// is not there, a path that goes back (so that every path ends), a number that is not finite.
+    /// is not there, a path that goes back (so that every path ends), a number that is not finite; and a task of several classes.
     pub fn new(task: Task, encoder: FeatureEncoder, base: f64, trees: Vec<Tree>) -> Result<Self> {
+        check_task("ForestPredictor::new", task)?;
         let columns = encoder.width();
         for (tree, Tree(nodes)) in trees.iter().enumerate() {
             if let Some(node) = (0..nodes.len()).find(|&node| !is_sound(nodes, node, columns)) {

@@ -1,6 +1,7 @@
 //! Models that other libraries trained.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::Matrix;
 use super::after::After;
@@ -9,7 +10,7 @@ use super::ensemble::{Columns, Forest, Link, RowMajor, narrow};
 use super::import::{lightgbm, onnx, sklearn, xgboost};
 use crate::data::Table;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Predictions, Predictor, Signature};
+use crate::model::{ClassProbabilities, Predictions, Predictor, Signature};
 use crate::num::parallel::Threads;
 use crate::problem::Task;
 
@@ -77,8 +78,9 @@ pub(super) enum Answer {
 /// | [`from_onnx`](Self::from_onnx) | `onnx.ml/v1` | ONNX graphs of `ai.onnx.ml` |
 ///
 /// As a [`Predictor`] it takes the features by the names in the file, and answers the probability of the positive class of a
-/// binary model, the number of a regression, and the number of the likeliest class of a model with more classes (the class's own
-/// number where it is called by one, else its place); [`scores`](Self::scores) has them all. Infinite numbers are compared as they are.
+/// binary model, the number of a regression, and the probabilities of all classes of a model with more, which are called by their
+/// numbers where they have some, else by their places. A linear model whose scores are no probabilities answers the number of the likeliest class.
+/// Infinite numbers are compared as they are. A probability that single precision has rounded beyond 1 by up to 10⁻⁶ is 1.
 ///
 /// Files are not trusted: every index, length and number is checked when the file is read, and memory stays within a small multiple
 /// of the file.
@@ -104,6 +106,8 @@ pub struct ImportedModel {
     /// What is done with the head's answers, in turn.
     after: Vec<After>,
     answer: Answer,
+    /// What classes are called, where their probabilities are the answer.
+    labels: Option<Arc<[String]>>,
     threads: Threads,
 }
 
@@ -199,10 +203,11 @@ impl ImportedModel {
                 head.outputs()
             )));
         }
-        let task = if matches!(answer, Answer::Probability(_)) {
-            Task::BinaryClassification
-        } else {
-            Task::Regression
+        let labels = labels(&head, &answer);
+        let task = match (&answer, &labels) {
+            (Answer::Probability(_), _) => Task::BinaryClassification,
+            (_, Some(_)) => Task::MulticlassClassification,
+            _ => Task::Regression,
         };
         // A sum with something missing is no number; what fills gaps understands them.
         let nullable = |i: usize| {
@@ -213,7 +218,7 @@ impl ImportedModel {
         };
         let features = inputs.iter().enumerate().map(|(i, input)| input.feature(nullable(i))).collect();
         let signature = Signature::new(task, features);
-        Ok(Self { signature, inputs, derived, norms, head, after, answer, threads: Threads::ONE })
+        Ok(Self { signature, inputs, derived, norms, head, after, answer, labels, threads: Threads::ONE })
     }
 
     /// Reads LightGBM's text, as `Booster.save_model` writes it (versions 3 and 4).
@@ -429,6 +434,10 @@ impl Predictor for ImportedModel {
             return Err(Error::new(ErrorKind::Unsupported, "Predictor::predict", message));
         }
         let scores = self.scores(rows)?;
+        if let Some(labels) = &self.labels {
+            let values = scores.row_major().iter().map(|p| settle(*p)).collect();
+            return ClassProbabilities::with_labels(Arc::clone(labels), values).map(Predictions::Classes);
+        }
         let scores = (0..scores.rows()).map(|row| scores.row(row));
         match &self.answer {
             Answer::Probability(output) => Predictions::probability(
@@ -440,6 +449,27 @@ impl Predictor for ImportedModel {
             _ => Predictions::value(scores.map(|row| row.first().copied().unwrap_or(f64::NAN)).collect()),
         }
     }
+}
+
+/// What classes are called, where their scores are probabilities.
+fn labels(head: &Head, answer: &Answer) -> Option<Arc<[String]>> {
+    let Answer::Classes(classes) = answer else { return None };
+    let probable = match head {
+        // Leaves hold shares of rows, or a link makes probabilities of sums.
+        Head::Forest(_) => true,
+        Head::Linear(linear) => matches!(
+            linear.link,
+            Link::Logistic { .. } | Link::Softmax | Link::SoftmaxZero | Link::LogisticShare | Link::Share
+        ),
+    };
+    let labels: Arc<[String]> = classes.iter().map(f64::to_string).collect();
+    let mut seen = std::collections::HashSet::new();
+    (probable && labels.len() > 1 && labels.iter().all(|label| seen.insert(label))).then_some(labels)
+}
+
+/// A probability without what rounding did to it.
+fn settle(p: f64) -> f64 {
+    if p > 1.0 && p <= 1.0 + 1e-6 { 1.0 } else { p }
 }
 
 /// The class of the greatest score, the first of equals; NaN if a score is none.

@@ -46,9 +46,11 @@ impl LinearPredictor {
     /// A model with one weight for each column of the encoder.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for another number of weights, or one that is not finite.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for another number of weights, one that is not finite, and a task of
+    /// several classes.
     pub fn new(task: Task, encoder: FeatureEncoder, weights: Vec<f64>, intercept: f64) -> Result<Self> {
         const OP: &str = "LinearPredictor::new";
+        check_task(OP, task)?;
         if weights.len() != encoder.width() {
             let message =
                 format!("there are {} weights for {} encoded columns", weights.len(), encoder.width());
@@ -103,6 +105,19 @@ pub(super) fn respond(task: Task, sums: impl Iterator<Item = f64>) -> Result<Pre
     match task {
         Task::BinaryClassification => Predictions::probability(sums.map(logistic).collect()),
         Task::Regression => Predictions::value(sums.collect()),
+        Task::MulticlassClassification => {
+            Err(Error::unsupported("Predictor::predict", "one sum for several classes"))
+        }
+    }
+}
+
+/// Refuses a task that one sum cannot answer.
+pub(super) fn check_task(operation: &'static str, task: Task) -> Result<()> {
+    match task {
+        Task::BinaryClassification | Task::Regression => Ok(()),
+        Task::MulticlassClassification => {
+            Err(Error::invalid(operation, "task", "one sum cannot answer for several classes"))
+        }
     }
 }
 

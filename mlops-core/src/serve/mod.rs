@@ -13,6 +13,9 @@
 //! | `sklearn.json/v1` | [`ImportedModel`] | a model of scikit-learn, exported to JSON |
 //! | `onnx.ml/v1` | [`ImportedModel`] | a graph of ONNX with trees, linear models and scalers |
 //!
+//! Any other model of ONNX is answered by ONNX Runtime itself (module `onnx_runtime`, feature `onnx-runtime`). Files of rows are scored with
+//! [`batch`]; the feature `serve` brings models over HTTP.
+//!
 //! The [`FeatureEncoder`] that turned columns into numbers for training travels inside the model, so that training and serving
 //! cannot disagree about it.
 

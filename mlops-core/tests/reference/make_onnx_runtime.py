@@ -32,7 +32,7 @@ cases = []
 
 
 def add(name, model, feeds, output, column, options=None, names=None):
-    """`feeds`: by input, the rows; `output`: the output's place; `column`: the number that counts, none of one."""
+    """`feeds`: by input, the rows; `output`: the output's place; `column`: the number that counts, none of one, or "all"."""
     raw = model.SerializeToString()
     session_options = ort.SessionOptions()
     session_options.intra_op_num_threads = 1
@@ -49,7 +49,7 @@ def add(name, model, feeds, output, column, options=None, names=None):
         if isinstance(answer, list):
             answer = np.array([[one[key] for key in sorted(one)] for one in answer])
         answer = np.asarray(answer).reshape(-1)
-        answers.append(float(answer[column or 0]))
+        answers.append([float(p) for p in answer] if column == "all" else float(answer[column or 0]))
     cases.append({"name": name, "onnx": base64.b64encode(raw).decode(), "options": options or {}, "features": features, "answers": answers})
 
 
@@ -60,6 +60,12 @@ def mlp(kind, label):
 classifier = mlp(MLPClassifier, BINARY)
 add("mlp of classes, as maps", to_onnx(classifier, X[:1]), {"X": ROWS}, 1, 1)
 add("mlp of classes, as numbers", to_onnx(classifier, X[:1], options={"zipmap": False}), {"X": ROWS}, 1, 1)
+THREE = np.digitize(SCORE, [-1.2, 0.2])
+three = mlp(MLPClassifier, THREE)
+add("mlp of three classes", to_onnx(three, X[:1], options={"zipmap": False}), {"X": ROWS}, 1, "all")
+maps = {"task": "multiclass_classification", "classes": ["high", "low", "mid"]}
+words = mlp(MLPClassifier, np.array(["low", "mid", "high"])[THREE])
+add("mlp of three classes, as maps", to_onnx(words, X[:1]), {"X": ROWS}, 1, "all", maps)
 named = MLPClassifier(hidden_layer_sizes=(3,), max_iter=200, random_state=2).fit(X, np.where(BINARY == 1, "yes", "no"))
 add("mlp of classes with names", to_onnx(named, X[:1]), {"X": ROWS}, 1, 1, {"features": {"X": ["a", "b", "c", "d"]}}, {"X": ["a", "b", "c", "d"]})
 add("mlp of numbers", to_onnx(mlp(MLPRegressor, SCORE), X[:1]), {"X": ROWS}, 0, None)

@@ -40,5 +40,11 @@ pub use window::{Lookback, Span};
 /// # Ok::<(), mlops_core::Error>(())
 /// ```
 pub fn predictions(predictions: &Predictions) -> Result<Table<'_>> {
-    Table::new(vec![Column::f64("prediction", predictions.as_slice())?])
+    let Some(classes) = predictions.as_classes() else {
+        return Table::new(vec![Column::f64("prediction", predictions.as_slice())?]);
+    };
+    let of = |label: &String| {
+        Column::f64(format!("prediction_{label}"), classes.of_class(label).unwrap_or_default())
+    };
+    Table::new(classes.labels().iter().map(of).collect::<Result<Vec<_>>>()?)
 }

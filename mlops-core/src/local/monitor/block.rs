@@ -48,7 +48,14 @@ pub(super) fn encode(ids: &[String], features: &Table<'_>, predictions: &Predict
     for id in ids {
         out.text(id)?;
     }
-    out.bytes(&[u8::from(matches!(predictions, Predictions::Value(_)))]);
+    let kind = match predictions {
+        Predictions::Probability(_) => 0,
+        Predictions::Value(_) => 1,
+        Predictions::Classes(_) => {
+            return Err(Error::unsupported("Monitor::observe", "predictions of several classes"));
+        }
+    };
+    out.bytes(&[kind]);
     out.numbers(predictions.as_slice(), f64::to_le_bytes);
     out.count(features.columns().len())?;
     for column in features.columns() {

@@ -134,7 +134,7 @@ impl BatchInput {
                 for (name, data_type) in columns {
                     options.types.entry(name).or_insert(data_type.unwrap_or(DataType::Category));
                 }
-                TolerantCsvBatches::open(path, &options, rows).map(Source::Csv)
+                TolerantCsvBatches::open(path, &options, rows).map(|batches| Source::Csv(Box::new(batches)))
             }
             Self::JsonLines { path } => {
                 let options =
@@ -200,7 +200,7 @@ impl BatchInput {
 /// Batches of rows.
 #[derive(Debug)]
 pub(super) enum Source {
-    Csv(TolerantCsvBatches),
+    Csv(Box<TolerantCsvBatches>),
     JsonLines(JsonLinesBatches),
     #[cfg(feature = "polars-io")]
     Parquet(Box<ParquetBatches>),

@@ -18,7 +18,8 @@ use crate::pipeline::Cancel;
 /// Scores the rows of a file and writes what the model answers to another one.
 ///
 /// One line of results for each row that could be scored, in the order of the input: what is
-/// [carried](BatchOptions::carried), and the prediction (`probability` or `value`). The results appear at once
+/// [carried](BatchOptions::carried), and the prediction: `probability`, `value`, or of several
+/// classes the likeliest, `class`, and `probability_LABEL` of each. The results appear at once
 /// under their name when all of them are there and on the disk; rows that were set aside beside them, in `NAME.refused.jsonl`, one JSON object a line with
 /// `row` (counted from 1), `line`, `column`, `reason` and `carried`.
 ///

@@ -114,6 +114,7 @@ impl Journal {
     fn read(&mut self, head: &Head) -> Result<Option<(u64, Found)>> {
         let mut reader = BufReader::new(&self.file);
         let (mut line, mut length, mut found) = (Vec::new(), 0, Found::default());
+        let mut ours = true;
         for number in 0_u64.. {
             line.clear();
             let read = (&mut reader).take(MAX_LINE).read_until(b'\n', &mut line);
@@ -123,7 +124,10 @@ impl Journal {
                 if !whole && line.len() < 512 {
                     return Ok(None);
                 }
-                self.begins_with(head, &line)?;
+                ours = self.begins_with(head, &line)?;
+            } else if !ours {
+                // Work that had not come to a checkpoint is none that could be taken up.
+                return if whole { Err(self.other()) } else { Ok(None) };
             } else {
                 // The first line that is not sound ends the journal: what is behind it is made again.
                 let read = serde_json::from_slice::<Line<Checkpoint>>(&line).ok().filter(|_| whole);
@@ -139,17 +143,19 @@ impl Journal {
         Ok(Some((length, found)))
     }
 
-    fn begins_with(&self, head: &Head, line: &[u8]) -> Result<()> {
+    /// Whether it is of this work.
+    fn begins_with(&self, head: &Head, line: &[u8]) -> Result<bool> {
         let read = serde_json::from_slice::<Line<Head>>(line).ok();
         let Some(line) = read.filter(|line| line.entry.format == FORMAT) else {
             let error = Error::new(ErrorKind::Corrupt, OP, "the journal of unfinished work cannot be read");
             return Err(error.with("file", super::name(&self.path)));
         };
-        if line.entry == *head && line.check == self.last {
-            return Ok(());
-        }
+        Ok(line.entry == *head && line.check == self.last)
+    }
+
+    fn other(&self) -> Error {
         let message = "there is unfinished work on another input, with another model or other options; finish it or restart";
-        Err(Error::conflict(OP, message, head.job.short(), line.entry.job.short()))
+        Error::new(ErrorKind::Conflict, OP, message).with("file", super::name(&self.path))
     }
 
     fn put<T: Serialize>(&mut self, line: &Line<T>) -> Result<()> {

@@ -24,6 +24,10 @@ pub(super) fn answers(predictions: &Predictions) -> Vec<String> {
     match predictions {
         Predictions::Probability(_) => vec!["probability".to_owned()],
         Predictions::Value(_) => vec!["value".to_owned()],
+        Predictions::Classes(classes) => {
+            let of = |label: &String| format!("probability_{label}");
+            std::iter::once("class".to_owned()).chain(classes.labels().iter().map(of)).collect()
+        }
     }
 }
 
@@ -142,10 +146,12 @@ impl RowWriter {
                 .names(self.answers.as_deref().unwrap_or_default())
                 .map(|name| json(name) + ":")
                 .collect();
-            for (answer, row) in values.chunks_exact(width).zip(&mut rows) {
+            for (at, (numbers, row)) in values.chunks_exact(width).zip(&mut rows).enumerate() {
+                let class = part.as_classes().and_then(|classes| classes.likeliest(at));
+                let answer = Answer { class, numbers };
                 match self.format {
-                    BatchFormat::Csv => csv_row(out, &carried, *row, before, answer),
-                    BatchFormat::JsonLines => json_row(out, &keys, &carried, *row, before, answer),
+                    BatchFormat::Csv => csv_row(out, &carried, *row, before, &answer),
+                    BatchFormat::JsonLines => json_row(out, &keys, &carried, *row, before, &answer),
                 }
             }
         }
@@ -186,10 +192,16 @@ impl RowWriter {
 
 /// How many numbers an answer has, and all of them, answer by answer.
 fn numbers(predictions: &Predictions) -> (usize, &[f64]) {
-    (1, predictions.as_slice())
+    (predictions.width(), predictions.as_slice())
 }
 
-fn csv_row(out: &mut Vec<u8>, carried: &[&Column<'_>], row: usize, before: u64, answer: &[f64]) {
+/// The answer to one row: of several classes the likeliest, and the numbers.
+struct Answer<'p> {
+    class: Option<&'p str>,
+    numbers: &'p [f64],
+}
+
+fn csv_row(out: &mut Vec<u8>, carried: &[&Column<'_>], row: usize, before: u64, answer: &Answer<'_>) {
     if carried.is_empty() {
         out.extend_from_slice((before + row as u64 + 1).to_string().as_bytes());
         out.push(b',');
@@ -200,7 +212,11 @@ fn csv_row(out: &mut Vec<u8>, carried: &[&Column<'_>], row: usize, before: u64, 
         }
         out.push(b',');
     }
-    for (at, number) in answer.iter().enumerate() {
+    if let Some(class) = answer.class {
+        cell(out, class);
+        out.push(b',');
+    }
+    for (at, number) in answer.numbers.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
@@ -215,7 +231,7 @@ fn json_row(
     carried: &[&Column<'_>],
     row: usize,
     before: u64,
-    answer: &[f64],
+    answer: &Answer<'_>,
 ) {
     let mut keys = keys.iter();
     let mut key = |out: &mut Vec<u8>, first: bool| {
@@ -230,7 +246,11 @@ fn json_row(
         key(out, at == 0);
         value(out, column, row);
     }
-    for number in answer {
+    if let Some(class) = answer.class {
+        key(out, false);
+        out.extend_from_slice(json(class).as_bytes());
+    }
+    for number in answer.numbers {
         key(out, false);
         self::number(out, *number);
     }

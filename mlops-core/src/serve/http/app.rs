@@ -570,9 +570,15 @@ fn respond(
     #[derive(Serialize)]
     struct Tensor<'a> {
         name: &'a str,
-        shape: [usize; 1],
+        shape: Vec<usize>,
         datatype: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        parameters: Option<Labels<'a>>,
         data: &'a [f64],
+    }
+    #[derive(Serialize)]
+    struct Labels<'a> {
+        classes: &'a [String],
     }
     #[derive(Serialize)]
     struct Inference<'a> {
@@ -583,19 +589,34 @@ fn respond(
         outputs: [Tensor<'a>; 1],
     }
     #[derive(Serialize)]
-    struct Wrapped<'a> {
-        predictions: &'a [f64],
+    struct Wrapped<T> {
+        predictions: T,
     }
     let spec = &slot.deployment.spec;
     let data = predictions.as_slice();
-    let body = match form {
-        Form::Azure => serde_json::to_vec(data),
-        Form::Mlflow => serde_json::to_vec(&Wrapped { predictions: data }),
-        Form::Open => serde_json::to_vec(&Inference {
+    // Of several classes a list a row, as scikit-learn's `predict_proba` answers.
+    let classes = predictions.as_classes();
+    let lists = || data.chunks(predictions.width()).collect::<Vec<_>>();
+    let shape = match classes {
+        None => vec![data.len()],
+        Some(classes) => vec![classes.rows(), classes.classes()],
+    };
+    let body = match (form, classes) {
+        (Form::Azure, None) => serde_json::to_vec(data),
+        (Form::Azure, Some(_)) => serde_json::to_vec(&lists()),
+        (Form::Mlflow, None) => serde_json::to_vec(&Wrapped { predictions: data }),
+        (Form::Mlflow, Some(_)) => serde_json::to_vec(&Wrapped { predictions: lists() }),
+        (Form::Open, _) => serde_json::to_vec(&Inference {
             model_name: served.name.as_str(),
             model_version: spec.version.to_string(),
             id,
-            outputs: [Tensor { name: OUTPUT, shape: [data.len()], datatype: "FP64", data }],
+            outputs: [Tensor {
+                name: OUTPUT,
+                shape,
+                datatype: "FP64",
+                parameters: classes.map(|classes| Labels { classes: classes.labels() }),
+                data,
+            }],
         }),
     };
     // Finite numbers and texts are JSON.

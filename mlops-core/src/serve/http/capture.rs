@@ -210,11 +210,7 @@ async fn hand_over(capture: &Capture, group: &[Captured]) -> Result<()> {
     let kept: Vec<Table<'static>> =
         group.iter().map(|captured| capture.redaction.apply(&captured.rows)).collect::<Result<_>>()?;
     let features = Table::concat(&kept)?;
-    let values: Vec<f64> = group.iter().flat_map(|c| c.predictions.as_slice()).copied().collect();
-    let predictions = match first.predictions {
-        Predictions::Probability(_) => Predictions::probability(values)?,
-        Predictions::Value(_) => Predictions::value(values)?,
-    };
+    let predictions = Predictions::concat(group.iter().map(|captured| &captured.predictions))?;
     let ids: Vec<String> = group.iter().flat_map(Captured::ids).collect();
     let rows = CapturedRows {
         endpoint: &first.endpoint,

@@ -15,6 +15,7 @@ use super::app::{App, Form, asked, json};
 use super::endpoint::{Served, Slot};
 use super::failure::{Code, Dialect, Failure};
 use super::tensor::{OUTPUT, datatype};
+use crate::problem::Task;
 
 type Shared = State<Arc<App>>;
 type Named = Result<Path<String>, PathRejection>;
@@ -212,12 +213,14 @@ fn metadata(served: &Served, slot: &Slot) -> serde_json::Value {
         .map(|input| json!({"name": input.name, "datatype": datatype(input.data_type), "shape": [-1]}))
         .collect();
     let versions: Vec<_> = served.view().slots.keys().cloned().collect();
+    let several = slot.model.signature().task == Task::MulticlassClassification;
+    let shape: &[i64] = if several { &[-1, -1] } else { &[-1] };
     json!({
         "name": served.name,
         "versions": versions,
         "platform": "mlops",
         "inputs": inputs,
-        "outputs": [{"name": OUTPUT, "datatype": "FP64", "shape": [-1]}],
+        "outputs": [{"name": OUTPUT, "datatype": "FP64", "shape": shape}],
     })
 }
 

@@ -18,8 +18,8 @@ use crate::problem::Task;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OnnxOptions {
-    /// What the model answers. By default a classifier, which has an output of classes beside that of their probabilities, and any other model is a
-    /// regression.
+    /// What the model answers. By default a classifier, which has an output of classes beside that of their probabilities, answers for two classes, or for
+    /// as many as the graph says; any other model is a regression.
     pub task: Option<Task>,
     /// The output that answers. By default the only one of floating-point numbers; else the only one of maps, as ZipMap makes them.
     pub output: Option<String>,
@@ -29,6 +29,9 @@ pub struct OnnxOptions {
     /// The names of the features of an input of several columns, in order. By default an input of one column gives its name to the feature, and
     /// one of n columns makes the features `NAME_0` to `NAME_{n−1}`.
     pub features: BTreeMap<String, Vec<String>>,
+    /// What the classes of a model with more than two are called, in the order of its output, which of maps is that of their keys. By default
+    /// their places, from 0, where the graph says how many there are.
+    pub classes: Vec<String>,
     /// Whether a missing number is handed to the model as NaN, rather than refused.
     pub missing: bool,
     /// Whether all rows of a question are handed to the model together, which is many times as fast. The runtime then may sum in another order with
@@ -69,6 +72,13 @@ impl OnnxOptions {
         names: impl IntoIterator<Item = S>,
     ) -> Self {
         self.features.insert(input.into(), names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Names the classes.
+    #[must_use]
+    pub fn with_classes<S: Into<String>>(mut self, classes: impl IntoIterator<Item = S>) -> Self {
+        self.classes = classes.into_iter().map(Into::into).collect();
         self
     }
 

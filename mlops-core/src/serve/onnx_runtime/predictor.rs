@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use ort::session::builder::SessionBuilder;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue};
@@ -13,7 +13,7 @@ use super::shape::{Input, OP, Output, OutputKind, check_features};
 use super::{OnnxOptions, OnnxRuntime, guarded, said};
 use crate::data::{Column, Table, Values};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Predictions, Predictor, Signature};
+use crate::model::{ClassProbabilities, Predictions, Predictor, Signature};
 use crate::problem::Task;
 use crate::serve::import::onnx::check_whole;
 use crate::time::lock;
@@ -41,6 +41,8 @@ pub struct OnnxModel {
     inputs: Vec<Input>,
     output: Output,
     column: Option<usize>,
+    /// What several classes are called.
+    labels: Option<Arc<[String]>>,
     together: bool,
     running: Mutex<Running>,
 }
@@ -78,6 +80,8 @@ enum Cells {
 struct Answers {
     width: usize,
     numbers: Vec<f64>,
+    /// The classes, where the answer says them.
+    keys: Option<Vec<String>>,
 }
 
 impl OnnxModel {
@@ -112,6 +116,7 @@ impl OnnxModel {
         }
         let output = Output::of(session.outputs(), options)?;
         let task = options.task.unwrap_or_else(|| output.task(session.outputs()));
+        let labels = output.labels(task, options)?;
         let features = inputs.iter().flat_map(|input| input.features(options.missing)).collect();
         let run = RunOptions::new().map_err(said(ErrorKind::Internal, OP, "the runtime cannot be asked"))?;
         let run = run.with_outputs(OutputSelector::no_default().with(output.name.clone()));
@@ -120,6 +125,7 @@ impl OnnxModel {
             inputs,
             output,
             column: options.column,
+            labels,
             together: options.together,
             running: Mutex::new(Running { session, options: run }),
         })
@@ -318,7 +324,7 @@ fn read(value: &DynValue, kind: OutputKind, count: usize) -> Result<Answers> {
             if width == 0 || values.len() != width * count {
                 return Err(odd("the answer has another shape than the rows"));
             }
-            Ok(Answers { width, numbers: values.iter().map($convert).collect() })
+            Ok(Answers { width, numbers: values.iter().map($convert).collect(), keys: None })
         }};
     }
     match kind {
@@ -335,11 +341,17 @@ fn read(value: &DynValue, kind: OutputKind, count: usize) -> Result<Answers> {
 /// The numbers of maps, in the order of their keys.
 fn maps<K>(value: &DynValue, count: usize) -> Result<Answers>
 where
-    K: ort::value::IntoTensorElementType + fmt::Debug + Clone + std::hash::Hash + Ord + 'static,
+    K: ort::value::IntoTensorElementType
+        + fmt::Debug
+        + fmt::Display
+        + Clone
+        + std::hash::Hash
+        + Ord
+        + 'static,
 {
     let unread = || said(ErrorKind::Internal, PREDICT, "the answer cannot be read");
     let maps = value.try_extract_sequence::<MapValueType<K, f32>>().map_err(unread())?;
-    let mut answers = Answers { width: 0, numbers: Vec::new() };
+    let mut answers = Answers { width: 0, numbers: Vec::new(), keys: None };
     let mut keys: Option<Vec<K>> = None;
     for map in &maps {
         let mut pairs = map.try_extract_key_values::<K, f32>().map_err(unread())?;
@@ -350,7 +362,8 @@ where
         }
         answers.numbers.extend(numbers.into_iter().map(f64::from));
     }
-    answers.width = keys.map_or(0, |keys| keys.len());
+    answers.keys = keys.map(|keys| keys.iter().map(K::to_string).collect());
+    answers.width = answers.keys.as_ref().map_or(0, Vec::len);
     if answers.width == 0 || maps.len() != count {
         return Err(odd("the answer has another shape than the rows"));
     }
@@ -370,9 +383,24 @@ impl Predictor for OnnxModel {
         let mut picked = Vec::with_capacity(count);
         for start in (0..count).step_by(step) {
             let end = count.min(start.saturating_add(step));
-            let Answers { width, numbers } = guarded(PREDICT, || self.ask(&cells, start..end))?;
+            let Answers { width, numbers, keys } = guarded(PREDICT, || self.ask(&cells, start..end))?;
+            if let Some(labels) = &self.labels {
+                if width != labels.len() || keys.is_some_and(|keys| keys[..] != labels[..]) {
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        PREDICT,
+                        "the model answers for other classes",
+                    )
+                    .with("classes", labels.join(", ")));
+                }
+                picked.extend(numbers.into_iter().map(settle));
+                continue;
+            }
             let column = self.pick(width)?;
             picked.extend(numbers.iter().skip(column).step_by(width));
+        }
+        if let Some(labels) = &self.labels {
+            return ClassProbabilities::with_labels(Arc::clone(labels), picked).map(Predictions::Classes);
         }
         match self.signature.task {
             Task::BinaryClassification => Predictions::probability(picked.into_iter().map(settle).collect()),

@@ -1,11 +1,13 @@
 //! What goes into a model and what comes out of it, as its graph says.
 
+use std::sync::Arc;
+
 use ort::value::{Outlet, TensorElementType, ValueType};
 
 use super::OnnxOptions;
 use crate::data::DataType;
 use crate::error::{Error, ErrorKind, Result, quote};
-use crate::model::Feature;
+use crate::model::{ClassProbabilities, Feature};
 use crate::problem::Task;
 
 pub(super) const OP: &str = "OnnxModel::load";
@@ -105,6 +107,8 @@ pub(super) fn check_features(inputs: &[Input]) -> Result<()> {
 pub(super) struct Output {
     pub(super) name: String,
     pub(super) kind: OutputKind,
+    /// How many numbers it has a row, where the graph says so.
+    width: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +135,16 @@ fn output_kind(dtype: &ValueType) -> Option<OutputKind> {
     }
 }
 
+/// How many numbers an output has a row.
+fn width(dtype: &ValueType) -> Option<usize> {
+    let ValueType::Tensor { shape, .. } = dtype else { return None };
+    match shape[..] {
+        [_] => Some(1),
+        [_, width] => usize::try_from(width).ok(),
+        _ => None,
+    }
+}
+
 fn is_float(kind: OutputKind) -> bool {
     matches!(kind, OutputKind::Numbers(TensorElementType::Float32 | TensorElementType::Float64))
 }
@@ -145,23 +159,25 @@ impl Output {
         let known: Vec<&str> = outlets.iter().map(Outlet::name).collect();
         let bad =
             |message: &str| Err(Error::invalid(OP, "output", message).with("outputs", known.join(", ")));
-        let readable =
-            |outlet: &Outlet| output_kind(outlet.dtype()).map(|kind| (outlet.name().to_owned(), kind));
+        let readable = |outlet: &Outlet| {
+            let kind = output_kind(outlet.dtype())?;
+            Some(Self { name: outlet.name().to_owned(), kind, width: width(outlet.dtype()) })
+        };
         if let Some(name) = &options.output {
             let Some(outlet) = outlets.iter().find(|outlet| outlet.name() == name) else {
                 return bad("there is no output of this name");
             };
             return match readable(outlet) {
-                Some((name, kind)) => Ok(Self { name, kind }),
+                Some(output) => Ok(output),
                 None => bad("the output is neither numbers nor maps to numbers"),
             };
         }
-        let all: Vec<(String, OutputKind)> = outlets.iter().filter_map(readable).collect();
+        let all: Vec<Self> = outlets.iter().filter_map(readable).collect();
         let better: [fn(OutputKind) -> bool; 3] = [is_float, is_map, |_| true];
         for fits in better {
-            let mut fitting = all.iter().filter(|(_, kind)| fits(*kind));
+            let mut fitting = all.iter().filter(|output| fits(output.kind));
             match (fitting.next(), fitting.next()) {
-                (Some((name, kind)), None) => return Ok(Self { name: name.clone(), kind: *kind }),
+                (Some(output), None) => return Ok(output.clone()),
                 (Some(_), Some(_)) => return bad("several outputs may be the answer; name one"),
                 (None, _) => {}
             }
@@ -176,9 +192,35 @@ impl Output {
             let label = matches!(outlet.dtype(), ValueType::Tensor { ty: E::Int64 | E::String, .. });
             outlet.name() != self.name && label
         };
-        match is_map(self.kind) || is_float(self.kind) && outlets.iter().any(labels) {
-            true => Task::BinaryClassification,
-            false => Task::Regression,
+        match (is_map(self.kind) || is_float(self.kind) && outlets.iter().any(labels), self.width) {
+            (false, _) => Task::Regression,
+            (true, Some(3..)) => Task::MulticlassClassification,
+            (true, _) => Task::BinaryClassification,
         }
+    }
+
+    /// What the classes are called, where their probabilities are the answer.
+    pub(super) fn labels(&self, task: Task, options: &OnnxOptions) -> Result<Option<Arc<[String]>>> {
+        if task != Task::MulticlassClassification {
+            return Ok(None);
+        }
+        let bad = |field: &str, message: &str| Err(Error::invalid(OP, field, message));
+        if options.column.is_some() {
+            return bad("column", "of several classes all numbers are the answer");
+        }
+        let labels: Arc<[String]> = match (&options.classes[..], self.width) {
+            ([], None) => {
+                return bad("classes", "the graph does not say how many classes there are; name them");
+            }
+            ([], Some(width)) if width <= MAX_FEATURES => (0..width).map(|class| class.to_string()).collect(),
+            ([], Some(width)) => return Err(Error::limit(OP, "the number of classes", MAX_FEATURES, width)),
+            (named, Some(width)) if named.len() != width => {
+                return bad("classes", "are not as many as the graph says");
+            }
+            (named, _) => named.into(),
+        };
+        // They have to be good for answers: none twice, none empty, two at least.
+        ClassProbabilities::with_labels(Arc::clone(&labels), Vec::new())?;
+        Ok(Some(labels))
     }
 }
