@@ -203,7 +203,7 @@ impl ImportedModel {
                 head.outputs()
             )));
         }
-        let labels = labels(&head, &answer);
+        let labels = labels(&head, &after, &answer);
         let task = match (&answer, &labels) {
             (Answer::Probability(_), _) => Task::BinaryClassification,
             (_, Some(_)) => Task::MulticlassClassification,
@@ -452,16 +452,18 @@ impl Predictor for ImportedModel {
 }
 
 /// What classes are called, where their scores are probabilities.
-fn labels(head: &Head, answer: &Answer) -> Option<Arc<[String]>> {
+fn labels(head: &Head, after: &[After], answer: &Answer) -> Option<Arc<[String]>> {
     let Answer::Classes(classes) = answer else { return None };
-    let probable = match head {
-        // Leaves hold shares of rows, or a link makes probabilities of sums.
-        Head::Forest(_) => true,
-        Head::Linear(linear) => matches!(
-            linear.link,
-            Link::Logistic { .. } | Link::Softmax | Link::SoftmaxZero | Link::LogisticShare | Link::Share
-        ),
-    };
+    let made = after.iter().any(|after| *after == After::Link(Link::Softmax));
+    let probable = made
+        || match head {
+            // Leaves hold shares of rows, or a link makes probabilities of sums.
+            Head::Forest(_) => true,
+            Head::Linear(linear) => matches!(
+                linear.link,
+                Link::Logistic { .. } | Link::Softmax | Link::SoftmaxZero | Link::LogisticShare | Link::Share
+            ),
+        };
     let labels: Arc<[String]> = classes.iter().map(f64::to_string).collect();
     let mut seen = std::collections::HashSet::new();
     (probable && labels.len() > 1 && labels.iter().all(|label| seen.insert(label))).then_some(labels)
