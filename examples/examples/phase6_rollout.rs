@@ -1,4 +1,5 @@
-//! Phase 6: a canary judged by a sequential test, which may be looked at every minute and keeps its level all the same.
+//! Phase 6: first a shadow, then a canary, both judged by a sequential test, which may be looked at every minute and keeps its level all
+//! the same.
 //!
 //! `cargo run -p mlops-examples --example phase6_rollout`
 
@@ -84,23 +85,36 @@ async fn main() -> Result<()> {
         TrafficChange { key, endpoint: "risk".parse()?, split, expected: Some(0), actor: "release".parse()? };
     deployer.set_traffic(&change).await?;
 
-    step(2, "Roll out green, looking every minute");
-    let promoted = roll_out(&deployer, ["blue", "green"], &clock).await?;
+    step(2, "Roll out green: a shadow of half of the requests, then a canary; looking every minute");
+    // What a shadow answers goes nowhere: callers of the endpoint meet blue until green has shown that it can answer.
+    let share = Percent::new(50).unwrap_or(Percent::ALL);
+    let shadow = Strategy::Shadow { share, promote: true };
+    let promoted = roll_out(&deployer, ["blue", "green"], shadow, &clock).await?;
     say(if promoted { "green has all traffic" } else { "green is back at nothing" });
 
-    step(3, "Roll out red, which fails for one caller in twenty");
-    let promoted = roll_out(&deployer, ["green", "red"], &clock).await?;
+    step(3, "Roll out red, which fails for one caller in twenty, without a shadow");
+    let promoted = roll_out(&deployer, ["green", "red"], Strategy::Canary, &clock).await?;
     say(if promoted { "red has all traffic" } else { "red is back at nothing" });
+
+    step(4, "Roll out red again, with one: no caller meets a failure");
+    let promoted = roll_out(&deployer, ["green", "red"], shadow, &clock).await?;
+    say(if promoted { "red has all traffic" } else { "red never had any" });
     Ok(())
 }
 
-async fn roll_out(deployer: &Arc<MemoryDeployer>, names: [&str; 2], clock: &ManualClock) -> Result<bool> {
+async fn roll_out(
+    deployer: &Arc<MemoryDeployer>,
+    names: [&str; 2],
+    strategy: Strategy,
+    clock: &ManualClock,
+) -> Result<bool> {
     // At most half a per cent more failures than the stable version; wrong in one rollout of a hundred, however often it is looked at.
     let mut level = Level::default();
     level.alpha = 0.01;
     let guard =
         MetricGuard::failures("failures", Proportions::new(0.005).with_level(level)).with_min_samples(50);
     let options = RolloutOptions::default()
+        .with_strategy(strategy)
         .with_steps([5, 25, 50, 100].into_iter().filter_map(Percent::new))
         .with_bake(Duration::from_secs(180))
         .with_metric(guard)
@@ -114,6 +128,7 @@ async fn roll_out(deployer: &Arc<MemoryDeployer>, names: [&str; 2], clock: &Manu
     let smoke_test = SmokeTest::new(Table::new(vec![Column::f64("age", vec![50.0])?])?)?;
     let mut rollout = RolloutDriver::new(plan, smoke_test, deployer.clone(), journal.clone());
     let mut callers = Random::new(2026).stream(candidate);
+    let mut unanswered = 0;
     loop {
         let status = rollout.advance(clock.now()).await?;
         say(&status);
@@ -125,10 +140,11 @@ async fn roll_out(deployer: &Arc<MemoryDeployer>, names: [&str; 2], clock: &Manu
             let (endpoint, routing_key) = ("risk".parse()?, Some(format!("caller {caller}")));
             let request = InvokeRequest { endpoint, deployment: None, routing_key, rows: &age };
             // A request that fails is counted; nobody stops for it here.
-            let _ = deployer.invoke(&request).await;
+            unanswered += u32::from(deployer.invoke(&request).await.is_err());
         }
         clock.advance(Duration::from_secs(60));
     }
+    say(format!("{unanswered} requests were not answered"));
     // Every judgement is in the journal, with the numbers it rests on.
     let entries = journal.entries(&digest).await?;
     let evidence = entries.iter().rev().find_map(|entry| match &entry.event {

@@ -263,7 +263,10 @@ fn a_rollout_killed_at_any_moment_ends_as_one_that_was_not() {
         wait(set_up(dir.path()));
         let mut heard = Heard::default();
         while !heard.ended && done < kills {
-            let lines = random.below(NonZeroU64::new(9).unwrap());
+            // The shadow is at the beginning: there one is killed more often.
+            let early = kind.shadow && random.below(NonZeroU64::new(2).unwrap()) == 0;
+            let most = if early { 3 } else { 9 };
+            let lines = random.below(NonZeroU64::new(most).unwrap());
             let moment = Duration::from_micros(random.below(NonZeroU64::new(9_000).unwrap()));
             kill(dir.path(), number, lines, moment, &mut heard);
             done += u64::from(!heard.ended);
