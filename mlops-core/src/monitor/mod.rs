@@ -1,18 +1,22 @@
-//! Phase 7: watch a model in production: drift of inputs and predictions, performance once labels arrive, operations.
+//! Phase 7: watch a model in production: drift of inputs and predictions, the quality of data, performance once labels arrive,
+//! operations.
 
 mod alert;
 pub mod alerting;
+mod baseline;
 #[cfg(feature = "serve")]
 mod capture;
 pub(crate) mod compute;
 mod drift;
 mod latency;
 mod operation;
+mod quality;
 mod schedule;
 pub mod sink;
 mod store;
 
 pub use alert::{Alert, AlertReceipt, AlertSink, AlertStatus, Severity};
+pub use baseline::{BaselineStores, DeploymentBaseline};
 #[cfg(feature = "serve")]
 pub use capture::MonitorSink;
 pub use drift::{
@@ -21,6 +25,7 @@ pub use drift::{
 };
 pub use latency::{LatencyHistogram, LatencySummary};
 pub use operation::{OperationCounts, OperationReport, OperationSeries, RequestOutcome};
+pub use quality::{FeatureBounds, FeatureQuality, QualityLimits, QualityReport, QualityRule, QualityState};
 pub use schedule::{CheckedWindows, DueWindows, MonitorSchedule, check_due};
 pub use store::{
     GroundTruth, LabelReceipt, Monitor, MonitorCapabilities, MonitorReport, MonitorSpec, Observations,
