@@ -8,14 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mlops_azure::http::webhook::HttpWebhook;
 use mlops_core::monitor::sink::{
-    WebhookAlertSink, WebhookIo, WebhookRequest, WebhookRetry, WebhookSecret, WebhookTarget, WebhookTransport as _,
-    verify_webhook,
+    WebhookAlertSink, WebhookIo, WebhookRequest, WebhookRetry, WebhookSecret, WebhookTarget,
+    WebhookTransport as _, verify_webhook,
 };
 use mlops_core::monitor::{Alert, AlertSink as _, Severity};
 use mlops_core::time::{ManualClock, Timestamp};
 use mlops_core::wrap::Pause;
 use mlops_core::{Error, ErrorKind, IdempotencyKey, MonitorName};
-use scripted::{Scripted, Step, answer};
+use scripted::{Scripted, Step, answer, ok};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PATH: &str = "/hooks/canary-5f2c8a17";
@@ -91,7 +91,11 @@ async fn an_alert_arrives_signed_byte_for_byte() {
     assert_eq!(seen.len(), 1, "once");
     assert_eq!(verified(&seen[0]), "a-1");
     let (headers, body) = arrived(&seen[0]);
-    assert!(headers.iter().any(|(name, value)| name == "content-type" && value.starts_with("application/cloudevents+json")));
+    assert!(
+        headers
+            .iter()
+            .any(|(name, value)| name == "content-type" && value.starts_with("application/cloudevents+json"))
+    );
     let expected = sink.request(&alert("a-1"), now()).unwrap();
     assert_eq!(body.as_bytes(), &expected.body[..]);
     // One byte more, and nobody believes it.
@@ -103,7 +107,7 @@ async fn an_alert_arrives_signed_byte_for_byte() {
 #[tokio::test]
 async fn what_may_help_is_tried_again_and_counted() {
     let busy = answer(503, &[("retry-after", "7")], "");
-    let server = Scripted::start(vec![busy, Step::Hangup, answer(429, &[], ""), answer(200, &[], "ok")]).await;
+    let server = Scripted::start(vec![busy, Step::Hangup, answer(429, &[], ""), ok("{}")]).await;
     let waits = Arc::new(Waits::default());
     let sink = sink(&server.url(), transport(), waits.clone());
     assert!(sink.deliver(&alert("a-2")).await.is_ok());

@@ -182,7 +182,7 @@ async fn set_up(folder: &Path) {
     registry(&store).promote(&promotion).await.unwrap();
 }
 
-async fn resume(store: &LocalStore) -> ClosedLoop {
+async fn resume(store: &LocalStore, deployer: Arc<LocalDeployer>) -> ClosedLoop {
     let first = register(store, 0, None).await;
     let serving = Serving {
         version: first.version,
@@ -192,7 +192,7 @@ async fn resume(store: &LocalStore) -> ClosedLoop {
     let start = LoopState::new(config(), Some(serving)).with_id(id());
     let backends = LoopBackends {
         registry: Arc::new(registry(store)),
-        deployer: Arc::new(deployer(store)),
+        deployer,
         journal: Arc::new(store.rollouts()),
         audit: Arc::new(store.audit_log()),
         clock: Arc::new(SystemClock::new()),
@@ -216,7 +216,9 @@ fn say(line: &str) {
 /// Hands over every reason from `next` on, and sees every cycle to its end.
 async fn drive(folder: &Path, mut next: u64, pace: Duration) -> LoopState {
     let store = LocalStore::open(folder).unwrap();
-    let (mut one, deployer) = (resume(&store).await, deployer(&store));
+    // One deployer, for what is asked of it counts for the loop at once.
+    let deployer = Arc::new(deployer(&store));
+    let mut one = resume(&store, deployer.clone()).await;
     say("open");
     loop {
         let (phase, cycle) = (one.state().phase.clone(), one.state().cycle);
