@@ -12,7 +12,9 @@ use mlops_core::experiment::ExperimentTracker;
 use mlops_core::governance::{AuditLog, AuditLogExt as _};
 use mlops_core::local::LocalStore;
 use mlops_core::registry::{ModelRegistry, Protection};
+use mlops_core::retrain::closed_loop::LoopJournal;
 use mlops_core::serve::BuiltinLoader;
+use mlops_core::serve::http::ModelHost;
 use mlops_core::time::{Clock as _, ManualClock, Timestamp};
 use mlops_core::{ActorId, Alias, Result};
 
@@ -32,6 +34,10 @@ pub struct Platform {
     pub registry: Arc<dyn ModelRegistry>,
     /// Endpoints.
     pub deployer: Arc<dyn Deployer>,
+    /// The same, as what lends its models to a server.
+    pub host: Arc<dyn ModelHost>,
+    /// What loops went through.
+    pub loops: Arc<dyn LoopJournal>,
     /// What rollouts went through.
     pub rollouts: Arc<dyn RolloutJournal>,
     /// What happened.
@@ -50,13 +56,16 @@ impl Platform {
         let store = LocalStore::options().with_clock(clock.clone()).open(folder)?;
         let registry = store.registry().with_protected(Alias::new("champion")?, Protection::GateAndApproval);
         let registry: Arc<dyn ModelRegistry> = Arc::new(registry);
+        let deployer = Arc::new(store.deployer(Arc::clone(&registry), Arc::new(BuiltinLoader)));
         Ok(Self {
             clock,
             actor: ActorId::new("training-pipeline")?,
             artifacts: Arc::new(store.artifacts()),
             data: Arc::new(store.data_assets()),
             tracker: Arc::new(store.tracker()),
-            deployer: Arc::new(store.deployer(Arc::clone(&registry), Arc::new(BuiltinLoader))),
+            host: Arc::clone(&deployer) as Arc<dyn ModelHost>,
+            deployer,
+            loops: Arc::new(store.loops()),
             rollouts: Arc::new(store.rollouts()),
             audit: Arc::new(store.audit_log()),
             registry,

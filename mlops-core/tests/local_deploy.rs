@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use mlops_core::artifact::{ArtifactStoreExt as _, GcOptions};
 use mlops_core::conformance::approver::ApproverUnderTest;
 use mlops_core::conformance::deployer::DeployerUnderTest;
+use mlops_core::conformance::loop_journal::LoopJournalUnderTest;
 use mlops_core::conformance::rollout_journal::JournalUnderTest;
 use mlops_core::data::{Column, DataType, Table};
 use mlops_core::deploy::rollout::{
@@ -30,10 +31,13 @@ use mlops_core::num::Measured;
 use mlops_core::problem::{Direction, Task};
 use mlops_core::registry::Direction::Upstream;
 use mlops_core::registry::{ModelRegistry, NewModelVersion, Node};
+use mlops_core::retrain::closed_loop::{
+    LoopConfig, LoopEntry, LoopEvent, LoopJournal, LoopStanding, LoopState,
+};
 use mlops_core::time::{Clock, ManualClock, Timestamp};
 use mlops_core::{
-    ActorId, DeploymentName, EndpointName, Error, ErrorKind, IdempotencyKey, MetricKey, ModelName, Page,
-    PageRequest, Percent, Result, Version,
+    ActorId, Alias, DeploymentName, EndpointName, Error, ErrorKind, IdempotencyKey, MetricKey, ModelName,
+    Page, PageRequest, Percent, Result, Version,
 };
 
 // ── models ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -316,6 +320,66 @@ mlops_core::rollout_journal_suite!(
     journal_opened_anew,
     JournalUnderTest::new(Arc::new(ReopeningJournal(folder())))
 );
+
+/// Opens the folder anew for every call, and closes it after.
+#[derive(Debug)]
+struct ReopeningLoops(Arc<Folder>);
+
+#[async_trait]
+impl LoopJournal for ReopeningLoops {
+    async fn append(&self, entry: &LoopEntry, state: &LoopState) -> Result<()> {
+        store_in(&self.0).loops().append(entry, state).await
+    }
+
+    async fn standing(&self, id: &IdempotencyKey) -> Result<Option<LoopStanding>> {
+        store_in(&self.0).loops().standing(id).await
+    }
+
+    async fn entries(&self, id: &IdempotencyKey, after: u64, limit: usize) -> Result<Vec<LoopEntry>> {
+        store_in(&self.0).loops().entries(id, after, limit).await
+    }
+}
+
+mlops_core::loop_journal_suite!(loops, LoopJournalUnderTest::new(Arc::new(store_in(&folder()).loops())));
+mlops_core::loop_journal_suite!(
+    loops_opened_anew,
+    LoopJournalUnderTest::new(Arc::new(ReopeningLoops(folder())))
+);
+
+#[tokio::test]
+async fn a_journal_of_loops_that_was_changed_is_refused() {
+    for sql in [
+        "DELETE FROM loop_entry WHERE sequence = 2",
+        "DELETE FROM loop_entry WHERE sequence = 1",
+        "DELETE FROM loop_entry",
+        "DELETE FROM loop_state",
+        "UPDATE loop_entry SET body = replace(body, 'reason 2', 'reason 3') WHERE sequence = 2",
+        "UPDATE loop_entry SET sequence = 100 WHERE sequence = 2",
+        "UPDATE loop_state SET body = replace(body, '\"cycle\":0', '\"cycle\":1')",
+    ] {
+        let folder = folder();
+        let config = LoopConfig::new(
+            ModelName::new("diabetes").unwrap(),
+            Alias::new("champion").unwrap(),
+            EndpointName::new("diabetes").unwrap(),
+            actor("retraining"),
+        );
+        let state = LoopState::new(config, None);
+        for sequence in 1..=3 {
+            let event = LoopEvent::HeldBack(format!("reason {sequence}"));
+            let entry = LoopEntry::new(sequence, folder.now(), event, None, Vec::new());
+            store_in(&folder).loops().append(&entry, &state).await.unwrap();
+        }
+        assert!(store_in(&folder).verify().await.unwrap().is_sound());
+        damage(&folder, sql);
+        assert!(!store_in(&folder).verify().await.unwrap().is_sound(), "{sql}");
+        let loops = store_in(&folder).loops();
+        let read = (loops.standing(&state.id).await, loops.entries(&state.id, 0, 10).await);
+        let refused = |kind: Option<ErrorKind>| kind == Some(ErrorKind::Corrupt);
+        let kinds = (read.0.err().map(|e| e.kind()), read.1.err().map(|e| e.kind()));
+        assert!(refused(kinds.0) || refused(kinds.1), "{sql}: {kinds:?}");
+    }
+}
 
 /// An approver behind which somebody sits, in a store of their own, who decides what they are told to about everything asked.
 #[derive(Debug)]

@@ -7,24 +7,28 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
+use mlops_core::artifact::GcOptions;
 use mlops_core::conformance::alert::AlertsUnderTest;
 use mlops_core::conformance::monitor::MonitorUnderTest;
 use mlops_core::data::{Column, DataType, Table, Validity, Values};
+use mlops_core::deploy::{Deployment, DeploymentSpec};
 use mlops_core::evaluation::{Estimate, EvaluationInput, EvaluationReport, Evaluator, Verdict};
+use mlops_core::hash::Digest;
 use mlops_core::local::{LocalMonitor, LocalStore};
 use mlops_core::memory::MemoryMonitor;
 use mlops_core::model::Predictions;
 use mlops_core::monitor::{
-    Alert, AlertReceipt, AlertSink, DriftDetector, DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome,
-    FeatureScore, GroundTruth, LabelReceipt, Monitor, MonitorCapabilities, MonitorReport, MonitorSpec,
-    Observations, ObserveReceipt, PerformanceRule, Severity, SignalKind, SignalOutcome, SignalSpec, Window,
+    Alert, AlertReceipt, AlertSink, BaselineStores, DeploymentBaseline, DriftDetector, DriftReport,
+    DriftVerdict, FeatureDrift, FeatureOutcome, FeatureScore, GroundTruth, LabelReceipt, Monitor,
+    MonitorCapabilities, MonitorReport, MonitorSchedule, MonitorSpec, Observations, ObserveReceipt,
+    PerformanceRule, QualityLimits, Severity, SignalKind, SignalOutcome, SignalSpec, Window, check_due,
 };
 use mlops_core::num::Measured;
 use mlops_core::problem::{Direction, Task};
 use mlops_core::time::{Clock, ManualClock, Timestamp};
 use mlops_core::{
-    DeploymentName, EndpointName, Error, ErrorKind, IdempotencyKey, MetricKey, MonitorName, Page,
-    PageRequest, Result,
+    ActorId, DeploymentName, EndpointName, Error, ErrorKind, IdempotencyKey, MetricKey, ModelName,
+    MonitorName, Page, PageRequest, Result, Version,
 };
 
 /// A folder that lives as long as anybody who has a store in it open: it is their clock.
@@ -191,6 +195,7 @@ fn under_test(monitor: Arc<dyn Monitor>) -> MonitorUnderTest {
         .with_data_drift("inputs")
         .with_prediction_drift("predictions")
         .with_accuracy(accuracy_key())
+        .with_data_quality()
         .with_failing(SignalSpec::new("broken", SignalKind::DataDrift))
         .with_unsupported(SignalSpec::new("nobody's", SignalKind::DataDrift))
 }
@@ -303,6 +308,106 @@ fn all_signals() -> Vec<SignalSpec> {
         SignalSpec::new("predictions", SignalKind::PredictionDrift),
         SignalSpec::new("accuracy", SignalKind::Performance(rule)),
     ]
+}
+
+/// A version that is registered and deployed, and what it was like when it went live: kept beside its deployment, and what a monitor
+/// on a schedule watches by, after a restart too.
+#[tokio::test]
+async fn a_baseline_is_captured_when_a_deployment_goes_live_and_one_schedule_watches_everything() {
+    let folder = folder();
+    let stores = || {
+        let store = store_in(&folder);
+        let (artifacts, registry) = (Arc::new(store.artifacts()), Arc::new(store.registry()));
+        BaselineStores { artifacts, data: Arc::new(store.data_assets()), registry }
+    };
+    let deployment = |artifact| {
+        let (name, model) = (DeploymentName::new("blue").unwrap(), ModelName::new("diabetes").unwrap());
+        let spec =
+            DeploymentSpec::new(endpoint(), name, model, Version::FIRST, ActorId::new("release").unwrap());
+        Deployment::ready(spec, artifact, start())
+    };
+    let live = deployment(Digest::of(b"weights"));
+    assert_eq!(stores().of(&live).await.unwrap(), None);
+    let (rows, predictions) = (people(40.0), MonitorUnderTest::usual_predictions(400));
+    let captured = DeploymentBaseline::capture(&live, &rows, &predictions, start()).unwrap();
+    let first = stores().keep(&captured, &live).await.unwrap();
+    assert_eq!(stores().keep(&captured, &live).await.unwrap(), first, "kept once");
+    assert_eq!(stores().of(&live).await.unwrap(), Some(captured.clone()));
+    // Content that no row of the store referred to would be collected.
+    let removed = store_in(&folder).collect_garbage(&GcOptions::default()).await.unwrap().removed;
+    assert_eq!((removed.len(), stores().of(&live).await.unwrap()), (0, Some(captured)));
+    assert!(store_in(&folder).verify().await.unwrap().is_sound());
+    // A later one takes its place.
+    let captured =
+        DeploymentBaseline::capture(&live, &rows, &predictions, start() + chrono::TimeDelta::days(1));
+    let captured = captured.unwrap();
+    assert_eq!(stores().keep(&captured, &live).await.unwrap().version.get(), 2);
+    assert_eq!(stores().of(&live).await.unwrap(), Some(captured.clone()));
+    // Other content under the same name is not what it is of.
+    let swapped = deployment(Digest::of(b"other weights"));
+    assert_eq!(stores().of(&swapped).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(stores().keep(&captured, &swapped).await.unwrap_err().kind(), ErrorKind::Conflict);
+    for (rows, said) in [(0, 0), (10, 9)] {
+        let (rows, said) = (
+            people(40.0).take(&(0..rows).collect::<Vec<_>>()).unwrap(),
+            MonitorUnderTest::usual_predictions(said),
+        );
+        assert_eq!(
+            DeploymentBaseline::capture(&live, &rows, &said, start()).unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
+    }
+
+    // One monitor, four signals, a window an hour; labels come within a quarter of it.
+    let quality = captured
+        .quality()
+        .with_feature("city", QualityLimits::default().with_null_rate(0.0))
+        .with_min_rows(50);
+    let mut signals = all_signals();
+    signals.push(SignalSpec::new("quality", SignalKind::DataQuality(Box::new(quality))));
+    define(&monitor_in(&folder), signals).await;
+    let hour = Duration::from_secs(3_600);
+    let schedule = MonitorSchedule::new(hour).unwrap().with_delay(hour / 4).unwrap();
+    let said = MonitorUnderTest::usual_predictions(100);
+    let some: Vec<usize> = (0..100).collect();
+    let gone = people(40.0).take(&some).unwrap().without(&["city"]);
+    let city: Vec<Option<&str>> = (0..100).map(|row| (row > 0).then_some("Bonn")).collect();
+    let one_gone = gone.with_column(Column::optional_text("city", city).unwrap()).unwrap();
+    let hours = [people(40.0).take(&some).unwrap(), people(70.0).take(&some).unwrap(), one_gone];
+    for (number, features) in (0_i64..).zip(&hours) {
+        let ids: Vec<String> = (0..100).map(|row| format!("{number}-{row}")).collect();
+        let at = start() + chrono::TimeDelta::minutes(60 * number + 30);
+        see(&monitor_in(&folder), &ids, at, features, &said).await.unwrap();
+        let labels: Vec<_> = ids
+            .iter()
+            .zip(said.as_slice())
+            .map(|(id, said)| truth(id, f64::from(u8::from(*said > 0.5))))
+            .collect();
+        monitor_in(&folder).label(&endpoint(), &labels).await.unwrap();
+    }
+    let (mut done, mut reports) = (Some(start()), Vec::new());
+    for minutes in [59, 74, 75, 130, 195] {
+        let now = start() + chrono::TimeDelta::minutes(minutes);
+        let checked = check_due(&monitor_in(&folder), &name(), &schedule, done, now).await;
+        assert!(checked.failure.is_none());
+        done = checked.done;
+        reports.extend(checked.reports);
+    }
+    let verdicts =
+        |report: &MonitorReport| report.signals.iter().map(|signal| signal.verdict).collect::<Vec<_>>();
+    let found: Vec<_> = reports.iter().map(verdicts).collect();
+    use Verdict::{Fail, Pass};
+    // Inputs, predictions, accuracy, quality. The share of cities is far from the usual one in the last hour.
+    assert_eq!(found, [[Pass, Pass, Pass, Pass], [Fail, Pass, Pass, Fail], [Fail, Pass, Pass, Fail]]);
+    let reasons: Vec<&str> = reports.iter().map(|report| report.signals[3].reason.as_str()).collect();
+    assert_eq!(
+        reasons,
+        [
+            "all of 2 features are within their limits in 100 rows",
+            "age is out of bounds in 100.0 % of 100 rows, at most 5.0 % is asked for",
+            "city is missing in 1.0 % of 100 rows, at most 0.0 % is asked for",
+        ]
+    );
 }
 
 /// Sends the same to a monitor in memory and to one in a folder: batches that overlap, hostile numbers, missing values, labels

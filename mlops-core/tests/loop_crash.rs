@@ -182,7 +182,7 @@ async fn set_up(folder: &Path) {
     registry(&store).promote(&promotion).await.unwrap();
 }
 
-async fn resume(store: &LocalStore) -> ClosedLoop {
+async fn resume(store: &LocalStore, deployer: Arc<LocalDeployer>) -> ClosedLoop {
     let first = register(store, 0, None).await;
     let serving = Serving {
         version: first.version,
@@ -192,9 +192,9 @@ async fn resume(store: &LocalStore) -> ClosedLoop {
     let start = LoopState::new(config(), Some(serving)).with_id(id());
     let backends = LoopBackends {
         registry: Arc::new(registry(store)),
-        deployer: Arc::new(deployer(store)),
+        deployer,
         journal: Arc::new(store.rollouts()),
-        audit: Arc::new(store.audit()),
+        audit: Arc::new(store.audit_log()),
         clock: Arc::new(SystemClock::new()),
     };
     let smoke_test = SmokeTest::new(rows()).unwrap();
@@ -216,7 +216,9 @@ fn say(line: &str) {
 /// Hands over every reason from `next` on, and sees every cycle to its end.
 async fn drive(folder: &Path, mut next: u64, pace: Duration) -> LoopState {
     let store = LocalStore::open(folder).unwrap();
-    let (mut one, deployer) = (resume(&store).await, deployer(&store));
+    // One deployer, for what is asked of it counts for the loop at once.
+    let deployer = Arc::new(deployer(&store));
+    let mut one = resume(&store, deployer.clone()).await;
     say("open");
     loop {
         let (phase, cycle) = (one.state().phase.clone(), one.state().cycle);
@@ -232,8 +234,7 @@ async fn drive(folder: &Path, mut next: u64, pace: Duration) -> LoopState {
         }
         match phase {
             LoopPhase::Requested { .. } => {
-                let request = one.state().request.clone().unwrap();
-                let run = RunId::new(request.id.as_str()).unwrap();
+                let run = one.state().request.as_ref().unwrap().run().unwrap();
                 one.training_started(&run).await.unwrap();
             }
             LoopPhase::Training { run } => {
@@ -364,7 +365,7 @@ async fn check(folder: &Path, heard: &Heard) {
         let traffic = deployer(&store).endpoint(&endpoint()).await.unwrap().traffic;
         assert_eq!(traffic.share(&deployment(*version)), Percent::ALL, "the alias went ahead of the traffic");
     }
-    assert!(store.audit().verify(None).await.unwrap().is_intact());
+    assert!(store.audit_log().verify(None).await.unwrap().is_intact());
 }
 
 /// The ids of the causes that came, and in how many requests each of them is.
@@ -400,13 +401,10 @@ fn no_reason_is_answered_twice(entries: &[LoopEntry], state: &LoopState) {
     for (id, times) in requested(entries) {
         assert!(times <= 1, "{id} is in {times} requests");
     }
-    let requests: Vec<&IdempotencyKey> = entries
+    let requests: Vec<RunId> = entries
         .iter()
         .flat_map(LoopEntry::records)
-        .filter_map(|record| match &record.outcome {
-            GateOutcome::Requested(request) => Some(&request.id),
-            _ => None,
-        })
+        .filter_map(|record| record.request().map(|request| request.run().unwrap()))
         .collect();
     assert_eq!(requests.len() as u64, state.cycle, "a request is a cycle");
     let runs: Vec<&RunId> = entries
@@ -418,7 +416,7 @@ fn no_reason_is_answered_twice(entries: &[LoopEntry], state: &LoopState) {
         .collect();
     // Each request has its run, in order; that of the last may not have begun.
     assert!(requests.len() - runs.len() <= 1, "{} runs of {} requests", runs.len(), requests.len());
-    assert!(runs.iter().zip(&requests).all(|(run, request)| run.as_str() == request.as_str()));
+    assert!(runs.iter().zip(&requests).all(|(run, expected)| **run == *expected));
 }
 
 fn one_version_for_each_run(entries: &[LoopEntry], versions: &[ModelVersion]) {
@@ -505,7 +503,7 @@ async fn check_end(folder: &Path, state: &LoopState) {
     }
     let (mut found, mut after) = (BTreeMap::new(), 0);
     loop {
-        let records = store.audit().read(after, 1_000).await.unwrap();
+        let records = store.audit_log().read(after, 1_000).await.unwrap();
         let Some(last) = records.last() else { break };
         after = last.sequence;
         for record in records.into_iter().filter(|record| record.entry.action.starts_with("retrain.")) {

@@ -5,18 +5,16 @@ use std::sync::Arc;
 
 use mlops_core::artifact::{ArtifactStoreExt as _, Entry, Manifest};
 use mlops_core::data::{AssetKind, DataAsset, NewDataAsset, Part, Table};
-use mlops_core::evaluation::{EvaluationInput, EvaluationReport, Evaluator as _, GateDecision, GateSpec};
+use mlops_core::evaluation::{EvaluationInput, EvaluationReport, Evaluator as _, GateSpec};
 use mlops_core::experiment::{ArtifactLink, Capsule, DataInput, ExperimentSpec, LogBatch, RunEnd, RunSpec};
-use mlops_core::governance::{ApprovalDecision, ApprovalRequest, Approver as _, CallbackApprover};
 use mlops_core::hash::{Digest, Hasher, canonical_json};
 use mlops_core::model::{ModelFormat, Predictor};
 use mlops_core::num::Random;
 use mlops_core::problem::Task;
-use mlops_core::registry::{ModelVersion, NewModelVersion, Promotion};
+use mlops_core::registry::{ModelVersion, NewModelVersion};
 use mlops_core::time::{Clock as _, SystemClock, Timestamp};
 use mlops_core::{
-    ActorId, Alias, AssetName, ExperimentName, IdempotencyKey, ModelName, ParamKey, RelPath, Result, RunId,
-    TagKey, Version,
+    Alias, AssetName, EndpointName, ExperimentName, ModelName, ParamKey, RelPath, Result, RunId, TagKey,
 };
 use mlops_eval::evaluator::{EvaluatorOptions, StandardEvaluator};
 use mlops_examples::narrate::say;
@@ -89,6 +87,10 @@ impl World {
 
     pub fn model(&self) -> Result<ModelName> {
         Ok(ModelName::new(if self.is_bundled() { "diabetes-progression" } else { "own-model" })?)
+    }
+
+    pub fn endpoint(&self) -> Result<EndpointName> {
+        Ok(EndpointName::new("progression")?)
     }
 
     pub fn is_bundled(&self) -> bool {
@@ -307,45 +309,4 @@ pub async fn register(world: &World, trained: &Trained) -> Result<ModelVersion> 
 
 pub fn champion() -> Result<Alias> {
     Ok(Alias::new("champion")?)
-}
-
-/// Asks for approval and moves the alias `champion`, unless somebody else has moved it meanwhile.
-pub async fn promote(
-    world: &World,
-    version: &ModelVersion,
-    gate: GateDecision,
-    expected: Option<Version>,
-) -> Result<()> {
-    let Platform { registry, actor, .. } = &world.platform;
-    let manager = CallbackApprover::new(ActorId::new("release-manager")?, |request: &ApprovalRequest| {
-        (ApprovalDecision::Approved, format!("seen: {}", request.question))
-    });
-    let request = ApprovalRequest {
-        subject: gate.digest()?,
-        question: format!("May {} become champion?", version.reference()),
-        requester: actor.clone(),
-        expires_at: world.now() + chrono::TimeDelta::hours(24),
-    };
-    let approval = manager.decide(&request, world.now()).await?;
-    say(format_args!("{} asks: {} {:?}.", request.requester, request.question, approval.decision));
-    let record = registry
-        .promote(&Promotion {
-            key: IdempotencyKey::generate(),
-            model: version.spec.model.clone(),
-            version: version.version,
-            alias: champion()?,
-            expected,
-            gate,
-            approval: Some(approval),
-            actor: actor.clone(),
-        })
-        .await?;
-    let detail = format!("champion moves from {} to {}", shown(record.from), shown(record.to));
-    world.platform.record("model.promote", &version.reference().to_string(), &detail).await?;
-    say(format_args!("By compare-and-set, {detail}."));
-    Ok(())
-}
-
-fn shown(version: Option<Version>) -> String {
-    version.map_or_else(|| "nobody".to_owned(), |v| format!("version {v}"))
 }

@@ -12,13 +12,15 @@
 //! | 2 | `validate.rs`, `build.rs` |
 //! | 3 | `training.rs`, with its pipeline in `config/training.pipeline.toml` |
 //! | 4 to 6 | `build.rs` |
-//! | 7 | `serve.rs` |
+//! | 7 | `cycle.rs`, which is the loop; `serve.rs` and `client.rs`, which are the two ends of HTTP |
 //! | 8 to 11 | `operate.rs` |
 //!
-//! Everything is kept in one folder, with no server and no network; the program ends by saying how MLflow shows it. The exit code is 0 when the loop closes; else the program says
-//! why it did not.
+//! Everything is kept in one folder; the model is served on a port of this machine, and nothing else is asked for. The program ends by
+//! saying how MLflow shows it. The exit code is 0 when the loop closes; else the program says why it did not.
 
 mod build;
+mod client;
+mod cycle;
 mod operate;
 mod serve;
 mod setup;
@@ -31,7 +33,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use mlops_core::time::{Clock as _, SystemClock};
-use mlops_core::{Error, Result};
+use mlops_core::{Error, ErrorKind, Result};
 use mlops_examples::narrate::{say, step};
 use mlops_examples::prepare::Source;
 
@@ -129,6 +131,10 @@ fn explain(error: &Error) {
     }
 }
 
+fn not_as_it_should(what: &str) -> Error {
+    Error::new(ErrorKind::Rejected, "closed loop", what)
+}
+
 async fn run(args: &Args) -> Result<()> {
     step(1, "Define the problem");
     let own_data = args.data.is_some();
@@ -156,36 +162,51 @@ async fn run(args: &Args) -> Result<()> {
     say(&decision);
     decision.require_pass(&report.model)?;
 
-    step(6, "Register, and make it champion on the gate's evidence");
-    let stand_in = build::register(&world, &prior).await?;
-    let champion = build::register(&world, &candidate).await?;
-    build::promote(&world, &champion, decision, None).await?;
+    step(6, "Register what was trained");
+    build::register(&world, &prior).await?;
+    let first = build::register(&world, &candidate).await?;
 
-    step(7, "Deploy: smoke test, then a canary from 10 over 50 to 100 %");
-    let mut service = serve::Service::open(&world, &stand_in).await?;
-    service.roll_out(&world, &champion, &candidate).await?.require_promoted()?;
+    step(7, "Serve over HTTP: the loop's first cycle, from a reason to the champion");
+    let mut service = serve::Service::open(&world).await?;
+    let mut one = cycle::open(&world).await?;
+    if !cycle::ask(&mut one, "first", "there is no model yet").await? {
+        return Err(not_as_it_should(&format!("the first cycle did not begin: {}", one.state().phase)));
+    }
+    let challenger = cycle::Challenger {
+        version: &first,
+        trained: &candidate,
+        report: &report,
+        gate: &decision,
+        champion: None,
+    };
+    let phase = cycle::run(&world, &mut service, &mut one, &challenger).await?;
+    say(format_args!("The cycle ends: {phase}."));
+    cycle::require_champion(&world, &one, first.version).await?;
+    let baseline = operate::capture_baseline(&world, &one, &candidate).await?;
 
     step(8, "Watch production: first as usual, then an older cohort takes over");
-    let watch = operate::Watch::new(&world, &candidate, &report).await?;
+    let watch = operate::Watch::new(&world, &candidate, &report, &baseline).await?;
     let quiet = operate::usual_day(&world, &mut service, &watch).await?;
     operate::no_alarm(&quiet)?;
     let alarmed = operate::shifted_day(&world, &mut service, &watch).await?;
 
     step(9, "Trigger, retrain, and let the challenger meet the champion");
-    let retrain = operate::triggered(&world, &quiet, &alarmed)?;
-    say(retrain);
+    operate::triggered(&world, &mut one, &quiet, &alarmed).await?;
     let grown = world.grow().await?;
     let retrained = training.run(&world, &grown).await?;
     training::tell(&retrained);
     training::only_new_rows_ran(&retrained)?;
     let challenger = training.model(&world, &retrained, "fit", &grown).await?;
-    operate::challenge(&world, &mut service, &grown, (&champion, &candidate), &challenger).await?;
+    operate::challenge(&world, &mut service, &mut one, &grown, (&candidate, &challenger)).await?;
+    let serves = one.state().serving.as_ref().map(|serving| serving.artifact);
+    let champion = if serves == Some(challenger.artifact) { &challenger } else { &candidate };
 
-    step(10, "A bad candidate slips past the gate: the guard takes it back");
-    operate::bad_candidate(&world, &mut service, &grown).await?;
+    step(10, "A bad candidate slips past a gate: the guard takes it back");
+    operate::bad_candidate(&world, &mut service, &mut one, &grown, champion).await?;
+    service.close().await?;
 
     step(11, "Prove it: the audit log and the lineage");
-    operate::prove(&world, &service).await?;
+    operate::prove(&world, &one).await?;
     operate::show(&world).await?;
     say("The loop is closed.");
     Ok(())

@@ -1,25 +1,24 @@
 //! Steps 8 to 11: watching, retraining, taking back, proving.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mlops_core::data::{Column, Table};
 use mlops_core::deploy::Deployer as _;
-use mlops_core::evaluation::{ChampionRules, EvaluationReport, champion::compare};
+use mlops_core::evaluation::{Criterion, EvaluationReport, GateSpec};
 use mlops_core::governance::{AuditLog as _, AuditVerification};
 use mlops_core::local::{LocalAlertSink, LocalMonitor};
-use mlops_core::model::{Predictions, Predictor as _};
+use mlops_core::model::Predictor as _;
 use mlops_core::monitor::{
-    Alert, AlertSink as _, FeatureOutcome, GroundTruth, Monitor as _, MonitorReport, MonitorSpec,
-    Observations, PerformanceRule, SignalKind, SignalOutcome, SignalSpec, Window,
+    Alert, AlertSink as _, BaselineStores, DeploymentBaseline, FeatureOutcome, GroundTruth, Monitor as _,
+    MonitorReport, MonitorSpec, PerformanceRule, QualityLimits, SignalKind, SignalOutcome, SignalSpec,
+    Window,
 };
 use mlops_core::num::Random;
 use mlops_core::problem::Task;
-use mlops_core::registry::{Direction, ModelRegistry as _, ModelVersion, Node};
-use mlops_core::retrain::{
-    AnyTrigger, DriftTrigger, PerformanceTrigger, Signal, Trigger as _, TriggerOutcome, TriggerState,
-};
+use mlops_core::registry::{Direction, ModelRegistry as _, Node};
+use mlops_core::retrain::Signal;
+use mlops_core::retrain::closed_loop::{ClosedLoop, LoopPhase};
 use mlops_core::{Error, ErrorKind, IdempotencyKey, MetricKey, MonitorName, PageRequest, Result};
 use mlops_drift::detector::{Detector, DetectorOptions};
 use mlops_examples::narrate::say;
@@ -27,6 +26,7 @@ use mlops_examples::prepare::LABEL;
 use mlops_examples::train;
 
 use super::build::{self, Rows, Trained, World};
+use super::cycle::{self, Challenger};
 use super::serve::{Answer, Service, draw, truth};
 
 /// The monitor of the endpoint and where its alerts go.
@@ -38,32 +38,40 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Fits detectors on what the champion knows: inputs on the rows it learned from, predictions on rows it has not seen.
-    pub async fn new(world: &World, champion: &Trained, report: &EvaluationReport) -> Result<Self> {
+    /// Fits detectors on what the champion knows: inputs on the rows it learned from, predictions on rows it has not seen; the quality
+    /// of data is held against the baseline that was captured when it went live.
+    pub async fn new(
+        world: &World,
+        champion: &Trained,
+        report: &EvaluationReport,
+        baseline: &DeploymentBaseline,
+    ) -> Result<Self> {
         let inputs = world.first.train.select(&world.prepared.features)?;
         let inputs = Detector::fit(&inputs, DetectorOptions::default().with_name("inputs"))?;
         let predicted = champion.predictor.predict(&world.first.judge)?;
         let predicted = Column::f64(LocalMonitor::PREDICTION, predicted.as_slice().to_vec())?;
         let options = DetectorOptions::default().with_name("predictions");
         let predictions = Detector::fit(&Table::new(vec![predicted])?, options)?;
-        let evaluator = Arc::new(world.evaluator.clone());
         let monitor = world
             .platform
             .store
             .monitor()
             .with_detector("inputs", Arc::new(inputs))
             .with_detector("predictions", Arc::new(predictions))
-            .with_evaluator(evaluator, Task::BinaryClassification);
+            .with_evaluator(Arc::new(world.evaluator.clone()), Task::BinaryClassification);
         // An alarm when the champion ranks clearly worse than it did when it was released.
         let limit = report.metric("roc_auc").unwrap_or(0.5) - 0.15;
         let rule = PerformanceRule { metric: MetricKey::new("roc_auc")?, limit, min_labelled: 50 };
+        let limits = QualityLimits::default().with_null_rate(0.1).with_out_of_bounds_rate(0.15);
+        let quality = baseline.quality().with_limits(limits).with_min_rows(50);
         let name = MonitorName::new("production")?;
         let spec = MonitorSpec {
             name: name.clone(),
-            endpoint: mlops_core::EndpointName::new("progression")?,
+            endpoint: world.endpoint()?,
             signals: vec![
                 SignalSpec::new("inputs", SignalKind::DataDrift),
                 SignalSpec::new("predictions", SignalKind::PredictionDrift),
+                SignalSpec::new("quality", SignalKind::DataQuality(Box::new(quality))),
                 SignalSpec::new("performance", SignalKind::Performance(rule)),
             ],
         };
@@ -80,41 +88,38 @@ impl Watch {
         day: &str,
     ) -> Result<MonitorReport> {
         let start = world.now();
-        let answers = service.send(world, which).await?;
-        self.observe(world, service, &answers, day).await?;
+        let answers = service.send(world, day, which).await?;
+        service.settle().await?;
+        self.label(world, service, &answers).await?;
         world.platform.clock.advance(Duration::from_secs(86_400));
         let window = Window::new(start, world.now())?;
         let report = self.monitor.check(&self.name, &window).await?;
+        if report.rows != which.len() as u64 {
+            let message = format!("{} requests were answered, the monitor saw {}", which.len(), report.rows);
+            return Err(Error::new(ErrorKind::Integrity, "monitor", message));
+        }
         self.alarm(world, &report, day).await?;
         Ok(report)
     }
 
-    async fn observe(&self, world: &World, service: &Service, answers: &[Answer], day: &str) -> Result<()> {
-        let mut by_deployment: BTreeMap<&str, Vec<(usize, &Answer)>> = BTreeMap::new();
-        for (i, answer) in answers.iter().enumerate() {
-            by_deployment.entry(answer.deployment.as_str()).or_default().push((i, answer));
+    /// The truth comes late, and is joined by the id of the request.
+    async fn label(&self, world: &World, service: &Service, answers: &[Answer]) -> Result<()> {
+        let rows = world.production.take(&answers.iter().map(|a| a.row).collect::<Vec<_>>())?;
+        let truth = truth(&rows)?.into_iter().map(|y| f64::from(u8::from(y)));
+        let labels: Vec<GroundTruth> = answers
+            .iter()
+            .zip(truth)
+            .map(|(answer, value)| GroundTruth { id: answer.id.clone(), value })
+            .collect();
+        let receipt = self.monitor.label(&service.endpoint, &labels).await?;
+        if receipt.joined == answers.len() as u64 {
+            return Ok(());
         }
-        for answers in by_deployment.values() {
-            let ids: Vec<String> = answers.iter().map(|(i, _)| format!("{day}-{i}")).collect();
-            let rows = world.production.take(&answers.iter().map(|(_, a)| a.row).collect::<Vec<_>>())?;
-            let Some((_, first)) = answers.first() else { continue };
-            let predictions = Predictions::probability(answers.iter().map(|(_, a)| a.prediction).collect())?;
-            self.monitor
-                .observe(&Observations {
-                    endpoint: service.endpoint.clone(),
-                    deployment: first.deployment.clone(),
-                    at: world.now(),
-                    ids: &ids,
-                    features: &rows.without(&[LABEL]),
-                    predictions: &predictions,
-                })
-                .await?;
-            let truth = truth(&rows)?.into_iter().map(|y| f64::from(u8::from(y)));
-            let labels: Vec<GroundTruth> =
-                ids.into_iter().zip(truth).map(|(id, value)| GroundTruth { id, value }).collect();
-            self.monitor.label(&service.endpoint, &labels).await?;
-        }
-        Ok(())
+        Err(Error::new(
+            ErrorKind::Integrity,
+            "monitor",
+            format!("not every label found its request: {receipt:?}"),
+        ))
     }
 
     async fn alarm(&self, world: &World, report: &MonitorReport, day: &str) -> Result<()> {
@@ -185,84 +190,184 @@ pub fn no_alarm(report: &MonitorReport) -> Result<()> {
     }
 }
 
-/// Asks the triggers about both days; the second must be a reason to retrain.
-pub fn triggered(world: &World, quiet: &MonitorReport, alarmed: &MonitorReport) -> Result<String> {
-    let week = Duration::from_secs(7 * 86_400);
-    let trigger = AnyTrigger::new(vec![
-        Arc::new(DriftTrigger::new("inputs", 1, week)?),
-        Arc::new(PerformanceTrigger::new("performance", 1, week)?),
-    ])?;
+/// What the first champion was like when it went live, kept beside its deployment.
+pub async fn capture_baseline(
+    world: &World,
+    one: &ClosedLoop,
+    champion: &Trained,
+) -> Result<DeploymentBaseline> {
+    let platform = &world.platform;
+    let serving = one.state().serving.as_ref();
+    let serving = serving.ok_or_else(|| Error::not_found("baseline", "version that serves", "nothing"))?;
+    let deployments = platform.deployer.deployments(&world.endpoint()?).await?;
+    let deployment = deployments.get(&serving.deployment);
+    let deployment =
+        deployment.ok_or_else(|| Error::not_found("baseline", "deployment", &serving.deployment))?;
+    let rows = world.first.judge.select(&world.prepared.features)?;
+    let predictions = champion.predictor.predict(&world.first.judge)?;
+    let stores = BaselineStores {
+        artifacts: Arc::clone(&platform.artifacts),
+        data: Arc::clone(&platform.data),
+        registry: Arc::clone(&platform.registry),
+    };
+    let captured = DeploymentBaseline::capture(deployment, &rows, &predictions, world.now())?;
+    let asset = stores.keep(&captured, deployment).await?;
+    say(format_args!(
+        "Its baseline is kept as {}: {} features and the predictions, of {} rows.",
+        asset.reference(),
+        captured.inputs.columns.len(),
+        captured.inputs.rows
+    ));
+    match stores.of(deployment).await? {
+        Some(kept) if kept == captured => Ok(kept),
+        _ => Err(Error::new(ErrorKind::Integrity, "baseline", "what was kept is not what was captured")),
+    }
+}
+
+/// Shows both days to the loop; only the second is a reason to retrain, and the same report again is none.
+pub async fn triggered(
+    world: &World,
+    one: &mut ClosedLoop,
+    quiet: &MonitorReport,
+    alarmed: &MonitorReport,
+) -> Result<()> {
     let monitored = |report: &MonitorReport| Signal::Monitored(Box::new(report.clone()));
-    let first = trigger.evaluate(&TriggerState::default(), &monitored(quiet), quiet.at)?;
-    let second = trigger.evaluate(&first.state, &monitored(alarmed), world.now())?;
-    match second.outcome {
-        TriggerOutcome::Fire(reason) => Ok(format!("The trigger fires: {reason}.")),
-        other => {
-            let message = format!("the shift was no reason to retrain: {other:?}");
-            Err(Error::new(ErrorKind::Rejected, "trigger", message))
+    if one.signal(&monitored(quiet)).await? {
+        return Err(Error::new(ErrorKind::Rejected, "trigger", "a usual day was a reason to retrain"));
+    }
+    if !one.signal(&monitored(alarmed)).await? {
+        let message = format!("the shift was no reason to retrain: {}", one.state().phase);
+        return Err(Error::new(ErrorKind::Rejected, "trigger", message));
+    }
+    say(format_args!("The loop begins a cycle: {}.", one.state().phase));
+    if one.signal(&monitored(alarmed)).await? {
+        return Err(Error::new(ErrorKind::Rejected, "trigger", "one report was two reasons to retrain"));
+    }
+    say(format_args!(
+        "The same report once more is held back: {}.",
+        cycle::last_held_back(world, one).await?
+    ));
+    Ok(())
+}
+
+/// Judges champion and challenger by the same rows; the loop keeps the better one.
+pub async fn challenge(
+    world: &World,
+    service: &mut Service,
+    one: &mut ClosedLoop,
+    grown: &Rows,
+    (champion, challenger): (&Trained, &Trained),
+) -> Result<()> {
+    let old = build::evaluate(world, champion, grown)?;
+    let new = build::evaluate(world, challenger, grown)?;
+    let gate = world.gate().decide(&new, Some(&old), world.now())?;
+    say(&gate);
+    let version = &build::register(world, challenger).await?;
+    let candidate =
+        Challenger { version, trained: challenger, report: &new, gate: &gate, champion: Some(&old) };
+    match cycle::run(world, service, one, &candidate).await? {
+        LoopPhase::Promoted { version } => cycle::require_champion(world, one, version).await,
+        phase @ (LoopPhase::Declined { .. } | LoopPhase::GateFailed { .. }) => {
+            say(format_args!("The champion serves on: {phase}."));
+            Ok(())
+        }
+        phase => Err(Error::new(
+            ErrorKind::Rejected,
+            "closed loop",
+            format!("the cycle did not end well: {phase}"),
+        )),
+    }
+}
+
+/// A model trained and judged on labels that were turned round passes a gate; where it serves it is taken back, and its content gets
+/// no other chance.
+pub async fn bad_candidate(
+    world: &World,
+    service: &mut Service,
+    one: &mut ClosedLoop,
+    rows: &Rows,
+    champion: &Trained,
+) -> Result<()> {
+    let before = one.state().serving.clone();
+    if cycle::ask(one, "hotfix", "a hotfix, at once").await? {
+        return Err(Error::new(ErrorKind::Rejected, "gates", "two cycles within a day"));
+    }
+    say(format_args!("A hotfix is asked for: {}.", cycle::last_held_back(world, one).await?));
+    world.platform.clock.advance(Duration::from_secs(86_400));
+    if !cycle::ask(one, "hotfix-next-day", "the hotfix, a day later").await? {
+        let held = cycle::last_held_back(world, one).await?;
+        return Err(Error::new(
+            ErrorKind::Rejected,
+            "gates",
+            format!("the next day it is held back too: {held}"),
+        ));
+    }
+    let turned = Rows {
+        asset: rows.asset.clone(),
+        train: turn_round(&rows.train)?,
+        judge: turn_round(&rows.judge)?,
+        labelled: rows.labelled.clone(),
+    };
+    let candidate = train::boosted_trees(&turned.train, &world.prepared.features, world.setup.source.seed)?;
+    let trained = build::track(world, candidate, rows).await?;
+    let (old, new) = (build::evaluate(world, champion, &turned)?, build::evaluate(world, &trained, &turned)?);
+    let lax =
+        GateSpec::new("hotfix", vec![Criterion::new("ranks", MetricKey::new("roc_auc")?).with_min(0.5)])?;
+    let gate = lax.decide(&new, None, world.now())?;
+    say(format_args!(
+        "The next day somebody mixes up all labels, and shortens the gate: it says {}.",
+        gate.verdict
+    ));
+    let version = &build::register(world, &trained).await?;
+    let challenger =
+        Challenger { version, trained: &trained, report: &new, gate: &gate, champion: Some(&old) };
+    let phase = cycle::run(world, service, one, &challenger).await?;
+    let LoopPhase::RolledBack { reason, .. } = &phase else {
+        let message = format!("a bad candidate was not taken back: {phase}");
+        return Err(Error::new(ErrorKind::Rejected, "rollout", message));
+    };
+    say(format_args!("Taken back: {reason}."));
+    if one.state().serving != before || !one.state().quarantine.contains(&trained.artifact) {
+        let message = format!("after the rollback {:?} serves", one.state().serving);
+        return Err(Error::new(ErrorKind::Rejected, "rollout", message));
+    }
+    let Some(serving) = before else { return Ok(()) };
+    cycle::require_champion(world, one, serving.version).await?;
+    no_other_chance(world, service, one, &challenger).await
+}
+
+/// The same content once more, under another version.
+async fn no_other_chance(
+    world: &World,
+    service: &mut Service,
+    one: &mut ClosedLoop,
+    challenger: &Challenger<'_>,
+) -> Result<()> {
+    world.platform.clock.advance(Duration::from_secs(86_400));
+    if !cycle::ask(one, "hotfix-again", "the hotfix once more").await? {
+        return Err(Error::new(ErrorKind::Rejected, "gates", "it was held back"));
+    }
+    let again = build::register(world, challenger.trained).await?;
+    let again = Challenger { version: &again, ..*challenger };
+    match cycle::run(world, service, one, &again).await? {
+        LoopPhase::GateFailed { reason } if reason.contains("rolled back") => {
+            say(format_args!("The same content gets no other chance: {reason}."));
+            Ok(())
+        }
+        phase => {
+            Err(Error::new(ErrorKind::Rejected, "quarantine", format!("it got another chance: {phase}")))
         }
     }
 }
 
-/// Judges champion and challenger by the same rows; the better one serves on.
-pub async fn challenge(
-    world: &World,
-    service: &mut Service,
-    grown: &Rows,
-    (version, champion): (&ModelVersion, &Trained),
-    challenger: &Trained,
-) -> Result<()> {
-    let old = build::evaluate(world, champion, grown)?;
-    let new = build::evaluate(world, challenger, grown)?;
-    let rules = ChampionRules::new(MetricKey::new("roc_auc")?);
-    let decision = compare(&old, &new, &rules)?;
-    for reason in &decision.reasons {
-        say(reason);
-    }
-    let subject = version.reference().to_string();
-    world.platform.record("model.challenge", &subject, &decision.outcome.to_string()).await?;
-    if !decision.is_promotion() {
-        say("The champion keeps its place.");
-        return Ok(());
-    }
-    let gate = world.gate().decide(&new, Some(&old), world.now())?;
-    say(&gate);
-    if gate.require_pass(&new.model).is_err() {
-        say("The challenger is better, but the gate does not let it through: the champion keeps its place.");
-        return Ok(());
-    }
-    let next = build::register(world, challenger).await?;
-    if service.roll_out(world, &next, challenger).await?.require_promoted().is_ok() {
-        build::promote(world, &next, gate, Some(version.version)).await?;
-    }
-    Ok(())
-}
-
-/// A model trained on labels that were turned round reaches a canary without passing the gate.
-pub async fn bad_candidate(world: &World, service: &mut Service, rows: &Rows) -> Result<()> {
-    let wrong: Vec<bool> = truth(&rows.train)?.into_iter().map(|label| !label).collect();
-    let turned = rows.train.without(&[LABEL]).with_column(Column::bool(LABEL, wrong)?)?;
-    let candidate = train::boosted_trees(&turned, &world.prepared.features, world.setup.source.seed)?;
-    let trained = build::track(world, candidate, rows).await?;
-    let report = build::evaluate(world, &trained, rows)?;
-    let verdict = world.gate().decide(&report, None, world.now())?.verdict;
-    say(format_args!(
-        "Somebody mixed up the labels; the gate says {verdict}, but it is deployed all the same."
-    ));
-    let bad = build::register(world, &trained).await?;
-    let before = service.stable.clone();
-    service.roll_out(world, &bad, &trained).await?.require_rolled_back()?;
-    let traffic = world.platform.deployer.endpoint(&service.endpoint).await?.traffic;
-    if traffic.share(&before) != mlops_core::Percent::ALL {
-        let message = format!("after the rollback the traffic is {traffic}");
-        return Err(Error::new(ErrorKind::Rejected, "rollout", message));
-    }
-    say(format_args!("The champion serves on: {traffic}."));
-    Ok(())
+/// The same rows with the opposite labels.
+fn turn_round(rows: &Table<'static>) -> Result<Table<'static>> {
+    let wrong: Vec<bool> = truth(rows)?.into_iter().map(|label| !label).collect();
+    rows.without(&[LABEL]).with_column(Column::bool(LABEL, wrong)?)
 }
 
 /// Verifies the audit log, and follows the endpoint's model back to the data.
-pub async fn prove(world: &World, service: &Service) -> Result<()> {
+pub async fn prove(world: &World, one: &ClosedLoop) -> Result<()> {
     let platform = &world.platform;
     match platform.audit.verify(None).await? {
         AuditVerification::Intact(checkpoint) => {
@@ -279,7 +384,9 @@ pub async fn prove(world: &World, service: &Service) -> Result<()> {
             ));
         }
     }
-    let node = Node::Deployment { endpoint: service.endpoint.clone(), deployment: service.stable.clone() };
+    let serving = one.state().serving.as_ref();
+    let serving = serving.ok_or_else(|| Error::not_found("lineage", "version that serves", "nothing"))?;
+    let node = Node::Deployment { endpoint: world.endpoint()?, deployment: serving.deployment.clone() };
     let lineage = platform.registry.lineage(&node, Direction::Upstream, 10).await?;
     say("What serves now, and what it came from:");
     for node in &lineage.nodes {

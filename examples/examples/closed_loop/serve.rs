@@ -1,187 +1,177 @@
-//! Deploying, sending requests, and rolling out step by step.
+//! Serving over HTTP: a server on this machine, requests as callers make them, and rollouts that the loop drives.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use mlops_core::data::Table;
-use mlops_core::deploy::rollout::{
-    LabelledPerformance, OperationGuard, PerformanceGuard, Phase, RolloutDriver, RolloutOptions, RolloutPlan,
-    RolloutStatus,
-};
-use mlops_core::deploy::{Deployer as _, DeploymentSpec, EndpointSpec, InvokeRequest, SmokeTest};
+use mlops_core::deploy::EndpointSpec;
+use mlops_core::deploy::rollout::LabelledPerformance;
 use mlops_core::evaluation::Estimate;
-use mlops_core::model::Predictor as _;
+use mlops_core::governance::Secret;
+use mlops_core::monitor::MonitorSink;
 use mlops_core::num::Random;
 use mlops_core::problem::Direction;
-use mlops_core::registry::ModelVersion;
+use mlops_core::retrain::closed_loop::{ClosedLoop, LoopPhase};
+use mlops_core::serve::http::{
+    Access, Capture, CaptureSink, CapturedRows, RoutingKey, Running, ServedEndpoint, Server,
+};
 use mlops_core::{DeploymentName, EndpointName, Error, ErrorKind, MetricKey, Result};
 use mlops_eval::classification::brier;
 use mlops_examples::narrate::{Progress, say};
 use mlops_examples::prepare::LABEL;
 
-use super::build::{Trained, World};
+use super::build::World;
+use super::client::{Ask, Client};
 
 /// Requests that are sent in each step of a rollout.
 const REQUESTS: usize = 300;
+/// Keys come from a secret store.
+const KEY: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
-/// The endpoint and what serves on it.
+/// The endpoint, on a port of this machine.
 #[derive(Debug)]
 pub struct Service {
     pub endpoint: EndpointName,
-    /// The deployment that has all traffic.
-    pub stable: DeploymentName,
-    /// Counts all requests, for routing keys and ids.
+    running: Running,
+    client: Client,
+    captured: Arc<Counted>,
+    /// Counts all requests, for routing keys.
     requests: u64,
+    /// Rows that were answered, all of which are captured.
+    answered: usize,
+}
+
+/// Hands what is captured to the monitor, and counts it.
+#[derive(Debug)]
+struct Counted {
+    monitor: MonitorSink,
+    rows: AtomicUsize,
+}
+
+#[async_trait]
+impl CaptureSink for Counted {
+    async fn capture(&self, rows: &CapturedRows<'_>) -> Result<()> {
+        self.monitor.capture(rows).await?;
+        self.rows.fetch_add(rows.ids.len(), Relaxed);
+        Ok(())
+    }
 }
 
 /// One answered request.
 #[derive(Debug)]
 pub struct Answer {
+    pub id: String,
     pub row: usize,
     pub deployment: DeploymentName,
     pub prediction: f64,
 }
 
-/// How a rollout ended.
-#[derive(Debug)]
-pub struct Outcome(RolloutStatus);
-
-impl Outcome {
-    pub fn require_promoted(&self) -> Result<()> {
-        if self.0.is_promoted() {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::Rejected,
-            "rollout",
-            format!("the rollout did not reach the end: {}", self.0),
-        ))
-    }
-
-    pub fn require_rolled_back(&self) -> Result<()> {
-        if matches!(self.0.phase, Phase::RolledBack { .. }) {
-            return Ok(());
-        }
-        let message = format!("a bad candidate was not taken back: {}", self.0);
-        Err(Error::new(ErrorKind::Rejected, "rollout", message))
-    }
-}
-
 impl Service {
-    /// Makes the endpoint and lets a first version serve, so that there is something to fall back to.
-    pub async fn open(world: &World, first: &ModelVersion) -> Result<Self> {
-        let platform = &world.platform;
-        let endpoint = EndpointName::new("progression")?;
+    /// Makes the endpoint and starts the server, on a free port, with a key; every request is captured for the monitor.
+    pub async fn open(world: &World) -> Result<Self> {
+        let (platform, endpoint) = (&world.platform, world.endpoint()?);
         platform
             .deployer
             .ensure_endpoint(&EndpointSpec::new(endpoint.clone(), platform.actor.clone()))
             .await?;
-        let stable = deployment(first)?;
-        let service = Self { endpoint: endpoint.clone(), stable: stable.clone(), requests: 0 };
-        service.deploy(world, first).await?;
-        let options = options();
-        let plan = RolloutPlan::first(endpoint, stable, platform.actor.clone(), options)?;
-        let mut driver = service.driver(world, plan, SmokeTest::new(world.production.take(&[0])?)?);
-        // With nothing to compare with, the first version bakes on a single request.
-        let mut service = service;
-        loop {
-            let status = driver.advance(world.now()).await?;
-            if status.is_terminal() {
-                Outcome(status).require_promoted()?;
-                break;
-            }
-            service.send(world, &[0; 20]).await?;
-            platform.clock.advance(Duration::from_secs(60));
-        }
-        say("The baseline serves first, so that there is something to fall back to.");
-        Ok(service)
+        let access = Access::keys(&Secret::new(KEY), None)?;
+        let served = ServedEndpoint::new(endpoint.clone(), access)
+            .with_routing_key(RoutingKey::Header("x-caller".to_owned()));
+        let monitor = MonitorSink::new(Arc::new(platform.store.monitor()));
+        let captured = Arc::new(Counted { monitor, rows: AtomicUsize::new(0) });
+        let running = Server::new(Arc::clone(&platform.host))
+            .with_endpoint(served)
+            .with_capture(Capture::new(Arc::clone(&captured) as Arc<dyn CaptureSink>))
+            .with_clock(Arc::clone(&platform.clock) as _)
+            .start(([127, 0, 0, 1], 0).into())
+            .await?;
+        say(format_args!("POST http://{}/score answers whoever has the key.", running.local_addr()));
+        let client = Client::connect(running.local_addr(), KEY).await?;
+        Ok(Self { endpoint, running, client, captured, requests: 0, answered: 0 })
     }
 
-    async fn deploy(&self, world: &World, version: &ModelVersion) -> Result<()> {
-        let spec = DeploymentSpec::new(
-            self.endpoint.clone(),
-            deployment(version)?,
-            version.spec.model.clone(),
-            version.version,
-            world.platform.actor.clone(),
-        );
-        world.platform.deployer.deploy(&spec).await.map(drop)
-    }
-
-    fn driver(&self, world: &World, plan: RolloutPlan, smoke: SmokeTest) -> RolloutDriver {
-        let deployer = Arc::clone(&world.platform.deployer);
-        RolloutDriver::new(plan, smoke, deployer, Arc::clone(&world.platform.rollouts))
-            .with_audit(Arc::clone(&world.platform.audit))
-    }
-
-    /// Sends the rows of `which`, one request each, as callers do.
-    pub async fn send(&mut self, world: &World, which: &[usize]) -> Result<Vec<Answer>> {
+    /// Sends the rows of `which`, one request each, as callers do. The requests are called `name-0`, `name-1`, …
+    pub async fn send(&mut self, world: &World, name: &str, which: &[usize]) -> Result<Vec<Answer>> {
         let mut progress = Progress::new("requests", which.len() as u64);
         let mut answers = Vec::with_capacity(which.len());
-        for &row in which {
+        for (number, &row) in which.iter().enumerate() {
             self.requests += 1;
             let rows = world.production.take(&[row])?;
-            let request = InvokeRequest {
-                endpoint: self.endpoint.clone(),
-                deployment: None,
-                routing_key: Some(format!("caller-{}", self.requests)),
-                rows: &rows,
-            };
-            let response = world.platform.deployer.invoke(&request).await?;
-            let prediction = response.predictions.as_slice().first().copied().unwrap_or(f64::NAN);
-            answers.push(Answer { row, deployment: response.deployment, prediction });
+            let (id, caller) = (format!("{name}-{number}"), format!("caller-{}", self.requests));
+            let ask = Ask::Routed { id: &id, caller: &caller };
+            let scores = self.client.score(ask, &rows, &world.prepared.features).await?;
+            let prediction = scores.predictions.first().copied().unwrap_or(f64::NAN);
+            answers.push(Answer { id, row, deployment: scores.deployment, prediction });
             progress.tick();
         }
+        self.answered += which.len();
         Ok(answers)
     }
 
-    /// Moves all traffic to a version, step by step, judged at each step on operation and on labelled rows.
-    pub async fn roll_out(
-        &mut self,
-        world: &World,
-        version: &ModelVersion,
-        trained: &Trained,
-    ) -> Result<Outcome> {
-        let platform = &world.platform;
-        self.deploy(world, version).await?;
-        let candidate = deployment(version)?;
-        let sample = world.production.take(&(0..5.min(world.production.rows())).collect::<Vec<_>>())?;
-        let expected = trained.predictor.predict(&sample)?;
-        let smoke = SmokeTest::new(sample)?.expecting(expected, 1e-12)?;
-        let plan = RolloutPlan::canary(
-            self.endpoint.clone(),
-            self.stable.clone(),
-            candidate.clone(),
-            platform.actor.clone(),
-            options().with_guard("performance"),
-        )?;
-        let guard = PerformanceGuard::default().with_margin(0.05).with_min_rows(10);
-        let mut driver = self.driver(world, plan, smoke).with_guard(Arc::new(guard));
-        let mut random = Random::new(world.setup.source.seed).stream("rollout").nth(version.version.get());
-        loop {
-            let status = driver.advance(world.now()).await?;
-            say(&status);
-            if status.is_terminal() {
-                if status.is_promoted() {
-                    self.stable = candidate;
-                }
-                return Ok(Outcome(status));
+    /// Waits until the monitor has everything that was answered so far.
+    pub async fn settle(&self) -> Result<()> {
+        for _ in 0..2_000 {
+            if self.captured.rows.load(Relaxed) >= self.answered {
+                return Ok(());
             }
-            let rows = draw(&mut random, world.production.rows(), REQUESTS);
-            let answers = self.send(world, &rows).await?;
-            if let Some(performance) = self.compare(world, &candidate, &answers).await? {
-                driver.report_performance(performance);
-            }
-            platform.clock.advance(Duration::from_secs(600));
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        let (captured, answered) = (self.captured.rows.load(Relaxed), self.answered);
+        let message = format!("{captured} of {answered} rows that were answered reached the monitor");
+        Err(Error::new(ErrorKind::Integrity, "capture", message))
     }
 
-    /// Brier score of the candidate and of the stable version on the rows that the candidate answered: the stable one is asked
-    /// for the same rows in the shadow.
+    /// Sees the loop's rollout to its end, step by step, each judged on operation and on labelled rows. The first version of all has
+    /// nothing to be compared with, and gets all traffic after its smoke test.
+    pub async fn roll_out(&mut self, world: &World, one: &mut ClosedLoop) -> Result<LoopPhase> {
+        let cycle = one.state().cycle;
+        let mut random = Random::new(world.setup.source.seed).stream("rollout").nth(cycle);
+        for step in 0_u32.. {
+            // The server looks ten times a second by itself; here nobody wants to wait.
+            self.running.refresh(&self.endpoint).await?;
+            let (candidate, stable) = match &one.state().phase {
+                LoopPhase::RollingOut { plan, .. } => (plan.candidate().clone(), plan.stable().cloned()),
+                LoopPhase::Promoting { .. } => {
+                    one.advance().await?;
+                    continue;
+                }
+                phase => {
+                    let phase = phase.clone();
+                    let ended = matches!(phase, LoopPhase::Promoted { .. } | LoopPhase::RolledBack { .. });
+                    if let Some(status) = one.rollout().filter(|_| ended) {
+                        say(status);
+                    }
+                    return Ok(phase);
+                }
+            };
+            if let Some(status) = one.rollout() {
+                say(status);
+            }
+            if step > 100 {
+                return Err(Error::new(ErrorKind::Timeout, "rollout", "the rollout does not end"));
+            }
+            if let Some(stable) = stable {
+                let rows = draw(&mut random, world.production.rows(), REQUESTS);
+                let answers = self.send(world, &format!("cycle-{cycle}-step-{step}"), &rows).await?;
+                if let Some(performance) = self.compare(world, &candidate, &stable, &answers).await? {
+                    one.report_performance(performance);
+                }
+            }
+            world.platform.clock.advance(Duration::from_secs(600));
+            one.advance().await?;
+        }
+        Err(Error::new(ErrorKind::Internal, "rollout", "there are no more numbers"))
+    }
+
+    /// Brier score of the candidate and of the stable version on the rows that the candidate answered: the stable one is asked for
+    /// the same rows past the split.
     async fn compare(
-        &self,
+        &mut self,
         world: &World,
         candidate: &DeploymentName,
+        stable: &DeploymentName,
         answers: &[Answer],
     ) -> Result<Option<LabelledPerformance>> {
         let answered: Vec<&Answer> = answers.iter().filter(|a| a.deployment == *candidate).collect();
@@ -189,20 +179,32 @@ impl Service {
             return Ok(None);
         }
         let rows = world.production.take(&answered.iter().map(|a| a.row).collect::<Vec<_>>())?;
-        let shadow = InvokeRequest {
-            endpoint: self.endpoint.clone(),
-            deployment: Some(self.stable.clone()),
-            routing_key: None,
-            rows: &rows,
-        };
-        let stable = world.platform.deployer.invoke(&shadow).await?.predictions;
-        let predicted: Vec<f64> = answered.iter().map(|a| a.prediction).collect();
         let score = |predicted: &[f64]| {
             let estimate = brier(&truth(&rows)?, predicted)?;
             Ok::<_, Error>(Estimate::new(estimate, Direction::LowerIsBetter, rows.rows() as u64))
         };
-        let (candidate, stable) = (score(&predicted)?, score(stable.as_slice())?);
+        let predicted: Vec<f64> = answered.iter().map(|a| a.prediction).collect();
+        let candidate = score(&predicted)?;
+        let scores = self.client.score(Ask::Pinned(stable), &rows, &world.prepared.features).await?;
+        self.answered += rows.rows();
+        let stable = score(&scores.predictions)?;
         Ok(Some(LabelledPerformance { metric: MetricKey::new("brier")?, candidate, stable }))
+    }
+
+    /// Stops the server; every request was answered, and every row reached the monitor.
+    pub async fn close(self) -> Result<()> {
+        let (requests, answered) = (self.requests, self.answered);
+        self.settle().await?;
+        drop(self.client);
+        let drained = self.running.stop().await;
+        if !drained.is_complete() || drained.uncaptured > 0 {
+            let message = format!("the server did not end well: {drained:?}");
+            return Err(Error::new(ErrorKind::Integrity, "server", message));
+        }
+        say(format_args!(
+            "The server stops; {requests} callers were answered over HTTP, {answered} rows are with the monitor."
+        ));
+        Ok(())
     }
 }
 
@@ -215,15 +217,4 @@ pub fn truth(rows: &Table<'_>) -> Result<Vec<bool>> {
 pub fn draw(random: &mut Random, bound: usize, n: usize) -> Vec<usize> {
     let Some(bound) = std::num::NonZeroU64::new(bound as u64) else { return Vec::new() };
     (0..n).map(|_| usize::try_from(random.below(bound)).unwrap_or_default()).collect()
-}
-
-fn options() -> RolloutOptions {
-    RolloutOptions::default()
-        .with_bake(Duration::from_secs(60))
-        .with_limits(OperationGuard::default().with_min_requests(10).with_max_failure_rate(0.01))
-}
-
-/// One deployment for each version.
-pub fn deployment(version: &ModelVersion) -> Result<DeploymentName> {
-    Ok(DeploymentName::new(format!("version-{}", version.version))?)
 }

@@ -19,27 +19,25 @@ const POST: &str = "WebhookTransport::post";
 ///
 /// The body of the answer is not read. Neither what it prints nor its errors hold the URL, a header's value or the body.
 ///
-/// ```no_run
+/// ```
 /// use std::sync::Arc;
 /// use mlops_azure::http::webhook::HttpWebhook;
 /// use mlops_core::monitor::sink::{WebhookAlertSink, WebhookIo, WebhookRetry, WebhookSecret, WebhookTarget};
 /// use mlops_core::time::SystemClock;
-/// use mlops_core::wrap::TokioPause;
+/// use mlops_core::wrap::Pause;
 ///
-/// let target = WebhookTarget {
-///     name: "on-call".into(),
-///     url: "https://hooks.example.com/services/T0/B0".into(),
-///     source: "/mlops/monitors/diabetes".into(),
-///     secrets: vec![WebhookSecret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")?],
-///     retry: WebhookRetry::default(),
-/// };
-/// let through = WebhookIo {
-///     transport: Arc::new(HttpWebhook::new()?),
-///     pause: Arc::new(TokioPause),
-///     clock: Arc::new(SystemClock::new()),
-/// };
-/// let sink = WebhookAlertSink::new(target, through)?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// /// `pause` waits between attempts: `mlops_core::wrap::TokioPause`, for one.
+/// fn on_call(pause: Arc<dyn Pause>, secret: WebhookSecret) -> mlops_core::Result<WebhookAlertSink> {
+///     let target = WebhookTarget {
+///         name: "on-call".into(),
+///         url: "https://hooks.example.com/services/T0/B0".into(),
+///         source: "/mlops/monitors/diabetes".into(),
+///         secrets: vec![secret],
+///         retry: WebhookRetry::default(),
+///     };
+///     let (transport, clock) = (Arc::new(HttpWebhook::new()?), Arc::new(SystemClock::new()));
+///     WebhookAlertSink::new(target, WebhookIo { transport, pause, clock })
+/// }
 /// ```
 #[derive(Clone)]
 pub struct HttpWebhook {

@@ -6,14 +6,15 @@ use std::time::Duration;
 use super::support::{
     RACERS, TEXTS, at, fault, kind, race, read_all, read_quietly, refuses_bad_pages, skipped,
 };
-use crate::data::Table;
+use crate::data::{Column, Profile, Table};
 use crate::error::{ErrorKind, Result};
 use crate::evaluation::Verdict;
 use crate::id::{DeploymentName, EndpointName, MetricKey, MonitorName};
 use crate::model::Predictions;
 use crate::monitor::{
     GroundTruth, LabelReceipt, Monitor, MonitorCapabilities, MonitorReport, MonitorSpec, Observations,
-    ObserveReceipt, PerformanceRule, SignalKind, SignalOutcome, SignalReport, SignalSpec, Window,
+    ObserveReceipt, PerformanceRule, QualityLimits, QualityRule, SignalKind, SignalOutcome, SignalReport,
+    SignalSpec, Window,
 };
 use crate::time::Timestamp;
 
@@ -72,6 +73,7 @@ macro_rules! monitor_suite {
             performance_is_judged_once_labels_arrive,
             too_few_labels_are_insufficient,
             a_metric_nobody_computes_passes_nothing,
+            data_quality_is_judged_by_feature,
             reports_are_kept,
             paging_is_complete_under_writes,
             bad_pages_are_refused,
@@ -92,6 +94,7 @@ pub struct MonitorUnderTest {
     inputs: Option<String>,
     predictions: Option<String>,
     accuracy: Option<MetricKey>,
+    quality: bool,
     failing: Option<SignalSpec>,
     unsupported: Vec<SignalSpec>,
 }
@@ -111,6 +114,7 @@ impl MonitorUnderTest {
             inputs: None,
             predictions: None,
             accuracy: None,
+            quality: false,
             failing: None,
             unsupported: Vec::new(),
         }
@@ -141,6 +145,13 @@ impl MonitorUnderTest {
     #[must_use]
     pub fn with_accuracy(mut self, metric: MetricKey) -> Self {
         self.accuracy = Some(metric);
+        self
+    }
+
+    /// Data quality can be watched. The shifted rows have to be out of the bounds of the usual ones in one feature at least.
+    #[must_use]
+    pub fn with_data_quality(mut self) -> Self {
+        self.quality = true;
         self
     }
 
@@ -727,6 +738,75 @@ pub async fn a_metric_nobody_computes_passes_nothing(under: &MonitorUnderTest) {
     under.label(&truths(&ids, &said, true)).await.unwrap();
     let report = under.check(&day()).await;
     assert_eq!(signal(&report, "accuracy").verdict, Verdict::Insufficient);
+}
+
+/// What is missing, of another type or out of bounds is counted by feature, also where types change between batches.
+pub async fn data_quality_is_judged_by_feature(under: &MonitorUnderTest) {
+    if !under.quality {
+        return skipped("data quality is not watched here");
+    }
+    let rule = QualityRule::of_profile(&Profile::of(&under.usual).unwrap()).with_min_rows(10);
+    let strict = rule.clone().with_limits(QualityLimits::default().with_null_rate(0.0));
+    let spec = |name: &str, rule: &QualityRule| {
+        SignalSpec::new(name, SignalKind::DataQuality(Box::new(rule.clone())))
+    };
+    under.define(vec![spec("quality", &rule), spec("strict", &strict)]).await;
+    let said = MonitorUnderTest::usual_predictions(MonitorUnderTest::ROWS);
+    let later = |hours: u64| noon() + Duration::from_secs(hours * 3_600);
+    let look = async |hours: u64| {
+        let report =
+            under.check(&Window::new(later(hours), later(hours) + Duration::from_secs(1)).unwrap()).await;
+        let of = |name| match &signal(&report, name).outcome {
+            SignalOutcome::DataQuality(quality) => {
+                assert_eq!(signal(&report, name).verdict, quality.verdict(), "{quality}");
+                quality.clone()
+            }
+            other => panic!("{other:?}"),
+        };
+        (of("quality"), of("strict"))
+    };
+    let ids = |name: &str| ids(name, MonitorUnderTest::ROWS);
+    // The rows the bounds are of.
+    under.see_all(&ids("usual"), later(0), &under.usual, &said).await.unwrap();
+    let (quality, strict) = look(0).await;
+    assert_eq!((quality.verdict(), strict.verdict()), (Verdict::Pass, Verdict::Pass), "{quality}");
+    assert!(
+        quality.features.iter().all(|f| (f.nulls, f.type_errors, f.out_of_bounds) == (0, 0, 0)),
+        "{quality:?}"
+    );
+    // Far away from them.
+    under.see_all(&ids("shifted"), later(1), &under.shifted, &said).await.unwrap();
+    let (quality, _) = look(1).await;
+    assert_eq!(quality.verdict(), Verdict::Fail);
+    assert!(quality.features.iter().any(|f| f.out_of_bounds > 0), "{quality:?}");
+    // A column that is gone from one batch of 21: a twentieth may be missing.
+    let gone = under.usual.columns()[0].name().to_owned();
+    let few: Vec<usize> = (0..20).collect();
+    let (without, said_few) =
+        (under.usual.take(&few).unwrap().without(&[&gone]), MonitorUnderTest::usual_predictions(20));
+    under.see_all(&ids("whole"), later(2), &under.usual, &said).await.unwrap();
+    under.see_all(&self::ids("without", 20), later(2), &without, &said_few).await.unwrap();
+    let (quality, strict) = look(2).await;
+    assert_eq!((quality.verdict(), strict.verdict()), (Verdict::Pass, Verdict::Fail), "{quality}");
+    let first = &quality.features[0];
+    assert_eq!((first.feature == gone, first.nulls, first.rows), (true, 20, 420));
+    // The same column as truth values, which it is not.
+    let odd = Column::bool(gone.clone(), vec![true; 20]).unwrap();
+    let odd = without.with_column(odd).unwrap();
+    under.see_all(&self::ids("odd", 20), later(2), &odd, &said_few).await.unwrap();
+    let (quality, _) = look(2).await;
+    let first = &quality.features[0];
+    assert_eq!((first.type_errors, first.rows, first.verdict), (20, 440, Verdict::Fail), "{quality}");
+    // Too few rows to judge.
+    under.see(&self::ids("few", 9), later(3)).await;
+    let (quality, _) = look(3).await;
+    assert_eq!((quality.verdict(), quality.rows), (Verdict::Insufficient, 9));
+    let mut bad = rule.clone();
+    bad.limits.null_rate = f64::NAN;
+    assert_eq!(
+        kind(under.monitor.define(&under.spec("watch", vec![spec("q", &bad)])).await),
+        ErrorKind::InvalidInput
+    );
 }
 
 async fn reports(under: &MonitorUnderTest, limit: usize) -> Vec<MonitorReport> {

@@ -30,6 +30,7 @@ use crate::time::{Clock, lock};
 /// * A [performance](crate::monitor::SignalKind::Performance) signal hands the labelled rows of the window to the evaluator and
 ///   holds the rule's metric against its limit, the way the metric's [`Direction`](crate::problem::Direction) says. With fewer
 ///   labels than the rule needs, a metric that is missing or has no value, it is insufficient.
+/// * A [data quality](crate::monitor::SignalKind::DataQuality) signal needs nobody: the rule has everything.
 ///
 /// The reports of evaluators name the model and the data they are about. A monitor knows neither's digest; it puts there
 /// digests of what it does know: the endpoint and the names of the deployments that answered, and the ids, predictions and
@@ -291,6 +292,7 @@ mod tests {
             .with_data_drift("inputs")
             .with_prediction_drift("predictions")
             .with_accuracy(MetricKey::new("accuracy").unwrap())
+            .with_data_quality()
             .with_failing(SignalSpec::new(failing, SignalKind::DataDrift))
             .with_unsupported(SignalSpec::new("nobody's", SignalKind::DataDrift))
             .with_unsupported(SignalSpec::new("nobody's", SignalKind::PredictionDrift))

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::{
     DriftDetector, DriftReport, DriftVerdict, GroundTruth, LabelReceipt, MonitorReport, MonitorSpec,
-    Observations, PerformanceRule, SignalKind, SignalOutcome, SignalReport, SignalSpec, Window,
+    Observations, PerformanceRule, QualityRule, QualityState, SignalKind, SignalOutcome, SignalReport,
+    SignalSpec, Window,
 };
 use crate::data::{Column, Table};
 use crate::error::{Error, ErrorKind, Result};
@@ -107,6 +108,7 @@ impl Judges {
             SignalKind::DataDrift => self.data_drift(spec, slice),
             SignalKind::PredictionDrift => self.prediction_drift(spec, slice),
             SignalKind::Performance(rule) => self.performance(rule, slice),
+            SignalKind::DataQuality(rule) => quality(rule, slice),
         });
         let panicked = |_| Err(Error::new(ErrorKind::Internal, "Monitor::check", "the computation panicked"));
         match catch_unwind(run).unwrap_or_else(panicked) {
@@ -244,6 +246,14 @@ impl Judged {
             at,
         })
     }
+}
+
+fn quality(rule: &QualityRule, slice: &Slice) -> Result<Found> {
+    let mut state = QualityState::default();
+    slice.batches.iter().for_each(|batch| state.push(rule, &batch.features));
+    let report = rule.judge(&state);
+    finite(&report)?;
+    Ok((report.verdict(), report.reason(), SignalOutcome::DataQuality(report)))
 }
 
 /// Refuses a report that holds a NaN or an infinity: it can neither be judged nor kept.

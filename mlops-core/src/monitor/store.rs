@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{DriftReport, Severity};
+use super::{DriftReport, QualityReport, QualityRule, Severity};
 use crate::data::Table;
 use crate::error::{Error, Result};
 use crate::evaluation::{EvaluationReport, Verdict};
@@ -40,6 +40,8 @@ pub enum SignalKind {
     PredictionDrift,
     /// Predictions with the truth that arrived.
     Performance(PerformanceRule),
+    /// Inputs with what they should be like: present, of the right type, within bounds.
+    DataQuality(Box<QualityRule>),
 }
 
 /// When performance is bad.
@@ -87,7 +89,7 @@ impl MonitorSpec {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for no signals, a name twice or empty, a limit that is
-    /// not finite.
+    /// not finite; as [`QualityRule::check`].
     pub fn check(&self) -> Result<()> {
         const OP: &str = "Monitor::define";
         if self.signals.is_empty() {
@@ -105,6 +107,9 @@ impl MonitorSpec {
             {
                 let message = format!("the limit {} is not finite", rule.limit);
                 return Err(Error::invalid(OP, "signals", message).with("signal", &signal.name));
+            }
+            if let SignalKind::DataQuality(rule) = &signal.kind {
+                rule.check().map_err(|error| error.with("signal", &signal.name))?;
             }
         }
         Ok(())
@@ -248,6 +253,8 @@ pub enum SignalOutcome {
         /// How many rows are labelled.
         labelled: u64,
     },
+    /// What the inputs are like.
+    DataQuality(QualityReport),
     /// It could not be computed, for this reason.
     Failed(String),
 }
@@ -329,6 +336,8 @@ impl MonitorReport {
 ///   `contradicting_labels_are_a_conflict`)
 /// * `check` looks at the rows whose time lies in the window, and at the labels known now; every signal has its place in
 ///   the report, one that fails is [`SignalOutcome::Failed`]. (`check_looks_at_its_window`, `a_failing_signal_is_reported`)
+/// * Data quality is judged feature by feature over all rows of the window, whatever types they come in.
+///   (`data_quality_is_judged_by_feature`)
 /// * A window without rows raises no alarm and passes nothing: every signal is insufficient. (`an_empty_window_is_insufficient`)
 /// * Every report is kept; `reports` lists newest first. (`reports_are_kept`)
 #[async_trait]

@@ -61,6 +61,8 @@ pub enum Relation {
     Produced,
     /// A model is served by a deployment.
     DeployedAs,
+    /// Data is what a deployment is monitored against.
+    BaselineOf,
 }
 
 /// One step of lineage, from origin to use.

@@ -207,10 +207,7 @@ impl Machine {
         let decided = rules.step(&self.state.gates, input, running, self.now)?;
         self.state.gates = decided.state;
         for record in decided.records {
-            let request = match &record.outcome {
-                GateOutcome::Requested(request) => Some((clip(&record.to_string(), 4_096), request.clone())),
-                _ => None,
-            };
+            let request = record.request().map(|request| (clip(&record.to_string(), 4_096), request.clone()));
             self.effects.push(LoopEffect::Recorded(Box::new(record)));
             if let Some((reason, request)) = request {
                 self.begin(reason, Some(request));

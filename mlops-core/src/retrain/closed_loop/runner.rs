@@ -63,8 +63,9 @@ pub struct LoopBackends {
 /// was killed at any moment goes on with [`resume`](Self::resume) and [`advance`](Self::advance), and then:
 /// * **No reason is lost.** One that a call returned from has its [record](LoopEntry::records) in the journal, or waits in the
 ///   [gates' state](LoopState::gates); told again, because the call did not return, it is known and recorded as such.
-/// * **None is answered twice.** A [request](LoopState::request) begins one cycle, and a cycle has one run: train under a name that
-///   follows from the request's id, and a training that was cut off is the same training again.
+/// * **None is answered twice.** A [request](LoopState::request) begins one cycle, and a cycle has one run: train under the
+///   [id that follows from the request](crate::retrain::gates::RetrainRequest::run), and a training that was cut off is the same
+///   run again.
 /// * **One candidate at most is on its way**: beside what served before, one deployment at most has traffic.
 /// * **The champion has passed.** The alias points to a version that the gate let pass (and that was approved, where that is
 ///   demanded), and never moves before that version has all traffic.
@@ -176,6 +177,8 @@ impl ClosedLoop {
         resumed.journal = Some(journal);
         resumed.uncertain = true;
         resumed.settle().await?;
+        // If the log is down the next call makes up for it.
+        let _ = resumed.flush_audit().await;
         Ok(resumed)
     }
 

@@ -11,15 +11,21 @@ use crate::deploy::rollout::support::{
 };
 use crate::deploy::rollout::{OperationGuard, RolloutOptions, ThinData, VecJournal};
 use crate::error::{ErrorKind, Result};
-use crate::evaluation::{CriterionResult, GateDecision, Verdict};
+use crate::evaluation::{ChampionRules, CriterionResult, Estimate, EvaluationReport, GateDecision, Verdict};
 use crate::governance::{ApprovalDecision, AuditLog as _};
 use crate::hash::Digest;
-use crate::id::{Alias, ModelName, Percent, RunId, Version};
+use crate::id::{Alias, IdempotencyKey, MetricKey, ModelName, Percent, RunId, Version};
 use crate::memory::{MemoryArtifactStore, MemoryModelRegistry};
 use crate::model::{ModelFormat, Signature};
-use crate::problem::Task;
+use crate::monitor::{
+    DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome, FeatureScore, MonitorReport, SignalKind,
+    SignalOutcome, SignalReport, SignalSpec, Window,
+};
+use crate::num::Measured;
+use crate::problem::{Direction, Task};
 use crate::registry::{AliasChange, ModelRegistry, ModelVersion, NewModelVersion, Protection};
-use crate::retrain::{TriggerDecision, TriggerOutcome, TriggerState};
+use crate::retrain::gates::{CauseKind, RetrainCause, RetrainGates};
+use crate::retrain::{DriftTrigger, Signal, TriggerDecision, TriggerOutcome, TriggerState};
 use crate::time::{ManualClock, lock};
 
 fn model() -> ModelName {
@@ -40,6 +46,18 @@ fn gate(artifact: Digest, verdict: Verdict) -> GateDecision {
     GateDecision::new("release", Digest::of(b"gate"), artifact, report, None, at(0), vec![criterion])
 }
 
+fn id() -> IdempotencyKey {
+    IdempotencyKey::new("the-loop").unwrap()
+}
+
+fn run(name: &str) -> RunId {
+    RunId::new(&Digest::of(name.as_bytes()).hex()[..32]).unwrap()
+}
+
+fn cause(id: &str) -> RetrainCause {
+    RetrainCause::new(CauseKind::Event, "lake", id, format!("reason {id}"))
+}
+
 /// All backends, and a loop over them.
 struct Plant {
     artifacts: Arc<MemoryArtifactStore>,
@@ -48,6 +66,7 @@ struct Plant {
     audit: Arc<TestAudit>,
     clock: Arc<ManualClock>,
     journal: Arc<VecJournal>,
+    loops: Arc<dyn LoopJournal>,
     config: LoopConfig,
 }
 
@@ -71,18 +90,42 @@ impl Plant {
             audit: Arc::default(),
             clock,
             journal: Arc::default(),
+            loops: Arc::new(VecLoopJournal::default()),
             config: config.with_rollout(options),
         }
     }
 
-    fn run_from(&self, state: LoopState) -> ClosedLoop {
-        let backends = LoopBackends {
+    fn backends(&self) -> LoopBackends {
+        LoopBackends {
             registry: self.registry.clone(),
             deployer: self.deployer.clone(),
             journal: self.journal.clone(),
             audit: self.audit.clone(),
             clock: self.clock.clone(),
-        };
+        }
+    }
+
+    /// A loop that goes on from the journal, as after a restart.
+    async fn resume(&self) -> ClosedLoop {
+        let start = LoopState::new(self.config.clone(), None).with_id(id());
+        let resumed = ClosedLoop::resume(start, self.loops.clone(), self.backends(), smoke_test()).await;
+        resumed.unwrap().with_approver(Arc::new(Officer(ApprovalDecision::Approved)))
+    }
+
+    /// What the journal has recorded about reasons.
+    async fn records(&self) -> Vec<String> {
+        let entries = self.loops.entries(&id(), 0, 1_000).await.unwrap();
+        let effects = entries.into_iter().flat_map(|entry| entry.effects);
+        let recorded = effects.filter_map(|effect| match effect {
+            LoopEffect::Recorded(record) => Some(record.to_string()),
+            LoopEffect::Suppressed(reason) => Some(reason),
+            _ => None,
+        });
+        recorded.collect()
+    }
+
+    fn run_from(&self, state: LoopState) -> ClosedLoop {
+        let backends = self.backends();
         // What is kept is read back.
         let text = serde_json::to_string(&state).unwrap();
         let read: LoopState = serde_json::from_str(&text).unwrap();
@@ -400,5 +443,313 @@ async fn a_kept_state_goes_on_after_a_failure_at_any_call() {
                 break;
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn what_the_gates_hold_back_is_in_the_journal_with_the_reason() {
+    let mut plant = Plant::new(Shared::default());
+    let gates = RetrainGates::new(model()).with_cooldown(Duration::from_secs(3_600));
+    plant.config = plant.config.with_gates(gates);
+    assert!(plant.resume().await.cause(&cause("a")).await.unwrap());
+    let request = plant.resume().await.state().request.clone().unwrap();
+    assert_eq!(request.causes, [cause("a")]);
+    assert!(!plant.resume().await.cause(&cause("a")).await.unwrap(), "told twice");
+    assert!(!plant.resume().await.cause(&cause("b")).await.unwrap(), "one cycle at a time");
+    assert_eq!(plant.resume().await.state().gates.waiting, [cause("b")]);
+    plant.resume().await.training_failed("no disk").await.unwrap();
+    // What waited is decided when its turn comes: the cooldown is not over.
+    let mut one = plant.resume().await;
+    assert!(matches!(one.advance().await.unwrap(), LoopPhase::GateFailed { .. }));
+    assert!(one.state().gates.waiting.is_empty());
+    plant.clock.advance(Duration::from_secs(3_600));
+    assert!(plant.resume().await.cause(&cause("c")).await.unwrap());
+    let records = plant.records().await;
+    assert_eq!(
+        records,
+        [
+            "reason a",
+            "held back by the dedupe: it was seen already: reason a",
+            "deferred by the concurrency: 1 at work, at most 1 at a time: reason b",
+            "held back by the cooldown: until 2026-01-01T01:00:00Z: reason b",
+            "reason c",
+        ]
+    );
+    assert_eq!(plant.actions(), ["request", "suppress", "defer", "gate_failed", "suppress", "request"]);
+    assert!(plant.audit.verify(None).await.unwrap().is_intact());
+}
+
+#[tokio::test]
+async fn what_waits_begins_the_next_cycle() {
+    let plant = Plant::new(Shared::default());
+    let mut one = plant.resume().await;
+    assert!(one.cause(&cause("a")).await.unwrap());
+    assert!(!one.cause(&cause("b")).await.unwrap());
+    one.cancel("changed my mind").await.unwrap();
+    let mut one = plant.resume().await;
+    let phase = one.advance().await.unwrap();
+    assert_eq!(*phase, LoopPhase::Requested { reason: "reason b".into() });
+    assert_eq!(one.state().cycle, 2);
+    // Ticks that change nothing are not written down.
+    let entries = plant.loops.entries(&id(), 0, 1_000).await.unwrap().len();
+    for _ in 0..3 {
+        one.advance().await.unwrap();
+    }
+    assert_eq!(plant.loops.entries(&id(), 0, 1_000).await.unwrap().len(), entries);
+}
+
+/// A monitor's report about a day, in which the inputs are so many times as far away as they may be.
+fn drifted(day: i64, ratio: f64) -> Signal {
+    let (start, end) = (at(day * 86_400), at((day + 1) * 86_400));
+    let (drift, verdict) = if ratio > 1.0 {
+        (DriftVerdict::Drift, Verdict::Fail)
+    } else {
+        (DriftVerdict::NoDrift, Verdict::Pass)
+    };
+    let score = FeatureScore::new("psi/v1", 0.25 * ratio, 0.25, drift);
+    let feature = FeatureDrift { feature: "age".into(), outcome: FeatureOutcome::Measured(score) };
+    let report = DriftReport::new("inputs", end, (100, 100), vec![feature], drift, "age");
+    let spec = SignalSpec::new("inputs", SignalKind::DataDrift);
+    let signal = SignalReport::new(&spec, verdict, "age", SignalOutcome::Drift(report));
+    let window = Window::new(start, end).unwrap();
+    let report = MonitorReport::new("watch".parse().unwrap(), window, end, 100, vec![signal]);
+    Signal::Monitored(Box::new(report))
+}
+
+#[tokio::test]
+async fn a_signal_goes_through_triggers_and_gates_and_has_to_be_well_in_between() {
+    let plant = Plant::new(Shared::default());
+    let look = async |day: i64, ratio: f64| {
+        plant.clock.advance(Duration::from_secs(86_400));
+        let trigger = Arc::new(DriftTrigger::new("inputs", 2, Duration::ZERO).unwrap());
+        let trigger = LoopTrigger::new("drift", CauseKind::Drift, trigger).unwrap().about("inputs");
+        let mut one = plant.resume().await.with_trigger(trigger).unwrap();
+        let began = one.signal(&drifted(day, ratio)).await.unwrap();
+        if began {
+            one.cancel("looked at").await.unwrap();
+        }
+        began
+    };
+    assert!(!look(0, 0.5).await);
+    assert!(!look(1, 2.0).await, "one bad day");
+    assert!(!look(1, 2.0).await, "the same report");
+    assert!(look(2, 2.0).await, "two bad days");
+    assert!(!look(3, 2.0).await, "the trigger counts anew");
+    assert!(!look(4, 2.0).await, "it was never well");
+    assert!(!look(5, 0.9).await, "not as bad, and not well");
+    assert!(!look(6, 2.0).await);
+    assert!(!look(7, 2.0).await);
+    assert!(!look(8, 0.8).await, "well again");
+    assert!(!look(9, 2.0).await);
+    assert!(look(10, 2.0).await);
+    let held = plant.records().await;
+    let count = |text: &str| held.iter().filter(|record| record.contains(text)).count();
+    assert_eq!(count("1 of 2 bad windows"), 4, "{held:#?}");
+    assert_eq!(count("was counted already"), 1);
+    assert_eq!(count("held back by the hysteresis"), 2);
+    let started = plant.actions().iter().filter(|action| *action == "request").count();
+    assert_eq!(started, 2);
+}
+
+#[tokio::test]
+async fn while_somebody_must_look_reasons_are_held_back_and_are_not_seen() {
+    let plant = Plant::new(Shared::default());
+    let mut one = plant.resume().await;
+    for number in 0..3 {
+        assert!(one.cause(&cause(&format!("early {number}"))).await.unwrap());
+        one.training_failed("no disk").await.unwrap();
+    }
+    assert!(one.state().breaker_open);
+    let mut one = plant.resume().await;
+    assert!(!one.cause(&cause("late")).await.unwrap());
+    let last = plant.records().await.pop().unwrap();
+    assert!(last.starts_with("held back by the circuit breaker: 3 challengers in a row"), "{last}");
+    one.reset("more disk").await.unwrap();
+    assert!(plant.resume().await.cause(&cause("late")).await.unwrap());
+    assert_eq!(plant.actions().iter().filter(|action| *action == "reset").count(), 1);
+}
+
+fn scored(artifact: Digest, value: f64) -> EvaluationReport {
+    let mut report =
+        EvaluationReport::new(artifact, Digest::of(b"rows"), Task::BinaryClassification, at(0), 100);
+    let estimate = Estimate::new(Measured::Value(value), Direction::HigherIsBetter, 100);
+    report.metrics.insert(MetricKey::new("accuracy").unwrap(), estimate);
+    report
+}
+
+fn gate_of(report: &EvaluationReport) -> GateDecision {
+    let criterion = CriterionResult::new("accuracy", Verdict::Pass, None, "0.70 at least");
+    let (gate, digest) = (Digest::of(b"gate"), report.digest().unwrap());
+    GateDecision::new("release", gate, report.model, digest, None, at(0), vec![criterion])
+}
+
+#[tokio::test]
+async fn a_challenger_must_be_better_than_the_champion_on_the_same_rows() {
+    let mut plant = Plant::new(Shared::default());
+    plant.config =
+        plant.config.with_champion(ChampionRules::new(MetricKey::new("accuracy").unwrap()).with_margin(0.01));
+    let mut one = plant.resume().await;
+    let versions = [plant.register("one").await, plant.register("two").await, plant.register("three").await];
+    let reports =
+        [0.8, 0.805, 0.9].into_iter().zip(&versions).map(|(value, v)| scored(v.spec.artifact, value));
+    let reports: Vec<EvaluationReport> = reports.collect();
+    let begin = async |one: &mut ClosedLoop, id: &str| {
+        assert!(one.cause(&cause(id)).await.unwrap());
+        one.training_started(&run(id)).await.unwrap();
+        one.training_finished().await.unwrap();
+    };
+    // There is nothing to compare the first with.
+    begin(&mut one, "first").await;
+    one.judged(&versions[0], &gate_of(&reports[0])).await.unwrap();
+    assert_eq!(
+        to_rest(&plant, &mut one).await.unwrap(),
+        LoopPhase::Promoted { version: versions[0].version }
+    );
+
+    begin(&mut one, "second").await;
+    let gate = gate_of(&reports[1]);
+    assert_eq!(one.judged(&versions[1], &gate).await.unwrap_err().kind(), ErrorKind::Rejected);
+    for pair in [(&reports[2], &reports[1]), (&reports[0], &reports[2])] {
+        let error = one.judged_against(&versions[1], &gate, pair).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    }
+    let phase = one.judged_against(&versions[1], &gate, (&reports[0], &reports[1])).await.unwrap();
+    let LoopPhase::Declined { reason, .. } = phase else { panic!("{phase:?}") };
+    assert!(reason.starts_with("the champion keeps its place: keep: accuracy is 0.805"), "{reason}");
+    assert_eq!((one.state().gate_failures, plant.serves(1)), (0, true));
+
+    begin(&mut one, "third").await;
+    one.judged_against(&versions[2], &gate_of(&reports[2]), (&reports[0], &reports[2])).await.unwrap();
+    assert_eq!(
+        to_rest(&plant, &mut one).await.unwrap(),
+        LoopPhase::Promoted { version: versions[2].version }
+    );
+}
+
+#[tokio::test]
+async fn of_two_loops_under_one_id_one_is_told_and_goes_on_from_the_journal() {
+    let plant = Plant::new(Shared::default());
+    let (mut one, mut two) = (plant.resume().await, plant.resume().await);
+    assert!(one.cause(&cause("a")).await.unwrap());
+    assert_eq!(two.cause(&cause("b")).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert!(!two.cause(&cause("b")).await.unwrap());
+    assert_eq!((two.state().cycle, two.state().gates.waiting.len()), (1, 1));
+    let mut other = plant.config.clone();
+    other.model = ModelName::new("another").unwrap();
+    let start = LoopState::new(other, None).with_id(id());
+    let refused = ClosedLoop::resume(start, plant.loops.clone(), plant.backends(), smoke_test()).await;
+    assert_eq!(refused.unwrap_err().context("field"), Some("model"));
+}
+
+#[tokio::test]
+async fn while_the_audit_log_is_down_the_loop_goes_on_and_what_is_missing_is_made_up_for() {
+    let plant = Plant::new(Shared::default());
+    let mut one = plant.resume().await;
+    assert!(one.cause(&cause("a")).await.unwrap());
+    *lock(&plant.audit.down) = true;
+    assert!(one.cause(&cause("b")).await.is_err());
+    assert!(one.training_failed("no disk").await.is_err());
+    assert!(matches!(one.state().phase, LoopPhase::GateFailed { .. }));
+    assert_eq!(plant.actions(), ["request"]);
+    drop(one);
+    *lock(&plant.audit.down) = false;
+    let mut one = plant.resume().await;
+    one.advance().await.unwrap();
+    assert_eq!(plant.actions(), ["request", "defer", "gate_failed", "request"]);
+    plant.resume().await.advance().await.unwrap();
+    assert_eq!(plant.actions().len(), 4, "each once");
+}
+
+/// A journal whose calls fail once, before or after they did what was asked.
+#[derive(Debug)]
+struct Shaky(VecLoopJournal, Shared);
+
+#[async_trait::async_trait]
+impl LoopJournal for Shaky {
+    async fn append(&self, entry: &LoopEntry, state: &LoopState) -> Result<()> {
+        use futures_util::FutureExt as _;
+        self.1.call(|| self.0.append(entry, state).now_or_never().unwrap()).await
+    }
+
+    async fn standing(&self, id: &IdempotencyKey) -> Result<Option<LoopStanding>> {
+        self.0.standing(id).await
+    }
+
+    async fn entries(&self, id: &IdempotencyKey, after: u64, limit: usize) -> Result<Vec<LoopEntry>> {
+        self.0.entries(id, after, limit).await
+    }
+}
+
+/// The journal fails once, at each of its entries in turn. Whoever makes the same call again, or resumes, comes to the same end.
+#[tokio::test]
+async fn an_answer_of_the_journal_that_is_lost_loses_nothing() {
+    for (trouble, restarts) in [
+        (Trouble::ErrorBefore, false),
+        (Trouble::ErrorAfter, false),
+        (Trouble::ErrorBefore, true),
+        (Trouble::ErrorAfter, true),
+    ] {
+        for strike in 1.. {
+            let fate = Shared::striking(strike, trouble);
+            let mut plant = Plant::new(Shared::default());
+            plant.config = plant.config.with_approval();
+            plant.loops = Arc::new(Shaky(VecLoopJournal::default(), fate.clone()));
+            let version = plant.register("one").await;
+            let decision = gate(version.spec.artifact, Verdict::Pass);
+            let mut one = plant.resume().await;
+            for _ in 0..60 {
+                plant.deployer.send_traffic();
+                let phase = one.state().phase.clone();
+                let done = match phase {
+                    LoopPhase::Promoted { .. } => break,
+                    LoopPhase::Requested { .. } => one.training_started(&run("one")).await.map(drop),
+                    LoopPhase::Training { .. } => one.training_finished().await.map(drop),
+                    LoopPhase::Evaluating { .. } => one.judged(&version, &decision).await.map(drop),
+                    phase if phase.is_at_rest() => one.cause(&cause("a")).await.map(drop),
+                    _ => one.advance().await.map(drop),
+                };
+                if done.is_err() && restarts {
+                    one = plant.resume().await;
+                }
+            }
+            assert_eq!(
+                one.state().phase,
+                LoopPhase::Promoted { version: version.version },
+                "{trouble:?} at {strike}"
+            );
+            assert_eq!((one.state().cycle, plant.alias().await), (1, Some(1)));
+            one.advance().await.unwrap();
+            let mut actions = plant.actions();
+            actions.retain(|action| action != "suppress");
+            let expected = [
+                "request",
+                "train",
+                "evaluate",
+                "await_approval",
+                "challenger_ready",
+                "roll_out",
+                "move_alias",
+                "promote",
+            ];
+            assert_eq!(actions, expected, "{trouble:?} at {strike}, {restarts}");
+            if lock(&fate.0).calls < strike {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn rules_that_do_not_fit_the_loop_are_refused() {
+    let config = || Plant::new(Shared::default()).config;
+    let other = RetrainGates::new(ModelName::new("another").unwrap());
+    let many = RetrainGates::new(model()).with_max_running(2);
+    let negative = ChampionRules::new(MetricKey::new("accuracy").unwrap()).with_margin(-1.0);
+    for (field, config) in [
+        ("gates", config().with_gates(other)),
+        ("max_running", config().with_gates(many)),
+        ("margin", config().with_champion(negative)),
+    ] {
+        assert_eq!(config.check().unwrap_err().context("field"), Some(field));
     }
 }

@@ -89,9 +89,9 @@ impl LoopTrigger {
     }
 }
 
-/// How bad a signal of a report is, called `monitor/signal`: of drift the largest score in units of its threshold, at least 1
-/// where the verdict is that it failed; of everything else 1 where it failed and 0 where it passed. It is a reason from 1 on, and
-/// well again at 0.8. `None` where the verdict is that nothing is known.
+/// How bad a signal of a report is, called `monitor/signal`: of drift the largest score, and of the quality of data the largest
+/// rate, in units of its threshold, at least 1 where the verdict is that it failed; of everything else 1 where it failed and 0
+/// where it passed. It is a reason from 1 on, and well again at 0.8. `None` where the verdict is that nothing is known.
 pub(super) fn level(report: &MonitorReport, signal: &SignalReport) -> Option<CauseLevel> {
     let failed = match signal.verdict {
         Verdict::Fail => true,
@@ -100,6 +100,9 @@ pub(super) fn level(report: &MonitorReport, signal: &SignalReport) -> Option<Cau
     };
     let worst = match &signal.outcome {
         SignalOutcome::Drift(drift) => worst(drift),
+        SignalOutcome::DataQuality(quality) => {
+            quality.features.iter().map(|f| f.worst()).filter(|ratio| ratio.is_finite()).fold(0.0, f64::max)
+        }
         _ => 0.0,
     };
     let value = if failed { worst.max(1.0) } else { worst };

@@ -6,7 +6,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::RetrainCause;
-use crate::id::{IdempotencyKey, ModelName};
+use crate::error::Result;
+use crate::hash::Hasher;
+use crate::id::{IdempotencyKey, ModelName, RunId};
 use crate::retrain::{TriggerDecision, TriggerOutcome, TriggerState};
 use crate::time::Timestamp;
 
@@ -64,6 +66,28 @@ pub struct RetrainRequest {
     pub at: Timestamp,
 }
 
+impl RetrainRequest {
+    /// The run that answers the request: its id follows from the request's, so that a training that was cut off and begins again is the
+    /// same run.
+    ///
+    /// ```
+    /// use mlops_core::retrain::gates::{CauseKind, GateInput, GatesState, RetrainCause, RetrainGates};
+    /// let gates = RetrainGates::new("diabetes".parse()?);
+    /// let input = GateInput::Cause(RetrainCause::new(CauseKind::Manual, "ada", "1", "new rules"));
+    /// let decided = gates.step(&GatesState::default(), &input, 0, "2026-01-01T00:00:00Z".parse()?)?;
+    /// let request = decided.requested().ok_or("nothing was requested")?;
+    /// assert_eq!(request.run()?, request.clone().run()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// None that a request which the gates made can cause.
+    pub fn run(&self) -> Result<RunId> {
+        let digest = Hasher::new("mlops.retrain-run/v1").field(self.id.as_str()).finish().hex();
+        Ok(RunId::new(digest.get(..32).unwrap_or_default())?)
+    }
+}
+
 /// What became of causes.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,6 +125,14 @@ pub struct GateRecord {
 }
 
 impl GateRecord {
+    /// The request that it is about, if the causes became one.
+    pub fn request(&self) -> Option<&RetrainRequest> {
+        match &self.outcome {
+            GateOutcome::Requested(request) => Some(request),
+            GateOutcome::Suppressed { .. } | GateOutcome::Deferred { .. } => None,
+        }
+    }
+
     /// As what a [closed loop](crate::retrain::closed_loop::ClosedLoop::trigger) takes: it begins a cycle with a request, and
     /// records what is held back.
     ///
@@ -188,9 +220,6 @@ pub struct GatesDecision {
 impl GatesDecision {
     /// The request that was made, if one was: at most one a call.
     pub fn requested(&self) -> Option<&RetrainRequest> {
-        self.records.iter().find_map(|record| match &record.outcome {
-            GateOutcome::Requested(request) => Some(request),
-            _ => None,
-        })
+        self.records.iter().find_map(GateRecord::request)
     }
 }
