@@ -47,7 +47,7 @@ async fn main() -> Result<()> {
         ("model.json", model.to_bytes()?),
         ("docs/card.md", b"# Churn\n\nSays how likely a customer leaves.\n".to_vec()),
     ];
-    let mut stored = Vec::new();
+    let mut stored: Vec<(RelPath, bytes::Bytes)> = Vec::new();
     for (path, bytes) in &files {
         stored.push((RelPath::new(path)?, bytes.clone().into()));
     }

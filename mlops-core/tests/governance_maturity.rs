@@ -207,14 +207,14 @@ id = "cards"
 level = "automated_training"
 dimension = "model_creation"
 statement = "Every model has a card."
-evidence = "attested"
 
 [[criteria]]
 id = "gate"
 level = "automated_deployment"
 dimension = "model_release"
 statement = "Nine of ten releases pass a gate."
-evidence = { automatic = { measure = "gated_releases", at_least = 0.9 } }
+measure = "gated_releases"
+at_least = 0.9
 
 [[attestations]]
 criterion = "cards"
@@ -246,9 +246,11 @@ fn a_questionnaire_that_is_wrong_is_refused_at_its_place() {
         ("level = \"automated_training\"", "level = \"no_mlops\"", "level", "level 0 needs nothing", "4"),
         ("level = \"automated_training\"", "level = \"automated_trainin\"", "level", "", "4"),
         ("id = \"cards\"", "id = \" \"", "id", "the id must not be empty", "3"),
-        ("id = \"gate\"", "id = \"cards\"", "id", "another criterion has this id", "10"),
-        ("at_least = 0.9", "at_least = 0.0", "evidence", "above 0 and at most 1", "14"),
-        ("at_least = 0.9", "at_least = nan", "evidence", "above 0 and at most 1", "14"),
+        ("id = \"gate\"", "id = \"cards\"", "id", "another criterion has this id", "9"),
+        ("at_least = 0.9", "at_least = 0.0", "at_least", "above 0 and at most 1", "14"),
+        ("at_least = 0.9", "at_least = nan", "at_least", "above 0 and at most 1", "14"),
+        ("at_least = 0.9\n", "", "measure", "needs `at_least`", "13"),
+        ("measure = \"gated_releases\"\n", "", "at_least", "needs `measure`", "13"),
         ("at_least = 0.9", "at_most = 0.9", "at_most", "", "14"),
         ("criterion = \"cards\"", "criterion = \"card\"", "criterion", "is not there", "17"),
         ("criterion = \"cards\"", "criterion = \"gate\"", "criterion", "nobody's word counts", "17"),

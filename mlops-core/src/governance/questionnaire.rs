@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::maturity::{
-    Attestation, EvidenceKind, MaturityCriterion, MaturityEvidence, criteria, criterion_fault,
+    Attestation, Dimension, EvidenceKind, MaturityCriterion, MaturityEvidence, MaturityLevel, Measure,
+    criteria, criterion_fault,
 };
 use crate::config::{Document, Format};
 use crate::error::{Error, Result};
@@ -16,8 +17,8 @@ const MAX_ROWS: usize = 1_000;
 
 /// Criteria and what people say of them, from a file; checked.
 ///
-/// Criteria in the file come after those of [`criteria`]; one with the id of one of those takes its place. What is measured is added
-/// from the stores, with [`MaturityEvidence::with_count`] or [`Stores::evidence`](crate::oversight::Stores::evidence).
+/// Criteria in the file come after those of [`criteria`]; one with the id of one of those takes its place. One with a `measure` and the
+/// share `at_least` is measured, any other is attested. What is measured is added from the stores, with [`MaturityEvidence::with_count`] or [`Stores::evidence`](crate::oversight::Stores::evidence).
 ///
 /// ```
 /// use mlops_core::config::Format;
@@ -30,7 +31,6 @@ const MAX_ROWS: usize = 1_000;
 ///     level = "automated_training"
 ///     dimension = "model_creation"
 ///     statement = "Every model has a card."
-///     evidence = "attested"
 ///
 ///     [[attestations]]
 ///     criterion = "builds"
@@ -55,11 +55,45 @@ pub struct Questionnaire {
     attestations: Vec<Attestation>,
 }
 
+/// A criterion as it is written: attested, or measured with a share that is needed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    id: String,
+    level: MaturityLevel,
+    dimension: Dimension,
+    statement: String,
+    #[serde(default)]
+    measure: Option<Measure>,
+    #[serde(default)]
+    at_least: Option<f64>,
+}
+
+impl Row {
+    fn fault(&self) -> Option<(&'static str, &'static str)> {
+        match (self.measure, self.at_least) {
+            (Some(_), None) => Some(("measure", "needs `at_least`, the share that is enough")),
+            (None, Some(_)) => Some(("at_least", "needs `measure`, what it is a share of")),
+            _ => None,
+        }
+    }
+}
+
+impl From<Row> for MaturityCriterion {
+    fn from(row: Row) -> Self {
+        let Row { id, level, dimension, statement, measure, at_least } = row;
+        let evidence = measure.zip(at_least).map_or(EvidenceKind::Attested, |(measure, at_least)| {
+            EvidenceKind::Automatic { measure, at_least }
+        });
+        Self { id, level, dimension, statement, evidence }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct QuestionnaireFile {
     #[serde(default)]
-    criteria: Vec<MaturityCriterion>,
+    criteria: Vec<Row>,
     #[serde(default)]
     attestations: Vec<Attestation>,
 }
@@ -69,7 +103,7 @@ impl Questionnaire {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) with `file`, `line`, `column` and the key: an unknown key or word, a
-    /// key that comes twice, a criterion without an id or with one that comes twice, of level 0 or with a share outside (0, 1], an
+    /// key that comes twice, a criterion without an id or with one that comes twice, of level 0, with a share outside (0, 1] or with a share and no measure or the other way round, an
     /// attestation of a criterion that is not there or that is measured, or one that expires before it is made.
     /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for more than 1 MiB, or 1000 of either;
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for YAML without the feature `yaml`.
@@ -90,23 +124,34 @@ impl Questionnaire {
 
     fn load(operation: &'static str, file: &str, text: &str, format: Format) -> Result<Self> {
         let document = Document::new(operation, file, text, format)?;
-        let QuestionnaireFile { criteria: own, attestations } = document.parse(Some("criteria"))?;
-        for (what, got) in [("criteria", own.len()), ("attestations", attestations.len())] {
+        let QuestionnaireFile { criteria: rows, attestations } = document.parse(Some("criteria"))?;
+        for (what, got) in [("criteria", rows.len()), ("attestations", attestations.len())] {
             if got > MAX_ROWS {
                 let error = Error::limit(operation, "the number of rows", MAX_ROWS, got);
                 return Err(error.with("file", file).with("field", what));
             }
         }
+        let at = |list, index, key, message: &str| {
+            document.error(key, document.offset_in(list, index, key), message)
+        };
+        for (index, row) in rows.iter().enumerate() {
+            if let Some((key, message)) = row.fault() {
+                return Err(at("criteria", index, key, message).with("id", &row.id));
+            }
+        }
+        let own: Vec<MaturityCriterion> = rows.into_iter().map(Into::into).collect();
         if let Some((index, key, message)) = criterion_fault(&own) {
-            let error = document.error(key, document.offset_in("criteria", index, key), message);
-            return Err(error.with("id", own.get(index).map_or("", |criterion| criterion.id.as_str())));
+            // In a file the share has a key of its own.
+            let key = if key == "evidence" { "at_least" } else { key };
+            let id = own.get(index).map_or("", |criterion| criterion.id.as_str());
+            return Err(at("criteria", index, key, &message).with("id", id));
         }
         let criteria = merged(own);
         let kinds: BTreeMap<&str, EvidenceKind> =
             criteria.iter().map(|criterion| (criterion.id.as_str(), criterion.evidence)).collect();
         for (index, attestation) in attestations.iter().enumerate() {
             if let Some((key, message)) = attestation_fault(attestation, &kinds) {
-                return Err(document.error(key, document.offset_in("attestations", index, key), message));
+                return Err(at("attestations", index, key, message));
             }
         }
         Ok(Self { criteria, attestations })

@@ -35,14 +35,14 @@ id = "gate"
 level = "automated_deployment"
 dimension = "model_release"
 statement = "Nine of ten releases pass a gate."
-evidence = { automatic = { measure = "gated_releases", at_least = 0.9 } }
+measure = "gated_releases"
+at_least = 0.9
 
 [[criteria]]
 id = "cards"
 level = "automated_training"
 dimension = "model_creation"
 statement = "Every model has a card."
-evidence = "attested"
 
 [[attestations]]
 criterion = "cards"
