@@ -1,5 +1,5 @@
-//! Fuzzing of what reads gates and their evidence, of what writes their decisions, and of what reads schemas of tables, search spaces
-//! and sweeps
+//! Fuzzing of what reads gates and their evidence, of what writes their decisions, and of what reads schemas of tables, search spaces,
+//! sweeps, budgets, rules about cost, questionnaires and signatures of models
 //! ([`mlops_core::conformance::fuzz`] says how, and which variables are read).
 //!
 //! Whatever a file says, nothing panics, and nothing passes on a report in which nothing was measured. A schema that was read is written
@@ -9,6 +9,8 @@
 //! MLOPS_FUZZ_SECONDS=60 cargo test -p mlops-core --all-features --test fuzz
 //! ```
 
+#[path = "fuzz/governance.rs"]
+mod governance;
 #[path = "fuzz/search_space.rs"]
 mod search_space;
 #[path = "fuzz/sweep.rs"]
@@ -32,13 +34,20 @@ use mlops_core::{MetricKey, Result};
 use serde_json::{Value, json};
 
 const TARGETS: &[Target] = &[
+    ("budgets_text", governance::budgets_text),
+    ("cost_rules_text", governance::cost_rules_text),
     ("gate_text", gate_text),
     ("gate_json", gate_json),
     ("gate_imports", gate_imports),
     ("gate_evidence", gate_evidence),
     ("gate_decision", gate_decision),
+    ("questionnaire_text", governance::questionnaire_text),
     ("schema_json", schema_json),
     ("schema_text", schema_text),
+    #[cfg(feature = "signing")]
+    ("signature_bundle", governance::signature_bundle),
+    #[cfg(feature = "signing")]
+    ("signature_statement", governance::signature_statement),
     ("space_azure", search_space::space_azure),
     ("space_json", search_space::space_json),
     ("space_text", search_space::space_text),

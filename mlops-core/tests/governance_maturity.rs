@@ -1,5 +1,9 @@
 //! Maturity: a fixture for every level, gaps in an order that works, and evidence that does not count.
 
+use mlops_core::config::Format;
+use mlops_core::governance::Questionnaire;
+use mlops_core::governance::budget::{Budget, parse_budgets, read_budgets};
+use mlops_core::governance::cost::CostRules;
 use mlops_core::governance::maturity::{
     Assessment, Attestation, EvidenceKind, MaturityCriterion, MaturityEvidence, MaturityLevel, Measure,
     assess, criteria,
@@ -179,4 +183,177 @@ fn an_assessment_reads_well_and_survives_json() {
     let json = found.to_json().unwrap();
     assert_eq!(serde_json::from_str::<Assessment>(&json).unwrap(), found);
     assert_eq!(found.to_json().unwrap(), json);
+}
+
+// ------------------------------------------------------------------------------------------------ what people write in files
+
+const FORMATS: &[Format] = if cfg!(feature = "yaml") {
+    &[Format::Toml, Format::Json, Format::Yaml]
+} else {
+    &[Format::Toml, Format::Json]
+};
+
+/// The same file in a format: JSON is YAML too.
+fn written(toml: &str, format: Format) -> String {
+    match format {
+        Format::Toml => toml.to_owned(),
+        _ => toml::from_str::<serde_json::Value>(toml).unwrap().to_string(),
+    }
+}
+
+const QUESTIONS: &str = r#"
+[[criteria]]
+id = "cards"
+level = "automated_training"
+dimension = "model_creation"
+statement = "Every model has a card."
+
+[[criteria]]
+id = "gate"
+level = "automated_deployment"
+dimension = "model_release"
+statement = "Nine of ten releases pass a gate."
+measure = "gated_releases"
+at_least = 0.9
+
+[[attestations]]
+criterion = "cards"
+met = true
+by = "ann"
+at = "2026-01-10T00:00:00Z"
+expires_at = "2026-07-10T00:00:00Z"
+"#;
+
+#[test]
+fn a_questionnaire_adds_criteria_replaces_them_and_says_what_people_say() {
+    for format in FORMATS {
+        let asked = Questionnaire::parse(&written(QUESTIONS, *format), *format).unwrap();
+        assert_eq!(asked.criteria().len(), criteria().len() + 1, "{format:?}");
+        let at_least = asked.criteria().iter().find(|c| c.id == "gate").map(|c| c.evidence);
+        let nine = EvidenceKind::Automatic { measure: Measure::GatedReleases, at_least: 0.9 };
+        assert_eq!(at_least, Some(nine));
+        let evidence = asked.evidence().with_count(Measure::GatedReleases, 9, 10);
+        let found = assess(asked.criteria(), &evidence, now()).unwrap();
+        let met = |id: &str| found.findings.iter().any(|f| f.criterion.id == id && f.met);
+        assert!(met("cards") && met("gate"));
+    }
+    assert_eq!(Questionnaire::parse("", Format::Toml).unwrap().criteria(), criteria());
+}
+
+#[test]
+fn a_questionnaire_that_is_wrong_is_refused_at_its_place() {
+    let cases = [
+        ("level = \"automated_training\"", "level = \"no_mlops\"", "level", "level 0 needs nothing", "4"),
+        ("level = \"automated_training\"", "level = \"automated_trainin\"", "level", "", "4"),
+        ("id = \"cards\"", "id = \" \"", "id", "the id must not be empty", "3"),
+        ("id = \"gate\"", "id = \"cards\"", "id", "another criterion has this id", "9"),
+        ("at_least = 0.9", "at_least = 0.0", "at_least", "above 0 and at most 1", "14"),
+        ("at_least = 0.9", "at_least = nan", "at_least", "above 0 and at most 1", "14"),
+        ("at_least = 0.9\n", "", "measure", "needs `at_least`", "13"),
+        ("measure = \"gated_releases\"\n", "", "at_least", "needs `measure`", "13"),
+        ("at_least = 0.9", "at_most = 0.9", "at_most", "", "14"),
+        ("criterion = \"cards\"", "criterion = \"card\"", "criterion", "is not there", "17"),
+        ("criterion = \"cards\"", "criterion = \"gate\"", "criterion", "nobody's word counts", "17"),
+        ("expires_at = \"2026-07-10", "expires_at = \"2026-01-10", "expires_at", "expires before", "21"),
+        ("by = \"ann\"", "by = \"ann\"\nwho = \"ann\"", "who", "", "20"),
+        ("met = true", "met = \"yes\"", "met", "", "18"),
+    ];
+    for (from, to, field, message, line) in cases {
+        assert!(QUESTIONS.contains(from), "{from}");
+        let error = Questionnaire::parse(&QUESTIONS.replacen(from, to, 1), Format::Toml).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{to}: {error}");
+        let named = error.context("field").unwrap();
+        assert!(field.ends_with(named) || named.ends_with(field), "{to}: {error}");
+        assert!(error.message().contains(message), "{to}: {error}");
+        assert_eq!(error.context("line"), Some(line), "{to}: {error}");
+    }
+    let many = "[[attestations]]\ncriterion='builds'\nmet=true\nby='a'\nat='2026-01-01T00:00:00Z'\nexpires_at='2027-01-01T00:00:00Z'\n";
+    assert_eq!(
+        Questionnaire::parse(&many.repeat(1001), Format::Toml).unwrap_err().kind(),
+        ErrorKind::LimitExceeded
+    );
+}
+
+const BUDGETS: &str = r#"
+[[budgets]]
+name = "churn"
+amount = 1000.0
+grain = "quarterly"
+start = "2026-01-01"
+thresholds = [{ percent = 80.0 }, { percent = 100.0, basis = "forecast" }]
+
+[[budgets]]
+name = "team"
+amount = 50
+start = "2026-02-01"
+thresholds = [{ percent = 50 }]
+"#;
+
+#[test]
+fn budgets_are_read_in_every_format_and_refused_at_their_place() {
+    let all: Vec<Vec<Budget>> =
+        FORMATS.iter().map(|format| parse_budgets(&written(BUDGETS, *format), *format).unwrap()).collect();
+    assert!(all.iter().all(|budgets| *budgets == all[0]));
+    assert_eq!(
+        all[0].iter().map(|budget| (budget.name(), budget.amount())).collect::<Vec<_>>(),
+        [("churn", 1000.0), ("team", 50.0)]
+    );
+    assert_eq!(all[0][0].thresholds().len(), 2);
+    let cases = [
+        ("amount = 50", "amount = 0", "amount", "11"),
+        ("amount = 50", "amount = nan", "amount", "11"),
+        ("amount = 50", "amount = \"50\"", "amount", "11"),
+        ("start = \"2026-02-01\"", "start = \"2026-02-02\"", "start", "12"),
+        ("start = \"2026-02-01\"", "start = \"2026-02-30\"", "start", "12"),
+        ("thresholds = [{ percent = 50 }]", "thresholds = []", "thresholds", "13"),
+        ("percent = 50", "percent = 1001", "thresholds", "13"),
+        ("name = \"team\"", "name = \"churn\"", "name", "10"),
+        ("grain = \"quarterly\"", "grain = \"weekly\"", "grain", "5"),
+        ("grain = \"quarterly\"", "grains = \"quarterly\"", "grains", "5"),
+    ];
+    for (from, to, field, line) in cases {
+        assert!(BUDGETS.contains(from), "{from}");
+        let error = parse_budgets(&BUDGETS.replacen(from, to, 1), Format::Toml).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.context("line")),
+            (ErrorKind::InvalidInput, Some(line)),
+            "{to}: {error}"
+        );
+        assert!(error.context("field").unwrap().ends_with(field), "{to}: {error}");
+    }
+    assert_eq!(parse_budgets("budgets = []", Format::Toml).unwrap_err().message(), "there are none");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("budgets.json");
+    std::fs::write(&path, written(BUDGETS, Format::Json)).unwrap();
+    assert_eq!(read_budgets(&path).unwrap(), all[0]);
+    assert_eq!(read_budgets(folder.path().join("none.toml")).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn cost_rules_are_read_in_every_format_and_refused_at_their_place() {
+    let text = "max_idle = \"10m\"\nmax_unused = \"14d\"\nheadroom = 1.5\ntags = [\"owner\"]\n";
+    let folder = tempfile::tempdir().unwrap();
+    for (format, name) in FORMATS.iter().zip(["rules.toml", "rules.json", "rules.yaml"]) {
+        let path = folder.path().join(name);
+        std::fs::write(&path, written(text, *format)).unwrap();
+        let rules = CostRules::read(&path).unwrap();
+        assert_eq!((rules.max_idle.as_secs(), rules.headroom, rules.tags.len()), (600, 1.5, 1), "{name}");
+        assert_eq!(rules.max_instance_idle, CostRules::default().max_instance_idle, "what is left out");
+    }
+    for (from, to, field, line) in [
+        ("headroom = 1.5", "headroom = 0.9", "headroom", "3"),
+        ("headroom = 1.5", "headroom = inf", "headroom", "3"),
+        ("[\"owner\"]", "[\"owner\", \" \"]", "tags", "4"),
+        ("max_idle = \"10m\"", "max_idle = \"10\"", "max_idle", "1"),
+        ("max_idle", "max_idel", "max_idel", "1"),
+    ] {
+        let error = CostRules::parse(&text.replacen(from, to, 1), Format::Toml).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.context("line")),
+            (ErrorKind::InvalidInput, Some(line)),
+            "{to}: {error}"
+        );
+        assert!(error.context("field").unwrap().ends_with(field), "{to}: {error}");
+    }
+    assert_eq!(CostRules::parse("", Format::Toml).unwrap(), CostRules::default());
 }

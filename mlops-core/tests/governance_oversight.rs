@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mlops_core::artifact::ArtifactStoreExt as _;
-use mlops_core::data::{AssetKind, DataAssetStore as _, NewDataAsset};
+use mlops_core::data::{AssetKind, Column, DataAssetStore as _, NewDataAsset, Table};
 use mlops_core::deploy::{Deployer as _, DeploymentSpec, EndpointSpec, TrafficChange, TrafficSplit};
 use mlops_core::evaluation::{CriterionResult, GateDecision, Verdict};
 use mlops_core::experiment::{
@@ -16,9 +16,13 @@ use mlops_core::governance::{Approval, ApprovalDecision, ApprovalRequest, AuditL
 use mlops_core::hash::Digest;
 use mlops_core::memory::{
     MemoryArtifactStore, MemoryAuditLog, MemoryDataAssetStore, MemoryDeployer, MemoryModelRegistry,
-    MemoryTracker,
+    MemoryMonitor, MemoryTracker,
 };
-use mlops_core::model::{ModelFormat, Predictor as _};
+use mlops_core::model::{ModelFormat, Predictions, Predictor as _};
+use mlops_core::monitor::{
+    DriftDetector, DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome, FeatureScore, Monitor as _,
+    MonitorSpec, Observations, SignalKind, SignalSpec, Window,
+};
 use mlops_core::oversight::provenance::{ProvenanceOptions, statement};
 use mlops_core::oversight::{ProbeOptions, Stores};
 use mlops_core::problem::Task;
@@ -29,7 +33,7 @@ use mlops_core::registry::{
 use mlops_core::serve::{BuiltinLoader, ConstantPredictor};
 use mlops_core::time::{Clock as _, ManualClock, Timestamp};
 use mlops_core::wrap::Audited;
-use mlops_core::{ActorId, ErrorKind, IdempotencyKey, ModelName, RunId, Version};
+use mlops_core::{ActorId, EndpointName, ErrorKind, IdempotencyKey, ModelName, MonitorName, RunId, Version};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -264,6 +268,79 @@ async fn evidence_is_counted_in_the_stores() {
     let counts = world.stores.evidence(None, &cut).await.unwrap().counts;
     assert_eq!(counts[&Measure::IntactAuditLogs].good, 0);
     assert_eq!(counts[&Measure::TriggeredTrainings].of, 0);
+}
+
+/// Finds that nothing changed.
+#[derive(Debug)]
+struct Quiet;
+
+impl DriftDetector for Quiet {
+    fn name(&self) -> &str {
+        "quiet"
+    }
+
+    fn features(&self) -> Vec<String> {
+        vec!["age".to_owned()]
+    }
+
+    fn detect(&self, current: &Table<'_>, at: Timestamp) -> mlops_core::Result<DriftReport> {
+        let score = FeatureScore::new("quiet/v1", 0.0, 1.0, DriftVerdict::NoDrift);
+        let feature = FeatureDrift { feature: "age".to_owned(), outcome: FeatureOutcome::Measured(score) };
+        let rows = (1, current.rows() as u64);
+        Ok(DriftReport::new("quiet", at, rows, vec![feature], DriftVerdict::NoDrift, "nothing changed"))
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_is_monitored_when_somebody_looked_at_rows_of_it_lately() {
+    let world = world();
+    let data = world.data("rows").await;
+    let version = world.version(&data, "pipeline", 0.1).await;
+    let monitor = MemoryMonitor::new(world.clock.clone()).with_detector("inputs", Arc::new(Quiet));
+    let (name, endpoint): (MonitorName, EndpointName) =
+        ("churn-inputs".parse().unwrap(), "churn-prod".parse().unwrap());
+    let probe = || options().with_monitor(name.clone(), endpoint.clone());
+    let counted = async |monitor: &MemoryMonitor, options: ProbeOptions| {
+        let evidence = world.stores.evidence(Some(monitor), &options).await.unwrap();
+        let count = evidence.counts[&Measure::MonitoredEndpoints];
+        (count.good, count.of)
+    };
+    assert_eq!(counted(&monitor, probe()).await, (0, 0), "there is no endpoint");
+    world.deploy(&version, "blue").await;
+    assert_eq!(counted(&monitor, probe()).await, (0, 0), "nor one with traffic");
+    world.traffic("blue", "pipeline").await;
+    assert_eq!(counted(&monitor, probe()).await, (0, 1), "nobody defined the monitor");
+
+    let signals = vec![SignalSpec::new("inputs", SignalKind::DataDrift)];
+    let spec = MonitorSpec { name: name.clone(), endpoint: endpoint.clone(), signals };
+    monitor.define(&spec).await.unwrap();
+    assert_eq!(counted(&monitor, probe()).await, (0, 1), "a monitor that has not looked watches nothing");
+    let window = Window::new(at("2025-01-01T00:00:00Z"), at("2025-01-02T00:00:00Z")).unwrap();
+    monitor.check(&name, &window).await.unwrap();
+    assert_eq!(counted(&monitor, probe()).await, (0, 1), "nor does one that saw no rows");
+
+    let features = Table::new(vec![Column::f64("age", vec![59.0, 48.0]).unwrap()]).unwrap();
+    let predictions = Predictions::probability(vec![0.1, 0.1]).unwrap();
+    let seen = Observations {
+        endpoint: endpoint.clone(),
+        deployment: "blue".parse().unwrap(),
+        at: at("2025-01-01T06:00:00Z"),
+        ids: &["a".to_owned(), "b".to_owned()],
+        features: &features,
+        predictions: &predictions,
+    };
+    monitor.observe(&seen).await.unwrap();
+    monitor.check(&name, &window).await.unwrap();
+    assert_eq!(counted(&monitor, probe()).await, (1, 1));
+    // Of a monitor whose endpoint is not known nothing follows, nor of one that looked before what is counted.
+    assert_eq!(counted(&monitor, options()).await, (0, 1));
+    let mut late = probe();
+    late.since = at("2025-06-01T00:00:00Z");
+    assert_eq!(counted(&monitor, late).await, (0, 1));
+    let mut criteria = criteria();
+    criteria.retain(|criterion| criterion.id == "monitoring");
+    let evidence = world.stores.evidence(Some(&monitor), &probe()).await.unwrap();
+    assert!(assess(&criteria, &evidence, world.clock.now()).unwrap().findings[0].met);
 }
 
 fn build_options() -> ProvenanceOptions {

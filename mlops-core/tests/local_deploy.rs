@@ -22,10 +22,12 @@ use mlops_core::deploy::{
     InvokeResponse, MirrorChange, OperationStats, SmokeTest, TrafficChange, TrafficSplit,
 };
 use mlops_core::evaluation::Estimate;
-use mlops_core::governance::{Approval, ApprovalDecision, ApprovalRequest, Approver};
+use mlops_core::governance::{
+    Actor, Approval, ApprovalDecision, ApprovalRequest, Approver, Principals, Role, RoleAuthorizer, Roles,
+};
 use mlops_core::hash::Digest;
 use mlops_core::local::{LocalDeployer, LocalStore};
-use mlops_core::memory::{MemoryArtifactStore, MemoryModelRegistry};
+use mlops_core::memory::{MemoryArtifactStore, MemoryAuditLog, MemoryModelRegistry};
 use mlops_core::model::{Feature, ModelFormat, ModelLoader, Predictions, Predictor, Signature};
 use mlops_core::num::Measured;
 use mlops_core::problem::{Direction, Task};
@@ -35,6 +37,7 @@ use mlops_core::retrain::closed_loop::{
     LoopConfig, LoopEntry, LoopEvent, LoopJournal, LoopStanding, LoopState,
 };
 use mlops_core::time::{Clock, ManualClock, Timestamp};
+use mlops_core::wrap::Authorized;
 use mlops_core::{
     ActorId, Alias, DeploymentName, EndpointName, Error, ErrorKind, IdempotencyKey, MetricKey, ModelName,
     Page, PageRequest, Percent, Result, Version,
@@ -294,6 +297,27 @@ async fn reopening() -> DeployerUnderTest {
 }
 
 mlops_core::deployer_suite!(deployer, open().await);
+/// Where everything is allowed.
+async fn authorized() -> DeployerUnderTest {
+    let world = World::new();
+    let roles = Roles::new().with("any", Role::new(["*"]));
+    let (authorizer, log) = (Arc::new(RoleAuthorizer::new(roles)), Arc::new(MemoryAuditLog::default()));
+    let deployer = Authorized::new(world.deployer(), authorizer, Arc::new(Everybody), log, actor("service"));
+    let deployer = deployer.with_registry(world.registry.clone());
+    world.under_test(Arc::new(deployer)).await
+}
+
+/// Everybody is somebody.
+#[derive(Debug)]
+struct Everybody;
+
+impl Principals for Everybody {
+    fn actor(&self, id: &ActorId) -> Option<Actor> {
+        Some(Actor::new(id.clone(), ["any"]))
+    }
+}
+
+mlops_core::deployer_suite!(authorized_deployer, authorized().await);
 mlops_core::deployer_suite!(deployer_opened_anew, reopening().await);
 
 fn path(folder: &Folder) -> std::path::PathBuf {

@@ -12,7 +12,8 @@ use mlops_core::conformance::pipeline_journal::PipelineJournalUnderTest;
 use mlops_core::conformance::step_cache::StepCacheUnderTest;
 use mlops_core::data::{DataAssetStore, DataRef};
 use mlops_core::experiment::{ExperimentTracker, RunQuery, RunStatus};
-use mlops_core::governance::{Secret, SecretStore};
+use mlops_core::governance::budget::{Budget, Threshold, ThresholdBasis, TimeGrain};
+use mlops_core::governance::{BudgetGuard, Secret, SecretStore};
 use mlops_core::hash::Digest;
 use mlops_core::id::{ComponentName, ComponentVersion, PortName, StepName};
 use mlops_core::local::{LocalStore, NetworkPolicy};
@@ -24,7 +25,7 @@ use mlops_core::pipeline::{
     Backends, Cancel, Component, Components, Content, ErrorClass, ExecutorOptions, Force, GraphFault,
     ParamSpec, ParamValue, Part, Pipeline, PipelineEntry, PipelineExecutor, PipelineFormat, PipelineJournal,
     PipelineReport, PipelineSpec, PipelineState, PipelineStatus, PortType, Publishing, RunOptions, RunReason,
-    RunWhen, SkipReason, StepContext, StepError, StepRetry, StepSpec, StepState, VerifyPolicy,
+    RunWhen, SkipReason, StepContext, StepCosts, StepError, StepRetry, StepSpec, StepState, VerifyPolicy,
 };
 use mlops_core::time::{Clock, ManualClock, SystemClock, TokioPause};
 use mlops_core::{ActorId, AssetName, ErrorKind, ExperimentName, MetricKey, RunId, SecretName};
@@ -772,6 +773,69 @@ async fn a_cancelled_run_stops_what_runs_and_begins_nothing() {
         [word(&report, "forever"), word(&report, "again"), word(&report, "needs")],
         ["cancelled", "cancelled", "skipped"]
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_budget_that_is_shared_lets_nothing_begin_that_it_does_not_hold() {
+    let start = "2026-01-01".parse().unwrap();
+    let thresholds = vec![Threshold { percent: 50.0, basis: ThresholdBasis::Actual }];
+    let budget = Budget::new("team", 100.0, TimeGrain::Monthly, start, thresholds).unwrap();
+    let costs = || StepCosts::new(10.0).unwrap().with(step("fit"), 75.0).unwrap();
+    let ran = Ran::default();
+    let components = classic(&ran);
+    let pipeline = classic_pipeline(&components);
+    let backends = backends();
+    let guard = BudgetGuard::new(&budget, 10.0).unwrap();
+    let executor =
+        PipelineExecutor::new(backends.clone(), components.clone()).with_guard(guard.clone(), costs());
+    let report = executor.run(&pipeline, &RunOptions::new()).await.unwrap();
+    assert_eq!(report.status, PipelineStatus::Cancelled, "{report}");
+    assert_eq!(
+        [word(&report, "load"), word(&report, "clean"), word(&report, "fit")],
+        ["succeeded", "succeeded", "cancelled"]
+    );
+    let why = report.step(&step("fit")).unwrap().explain();
+    assert_eq!(why, "step `fit` was cancelled: the budget `team` of 100 has 70 left, and 75 would be needed");
+    assert_eq!((guard.spent(), guard.promised(), ran.of("fit")), (30.0, 0.0, 0));
+
+    // What was made is reused and costs nothing; with enough left the rest is made, and the threshold is crossed.
+    let guard = BudgetGuard::new(&budget, 20.0).unwrap();
+    let executor = PipelineExecutor::new(backends, components).with_guard(guard.clone(), costs());
+    let report = executor.run(&pipeline, &RunOptions::new()).await.unwrap();
+    assert!(report.is_success(), "{report}");
+    assert_eq!((report.reused(), guard.spent(), guard.crossed().len()), (2, 95.0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_at_work_when_a_budget_is_used_up_comes_to_its_end() {
+    let budget = Budget::new(
+        "team",
+        10.0,
+        TimeGrain::Monthly,
+        "2026-01-01".parse().unwrap(),
+        vec![Threshold { percent: 100.0, basis: ThresholdBasis::Actual }],
+    );
+    let guard = BudgetGuard::new(&budget.unwrap(), 0.0).unwrap();
+    let slow =
+        component("slow", "1").with_output(port("out"), PortType::UriFile).with_is_deterministic(false);
+    let spec = pipeline_spec()
+        .with_step(StepSpec::new(step("a"), slow.reference()))
+        .with_step(StepSpec::new(step("b"), slow.reference()))
+        .with_step(StepSpec::new(step("c"), slow.reference()));
+    let components = Components::new()
+        .with_fn(slow, |context| async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            context.write("out", b"x".to_vec()).await?;
+            Ok(())
+        })
+        .unwrap();
+    let pipeline = Pipeline::new(spec, &components).unwrap();
+    let executor =
+        PipelineExecutor::new(backends(), components).with_guard(guard.clone(), StepCosts::new(4.0).unwrap());
+    let report = executor.run(&pipeline, &RunOptions::new()).await.unwrap();
+    let words = [word(&report, "a"), word(&report, "b"), word(&report, "c")];
+    assert_eq!(words, ["succeeded", "succeeded", "cancelled"], "{report}");
+    assert_eq!((report.status, guard.spent()), (PipelineStatus::Cancelled, 8.0));
 }
 
 // ── resumption ──────────────────────────────────────────────────────────────────────────────────────────────────────────

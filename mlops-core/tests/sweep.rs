@@ -15,6 +15,8 @@ use mlops_core::experiment::sweep::{
     TrialError, TrialOutcome, TrialPhase, verify_suggestions,
 };
 use mlops_core::experiment::{ExperimentTracker, ExperimentTrackerExt as _, Run, RunQuery, RunStatus};
+use mlops_core::governance::budget::{Threshold, ThresholdBasis, TimeGrain};
+use mlops_core::governance::{self, BudgetGuard};
 use mlops_core::local::LocalStore;
 use mlops_core::memory::{MemorySweepJournal, MemoryTracker};
 use mlops_core::time::{Clock, SystemClock};
@@ -286,6 +288,85 @@ async fn costs_add_up_and_end_the_sweep() {
         .await
         .unwrap();
     assert_eq!((summary.ended, summary.cost, summary.trials.total()), (Some(EndReason::Cost), 1.0, 4));
+}
+
+fn guard(amount: f64, spent: f64) -> BudgetGuard {
+    let start = "2026-01-01".parse().unwrap();
+    let thresholds = vec![Threshold { percent: 50.0, basis: ThresholdBasis::Actual }];
+    let budget =
+        governance::budget::Budget::new("team", amount, TimeGrain::Monthly, start, thresholds).unwrap();
+    BudgetGuard::new(&budget, spent).unwrap()
+}
+
+async fn dear(trial: TrialContext) -> Result<f64, TrialError> {
+    trial.spend(0.5);
+    trial.report(1, 1.0).await?;
+    trial.spend(0.25);
+    Ok(1.0)
+}
+
+async fn failing_once(trial: TrialContext) -> Result<f64, TrialError> {
+    if trial.number() == 1 { Err("it failed".into()) } else { Ok(1.0) }
+}
+
+async fn yielding(trial: TrialContext) -> Result<f64, TrialError> {
+    tokio::task::yield_now().await;
+    trial.spend(1.0);
+    Ok(1.0)
+}
+
+#[tokio::test]
+async fn a_budget_that_is_shared_ends_the_sweep_with_the_reason_and_warns_before() {
+    let warned = Arc::new(Mutex::new(Vec::new()));
+    let log = warned.clone();
+    let guard = guard(10.0, 2.0).with_warning(move |crossed| log.lock().unwrap().push(crossed.amount));
+    let (spec, journal) = (spec("guarded", Budget::trials(50).with_concurrent(3)), memory());
+    let sweep = Sweep::new(spec.clone(), journal.clone()).unwrap().with_guard(guard.clone(), 1.5);
+    let summary = sweep.run(dear).await.unwrap();
+    assert_eq!(summary.ended, Some(EndReason::Budget));
+    // Each trial cost half of what was expected: it waited for those at work, and went on with what they left.
+    assert_eq!((summary.trials.completed, summary.trials.total(), summary.cost), (9, 9, 6.75));
+    assert_eq!((guard.spent(), guard.promised(), guard.remaining()), (8.75, 0.0, 1.25));
+    let reason = "the budget `team` of 10 has 1.25 left, and 1.5 would be needed";
+    assert_eq!(summary.refused.as_deref(), Some(reason));
+    assert!(summary.to_string().ends_with(&format!("; ended by budget: {}", &reason[..62])), "{summary}");
+    assert_eq!(warned.lock().unwrap().len(), 1);
+    let entries = entries(&*journal, &spec).await;
+    assert!(
+        matches!(&entries[entries.len() - 2].event, SweepEvent::Refused { reason: said } if said == reason)
+    );
+
+    // Run again, it is over as long as the budget holds no more, and goes on when it does.
+    assert_eq!(sweep.run(dear).await.unwrap(), summary);
+    let more = self::guard(10.0, 7.0);
+    let sweep = Sweep::new(spec.clone(), journal.clone()).unwrap().with_guard(more.clone(), 1.5);
+    let summary = sweep.run(dear).await.unwrap();
+    assert_eq!((summary.ended, summary.trials.completed), (Some(EndReason::Budget), 12));
+    assert_eq!(more.spent(), 9.25);
+}
+
+#[tokio::test]
+async fn a_trial_that_does_not_say_what_it_cost_costs_what_was_expected() {
+    let guard = guard(10.0, 0.0);
+    let sweep =
+        Sweep::new(spec("silent", Budget::trials(50)), memory()).unwrap().with_guard(guard.clone(), 3.0);
+    let summary = sweep.run(failing_once).await.unwrap();
+    assert_eq!((summary.trials.completed, summary.trials.failed), (2, 1), "{summary}");
+    assert_eq!((guard.spent(), summary.cost), (9.0, 0.0));
+}
+
+#[tokio::test]
+async fn two_sweeps_with_one_budget_spend_it_once() {
+    let guard = guard(20.0, 0.0);
+    let run = |name: &'static str| {
+        let spec = spec(name, Budget::trials(100).with_concurrent(4));
+        let sweep = Sweep::new(spec, memory()).unwrap().with_guard(guard.clone(), 1.0);
+        async move { sweep.run(yielding).await.unwrap().trials.completed }
+    };
+    let (one, other) = tokio::join!(run("one"), run("other"));
+    assert_eq!(one + other, 20);
+    assert!(one > 0 && other > 0);
+    assert_eq!(guard.spent(), 20.0);
 }
 
 /// A clock that moves by a second each time it is asked.
@@ -745,6 +826,7 @@ fn any_event() -> impl Strategy<Value = SweepEvent> {
         }),
         2 => (trial, attempt).prop_map(|(trial, attempt)| SweepEvent::LeaseExpired { trial, attempt }),
         1 => Just(SweepEvent::Paused),
+        1 => Just(SweepEvent::Refused { reason: "nothing is left".to_owned() }),
         1 => Just(SweepEvent::Ended { reason: EndReason::Time }),
     ]
 }

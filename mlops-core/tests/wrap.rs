@@ -1,13 +1,13 @@
 //! Every wrapper is held to the suites of the traits that it wraps, and does what it adds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mlops_core::artifact::ArtifactStore;
+use mlops_core::artifact::{ArtifactStore, ArtifactStoreExt as _};
 use mlops_core::conformance::alert::AlertsUnderTest;
 use mlops_core::conformance::artifact::ArtifactsUnderTest;
 use mlops_core::conformance::audit::AuditUnderTest;
@@ -18,6 +18,8 @@ use mlops_core::conformance::secret::SecretsUnderTest;
 use mlops_core::conformance::step_cache::StepCacheUnderTest;
 use mlops_core::conformance::sweep_journal::SweepsUnderTest;
 use mlops_core::conformance::tracker::TrackerUnderTest;
+use mlops_core::data::DataAssetStore;
+use mlops_core::deploy::{Deployer as _, DeploymentSpec, EndpointSpec, TrafficChange, TrafficSplit};
 use mlops_core::experiment::sampler::{Goal, SamplerSpec};
 use mlops_core::experiment::space::{Distribution, SearchSpace};
 use mlops_core::experiment::sweep::{Budget, Sweep, SweepEntry, SweepJournal, SweepSpec};
@@ -25,24 +27,32 @@ use mlops_core::experiment::{
     Experiment, ExperimentSpec, ExperimentTracker, HistoryQuery, LogBatch, MetricPoint, Run, RunEnd,
     RunQuery, RunSpec, TrackerCapabilities, WriteReceipt,
 };
-use mlops_core::governance::{AuditEntry, AuditLog, Secret, SecretStore};
+use mlops_core::governance::{
+    Action, Actor, AuditEntry, AuditLog, Denial, Denied, Duty, DutyLog, Principals, Role, RoleAuthorizer,
+    Roles, Secret, SecretStore, SeparationOfDuties,
+};
+use mlops_core::hash::Digest;
 use mlops_core::id::ComponentName;
 use mlops_core::memory::{
-    MemoryAlertSink, MemoryArtifactStore, MemoryAuditLog, MemoryDataAssetStore, MemoryModelRegistry,
-    MemoryPipelineJournal, MemorySecretStore, MemoryStepCache, MemorySweepJournal, MemoryTracker,
+    MemoryAlertSink, MemoryArtifactStore, MemoryAuditLog, MemoryDataAssetStore, MemoryDeployer,
+    MemoryModelRegistry, MemoryPipelineJournal, MemorySecretStore, MemoryStepCache, MemorySweepJournal,
+    MemoryTracker,
 };
+use mlops_core::model::{ModelFormat, Predictor as _};
 use mlops_core::pipeline::{
     Claim, Claimed, PipelineEntry, PipelineEvent, PipelineJournal, StepCache, StepKey, StepRecord,
 };
+use mlops_core::problem::Task;
 use mlops_core::registry::{
     AliasChange, AliasRecord, Direction, Edge, LineageGraph, ModelRef, ModelRegistry, ModelVersion,
-    NewModelVersion, Node, Promotion, Protection, RegistryCapabilities, RegistryEvent,
+    NewModelVersion, Node, Promotion, Protection, RegistryCapabilities, RegistryEvent, Relation,
 };
+use mlops_core::serve::{BuiltinLoader, ConstantPredictor};
 use mlops_core::time::{ManualClock, SystemClock};
-use mlops_core::wrap::{Audited, NoPause, Pause, RetryPolicy, Retrying, Tee, TeePolicy};
+use mlops_core::wrap::{Audited, Authorized, NoPause, Pause, RetryPolicy, Retrying, Tee, TeePolicy};
 use mlops_core::{
-    ActorId, Alias, Error, ErrorKind, ExperimentName, MetricKey, ModelName, Page, PageRequest, Result, RunId,
-    SecretName, Tags, Version,
+    ActorId, Alias, DeploymentName, EndpointName, Error, ErrorKind, ExperimentName, IdempotencyKey,
+    MetricKey, ModelName, Page, PageRequest, Result, RunId, SecretName, Tags, Version,
 };
 
 fn clock() -> Arc<ManualClock> {
@@ -165,6 +175,200 @@ fn stubborn<T>(inner: T) -> Retrying<T> {
     Retrying::new(inner, policy, Arc::new(NoPause)).unwrap()
 }
 
+// -------------------------------------------------------------------------------------------------------------- access
+
+/// Everybody is somebody.
+#[derive(Debug)]
+struct Everybody;
+
+impl Principals for Everybody {
+    fn actor(&self, id: &ActorId) -> Option<Actor> {
+        Some(Actor::new(id.clone(), ["any"]))
+    }
+}
+
+/// Where everything is allowed.
+fn authorized<T>(inner: T) -> Authorized<T> {
+    let roles = Roles::new().with("any", Role::new(["*"]));
+    Authorized::new(inner, Arc::new(RoleAuthorizer::new(roles)), Arc::new(Everybody), log(), actor())
+}
+
+fn id(name: &str) -> ActorId {
+    ActorId::new(name).unwrap()
+}
+
+/// Everybody has the role of their name, and nobody else is known.
+fn named() -> Arc<dyn Principals> {
+    let names = ["trainer", "approver", "deployer", "reader"];
+    let known: BTreeMap<ActorId, BTreeSet<String>> =
+        names.into_iter().map(|name| (id(name), [name.to_owned()].into())).collect();
+    Arc::new(known)
+}
+
+fn denied(error: &Error) -> &Denied {
+    std::error::Error::source(error).and_then(|source| source.downcast_ref::<Denied>()).unwrap()
+}
+
+/// What was decided: the word, the subject, who.
+async fn decisions(log: &MemoryAuditLog) -> Vec<(String, String, String)> {
+    let records = log.read(0, 1000).await.unwrap();
+    let said = |entry: AuditEntry| (entry.action, entry.subject, entry.actor.to_string());
+    records.into_iter().map(|record| said(record.entry)).collect()
+}
+
+fn new_version(artifact: Digest, by: &str) -> NewModelVersion {
+    let model = ConstantPredictor::new(Task::BinaryClassification, 0.5).unwrap();
+    let (name, format) = (ModelName::new("churn").unwrap(), ModelFormat::new("mlops.constant/v1").unwrap());
+    NewModelVersion::new(name, artifact, format, model.signature().clone(), id(by))
+}
+
+#[tokio::test]
+async fn a_registry_refuses_by_role_and_every_decision_is_written_down_first() {
+    let log = log();
+    let artifacts = Arc::new(MemoryArtifactStore::default());
+    let digest = artifacts.put_bytes(b"model".to_vec()).await.unwrap().digest;
+    let authorizer = Arc::new(RoleAuthorizer::new(Roles::duties()));
+    let registry = MemoryModelRegistry::new(artifacts, Arc::new(SystemClock::new()));
+    let registry = Authorized::new(registry, authorizer, named(), log.clone(), id("reader"));
+    registry.register(&new_version(digest, "trainer")).await.unwrap();
+    let (model, alias) = (ModelName::new("churn").unwrap(), Alias::new("champion").unwrap());
+    let change = |by: &str| AliasChange::new(model.clone(), alias.clone(), Version::FIRST, id(by));
+
+    let error = registry.set_alias(&change("trainer")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Auth);
+    let refused = denied(&error);
+    assert_eq!((&refused.actor, refused.action), (&id("trainer"), Action::ModelAlias));
+    assert_eq!(refused.roles, BTreeSet::from(["trainer".to_owned()]));
+    assert_eq!(refused.resource, "model/churn@champion");
+    assert_eq!(error.message(), "none of the roles of `trainer` allows model.alias");
+    assert!(registry.aliases(&model).await.unwrap().is_empty(), "the backend was not asked");
+
+    registry.set_alias(&change("deployer")).await.unwrap();
+    for (error, action) in [
+        (registry.register(&new_version(digest, "stranger")).await.unwrap_err(), Action::ModelRegister),
+        (
+            registry.set_tags(&model, Version::FIRST, &Tags::new(), &id("approver")).await.unwrap_err(),
+            Action::ModelTag,
+        ),
+        (
+            registry.set_archived(&model, Version::FIRST, true, &id("deployer")).await.unwrap_err(),
+            Action::ModelArchive,
+        ),
+    ] {
+        assert_eq!((error.kind(), denied(&error).action), (ErrorKind::Auth, action), "{error}");
+    }
+    // Who acts where the call does not say it.
+    let node = Node::Model { name: model.clone(), version: Version::FIRST };
+    let rows = Node::Data { name: "rows".parse().unwrap(), version: Version::FIRST, digest };
+    let edge = Edge { from: rows, to: node, relation: Relation::UsedBy };
+    assert_eq!(denied(&registry.link(&edge).await.unwrap_err()).actor, id("reader"));
+
+    let said = decisions(&log).await;
+    let words: Vec<&str> = said.iter().map(|(word, ..)| word.as_str()).collect();
+    assert_eq!(
+        words,
+        [
+            "access.allow",
+            "access.deny",
+            "access.allow",
+            "access.deny",
+            "access.deny",
+            "access.deny",
+            "access.deny",
+        ]
+    );
+    assert_eq!(said[1].1, "model.alias model/churn@champion");
+    assert_eq!(said[3].2, "stranger");
+}
+
+#[tokio::test]
+async fn duties_are_told_apart_by_the_model_that_is_promoted_deployed_or_given_traffic() {
+    let (clock, log) = (clock(), log());
+    let artifacts = Arc::new(MemoryArtifactStore::new(clock.clone()));
+    let model = ConstantPredictor::new(Task::BinaryClassification, 0.5).unwrap();
+    let digest = artifacts.put_bytes(model.to_bytes().unwrap()).await.unwrap().digest;
+    let registry = Arc::new(MemoryModelRegistry::new(artifacts.clone(), clock.clone()));
+    registry.register(&new_version(digest, "ann")).await.unwrap();
+    let everything = Roles::new().with("any", Role::new(["*"]));
+    let duties = DutyLog::new().with(digest, Duty::Train, &id("ann")).with(digest, Duty::Approve, &id("ben"));
+    let authorizer = Arc::new(SeparationOfDuties::new(everything, duties));
+    let wrapped =
+        Authorized::new(registry.clone(), authorizer.clone(), Arc::new(Everybody), log.clone(), actor());
+    let (name, alias) = (ModelName::new("churn").unwrap(), Alias::new("champion").unwrap());
+    let change = |by: &str| AliasChange::new(name.clone(), alias.clone(), Version::FIRST, id(by));
+    for by in ["ann", "ben"] {
+        let error = wrapped.set_alias(&change(by)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
+        assert!(matches!(denied(&error).denial, Denial::SameActor { duty: Duty::Deploy, .. }), "{error}");
+    }
+    wrapped.set_alias(&change("cleo")).await.unwrap();
+    // Taking the alias away is about the version that has it.
+    let mut away = change("ann");
+    (away.to, away.expected) = (None, Some(Version::FIRST));
+    assert!(matches!(denied(&wrapped.set_alias(&away).await.unwrap_err()).denial, Denial::SameActor { .. }));
+
+    let loader = Arc::new(BuiltinLoader);
+    let deployer = MemoryDeployer::new(registry.clone(), artifacts, loader, clock);
+    let deployer = Authorized::new(deployer, authorizer, Arc::new(Everybody), log.clone(), actor());
+    let endpoint: EndpointName = "churn-prod".parse().unwrap();
+    deployer.ensure_endpoint(&EndpointSpec::new(endpoint.clone(), id("ann"))).await.unwrap();
+    let blue: DeploymentName = "blue".parse().unwrap();
+    let spec =
+        |by: &str| DeploymentSpec::new(endpoint.clone(), blue.clone(), name.clone(), Version::FIRST, id(by));
+    // Without a registry it is not known which model it is: nobody may.
+    let error = deployer.deploy(&spec("cleo")).await.unwrap_err();
+    assert!(matches!(denied(&error).denial, Denial::NoSubject { .. }), "{error}");
+    let deployer = deployer.with_registry(registry);
+    assert_eq!(deployer.deploy(&spec("ann")).await.unwrap_err().kind(), ErrorKind::Rejected);
+    deployer.deploy(&spec("cleo")).await.unwrap();
+    let traffic = |by: &str| TrafficChange {
+        key: IdempotencyKey::generate(),
+        endpoint: endpoint.clone(),
+        split: TrafficSplit::all_to(blue.clone()),
+        expected: None,
+        actor: id(by),
+    };
+    let error = deployer.set_traffic(&traffic("ben")).await.unwrap_err();
+    assert!(matches!(denied(&error).denial, Denial::SameActor { .. }), "{error}");
+    assert_eq!(denied(&error).resource, "endpoint/churn-prod");
+    deployer.set_traffic(&traffic("cleo")).await.unwrap();
+    // Every decision about a model names it.
+    let records = log.read(0, 100).await.unwrap();
+    let about = records.iter().filter(|record| record.entry.subject.starts_with("endpoint.traffic"));
+    assert_eq!(about.map(|record| record.entry.digest).collect::<Vec<_>>(), [Some(digest), Some(digest)]);
+}
+
+#[tokio::test]
+async fn what_is_done_all_the_time_is_written_down_when_it_is_denied() {
+    let log = log();
+    let authorizer = Arc::new(RoleAuthorizer::new(Roles::duties()));
+    let inner = Arc::new(MemoryTracker::default());
+    let by = |name: &str| Authorized::new(inner.clone(), authorizer.clone(), named(), log.clone(), id(name));
+    let tracker = by("trainer");
+    let name = ExperimentName::new("e").unwrap();
+    tracker.ensure_experiment(&ExperimentSpec::new(name.clone())).await.unwrap();
+    let run = tracker.start_run(&RunSpec::new(name, "r", id("trainer"))).await.unwrap().id;
+    for _ in 0..3 {
+        tracker.write(&run, &one_point()).await.unwrap();
+    }
+    assert_eq!(log.read(0, 100).await.unwrap().len(), 2);
+    let error = by("approver").write(&run, &one_point()).await.unwrap_err();
+    assert_eq!(denied(&error).action, Action::RunWrite);
+    assert_eq!(log.read(0, 100).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_decision_that_cannot_be_written_down_lets_nothing_happen() {
+    let artifacts = Arc::new(MemoryArtifactStore::default());
+    let digest = artifacts.put_bytes(b"model".to_vec()).await.unwrap().digest;
+    let inner = Arc::new(MemoryModelRegistry::new(artifacts, Arc::new(SystemClock::new())));
+    let authorizer = Arc::new(RoleAuthorizer::new(Roles::duties()));
+    let registry = Authorized::new(inner.clone(), authorizer, named(), Arc::new(Full), actor());
+    let error = registry.register(&new_version(digest, "trainer")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(inner.models(&PageRequest::default()).await.unwrap().items.is_empty());
+}
+
 // -------------------------------------------------------------------------------------------------------------- suites
 
 fn trackers<T: ExperimentTracker>(wrap: impl FnOnce(MemoryTracker, MemoryTracker) -> T) -> TrackerUnderTest {
@@ -179,6 +383,7 @@ fn log() -> Arc<MemoryAuditLog> {
 
 mlops_core::experiment_tracker_suite!(retrying_tracker, trackers(|one, _| stubborn(Flaky::new(one))));
 mlops_core::experiment_tracker_suite!(audited_tracker, trackers(|one, _| Audited::new(one, log(), actor())));
+mlops_core::experiment_tracker_suite!(authorized_tracker, trackers(|one, _| authorized(one)));
 mlops_core::experiment_tracker_suite!(teed_tracker, trackers(Tee::new));
 
 fn registries<T: ModelRegistry>(wrap: impl FnOnce(MemoryModelRegistry) -> T) -> RegistryUnderTest {
@@ -195,6 +400,8 @@ fn registries<T: ModelRegistry>(wrap: impl FnOnce(MemoryModelRegistry) -> T) -> 
 mlops_core::model_registry_suite!(retrying_registry, registries(|one| stubborn(Flaky::new(one))));
 mlops_core::model_registry_suite!(audited_registry, registries(|one| Audited::new(one, log(), actor())));
 
+mlops_core::model_registry_suite!(authorized_registry, registries(authorized));
+
 fn artifacts<T: ArtifactStore>(
     wrap: impl FnOnce(Arc<MemoryArtifactStore>, Arc<MemoryArtifactStore>) -> T,
 ) -> ArtifactsUnderTest {
@@ -209,15 +416,18 @@ fn artifacts<T: ArtifactStore>(
 mlops_core::artifact_store_suite!(retrying_artifacts, artifacts(|one, _| stubborn(one)));
 mlops_core::artifact_store_suite!(teed_artifacts, artifacts(Tee::new));
 
-fn assets() -> DataAssetsUnderTest {
+fn assets<T: DataAssetStore>(wrap: impl FnOnce(MemoryDataAssetStore) -> T) -> DataAssetsUnderTest {
     let artifacts = Arc::new(MemoryArtifactStore::default());
     let damaged = artifacts.clone();
-    let store = MemoryDataAssetStore::new(artifacts.clone(), clock());
-    let store = Arc::new(Audited::new(stubborn(store), log(), actor()));
+    let store = Arc::new(wrap(MemoryDataAssetStore::new(artifacts.clone(), clock())));
     DataAssetsUnderTest::new(store, artifacts).with_damage(move |digest| damaged.damage(digest))
 }
 
-mlops_core::data_asset_store_suite!(audited_and_retrying_assets, assets());
+mlops_core::data_asset_store_suite!(
+    audited_and_retrying_assets,
+    assets(|one| Audited::new(stubborn(one), log(), actor()))
+);
+mlops_core::data_asset_store_suite!(authorized_assets, assets(authorized));
 
 fn audit_log() -> AuditUnderTest {
     let clock = clock();

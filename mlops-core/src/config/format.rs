@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-/// A format in which a file for people can be written: a gate, a pipeline, a schema, a search space, a policy, rules of alerts. The keys
-/// and words are the same in all.
+/// A format in which a file for people can be written: a gate, a pipeline, a schema, a search space, a policy, rules of alerts, budgets,
+/// rules about cost, a questionnaire about maturity. The keys and words are the same in all.
 ///
 /// It goes by the names [`GateFormat`](crate::evaluation::GateFormat), [`PipelineFormat`](crate::pipeline::PipelineFormat),
 /// [`SchemaFormat`](crate::data::SchemaFormat), [`SpaceFormat`](crate::experiment::space::SpaceFormat),

@@ -154,6 +154,7 @@ fn events() -> Vec<SweepEvent> {
         finish(TrialOutcome::Cancelled),
         finish(failed),
         SweepEvent::Paused,
+        SweepEvent::Refused { reason: "the budget `team` of 100 has 6 left".to_owned() },
         SweepEvent::Ended { reason: EndReason::Exhausted },
     ]
 }

@@ -1,9 +1,16 @@
 //! Budgets: an amount for a period, and thresholds at which somebody is told.
+//!
+//! They are built in code with [`Budget::new`], or written in a file, `[[budgets]]` with the same keys; a guard before one lets work
+//! begin as long as it lasts: [`BudgetGuard`](super::BudgetGuard).
+
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use chrono::{Datelike as _, Months, NaiveDate};
 use serde::{Deserialize, Serialize};
 
 use super::forecast::{Forecast, check, forecast};
+use crate::config::{Document, Format};
 use crate::error::{Error, Result};
 use crate::num::sum::sum;
 
@@ -90,33 +97,124 @@ struct BudgetFile {
     thresholds: Vec<Threshold>,
 }
 
+/// What is wrong with a budget: at which key, what, and with which of several.
+type Fault = (&'static str, String, Option<usize>);
+
+impl BudgetFile {
+    fn fault(&self) -> Option<Fault> {
+        let wrong = |field, message: String| Some((field, message, None));
+        if self.name.trim().is_empty() {
+            return wrong("name", "must not be empty".to_owned());
+        }
+        if !(self.amount.is_finite() && self.amount > 0.0) {
+            return wrong("amount", format!("must be finite and positive, got {}", self.amount));
+        }
+        if self.start.day() != 1 {
+            return wrong("start", format!("must be the first of a month, got {}", self.start));
+        }
+        // Azure takes at most five notifications; a list without any tells nobody.
+        if self.thresholds.is_empty() || self.thresholds.len() > 100 {
+            return wrong("thresholds", format!("must be 1 to 100, got {}", self.thresholds.len()));
+        }
+        let bad = |t: &Threshold| !(0.0..=1000.0).contains(&t.percent);
+        let (i, threshold) = self.thresholds.iter().enumerate().find(|(_, t)| bad(t))?;
+        Some(("thresholds", format!("must be 0 to 1000 percent, got {}", threshold.percent), Some(i)))
+    }
+}
+
 impl TryFrom<BudgetFile> for Budget {
     type Error = Error;
 
     fn try_from(file: BudgetFile) -> Result<Self> {
-        const OP: &str = "Budget::new";
-        let invalid = |field, message: String| Err(Error::invalid(OP, field, message));
-        if file.name.trim().is_empty() {
-            return invalid("name", "must not be empty".to_owned());
-        }
-        if !(file.amount.is_finite() && file.amount > 0.0) {
-            return invalid("amount", format!("must be finite and positive, got {}", file.amount));
-        }
-        if file.start.day() != 1 {
-            return invalid("start", format!("must be the first of a month, got {}", file.start));
-        }
-        // Azure takes at most five notifications; a list without any tells nobody.
-        if file.thresholds.is_empty() || file.thresholds.len() > 100 {
-            return invalid("thresholds", format!("must be 1 to 100, got {}", file.thresholds.len()));
-        }
-        match file.thresholds.iter().position(|t| !(0.0..=1000.0).contains(&t.percent)) {
-            Some(i) => {
-                let message = format!("must be 0 to 1000 percent, got {}", file.thresholds[i].percent);
-                Err(Error::invalid(OP, "thresholds", message).with("index", i))
-            }
+        match file.fault() {
             None => Ok(Self { file }),
+            Some((field, message, index)) => {
+                let error = Error::invalid("Budget::new", field, message);
+                Err(match index {
+                    Some(index) => error.with("index", index),
+                    None => error,
+                })
+            }
         }
     }
+}
+
+/// The most budgets of a file.
+const MAX_BUDGETS: usize = 1_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BudgetsFile {
+    budgets: Vec<BudgetFile>,
+}
+
+/// Reads budgets from a text.
+///
+/// # Errors
+/// As [`Budget::new`], for no budgets and for a name that comes twice, an unknown key or word (with the nearest known one), a key that
+/// comes twice, a value of another type: with `file`, `line` and `column`. [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded)
+/// for more than 1 MiB or 1000 budgets; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for YAML without the feature `yaml`.
+///
+/// ```
+/// use mlops_core::config::Format;
+/// use mlops_core::governance::budget::parse_budgets;
+/// let budgets = parse_budgets(
+///     r#"
+///     [[budgets]]
+///     name = "churn"
+///     amount = 1000
+///     grain = "quarterly"
+///     start = "2026-01-01"
+///     thresholds = [{ percent = 80 }, { percent = 100, basis = "forecast" }]
+///     "#,
+///     Format::Toml,
+/// )?;
+/// assert_eq!((budgets[0].name(), budgets[0].amount()), ("churn", 1000.0));
+/// let error = parse_budgets("[[budgets]]\nname = 'a'\namount = -1.0\nstart = '2026-01-01'\nthresholds = []", Format::Toml).unwrap_err();
+/// assert_eq!((error.context("field"), error.context("line"), error.context("column")), (Some("amount"), Some("3"), Some("10")));
+/// # Ok::<(), mlops_core::Error>(())
+/// ```
+pub fn parse_budgets(text: &str, format: Format) -> Result<Vec<Budget>> {
+    load("parse_budgets", "(text)", text, format)
+}
+
+/// Reads budgets from a file, in the format of its extension.
+///
+/// # Errors
+/// As [`parse_budgets`], and what the file system refuses.
+pub fn read_budgets(path: impl AsRef<Path>) -> Result<Vec<Budget>> {
+    const OP: &str = "read_budgets";
+    let path = path.as_ref();
+    let text = crate::config::read(OP, path)?;
+    load(OP, &path.display().to_string(), &text, Format::of(path))
+}
+
+fn load(operation: &'static str, file: &str, text: &str, format: Format) -> Result<Vec<Budget>> {
+    const LIST: &str = "budgets";
+    let document = Document::new(operation, file, text, format)?;
+    let BudgetsFile { budgets } = document.parse(Some(LIST))?;
+    if budgets.is_empty() {
+        return Err(document.error(LIST, document.offset(&[LIST]), "there are none"));
+    }
+    if budgets.len() > MAX_BUDGETS {
+        return Err(
+            Error::limit(operation, "the number of budgets", MAX_BUDGETS, budgets.len()).with("file", file)
+        );
+    }
+    let mut names = BTreeSet::new();
+    for (index, budget) in budgets.iter().enumerate() {
+        let twice = || ("name", "another budget has this name".to_owned(), None);
+        let fault = budget.fault().or_else(|| (!names.insert(budget.name.as_str())).then(twice));
+        if let Some((key, message, which)) = fault {
+            let error = document.error(key, document.offset_in(LIST, index, key), message);
+            let error = error.with("budget", &budget.name);
+            return Err(match which {
+                Some(which) => error.with("index", which),
+                None => error,
+            });
+        }
+    }
+    Ok(budgets.into_iter().map(|file| Budget { file }).collect())
 }
 
 impl From<Budget> for BudgetFile {
@@ -176,6 +274,11 @@ impl Budget {
     /// The name.
     pub fn name(&self) -> &str {
         &self.file.name
+    }
+
+    /// The thresholds.
+    pub fn thresholds(&self) -> &[Threshold] {
+        &self.file.thresholds
     }
 
     /// The amount for a period.

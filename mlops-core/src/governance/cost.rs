@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::hygiene::{ItemKind, Sweep};
+use crate::config::{Document, Format};
 use crate::error::{Error, Result, quote};
 use crate::time::{Timestamp, duration_text};
 
@@ -143,6 +145,58 @@ impl Default for CostRules {
     }
 }
 
+impl CostRules {
+    /// Reads rules from a text; what it leaves out is as by default.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) with `file`, `line`, `column` and the key: an unknown key (with the
+    /// nearest known one), a key that comes twice, a value of another type, a headroom below 1, a blank tag.
+    /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for more than 1 MiB;
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for YAML without the feature `yaml`.
+    ///
+    /// ```
+    /// use mlops_core::config::Format;
+    /// use mlops_core::governance::cost::CostRules;
+    /// let rules = CostRules::parse("max_idle = '10m'\ntags = ['owner']", Format::Toml)?;
+    /// assert_eq!((rules.max_idle.as_secs(), rules.headroom), (600, 2.0));
+    /// let error = CostRules::parse("max_idle = '10m'\nheadroom = 0.5", Format::Toml).unwrap_err();
+    /// assert_eq!((error.message(), error.context("line")), ("must be at least 1, got 0.5", Some("2")));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn parse(text: &str, format: Format) -> Result<Self> {
+        Self::load("CostRules::parse", "(text)", text, format)
+    }
+
+    /// Reads rules from a file, in the format of its extension.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], and what the file system refuses.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        const OP: &str = "CostRules::read";
+        let path = path.as_ref();
+        let text = crate::config::read(OP, path)?;
+        Self::load(OP, &path.display().to_string(), &text, Format::of(path))
+    }
+
+    fn load(operation: &'static str, file: &str, text: &str, format: Format) -> Result<Self> {
+        let document = Document::new(operation, file, text, format)?;
+        let rules: Self = document.parse(None)?;
+        match rules.fault() {
+            None => Ok(rules),
+            Some((key, message)) => Err(document.error(key, document.offset(&[key]), message)),
+        }
+    }
+
+    /// What is wrong with them: at which key, and what.
+    fn fault(&self) -> Option<(&'static str, String)> {
+        if !(self.headroom.is_finite() && self.headroom >= 1.0) {
+            return Some(("headroom", format!("must be at least 1, got {}", self.headroom)));
+        }
+        let blank = self.tags.iter().any(|tag| tag.trim().is_empty());
+        blank.then(|| ("tags", "a tag must not be empty".to_owned()))
+    }
+}
+
 /// The twelve rules.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -220,7 +274,7 @@ impl fmt::Display for CostFinding {
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) that names the resource: a price or rate that is negative or not finite,
-/// a share above 100, a headroom below 1.
+/// a share above 100, a headroom below 1, a blank tag.
 ///
 /// ```
 /// use mlops_core::governance::cost::{CostInventory, CostRule, CostRules, InstanceCost, cost_findings};
@@ -404,8 +458,8 @@ fn check(inventory: &CostInventory, rules: &CostRules) -> Result<()> {
             format!("must be finite and not negative, got {price}"),
         ));
     }
-    if !(rules.headroom.is_finite() && rules.headroom >= 1.0) {
-        return Err(Error::invalid(OP, "headroom", format!("must be at least 1, got {}", rules.headroom)));
+    match rules.fault() {
+        Some((field, message)) => Err(Error::invalid(OP, field, message)),
+        None => Ok(()),
     }
-    Ok(())
 }

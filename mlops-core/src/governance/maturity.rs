@@ -166,7 +166,7 @@ impl Count {
 /// What shows that a criterion is met.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum EvidenceKind {
     /// Measured: at least this share, of at least one.
     Automatic {
@@ -516,29 +516,41 @@ fn attested(evidence: &MaturityEvidence, id: &str, now: Timestamp) -> (bool, Str
     }
 }
 
+/// What is wrong with a list of criteria: with which, at which key, and what.
+pub(super) fn criterion_fault(criteria: &[MaturityCriterion]) -> Option<(usize, &'static str, String)> {
+    let mut ids = BTreeSet::new();
+    criteria.iter().enumerate().find_map(|(index, criterion)| {
+        let wrong = |key, message: &str| Some((index, key, message.to_owned()));
+        if criterion.id.trim().is_empty() {
+            return wrong("id", "the id must not be empty");
+        }
+        if criterion.level == MaturityLevel::NoMlops {
+            return wrong("level", "level 0 needs nothing");
+        }
+        if let EvidenceKind::Automatic { at_least, .. } = criterion.evidence
+            && !(at_least > 0.0 && at_least <= 1.0)
+        {
+            let message = format!("the share must be above 0 and at most 1, got {at_least}");
+            return Some((index, "evidence", message));
+        }
+        match ids.insert(criterion.id.as_str()) {
+            true => None,
+            false => wrong("id", "another criterion has this id"),
+        }
+    })
+}
+
 fn check(criteria: &[MaturityCriterion], evidence: &MaturityEvidence) -> Result<()> {
     const OP: &str = "maturity::assess";
     if criteria.is_empty() {
         return Err(Error::invalid(OP, "criteria", "there are none"));
     }
-    let mut kinds = BTreeMap::new();
-    for criterion in criteria {
-        let wrong = |message: String| Err(Error::invalid(OP, "criteria", message).with("id", &criterion.id));
-        if criterion.id.trim().is_empty() {
-            return wrong("the id must not be empty".to_owned());
-        }
-        if criterion.level == MaturityLevel::NoMlops {
-            return wrong("level 0 needs nothing".to_owned());
-        }
-        if let EvidenceKind::Automatic { at_least, .. } = criterion.evidence
-            && !(at_least > 0.0 && at_least <= 1.0)
-        {
-            return wrong(format!("the share must be above 0 and at most 1, got {at_least}"));
-        }
-        if kinds.insert(criterion.id.as_str(), criterion.evidence).is_some() {
-            return wrong("another criterion has this id".to_owned());
-        }
+    if let Some((index, _, message)) = criterion_fault(criteria) {
+        let id = criteria.get(index).map_or("", |criterion| criterion.id.as_str());
+        return Err(Error::invalid(OP, "criteria", message).with("id", id));
     }
+    let kinds: BTreeMap<&str, EvidenceKind> =
+        criteria.iter().map(|criterion| (criterion.id.as_str(), criterion.evidence)).collect();
     if let Some((measure, count)) = evidence.counts.iter().find(|(_, count)| count.good > count.of) {
         let message = format!("{} of {} cannot be", count.good, count.of);
         return Err(Error::invalid(OP, "counts", message).with("measure", format!("{measure:?}")));

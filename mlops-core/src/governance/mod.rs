@@ -8,10 +8,12 @@ pub mod budget;
 pub mod cost;
 mod denied;
 pub mod forecast;
+mod guard;
 pub mod hygiene;
 pub mod maturity;
 pub mod policy;
 mod principals;
+mod questionnaire;
 mod role;
 mod secret;
 
@@ -27,6 +29,8 @@ pub use authorizer::{
     AccessRequest, Actor, Authorizer, Denial, Duty, DutyLog, RoleAuthorizer, SeparationOfDuties,
 };
 pub use denied::Denied;
+pub use guard::{BudgetGuard, BudgetStop, Ticket};
 pub use principals::Principals;
+pub use questionnaire::Questionnaire;
 pub use role::{Action, Role, Roles};
 pub use secret::{Secret, SecretStore};

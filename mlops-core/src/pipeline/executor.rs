@@ -16,10 +16,10 @@ use self::book::Book;
 use self::drive::Drive;
 use super::{
     Cancel, Components, Content, Force, Pipeline, PipelineState, PipelineStatus, PlannedStep, Publishing,
-    RunPlan,
+    RunPlan, StepCosts,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::governance::{Secret, SecretStore};
+use crate::governance::{BudgetGuard, Secret, SecretStore};
 use crate::id::{PortName, RunId, StepName};
 
 const RUN: &str = "PipelineExecutor::run";
@@ -85,12 +85,14 @@ pub struct PipelineExecutor {
     options: ExecutorOptions,
     publishing: Option<Publishing>,
     secrets: Option<(Arc<dyn SecretStore>, Secret)>,
+    guard: Option<(BudgetGuard, StepCosts)>,
 }
 
 impl PipelineExecutor {
     /// An executor on these backends, with the code of these components.
     pub fn new(backends: Backends, components: Components) -> Self {
-        Self { backends, components, options: ExecutorOptions::default(), publishing: None, secrets: None }
+        let options = ExecutorOptions::default();
+        Self { backends, components, options, publishing: None, secrets: None, guard: None }
     }
 
     /// Changes how it works.
@@ -162,6 +164,38 @@ impl PipelineExecutor {
     #[must_use]
     pub fn with_secrets(mut self, secrets: Arc<dyn SecretStore>, fingerprint_key: Secret) -> Self {
         self.secrets = Some((secrets, fingerprint_key));
+        self
+    }
+
+    /// Asks a budget that is shared with others before each attempt of a step, which is expected to cost what `costs` says, and costs it;
+    /// a step that is reused costs nothing.
+    ///
+    /// When the budget does not hold an attempt, nothing new begins any more: what is at work comes to its end, all that has not begun is
+    /// cancelled with the reason, and so is the run.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use mlops_core::memory::{MemoryArtifactStore, MemoryPipelineJournal, MemoryStepCache};
+    /// # use mlops_core::pipeline::{Backends, Components, PipelineExecutor, StepCosts};
+    /// # use mlops_core::time::{SystemClock, TokioPause};
+    /// # let clock = Arc::new(SystemClock::new());
+    /// # let artifacts = Arc::new(MemoryArtifactStore::new(clock.clone()));
+    /// # let cache = Arc::new(MemoryStepCache::new(artifacts.clone(), clock.clone()));
+    /// # let journal = Arc::new(MemoryPipelineJournal::default());
+    /// # let backends = Backends::new(artifacts, cache, journal, clock, Arc::new(TokioPause));
+    /// # let executor = PipelineExecutor::new(backends, Components::new());
+    /// use mlops_core::governance::BudgetGuard;
+    /// use mlops_core::governance::budget::{Budget, Threshold, ThresholdBasis, TimeGrain};
+    /// let start = chrono::NaiveDate::from_ymd_opt(2026, 3, 1).ok_or("no such day")?;
+    /// let thresholds = vec![Threshold { percent: 80.0, basis: ThresholdBasis::Actual }];
+    /// let guard = BudgetGuard::new(&Budget::new("team", 100.0, TimeGrain::Monthly, start, thresholds)?, 70.0)?;
+    /// let executor = executor.with_guard(guard, StepCosts::new(0.5)?);
+    /// assert!(format!("{executor:?}").contains("team"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_guard(mut self, guard: BudgetGuard, costs: StepCosts) -> Self {
+        self.guard = Some((guard, costs));
         self
     }
 

@@ -32,6 +32,7 @@ mod retry;
 pub mod schedule;
 mod spec;
 mod state;
+mod step_costs;
 mod text;
 
 pub use crate::config::Format as PipelineFormat;
@@ -53,6 +54,7 @@ pub use state::{
     Force, PipelineEvent, PipelineState, PipelineStatus, PlannedStep, RunPlan, RunReason, SkipReason,
     StepState, StepStatus,
 };
+pub use step_costs::StepCosts;
 
 /// What files leave out where it is as it usually is.
 fn yes() -> bool {

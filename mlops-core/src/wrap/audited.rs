@@ -42,7 +42,7 @@ use crate::registry::{
 ///
 /// Changes are written in the name of whoever the call names, and else of the actor given to [`Audited::new`]. The detail of
 /// the second record is `done`, or the kind of the error. What only reads is not written down, neither are metrics, and the
-/// requests that a deployment answers. Of a sweep or a pipeline it is written down that it begins, is taken up, paused and over:
+/// requests that a deployment answers. Of a sweep or a pipeline it is written down that it begins, is taken up, paused, refused by a budget and over:
 /// what its trials and steps do is in its own journal. Of a cache of steps it is records that are put and removed, and not claims.
 ///
 /// ```
@@ -399,6 +399,7 @@ impl<T: SweepJournal> SweepJournal for Audited<T> {
             SweepEvent::Created { spec, .. } => (&spec.actor, "sweep.create"),
             SweepEvent::Opened { .. } => (&self.actor, "sweep.open"),
             SweepEvent::Paused => (&self.actor, "sweep.pause"),
+            SweepEvent::Refused { .. } => (&self.actor, "sweep.refuse"),
             SweepEvent::Ended { .. } => (&self.actor, "sweep.end"),
             _ => return self.inner.append(sweep, entry).await,
         };

@@ -191,7 +191,7 @@ pub(crate) fn sweep_events(input: &mut Input<'_>) {
             2 => TrialOutcome::Cancelled,
             _ => TrialOutcome::Failed { class: FailureClass::Transient, message: input.text() },
         };
-        let event = match input.byte() % 9 {
+        let event = match input.byte() % 10 {
             0 => SweepEvent::Opened { budget: Budget::trials(input.count()) },
             1 => SweepEvent::Promoted { trial },
             2 => SweepEvent::Started { trial, attempt },
@@ -200,6 +200,7 @@ pub(crate) fn sweep_events(input: &mut Input<'_>) {
             5 => SweepEvent::Finished { trial, attempt, outcome, cost },
             6 => SweepEvent::LeaseExpired { trial, attempt },
             7 => SweepEvent::Ended { reason: EndReason::Cancelled },
+            8 => SweepEvent::Refused { reason: input.text() },
             _ => input.pick(&written.iter().collect::<Vec<_>>()).event.clone(),
         };
         let sequence = if input.byte() == 0 { input.count() } else { state.entries() + 1 };

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::experiment::stopping::Reports;
+use crate::governance::{BudgetStop, Ticket};
 
 /// How an attempt came to nothing.
 #[derive(Debug)]
@@ -65,6 +66,17 @@ struct Task {
     heard: Duration,
     /// The last step it reported, written down or not.
     cursor: Option<u64>,
+    /// What it may cost.
+    ticket: Option<Ticket>,
+}
+
+impl Task {
+    /// Tells the guard what it cost.
+    fn spend(&self, cost: f64) {
+        if let Some(ticket) = &self.ticket {
+            ticket.spend(cost);
+        }
+    }
 }
 
 pub(super) struct Engine<'a> {
@@ -176,7 +188,7 @@ impl<'a> Engine<'a> {
     /// Makes the sweep this engine's. One that is over and has no new budget is left alone.
     async fn take_over(&mut self) -> Result<()> {
         let budget = self.sweep.spec.budget.clone();
-        if self.state.ended().is_some() && self.state.spec().budget == budget {
+        if self.state.ended().is_some() && self.state.spec().budget == budget && !self.may_go_on() {
             return Ok(());
         }
         self.commit(SweepEvent::Opened { budget }).await?;
@@ -187,6 +199,12 @@ impl<'a> Engine<'a> {
             self.commit(SweepEvent::LeaseExpired { trial, attempt }).await?;
         }
         Ok(())
+    }
+
+    /// Whether it was a budget shared with others that ended the sweep, and that holds more now.
+    fn may_go_on(&self) -> bool {
+        self.state.ended() == Some(EndReason::Budget)
+            && self.sweep.guard.as_ref().is_none_or(|(guard, expected)| guard.check(*expected).is_ok())
     }
 
     fn attempts(&self, trial: u64) -> u32 {
@@ -210,10 +228,25 @@ impl<'a> Engine<'a> {
     /// Does the next thing there is to do; whether there was one.
     async fn act(&mut self) -> Result<bool> {
         let policy = self.sweep.policy.as_deref();
-        match self.state.next(&self.busy, policy, self.sweep.clock.now()) {
+        let action = self.state.next(&self.busy, policy, self.sweep.clock.now());
+        if let (Action::Ask(_) | Action::Promote(_) | Action::Start(_), Some((guard, expected))) =
+            (action, &self.sweep.guard)
+            && let Err(stop) = guard.check(*expected)
+        {
+            return self.refused(&stop).await;
+        }
+        match action {
             Action::Wait => Ok(false),
             action => self.carry_out(action).await.map(|()| true),
         }
+    }
+
+    /// What is at work may cost less than was expected: only then is it known that nothing more can begin.
+    async fn refused(&mut self, stop: &BudgetStop) -> Result<bool> {
+        if !self.alive.is_empty() {
+            return Ok(false);
+        }
+        self.commit(SweepEvent::Refused { reason: stop.to_string() }).await.map(|()| true)
     }
 
     async fn carry_out(&mut self, action: Action) -> Result<()> {
@@ -248,6 +281,14 @@ impl<'a> Engine<'a> {
                 u64::from(u32::MAX) + 1,
             ));
         };
+        let ticket = match &self.sweep.guard {
+            None => None,
+            Some((guard, expected)) => match guard.admit(*expected) {
+                Ok(ticket) => Some(ticket),
+                // Somebody else was faster since it was looked at.
+                Err(stop) => return self.refused(&stop).await.map(drop),
+            },
+        };
         self.commit(SweepEvent::Started { trial, attempt }).await?;
         let (Some(known), Some(assignment)) = (self.state.trial(trial), self.state.assignment(trial)) else {
             return Ok(());
@@ -271,7 +312,7 @@ impl<'a> Engine<'a> {
             let _ = engine.send(Message::Ended { trial, attempt, result, cost: told.take() });
         });
         let began = self.sweep.clock.monotonic();
-        self.alive.insert(trial, Task { attempt, abort, shared, began, heard: began, cursor: None });
+        self.alive.insert(trial, Task { attempt, abort, shared, began, heard: began, cursor: None, ticket });
         self.busy.insert(trial);
         Ok(())
     }
@@ -281,7 +322,9 @@ impl<'a> Engine<'a> {
         self.busy.remove(&trial);
         self.alive.remove(&trial).map_or(0.0, |task| {
             task.abort.abort();
-            task.shared.take()
+            let cost = task.shared.take();
+            task.spend(cost);
+            cost
         })
     }
 
@@ -353,7 +396,12 @@ impl<'a> Engine<'a> {
                 return Ok(());
             }
             match self.state.hear(at, (step, value), cost, self.sweep.policy.as_deref()) {
-                Some(event) => self.commit(event).await?,
+                Some(event) => {
+                    if let Some(task) = self.alive.get(&at.0) {
+                        task.spend(cost);
+                    }
+                    self.commit(event).await?;
+                }
                 None => self.keep_cost(at.0, cost),
             }
             if let Some(task) = self.alive.get_mut(&at.0) {
@@ -427,7 +475,9 @@ impl<'a> Engine<'a> {
         if self.alive.get(&trial).is_none_or(|task| task.attempt != attempt) {
             return Ok(());
         }
-        self.alive.remove(&trial);
+        if let Some(task) = self.alive.remove(&trial) {
+            task.spend(cost);
+        }
         self.busy.remove(&trial);
         if self.signal((trial, attempt)) != Signal::Continue {
             return Ok(());

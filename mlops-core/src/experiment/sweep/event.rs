@@ -99,6 +99,8 @@ pub enum EndReason {
     Time,
     /// The money is.
     Cost,
+    /// A budget that is shared with others is, or does not hold another trial; see [`SweepEvent::Refused`].
+    Budget,
     /// Too many trials failed.
     Failures,
     /// Somebody cancelled it.
@@ -113,6 +115,7 @@ impl EndReason {
             Self::Exhausted => "exhausted",
             Self::Time => "time",
             Self::Cost => "cost",
+            Self::Budget => "budget",
             Self::Failures => "failures",
             Self::Cancelled => "cancelled",
         }
@@ -223,6 +226,11 @@ pub enum SweepEvent {
     },
     /// Somebody asked that no trial begins until the sweep is opened again.
     Paused,
+    /// A budget that is shared with others let no trial begin: the sweep ends.
+    Refused {
+        /// Why not.
+        reason: String,
+    },
     /// The sweep is over.
     Ended {
         /// Why.
@@ -251,6 +259,7 @@ impl SweepEvent {
             | Self::Opened { .. }
             | Self::Exhausted
             | Self::Paused
+            | Self::Refused { .. }
             | Self::Ended { .. } => None,
         }
     }

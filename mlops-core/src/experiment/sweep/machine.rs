@@ -79,6 +79,7 @@ impl SweepState {
             failed: 0,
             exhausted: false,
             paused: false,
+            refused: None,
             ended: None,
             cost: 0.0,
             worked: Duration::ZERO,
@@ -151,6 +152,10 @@ impl SweepState {
             }
             SweepEvent::LeaseExpired { trial, attempt } => self.at_work(*trial, *attempt).map(drop),
             SweepEvent::Paused => Ok(()),
+            SweepEvent::Refused { reason } => {
+                say(self.refused.is_none(), "the sweep was refused before")?;
+                check_text(APPLY, "the reason", reason).map_err(|e| e.to_string())
+            }
             SweepEvent::Ended { .. } => {
                 let open = self.queue.len() + self.running.len() + self.waiting.len();
                 say(open == 0, "a trial has not ended")
@@ -208,7 +213,7 @@ impl SweepState {
             SweepEvent::Created { .. } => {}
             SweepEvent::Opened { budget } => {
                 self.spec.budget = budget.clone();
-                (self.paused, self.ended) = (false, None);
+                (self.paused, self.refused, self.ended) = (false, None, None);
             }
             SweepEvent::Asked { trial, assignment, prefix } => {
                 self.trials.push(Trial {
@@ -265,6 +270,7 @@ impl SweepState {
                 self.lose(*trial, FailureClass::Lost, "nothing was heard of it any more", at);
             }
             SweepEvent::Paused => self.paused = true,
+            SweepEvent::Refused { reason } => self.refused = Some(reason.clone()),
             SweepEvent::Ended { reason } => self.ended = Some(*reason),
         }
     }
@@ -345,6 +351,9 @@ impl SweepState {
         }
         if let Some(reason) = self.must_end(now) {
             return self.wind_up(reason);
+        }
+        if self.refused.is_some() {
+            return self.wind_up(EndReason::Budget);
         }
         let budget = &self.spec.budget;
         if self.paused || busy.len() >= budget.max_concurrent {

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::experiment::sampler::Sampler;
 use crate::experiment::stopping::StoppingPolicy;
 use crate::experiment::{Capsule, ExperimentTracker};
+use crate::governance::BudgetGuard;
 use crate::time::{Clock, SystemClock, lock};
 
 /// Runs the trials of one sweep.
@@ -71,6 +72,7 @@ pub struct Sweep {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) capsule: Capsule,
     pub(super) control: SweepControl,
+    pub(super) guard: Option<(BudgetGuard, f64)>,
 }
 
 impl fmt::Debug for Sweep {
@@ -102,6 +104,7 @@ impl Sweep {
             clock: Arc::new(SystemClock::new()),
             capsule: Capsule::default(),
             control: SweepControl::default(),
+            guard: None,
         })
     }
 
@@ -148,6 +151,48 @@ impl Sweep {
     #[must_use]
     pub fn with_policy(mut self, policy: Arc<dyn StoppingPolicy>) -> Self {
         self.policy = Some(policy);
+        self
+    }
+
+    /// Asks a budget that is shared with others before each attempt of a trial, which is expected to cost `expected`; what trials say
+    /// they [spent](TrialContext::spend) is what counts in the end, and what was expected where they say nothing.
+    ///
+    /// What the budget does not hold does not begin. While others of the sweep's trials are at work it waits, for they may cost less
+    /// than expected; then the sweep ends by [`EndReason::Budget`](super::EndReason::Budget), with the reason in its journal and summary.
+    /// Running it again goes on when the budget holds more then.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use mlops_core::experiment::sampler::{Goal, RandomOptions, SamplerSpec};
+    /// # use mlops_core::experiment::space::{Distribution, SearchSpace};
+    /// # use mlops_core::experiment::sweep::{EndReason, Sweep, SweepSpec};
+    /// # use mlops_core::memory::MemorySweepJournal;
+    /// # use mlops_core::{ActorId, ExperimentName, MetricKey};
+    /// use mlops_core::governance::BudgetGuard;
+    /// use mlops_core::governance::budget::{Budget, Threshold, ThresholdBasis, TimeGrain};
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+    /// # let space = SearchSpace::new([("rate", Distribution::log_float(1e-4, 1.0))])?;
+    /// # let spec = SweepSpec::new(
+    /// #     ExperimentName::new("churn")?, "rates", ActorId::new("trainer")?,
+    /// #     MetricKey::new("loss")?, Goal::Minimize, space, SamplerSpec::Random(RandomOptions::default()),
+    /// # );
+    /// let start = chrono::NaiveDate::from_ymd_opt(2026, 3, 1).ok_or("no such day")?;
+    /// let thresholds = vec![Threshold { percent: 80.0, basis: ThresholdBasis::Actual }];
+    /// let guard = BudgetGuard::new(&Budget::new("team", 100.0, TimeGrain::Monthly, start, thresholds)?, 70.0)?;
+    /// let sweep = Sweep::new(spec, Arc::new(MemorySweepJournal::default()))?.with_guard(guard.clone(), 10.0);
+    /// let summary = sweep.run(|trial| async move {
+    ///     trial.spend(8.0);
+    ///     Ok(trial.assignment().float("rate")?)
+    /// }).await?;
+    /// assert_eq!((summary.ended, summary.trials.completed), (Some(EndReason::Budget), 3));
+    /// assert_eq!(summary.refused.as_deref(), Some("the budget `team` of 100 has 6 left, and 10 would be needed"));
+    /// assert_eq!((guard.spent(), guard.crossed().len()), (94.0, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_guard(mut self, guard: BudgetGuard, expected: f64) -> Self {
+        self.guard = Some((guard, expected));
         self
     }
 

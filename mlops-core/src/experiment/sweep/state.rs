@@ -104,6 +104,7 @@ pub struct SweepState {
     pub(super) failed: u64,
     pub(super) exhausted: bool,
     pub(super) paused: bool,
+    pub(super) refused: Option<String>,
     pub(super) ended: Option<EndReason>,
     pub(super) cost: f64,
     pub(super) worked: Duration,
@@ -171,6 +172,11 @@ impl SweepState {
     /// Whether somebody asked that no trial begins.
     pub const fn is_paused(&self) -> bool {
         self.paused
+    }
+
+    /// Why a budget that is shared with others let no trial begin, once it did not.
+    pub fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
     }
 
     /// Whether the sampler has been through the whole space.

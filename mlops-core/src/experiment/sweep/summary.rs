@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{EndReason, SweepState, TrialPhase};
+use crate::error::quote;
 use crate::experiment::space::Assignment;
 use crate::id::RunId;
 
@@ -79,6 +80,8 @@ pub struct SweepSummary {
     pub id: RunId,
     /// Why it is over; `None` when it is not: it was paused.
     pub ended: Option<EndReason>,
+    /// Why a budget that is shared with others let no more trials begin, where it did not.
+    pub refused: Option<String>,
     /// How many trials stand how.
     pub trials: TrialCounts,
     /// The best of those that completed; of several the first.
@@ -105,6 +108,7 @@ impl SweepSummary {
         Self {
             id: state.id().clone(),
             ended: state.ended(),
+            refused: state.refused().map(str::to_owned),
             trials: TrialCounts::of(state),
             best,
             worked: state.worked(),
@@ -121,9 +125,10 @@ impl fmt::Display for SweepSummary {
         if let Some(best) = &self.best {
             write!(f, "; best {} in trial {} with {}", best.value, best.number, best.assignment)?;
         }
-        match self.ended {
-            Some(reason) => write!(f, "; ended by {reason}"),
-            None => f.write_str("; not over"),
+        match (self.ended, &self.refused) {
+            (Some(reason), Some(refused)) => write!(f, "; ended by {reason}: {}", quote(refused)),
+            (Some(reason), None) => write!(f, "; ended by {reason}"),
+            (None, _) => f.write_str("; not over"),
         }
     }
 }

@@ -12,6 +12,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use super::PipelineExecutor;
 use super::book::Book;
 use crate::error::Result;
+use crate::governance::BudgetStop;
 use crate::id::{PortName, StepName};
 use crate::pipeline::{
     Cancel, Pipeline, PipelineEvent, PipelineState, RunPlan, RunWhen, SkipReason, Source, StepSpec, StepState,
@@ -25,6 +26,8 @@ pub(super) enum Landed {
     Again(Duration),
     /// The wait is over.
     Woken,
+    /// A budget did not let it begin.
+    Refused(BudgetStop),
 }
 
 type Flights<'a> = FuturesUnordered<BoxFuture<'a, (usize, Result<Landed>)>>;
@@ -62,6 +65,7 @@ struct Board {
 enum Halt {
     Cancelled,
     Failed(StepName),
+    Refused(BudgetStop),
 }
 
 impl Halt {
@@ -69,12 +73,13 @@ impl Halt {
         match self {
             Self::Cancelled => "the run was cancelled".to_owned(),
             Self::Failed(step) => format!("step `{step}` failed"),
+            Self::Refused(stop) => stop.to_string(),
         }
     }
 
     /// Whether a step that runs at these times is stopped too. What is there for failures is not stopped by one.
     fn stops(&self, when: RunWhen) -> bool {
-        matches!(self, Self::Cancelled) || when == RunWhen::OnSuccess
+        matches!(self, Self::Cancelled | Self::Refused(_)) || when == RunWhen::OnSuccess
     }
 }
 
@@ -122,7 +127,7 @@ impl<'a> Drive<'a> {
                 flights.push(async move { (number, Ok(this.wait(wait, stop).await)) }.boxed());
             }
         }
-        let cancelled = matches!(board.halt, Some(Halt::Cancelled));
+        let cancelled = matches!(board.halt, Some(Halt::Cancelled | Halt::Refused(_)));
         let status = this.book.look(|state| state.outcome(cancelled)).await;
         this.book.record(PipelineEvent::Ended { status }).await
     }
@@ -181,6 +186,10 @@ impl<'a> Drive<'a> {
     /// Stops what is at work, and lets what is queued be looked at again.
     fn halt(&self, halt: Halt, board: &mut Board) {
         for (number, stop) in &board.stops {
+            // What was let begin may come to its end.
+            if matches!(halt, Halt::Refused(_)) {
+                break;
+            }
             if halt.stops(self.pipeline.step_at(*number).when) {
                 stop.cancel();
             }
@@ -316,8 +325,17 @@ impl<'a> Drive<'a> {
         if let Some(occupied) = step.resource.as_ref().and_then(|class| board.occupied.get_mut(class)) {
             *occupied -= 1;
         }
-        if let Landed::Again(wait) = landed {
-            return Some(wait);
+        match landed {
+            Landed::Again(wait) => return Some(wait),
+            Landed::Refused(stop) => {
+                board.stops.remove(&number);
+                board.ready.insert(self.places[number]);
+                if !matches!(board.halt, Some(Halt::Cancelled)) {
+                    self.halt(Halt::Refused(stop), board);
+                }
+                return None;
+            }
+            Landed::Ended | Landed::Woken => {}
         }
         board.stops.remove(&number);
         let failed = self

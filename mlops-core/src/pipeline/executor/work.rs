@@ -13,7 +13,7 @@ use super::book::Checkpoints;
 use super::drive::{Drive, Landed};
 use crate::artifact::{ArtifactStoreExt as _, Blob};
 use crate::error::{ErrorKind, Result};
-use crate::governance::Secret;
+use crate::governance::{BudgetStop, Secret, Ticket};
 use crate::id::{PortName, StepName};
 use crate::num::Random;
 use crate::pipeline::body::{Inner, Made};
@@ -73,9 +73,23 @@ impl Drive<'_> {
         }
         match self.way(&job, &stop).await? {
             Way::Reuse(record) => self.reuse(&job, &record).await,
-            Way::Make(reason, claim) => self.attempt(&job, reason, claim, stop).await,
+            Way::Make(reason, claim) => match self.admitted(&job.step.id) {
+                Ok(_ticket) => self.attempt(&job, reason, claim, stop).await,
+                Err(refused) => {
+                    if let Some(claim) = &claim {
+                        self.executor.backends.cache.release(claim).await?;
+                    }
+                    Ok(Landed::Refused(refused))
+                }
+            },
             Way::Stopped => self.stopped(&job.step.id).await,
         }
+    }
+
+    /// Whether an attempt may cost what it will; it has cost it when the ticket is dropped.
+    fn admitted(&self, step: &StepName) -> Result<Option<Ticket>, BudgetStop> {
+        let guard = self.executor.guard.as_ref();
+        guard.map(|(guard, costs)| guard.admit(costs.of(step))).transpose()
     }
 
     async fn job(&self, number: usize) -> Result<Job<'_>> {
