@@ -23,6 +23,7 @@
 pub mod auth;
 pub mod config;
 pub mod error;
+pub mod governance;
 pub mod http;
 pub mod mlflow;
 pub mod wire;
