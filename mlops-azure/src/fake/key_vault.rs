@@ -148,7 +148,9 @@ impl FakeKeyVault {
             state.busy -= 1;
             return Answer::error(429, "Throttled", None).with(RETRY_AFTER.as_str(), "0");
         }
-        if request.url.host_str() != Some(&self.host) || query(&request.url, "api-version").as_deref() != Some(VERSION) {
+        if request.url.host_str() != Some(&self.host)
+            || query(&request.url, "api-version").as_deref() != Some(VERSION)
+        {
             return Answer::error(400, "BadParameter", None);
         }
         let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
@@ -169,12 +171,21 @@ impl FakeKeyVault {
     fn list(&self, state: &State, url: &Url) -> Answer {
         const PAGE: usize = 2;
         let skip = query(url, "$skiptoken").and_then(|text| text.parse().ok()).unwrap_or(0);
-        let names: Vec<&String> =
-            state.secrets.iter().filter(|(_, entry)| entry.place == Place::Here).map(|(name, _)| name).collect();
-        let value: Vec<Value> =
-            names.iter().skip(skip).take(PAGE).map(|name| json!({"id": self.id(name), "attributes": {"enabled": true}})).collect();
-        let next = (skip + PAGE < names.len())
-            .then(|| format!("https://{}/secrets?api-version={VERSION}&$skiptoken={}", self.host, skip + PAGE));
+        let names: Vec<&String> = state
+            .secrets
+            .iter()
+            .filter(|(_, entry)| entry.place == Place::Here)
+            .map(|(name, _)| name)
+            .collect();
+        let value: Vec<Value> = names
+            .iter()
+            .skip(skip)
+            .take(PAGE)
+            .map(|name| json!({"id": self.id(name), "attributes": {"enabled": true}}))
+            .collect();
+        let next = (skip + PAGE < names.len()).then(|| {
+            format!("https://{}/secrets?api-version={VERSION}&$skiptoken={}", self.host, skip + PAGE)
+        });
         Answer::ok(json!({"value": value, "nextLink": next}))
     }
 
@@ -218,7 +229,9 @@ impl FakeKeyVault {
         match entry.look() {
             Place::Here => {
                 entry.place = Place::BeingDeleted(slowness);
-                Answer::ok(json!({"id": self.id(name), "recoveryId": format!("https://{}/deletedsecrets/{name}", self.host)}))
+                Answer::ok(
+                    json!({"id": self.id(name), "recoveryId": format!("https://{}/deletedsecrets/{name}", self.host)}),
+                )
             }
             Place::Deleted => Answer::error(404, "SecretNotFound", None),
             _ => Answer::error(409, "Conflict", Some("ObjectIsBeingDeleted")),
@@ -286,4 +299,3 @@ impl HttpTransport for FakeKeyVault {
         Ok(HttpResponse { status, headers, body: body.to_string().into() })
     }
 }
-

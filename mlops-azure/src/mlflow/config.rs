@@ -9,7 +9,7 @@ use reqwest::Url;
 use super::auth::MlflowAuth;
 use super::capabilities::Dialect;
 use super::client::MlflowClient;
-use crate::http::{HttpRequest, HttpTransport, ReqwestConfig, ReqwestTransport, RetryPolicy};
+use crate::http::{HttpRequest, HttpTransport, ReqwestConfig, ReqwestTransport, RetryPolicy, guard};
 
 /// Builds a [`MlflowClient`].
 ///
@@ -123,9 +123,13 @@ impl MlflowBuilder {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](mlops_core::ErrorKind::InvalidInput) for a URL that is not `http` or `https`, or that holds
-    /// credentials, a query or a fragment, and for certificates that are none.
+    /// credentials, a query or a fragment, for certificates that are none, and for tokens of a [provider](MlflowAuth::Provider)
+    /// over `http` to another machine: they are those of Entra ID, and open more than this server.
     pub fn build(self) -> Result<MlflowClient> {
         let url = parse(&self.url)?;
+        if matches!(self.auth, MlflowAuth::Provider(_)) {
+            guard::may_carry_secrets("MlflowBuilder::build", "url", &url)?;
+        }
         let dialect = self.dialect.or_else(|| is_azure(&url).then_some(Dialect::AzureMl));
         let transport = match self.transport {
             Some(transport) => transport,
@@ -177,6 +181,26 @@ mod tests {
             let error = MlflowBuilder::new(bad).build().unwrap_err();
             assert_eq!(error.context("field"), Some("url"), "{bad}");
             assert!(!format!("{error:?}").contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn a_providers_tokens_go_in_clear_text_to_this_machine_alone() {
+        #[derive(Debug)]
+        struct Nobody;
+
+        #[async_trait::async_trait]
+        impl crate::mlflow::TokenProvider for Nobody {
+            async fn token(&self) -> Result<mlops_core::governance::Secret> {
+                Ok(mlops_core::governance::Secret::new("hunter2"))
+            }
+        }
+
+        for (url, fits) in
+            [("http://h", false), ("https://h", true), ("http://127.0.0.1:1", true), ("azureml://h/x", true)]
+        {
+            let auth = MlflowAuth::Provider(Arc::new(Nobody));
+            assert_eq!(MlflowBuilder::new(url).auth(auth).build().is_ok(), fits, "{url}");
         }
     }
 
