@@ -234,7 +234,8 @@ impl FakeKeyVault {
                 )
             }
             Place::Deleted => Answer::error(404, "SecretNotFound", None),
-            _ => Answer::error(409, "Conflict", Some("ObjectIsBeingDeleted")),
+            Place::BeingDeleted(_) => Answer::error(409, "Conflict", Some("ObjectIsBeingDeleted")),
+            Place::BeingRecovered(_) => Answer::error(409, "Conflict", Some("ObjectIsBeingRecovered")),
         }
     }
 
@@ -248,7 +249,8 @@ impl FakeKeyVault {
                 Answer::ok(json!({"id": self.id(name)}))
             }
             Place::Here => missing(),
-            _ => Answer::error(409, "Conflict", Some("ObjectIsBeingRecovered")),
+            Place::BeingDeleted(_) => Answer::error(409, "Conflict", Some("ObjectIsBeingDeleted")),
+            Place::BeingRecovered(_) => Answer::error(409, "Conflict", Some("ObjectIsBeingRecovered")),
         }
     }
 }

@@ -278,7 +278,7 @@ impl SecretStore for KeyVault {
             let Err(error) = known.service.call(secret::set(OP, name, value)?).await else { return Ok(()) };
             match Taken::of(&error) {
                 None => return Err(known.told(OP, name, error)),
-                Some(Taken::Moving) => {}
+                Some(Taken::BeingDeleted | Taken::BeingRecovered) => {}
                 Some(Taken::Deleted) => match known.service.call(secret::recover(OP, name)).await {
                     Ok(_) => {}
                     // Somebody else has recovered or purged it in the meantime.
@@ -293,8 +293,18 @@ impl SecretStore for KeyVault {
     async fn remove(&self, name: &SecretName) -> Result<()> {
         const OP: &str = "SecretStore::remove";
         let known = self.known(OP).await?;
-        let removed = known.service.call(secret::delete(OP, name)).await;
-        removed.map(|_| ()).map_err(|e| known.told(OP, name, e))
+        let started = Instant::now();
+        loop {
+            let Err(error) = known.service.call(secret::delete(OP, name)).await else { return Ok(()) };
+            match Taken::of(&error) {
+                None => return Err(known.told(OP, name, error)),
+                Some(Taken::BeingRecovered) => self.wait(OP, name, started, error).await?,
+                // It was removed before, and is on its way.
+                Some(Taken::Deleted | Taken::BeingDeleted) => {
+                    return Err(Error::not_found(OP, "secret", name).with_source(error));
+                }
+            }
+        }
     }
 
     async fn names(&self) -> Result<Vec<SecretName>> {
@@ -312,18 +322,21 @@ impl SecretStore for KeyVault {
 enum Taken {
     /// A deleted secret has it.
     Deleted,
-    /// Its secret is being deleted or recovered.
-    Moving,
+    /// Its secret is being deleted.
+    BeingDeleted,
+    /// Its secret is being recovered.
+    BeingRecovered,
 }
 
 impl Taken {
     fn of(error: &Error) -> Option<Self> {
         let said = ServiceError::of(error).filter(|_| error.kind() == ErrorKind::Conflict)?;
-        if said.has("ObjectIsDeletedButRecoverable") {
-            return Some(Self::Deleted);
-        }
-        let moving = said.has("ObjectIsBeingDeleted") || said.has("ObjectIsBeingRecovered");
-        moving.then_some(Self::Moving)
+        let codes = [
+            ("ObjectIsDeletedButRecoverable", Self::Deleted),
+            ("ObjectIsBeingDeleted", Self::BeingDeleted),
+            ("ObjectIsBeingRecovered", Self::BeingRecovered),
+        ];
+        codes.into_iter().find(|(code, _)| said.has(code)).map(|(_, taken)| taken)
     }
 }
 
