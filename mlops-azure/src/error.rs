@@ -201,6 +201,9 @@ struct Detail {
     details: Option<Vec<Part>>,
     #[serde(default, rename = "additionalInfo")]
     additional: Option<Vec<Additional>>,
+    /// As Key Vault and storage have it (Microsoft's REST guidelines): a chain beside the code.
+    #[serde(default, alias = "innerError")]
+    innererror: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -352,11 +355,11 @@ fn kind_of(status: u16, said: &ServiceError, understood: bool) -> ErrorKind {
 
 fn inner_codes(detail: &Detail) -> Vec<String> {
     let mut codes = Vec::new();
-    let mut next = detail.info("InnerError");
+    let mut next = detail.info("InnerError").or(detail.innererror.as_ref());
     while let Some(error) = next.filter(|_| codes.len() < MAX_CHAIN) {
         let Some(code) = error.get("code").and_then(|c| c.as_str()) else { break };
         codes.push(code.to_owned());
-        next = error.get("innerError");
+        next = error.get("innerError").or_else(|| error.get("innererror"));
     }
     codes
 }

@@ -54,6 +54,7 @@ pub mod config;
 pub mod error;
 #[cfg(feature = "fake")]
 pub mod fake;
+pub mod governance;
 pub mod http;
 pub mod mlflow;
 pub mod wire;

@@ -14,6 +14,7 @@
 //! | [`environment`] | environments |
 //! | [`job`] | jobs |
 //! | [`model`] | registered models |
+//! | [`secret`] | secrets in Key Vault |
 //! | [`traffic`] | how an endpoint's requests are shared out |
 //!
 //! # Read, change, write
@@ -40,6 +41,7 @@ pub mod job;
 pub mod model;
 pub mod place;
 pub mod resource;
+pub mod secret;
 pub mod text;
 pub mod traffic;
 
