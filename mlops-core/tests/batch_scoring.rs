@@ -2,7 +2,7 @@
 //!
 //! `MLOPS_CRASH_KILLS` says how many kills there are (default 20).
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -349,6 +349,10 @@ fn results_that_are_there_are_replaced_only_when_asked() {
     let score = |options: BatchOptions| scene.scoring("rows.csv", "scores.csv", options).score(&Line::new());
     assert_eq!(score(options.clone()).unwrap_err().kind(), ErrorKind::AlreadyExists);
     assert_eq!((scene.read("scores.csv"), scene.names().len()), ("precious".to_owned(), 2));
+    // What a kill has left behind after the end is nothing to go on with.
+    std::fs::create_dir(scene.path("scores.csv.batch")).unwrap();
+    assert_eq!(score(options.clone()).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!((scene.read("scores.csv"), scene.names().len()), ("precious".to_owned(), 2));
     score(options.clone().with_overwrite(true)).unwrap();
     assert!(scene.read("scores.csv").starts_with("row,value\n"));
     // What was set aside goes with the results it belongs to.
@@ -523,8 +527,8 @@ fn child() {
     let folder = Path::new(&folder);
     let input = BatchInput::of_name(folder.join("rows.csv")).unwrap();
     let scoring = BatchScoring::new(input, folder.join("s.csv")).with_options(kill_options());
+    let _ = std::io::stdout().write_all(b"\nstart\n");
     scoring.score(&Line { pause: Duration::from_micros(300), ..Line::new() }).unwrap();
-    let _ = std::io::stdout().write_all(b"end\n");
 }
 
 #[test]
@@ -537,23 +541,27 @@ fn work_that_is_killed_again_and_again_ends_as_work_that_was_not() {
     while done < kills {
         let scene = Scene::new("rows.csv", &text);
         files += 1;
-        while !scene.path("s.csv").exists() && done < kills {
+        let finished = || scene.path("s.csv").exists() && !scene.path("s.csv.batch/journal").exists();
+        while !finished() && done < kills {
             let mut child = Command::new(std::env::current_exe().unwrap())
                 .args(["child", "--exact", "--nocapture", "--test-threads=1"])
                 .env("MLOPS_BATCH_FOLDER", scene.folder.path())
                 .stdin(Stdio::null())
-                .stdout(Stdio::null())
+                .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .spawn()
                 .unwrap();
-            std::thread::sleep(Duration::from_micros(random.below(60_000.try_into().unwrap())));
+            // Kills should strike at work, not at the start of a program.
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            assert!(lines.any(|line| line.unwrap() == "start"));
+            std::thread::sleep(Duration::from_micros(random.below(40_000.try_into().unwrap())));
             child.kill().unwrap();
             let output = child.wait_with_output().unwrap();
             let faults = String::from_utf8_lossy(&output.stderr);
             assert!(!faults.contains("panicked"), "{faults}");
             done += 1;
         }
-        if !scene.path("s.csv").exists() || scene.path("s.csv.batch/journal").exists() {
+        if !finished() {
             let report = scene.scoring("rows.csv", "s.csv", kill_options()).score(&Line::new()).unwrap();
             resumed += u64::from(report.resumed_rows > 0);
         }

@@ -105,7 +105,16 @@ impl Work {
             drop(journal);
             return Ok(Opened::Done(last.clone()));
         }
-        check_free(&places, options)?;
+        if let Err(taken) = check_free(&places, options) {
+            if found.last.is_none() {
+                // Nothing is lost with what has not come to a checkpoint, or is the rest of work that was done.
+                remove(&places.journal())?;
+                remove(&places.results())?;
+                remove(&places.refused())?;
+                let _ = fs::remove_dir(&places.folder);
+            }
+            return Err(taken);
+        }
         let from = found.before;
         let results = Part::open(places.results(), from.as_ref().map(|from| from.results))?;
         let refused = Part::open(places.refused(), from.as_ref().map(|from| from.refused))?;

@@ -183,11 +183,10 @@ fn session(runtime: &OnnxRuntime, bytes: &[u8], threads: usize) -> Result<Sessio
         OP,
         "the runtime cannot be asked",
     ))?;
-    let mut builder =
-        builder
-            .with_intra_threads(threads)
-            .and_then(|builder| builder.with_inter_threads(1))
-            .map_err(said(ErrorKind::InvalidInput, OP, "the runtime refuses the number of threads"))?;
+    let threading = "the runtime refuses the number of threads";
+    let builder =
+        builder.with_intra_threads(threads).map_err(said(ErrorKind::InvalidInput, OP, threading))?;
+    let mut builder = builder.with_inter_threads(1).map_err(said(ErrorKind::InvalidInput, OP, threading))?;
     builder.commit_from_memory(bytes).map_err(said(ErrorKind::Unsupported, OP, refused))
 }
 
@@ -412,7 +411,7 @@ impl Predictor for OnnxModel {
 /// A probability without what rounding did to it.
 fn settle(p: f64) -> f64 {
     match p {
-        p if p < 0.0 && p >= -ROUNDING => 0.0,
+        p if (-ROUNDING..0.0).contains(&p) => 0.0,
         p if p > 1.0 && p <= 1.0 + ROUNDING => 1.0,
         p => p,
     }
