@@ -2,19 +2,28 @@
 //! written down; what guards on metrics lead to; freezing, draining, going back in steps; what was written before reads on.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use mlops_core::artifact::ArtifactStoreExt as _;
+use mlops_core::data::{Column, Table};
 use mlops_core::deploy::rollout::judge::{
     Count, Evidence, Finding, Observations, Proportions, ScoreOptions, Threshold,
 };
 use mlops_core::deploy::rollout::*;
 use mlops_core::deploy::{
-    Deployment, DeploymentSpec, DeploymentState, Mirror, MirrorChange, SmokeCheck, SmokeReport,
-    TrafficChange, TrafficSplit,
+    Deployer as _, Deployment, DeploymentSpec, DeploymentState, EndpointSpec, InvokeRequest, Mirror,
+    MirrorChange, SmokeCheck, SmokeReport, SmokeTest, TrafficChange, TrafficSplit,
 };
+use mlops_core::evaluation::{CriterionResult, GateDecision, Verdict};
 use mlops_core::governance::{Approval, ApprovalDecision, ApprovalRequest};
 use mlops_core::hash::Digest;
-use mlops_core::time::Timestamp;
+use mlops_core::memory::{MemoryArtifactStore, MemoryDeployer, MemoryModelRegistry};
+use mlops_core::model::{ModelFormat, Predictor as _};
+use mlops_core::problem::Task;
+use mlops_core::registry::{ModelRegistry as _, ModelVersion, NewModelVersion};
+use mlops_core::serve::{BuiltinLoader, ConstantPredictor};
+use mlops_core::time::{ManualClock, Timestamp};
 use mlops_core::{ActorId, DeploymentName, EndpointName, ErrorKind, IdempotencyKey, Percent, Version};
 
 fn at(seconds: i64) -> Timestamp {
@@ -667,6 +676,130 @@ fn what_is_held_before_the_smoke_test_goes_on_where_it_was() {
         assert!(matches!(world.state.phase, Phase::Paused { at: there, .. } if there == at));
         assert_eq!(world.step(&Event::Resumed), [effect]);
     }
+}
+
+/// An endpoint on which blue has all traffic; what green is to be is registered, and not deployed.
+struct Shop {
+    registry: Arc<MemoryModelRegistry>,
+    deployer: Arc<MemoryDeployer>,
+    green: ModelVersion,
+}
+
+async fn shop() -> Shop {
+    let clock = Arc::new(ManualClock::at(at(0)));
+    let artifacts = Arc::new(MemoryArtifactStore::default());
+    let registry = Arc::new(MemoryModelRegistry::new(artifacts.clone(), clock.clone()));
+    let loader = Arc::new(BuiltinLoader);
+    let deployer = Arc::new(MemoryDeployer::new(registry.clone(), artifacts.clone(), loader, clock));
+    let (endpoint, actor): (EndpointName, ActorId) =
+        ("diabetes".parse().unwrap(), "trainer".parse().unwrap());
+    let mut versions = Vec::new();
+    for value in [0.25, 0.5] {
+        let model = ConstantPredictor::new(Task::BinaryClassification, value).unwrap();
+        let artifact = artifacts.put_bytes(model.to_bytes().unwrap()).await.unwrap().digest;
+        let format = ModelFormat::new("mlops.constant/v1").unwrap();
+        let (name, signature) = ("risk".parse().unwrap(), model.signature().clone());
+        let new = NewModelVersion::new(name, artifact, format, signature, actor.clone());
+        versions.push(registry.register(&new).await.unwrap());
+    }
+    let green = versions.pop().unwrap();
+    deployer.ensure_endpoint(&EndpointSpec::new(endpoint.clone(), actor.clone())).await.unwrap();
+    let model = green.spec.model.clone();
+    let spec = DeploymentSpec::new(endpoint.clone(), name("blue"), model, Version::FIRST, actor.clone());
+    deployer.deploy(&spec).await.unwrap();
+    let (key, split) = (IdempotencyKey::generate(), TrafficSplit::all_to(name("blue")));
+    let change = TrafficChange { key, endpoint, split, expected: None, actor };
+    deployer.set_traffic(&change).await.unwrap();
+    Shop { registry, deployer, green }
+}
+
+impl Shop {
+    /// A gate's decision about some content.
+    fn decision(content: Digest, verdict: Verdict) -> GateDecision {
+        let criteria = vec![CriterionResult::new("auc", verdict, None, "looked")];
+        GateDecision::new(
+            "release",
+            Digest::of(b"gate"),
+            content,
+            Digest::of(b"report"),
+            None,
+            at(0),
+            criteria,
+        )
+    }
+
+    fn release(&self) -> Release {
+        let spec = &self.green.spec;
+        Release::new(spec.model.clone(), self.green.version, spec.artifact)
+    }
+
+    /// Rolls out what is released, with this decision of the gate, and one request between two looks.
+    async fn roll_out(&self, release: Release, gate: Option<GateDecision>) -> Phase {
+        let limits = OperationGuard::default().with_min_requests(1);
+        let options =
+            options().with_bake(Duration::ZERO).with_limits(limits).with_strategy(shadow(100, true));
+        let plan = plan(options).with_release(release);
+        let rows = Table::new(vec![Column::f64("age", vec![59.0]).unwrap()]).unwrap();
+        let (journal, test) = (Arc::new(VecJournal::default()), SmokeTest::new(rows.clone()).unwrap());
+        let mut driver = RolloutDriver::new(plan, test, self.deployer.clone(), journal)
+            .with_registry(self.registry.clone());
+        if let Some(gate) = gate {
+            driver = driver.with_gate(gate);
+        }
+        for now in 0..20 {
+            let status = driver.advance(at(now)).await.unwrap();
+            if status.is_terminal() {
+                return status.phase;
+            }
+            for deployment in [None, Some(name("green"))] {
+                let (endpoint, routing_key) = ("diabetes".parse().unwrap(), None);
+                let request = InvokeRequest { endpoint, deployment, routing_key, rows: &rows };
+                self.deployer.invoke(&request).await.unwrap();
+            }
+        }
+        panic!("{}", driver.status())
+    }
+}
+
+#[tokio::test]
+async fn what_the_plan_releases_is_looked_up_deployed_and_rolled_out() {
+    let shop = shop().await;
+    let decision = Shop::decision(shop.green.spec.artifact, Verdict::Pass);
+    let release = shop.release().with_gate(decision.digest().unwrap());
+    assert_eq!(shop.roll_out(release, Some(decision)).await, Phase::Promoted);
+    let made = shop.deployer.deployments(&"diabetes".parse().unwrap()).await.unwrap();
+    assert_eq!(made[&name("green")].artifact, shop.green.spec.artifact);
+}
+
+#[tokio::test]
+async fn what_no_gate_let_through_is_not_deployed() {
+    let shop = shop().await;
+    let content = shop.green.spec.artifact;
+    let (good, bad) = (Shop::decision(content, Verdict::Pass), Shop::decision(content, Verdict::Fail));
+    let other = Shop::decision(Digest::of(b"another model"), Verdict::Pass);
+    let gated = |decision: &GateDecision| shop.release().with_gate(decision.digest().unwrap());
+    let absent = Release::new(shop.green.spec.model.clone(), Version::new(9).unwrap(), content);
+    let model = shop.green.spec.model.clone();
+    let changed = Release::new(model, shop.green.version, Digest::of(b"another model"));
+    for (release, gate, words) in [
+        (gated(&good), None, "it is not there"),
+        (gated(&good), Some(bad.clone()), "the decision is"),
+        (gated(&bad), Some(bad), "the gate did not pass"),
+        (gated(&other), Some(other), "judged another model"),
+        (absent, None, "version: "),
+        (changed, None, "the content of risk:2 is"),
+    ] {
+        let Phase::RolledBack { cause: Cause::Precheck(reason) } = shop.roll_out(release, gate).await else {
+            panic!("{words}")
+        };
+        assert!(reason.contains(words), "{reason}");
+    }
+    let (model, version) = (shop.green.spec.model.clone(), shop.green.version);
+    shop.registry.set_archived(&model, version, true, &"trainer".parse().unwrap()).await.unwrap();
+    let Phase::RolledBack { cause } = shop.roll_out(shop.release(), None).await else { panic!() };
+    assert!(cause.to_string().contains("risk:2 is archived"), "{cause}");
+    let made = shop.deployer.deployments(&"diabetes".parse().unwrap()).await.unwrap();
+    assert!(made.into_keys().eq([name("blue")]));
 }
 
 // ── the shadow ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mlops_core::artifact::ArtifactStoreExt as _;
 use mlops_core::data::{DataType, Table};
-use mlops_core::deploy::{Deployer, DeploymentSpec, EndpointSpec, TrafficChange, TrafficSplit};
+use mlops_core::deploy::{Deployer, DeploymentSpec, EndpointSpec, MirrorChange, TrafficChange, TrafficSplit};
 use mlops_core::governance::Secret;
 use mlops_core::memory::{MemoryArtifactStore, MemoryDeployer, MemoryModelRegistry, MemoryMonitor};
 use mlops_core::model::{Feature, ModelFormat, ModelLoader, Predictions, Predictor, Signature};
@@ -1133,6 +1133,39 @@ async fn a_shadow_is_asked_and_changes_nothing() {
     assert!((49.0..=50.0).contains(&metric(address, "mlops_mirror_dropped_total").await));
     release("held in the shadow");
     running.set_mirror(&scores, None).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_deployers_mirror_is_the_shadow_where_the_server_has_none_of_its_own() {
+    let world = World::new().await;
+    let running = world.start_with(by_user(), |server| server).await;
+    let mut client = Client::to(running.local_addr()).await;
+    let set = async |mirror: Option<Mirror>| {
+        let (key, actor) = (IdempotencyKey::generate(), "me".parse().unwrap());
+        let change = MirrorChange { key, endpoint: "scores".parse().unwrap(), mirror, expected: None, actor };
+        world.deployer.set_mirror(&change).await.unwrap();
+    };
+    let asked = async || {
+        let (scores, green) = ("scores".parse().unwrap(), "green".parse().unwrap());
+        world.deployer.stats(&scores, &green).await.unwrap().requests
+    };
+    set(Some(Mirror::new("green".parse().unwrap(), Percent::ALL))).await;
+    eventually("the shadow is asked", async || {
+        let answer = client.ask(&post("/score", "x-user: u1\r\n", ROW)).await;
+        assert_eq!((answer.deployment(), answer.body.as_str()), ("blue", "[20.0]"));
+        asked().await > 0
+    })
+    .await;
+    set(None).await;
+    eventually("the shadow is asked no more", async || {
+        let before = asked().await;
+        for _ in 0..5 {
+            client.ask(&post("/score", "x-user: u1\r\n", ROW)).await;
+        }
+        asked().await == before
+    })
+    .await;
+    running.stop().await;
 }
 
 #[derive(Debug, Default)]

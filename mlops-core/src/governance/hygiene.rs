@@ -82,7 +82,7 @@ pub struct Item {
     /// The aliases that point to it.
     #[serde(default)]
     pub aliases: BTreeSet<String>,
-    /// Of a deployment, its share of the traffic in percent.
+    /// Of a deployment, its share of the traffic in percent; of a shadow, of what is mirrored.
     #[serde(default)]
     pub traffic: Option<u8>,
     /// Not to be offered, and why: a legal hold, a retention rule.

@@ -75,7 +75,10 @@ impl Stores {
                 let mut item = Item::new(id, deployment.created_at);
                 item.last_used_at = changed;
                 let told = endpoint.revision == 0 || changed.is_some();
-                item.traffic = told.then(|| endpoint.traffic.share(&spec.name).get());
+                // A shadow has no traffic, and is in use all the same.
+                let mirror = endpoint.mirror.as_ref().filter(|mirror| mirror.deployment == spec.name);
+                let share = mirror.map_or(endpoint.traffic.share(&spec.name), |mirror| mirror.share);
+                item.traffic = told.then(|| share.get());
                 items.push(item);
                 let (endpoint, deployment) = (spec.endpoint.clone(), spec.name.clone());
                 nodes.push(Node::Deployment { endpoint, deployment });
@@ -117,11 +120,12 @@ impl Stores {
         Ok(())
     }
 
-    /// When the audit log last saw an endpoint's traffic change.
+    /// When the audit log last saw an endpoint's traffic or mirror change.
     async fn traffic_changes(&self) -> Result<BTreeMap<String, Timestamp>> {
         let mut changes: BTreeMap<String, Timestamp> = BTreeMap::new();
         for record in self.all_records().await? {
-            let of_traffic = record.entry.action.starts_with("endpoint.traffic");
+            let action = &record.entry.action;
+            let of_traffic = action.starts_with("endpoint.traffic") || action.starts_with("endpoint.mirror");
             if let Some(name) = record.entry.subject.strip_prefix("endpoint/").filter(|_| of_traffic) {
                 let at = changes.entry(name.to_owned()).or_insert(record.at);
                 *at = (*at).max(record.at);

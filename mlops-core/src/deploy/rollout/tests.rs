@@ -1206,7 +1206,7 @@ async fn what_the_plan_needs_is_looked_at_before_anything_is_done() {
     );
 
     let mut stage = Stage::new(quick());
-    let other = Release { artifact: Digest::of(b"another model"), ..release };
+    let other = Release::new(release.model, release.version, Digest::of(b"another model"));
     stage.plan = stage.plan.clone().with_release(other);
     let driver = stage.driver();
     let reason = end(stage, driver).await;
