@@ -296,10 +296,10 @@ pub fn from_operation(operation: &'static str, state: &str, answer: &Answer<'_>)
 fn described(kind: ErrorKind, operation: &'static str, said: ServiceError, answer: &Answer<'_>) -> Error {
     const SHORT: usize = 160;
     let message = match &said.message {
-        Some(message) if !message.is_empty() => redact::text(message, &[], SHORT),
         _ if (300..400).contains(&answer.status) => {
             "the service redirects, and redirects are not followed".to_owned()
         }
+        Some(message) if !message.is_empty() => redact::text(message, &[], SHORT),
         _ => "the service answered with an error".to_owned(),
     };
     let mut error = Error::new(kind, operation, message);
@@ -335,6 +335,7 @@ fn kind_of(status: u16, said: &ServiceError, understood: bool) -> ErrorKind {
     let has = |name: &str| said.has(name);
     match status {
         _ if has("JobPropertyImmutable") || has("Immutable") => ErrorKind::AlreadyExists,
+        300..=399 => ErrorKind::Protocol,
         400 | 422 => ErrorKind::InvalidInput,
         401 | 403 => ErrorKind::Auth,
         404 => ErrorKind::NotFound,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::data::DataType;
 use super::resource::Properties;
 use super::text::TextMap;
 
@@ -10,6 +11,9 @@ use super::text::TextMap;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Container {
+    /// What all versions of a data asset are; nothing for other assets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_type: Option<DataType>,
     /// What it is, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,

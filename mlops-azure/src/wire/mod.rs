@@ -7,6 +7,8 @@
 //! | [`open`] | enumerations that keep values nobody here knows |
 //! | [`text`] | maps from text to text, and durations |
 //! | [`asset`] | the containers of versions, and code |
+//! | [`batch`] | batch endpoints, their deployments and calls |
+//! | [`compute`] | clusters and instances |
 //! | [`data`] | data assets |
 //! | [`datastore`] | datastores and their secrets |
 //! | [`deployment`] | online deployments |
@@ -32,6 +34,8 @@
 #[macro_use]
 pub mod open;
 pub mod asset;
+pub mod batch;
+pub mod compute;
 pub mod data;
 pub mod datastore;
 pub mod deployment;
@@ -46,12 +50,14 @@ pub mod text;
 pub mod traffic;
 
 pub use asset::{CodeVersion, Container};
+pub use batch::{BatchDeployment, BatchEndpoint};
+pub use compute::Compute;
 pub use data::{DataType, DataVersion};
 pub use datastore::{Credentials, Datastore, DatastoreSecrets};
 pub use deployment::OnlineDeployment;
 pub use endpoint::{EndpointKeys, EndpointToken, OnlineEndpoint};
 pub use environment::EnvironmentVersion;
-pub use job::{CommandJob, Job};
+pub use job::{CommandJob, Job, SweepJob};
 pub use model::ModelVersion;
 pub use place::{At, Nothing, Place};
 pub use resource::{Identity, Properties, Resource, Sku};

@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::asset::{CodeVersion, Container};
+use super::batch::{BatchDeployment, BatchEndpoint};
+use super::compute::Compute;
 use super::data::DataVersion;
 use super::datastore::Datastore;
 use super::deployment::OnlineDeployment;
@@ -128,6 +130,32 @@ impl Place {
     /// As of [`at`](Self::at).
     pub fn job(&self, name: &str) -> Result<At<Resource<Job>>> {
         self.at(&["jobs", name])
+    }
+
+    /// A compute.
+    ///
+    /// # Errors
+    /// As of [`at`](Self::at).
+    pub fn compute(&self, name: &str) -> Result<At<Resource<Compute>>> {
+        self.at(&["computes", name])
+    }
+
+    /// A batch endpoint.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](mlops_core::ErrorKind::InvalidInput) for a name that none can have.
+    pub fn batch_endpoint(&self, name: &str) -> Result<At<Resource<BatchEndpoint>>> {
+        check_endpoint("endpoint", name)?;
+        self.at(&["batchEndpoints", name])
+    }
+
+    /// A deployment of a batch endpoint.
+    ///
+    /// # Errors
+    /// As of [`at`](Self::at).
+    pub fn batch_deployment(&self, endpoint: &str, name: &str) -> Result<At<Resource<BatchDeployment>>> {
+        check_endpoint("endpoint", endpoint)?;
+        self.at(&["batchEndpoints", endpoint, "deployments", name])
     }
 
     /// An online endpoint.

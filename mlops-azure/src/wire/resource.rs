@@ -9,7 +9,8 @@ use super::text::TextMap;
 
 /// What is in a resource's envelope.
 pub trait Properties: Serialize {
-    /// The members that the service alone writes; they are read, and never sent.
+    /// The members that the service alone writes; they are read, and never sent. Names with `/` between lead to members of
+    /// members, and `*` stands for all of them.
     const READ_ONLY: &'static [&'static str];
 }
 
@@ -113,15 +114,34 @@ impl<P: Properties> Resource<P> {
                 envelope.remove(name);
             }
         }
-        if let Some(properties) = body.get_mut("properties").and_then(Value::as_object_mut) {
-            for name in P::READ_ONLY {
-                properties.remove(*name);
-            }
+        if let Some(properties) = body.get_mut("properties") {
+            P::READ_ONLY.iter().for_each(|path| forget(properties, path));
         }
         if let Some(identity) = body.get_mut("identity").and_then(Value::as_object_mut) {
             forget_principals(identity);
         }
         Ok(body)
+    }
+}
+
+/// Removes what a path leads to.
+fn forget(value: &mut Value, path: &str) {
+    match path.split_once('/') {
+        None => {
+            if let Some(members) = value.as_object_mut() {
+                members.remove(path);
+            }
+        }
+        Some(("*", rest)) => match value {
+            Value::Object(members) => members.values_mut().for_each(|member| forget(member, rest)),
+            Value::Array(items) => items.iter_mut().for_each(|item| forget(item, rest)),
+            _ => {}
+        },
+        Some((name, rest)) => {
+            if let Some(member) = value.get_mut(name) {
+                forget(member, rest);
+            }
+        }
     }
 }
 

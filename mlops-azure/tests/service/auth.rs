@@ -198,6 +198,7 @@ async fn a_clock_that_is_wrong_costs_a_request_a_minute_and_not_one_a_call() {
     clock.set("2026-01-01T00:00:01Z".parse().unwrap());
     assert_ne!(token(&cache).await, old);
     // One that jumps an hour ahead makes it ask for a new one, once.
+    clock.advance(Duration::from_secs(60));
     clock.set("2026-01-01T05:00:00Z".parse().unwrap());
     let (first, second) = (token(&cache).await, token(&cache).await);
     assert_eq!((first, source.asked()), (second, 3));

@@ -64,8 +64,9 @@ async fn no_log_line_and_no_error_holds_a_secret() {
     let log = Log::default();
     let guard = tracing::subscriber::set_default(log.clone());
     let mut errors = String::new();
+    let tokens = Arc::new(FixedToken::new(AccessToken::new(CANARY, "2100-01-01T00:00:00Z".parse().unwrap())));
     let echo =
-        format!(r#"{{"error":{{"code":"X","message":"token {CANARY}-0, key {CANARY}, ?sig={CANARY}"}}}}"#);
+        format!(r#"{{"error":{{"code":"X","message":"token {CANARY}, key {CANARY}, ?sig={CANARY}"}}}}"#);
     let evil = format!("https://evil.example/?sig={CANARY}");
     let link = format!("/s?sig={CANARY}");
     let failed = format!(r#"{{"status":"Failed","error":{{"code":"X","message":"?sig={CANARY}"}}}}"#);
@@ -84,7 +85,8 @@ async fn no_log_line_and_no_error_holds_a_secret() {
         vec![json(200, &format!(r#"{{"value":[],"nextLink":"{evil}"}}"#))],
         vec![json(200, &format!(r#"{{"value":[],"nextLink":"{link}"}}"#)), json(404, &echo)],
     ] {
-        let service = service(&Memory::steps(steps));
+        let service = Service::resource_manager(&Endpoints::of(Cloud::Public).unwrap(), tokens.clone());
+        let service = service.transport(Memory::steps(steps)).retry(quick()).build().unwrap();
         let body = value!({ "clientSecret": CANARY });
         let call = || {
             let call = Call::<Value>::put("test", "/x", &body).unwrap().query("sig", CANARY);

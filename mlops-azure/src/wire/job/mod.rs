@@ -4,17 +4,20 @@
 //! |---|---|
 //! | [`command`] | [`CommandJob`]: one command, on one machine or several |
 //! | [`input`] | what goes in and comes out |
+//! | [`sweep`] | [`SweepJob`]: one command for many values of its parameters |
 //!
 //! A job cannot be changed by writing it again; its tags, display name and whether it is archived are changed in run history.
 
 pub mod command;
 pub mod input;
+pub mod sweep;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 pub use command::CommandJob;
 pub use input::{JobInput, JobOutput};
+pub use sweep::SweepJob;
 
 use super::resource::Properties;
 
@@ -70,6 +73,8 @@ impl JobStatus {
 pub enum Job {
     /// One command.
     Command(Box<CommandJob>),
+    /// One command for many values of its parameters.
+    Sweep(Box<SweepJob>),
     /// A job of a type that has no type here: its members as they are.
     Other(Map<String, Value>),
 }
@@ -79,6 +84,7 @@ impl Job {
     pub fn job_type(&self) -> &str {
         match self {
             Self::Command(_) => "Command",
+            Self::Sweep(_) => "Sweep",
             Self::Other(members) => members.get("jobType").and_then(Value::as_str).unwrap_or_default(),
         }
     }
@@ -87,6 +93,7 @@ impl Job {
     pub fn status(&self) -> Option<JobStatus> {
         match self {
             Self::Command(job) => job.status.clone(),
+            Self::Sweep(job) => job.status.clone(),
             Self::Other(members) => members.get("status").and_then(Value::as_str).map(JobStatus::from),
         }
     }
@@ -98,10 +105,17 @@ impl From<CommandJob> for Job {
     }
 }
 
+impl From<SweepJob> for Job {
+    fn from(job: SweepJob) -> Self {
+        Self::Sweep(Box::new(job))
+    }
+}
+
 impl Serialize for Job {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Command(job) => job.serialize(serializer),
+            Self::Sweep(job) => job.serialize(serializer),
             Self::Other(members) => members.serialize(serializer),
         }
     }
@@ -110,17 +124,17 @@ impl Serialize for Job {
 impl<'de> Deserialize<'de> for Job {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let members = Map::deserialize(deserializer)?;
-        let kind = members.get("jobType").and_then(Value::as_str).unwrap_or_default();
-        match kind {
-            kind if kind.eq_ignore_ascii_case("command") => {
-                let job = serde_json::from_value(Value::Object(members)).map_err(serde::de::Error::custom)?;
-                Ok(Self::Command(Box::new(job)))
-            }
+        let kind = members.get("jobType").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
+        let job = match kind.as_str() {
+            "command" => CommandJob::deserialize(Value::Object(members)).map(Self::from),
+            "sweep" => SweepJob::deserialize(Value::Object(members)).map(Self::from),
             _ => Ok(Self::Other(members)),
-        }
+        };
+        job.map_err(serde::de::Error::custom)
     }
 }
 
 impl Properties for Job {
-    const READ_ONLY: &'static [&'static str] = &["status", "parameters"];
+    const READ_ONLY: &'static [&'static str] =
+        &["status", "parameters", "services/*/errorMessage", "services/*/status"];
 }
