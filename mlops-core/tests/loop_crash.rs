@@ -223,9 +223,9 @@ async fn drive(folder: &Path, mut next: u64, pace: Duration) -> LoopState {
     loop {
         let (phase, cycle) = (one.state().phase.clone(), one.state().cycle);
         // Some come while a cycle is under way, and some of all come twice.
-        let comes = phase.is_at_rest() || next % 3 == 0;
+        let comes = phase.is_at_rest() || next.is_multiple_of(3);
         if comes && next <= CAUSES {
-            for _ in 0..1 + u64::from(next % 5 == 0) {
+            for _ in 0..1 + u64::from(next.is_multiple_of(5)) {
                 one.cause(&cause(next)).await.unwrap();
             }
             say(&format!("cause {next}"));
