@@ -1,6 +1,7 @@
 //! What nobody needs is offered, what anybody needs never is; what waste costs and where a budget stands.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{NaiveDate, TimeDelta};
@@ -11,7 +12,7 @@ use mlops_core::governance::cost::{
 };
 use mlops_core::governance::forecast::{Forecast, MIN_DAYS, forecast};
 use mlops_core::governance::hygiene::{HygieneRules, Inventory, Item, ItemId, ItemKind, Sweep, sweep};
-use mlops_core::governance::{Approval, ApprovalDecision, ApprovalRequest};
+use mlops_core::governance::{Approval, ApprovalDecision, ApprovalRequest, BudgetGuard, Ticket};
 use mlops_core::hash::Digest;
 use mlops_core::num::Random;
 use mlops_core::time::Timestamp;
@@ -525,4 +526,70 @@ fn a_budget_that_cannot_be_right_is_refused() {
     let costs = days("2026-03-05", &[1.0; 20]);
     assert!(good.status(&costs).is_err(), "the first days of March are not known");
     assert!(good.status(&[]).is_err());
+}
+
+/// A guard before a budget with a threshold on what is spent, and one on what is spent and promised.
+fn guarded(amount: f64, spent: f64) -> BudgetGuard {
+    let thresholds = [(50.0, ThresholdBasis::Actual), (90.0, ThresholdBasis::Forecast)];
+    let thresholds = thresholds.map(|(percent, basis)| Threshold { percent, basis }).to_vec();
+    let budget = Budget::new("b", amount, TimeGrain::Monthly, day("2026-01-01"), thresholds).unwrap();
+    BudgetGuard::new(&budget, spent).unwrap()
+}
+
+#[test]
+fn of_many_threads_no_more_begin_than_the_budget_holds() {
+    let guard = guarded(10.0, 0.0);
+    let tickets: Vec<Option<Ticket>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| (0..100).map(|_| guard.admit(1.0).ok()).collect::<Vec<_>>()))
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(tickets.iter().flatten().count(), 10);
+    drop(tickets);
+    assert_eq!((guard.spent(), guard.promised(), guard.remaining()), (10.0, 0.0, 0.0));
+    assert!(guard.admit(0.0).is_err(), "nothing is left, and nothing begins");
+}
+
+#[test]
+fn what_is_said_counts_and_what_was_expected_where_nothing_is() {
+    let guard = guarded(100.0, 0.0);
+    let (said, silent, over) =
+        (guard.admit(20.0).unwrap(), guard.admit(30.0).unwrap(), guard.admit(5.0).unwrap());
+    said.spend(4.0);
+    said.spend(f64::NAN);
+    said.spend(-1.0);
+    over.spend(15.0);
+    assert_eq!((guard.spent(), guard.promised()), (19.0, 46.0));
+    drop((said, silent, over));
+    assert_eq!((guard.spent(), guard.promised()), (49.0, 0.0));
+}
+
+#[test]
+fn each_threshold_is_told_once_and_what_was_crossed_before_is_not() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let log = told.clone();
+    let first = guarded(100.0, 10.0).with_warning(move |crossed| log.lock().unwrap().push(crossed.amount));
+    let ticket = first.admit(80.0).unwrap();
+    assert_eq!(*told.lock().unwrap(), [90.0], "spent and promised");
+    ticket.spend(40.0);
+    ticket.spend(1.0);
+    drop(ticket);
+    assert_eq!(*told.lock().unwrap(), [90.0, 50.0]);
+    assert_eq!(first.crossed().len(), 2);
+    let late = guarded(100.0, 60.0).with_warning(|_| panic!("said already"));
+    drop(late.admit(1.0).unwrap());
+}
+
+#[test]
+fn what_cannot_be_counted_is_not_spent() {
+    let guard = guarded(100.0, 0.0);
+    for cost in [f64::NAN, f64::INFINITY, -1.0, 100.5] {
+        assert!(guard.admit(cost).is_err() && guard.check(cost).is_err(), "{cost}");
+    }
+    assert!(guard.check(100.0).is_ok());
+    let budget = budget(TimeGrain::Monthly, &[(100.0, ThresholdBasis::Actual)]);
+    for spent in [f64::NAN, -1.0, f64::INFINITY] {
+        assert_eq!(BudgetGuard::new(&budget, spent).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
 }

@@ -290,7 +290,7 @@ async fn costs_add_up_and_end_the_sweep() {
     assert_eq!((summary.ended, summary.cost, summary.trials.total()), (Some(EndReason::Cost), 1.0, 4));
 }
 
-fn guard(amount: f64, spent: f64) -> BudgetGuard {
+fn shared_budget(amount: f64, spent: f64) -> BudgetGuard {
     let start = "2026-01-01".parse().unwrap();
     let thresholds = vec![Threshold { percent: 50.0, basis: ThresholdBasis::Actual }];
     let budget =
@@ -319,7 +319,8 @@ async fn yielding(trial: TrialContext) -> Result<f64, TrialError> {
 async fn a_budget_that_is_shared_ends_the_sweep_with_the_reason_and_warns_before() {
     let warned = Arc::new(Mutex::new(Vec::new()));
     let log = warned.clone();
-    let guard = guard(10.0, 2.0).with_warning(move |crossed| log.lock().unwrap().push(crossed.amount));
+    let guard =
+        shared_budget(10.0, 2.0).with_warning(move |crossed| log.lock().unwrap().push(crossed.amount));
     let (spec, journal) = (spec("guarded", Budget::trials(50).with_concurrent(3)), memory());
     let sweep = Sweep::new(spec.clone(), journal.clone()).unwrap().with_guard(guard.clone(), 1.5);
     let summary = sweep.run(dear).await.unwrap();
@@ -338,7 +339,7 @@ async fn a_budget_that_is_shared_ends_the_sweep_with_the_reason_and_warns_before
 
     // Run again, it is over as long as the budget holds no more, and goes on when it does.
     assert_eq!(sweep.run(dear).await.unwrap(), summary);
-    let more = self::guard(10.0, 7.0);
+    let more = shared_budget(10.0, 7.0);
     let sweep = Sweep::new(spec.clone(), journal.clone()).unwrap().with_guard(more.clone(), 1.5);
     let summary = sweep.run(dear).await.unwrap();
     assert_eq!((summary.ended, summary.trials.completed), (Some(EndReason::Budget), 12));
@@ -347,7 +348,7 @@ async fn a_budget_that_is_shared_ends_the_sweep_with_the_reason_and_warns_before
 
 #[tokio::test]
 async fn a_trial_that_does_not_say_what_it_cost_costs_what_was_expected() {
-    let guard = guard(10.0, 0.0);
+    let guard = shared_budget(10.0, 0.0);
     let sweep =
         Sweep::new(spec("silent", Budget::trials(50)), memory()).unwrap().with_guard(guard.clone(), 3.0);
     let summary = sweep.run(failing_once).await.unwrap();
@@ -357,7 +358,7 @@ async fn a_trial_that_does_not_say_what_it_cost_costs_what_was_expected() {
 
 #[tokio::test]
 async fn two_sweeps_with_one_budget_spend_it_once() {
-    let guard = guard(20.0, 0.0);
+    let guard = shared_budget(20.0, 0.0);
     let run = |name: &'static str| {
         let spec = spec(name, Budget::trials(100).with_concurrent(4));
         let sweep = Sweep::new(spec, memory()).unwrap().with_guard(guard.clone(), 1.0);

@@ -108,11 +108,11 @@ pub(crate) fn questionnaire_text(input: &mut Input<'_>) {
 #[cfg(feature = "signing")]
 pub(crate) fn signature_bundle(input: &mut Input<'_>) {
     use mlops_core::oversight::signing::SignatureBundle;
-    let (good, key) = (reference()["deterministic"].clone(), key());
+    let (good, key) = (&REFERENCE["deterministic"], key());
     let text = match input.byte() % 3 {
         0 => input.rest(),
         1 => edited(input, &good.to_string()),
-        _ => input.json(&good).to_string(),
+        _ => input.json(good).to_string(),
     };
     let Some(bundle) = read(SignatureBundle::parse(&text)) else { return };
     assert_eq!(SignatureBundle::parse(&bundle.to_json()).unwrap(), bundle);
@@ -147,13 +147,13 @@ pub(crate) fn signature_statement(input: &mut Input<'_>) {
     }
 }
 
+/// Reading it takes longer than what is tried.
 #[cfg(feature = "signing")]
-fn reference() -> Value {
-    serde_json::from_str(include_str!("../reference/signing.json")).unwrap()
-}
+static REFERENCE: std::sync::LazyLock<Value> =
+    std::sync::LazyLock::new(|| serde_json::from_str(include_str!("../reference/signing.json")).unwrap());
 
 #[cfg(feature = "signing")]
 fn key() -> mlops_core::oversight::signing::SigningKey {
-    let pem = reference()["test_only"]["pkcs8"].as_str().unwrap().to_owned();
+    let pem = REFERENCE["test_only"]["pkcs8"].as_str().unwrap().to_owned();
     mlops_core::oversight::signing::SigningKey::from_pem(&mlops_core::governance::Secret::new(pem)).unwrap()
 }
