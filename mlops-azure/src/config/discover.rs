@@ -162,10 +162,10 @@ impl ConfigFile {
         const PLACES: [&str; 4] =
             [".azureml/config.json", ".azureml/project.json", "config.json", "project.json"];
         let start = fs::canonicalize(start).unwrap_or_else(|_| start.to_owned());
-        let here = |place: &&str| {
+        let here = |place: &str| {
             start.ancestors().take(Self::LEVELS + 1).map(|folder| folder.join(place)).find(|p| p.is_file())
         };
-        PLACES.iter().find_map(|place| here(&place)).map(Self).ok_or_else(|| {
+        PLACES.iter().find_map(|place| here(place)).map(Self).ok_or_else(|| {
             let message = "neither here nor in a folder above is a config.json of a workspace";
             Error::new(ErrorKind::NotFound, "ConfigFile::find", message).with("folder", start.display())
         })

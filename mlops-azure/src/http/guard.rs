@@ -22,6 +22,7 @@ pub fn is_loopback(url: &Url) -> bool {
 }
 
 /// Whether a URL names the metadata service of a virtual machine, which has no certificate and is reached over no network.
+#[cfg(feature = "identity")]
 pub(crate) fn is_metadata_service(url: &Url) -> bool {
     url.scheme() == "http" && url.host_str() == Some("169.254.169.254")
 }

@@ -23,7 +23,7 @@ pub struct Page<T> {
 }
 
 enum Next<T> {
-    First(Call<Page<T>>),
+    First(Box<Call<Page<T>>>),
     Link(String),
     End,
 }
@@ -47,10 +47,10 @@ where
     T: DeserializeOwned + Send + 'static,
 {
     let operation = call.operation;
-    let state = State { service, operation, next: Next::First(call), seen: HashSet::new() };
+    let state = State { service, operation, next: Next::First(Box::new(call)), seen: HashSet::new() };
     stream::try_unfold(state, |mut state| async move {
         let reply = match std::mem::replace(&mut state.next, Next::End) {
-            Next::First(call) => state.service.reply(call).await?,
+            Next::First(call) => state.service.reply(*call).await?,
             Next::Link(link) => state.service.follow(state.operation, &link, None).await?,
             Next::End => return Ok(None),
         };
