@@ -50,6 +50,7 @@ fn files(text: &'static str, key: &'static str) -> Vec<Vec<u8>> {
 const LIGHTGBM: &str = include_str!("reference/predictors_lightgbm.json");
 const ONNX: &str = include_str!("reference/predictors_onnx.json");
 const SKLEARN: &str = include_str!("reference/predictors_sklearn.json");
+const TREES: &str = include_str!("reference/predictors_trees.json");
 const XGBOOST: &str = include_str!("reference/predictors_xgboost.json");
 
 macro_rules! kept {
@@ -170,7 +171,7 @@ fn model_ubj(input: &mut Input<'_>) {
 }
 
 fn model_onnx(input: &mut Input<'_>) {
-    let files = kept!(ONNX, "onnx");
+    let files = if input.byte().is_multiple_of(2) { kept!(ONNX, "onnx") } else { kept!(TREES, "onnx") };
     let file = base64(&files[input.below(files.len())]);
     let bytes = spoilt(input, &file, &["\x7f\x7f", "\0", "\x08\x01", "LEAF", "BRANCH_EQ", "SUM", "\x0a\x7f"]);
     drop(detect_format("model.onnx", &bytes));

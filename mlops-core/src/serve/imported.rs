@@ -327,7 +327,8 @@ impl ImportedModel {
     /// `FeatureVectorizer`, `OneHotEncoder`, `LabelEncoder` to numbers and `Imputer`; of `ai.onnx`: `Cast` to floating point, `Constant`, `Identity`, `Concat`,
     /// `Gather` of columns, `Flatten` and `Reshape` that keep the table as it is; after a model `Exp`, `Sigmoid`, `Softmax`, `Neg`, and `Add`,
     /// `Sub`, `Mul` and `Div` with constants, one for all scores or one for each; after such arithmetic, scores are no probabilities any more. What is made
-    /// of the labels of classes is passed over; where they are the places of the greatest scores (`ArgMax`), the answer is the likeliest class's place. Any other operator is [`ErrorKind::Unsupported`] and is named in the context under `operator`; the runtime of ONNX itself runs it (feature `onnx-runtime`).
+    /// of the labels of classes is passed over; where they are the places of the greatest scores (`ArgMax`), the answer is the likeliest class's place. Of `TreeEnsemble`, the transformations
+    /// SOFTMAX and LOGISTIC are refused: they are 1 and 2 to the specification, 2 and 1 to onnxruntime 1.32. Any other operator is [`ErrorKind::Unsupported`] and is named in the context under `operator`; the runtime of ONNX itself runs it (feature `onnx-runtime`).
     ///
     /// An input of one column gives its name to the feature; one of n columns makes the features `NAME_0` to `NAME_{n−1}`.
     /// Numbers are in single precision, as they are in the runtime. The answer is the graph's output of numbers, or, where there are scores of

@@ -1,7 +1,7 @@
 //! ONNX graphs of classical models.
 //!
 //! Operators before the model become changes of single columns ([`Derived`]), the model itself a forest or weights, what follows a
-//! [`Link`]. Numbers are in single precision, as in the runtime of ONNX; trees of double precision stay so.
+//! [`Link`] or, with constants, an [`After`]. Numbers are in single precision, as in the runtime of ONNX; trees of double precision stay so.
 //!
 //! Refused, with the operator's name: any operator that is not listed at `ImportedModel::from_onnx`, text features without an encoder,
 //! aggregates other than SUM and AVERAGE. Refused as corrupt: lists of different lengths, nodes and features that are not there, nodes with
