@@ -33,6 +33,15 @@
 //! * `x-request-id` is the request's id, if it is sane; else it gets one. It is answered in `x-request-id` and `x-ms-request-id`, and
 //!   is the id of captured rows. `x-ms-client-request-id` is answered as it came.
 //!
+//! # What is recorded
+//! * `/metrics` shows what this instance counted since it was started, by deployment where one was reached.
+//! * Whoever observes the server ([`Server::with_observer`]) is told how every request for a prediction ended: answered, failed,
+//!   refused, or abandoned by its caller. No place, no traffic, a model that fails and an answer that is not there in time are
+//!   failures; what is wrong with a request, or with its key, is refused.
+//!   [`OperationRecorder`](crate::monitor::OperationRecorder) makes series of it that add up over instances, for alert rules and
+//!   for guards of rollouts.
+//! * A share of requests and answers goes to whoever watches their contents: [`Capture`].
+//!
 //! # Errors
 //! Every error of an address here is JSON: `{"error": {"code", "message", "details"}}`. Beside that, `/invocations` has `error_code`
 //! and `message` where MLflow's clients look; under `/v2` the protocol wants `{"error": MESSAGE}`, and has `code` and `details` beside
