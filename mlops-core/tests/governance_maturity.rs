@@ -244,7 +244,7 @@ fn a_questionnaire_adds_criteria_replaces_them_and_says_what_people_say() {
 fn a_questionnaire_that_is_wrong_is_refused_at_its_place() {
     let cases = [
         ("level = \"automated_training\"", "level = \"no_mlops\"", "level", "level 0 needs nothing", "4"),
-        ("level = \"automated_training\"", "level = \"automated_trainin\"", "level", "", "4"),
+        ("level = \"automated_training\"", "level = \"training\"", "level", "", "4"),
         ("id = \"cards\"", "id = \" \"", "id", "the id must not be empty", "3"),
         ("id = \"gate\"", "id = \"cards\"", "id", "another criterion has this id", "9"),
         ("at_least = 0.9", "at_least = 0.0", "at_least", "above 0 and at most 1", "14"),
@@ -345,7 +345,7 @@ fn cost_rules_are_read_in_every_format_and_refused_at_their_place() {
         ("headroom = 1.5", "headroom = inf", "headroom", "3"),
         ("[\"owner\"]", "[\"owner\", \" \"]", "tags", "4"),
         ("max_idle = \"10m\"", "max_idle = \"10\"", "max_idle", "1"),
-        ("max_idle", "max_idel", "max_idel", "1"),
+        ("max_idle", "max_idles", "max_idles", "1"),
     ] {
         let error = CostRules::parse(&text.replacen(from, to, 1), Format::Toml).unwrap_err();
         assert_eq!(
