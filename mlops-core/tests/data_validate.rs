@@ -1221,6 +1221,7 @@ proptest! {
 fn of_all_types(bad: &[bool]) -> Table<'static> {
     let n = bad.len();
     let all = || 0..n;
+    let whole = |i: usize| i64::try_from(i).unwrap();
     let mixed = |i: usize| (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
     let valid: Vec<bool> = all().map(|i| mixed(i) % 5 != 0).collect();
     // Bits that do not begin with a byte.
@@ -1236,10 +1237,10 @@ fn of_all_types(bad: &[bool]) -> Table<'static> {
     Table::new(vec![
         column("f64", Values::F64(floats.into()), gaps()),
         column("f32", Values::F32(all().map(|i| i as f32).collect()), None),
-        column("i64", Values::I64(all().map(|i| i as i64 * 3).collect()), gaps()),
+        column("i64", Values::I64(all().map(|i| whole(i) * 3).collect()), gaps()),
         column("bool", Values::Bool(all().map(|i| mixed(i) % 2 == 0).collect()), None),
         column("text", Values::Category { codes: codes.into(), levels }, gaps()),
-        column("time", Values::Time(all().map(|i| i as i64 - 9).collect()), None),
+        column("time", Values::Time(all().map(|i| whole(i) - 9).collect()), None),
         column("bad", Values::I64(bad.iter().map(|bad| i64::from(*bad)).collect()), None),
     ])
     .unwrap()
