@@ -60,13 +60,12 @@ impl JobIdentity {
             variables.read(name).ok_or_else(missing)
         };
         let (endpoint, secret) = (read("MSI_ENDPOINT")?, Secret::new(read("MSI_SECRET")?));
-        let client_id =
-            ["AZURE_CLIENT_ID", "DEFAULT_IDENTITY_CLIENT_ID"].iter().find_map(|name| variables.read(name));
-        if let Some(id) = client_id.as_ref().filter(|id| !is_guid(id)) {
-            return Err(
-                Error::invalid(Self::OP, "DEFAULT_IDENTITY_CLIENT_ID", "is not a GUID").with("value", id)
-            );
+        let named = ["AZURE_CLIENT_ID", "DEFAULT_IDENTITY_CLIENT_ID"];
+        let client = named.iter().find_map(|name| variables.read(name).map(|id| (*name, id)));
+        if let Some((name, id)) = client.as_ref().filter(|(_, id)| !is_guid(id)) {
+            return Err(Error::invalid(Self::OP, name, "is not a GUID").with("value", id));
         }
+        let client_id = client.map(|(_, id)| id);
         let endpoint = Url::parse(&endpoint)
             .map_err(|_| Error::invalid(Self::OP, "MSI_ENDPOINT", "MSI_ENDPOINT is not a URL"))?;
         guard::may_carry_secrets(Self::OP, "MSI_ENDPOINT", &endpoint)?;
