@@ -138,13 +138,17 @@ fn what_azure_has_no_word_for_is_refused() {
 #[test]
 fn nothing_takes_longer_than_a_century() {
     let century = Duration::from_secs(36_525 * 86_400);
-    let longest = AzureSweep { timeout: century, trial_timeout: Some(century), ..plain() };
+    let mut longest = plain();
+    (longest.timeout, longest.trial_timeout) = (century, Some(century));
     assert_eq!(AzureSweep::from_wire(&longest.to_wire().unwrap()).unwrap(), longest);
     let over = century + Duration::from_secs(1);
-    for (sweep, field) in [
-        (AzureSweep { timeout: over, ..plain() }, "timeout"),
-        (AzureSweep { trial_timeout: Some(over), ..plain() }, "trial_timeout"),
-    ] {
+    let set: [(fn(&mut AzureSweep, Duration), &str); 2] = [
+        (|sweep, time| sweep.timeout = time, "timeout"),
+        (|sweep, time| sweep.trial_timeout = Some(time), "trial_timeout"),
+    ];
+    for (set, field) in set {
+        let mut sweep = plain();
+        set(&mut sweep, over);
         assert_eq!(sweep.to_wire().unwrap_err().context("field"), Some(field));
         assert_eq!(sweep.to_yaml().unwrap_err().context("field"), Some(field));
     }
