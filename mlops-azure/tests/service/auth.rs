@@ -108,7 +108,7 @@ async fn whoever_goes_away_leaves_the_request_to_the_others() {
     let cache = TokenCache::new(source.clone(), clock);
     let scope = scope();
     let first = tokio::time::timeout(Duration::from_secs(1), cache.token(&scope));
-    let (first, second) = futures_util::join!(first, cache.token(&scope));
+    let (first, second) = tokio::join!(first, cache.token(&scope));
     assert!(first.is_err() && second.is_ok());
     assert_eq!(source.asked(), 1);
     // If all go away, the next one begins anew, and gets no answer that is older than its question.
@@ -137,7 +137,7 @@ async fn a_token_is_renewed_before_it_ends_and_nobody_waits_but_one() {
         let one = token(&cache).await;
         (one, started.elapsed())
     };
-    let ((new, took), (kept, at_once)) = futures_util::join!(renewing, others);
+    let ((new, took), (kept, at_once)) = tokio::join!(renewing, others);
     assert!(new != old && kept == old);
     assert!(took >= Duration::from_secs(2) && at_once < Duration::from_millis(10));
     assert_eq!((token(&cache).await, source.asked()), (new, 2));
