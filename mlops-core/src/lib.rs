@@ -13,17 +13,17 @@
 //! | 4 train | [`artifact`] | [`ArtifactStore`](artifact::ArtifactStore) | Blob Storage | `phase4_train` |
 //! | 5 evaluate and decide | [`evaluation`] | [`Evaluator`](evaluation::Evaluator) | responsible-AI components | `phase5_evaluate` |
 //! | 5 register | [`registry`] | [`ModelRegistry`](registry::ModelRegistry) | model registry | `phase5_evaluate` |
-//! | 6 deploy | [`deploy`], [`serve`] | [`Deployer`](deploy::Deployer), [`Predictor`](model::Predictor) | online endpoints | `phase6_deploy`, `phase6_forest`, `phase6_serve` |
+//! | 6 deploy | [`deploy`], [`serve`] | [`Deployer`](deploy::Deployer), [`Predictor`](model::Predictor) | online endpoints, batch endpoints | `phase6_deploy`, `phase6_forest`, `phase6_serve`, `phase6_batch` |
 //! | 6 roll out | [`deploy::rollout`] | [`RolloutJournal`](deploy::rollout::RolloutJournal) | – | `phase6_rollout` |
 //! | 7 monitor | [`monitor`] | [`Monitor`](monitor::Monitor), [`DriftDetector`](monitor::DriftDetector), [`AlertSink`](monitor::AlertSink) | model monitors | `phase7_monitor` |
 //! | 7 alert | [`monitor::alerting`], [`monitor::sink`] | [`AlertSink`](monitor::AlertSink) | alert rules | `phase7_alerts` |
-//! | 8 retrain | [`retrain`], with [`event_source`](retrain::event_source) and [`gates`](retrain::gates) | [`Trigger`](retrain::Trigger) | Event Grid, schedules | `phase8_retrain` |
-//! | across all | [`governance`], with [`policy`](governance::policy); [`oversight`] reads the other phases' stores | [`AuditLog`](governance::AuditLog), [`Approver`](governance::Approver), [`SecretStore`](governance::SecretStore) | Activity log, Key Vault, Policy | `cross_governance` |
+//! | 8 retrain | [`retrain`], with [`event_source`](retrain::event_source) and [`gates`](retrain::gates) | [`Trigger`](retrain::Trigger), [`LoopJournal`](retrain::LoopJournal) | Event Grid, schedules | `phase8_retrain` |
+//! | across all | [`governance`], with [`policy`](governance::policy); [`oversight`] reads the other phases' stores | [`AuditLog`](governance::AuditLog), [`Approver`](governance::Approver), [`SecretStore`](governance::SecretStore) | Activity log, Key Vault, Policy | `cross_governance`, `cross_signing` |
 //!
 //! Below them lies the ground: [`error`], [`num`], [`id`], [`page`], [`time`], [`hash`]; beside them [`model`], what a model is to its
 //! surroundings. Above them stand the backends: [`memory`], the reference of every trait; `local` (a feature, on by default), every
-//! stateful trait on one folder without a server; and [`wrap`], what cuts across backends: retrying, auditing, keeping twice, logging
-//! while offline. `conformance` (a feature) holds the suites that every backend is held to.
+//! stateful trait on one folder without a server; and [`wrap`], what cuts across backends: retrying, auditing, asking who may, keeping
+//! twice, logging while offline. `conformance` (a feature) holds the suites that every backend is held to.
 //!
 //! # A tour
 //! ```
@@ -73,6 +73,8 @@
 //! | `polars` | no | the frame door: polars data frames as tables, borrowed where possible |
 //! | `polars-io` | no | an eager Parquet reader; CSV needs no feature |
 //! | `serve` | no | models over HTTP: Azure's `/score`, MLflow's `/invocations`, the Open Inference Protocol; axum and hyper |
+//! | `onnx-runtime` | no | any ONNX model, answered by ONNX Runtime's dynamic library, loaded at run time |
+//! | `signing` | no | models signed and verified in the format of OpenSSF Model Signing; brings p256 |
 //! | `conformance` | no | the suites for writers of backends; not covered by semantic versioning |
 //! | `runtime` | with `local` | what runs tasks: sweeps with parallel trials; brings tokio |
 //! | `schedule` | no | cron expressions and recurrences in time zones |

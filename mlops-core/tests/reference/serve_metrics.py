@@ -1,7 +1,7 @@
 """Reads a text that a server shows at /metrics with the parser of Prometheus' own Python client.
 
     pip install prometheus-client==0.26.0
-    MLOPS_PROMETHEUS_PYTHON=python3 cargo test -p mlops-core --all-features --test serve_http exposition
+    MLOPS_TEST_PROMETHEUS=python3 cargo test -p mlops-core --all-features --test serve_http exposition
 
 The test hands it what a server shows at that moment, and compares what is printed here with what it reads itself. With --write it
 also keeps both beside this script, as serve_metrics.txt and serve_metrics.json, for those who have no Python.
