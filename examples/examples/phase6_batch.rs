@@ -1,6 +1,6 @@
 //! Phase 6: a file of patients scored as a whole, interrupted half-way and taken up again.
 //!
-//! `cargo run -p mlops-examples --example batch_scoring`
+//! `cargo run -p mlops-examples --example phase6_batch`
 
 use std::error::Error;
 use std::fmt::Write as _;
