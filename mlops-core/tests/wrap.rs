@@ -19,7 +19,9 @@ use mlops_core::conformance::step_cache::StepCacheUnderTest;
 use mlops_core::conformance::sweep_journal::SweepsUnderTest;
 use mlops_core::conformance::tracker::TrackerUnderTest;
 use mlops_core::data::DataAssetStore;
-use mlops_core::deploy::{Deployer as _, DeploymentSpec, EndpointSpec, TrafficChange, TrafficSplit};
+use mlops_core::deploy::{
+    Deployer as _, DeploymentSpec, EndpointSpec, Mirror, MirrorChange, TrafficChange, TrafficSplit,
+};
 use mlops_core::experiment::sampler::{Goal, SamplerSpec};
 use mlops_core::experiment::space::{Distribution, SearchSpace};
 use mlops_core::experiment::sweep::{Budget, Sweep, SweepEntry, SweepJournal, SweepSpec};
@@ -52,7 +54,7 @@ use mlops_core::time::{ManualClock, SystemClock};
 use mlops_core::wrap::{Audited, Authorized, NoPause, Pause, RetryPolicy, Retrying, Tee, TeePolicy};
 use mlops_core::{
     ActorId, Alias, DeploymentName, EndpointName, Error, ErrorKind, ExperimentName, IdempotencyKey,
-    MetricKey, ModelName, Page, PageRequest, Result, RunId, SecretName, Tags, Version,
+    MetricKey, ModelName, Page, PageRequest, Percent, Result, RunId, SecretName, Tags, Version,
 };
 
 fn clock() -> Arc<ManualClock> {
@@ -331,11 +333,23 @@ async fn duties_are_told_apart_by_the_model_that_is_promoted_deployed_or_given_t
     let error = deployer.set_traffic(&traffic("ben")).await.unwrap_err();
     assert!(matches!(denied(&error).denial, Denial::SameActor { .. }), "{error}");
     assert_eq!(denied(&error).resource, "endpoint/churn-prod");
+    // Copying requests to it is giving it requests.
+    let mirror = |by: &str| MirrorChange {
+        key: IdempotencyKey::generate(),
+        endpoint: endpoint.clone(),
+        mirror: Some(Mirror::new(blue.clone(), Percent::new(10).unwrap())),
+        expected: None,
+        actor: id(by),
+    };
+    let error = deployer.set_mirror(&mirror("ben")).await.unwrap_err();
+    assert!(matches!(denied(&error).denial, Denial::SameActor { .. }), "{error}");
+    deployer.set_mirror(&mirror("cleo")).await.unwrap();
+    deployer.set_mirror(&MirrorChange { mirror: None, ..mirror("cleo") }).await.unwrap();
     deployer.set_traffic(&traffic("cleo")).await.unwrap();
     // Every decision about a model names it.
     let records = log.read(0, 100).await.unwrap();
     let about = records.iter().filter(|record| record.entry.subject.starts_with("endpoint.traffic"));
-    assert_eq!(about.map(|record| record.entry.digest).collect::<Vec<_>>(), [Some(digest), Some(digest)]);
+    assert_eq!(about.map(|record| record.entry.digest).collect::<Vec<_>>(), [Some(digest); 4]);
 }
 
 #[tokio::test]

@@ -455,7 +455,7 @@ impl Predictor for ImportedModel {
 /// What classes are called, where their scores are probabilities.
 fn labels(head: &Head, after: &[After], answer: &Answer) -> Option<Arc<[String]>> {
     let Answer::Classes(classes) = answer else { return None };
-    let made = after.iter().any(|after| *after == After::Link(Link::Softmax));
+    let made = after.contains(&After::Link(Link::Softmax));
     let probable = made
         || match head {
             // Leaves hold shares of rows, or a link makes probabilities of sums.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use crate::data::{DataAsset, DataAssetStore, DataRef, DataVerification, NewDataAsset};
 use crate::deploy::{
     Deployer, DeployerCapabilities, Deployment, DeploymentSpec, Endpoint, EndpointSpec, InvokeRequest,
-    InvokeResponse, OperationStats, TrafficChange,
+    InvokeResponse, MirrorChange, OperationStats, TrafficChange,
 };
 use crate::error::{ErrorKind, Result};
 use crate::experiment::{
@@ -335,22 +335,19 @@ impl<T: Deployer> Authorized<T> {
         }
     }
 
-    /// The models that get traffic, each once. Nothing is known of any of them when it is not known of all.
-    async fn models_with_traffic(&self, change: &TrafficChange) -> Result<Vec<Digest>> {
+    /// The models of deployments, each once. Nothing is known of any of them when it is not known of all.
+    async fn models_of(&self, endpoint: &EndpointName, names: &[&DeploymentName]) -> Result<Vec<Digest>> {
         if self.registry.is_none() {
             return Ok(Vec::new());
         }
-        let deployments = match self.inner.deployments(&change.endpoint).await {
+        let deployments = match self.inner.deployments(endpoint).await {
             Ok(deployments) => deployments,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
         let mut models = BTreeSet::new();
-        for (name, share) in change.split.shares() {
-            if share.get() == 0 {
-                continue;
-            }
-            let Some(deployment) = deployments.get(name) else { return Ok(Vec::new()) };
+        for name in names {
+            let Some(deployment) = deployments.get(*name) else { return Ok(Vec::new()) };
             let DeploymentSpec { model, version, .. } = &deployment.spec;
             let Some(found) = self.deployed(model, *version).await? else { return Ok(Vec::new()) };
             models.insert(found);
@@ -392,10 +389,26 @@ impl<T: Deployer> Deployer for Authorized<T> {
     }
 
     async fn set_traffic(&self, change: &TrafficChange) -> Result<Endpoint> {
-        let models = self.models_with_traffic(change).await?;
+        let shares = change.split.shares().filter(|(_, share)| share.get() > 0);
+        let names: Vec<_> = shares.map(|(name, _)| name).collect();
+        let models = self.models_of(&change.endpoint, &names).await?;
         let resource = format!("endpoint/{}", change.endpoint);
         self.ask(&change.actor, Action::EndpointTraffic, &resource, &models).await?;
         self.inner.set_traffic(change).await
+    }
+
+    // A mirrored request is a request: who may move traffic may copy it. To take a shadow away is about no model, as to take a
+    // deployment away is.
+    async fn set_mirror(&self, change: &MirrorChange) -> Result<Endpoint> {
+        let resource = format!("endpoint/{}", change.endpoint);
+        match &change.mirror {
+            Some(mirror) => {
+                let models = self.models_of(&change.endpoint, &[&mirror.deployment]).await?;
+                self.ask(&change.actor, Action::EndpointTraffic, &resource, &models).await?;
+            }
+            None => self.ask(&change.actor, Action::EndpointUndeploy, &resource, &[]).await?,
+        }
+        self.inner.set_mirror(change).await
     }
 
     async fn delete_deployment(&self, endpoint: &EndpointName, deployment: &DeploymentName) -> Result<()> {
