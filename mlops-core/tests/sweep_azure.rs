@@ -142,13 +142,12 @@ fn nothing_takes_longer_than_a_century() {
     (longest.timeout, longest.trial_timeout) = (century, Some(century));
     assert_eq!(AzureSweep::from_wire(&longest.to_wire().unwrap()).unwrap(), longest);
     let over = century + Duration::from_secs(1);
-    let set: [(fn(&mut AzureSweep, Duration), &str); 2] = [
-        (|sweep, time| sweep.timeout = time, "timeout"),
-        (|sweep, time| sweep.trial_timeout = Some(time), "trial_timeout"),
-    ];
-    for (set, field) in set {
+    for field in ["timeout", "trial_timeout"] {
         let mut sweep = plain();
-        set(&mut sweep, over);
+        match field {
+            "timeout" => sweep.timeout = over,
+            _ => sweep.trial_timeout = Some(over),
+        }
         assert_eq!(sweep.to_wire().unwrap_err().context("field"), Some(field));
         assert_eq!(sweep.to_yaml().unwrap_err().context("field"), Some(field));
     }
