@@ -17,7 +17,7 @@
 //! | 6 roll out | [`deploy::rollout`] | [`RolloutJournal`](deploy::rollout::RolloutJournal) | – | `phase6_rollout` |
 //! | 7 monitor | [`monitor`] | [`Monitor`](monitor::Monitor), [`DriftDetector`](monitor::DriftDetector), [`AlertSink`](monitor::AlertSink) | model monitors | `phase7_monitor` |
 //! | 7 alert | [`monitor::alerting`], [`monitor::sink`] | [`AlertSink`](monitor::AlertSink) | alert rules | `phase7_alerts` |
-//! | 8 retrain | [`retrain`], with [`event_source`](retrain::event_source) and [`gates`](retrain::gates) | [`Trigger`](retrain::Trigger), [`LoopJournal`](retrain::LoopJournal) | Event Grid, schedules | `phase8_retrain` |
+//! | 8 retrain | [`retrain`], with [`event_source`](retrain::event_source) and [`gates`](retrain::gates) | [`Trigger`](retrain::Trigger), [`LoopJournal`](retrain::closed_loop::LoopJournal) | Event Grid, schedules | `phase8_retrain` |
 //! | across all | [`governance`], with [`policy`](governance::policy); [`oversight`] reads the other phases' stores | [`AuditLog`](governance::AuditLog), [`Approver`](governance::Approver), [`SecretStore`](governance::SecretStore) | Activity log, Key Vault, Policy | `cross_governance`, `cross_signing` |
 //!
 //! Below them lies the ground: [`error`], [`num`], [`id`], [`page`], [`time`], [`hash`]; beside them [`model`], what a model is to its

@@ -455,27 +455,28 @@ async fn what_the_gates_hold_back_is_in_the_journal_with_the_reason() {
     let request = plant.resume().await.state().request.clone().unwrap();
     assert_eq!(request.causes, [cause("a")]);
     assert!(!plant.resume().await.cause(&cause("a")).await.unwrap(), "told twice");
-    assert!(!plant.resume().await.cause(&cause("b")).await.unwrap(), "one cycle at a time");
-    assert_eq!(plant.resume().await.state().gates.waiting, [cause("b")]);
-    plant.resume().await.training_failed("no disk").await.unwrap();
-    // What waited is decided when its turn comes: the cooldown is not over.
-    let mut one = plant.resume().await;
-    assert!(matches!(one.advance().await.unwrap(), LoopPhase::GateFailed { .. }));
-    assert!(one.state().gates.waiting.is_empty());
+    assert!(!plant.resume().await.cause(&cause("b")).await.unwrap(), "too early");
+    assert!(plant.resume().await.state().gates.waiting.is_empty());
     plant.clock.advance(Duration::from_secs(3_600));
-    assert!(plant.resume().await.cause(&cause("c")).await.unwrap());
+    assert!(!plant.resume().await.cause(&cause("c")).await.unwrap(), "one cycle at a time");
+    assert_eq!(plant.resume().await.state().gates.waiting, [cause("c")]);
+    plant.resume().await.training_failed("no disk").await.unwrap();
+    // What waited is decided when its turn comes.
+    let mut one = plant.resume().await;
+    assert!(matches!(one.advance().await.unwrap(), LoopPhase::Requested { .. }));
+    assert!(one.state().gates.waiting.is_empty());
     let records = plant.records().await;
     assert_eq!(
         records,
         [
             "reason a",
             "held back by the dedupe: it was seen already: reason a",
-            "deferred by the concurrency: 1 at work, at most 1 at a time: reason b",
             "held back by the cooldown: until 2026-01-01T01:00:00Z: reason b",
+            "deferred by the concurrency: 1 at work, at most 1 at a time: reason c",
             "reason c",
         ]
     );
-    assert_eq!(plant.actions(), ["request", "suppress", "defer", "gate_failed", "suppress", "request"]);
+    assert_eq!(plant.actions(), ["request", "suppress", "suppress", "defer", "gate_failed", "request"]);
     assert!(plant.audit.verify(None).await.unwrap().is_intact());
 }
 
