@@ -98,7 +98,7 @@ pub fn map_labelled<R: Send>(
 /// use mlops_core::num::labelled::map_keyed;
 /// use mlops_core::num::parallel::Threads;
 ///
-/// let values = [0.5, 0.25, 0.5];
+/// let values = [0.5_f64, 0.25, 0.5];
 /// let key = |row: usize| values[row].to_bits() & !3 | row as u64;
 /// let rows = map_keyed(&values, key, Threads::ONE, |keys, _| keys.iter().map(|key| key & 3).collect::<Vec<_>>());
 /// assert_eq!(rows.concat(), [1, 0, 2]);
