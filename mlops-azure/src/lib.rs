@@ -5,7 +5,8 @@
 //! | [`auth`] | tokens of Entra ID: sources, a chain that says why, a cache; where a token may go |
 //! | [`config`] | Azure's clouds with their hosts and token scopes; workspaces and registries, from code, environment or `config.json` |
 //! | [`error`] | Azure's error bodies and status codes, turned into [`mlops_core::Error`] |
-//! | [`http`] | the transport below: deadlines, retries, pages, long-running operations, and what never leaves for another host |
+//! | [`governance`] | secrets in Key Vault |
+//! | [`http`] | the transport below: deadlines, retries, pages, long-running operations, webhooks, and what never leaves for another host |
 //! | [`mlflow`] | the traits on any MLflow server, 2 or 3 |
 //! | [`wire`] | what Azure's services are told and what they answer, as types without I/O |
 //! | `fake` | what tests need to stand in for Azure (feature `fake`) |
@@ -14,7 +15,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `identity` | `auth::identity`: the sources of `azure_identity`, over this crate's transport |
-//! | `fake` | `fake`: Azure's type definitions as a judge of bodies |
+//! | `fake` | `fake`: Azure's type definitions as a judge of bodies, a Key Vault in memory |
 //!
 //! # A call
 //! Builders make calls as data, a [`Service`](http::Service) sends them:

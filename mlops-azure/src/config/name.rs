@@ -8,6 +8,20 @@ pub(crate) fn check(operation: &'static str, field: &str, value: &str, ok: bool,
     if ok { Ok(()) } else { Err(Error::invalid(operation, field, reason).with("value", value)) }
 }
 
+/// Checks what a workspace and a registry are known by: subscription id, resource group and name.
+pub(super) fn check_scope(
+    operation: &'static str,
+    subscription: &str,
+    resource_group: &str,
+    name: &str,
+) -> Result<()> {
+    check(operation, "subscription", subscription, is_guid(subscription), "must be a GUID")?;
+    let group = "must have 1 to 90 letters, digits, -, _, ., ( or ) and not end in a dot";
+    check(operation, "resource_group", resource_group, is_resource_group(resource_group), group)?;
+    let rule = "must have 3 to 33 letters, digits, - or _, and begin with a letter or digit";
+    check(operation, "name", name, is_workspace(name), rule)
+}
+
 /// Whether a text is a GUID: 36 hexadecimal digits and hyphens.
 ///
 /// ```

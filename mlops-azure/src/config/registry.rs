@@ -6,7 +6,7 @@ use mlops_core::Result;
 use serde::{Deserialize, Serialize};
 
 use super::cloud::Cloud;
-use super::name::{check, is_guid, is_resource_group, is_workspace, path_below};
+use super::name::{check_scope, path_below};
 
 /// A registry: models, data, environments and components that workspaces of one organisation share.
 ///
@@ -31,12 +31,7 @@ impl Registry {
     /// [`ErrorKind::InvalidInput`](mlops_core::ErrorKind::InvalidInput) that names the part; the rules are those of
     /// [`Workspace::new`](super::Workspace::new).
     pub fn new(subscription: &str, resource_group: &str, name: &str) -> Result<Self> {
-        const OP: &str = "Registry";
-        check(OP, "subscription", subscription, is_guid(subscription), "must be a GUID")?;
-        let group = "must have 1 to 90 letters, digits, -, _, ., ( or ) and not end in a dot";
-        check(OP, "resource_group", resource_group, is_resource_group(resource_group), group)?;
-        let rule = "must have 3 to 33 letters, digits, - or _, and begin with a letter or digit";
-        check(OP, "name", name, is_workspace(name), rule)?;
+        check_scope("Registry", subscription, resource_group, name)?;
         Ok(Self {
             cloud: Cloud::Public,
             subscription: subscription.to_ascii_lowercase(),

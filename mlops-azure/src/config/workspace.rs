@@ -6,7 +6,7 @@ use mlops_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::cloud::Cloud;
-use super::name::{check, is_api_version, is_guid, is_resource_group, is_workspace, path_below};
+use super::name::{check, check_scope, is_api_version, path_below};
 
 /// An Azure Machine Learning workspace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -25,12 +25,7 @@ impl Workspace {
     /// a resource group has 1 to 90 letters, digits, `-`, `_`, `.`, `(`, `)` and does not end in `.`; a workspace has 3 to
     /// 33 letters, digits, `-`, `_`, the first a letter or digit.
     pub fn new(subscription: &str, resource_group: &str, name: &str) -> Result<Self> {
-        const OP: &str = "Workspace";
-        check(OP, "subscription", subscription, is_guid(subscription), "must be a GUID")?;
-        let group = "must have 1 to 90 letters, digits, -, _, ., ( or ) and not end in a dot";
-        check(OP, "resource_group", resource_group, is_resource_group(resource_group), group)?;
-        let workspace = "must have 3 to 33 letters, digits, - or _, and begin with a letter or digit";
-        check(OP, "name", name, is_workspace(name), workspace)?;
+        check_scope("Workspace", subscription, resource_group, name)?;
         Ok(Self {
             cloud: Cloud::Public,
             subscription: subscription.to_ascii_lowercase(),
