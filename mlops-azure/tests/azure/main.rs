@@ -1,0 +1,2 @@
+//! Azure's services behind core's traits and as clients, against the fake.
+#![cfg(feature = "fake")]
