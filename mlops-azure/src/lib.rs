@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`auth`] | tokens of Entra ID: sources, a chain that says why, a cache; where a token may go |
 //! | [`config`] | Azure's clouds with their hosts and token scopes; workspaces and registries, from code, environment or `config.json` |
+//! | [`deploy`] | online and batch endpoints: core's deployer, keys, autoscale settings, batch jobs |
 //! | [`error`] | Azure's error bodies and status codes, turned into [`mlops_core::Error`] |
 //! | [`governance`] | secrets in Key Vault |
 //! | [`http`] | the transport below: deadlines, retries, pages, long-running operations, webhooks, and what never leaves for another host |
@@ -52,6 +53,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod deploy;
 pub mod error;
 #[cfg(feature = "fake")]
 pub mod fake;

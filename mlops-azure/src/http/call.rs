@@ -36,6 +36,7 @@ pub struct Call<T> {
     pub(crate) body: Option<Bytes>,
     pub(crate) repeat: Repeat,
     pub(crate) settling: Option<Duration>,
+    pub(crate) waits: bool,
     answer: PhantomData<fn() -> T>,
 }
 
@@ -52,6 +53,7 @@ impl<T> Call<T> {
             body: None,
             repeat,
             settling: None,
+            waits: true,
             answer: PhantomData,
         }
     }
@@ -136,6 +138,14 @@ impl<T> Call<T> {
         self
     }
 
+    /// Does not wait while another operation holds the resource, but says at once that it is
+    /// [`ErrorKind::Busy`](mlops_core::ErrorKind::Busy): for a write of what was read, which must be read again after the other
+    /// operation.
+    pub fn unless_busy(mut self) -> Self {
+        self.waits = false;
+        self
+    }
+
     /// The operation, as it is named in errors.
     pub fn operation(&self) -> &'static str {
         self.operation
@@ -163,8 +173,8 @@ impl<T> Call<T> {
 
     /// The same call with another type of answer.
     pub fn answering<U: DeserializeOwned>(self) -> Call<U> {
-        let Self { operation, method, path, query, headers, body, repeat, settling, .. } = self;
-        Call { operation, method, path, query, headers, body, repeat, settling, answer: PhantomData }
+        let Self { operation, method, path, query, headers, body, repeat, settling, waits, .. } = self;
+        Call { operation, method, path, query, headers, body, repeat, settling, waits, answer: PhantomData }
     }
 }
 

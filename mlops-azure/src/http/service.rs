@@ -308,6 +308,7 @@ impl Service {
             body: call.body,
             repeat: call.repeat,
             settling: call.settling,
+            waits: call.waits,
             deadline: self.0.settings.retry.deadline,
         };
         self.exchange(request).await
@@ -526,7 +527,7 @@ impl Service {
                 state.registered = true;
                 namespace(request.url.path(), error).map_or(Remedy::None, Remedy::Register)
             }
-            409 if error.kind() == ErrorKind::Busy => self.patience(reply, state, draws, request.deadline),
+            409 if request.waits && error.kind() == ErrorKind::Busy => self.patience(reply, state, draws, request.deadline),
             _ => Remedy::None,
         }
     }
@@ -631,13 +632,25 @@ struct Outgoing {
     body: Option<Bytes>,
     repeat: Repeat,
     settling: Option<Duration>,
+    /// Whether another operation on the resource is waited for.
+    waits: bool,
     deadline: Option<Duration>,
 }
 
 impl Outgoing {
     fn get(operation: &'static str, url: Url) -> Self {
         let (method, headers, repeat) = (Method::GET, HeaderMap::new(), Repeat::Safe);
-        Self { operation, method, url, headers, body: None, repeat, settling: None, deadline: None }
+        Self {
+            operation,
+            method,
+            url,
+            headers,
+            body: None,
+            repeat,
+            settling: None,
+            waits: true,
+            deadline: None,
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`open`] | enumerations that keep values nobody here knows |
 //! | [`text`] | maps from text to text, and durations |
 //! | [`asset`] | the containers of versions, and code |
+//! | [`autoscale`] | autoscale settings of deployments |
 //! | [`batch`] | batch endpoints, their deployments and calls |
 //! | [`compute`] | clusters and instances |
 //! | [`data`] | data assets |
@@ -34,6 +35,7 @@
 #[macro_use]
 pub mod open;
 pub mod asset;
+pub mod autoscale;
 pub mod batch;
 pub mod compute;
 pub mod data;
