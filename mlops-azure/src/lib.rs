@@ -5,10 +5,12 @@
 //! | [`auth`] | tokens of Entra ID: sources, a chain that says why, a cache; where a token may go |
 //! | [`config`] | Azure's clouds with their hosts and token scopes; workspaces and registries, from code, environment or `config.json` |
 //! | [`deploy`] | online and batch endpoints: core's deployer, keys, autoscale settings, batch jobs |
+//! | [`data`] | data assets |
 //! | [`error`] | Azure's error bodies and status codes, turned into [`mlops_core::Error`] |
 //! | [`governance`] | secrets in Key Vault |
 //! | [`http`] | the transport below: deadlines, retries, pages, long-running operations, webhooks, and what never leaves for another host |
 //! | [`mlflow`] | the traits on any MLflow server, 2 or 3 |
+//! | [`registry`] | models in workspaces and registries |
 //! | [`wire`] | what Azure's services are told and what they answer, as types without I/O |
 //! | `fake` | what tests need to stand in for Azure (feature `fake`) |
 //!
@@ -54,10 +56,13 @@
 pub mod auth;
 pub mod config;
 pub mod deploy;
+pub mod data;
 pub mod error;
 #[cfg(feature = "fake")]
 pub mod fake;
 pub mod governance;
 pub mod http;
+mod ledger;
 pub mod mlflow;
+pub mod registry;
 pub mod wire;

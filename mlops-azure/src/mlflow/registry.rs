@@ -1,9 +1,7 @@
 //! The model registry on MLflow's REST API.
 
-mod ledger;
 mod names;
 mod server;
-mod text;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -27,13 +25,13 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
 
-use self::ledger::{Call, Entry, Kept, Ledger, Record, Registered, SCHEMA, Verdict};
 use self::names::{Namespace, encode_alias, shown_key};
 use self::server::{NewVersion, Server, Stored};
-use self::text::{ascii_json, cut, from_json, join, shown, tag};
 use super::artifact::content_path;
 use super::{Dialect, MlflowClient, MlflowTracker};
 use crate::http::Repeat;
+use crate::ledger::rules::{Call, Entry, Kept, Ledger, Record, Registered, SCHEMA, Verdict};
+use crate::ledger::text::{ascii_json, cut, from_json, join, shown, tag};
 
 /// How many entries one part of the ledger has: MLflow 2.x reads all versions of a model to find the next number.
 const PART: u64 = 500;
@@ -366,7 +364,7 @@ impl MlflowRegistry {
         let mark = uuid::Uuid::new_v4().simple().to_string();
         let entry = Entry { schema: SCHEMA.to_owned(), mark, record };
         let json = ascii_json(operation, &entry)?;
-        let summary = summary(&entry.record);
+        let summary = entry.record.summary();
         let mut tags = cut("mlops.entry", &json);
         tags.push(tag("mlops.digest", &Digest::of(json.as_bytes()).to_string()));
         // Twice is enough, unless others fill whole parts in between.
@@ -422,40 +420,7 @@ fn entry(operation: &'static str, tags: &[Value]) -> Result<Entry> {
     if !tags.contains(&tag("mlops.digest", &digest)) {
         return Err(corrupt(operation, "an entry of the ledger was changed").with("found", digest));
     }
-    let value: Value = from_json(operation, &json)?;
-    match value.get("schema").and_then(Value::as_str) {
-        Some(SCHEMA) => from_json(operation, &json),
-        Some(other) => {
-            let message = "an entry of the ledger was written by another version of this library";
-            Err(Error::new(ErrorKind::Unsupported, operation, message).with("schema", other))
-        }
-        None => Err(corrupt(operation, "an entry of the ledger has no schema")),
-    }
-}
-
-/// What an entry asks for, for people who look at it in MLflow.
-fn summary(record: &Record) -> String {
-    let target =
-        |version: &Option<Version>| version.map_or_else(|| "nothing".to_owned(), |v| format!("version {v}"));
-    let text = match record {
-        Record::Claim { model, key, .. } => format!("{model}: a registration begins (key {key})"),
-        Record::Release { key, .. } => format!("a registration failed (key {key})"),
-        Record::Registered(made) => {
-            format!("{}: version {} registered by {}", made.model, made.version, made.actor)
-        }
-        Record::Moved { record: r, .. } => {
-            format!("{}: alias {} to {} by {}: {}", r.model, r.alias, target(&r.to), r.actor, r.reason)
-        }
-        Record::Tagged { model, version, actor, .. } => {
-            format!("{model}: tags of version {version} replaced by {actor}")
-        }
-        Record::Archived { model, version, archived, actor, .. } => {
-            let what = if *archived { "archived" } else { "shown again" };
-            format!("{model}: version {version} {what} by {actor}")
-        }
-        Record::Linked { edge } => format!("lineage: {} to {}", edge.from, edge.to),
-    };
-    shown(&text, 500)
+    Entry::read(operation, &json)
 }
 
 // ---------------------------------------------------------------------------------------------------------- the versions

@@ -1,31 +1,38 @@
 //! The ledger: everything that happened in a registry, in one order for all of its clients, and what follows from it.
 //!
-//! MLflow moves an alias for whoever asks last, and forgets where it was. What it does do, in one transaction, is to give
-//! the next number to a new model version. So every change is written as an entry, a version of a model of its own, before
-//! anything else: the number is its place in the order. An entry is a request. Whether it counts follows from the entries
-//! before it, by the rules in this file, so that every client that reads the ledger comes to the same answer: of two moves
-//! that expect the same the one with the lower number counts, the other never happened. An entry that came twice, because
-//! its answer was lost and it was sent again, counts once.
+//! MLflow and Azure Machine Learning move an alias for whoever asks last, if they know aliases at all, and forget where it
+//! was. What each can do is to put something at a place of its own in an order: MLflow gives the next number to a new model
+//! version in one transaction, Azure refuses to change the place that a version of a data asset names. So every change is
+//! written as an entry, a version of an asset of its own, before anything else: the number is its place in the order. An
+//! entry is a request. Whether it counts follows from the entries before it, by the rules in this file, so that every client
+//! that reads the ledger comes to the same answer: of two moves that expect the same the one with the lower number counts,
+//! the other never happened. An entry that came twice, because its answer was lost and it was sent again, counts once.
 //!
 //! The rules must not change, or two releases of this library would read two histories: another rule is another schema.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use mlops_core::experiment::DataInput;
 use mlops_core::hash::Digest;
-use mlops_core::registry::{AliasRecord, Edge, Node, RegistryEvent, RegistryEventKind, Relation};
+use mlops_core::registry::{
+    AliasRecord, Edge, NewModelVersion, Node, RegistryEvent, RegistryEventKind, Relation,
+};
 use mlops_core::time::Timestamp;
 use mlops_core::{
     ActorId, Alias, Error, ErrorKind, IdempotencyKey, ModelName, Result, RunId, Tags, Version, VersionSpec,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::text::{self, from_json};
 
 /// What an entry is written as.
-pub(super) const SCHEMA: &str = "mlops.ledger/v1";
+pub(crate) const SCHEMA: &str = "mlops.ledger/v1";
 
 /// An entry: a request, and the mark by which it is known should it come twice.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     pub schema: String,
     pub mark: String,
     #[serde(flatten)]
@@ -35,13 +42,17 @@ pub(super) struct Entry {
 /// What is asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub(super) enum Record {
+pub(crate) enum Record {
     /// Nobody else shall register under this key; `over`: also not who claimed it before and was not heard of since.
     Claim { key: IdempotencyKey, asked: Digest, claim: String, over: Option<String>, model: ModelName },
     /// A claim is given back: the registration failed.
     Release { key: IdempotencyKey, claim: String },
     /// The version that was made under a claim.
     Registered(Box<Registered>),
+    /// A version whose number its writer chose, with its whole specification: it counts if key and number are free.
+    Numbered(Box<Numbered>),
+    /// A version that was entered is none: somebody who does not read the ledger had taken its number.
+    Withdrawn { key: IdempotencyKey, model: ModelName, version: Version },
     /// An alias is to move. The sequence and the time of the record are set where the entry is read.
     Moved { key: IdempotencyKey, asked: Digest, record: Box<AliasRecord> },
     /// The tags of a version are to be these.
@@ -52,9 +63,58 @@ pub(super) enum Record {
     Linked { edge: Edge },
 }
 
+impl Entry {
+    /// Reads an entry that was written as JSON.
+    pub(crate) fn read(operation: &'static str, json: &str) -> Result<Self> {
+        let corrupt = |message| Error::new(ErrorKind::Corrupt, operation, message);
+        let value: Value = from_json(operation, json)?;
+        match value.get("schema").and_then(Value::as_str) {
+            Some(SCHEMA) => from_json(operation, json),
+            Some(other) => {
+                let message = "an entry of the ledger was written by another version of this library";
+                Err(Error::new(ErrorKind::Unsupported, operation, message).with("schema", other))
+            }
+            None => Err(corrupt("an entry of the ledger has no schema")),
+        }
+    }
+}
+
+impl Record {
+    /// What is asked for, for people who look at it where it is kept.
+    pub(crate) fn summary(&self) -> String {
+        let target =
+            |version: &Option<Version>| version.map_or_else(|| "nothing".to_owned(), |v| format!("version {v}"));
+        let text = match self {
+            Record::Claim { model, key, .. } => format!("{model}: a registration begins (key {key})"),
+            Record::Release { key, .. } => format!("a registration failed (key {key})"),
+            Record::Registered(made) => {
+                format!("{}: version {} registered by {}", made.model, made.version, made.actor)
+            }
+            Record::Numbered(made) => {
+                format!("{}: version {} registered by {}", made.spec.model, made.version, made.spec.actor)
+            }
+            Record::Withdrawn { model, version, .. } => {
+                format!("{model}: version {version} withdrawn, because another client has its number")
+            }
+            Record::Moved { record: r, .. } => {
+                format!("{}: alias {} to {} by {}: {}", r.model, r.alias, target(&r.to), r.actor, r.reason)
+            }
+            Record::Tagged { model, version, actor, .. } => {
+                format!("{model}: tags of version {version} replaced by {actor}")
+            }
+            Record::Archived { model, version, archived, actor, .. } => {
+                let what = if *archived { "archived" } else { "shown again" };
+                format!("{model}: version {version} {what} by {actor}")
+            }
+            Record::Linked { edge } => format!("lineage: {} to {}", edge.from, edge.to),
+        };
+        text::shown(&text, 500)
+    }
+}
+
 /// The facts about a version by which it is found; what it is lies in its own tags, under `asked`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Registered {
+pub(crate) struct Registered {
     pub key: IdempotencyKey,
     pub asked: Digest,
     pub model: ModelName,
@@ -67,9 +127,18 @@ pub(super) struct Registered {
     pub data: Vec<DataInput>,
 }
 
+/// A version with its specification.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Numbered {
+    pub asked: Digest,
+    pub version: Version,
+    pub at: Timestamp,
+    pub spec: NewModelVersion,
+}
+
 /// What became of an entry, or would.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// It changes something.
     New,
     /// It asks for what is so already: the same call again, or nothing to change.
@@ -78,7 +147,7 @@ pub(super) enum Verdict {
 
 /// What was done under a key.
 #[derive(Clone, Debug)]
-pub(super) enum Call {
+pub(crate) enum Call {
     Claimed { asked: Digest, claim: String },
     Registered { asked: Digest, version: Version },
     Moved { asked: Digest, record: Box<AliasRecord> },
@@ -86,7 +155,7 @@ pub(super) enum Call {
 
 /// A version as the ledger knows it.
 #[derive(Clone, Debug)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     pub version: Version,
     pub asked: Digest,
     pub artifact: Digest,
@@ -97,17 +166,18 @@ pub(super) struct Kept {
 
 /// What an alias points to is where its last record says it went.
 #[derive(Debug, Default)]
-pub(super) struct Model {
+pub(crate) struct Model {
     pub versions: BTreeMap<Version, Kept>,
     pub aliases: BTreeMap<Alias, Vec<AliasRecord>>,
 }
 
 /// What follows from the entries read so far.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     last: u64,
     marks: HashSet<String>,
     models: BTreeMap<ModelName, Model>,
+    specs: HashMap<(ModelName, Version), Arc<NewModelVersion>>,
     calls: HashMap<IdempotencyKey, Call>,
     edges: Vec<Edge>,
     linked: HashSet<Edge>,
@@ -123,7 +193,7 @@ fn key_reused(operation: &'static str, key: &IdempotencyKey) -> Error {
 }
 
 impl Model {
-    pub(super) fn version(
+    pub(crate) fn version(
         &self,
         operation: &'static str,
         model: &ModelName,
@@ -133,7 +203,7 @@ impl Model {
         self.versions.get(&version).ok_or_else(missing)
     }
 
-    pub(super) fn alias(&self, alias: &Alias) -> Option<Version> {
+    pub(crate) fn alias(&self, alias: &Alias) -> Option<Version> {
         self.aliases.get(alias)?.last()?.to
     }
 
@@ -142,11 +212,11 @@ impl Model {
     }
 
     /// Whether an alias pointed to a version before.
-    pub(super) fn held(&self, alias: &Alias, version: Version) -> bool {
+    pub(crate) fn held(&self, alias: &Alias, version: Version) -> bool {
         self.aliases.get(alias).is_some_and(|history| history.iter().any(|r| r.to == Some(version)))
     }
 
-    pub(super) fn find(&self, version: &VersionSpec) -> Option<&Kept> {
+    pub(crate) fn find(&self, version: &VersionSpec) -> Option<&Kept> {
         let numbered = |version: Version| self.versions.get(&version);
         let mut newest_first = self.versions.values().rev();
         match version {
@@ -160,7 +230,7 @@ impl Model {
     }
 
     /// The version an alias is to point to: it must be there, and not archived.
-    pub(super) fn target(
+    pub(crate) fn target(
         &self,
         operation: &'static str,
         model: &ModelName,
@@ -187,28 +257,33 @@ impl Model {
 
 impl Ledger {
     /// How many entries were read.
-    pub(super) fn last(&self) -> u64 {
+    pub(crate) fn last(&self) -> u64 {
         self.last
     }
 
-    pub(super) fn models(&self) -> &BTreeMap<ModelName, Model> {
+    pub(crate) fn models(&self) -> &BTreeMap<ModelName, Model> {
         &self.models
     }
 
-    pub(super) fn edges(&self) -> &[Edge] {
+    /// The specification of a version, where the ledger has it.
+    pub(crate) fn spec(&self, model: &ModelName, version: Version) -> Option<Arc<NewModelVersion>> {
+        self.specs.get(&(model.clone(), version)).cloned()
+    }
+
+    pub(crate) fn edges(&self) -> &[Edge] {
         &self.edges
     }
 
-    pub(super) fn events(&self) -> &[RegistryEvent] {
+    pub(crate) fn events(&self) -> &[RegistryEvent] {
         &self.events
     }
 
-    pub(super) fn model(&self, operation: &'static str, model: &ModelName) -> Result<&Model> {
+    pub(crate) fn model(&self, operation: &'static str, model: &ModelName) -> Result<&Model> {
         self.models.get(model).ok_or_else(|| Error::not_found(operation, "model", model))
     }
 
     /// What became of a registration under this key, if it was one of the same content.
-    pub(super) fn registration(
+    pub(crate) fn registration(
         &self,
         operation: &'static str,
         key: &IdempotencyKey,
@@ -226,7 +301,7 @@ impl Ledger {
     }
 
     /// The record of a move under this key, if it was the same move.
-    pub(super) fn moved(
+    pub(crate) fn moved(
         &self,
         operation: &'static str,
         key: &IdempotencyKey,
@@ -240,7 +315,7 @@ impl Ledger {
     }
 
     /// Whether a request would count if it came next; asks for the same as every client that reads it later.
-    pub(super) fn admit(&self, operation: &'static str, record: &Record) -> Result<Verdict> {
+    pub(crate) fn admit(&self, operation: &'static str, record: &Record) -> Result<Verdict> {
         match record {
             Record::Claim { key, asked, over, .. } => {
                 self.admit_claim(operation, key, asked, over.as_deref())
@@ -250,6 +325,16 @@ impl Ledger {
                 _ => Ok(Verdict::Same),
             },
             Record::Registered(made) => self.admit_version(operation, made),
+            Record::Numbered(made) => self.admit_numbered(operation, made),
+            Record::Withdrawn { key, model, version } => {
+                let there = self.models.get(model).is_some_and(|m| m.versions.contains_key(version));
+                match self.calls.get(key) {
+                    Some(Call::Registered { version: made, .. }) if made == version && there => {
+                        Ok(Verdict::New)
+                    }
+                    _ => Ok(Verdict::Same),
+                }
+            }
             Record::Moved { key, asked, record } => self.admit_move(operation, key, asked, record),
             Record::Tagged { model, version, tags, .. } => {
                 let kept = self.model(operation, model)?.version(operation, model, *version)?;
@@ -300,6 +385,19 @@ impl Ledger {
         Err(error.with("model", &made.model).with("version", made.version))
     }
 
+    fn admit_numbered(&self, operation: &'static str, made: &Numbered) -> Result<Verdict> {
+        let (key, model) = (&made.spec.key, &made.spec.model);
+        if self.registration(operation, key, &made.asked)?.is_some() {
+            return Ok(Verdict::Same);
+        }
+        let known = self.models.get(model).is_some_and(|m| m.versions.contains_key(&made.version));
+        if !known {
+            return Ok(Verdict::New);
+        }
+        let error = Error::new(ErrorKind::Busy, operation, "another client was given this number");
+        Err(error.with("model", model).with("version", made.version))
+    }
+
     fn admit_move(
         &self,
         operation: &'static str,
@@ -337,7 +435,7 @@ impl Ledger {
     }
 
     /// Takes the next entry of the ledger, and says what became of it.
-    pub(super) fn read(&mut self, operation: &'static str, entry: Entry) -> Result<Verdict> {
+    pub(crate) fn read(&mut self, operation: &'static str, entry: Entry) -> Result<Verdict> {
         self.last += 1;
         if !self.marks.insert(entry.mark) {
             return Ok(Verdict::Same);
@@ -359,6 +457,8 @@ impl Ledger {
                 self.calls.remove(&key);
             }
             Record::Registered(made) => self.enter_version(*made),
+            Record::Numbered(made) => self.enter_numbered(*made),
+            Record::Withdrawn { key, model, version } => self.withdraw(&key, &model, version),
             Record::Moved { key, asked, record } => self.enter_move(key, asked, *record),
             Record::Tagged { model, version, tags, actor, at } => {
                 if let Some(kept) = self.version_mut(&model, version) {
@@ -390,6 +490,38 @@ impl Ledger {
         self.models.entry(model.clone()).or_default().versions.insert(version, kept);
         self.calls.insert(key, Call::Registered { asked, version });
         self.event(at, model, actor, RegistryEventKind::Registered(version));
+    }
+
+    fn enter_numbered(&mut self, made: Numbered) {
+        let Numbered { asked, version, at, spec } = made;
+        self.enter_version(Registered {
+            key: spec.key.clone(),
+            asked,
+            model: spec.model.clone(),
+            version,
+            at,
+            actor: spec.actor.clone(),
+            artifact: spec.artifact,
+            tags: spec.tags.clone(),
+            run: spec.run.clone(),
+            data: spec.data.clone(),
+        });
+        self.specs.insert((spec.model.clone(), version), Arc::new(spec));
+    }
+
+    /// Forgets a version and its lineage. What happened stays in the events.
+    fn withdraw(&mut self, key: &IdempotencyKey, model: &ModelName, version: Version) {
+        self.calls.remove(key);
+        self.specs.remove(&(model.clone(), version));
+        if let Some(known) = self.models.get_mut(model) {
+            known.versions.remove(&version);
+            if known.versions.is_empty() && known.aliases.is_empty() {
+                self.models.remove(model);
+            }
+        }
+        let node = Node::Model { name: model.clone(), version };
+        self.edges.retain(|edge| edge.from != node && edge.to != node);
+        self.linked.retain(|edge| edge.from != node && edge.to != node);
     }
 
     /// Time does not go back within the history of an alias, whatever the clocks of its writers do.
@@ -427,6 +559,8 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use mlops_core::model::{ModelFormat, Signature};
+    use mlops_core::problem::Task;
     use mlops_core::registry::AliasChange;
 
     use super::*;
@@ -604,6 +738,37 @@ mod tests {
         assert_eq!(verdicts, [NEW, Err(ErrorKind::Corrupt)]);
         let kept = ledger.model(OP, &churn()).unwrap().version(OP, &churn(), version(2)).unwrap();
         assert_eq!(kept.asked, Digest::of(b"version-2"));
+    }
+
+    fn numbered(name: &str, number: u64) -> Record {
+        let signature = Signature::new(Task::Regression, Vec::new());
+        let format = ModelFormat::new("mlops.linear/v1").unwrap();
+        let spec = NewModelVersion::new(churn(), Digest::of(b"content"), format, signature, actor())
+            .with_key(key(name))
+            .with_run(RunId::generate());
+        let asked = Digest::of(name.as_bytes());
+        Record::Numbered(Box::new(Numbered { asked, version: version(number), at: at(1), spec }))
+    }
+
+    #[test]
+    fn of_two_that_chose_one_number_the_first_has_it() {
+        let mut ledger = Ledger::default();
+        let records = vec![numbered("a", 1), numbered("b", 1), numbered("b", 2), numbered("a", 3)];
+        assert_eq!(read(&mut ledger, records), [NEW, Err(ErrorKind::Busy), NEW, SAME]);
+        assert_eq!(ledger.spec(&churn(), version(2)).unwrap().key, key("b"));
+        assert_eq!(ledger.models()[&churn()].versions.len(), 2);
+    }
+
+    #[test]
+    fn what_is_withdrawn_leaves_its_key_free() {
+        let mut ledger = Ledger::default();
+        let withdrawn =
+            |name: &str| Record::Withdrawn { key: key(name), model: churn(), version: version(1) };
+        let records =
+            vec![numbered("a", 1), withdrawn("b"), withdrawn("a"), withdrawn("a"), numbered("a", 2)];
+        assert_eq!(read(&mut ledger, records), [NEW, SAME, NEW, SAME, NEW]);
+        let versions: Vec<u64> = ledger.models()[&churn()].versions.keys().map(|v| v.get()).collect();
+        assert_eq!((versions, ledger.edges().len(), ledger.events().len()), (vec![2], 1, 2));
     }
 
     #[test]

@@ -1,18 +1,23 @@
-//! How text travels through tags: in pieces that every database holds, and so that every character arrives.
+//! How text travels through maps of short texts: in pieces that every database holds, and so that every character arrives.
 
 use mlops_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::wire::TextMap;
+
 /// The most characters in one tag. MLflow lets 100 000 pass; the column of its 2.x databases holds 5 000.
 const PIECE: usize = 4_800;
 
+/// The most characters in one property of an asset of Azure Machine Learning, whose limit is nowhere said.
+const PROPERTY: usize = 1_000;
+
 /// The most characters that one thing may take in all its tags: 8 MB travel in one request.
-pub(super) const MAX_JSON: usize = 8 << 20;
+pub(crate) const MAX_JSON: usize = 8 << 20;
 
 /// JSON in ASCII: no database, collation or proxy has an opinion about it.
-pub(super) fn ascii_json(operation: &'static str, value: &impl Serialize) -> Result<String> {
+pub(crate) fn ascii_json(operation: &'static str, value: &impl Serialize) -> Result<String> {
     let json = serde_json::to_string(value).map_err(|e| {
         Error::new(ErrorKind::InvalidInput, operation, "cannot be written as JSON").with_source(e)
     })?;
@@ -35,26 +40,26 @@ pub(super) fn ascii_json(operation: &'static str, value: &impl Serialize) -> Res
 }
 
 /// Reads what [`ascii_json`] wrote.
-pub(super) fn from_json<T: DeserializeOwned>(operation: &'static str, json: &str) -> Result<T> {
+pub(crate) fn from_json<T: DeserializeOwned>(operation: &'static str, json: &str) -> Result<T> {
     serde_json::from_str(json).map_err(|e| {
         Error::new(ErrorKind::Corrupt, operation, "what the server keeps cannot be read").with_source(e)
     })
 }
 
 /// One tag, as MLflow takes it.
-pub(super) fn tag(key: &str, value: &str) -> Value {
+pub(crate) fn tag(key: &str, value: &str) -> Value {
     json!({ "key": key, "value": value })
 }
 
 /// The tags that hold ASCII text: `KEY.000`, `KEY.001`, …
-pub(super) fn cut(key: &str, ascii: &str) -> Vec<Value> {
+pub(crate) fn cut(key: &str, ascii: &str) -> Vec<Value> {
     let pieces = ascii.as_bytes().chunks(PIECE).enumerate();
     // Text in ASCII has its characters at its bytes.
     pieces.map(|(i, piece)| tag(&format!("{key}.{i:03}"), &String::from_utf8_lossy(piece))).collect()
 }
 
 /// The text that [`cut`] made tags of; `None` where there is none, or a piece is missing.
-pub(super) fn join(key: &str, tags: &[Value]) -> Option<String> {
+pub(crate) fn join(key: &str, tags: &[Value]) -> Option<String> {
     let mut pieces: Vec<(usize, &str)> = tags
         .iter()
         .filter_map(|tag| {
@@ -67,9 +72,26 @@ pub(super) fn join(key: &str, tags: &[Value]) -> Option<String> {
     whole.then(|| pieces.into_iter().map(|(_, piece)| piece).collect())
 }
 
-/// Text as it is shown in MLflow's pages, where the exact one is kept elsewhere: at most `limit` characters, none that a
+/// Puts ASCII text into properties: `KEY.000`, `KEY.001`, …
+pub(crate) fn spread(key: &str, ascii: &str, properties: &mut TextMap) {
+    for (i, piece) in ascii.as_bytes().chunks(PROPERTY).enumerate() {
+        properties.insert(format!("{key}.{i:03}"), String::from_utf8_lossy(piece));
+    }
+}
+
+/// The text that [`spread`] put into properties; `None` where there is none, or a piece is missing.
+pub(crate) fn gather(key: &str, properties: &TextMap) -> Option<String> {
+    let number = |name: &str| name.strip_prefix(key)?.strip_prefix('.')?.parse::<usize>().ok();
+    let mut pieces: Vec<(usize, &str)> =
+        properties.0.iter().filter_map(|(name, piece)| Some((number(name)?, piece.as_str()))).collect();
+    pieces.sort_unstable();
+    let whole = !pieces.is_empty() && pieces.iter().enumerate().all(|(i, (number, _))| i == *number);
+    whole.then(|| pieces.into_iter().map(|(_, piece)| piece).collect())
+}
+
+/// Text as it is shown in the service's pages, where the exact one is kept elsewhere: at most `limit` characters, none that a
 /// database refuses.
-pub(super) fn shown(text: &str, limit: usize) -> String {
+pub(crate) fn shown(text: &str, limit: usize) -> String {
     let clean = |c: char| if c == '\0' { '\u{fffd}' } else { c };
     if text.chars().nth(limit).is_none() {
         return text.chars().map(clean).collect();
@@ -110,6 +132,18 @@ mod tests {
         tags.remove(2);
         assert_eq!(join("mlops.spec", &tags), None, "a piece is missing");
         assert_eq!(join("mlops.spec", &[]), None);
+    }
+
+    #[test]
+    fn properties_hold_text_of_any_length() {
+        let text: String = ('a'..='z').cycle().take(1_000 * 1_001).collect();
+        let mut properties = TextMap::default();
+        spread("mlops.spec", &text, &mut properties);
+        properties.insert("mlops.spec", "another key");
+        assert_eq!((properties.0.len(), gather("mlops.spec", &properties)), (1_002, Some(text)));
+        properties.0.remove("mlops.spec.1000");
+        properties.0.remove("mlops.spec.007");
+        assert_eq!(gather("mlops.spec", &properties), None, "a piece is missing");
     }
 
     #[test]
