@@ -50,6 +50,7 @@
 //! ```
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod artifact;
 pub mod auth;
 pub mod config;
 pub mod error;
@@ -58,4 +59,6 @@ pub mod fake;
 pub mod governance;
 pub mod http;
 pub mod mlflow;
+#[cfg(feature = "storage")]
+pub mod storage;
 pub mod wire;
