@@ -53,6 +53,7 @@
 //! ```
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod artifact;
 pub mod auth;
 pub mod config;
 pub mod deploy;
@@ -65,4 +66,6 @@ pub mod http;
 mod ledger;
 pub mod mlflow;
 pub mod registry;
+#[cfg(feature = "storage")]
+pub mod storage;
 pub mod wire;
