@@ -2,7 +2,7 @@
 
 mod folder;
 mod multipart;
-mod spool;
+pub(super) mod spool;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

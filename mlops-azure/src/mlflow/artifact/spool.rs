@@ -12,14 +12,14 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 
 /// How much is held in memory.
-pub(super) const IN_MEMORY: usize = 8 << 20;
+pub(in crate::mlflow) const IN_MEMORY: usize = 8 << 20;
 
 /// How much is read from a file at once.
 const PIECE: usize = 256 << 10;
 
 /// All of a content, and what it is.
 #[derive(Debug)]
-pub(super) struct Spool {
+pub(in crate::mlflow) struct Spool {
     pub blob: Blob,
     held: Held,
 }
@@ -37,7 +37,7 @@ fn storage(operation: &'static str) -> impl FnOnce(io::Error) -> Error {
 
 impl Spool {
     /// Reads a stream to its end. Its errors come back as they are.
-    pub(super) async fn read(operation: &'static str, mut body: ByteStream) -> Result<Self> {
+    pub(in crate::mlflow) async fn read(operation: &'static str, mut body: ByteStream) -> Result<Self> {
         let (mut hasher, mut size) = (StreamHasher::new(), 0_u64);
         let (mut memory, mut file) = (BytesMut::new(), None);
         while let Some(piece) = body.next().await {
@@ -67,7 +67,7 @@ impl Spool {
     }
 
     /// The bytes, where they are in memory.
-    pub(super) fn in_memory(&self) -> Option<Bytes> {
+    pub(in crate::mlflow) fn in_memory(&self) -> Option<Bytes> {
         match &self.held {
             Held::Memory(bytes) => Some(bytes.clone()),
             Held::File(_) => None,
@@ -75,7 +75,7 @@ impl Spool {
     }
 
     /// The bytes of a range that lies within the content. One stream at a time: they share a place in the file.
-    pub(super) async fn stream(&self, operation: &'static str, range: Range<u64>) -> Result<ByteStream> {
+    pub(in crate::mlflow) async fn stream(&self, operation: &'static str, range: Range<u64>) -> Result<ByteStream> {
         let file = match &self.held {
             Held::Memory(bytes) => {
                 let at = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
