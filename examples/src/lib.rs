@@ -1,5 +1,7 @@
-//! What the examples share: telling what happens, preparing a data set, training two models, and the platform of the closed loop.
+//! What the examples share: telling what happens, preparing a data set, training two models, a workspace of
+//! Azure, and the platform of the closed loop.
 
+pub mod azure;
 pub mod narrate;
 pub mod platform;
 pub mod prepare;

@@ -1,4 +1,4 @@
-//! The platform of the closed loop: one of each trait, here all of them in one folder. Another backend is another line.
+//! The platform of the closed loop: one of each trait, all of them in one folder, or Azure's. Another backend is another line.
 
 use std::fmt;
 use std::path::Path;
@@ -18,6 +18,8 @@ use mlops_core::serve::http::ModelHost;
 use mlops_core::time::{Clock as _, ManualClock, Timestamp};
 use mlops_core::{ActorId, Alias, Result};
 
+use crate::azure::Azure;
+
 /// Everything the loop talks to, as traits.
 pub struct Platform {
     /// The clock, which the example moves: its days pass in milliseconds.
@@ -34,16 +36,18 @@ pub struct Platform {
     pub registry: Arc<dyn ModelRegistry>,
     /// Endpoints.
     pub deployer: Arc<dyn Deployer>,
-    /// The same, as what lends its models to a server.
-    pub host: Arc<dyn ModelHost>,
+    /// The same, as what lends its models to a server of ours; Azure has servers of its own.
+    pub host: Option<Arc<dyn ModelHost>>,
     /// What loops went through.
     pub loops: Arc<dyn LoopJournal>,
     /// What rollouts went through.
     pub rollouts: Arc<dyn RolloutJournal>,
     /// What happened.
     pub audit: Arc<dyn AuditLog>,
-    /// Where all of it is kept.
+    /// Where all of it is kept; on Azure, the journals, what monitors saw and what was audited.
     pub store: LocalStore,
+    /// The workspace, on Azure.
+    pub azure: Option<Azure>,
 }
 
 impl Platform {
@@ -63,13 +67,44 @@ impl Platform {
             artifacts: Arc::new(store.artifacts()),
             data: Arc::new(store.data_assets()),
             tracker: Arc::new(store.tracker()),
-            host: Arc::clone(&deployer) as Arc<dyn ModelHost>,
+            host: Some(Arc::clone(&deployer) as Arc<dyn ModelHost>),
             deployer,
             loops: Arc::new(store.loops()),
             rollouts: Arc::new(store.rollouts()),
             audit: Arc::new(store.audit_log()),
             registry,
             store,
+            azure: None,
+        })
+    }
+
+    /// A platform on Azure: content, data assets, runs, models and endpoints are in the workspace. What a process writes down to go on
+    /// after a crash is in this folder, and so is what its monitors saw.
+    ///
+    /// # Errors
+    /// Those of the service; where the folder cannot be written.
+    pub async fn azure(azure: Azure, folder: &Path, now: Timestamp) -> Result<Self> {
+        let clock = Arc::new(ManualClock::at(now));
+        let store = LocalStore::options().with_clock(clock.clone()).open(folder)?;
+        let artifacts: Arc<dyn ArtifactStore> = Arc::new(azure.artifacts().await?);
+        let registry = azure
+            .registry(Arc::clone(&artifacts), clock.clone())
+            .with_protected(Alias::new("champion")?, Protection::GateAndApproval);
+        let registry: Arc<dyn ModelRegistry> = Arc::new(registry);
+        Ok(Self {
+            actor: ActorId::new("training-pipeline")?,
+            data: Arc::new(azure.data(Arc::clone(&artifacts), clock.clone())),
+            tracker: Arc::new(azure.tracker().await?),
+            deployer: Arc::new(azure.deployer(Arc::clone(&registry), clock.clone())?),
+            host: None,
+            loops: Arc::new(store.loops()),
+            rollouts: Arc::new(store.rollouts()),
+            audit: Arc::new(store.audit_log()),
+            artifacts,
+            registry,
+            store,
+            clock,
+            azure: Some(azure),
         })
     }
 

@@ -12,7 +12,7 @@ use mlops_core::model::{ModelFormat, Predictor};
 use mlops_core::num::Random;
 use mlops_core::problem::Task;
 use mlops_core::registry::{ModelVersion, NewModelVersion};
-use mlops_core::time::{Clock as _, SystemClock, Timestamp};
+use mlops_core::time::Timestamp;
 use mlops_core::{
     Alias, AssetName, EndpointName, ExperimentName, ModelName, ParamKey, RelPath, Result, RunId, TagKey,
 };
@@ -98,13 +98,12 @@ impl World {
     }
 
     /// Holds the data to its schema, splits and registers it.
-    pub async fn prepare(setup: Setup, store: &Path) -> Result<Self> {
+    pub async fn prepare(setup: Setup, platform: Platform) -> Result<Self> {
         let delivery = match &setup.schema {
             Some(schema) if !setup.own_data => validate::bundled(&setup.source, schema)?,
             schema => validate::own(&setup.source, schema.as_ref())?,
         };
         let prepared = of_file(&setup, &delivery)?;
-        let platform = Platform::local(store, SystemClock::new().now())?;
         say(format_args!(
             "{} rows with {} features pass their checks; {} exact duplicates were left out.",
             prepared.table.rows(),
@@ -301,6 +300,10 @@ pub async fn register(world: &World, trained: &Trained) -> Result<ModelVersion> 
     .with_description(&trained.name);
     version.data.clone_from(&trained.inputs);
     let version = registry.register(&version).await?;
+    if let Some(azure) = &world.platform.azure {
+        let (name, number) = (version.spec.model.as_str(), version.version.to_string());
+        azure.lend(name, &number, Arc::clone(&trained.predictor))?;
+    }
     let reference = version.reference().to_string();
     world.platform.record("model.register", &reference, &trained.name).await?;
     say(format_args!("{reference} ({}) is {}", trained.name, version.spec.artifact));

@@ -4,7 +4,11 @@
 //! cargo run --example closed_loop
 //! cargo run --release -p mlops-examples --example closed_loop -- \
 //!     --data FILE --target COL [--positive VALUE] --sensitive COL [--time COL] [--columns a,b,c] [--schema FILE] [--store FOLDER]
+//! cargo run --example closed_loop -- --backend azure-fake    # the same on Azure Machine Learning, in memory
 //! ```
+//!
+//! `--backend azure` takes the workspace that the environment names (`AZURE_SUBSCRIPTION_ID`, `AZURE_RESOURCE_GROUP`,
+//! `AZUREML_WORKSPACE_NAME`, or a `config.json`) and the credentials that are there. Its endpoints cost money as long as they are there.
 //!
 //! | step | where |
 //! |---|---|
@@ -12,15 +16,16 @@
 //! | 2 | `validate.rs`, `build.rs` |
 //! | 3 | `training.rs`, with its pipeline in `config/training.pipeline.toml` |
 //! | 4 to 6 | `build.rs` |
-//! | 7 | `cycle.rs`, which is the loop; `serve.rs` and `client.rs`, which are the two ends of HTTP |
+//! | 7 | `cycle.rs`, which is the loop; `serve.rs` and `client.rs`, which are the two ends of HTTP; `front.rs`, which asks Azure instead |
 //! | 8 to 11 | `operate.rs` |
 //!
 //! Everything is kept in one folder; the model is served on a port of this machine, and nothing else is asked for. The program ends by
-//! saying how MLflow shows it. The exit code is 0 when the loop closes; else the program says why it did not.
+//! saying how MLflow shows it. On Azure, data, runs, models and endpoints are in the workspace. The exit code is 0 when the loop closes; else the program says why it did not.
 
 mod build;
 mod client;
 mod cycle;
+mod front;
 mod operate;
 mod serve;
 mod setup;
@@ -31,13 +36,26 @@ use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use mlops_core::time::{Clock as _, SystemClock};
 use mlops_core::{Error, ErrorKind, Result};
+use mlops_examples::azure::Azure;
 use mlops_examples::narrate::{say, step};
+use mlops_examples::platform::Platform;
 use mlops_examples::prepare::Source;
 
 use self::setup::Setup;
+
+/// Where everything is.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Backend {
+    /// In one folder.
+    Local,
+    /// In a workspace of Azure Machine Learning in memory.
+    AzureFake,
+    /// In the workspace that the environment names.
+    Azure,
+}
 
 /// Takes a data set through the whole life of a model.
 #[derive(Debug, Parser)]
@@ -75,6 +93,9 @@ struct Args {
     /// The folder of the store that everything is kept in; without it, a new one under `.mlops`.
     #[arg(long)]
     store: Option<PathBuf>,
+    /// Where everything is.
+    #[arg(long, value_enum, default_value = "local")]
+    backend: Backend,
     /// The seed of everything random.
     #[arg(long, default_value_t = 2004)]
     seed: u64,
@@ -88,6 +109,15 @@ impl Args {
             Path::new(".mlops").join(format!("closed-loop-{now}"))
         };
         self.store.clone().unwrap_or_else(fresh)
+    }
+
+    async fn platform(&self) -> Result<Platform> {
+        let (folder, now) = (self.store(), SystemClock::new().now());
+        match self.backend {
+            Backend::Local => Platform::local(&folder, now),
+            Backend::AzureFake => Platform::azure(Azure::fake(), &folder, now).await,
+            Backend::Azure => Platform::azure(Azure::from_env()?, &folder, now).await,
+        }
     }
 
     fn source(&self) -> Source {
@@ -142,7 +172,7 @@ async fn run(args: &Args) -> Result<()> {
     setup.tell();
 
     step(2, "Hold the delivery to its schema, set bad rows aside, register and split the rest");
-    let world = build::World::prepare(setup, &args.store()).await?;
+    let world = build::World::prepare(setup, args.platform().await?).await?;
 
     step(3, "Train: a pipeline with a sweep in it; a second run finds everything made");
     let training = training::Training::open(&world).await?;
@@ -166,7 +196,7 @@ async fn run(args: &Args) -> Result<()> {
     build::register(&world, &prior).await?;
     let first = build::register(&world, &candidate).await?;
 
-    step(7, "Serve over HTTP: the loop's first cycle, from a reason to the champion");
+    step(7, "Serve: the loop's first cycle, from a reason to the champion");
     let mut service = serve::Service::open(&world).await?;
     let mut one = cycle::open(&world).await?;
     if !cycle::ask(&mut one, "first", "there is no model yet").await? {

@@ -412,6 +412,11 @@ pub async fn show(world: &World) -> Result<()> {
         report.contents,
         store.folder().display()
     ));
+    if let Some(azure) = &world.platform.azure {
+        let requests = azure.requests().map_or_else(String::new, |n| format!(" after {n} requests"));
+        say(format_args!("Data, runs, models and endpoints are in {}{requests}.", azure.workspace.name()));
+        return Ok(());
+    }
     let mlflow = store.mlflow();
     let shown = mlflow.sync().await?;
     say(format_args!("MLflow shows its {} runs and {} models:", shown.runs, shown.models));

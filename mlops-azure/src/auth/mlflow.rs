@@ -44,4 +44,13 @@ impl TokenProvider for MlflowTokens {
     async fn token(&self) -> Result<Secret> {
         Ok(self.source.token(&self.scope).await?.secret)
     }
+
+    async fn refuse(&self, token: &Secret) {
+        // What is remembered may be another one by now.
+        if let Ok(kept) = self.source.token(&self.scope).await
+            && kept.secret.expose() == token.expose()
+        {
+            self.source.refuse(&self.scope, &kept).await;
+        }
+    }
 }

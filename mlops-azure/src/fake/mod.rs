@@ -5,12 +5,14 @@
 //! | [`azure`] | [`FakeAzure`]: Resource Manager in memory, with parts for what is behind other hosts |
 //! | [`exchange`] | [`FakePart`], [`FakeRequest`] and [`FakeAnswer`]: what parts are made of |
 //! | [`faults`] | [`Faults`]: what is to go wrong |
+//! | [`faulty`] | [`FaultyTransport`]: any transport with faults by rules |
 //! | [`key_vault`] | [`FakeKeyVault`]: a vault of secrets |
 //! | [`schema`] | [`Schemas`]: Azure's type definitions, which judge the bodies that are sent |
 
 pub mod azure;
 pub mod exchange;
 pub mod faults;
+pub mod faulty;
 pub mod key_vault;
 pub mod schema;
 
@@ -29,5 +31,6 @@ mod world;
 pub use azure::FakeAzure;
 pub use exchange::{FakeAnswer, FakePart, FakeRequest};
 pub use faults::Faults;
+pub use faulty::{Fault, FaultRule, FaultyTransport};
 pub use key_vault::FakeKeyVault;
 pub use schema::{Finding, Mutant, Report, Rule, Schemas};

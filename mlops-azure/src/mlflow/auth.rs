@@ -17,6 +17,12 @@ use reqwest::header::HeaderValue;
 pub trait TokenProvider: fmt::Debug + Send + Sync + 'static {
     /// A token for the `Authorization` header.
     async fn token(&self) -> Result<Secret>;
+
+    /// Says that the server did not accept this token: a provider that remembers tokens forgets it. The client then asks once
+    /// more.
+    async fn refuse(&self, token: &Secret) {
+        let _ = token;
+    }
 }
 
 /// Who the client is. Never printed.
@@ -76,6 +82,14 @@ impl MlflowAuth {
         };
         let password = read("MLFLOW_TRACKING_PASSWORD").ok_or_else(missing)?;
         Ok(Self::Basic { user, password: Secret::new(password) })
+    }
+
+    /// The source of tokens, if a new one may help.
+    pub(super) fn provider(&self) -> Option<&Arc<dyn TokenProvider>> {
+        match self {
+            Self::Provider(provider) => Some(provider),
+            _ => None,
+        }
     }
 
     /// The `Authorization` header, marked as sensitive, and the texts in it that nobody may see.

@@ -133,6 +133,11 @@ impl MlflowClient {
         self.0.server.get_or_try_init(|| self.negotiate()).await
     }
 
+    /// Whether it is Azure Machine Learning, which its address says.
+    pub(super) fn is_azure(&self) -> bool {
+        self.0.dialect == Some(Dialect::AzureMl)
+    }
+
     async fn negotiate(&self) -> Result<ServerCapabilities> {
         const OP: &str = "MlflowClient::capabilities";
         if let Some(dialect) = self.0.dialect {
@@ -260,12 +265,42 @@ impl MlflowClient {
         let mut request = HttpRequest::new(call.method, url);
         (request.headers, request.body, request.timeout) = (call.headers, call.body, timeout);
         request.headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
-        let mut secrets = Vec::new();
-        if let Some((header, hidden)) = self.0.auth.header(operation).await? {
-            request.headers.insert(AUTHORIZATION, header);
-            secrets = hidden;
+        let Some(provider) = self.0.auth.provider() else {
+            return self.authorized(operation, request, call.repeat, collect).await.1;
+        };
+        let spare = request.again();
+        match self.authorized(operation, request, call.repeat, collect).await {
+            // What was refused for its token was not carried out.
+            (Some(token), Err(error)) if error.context("status") == Some("401") => {
+                provider.refuse(&token).await;
+                match spare {
+                    Some(request) => self.authorized(operation, request, call.repeat, collect).await.1,
+                    None => Err(error),
+                }
+            }
+            (_, result) => result,
         }
-        self.dispatch(operation, request, call.repeat, collect, &secrets).await
+    }
+
+    /// Sends a request with credentials, and says with which token, if it was one.
+    async fn authorized(
+        &self,
+        operation: &'static str,
+        mut request: HttpRequest,
+        repeat: Repeat,
+        collect: Option<usize>,
+    ) -> (Option<Secret>, Result<HttpResponse>) {
+        let mut secrets = Vec::new();
+        match self.0.auth.header(operation).await {
+            Ok(Some((header, hidden))) => {
+                request.headers.insert(AUTHORIZATION, header);
+                secrets = hidden;
+            }
+            Ok(None) => {}
+            Err(error) => return (None, Err(error)),
+        }
+        let result = self.dispatch(operation, request, repeat, collect, &secrets).await;
+        (secrets.into_iter().next(), result)
     }
 
     /// Sends a request to a host that the server named (a presigned URL), without credentials of the server.

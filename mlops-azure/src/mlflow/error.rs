@@ -29,7 +29,7 @@ pub fn from_answer(operation: &'static str, status: u16, body: &[u8], secrets: &
     const LIMIT: usize = 64 * 1024;
     let body = body.get(..LIMIT).unwrap_or(body);
     let Ok(parsed) = serde_json::from_slice::<Body>(body) else {
-        return unreadable(operation, status);
+        return foreign(operation, status, body, secrets);
     };
     let kind = kind_of(status, &parsed.error_code, &parsed.message);
     let error = Error::new(kind, operation, said(&parsed.message, secrets))
@@ -38,6 +38,27 @@ pub fn from_answer(operation: &'static str, status: u16, body: &[u8], secrets: &
     match conflicting_param(&parsed.message) {
         Some(key) => error.with("parameter", hide(key, secrets)),
         None => error,
+    }
+}
+
+/// An answer that is not MLflow's: Azure Machine Learning's own, or somebody else's.
+fn foreign(operation: &'static str, status: u16, body: &[u8], secrets: &[Secret]) -> Error {
+    #[derive(Deserialize)]
+    struct OfAzure {
+        error: Said,
+    }
+    #[derive(Deserialize)]
+    struct Said {
+        #[serde(default)]
+        message: String,
+    }
+    let Ok(OfAzure { error }) = serde_json::from_slice::<OfAzure>(body) else {
+        return unreadable(operation, status);
+    };
+    let absent = status == 404 && error.message.contains("not implemented");
+    match absent {
+        true => unreadable(operation, status),
+        false => crate::error::from_response(operation, &crate::error::Answer::new(status, body).with_secrets(secrets)),
     }
 }
 
@@ -191,6 +212,22 @@ mod tests {
         ] {
             assert_eq!(answer(status, body).kind(), kind, "{body}");
         }
+    }
+
+    #[test]
+    fn answers_of_azure_are_told_from_pages_of_a_proxy() {
+        let azure = |message: &str| format!(r#"{{"error": {{"code": "UserError", "message": "{message}"}}}}"#);
+        for (status, body, kind) in [
+            (404, azure("V3 API not implemented yet"), ErrorKind::Unsupported),
+            (404, azure("Run r was not found"), ErrorKind::NotFound),
+            (403, azure("no"), ErrorKind::Auth),
+            (429, azure("slow down"), ErrorKind::RateLimited),
+            (404, r#"{"error": "text"}"#.to_owned(), ErrorKind::Unsupported),
+        ] {
+            assert_eq!(answer(status, &body).kind(), kind, "{body}");
+        }
+        let error = answer(400, &azure("no user hunter2"));
+        assert!(!format!("{error} {error:?}").contains("hunter2"));
     }
 
     /// The message is one of MLflow 2.22.5, shortened.

@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`client`] | [`MlflowClient`]: requests with retry, credentials and capped answers |
+//! | [`azure`] | MLflow in Azure Machine Learning: its address, tokens, jobs and the artifacts of runs |
 //! | [`auth`] | credentials: none, Basic, Bearer, or tokens that somebody else renews |
 //! | [`config`] | [`MlflowBuilder`]: deadlines, certificates, dialect |
 //! | [`capabilities`] | what the server at the other end can do, asked once |
@@ -24,6 +25,7 @@
 
 mod artifact;
 pub mod auth;
+pub mod azure;
 pub mod capabilities;
 pub mod client;
 pub mod config;
@@ -34,6 +36,7 @@ pub mod wire;
 
 pub use artifact::MlflowArtifactStore;
 pub use auth::{MlflowAuth, TokenProvider};
+pub use azure::{AzureMlflow, JobRun, RunArtifacts, TrackingUri};
 pub use capabilities::{Dialect, ServerCapabilities};
 pub use client::{MlflowClient, RawCall};
 pub use config::MlflowBuilder;

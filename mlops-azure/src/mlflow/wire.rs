@@ -127,6 +127,9 @@ pub struct RunInfo {
     /// `active` or `deleted`.
     #[serde(default)]
     pub lifecycle_stage: String,
+    /// Where its artifacts are.
+    #[serde(default)]
+    pub artifact_uri: String,
 }
 
 /// What was logged to a run.

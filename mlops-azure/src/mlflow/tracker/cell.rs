@@ -16,6 +16,8 @@ use crate::mlflow::wire::KeyValue;
 pub(super) const MAX_TAG: usize = 5_000;
 /// The longest parameter that MLflow keeps in full, in characters.
 pub(super) const MAX_PARAM: usize = 6_000;
+/// The longest text in one tag that Azure Machine Learning keeps.
+pub(super) const MAX_AZURE_TAG: usize = 1_000;
 
 const MARK: &str = "mlops:chunks=";
 
@@ -24,10 +26,30 @@ pub(super) type Table = HashMap<String, String>;
 
 /// Writes a text under a name. The text must not begin with the mark of long cells; JSON never does.
 pub(super) fn write(name: &str, text: String, out: &mut Vec<KeyValue>) {
-    if text.len() <= MAX_TAG || text.chars().count() <= MAX_TAG {
+    write_in(MAX_TAG, name, text, out);
+}
+
+/// Cuts what is the tracker's own and does not fit into a tag of `size` characters into further tags. Whoever reads a cell puts
+/// its pieces together again, of whatever size.
+pub(super) fn fit(size: usize, pairs: Vec<KeyValue>) -> Vec<KeyValue> {
+    if size >= MAX_TAG {
+        return pairs;
+    }
+    let mut out = Vec::with_capacity(pairs.len());
+    for KeyValue { key, value } in pairs {
+        match super::names::is_own_param(&key) {
+            true => write_in(size, &key, value, &mut out),
+            false => out.push(KeyValue { key, value }),
+        }
+    }
+    out
+}
+
+fn write_in(size: usize, name: &str, text: String, out: &mut Vec<KeyValue>) {
+    if !is_longer(&text, size) {
         return out.push(KeyValue::new(name, text));
     }
-    let (chunks, digest) = (split(&text, MAX_TAG), Digest::of(text.as_bytes()));
+    let (chunks, digest) = (split(&text, size), Digest::of(text.as_bytes()));
     for (i, chunk) in chunks.iter().enumerate() {
         out.push(KeyValue::new(piece(name, &digest, i), *chunk));
     }
@@ -41,6 +63,11 @@ fn piece(name: &str, digest: &Digest, i: usize) -> String {
 
 /// Reads what was written under a name; `None` if nothing was.
 pub(super) fn read(operation: &'static str, name: &str, tags: &Table) -> Result<Option<String>> {
+    read_in(2, operation, name, tags)
+}
+
+/// Reads a cell whose pieces may be cells themselves, to so many levels.
+fn read_in(levels: u32, operation: &'static str, name: &str, tags: &Table) -> Result<Option<String>> {
     let Some(head) = tags.get(name) else { return Ok(None) };
     let Some(rest) = head.strip_prefix(MARK) else { return Ok(Some(head.clone())) };
     let corrupt = || {
@@ -52,7 +79,13 @@ pub(super) fn read(operation: &'static str, name: &str, tags: &Table) -> Result<
     let digest: Digest = digest.parse().map_err(|_| corrupt())?;
     let mut text = String::new();
     for i in 0..count.min(tags.len()) {
-        text.push_str(tags.get(&piece(name, &digest, i)).ok_or_else(corrupt)?);
+        let piece = piece(name, &digest, i);
+        match levels.checked_sub(1) {
+            Some(below) if below > 0 => {
+                text.push_str(&read_in(below, operation, &piece, tags)?.ok_or_else(corrupt)?)
+            }
+            _ => text.push_str(tags.get(&piece).ok_or_else(corrupt)?),
+        }
     }
     match Digest::of(text.as_bytes()) == digest {
         true => Ok(Some(text)),
@@ -69,9 +102,8 @@ fn split(text: &str, size: usize) -> Vec<&str> {
 
 /// What people see of a text that is too long for MLflow: its beginning, its length and its digest, so that two texts that
 /// begin alike differ.
-pub(super) fn preview(text: &str) -> String {
-    const SHOWN: usize = MAX_TAG - 200;
-    let head: String = text.chars().take(SHOWN).collect();
+pub(super) fn preview(text: &str, limit: usize) -> String {
+    let head: String = text.chars().take(limit.min(MAX_TAG).saturating_sub(200)).collect();
     format!("{head}… ({} characters, {})", text.chars().count(), Digest::of(text.as_bytes()))
 }
 
@@ -97,6 +129,21 @@ mod tests {
             assert_eq!(read("op", "cell", &table(&pairs)).unwrap().as_deref(), Some(text));
         }
         assert_eq!(read("op", "cell", &Table::new()).unwrap(), None);
+    }
+
+    #[test]
+    fn cells_fit_into_smaller_tags_and_come_back() {
+        for text in ["{}".to_owned(), "家".repeat(1_001), "é1".repeat(9_999), "x".repeat(100_000)] {
+            let mut pairs = Vec::new();
+            write("mlops.spec", text.clone(), &mut pairs);
+            pairs.push(KeyValue::new("note", "y".repeat(3_000)));
+            let small = fit(MAX_AZURE_TAG, pairs.clone());
+            let own = |pair: &&KeyValue| pair.key.starts_with("mlops.");
+            assert!(small.iter().filter(own).all(|p| p.value.chars().count() <= 1_000 && p.key.len() <= 100));
+            assert_eq!(read("op", "mlops.spec", &table(&small)).unwrap().as_ref(), Some(&text));
+            assert_eq!(small.last().map(|pair| pair.value.len()), Some(3_000), "what is the user's is not cut here");
+            assert_eq!(fit(MAX_TAG, pairs.clone()), pairs);
+        }
     }
 
     #[test]
@@ -131,7 +178,9 @@ mod tests {
     #[test]
     fn previews_of_texts_that_begin_alike_differ() {
         let (one, two) = (format!("{}1", "x".repeat(10_000)), format!("{}2", "x".repeat(10_000)));
-        assert_ne!(preview(&one), preview(&two));
-        assert!(!is_longer(&preview(&one), MAX_TAG));
+        for limit in [MAX_TAG, MAX_AZURE_TAG] {
+            assert_ne!(preview(&one, limit), preview(&two, limit));
+            assert!(!is_longer(&preview(&one, limit), limit));
+        }
     }
 }

@@ -81,6 +81,8 @@ pub struct MlflowTracker {
     namespace: Option<ExperimentName>,
     freshness: Duration,
     page_size: Option<usize>,
+    /// The run whose status is not this client's to write, by MLflow's id.
+    status_left: Option<Arc<str>>,
     shared: Arc<Shared>,
 }
 
@@ -129,6 +131,7 @@ impl MlflowTracker {
             namespace: None,
             freshness: Duration::from_secs(1),
             page_size: None,
+            status_left: None,
             shared: Arc::default(),
         }
     }
@@ -166,6 +169,19 @@ impl MlflowTracker {
         self
     }
 
+    /// Leaves the status of one run, by MLflow's id, to the service that runs it: to finish it is written down, and
+    /// MLflow's own status is not touched.
+    #[must_use]
+    pub fn with_status_left_of(mut self, mlflow_run_id: &str) -> Self {
+        self.status_left = Some(mlflow_run_id.into());
+        self
+    }
+
+    /// How long a tag may be.
+    fn max_tag(&self) -> usize {
+        if self.client.is_azure() { cell::MAX_AZURE_TAG } else { cell::MAX_TAG }
+    }
+
     async fn post(
         &self,
         op: &'static str,
@@ -192,7 +208,11 @@ impl MlflowTracker {
             return Ok(None);
         };
         let uuid = body.info.run_id.clone();
-        let kept = Kept::read(op, experiment, body).map_err(|e| e.with("run", uuid))?;
+        let kept = Kept::read(op, experiment, body).map_err(|e| e.with("run", &uuid))?;
+        if kept.is_live && kept.is_foreign && kept.run.id.as_str() != uuid {
+            // An id that does not say MLflow's own is found by having been met.
+            lock(&self.shared.ids).learn(&kept.run.id, &uuid);
+        }
         Ok(kept.is_live.then(|| kept.at(self.clock.now())))
     }
 
@@ -240,6 +260,10 @@ impl MlflowTracker {
             return;
         }
         let (Some(at), status) = (kept.run.ended_at, kept.run.status) else { return };
+        // There the status of a run that another client started is for the service to write.
+        if kept.is_foreign && self.client.is_azure() {
+            return;
+        }
         if kept.run.lease_until.is_some() && self.clock.now() < record::lease_end(at, GRACE) {
             return;
         }
@@ -288,6 +312,39 @@ impl MlflowTracker {
     /// [`ErrorKind::NotFound`]; those of the transport.
     pub async fn mlflow_run_id(&self, run: &RunId) -> Result<String> {
         Ok(self.must_find("MlflowTracker::mlflow_run_id", run).await?.uuid)
+    }
+
+    /// Takes a run that another client started for one of ours, by MLflow's id: from then on every tracker finds it by its
+    /// [`RunId`]. Where MLflow's id can be one, it is that already; else, as for jobs of Azure Machine Learning, one that follows
+    /// from it is written into the run. Adopted twice, and by several at once, it is the same run.
+    ///
+    /// ```no_run
+    /// # use mlops_azure::mlflow::MlflowTracker;
+    /// # async fn f(tracker: MlflowTracker) -> mlops_core::Result<()> {
+    /// let run = tracker.adopt("amiable_pin_1").await?;
+    /// println!("{} in {}", run.id, run.experiment);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for a run that is not there or not in the namespace; [`ErrorKind::Conflict`] for one that is not
+    /// open to it, because another run took its place.
+    pub async fn adopt(&self, mlflow_run_id: &str) -> Result<Run> {
+        const OP: &str = "MlflowTracker::adopt";
+        let missing = || Error::not_found(OP, "run", mlflow_run_id);
+        let kept = self.fetch(OP, mlflow_run_id).await?.ok_or_else(missing)?;
+        let id = kept.run.id.clone();
+        if kept.is_foreign && id.as_str() != kept.uuid && !kept.has_key {
+            // The claim first: a run with a key and without a claim counts for nobody.
+            if !self.claim(OP, &kept.uuid, names::CLAIM, "live").await? {
+                let message = "the run gave way to another one";
+                return Err(Error::new(ErrorKind::Conflict, OP, message).with("run", mlflow_run_id));
+            }
+            let body = json!({ "run_id": kept.uuid, "key": names::RUN_KEY, "value": id });
+            self.post(OP, "mlflow/runs/set-tag", &body).await?;
+        }
+        lock(&self.shared.ids).learn(&id, &kept.uuid);
+        Ok(self.must_find(OP, &id).await?.run)
     }
 }
 

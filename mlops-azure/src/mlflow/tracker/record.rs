@@ -47,6 +47,10 @@ pub(super) struct Kept {
     pub(super) closed: bool,
     /// Whether it is the one run of its key; runs of other clients always are.
     pub(super) is_live: bool,
+    /// Whether another client started it.
+    pub(super) is_foreign: bool,
+    /// Whether it has an id of ours written in it.
+    pub(super) has_key: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +69,15 @@ struct Input {
 struct Long {
     key: String,
     text: String,
+}
+
+/// Our id of a run that another client started: the server's, where it can be one, else one that follows from it. Azure Machine
+/// Learning calls its runs by names.
+pub(super) fn own_id(uuid: &str) -> Result<RunId> {
+    RunId::new(uuid).or_else(|_| {
+        let digest = Hasher::new("mlops.mlflow.run/v1").field(uuid).finish();
+        RunId::new(digest.hex().get(..32).unwrap_or_default())
+    })
 }
 
 /// Milliseconds since 1970 as a time, as far as there is one.
@@ -132,7 +145,7 @@ pub(super) fn put_text(
     let long = Long { key: key.to_owned(), text: value.to_owned() };
     let name = names::numbered(prefix, &Digest::of(key.as_bytes()));
     cell::write(&name, names::json(operation, &long)?, beside);
-    Ok((KeyValue::new(key, cell::preview(value)), true))
+    Ok((KeyValue::new(key, cell::preview(value, limit)), true))
 }
 
 /// The tag of an input.
@@ -206,10 +219,9 @@ impl Kept {
         let tags: Table = data.tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
         let params: Table = data.params.into_iter().map(|param| (param.key, param.value)).collect();
         let id = match tags.get(names::RUN_KEY) {
-            Some(key) => RunId::new(key),
-            None => RunId::new(&info.run_id),
+            Some(key) => RunId::new(key).map_err(|_| corrupt("id"))?,
+            None => own_id(&info.run_id)?,
         };
-        let id = id.map_err(|_| corrupt("id"))?;
         let status = read_status(&info.status).ok_or_else(|| corrupt("status"))?;
         let spec = match read_spec(operation, &tags) {
             Some(spec) => spec,
@@ -273,6 +285,8 @@ impl Kept {
             inputs,
             receipts: read_receipts(operation, &tags)?,
             closed: status.is_final(),
+            is_foreign: !tags.contains_key(names::SPEC),
+            has_key: tags.contains_key(names::RUN_KEY),
             is_live: !tags.contains_key(names::RUN_KEY)
                 || params.get(names::CLAIM).is_some_and(|c| c == "live"),
             run,
@@ -336,7 +350,7 @@ fn read_spec(operation: &'static str, tags: &Table) -> Option<Spec> {
 fn foreign_spec(user: &str, name: &str, start: Option<i64>, tags: &Table) -> Result<Spec> {
     let user = tags.get(names::USER).map_or(user, String::as_str);
     let actor = ActorId::new(user).or_else(|_| ActorId::new("unknown"))?;
-    let parent = tags.get(names::PARENT_RUN).and_then(|parent| RunId::new(parent).ok());
+    let parent = tags.get(names::PARENT_RUN).and_then(|parent| own_id(parent).ok());
     Ok(Spec {
         name: name.to_owned(),
         actor,
@@ -359,7 +373,10 @@ fn read_texts<K: Ord>(
         whole.insert(long.key, long.text);
     }
     let read = |(name, text): (&String, &String)| {
-        let long = whole.get(name).filter(|long| cell::preview(long) == *text);
+        let shows = |long: &&String| {
+            [cell::MAX_TAG, cell::MAX_AZURE_TAG].iter().any(|limit| cell::preview(long, *limit) == *text)
+        };
+        let long = whole.get(name).filter(shows);
         Some((key(name)?, long.unwrap_or(text).clone()))
     };
     Ok(texts.iter().filter_map(read).collect())

@@ -124,6 +124,10 @@ impl MlflowTracker {
         let name = uuid::Uuid::new_v4().simple().to_string();
         let mut tags = record::first_tags(START, spec, started_at, parent)?;
         tags.push(KeyValue::new(names::ATTEMPT, &name));
+        let limit = self.max_tag();
+        // The commit is in the specification, too: what only shows it may be left out.
+        tags.retain(|tag| !names::GIT.contains(&&*tag.key) || !cell::is_longer(&tag.value, limit));
+        let tags = cell::fit(limit, tags);
         let body = json!({
             "experiment_id": experiment,
             "user_id": spec.actor,
@@ -145,10 +149,10 @@ impl MlflowTracker {
 
     /// Adds the user's tags.
     async fn complete(&self, spec: &RunSpec, uuid: &str) -> Result<()> {
-        let mut plan = Plan::default();
+        let (mut plan, limit) = (Plan::default(), self.max_tag());
         for (key, value) in &spec.tags {
             let (pair, _) =
-                record::put_text(START, names::LONG_TAG, cell::MAX_TAG, key.as_str(), value, &mut plan.tags)?;
+                record::put_text(START, names::LONG_TAG, limit, key.as_str(), value, &mut plan.tags)?;
             plan.tags.push(pair);
         }
         self.send(START, plan, uuid).await
@@ -181,7 +185,7 @@ impl MlflowTracker {
     }
 
     /// Writes a parameter that can be written once. Whether it has this value now.
-    async fn claim(&self, op: &'static str, uuid: &str, key: &str, value: &str) -> Result<bool> {
+    pub(super) async fn claim(&self, op: &'static str, uuid: &str, key: &str, value: &str) -> Result<bool> {
         let body = json!({ "run_id": uuid, "key": key, "value": value });
         match self.post(op, "mlflow/runs/log-parameter", &body).await {
             Ok(_) => Ok(true),
@@ -284,6 +288,9 @@ impl MlflowTracker {
         status: RunStatus,
         at: Timestamp,
     ) -> Result<()> {
+        if self.status_left.as_deref() == Some(uuid) {
+            return Ok(());
+        }
         let text = record::status_text(status);
         let body = json!({ "run_id": uuid, "status": text, "end_time": at.timestamp_millis() });
         let answer = self.post(op, "mlflow/runs/update", &body).await?;

@@ -96,7 +96,7 @@ impl MlflowTracker {
         self.open_ledgers(id, batches, session).await?;
         let mut ledgers = std::mem::take(&mut session.ledgers);
         let kept = self.load(OP, id, session).await?;
-        let mut group = Group::default();
+        let mut group = Group { max_tag: self.max_tag(), ..Group::default() };
         for batch in batches {
             let outcome = group.add(kept, batch, &mut ledgers);
             group.outcomes.push(outcome);
@@ -115,7 +115,11 @@ impl MlflowTracker {
     }
 
     /// Sends what is planned.
-    pub(super) async fn send(&self, op: &'static str, plan: Plan, uuid: &str) -> Result<()> {
+    pub(super) async fn send(&self, op: &'static str, mut plan: Plan, uuid: &str) -> Result<()> {
+        let limit = self.max_tag();
+        for tags in [&mut plan.before, &mut plan.tags, &mut plan.after] {
+            *tags = cell::fit(limit, std::mem::take(tags));
+        }
         for body in plan.requests(uuid) {
             self.post(op, "mlflow/runs/log-batch", &body).await?;
         }
@@ -195,6 +199,8 @@ enum Outcome {
 /// Batches that are sent together.
 #[derive(Default)]
 struct Group {
+    /// How long a tag may be.
+    max_tag: usize,
     plan: Plan,
     outcomes: Vec<Outcome>,
     /// Inputs that are new.
@@ -275,7 +281,7 @@ impl Group {
             receipt.degraded.extend(long.then(|| cut(key, value)));
         }
         for (key, value) in &batch.tags {
-            let (limit, key) = (cell::MAX_TAG, key.as_str());
+            let (limit, key) = (self.max_tag, key.as_str());
             let (pair, long) = record::put_text(OP, names::LONG_TAG, limit, key, value, &mut plan.tags)?;
             plan.tags.push(pair);
             receipt.degraded.extend(long.then(|| cut(key, value)));

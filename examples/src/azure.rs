@@ -1,0 +1,165 @@
+//! A workspace of Azure Machine Learning for the examples: one in memory, or the one that the environment names.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mlops_azure::artifact::BlobArtifacts;
+use mlops_azure::auth::identity::Identity;
+use mlops_azure::auth::{TokenCache, TokenSource};
+use mlops_azure::config::{Endpoints, ProcessVariables, Variables as _, Workspace};
+use mlops_azure::data::AzureDataAssets;
+use mlops_azure::deploy::{AzureDeployer, DeploymentTemplate};
+use mlops_azure::fake::FakeAzure;
+use mlops_azure::http::{HttpTransport, ReqwestConfig, ReqwestTransport, Service};
+use mlops_azure::mlflow::{AzureMlflow, MlflowTracker, TrackingUri};
+use mlops_azure::registry::AzureModelRegistry;
+use mlops_azure::storage::Datastores;
+use mlops_azure::wire::Place;
+use mlops_core::Result;
+use mlops_core::artifact::ArtifactStore;
+use mlops_core::model::Predictor;
+use mlops_core::registry::ModelRegistry;
+use mlops_core::time::{Clock, SystemClock};
+
+/// The datastore that every workspace has.
+const DATASTORE: &str = "workspaceblobstore";
+const INSTANCE: &str = "Standard_DS3_v2";
+
+/// A workspace, and what it takes to talk to it.
+pub struct Azure {
+    /// Which one.
+    pub workspace: Workspace,
+    /// Resource Manager.
+    pub arm: Service,
+    /// Where tokens come from.
+    pub tokens: Arc<dyn TokenSource>,
+    /// How everything else is reached.
+    pub transport: Arc<dyn HttpTransport>,
+    template: DeploymentTemplate,
+    fake: Option<Fake>,
+}
+
+/// Azure in memory, and the models that its endpoints answer with, by their ids.
+struct Fake {
+    azure: FakeAzure,
+    models: Arc<Mutex<BTreeMap<String, Arc<dyn Predictor>>>>,
+}
+
+impl Azure {
+    /// A workspace in memory: nothing leaves this process.
+    pub fn fake() -> Self {
+        let azure = FakeAzure::new();
+        let models: Arc<Mutex<BTreeMap<String, Arc<dyn Predictor>>>> = Arc::default();
+        let known = Arc::clone(&models);
+        azure.predict_with(move |model| {
+            known.lock().unwrap_or_else(PoisonError::into_inner).get(&model.to_ascii_lowercase()).cloned()
+        });
+        Self {
+            workspace: azure.workspace(),
+            arm: azure.arm(),
+            tokens: azure.tokens(),
+            transport: azure.transport(),
+            template: DeploymentTemplate::new(INSTANCE),
+            fake: Some(Fake { azure, models }),
+        }
+    }
+
+    /// The workspace that the environment or a `config.json` above this folder names, with the credentials that are there: a service
+    /// principal in the environment, an identity of the machine, or what `az login` left.
+    ///
+    /// Models that are none of MLflow's need an environment and code: `MLOPS_AZURE_ENVIRONMENT` and `MLOPS_AZURE_CODE` are their
+    /// ids, and the script is `score.py`.
+    ///
+    /// # Errors
+    /// Where no workspace is named, or its cloud is unknown.
+    pub fn from_env() -> Result<Self> {
+        let workspace = Workspace::discover()?;
+        let transport: Arc<dyn HttpTransport> = Arc::new(ReqwestTransport::new(&ReqwestConfig::default())?);
+        let chain = Arc::new(Identity::chain(Arc::clone(&transport))?);
+        let tokens: Arc<dyn TokenSource> = Arc::new(TokenCache::new(chain, Arc::new(SystemClock::new())));
+        let endpoints = Endpoints::of(workspace.cloud())?;
+        let arm = Service::resource_manager(&endpoints, Arc::clone(&tokens)).build()?;
+        let named = |name| ProcessVariables.read(name);
+        let template = DeploymentTemplate::new(INSTANCE);
+        let template = match (named("MLOPS_AZURE_ENVIRONMENT"), named("MLOPS_AZURE_CODE")) {
+            (Some(environment), Some(code)) => template.with_code(environment, code, "score.py"),
+            _ => template,
+        };
+        Ok(Self { workspace, arm, tokens, transport, template, fake: None })
+    }
+
+    /// Content, in the workspace's own datastore.
+    ///
+    /// # Errors
+    /// Those of the service.
+    pub async fn artifacts(&self) -> Result<BlobArtifacts> {
+        let datastores = Datastores::new(self.arm.clone(), Place::from(&self.workspace))
+            .in_cloud(self.workspace.cloud())
+            .tokens(Arc::clone(&self.tokens))
+            .transport(Arc::clone(&self.transport));
+        Ok(BlobArtifacts::new(datastores.container(DATASTORE).await?))
+    }
+
+    /// Data assets whose content is in `artifacts`.
+    pub fn data(&self, artifacts: Arc<dyn ArtifactStore>, clock: Arc<dyn Clock>) -> AzureDataAssets {
+        AzureDataAssets::new(self.arm.clone(), &self.workspace, artifacts, clock)
+    }
+
+    /// Model versions whose content is in `artifacts`.
+    pub fn registry(&self, artifacts: Arc<dyn ArtifactStore>, clock: Arc<dyn Clock>) -> AzureModelRegistry {
+        AzureModelRegistry::new(self.arm.clone(), &self.workspace, artifacts, clock)
+    }
+
+    /// Runs, in the workspace's MLflow.
+    ///
+    /// # Errors
+    /// Those of the service.
+    pub async fn tracker(&self) -> Result<MlflowTracker> {
+        let uri = TrackingUri::read(&self.arm, &self.workspace).await?;
+        let mlflow = AzureMlflow::builder(uri, Arc::clone(&self.tokens));
+        Ok(mlflow.transport(Arc::clone(&self.transport)).build()?.tracker())
+    }
+
+    /// Endpoints whose traffic nobody else changes; callers keep to their deployment.
+    ///
+    /// # Errors
+    /// For a template that is none.
+    pub fn deployer(
+        &self,
+        registry: Arc<dyn ModelRegistry>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<AzureDeployer> {
+        AzureDeployer::builder(self.arm.clone(), &self.workspace, registry, self.template.clone())
+            .tokens(Arc::clone(&self.tokens))
+            .transport(Arc::clone(&self.transport))
+            .clock(clock)
+            .sole_writer()
+            .sticky_routing()
+            .build()
+    }
+
+    /// Lets the workspace in memory answer with this predictor where a version of a model is asked; Azure itself loads what was
+    /// registered.
+    ///
+    /// # Errors
+    /// For a name that no model has.
+    pub fn lend(&self, model: &str, version: &str, predictor: Arc<dyn Predictor>) -> Result<()> {
+        if let Some(Fake { models, .. }) = &self.fake {
+            let id = Place::from(&self.workspace).model(model, version)?.id().to_ascii_lowercase();
+            models.lock().unwrap_or_else(PoisonError::into_inner).insert(id, predictor);
+        }
+        Ok(())
+    }
+
+    /// How many requests the workspace in memory has answered; Azure itself is not asked.
+    pub fn requests(&self) -> Option<usize> {
+        self.fake.as_ref().map(|fake| fake.azure.count())
+    }
+}
+
+impl fmt::Debug for Azure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Azure").field("workspace", &self.workspace.name()).finish_non_exhaustive()
+    }
+}
