@@ -79,6 +79,39 @@ async fn names_types_and_orders_are_the_services() {
     );
 }
 
+#[tokio::test]
+async fn a_version_is_published_to_a_registry_under_another_name() {
+    let azure = FakeAzure::new();
+    let registry = azure.registry("contoso-ml").id();
+    let arm = azure.arm();
+    arm.call(put(&azure, "/models/churn/versions/1", &body("azureml://a", "good"))).await.unwrap();
+    let publish = async |source: &str, to: Value| {
+        let call = call(&azure, Method::POST, &format!("/models/{source}/publish")).json(&to)?;
+        arm.begin(call).await?.wait().await
+    };
+    let to = |registry: &str, name: &str| json!({ "registryName": registry, "destinationName": name, "destinationVersion": "7" });
+    for (source, to, kind) in [
+        ("none/versions/1", to("contoso-ml", "shared"), ErrorKind::NotFound),
+        ("churn/versions/1", to("nobodys", "shared"), ErrorKind::NotFound),
+        ("churn/versions/1", to("contoso-ml", ""), ErrorKind::InvalidInput),
+        ("churn/versions/1", to("contoso-ml", "a.b"), ErrorKind::InvalidInput),
+    ] {
+        assert_eq!(publish(source, to).await.unwrap_err().kind(), kind, "{source}");
+    }
+    azure.faults().slow_operations(1);
+    publish("churn/versions/1", to("contoso-ml", "shared")).await.unwrap();
+    let there = azure.resource(&format!("{registry}/models/shared/versions/7")).unwrap();
+    assert_eq!(
+        (&there["properties"]["modelUri"], &there["properties"]["provisioningState"]),
+        (&json!("azureml://a"), &json!("Succeeded"))
+    );
+    // The same once more changes nothing; another content under the same version is refused.
+    publish("churn/versions/1", to("contoso-ml", "shared")).await.unwrap();
+    arm.call(put(&azure, "/models/churn/versions/2", &body("azureml://b", ""))).await.unwrap();
+    let error = publish("churn/versions/2", to("contoso-ml", "shared")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+}
+
 /// What the store is to be: by version, the address and the description, and when it was made.
 #[derive(Default)]
 struct Model {
