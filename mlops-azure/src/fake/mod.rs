@@ -7,6 +7,7 @@
 //! | [`faults`] | [`Faults`]: what is to go wrong |
 //! | [`faulty`] | [`FaultyTransport`]: any transport with faults by rules |
 //! | [`key_vault`] | [`FakeKeyVault`]: a vault of secrets |
+//! | [`listen`] | [`FakeListener`]: the same fake over HTTP, for other processes |
 //! | [`schema`] | [`Schemas`]: Azure's type definitions, which judge the bodies that are sent |
 //!
 //! # A test against the fake
@@ -61,6 +62,7 @@ pub mod exchange;
 pub mod faults;
 pub mod faulty;
 pub mod key_vault;
+pub mod listen;
 pub mod schema;
 
 mod arm;
@@ -81,4 +83,5 @@ pub use exchange::{FakeAnswer, FakePart, FakeRequest};
 pub use faults::Faults;
 pub use faulty::{Fault, FaultRule, FaultyTransport};
 pub use key_vault::FakeKeyVault;
+pub use listen::FakeListener;
 pub use schema::{Finding, Mutant, Report, Rule, Schemas};
