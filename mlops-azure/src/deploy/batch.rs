@@ -22,7 +22,9 @@ use crate::auth::TokenSource;
 use crate::config::Workspace;
 use crate::config::cloud::{Audience, Cloud};
 use crate::http::header::HeaderName;
-use crate::http::{Call, HttpTransport, PollPolicy, Repeat, ReqwestConfig, ReqwestTransport, Service, Url, guard};
+use crate::http::{
+    Call, HttpTransport, PollPolicy, Repeat, ReqwestConfig, ReqwestTransport, Service, Url, guard,
+};
 use crate::wire::batch::BatchInvoke;
 use crate::wire::job::JobStatus;
 use crate::wire::{BatchDeployment, BatchEndpoint, Job, Place, Resource};
@@ -72,9 +74,10 @@ pub struct BatchJob {
 
 impl BatchJob {
     fn read(operation: &'static str, resource: &Resource<Job>) -> Result<Self> {
-        let name = resource.name.clone().ok_or_else(|| {
-            Error::new(ErrorKind::Protocol, operation, "the answer names no job")
-        })?;
+        let name = resource
+            .name
+            .clone()
+            .ok_or_else(|| Error::new(ErrorKind::Protocol, operation, "the answer names no job"))?;
         let outputs = match &resource.properties {
             Job::Other(members) => members.get("outputs").and_then(Value::as_object).map(uris),
             job => serde_json::to_value(job).ok().and_then(|v| v.get("outputs")?.as_object().map(uris)),
@@ -84,7 +87,8 @@ impl BatchJob {
 }
 
 fn uris(outputs: &serde_json::Map<String, Value>) -> BTreeMap<String, String> {
-    let uri = |(name, output): (&String, &Value)| Some((name.clone(), output.get("uri")?.as_str()?.to_owned()));
+    let uri =
+        |(name, output): (&String, &Value)| Some((name.clone(), output.get("uri")?.as_str()?.to_owned()));
     outputs.iter().filter_map(uri).collect()
 }
 
@@ -220,7 +224,8 @@ impl BatchEndpoints {
                 return Err(error.with("job", &job.name).with("status", status).with_retryable(false));
             }
             sleep(pause).await;
-            pause = pause.saturating_add(pause / 2).clamp(policy.shortest.min(policy.longest), policy.longest);
+            pause =
+                pause.saturating_add(pause / 2).clamp(policy.shortest.min(policy.longest), policy.longest);
         }
     }
 

@@ -178,7 +178,8 @@ impl FakePart for FakeBatch {
             return;
         }
         if let Some(properties) = resource.get_mut("properties").and_then(Value::as_object_mut) {
-            let host = format!("https://{}.{REGION}.inference.ml.azure.com", path.name().to_ascii_lowercase());
+            let host =
+                format!("https://{}.{REGION}.inference.ml.azure.com", path.name().to_ascii_lowercase());
             properties.insert("scoringUri".to_owned(), json!(format!("{host}/jobs")));
         }
     }

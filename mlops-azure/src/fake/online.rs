@@ -222,7 +222,9 @@ fn check_endpoint(azure: &FakeAzure, name: &str, new: &Value, old: Option<&Value
         return Err(FakeAnswer::error(400, "LocationRequired", message));
     }
     check_tags(&new["tags"])?;
-    let mode = |value: &Value| value.pointer("/properties/authMode").and_then(Value::as_str).map(str::to_ascii_lowercase);
+    let mode = |value: &Value| {
+        value.pointer("/properties/authMode").and_then(Value::as_str).map(str::to_ascii_lowercase)
+    };
     if let Some(old) = old {
         if mode(old) != mode(new) {
             return Err(refused("The authentication mode of an endpoint cannot be changed."));
@@ -230,7 +232,8 @@ fn check_endpoint(azure: &FakeAzure, name: &str, new: &Value, old: Option<&Value
         let of = |value: &Value| value.pointer("/properties/properties").and_then(Value::as_object).cloned();
         let (old, new) = (of(old).unwrap_or_default(), of(new).unwrap_or_default());
         let own = |name: &String| name == "AzureAsyncOperationUri";
-        if let Some((name, _)) = old.iter().find(|(name, value)| !own(name) && new.get(*name) != Some(value)) {
+        if let Some((name, _)) = old.iter().find(|(name, value)| !own(name) && new.get(*name) != Some(value))
+        {
             return Err(refused(format!("The property '{name}' can be neither changed nor removed.")));
         }
     }
@@ -265,8 +268,15 @@ fn check_tags(tags: &Value) -> Result<(), FakeAnswer> {
     }
     let mut names = HashSet::new();
     for (name, value) in tags {
-        if name.is_empty() || name.chars().count() > 512 || name.contains(['<', '>', '%', '&', '\\', '?', '/']) {
-            return Err(FakeAnswer::error(400, "InvalidTagNameCharacters", format!("The tag '{name}' is none.")));
+        if name.is_empty()
+            || name.chars().count() > 512
+            || name.contains(['<', '>', '%', '&', '\\', '?', '/'])
+        {
+            return Err(FakeAnswer::error(
+                400,
+                "InvalidTagNameCharacters",
+                format!("The tag '{name}' is none."),
+            ));
         }
         if !names.insert(name.to_lowercase()) {
             return Err(bad(format!("There are two tags '{name}'.")));
@@ -285,7 +295,8 @@ impl FakeOnline {
             return Err(refused("A deployment has one instance or more: sku.capacity."));
         }
         let model = new.pointer("/properties/model").and_then(Value::as_str).unwrap_or_default();
-        let in_workspace = model.to_ascii_lowercase().starts_with(&azure.workspace().id().to_ascii_lowercase());
+        let in_workspace =
+            model.to_ascii_lowercase().starts_with(&azure.workspace().id().to_ascii_lowercase());
         if in_workspace && azure.resource(model).is_none() {
             return Err(refused(format!("The model '{model}' is not found.")));
         }
@@ -297,7 +308,13 @@ impl FakeOnline {
         Ok(())
     }
 
-    fn act(&self, request: &FakeRequest, azure: &FakeAzure, online: &Online, action: &str) -> Option<FakeAnswer> {
+    fn act(
+        &self,
+        request: &FakeRequest,
+        azure: &FakeAzure,
+        online: &Online,
+        action: &str,
+    ) -> Option<FakeAnswer> {
         let id = endpoint_id(azure, &online.endpoint);
         let endpoint = azure.resource(&id)?;
         let mode = endpoint.pointer("/properties/authMode").and_then(Value::as_str).unwrap_or_default();
@@ -393,10 +410,13 @@ impl FakeOnline {
     fn draw_among(&self, traffic: Option<&Value>) -> Option<String> {
         let shares = shares(traffic).ok()?;
         let mut left = self.state().draw() * 100.0;
-        shares.into_iter().find(|(_, share)| {
-            left -= *share as f64;
-            left < 0.0
-        }).map(|(name, _)| name)
+        shares
+            .into_iter()
+            .find(|(_, share)| {
+                left -= *share as f64;
+                left < 0.0
+            })
+            .map(|(name, _)| name)
     }
 
     /// Asks the shadow, if it is drawn, and drops its answer.

@@ -47,7 +47,8 @@ pub(super) fn predict(predictor: &dyn Predictor, body: &Value) -> Result<Value> 
 }
 
 fn column(feature: &Feature, cells: &[&Value]) -> Result<Column<'static>> {
-    let wrong = |row: usize| bad("has a value of another type").with("column", &feature.name).with("row", row);
+    let wrong =
+        |row: usize| bad("has a value of another type").with("column", &feature.name).with("row", row);
     let name = feature.name.clone();
     let valid: Vec<bool> = cells.iter().map(|cell| !cell.is_null()).collect();
     let numbers = || -> Result<Vec<f64>> {
