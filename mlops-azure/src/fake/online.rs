@@ -173,7 +173,7 @@ struct Online {
 impl Online {
     fn of(path: &ArmPath) -> Option<Self> {
         let lower = |i: usize| path.names.get(i).map(|name| name.to_ascii_lowercase());
-        if !path.is_machine_learning() || path.words.get(1)?.to_ascii_lowercase() != "onlineendpoints" {
+        if !path.is_machine_learning() || !path.words.get(1)?.eq_ignore_ascii_case("onlineEndpoints") {
             return None;
         }
         Some(Self { endpoint: lower(1)?, deployment: lower(2) })
