@@ -49,11 +49,11 @@ pub(super) fn admit(azure: &FakeAzure, request: &FakeRequest) -> Result<ArmPath,
         return Err(FakeAnswer::error(404, "SubscriptionNotFound", message));
     }
     let is_in_group = path.key.split('/').nth(3) == Some("resourcegroups") && path.key.split('/').count() > 5;
-    if let Some(group) = group.filter(|_| is_in_group) {
-        if !is_there(&format!("/subscriptions/{subscription}/resourceGroups/{group}")) {
-            let message = format!("Resource group '{group}' could not be found.");
-            return Err(FakeAnswer::error(404, "ResourceGroupNotFound", message));
-        }
+    if let Some(group) = group.filter(|_| is_in_group)
+        && !is_there(&format!("/subscriptions/{subscription}/resourceGroups/{group}"))
+    {
+        let message = format!("Resource group '{group}' could not be found.");
+        return Err(FakeAnswer::error(404, "ResourceGroupNotFound", message));
     }
     Ok(path)
 }
@@ -169,16 +169,14 @@ impl State {
         }
     }
 
-    /// Only one operation at a time works on a resource, and on an endpoint with its deployments.
-    pub(super) fn refuse_busy(&self, path: &ArmPath) -> Result<(), FakeAnswer> {
-        match self.operations.of_family(kind::family(path)) {
-            None => Ok(()),
-            Some(_) => {
-                let message = "Another operation on the same resource is under way.";
-                let inner = &["RetryableErrorDueToAnotherOperation"];
-                Err(FakeAnswer::user_error(409, "Conflict", message, inner).retry_after(0))
-            }
-        }
+    /// Only one operation at a time works on a resource, and on an endpoint with its deployments. Whoever is turned away has
+    /// looked at the other operation, and finds it over some time.
+    pub(super) fn refuse_busy(&mut self, path: &ArmPath) -> Result<(), FakeAnswer> {
+        let Some(other) = self.operations.of_family(kind::family(path)) else { return Ok(()) };
+        self.look(other);
+        let message = "Another operation on the same resource is under way.";
+        let inner = &["RetryableErrorDueToAnotherOperation"];
+        Err(FakeAnswer::user_error(409, "Conflict", message, inner).retry_after(0))
     }
 }
 
@@ -245,10 +243,11 @@ fn patch(azure: &FakeAzure, request: &FakeRequest, path: &ArmPath) -> Outcome {
     };
     let change = Value::Object(body(request)?);
     let mut value = {
-        let state = azure.state();
+        let mut state = azure.state();
         let entry = state.store.get(&path.key).ok_or_else(|| not_found(&path.path))?;
+        let value = entry.value.clone();
         state.refuse_busy(path)?;
-        entry.value.clone()
+        value
     };
     for pointer in members {
         if let Some(new) = change.pointer(pointer) {
@@ -318,11 +317,11 @@ fn later(state: &mut State, path: &ArmPath, act: Act, way: Way, version: &str, s
     let begun = state.begin(path, kind::family(path), act.clone(), way, version, FakeAnswer::empty(status));
     // Endpoints and deployments also keep where the last operation on them is asked for.
     let address = state.latest_status().filter(|_| act == Act::Write && kind::is_endpoint_kind(path));
-    if let (Some(address), Some(entry)) = (address, state.store.get_mut(&path.key)) {
-        if let Some(properties) = entry.value.get_mut("properties").and_then(Value::as_object_mut) {
-            let own = properties.entry("properties").or_insert_with(|| json!({}));
-            own["AzureAsyncOperationUri"] = json!(address);
-        }
+    if let (Some(address), Some(entry)) = (address, state.store.get_mut(&path.key))
+        && let Some(properties) = entry.value.get_mut("properties").and_then(Value::as_object_mut)
+    {
+        let own = properties.entry("properties").or_insert_with(|| json!({}));
+        own["AzureAsyncOperationUri"] = json!(address);
     }
     let FakeAnswer { headers: own, body, .. } = shown(state, status);
     let mut headers = begun.headers;

@@ -316,6 +316,16 @@ impl FakeAzure {
         ArmPath::parse(id).is_some_and(|path| self.state().end(&path, Some("Canceled")))
     }
 
+    /// Answers a request, unless its host does not exist or its answer is lost.
+    pub(super) async fn exchange(&self, request: &FakeRequest) -> Result<FakeAnswer, HttpFault> {
+        let unknown = || HttpFault::new(Stage::Connect, false, "there is no such host at the fake");
+        let answer = self.answer(request).ok_or_else(unknown)?;
+        match self.0.faults.loses_answer() {
+            true => Err(HttpFault::new(Stage::Answer, false, "the fake lost the answer")),
+            false => Ok(answer),
+        }
+    }
+
     /// Answers a request; `None` for a host that does not exist.
     fn answer(&self, request: &FakeRequest) -> Option<FakeAnswer> {
         let _turn = self.0.turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -332,10 +342,10 @@ impl FakeAzure {
         }
         let host = request.host();
         let is_arm = host == Cloud::Public.resource_manager();
-        if is_arm || host.ends_with(".api.azureml.ms") {
-            if let Some(refused) = self.refuse_token(request, Audience::ResourceManager) {
-                return Some(refused);
-            }
+        if (is_arm || host.ends_with(".api.azureml.ms"))
+            && let Some(refused) = self.refuse_token(request, Audience::ResourceManager)
+        {
+            return Some(refused);
         }
         let part = || self.parts().iter().find_map(|part| part.answer(request, self));
         if is_arm {
@@ -344,6 +354,9 @@ impl FakeAzure {
                 Err(refused) => refused,
             };
             return Some(arm::dress(self, request, answer));
+        }
+        if host == Cloud::Public.authority() {
+            return part().or_else(|| Some(self.0.tokens.issuer(request)));
         }
         let nothing = || host.ends_with(".api.azureml.ms").then(|| arm::not_found(request.path()));
         part().or_else(nothing)
@@ -370,12 +383,6 @@ impl fmt::Debug for FakeAzure {
 impl HttpTransport for FakeAzure {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpFault> {
         let request = FakeRequest::read(request).await?;
-        let answer = self.answer(&request);
-        let unknown = || HttpFault::new(Stage::Connect, false, "there is no such host at the fake");
-        let answer = answer.ok_or_else(unknown)?;
-        match self.0.faults.loses_answer() {
-            true => Err(HttpFault::new(Stage::Answer, false, "the fake lost the answer")),
-            false => Ok(answer.into()),
-        }
+        self.exchange(&request).await.map(HttpResponse::from)
     }
 }

@@ -93,7 +93,7 @@ impl Faults {
     }
 
     /// Every operation begun from now on is found under way by its first so many looks: questions for its status, its result or
-    /// its resource. At first it is none.
+    /// its resource, and calls that are turned away because of it. At first it is none.
     pub fn slow_operations(&self, looks: u32) -> &Self {
         self.planned().looks = Looks::Some(looks);
         self

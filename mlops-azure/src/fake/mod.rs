@@ -9,6 +9,7 @@
 //! | [`faulty`] | [`FaultyTransport`]: any transport with faults by rules |
 //! | [`key_vault`] | [`FakeKeyVault`]: a vault of secrets |
 //! | [`online`] | [`FakeOnline`]: online endpoints, their keys and their scoring addresses |
+//! | [`listen`] | [`FakeListener`]: the same fake over HTTP, for other processes |
 //! | [`schema`] | [`Schemas`]: Azure's type definitions, which judge the bodies that are sent |
 //!
 //! # A test against the fake
@@ -65,6 +66,7 @@ pub mod faults;
 pub mod faulty;
 pub mod key_vault;
 pub mod online;
+pub mod listen;
 pub mod schema;
 
 mod arm;
@@ -88,4 +90,5 @@ pub use faults::Faults;
 pub use faulty::{Fault, FaultRule, FaultyTransport};
 pub use key_vault::FakeKeyVault;
 pub use online::{FakeCounts, FakeOnline};
+pub use listen::FakeListener;
 pub use schema::{Finding, Mutant, Report, Rule, Schemas};

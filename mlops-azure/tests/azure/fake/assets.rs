@@ -1,6 +1,7 @@
 //! Versions of assets: rules, and random calls against a model of a few lines.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
 use futures_util::TryStreamExt as _;
 use mlops_azure::fake::FakeAzure;
@@ -112,10 +113,14 @@ async fn a_version_is_published_to_a_registry_under_another_name() {
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
 }
 
+const TWO: NonZeroU64 = NonZeroU64::new(2).unwrap();
+const NINE: NonZeroU64 = NonZeroU64::new(9).unwrap();
+const HUNDRED: NonZeroU64 = NonZeroU64::new(100).unwrap();
+
 /// What the store is to be: by version, the address and the description, and when it was made.
 #[derive(Default)]
 struct Model {
-    versions: BTreeMap<u32, (String, String, usize)>,
+    versions: BTreeMap<u64, (String, String, usize)>,
     has_container: bool,
     made: usize,
 }
@@ -138,13 +143,13 @@ async fn random_calls_leave_what_a_model_of_it_has() {
         let (arm, mut random, mut model) = (azure.arm(), Random::new(seed).stream("calls"), Model::default());
         for _ in 0..40 {
             calls += 1;
-            let version = 1 + (random.next_f64() * 9.0) as u32;
+            let version = 1 + random.below(NINE);
             let path = format!("{root}/models/m/versions/{version}");
             let at = |method| Call::<Value>::new(OP, method, path.clone()).query("api-version", VERSION);
             let action = random.next_f64();
             if action < 0.5 {
-                let uri = format!("azureml://{}", (random.next_f64() * 2.0) as u32);
-                let words = format!("words {}", (random.next_f64() * 100.0) as u32);
+                let uri = format!("azureml://{}", random.below(TWO));
+                let words = format!("words {}", random.below(HUNDRED));
                 let write = at(Method::PUT).json(&body(&uri, &words)).unwrap();
                 let written = match arm.begin(write).await {
                     Ok(operation) => operation.wait().await,

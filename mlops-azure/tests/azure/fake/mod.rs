@@ -2,6 +2,7 @@
 
 mod assets;
 mod faults;
+mod listener;
 mod operations;
 
 use std::path::{Path, PathBuf};
@@ -181,6 +182,28 @@ async fn a_part_answers_what_is_its_own_and_completes_what_is_written() {
         arm.begin(put(&azure, "/onlineEndpoints/churn", &endpoint)).await.unwrap().wait().await.unwrap();
     assert_eq!(made["properties"]["scoringUri"], "https://elsewhere.example/score");
     assert_eq!(made["properties"]["provisioningState"], "Succeeded");
+}
+
+#[tokio::test]
+async fn nothing_that_is_shown_holds_a_token() {
+    let azure = FakeAzure::new();
+    azure.plug(Elsewhere);
+    let base: Url = "https://elsewhere.example/?sig=canary".parse().unwrap();
+    let call = Call::<Value>::get(OP, "/p").query("sig", "canary").query("api-version", "1");
+    azure.service(base.clone(), Audience::MachineLearning).call(call).await.unwrap();
+    assert_eq!(azure.requests(), ["GET https://elsewhere.example/p?sig=…&api-version=1"]);
+    let mut request = FakeRequest::new(Method::GET, base);
+    request.headers.insert("authorization", "Bearer canary".parse().unwrap());
+    request.body = "canary".into();
+    let answer = FakeAnswer::ok(json!("canary")).with("location", "https://h/?sig=canary");
+    assert_eq!(request.bearer(), Some("canary"));
+    let shown = format!(
+        "{azure:?} {:?} {:?} {:?} {request:?} {answer:?}",
+        azure.transport(),
+        azure.tokens(),
+        azure.arm()
+    );
+    assert!(!shown.contains("canary"), "{shown}");
 }
 
 #[tokio::test]

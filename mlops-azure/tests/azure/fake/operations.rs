@@ -117,8 +117,7 @@ async fn the_status_of_an_operation_is_where_the_answer_says() {
 async fn one_operation_at_a_time_works_on_an_endpoint() {
     let azure = FakeAzure::new();
     run(&azure, put(&azure, ENDPOINT, &endpoint())).await.unwrap();
-    azure.faults().slow_operations(2);
-    azure.forget_requests();
+    azure.faults().endless_operations();
     let blue = azure.arm().begin(put(&azure, BLUE, &endpoint())).await.unwrap();
     assert!(azure.is_busy(&format!("{}{ENDPOINT}", azure.workspace().id())));
     for call in [
@@ -132,14 +131,22 @@ async fn one_operation_at_a_time_works_on_an_endpoint() {
         assert_eq!(once(&azure).call(call).await.unwrap_err().kind(), ErrorKind::Busy, "{shown}");
     }
     assert_eq!(state(&azure, BLUE).as_deref(), Some("Creating"));
+    assert!(azure.finish(&format!("{}{BLUE}", azure.workspace().id())));
     blue.wait().await.unwrap();
     assert_eq!(state(&azure, BLUE).as_deref(), Some("Succeeded"));
-    // Two looks under way, one that finds it over, and one for the result.
-    assert_eq!(azure.count(), 1 + 5 + 3 + 1, "{:?}", azure.requests());
-    // Whoever waits for the other operation gets its turn.
+    azure.faults().slow_operations(2);
+    azure.forget_requests();
+    run(&azure, put(&azure, BLUE, &endpoint())).await.unwrap();
+    // The write, two looks under way, one that finds it over, and one for the result.
+    assert_eq!(azure.count(), 5, "{:?}", azure.requests());
+    // Whoever waits for the other operation gets its turn, also if nobody else looks at it.
+    let call = call(&azure, Method::PATCH, BLUE).json(&json!({ "sku": { "capacity": 2 } })).unwrap();
+    let left = azure.arm().begin(call).await.unwrap();
+    run(&azure, put(&azure, GREEN, &endpoint())).await.unwrap();
+    drop(left);
     azure.faults().slow_operations(0);
     let first = azure.arm().begin(put(&azure, GREEN, &endpoint())).await.unwrap();
-    let (first, second) = tokio::join!(first.wait(), run(&azure, call(&azure, Method::DELETE, BLUE)));
+    let (first, second) = tokio::join!(first.wait(), run(&azure, super::call(&azure, Method::DELETE, BLUE)));
     assert!(first.is_ok() && second.is_ok());
     assert_eq!((state(&azure, BLUE), state(&azure, GREEN).as_deref()), (None, Some("Succeeded")));
 }
