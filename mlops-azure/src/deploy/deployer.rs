@@ -25,13 +25,13 @@ use tokio::time::Instant;
 use super::builder::AzureDeployerBuilder;
 use super::ledger::Change;
 use super::online::OnlineEndpoints;
+use super::rows;
 use super::scoring::{DEPLOYMENT, EndpointSecret, Scored, Scoring};
 use super::seen::{self, AllDeployed, Deployed, Seen};
-use super::template::DeploymentTemplate;
-use super::rows;
+use super::template::{DeploymentTemplate, ModelSource};
 use crate::auth::TokenSource;
-use crate::config::cloud::{Audience, Cloud};
 use crate::config::Workspace;
+use crate::config::cloud::{Audience, Cloud};
 use crate::http::{HttpTransport, Operation, RetryPolicy, Service, Url, guard};
 use crate::wire::endpoint::AuthMode;
 use crate::wire::open::ProvisioningState;
@@ -259,7 +259,8 @@ impl AzureDeployer {
     async fn all(&self, operation: &'static str, endpoint: &EndpointName) -> Result<Arc<AllDeployed>> {
         // The name is the one part of the path that a list leaves out.
         let list = self.0.place.online_deployment(endpoint.as_str(), "all")?.list(operation)?;
-        let items: Vec<_> = self.0.arm.items(list).try_collect().await.map_err(|e| self.absent(operation, endpoint, e))?;
+        let items: Vec<_> =
+            self.0.arm.items(list).try_collect().await.map_err(|e| self.absent(operation, endpoint, e))?;
         let mut all = AllDeployed::new();
         for resource in items {
             let Some(name) = seen::name_of(&resource) else { continue };
@@ -341,12 +342,28 @@ impl AzureDeployer {
             .with_tags(tags);
         let at = self.deployment_at(&spec.endpoint, &spec.name)?;
         match self.0.arm.begin(at.put(operation, &resource)?).await {
-            // Either the endpoint is not there, or what the deployment needs.
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.look(operation, &spec.endpoint).await?;
-                Err(error)
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => {
+                Err(self.missing(operation, spec, error).await)
             }
             begun => begun,
+        }
+    }
+
+    /// Why a deployment was refused: its endpoint or its model may not be there.
+    async fn missing(&self, operation: &'static str, spec: &DeploymentSpec, error: Error) -> Error {
+        if error.kind() == ErrorKind::NotFound {
+            return self.look(operation, &spec.endpoint).await.err().unwrap_or(error);
+        }
+        if self.0.template.models != ModelSource::Workspace {
+            return error;
+        }
+        let Ok(at) = self.0.place.model(spec.model.as_str(), &spec.version.to_string()) else { return error };
+        match self.find(operation, &at).await {
+            Ok(None) => {
+                let missing = Error::not_found(operation, "model", &spec.model).with("version", spec.version);
+                missing.with("place", self.0.place.id()).with_source(error)
+            }
+            _ => error,
         }
     }
 
@@ -598,7 +615,8 @@ impl AzureDeployer {
             return Ok(request.deployment.clone());
         };
         let fresh = |known: &mut Known| {
-            let (_, split) = known.traffic.as_ref().filter(|(since, _)| since.elapsed() < self.0.known_for)?;
+            let (_, split) =
+                known.traffic.as_ref().filter(|(since, _)| since.elapsed() < self.0.known_for)?;
             (!split.is_none()).then(|| split.clone())
         };
         let split = match slot.known(fresh) {
@@ -639,12 +657,7 @@ impl AzureDeployer {
     }
 
     /// Who answered: the service says so, or the caller has named it, or there is only one.
-    fn who(
-        &self,
-        slot: &Slot,
-        scored: &Scored,
-        chosen: Option<DeploymentName>,
-    ) -> Result<DeploymentName> {
+    fn who(&self, slot: &Slot, scored: &Scored, chosen: Option<DeploymentName>) -> Result<DeploymentName> {
         let said = [DEPLOYMENT, "azureml-model-session"].into_iter().find_map(|name| scored.header(name));
         if let Some(name) = said.and_then(|name| DeploymentName::new(name).ok()) {
             return Ok(name);
@@ -781,7 +794,8 @@ impl Deployer for AzureDeployer {
         let _alone = slot.writing.lock().await;
         let unused = |endpoint: &Endpoint| {
             let share = endpoint.traffic.share(deployment);
-            let conflict = |message| Error::new(ErrorKind::Conflict, OP, message).with("deployment", deployment);
+            let conflict =
+                |message| Error::new(ErrorKind::Conflict, OP, message).with("deployment", deployment);
             if share != Percent::ZERO {
                 return Err(conflict("the deployment has traffic").with("share", share));
             }
@@ -824,7 +838,10 @@ impl Deployer for AzureDeployer {
 
     async fn stats(&self, endpoint: &EndpointName, deployment: &DeploymentName) -> Result<OperationStats> {
         const OP: &str = "Deployer::stats";
-        let error = Error::unsupported(OP, "Azure counts requests in its metrics, minutes late, and not since a deployment was made");
+        let error = Error::unsupported(
+            OP,
+            "Azure counts requests in its metrics, minutes late, and not since a deployment was made",
+        );
         Err(error.with("endpoint", endpoint).with("deployment", deployment))
     }
 }

@@ -60,7 +60,8 @@ pub(super) fn predictions(answer: &[u8], task: Option<Task>, rows: usize) -> Res
     let list = match value {
         Value::Array(list) => list,
         Value::Object(mut members) => {
-            let found = ["predictions", "outputs", "result"].into_iter().find_map(|name| members.remove(name));
+            let found =
+                ["predictions", "outputs", "result"].into_iter().find_map(|name| members.remove(name));
             match found {
                 Some(Value::Array(list)) => list,
                 _ => return Err(bad("the model's answer is an object without a list of predictions")),

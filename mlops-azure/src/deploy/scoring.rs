@@ -121,7 +121,12 @@ pub(super) struct EndpointSecret {
 }
 
 impl EndpointSecret {
-    pub(super) fn new(online: OnlineEndpoints, endpoint: &str, mode: AuthMode, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(
+        online: OnlineEndpoints,
+        endpoint: &str,
+        mode: AuthMode,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self { online, endpoint: endpoint.to_owned(), mode, clock, held: Mutex::new(None) }
     }
 

@@ -100,11 +100,8 @@ pub(super) fn notes_of_deployment(
     now: Timestamp,
 ) -> Result<(TextMap, TextMap)> {
     let (shown, rest) = tags::spread(operation, &spec.tags)?;
-    let task = match version.spec.signature.task {
-        Task::BinaryClassification => "binary_classification",
-        Task::MulticlassClassification => "multiclass_classification",
-        Task::Regression => "regression",
-    };
+    let task = serde_json::to_value(version.spec.signature.task).ok();
+    let task = task.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
     let mut properties: TextMap = [
         (MADE, now.to_rfc3339()),
         (MODEL, spec.model.to_string()),
@@ -149,12 +146,7 @@ pub(super) fn deployed(
     };
     let Some((spec, artifact)) = read() else { return Ok(None) };
     let tags = tags::gather(operation, resource.tags.as_ref(), own)?;
-    let task = match note(TASK) {
-        Some("binary_classification") => Some(Task::BinaryClassification),
-        Some("multiclass_classification") => Some(Task::MulticlassClassification),
-        Some("regression") => Some(Task::Regression),
-        _ => None,
-    };
+    let task = note(TASK).and_then(|text| serde_json::from_value(text.into()).ok());
     Ok(Some(described(DeploymentSpec { tags, ..spec }, artifact, task, resource)))
 }
 

@@ -5,8 +5,10 @@
 //! | [`azure`] | [`FakeAzure`]: Resource Manager in memory, with parts for what is behind other hosts |
 //! | [`exchange`] | [`FakePart`], [`FakeRequest`] and [`FakeAnswer`]: what parts are made of |
 //! | [`faults`] | [`Faults`]: what is to go wrong |
+//! | [`batch`] | [`FakeBatch`]: batch endpoints and their jobs |
 //! | [`faulty`] | [`FaultyTransport`]: any transport with faults by rules |
 //! | [`key_vault`] | [`FakeKeyVault`]: a vault of secrets |
+//! | [`online`] | [`FakeOnline`]: online endpoints, their keys and their scoring addresses |
 //! | [`listen`] | [`FakeListener`]: the same fake over HTTP, for other processes |
 //! | [`schema`] | [`Schemas`]: Azure's type definitions, which judge the bodies that are sent |
 //!
@@ -58,10 +60,12 @@
 #![allow(clippy::result_large_err, reason = "an answer that refuses a request is an answer like any other")]
 
 pub mod azure;
+pub mod batch;
 pub mod exchange;
 pub mod faults;
 pub mod faulty;
 pub mod key_vault;
+pub mod online;
 pub mod listen;
 pub mod schema;
 
@@ -73,15 +77,18 @@ mod operation;
 mod path;
 mod provider;
 mod publish;
+mod rows;
 mod state;
 mod store;
 mod token;
 mod world;
 
 pub use azure::FakeAzure;
+pub use batch::FakeBatch;
 pub use exchange::{FakeAnswer, FakePart, FakeRequest};
 pub use faults::Faults;
 pub use faulty::{Fault, FaultRule, FaultyTransport};
 pub use key_vault::FakeKeyVault;
+pub use online::{FakeCounts, FakeOnline};
 pub use listen::FakeListener;
 pub use schema::{Finding, Mutant, Report, Rule, Schemas};

@@ -42,6 +42,8 @@ pub(super) fn furnish(azure: &FakeAzure) {
     );
     let datastore = format!("{}/datastores/workspaceblobstore", workspace.id());
     azure.set_resource(&datastore, default_datastore());
+    azure.plug(super::batch::FakeBatch::default());
+    azure.plug(super::online::FakeOnline::default());
 }
 
 fn storage_account() -> Value {

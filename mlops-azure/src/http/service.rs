@@ -527,7 +527,9 @@ impl Service {
                 state.registered = true;
                 namespace(request.url.path(), error).map_or(Remedy::None, Remedy::Register)
             }
-            409 if request.waits && error.kind() == ErrorKind::Busy => self.patience(reply, state, draws, request.deadline),
+            409 if request.waits && error.kind() == ErrorKind::Busy => {
+                self.patience(reply, state, draws, request.deadline)
+            }
             _ => Remedy::None,
         }
     }

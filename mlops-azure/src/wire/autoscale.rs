@@ -190,7 +190,14 @@ impl Rule {
         threshold: f64,
         instances: u32,
     ) -> Self {
-        Self::new(resource_id, metric, Comparison::GreaterThan, threshold, ScaleDirection::Increase, instances)
+        Self::new(
+            resource_id,
+            metric,
+            Comparison::GreaterThan,
+            threshold,
+            ScaleDirection::Increase,
+            instances,
+        )
     }
 
     /// Removes so many instances where a metric was below a threshold, in the same way.

@@ -1,4 +1,5 @@
 //! Azure's services behind core's traits and as clients, against the fake.
 #![cfg(feature = "fake")]
 
+mod deploy;
 mod fake;
