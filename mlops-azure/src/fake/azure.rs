@@ -93,6 +93,7 @@ impl FakeAzure {
             state: Mutex::new(state),
         }));
         super::world::furnish(&azure);
+        azure.plug(super::publish::FakePublish);
         azure
     }
 

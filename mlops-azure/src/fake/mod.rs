@@ -6,12 +6,14 @@
 //! | [`exchange`] | [`FakePart`], [`FakeRequest`] and [`FakeAnswer`]: what parts are made of |
 //! | [`faults`] | [`Faults`]: what is to go wrong |
 //! | [`key_vault`] | [`FakeKeyVault`]: a vault of secrets |
+//! | [`publish`] | [`FakePublish`]: assets that go from a workspace into a registry |
 //! | [`schema`] | [`Schemas`]: Azure's type definitions, which judge the bodies that are sent |
 
 pub mod azure;
 pub mod exchange;
 pub mod faults;
 pub mod key_vault;
+pub mod publish;
 pub mod schema;
 
 mod arm;
@@ -30,4 +32,5 @@ pub use azure::FakeAzure;
 pub use exchange::{FakeAnswer, FakePart, FakeRequest};
 pub use faults::Faults;
 pub use key_vault::FakeKeyVault;
+pub use publish::FakePublish;
 pub use schema::{Finding, Mutant, Report, Rule, Schemas};

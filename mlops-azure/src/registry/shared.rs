@@ -55,7 +55,7 @@ impl AzureModelRegistry {
         let made = self.get(reference).await?;
         let (model, number) = (&made.spec.model, made.version.to_string());
         let uri = registry.asset_uri("models", model.as_str(), &number)?;
-        let from = self.place.model(model.as_str(), &number)?;
+        let from = self.at(model, made.version).await?;
         let own = self.service.call(from.get(OP)).await.map_err(|e| e.with("model", model))?;
         let there = Place::from(registry).model(model.as_str(), &number)?;
         match self.service.call(there.get(OP)).await {
