@@ -11,6 +11,7 @@ use super::kind::{self, Kind, Patch, Way};
 use super::list;
 use super::operation::Act;
 use super::path::ArmPath;
+use super::publish;
 use super::state::{State, guid};
 use super::store::set_provisioning;
 use super::token::TENANT;
@@ -68,7 +69,7 @@ pub(super) fn answer(azure: &FakeAzure, request: &FakeRequest, path: &ArmPath) -
         (&Method::PUT, true) => put(azure, request, path),
         (&Method::PATCH, true) => patch(azure, request, path),
         (&Method::DELETE, true) => delete(azure, request, path),
-        (&Method::POST, false) => act(azure, path),
+        (&Method::POST, false) => act(azure, request, path),
         _ => Err(not_allowed(request, path)),
     };
     outcome.unwrap_or_else(|refused| refused)
@@ -122,10 +123,15 @@ fn read(azure: &FakeAzure, request: &FakeRequest, path: &ArmPath) -> Outcome {
     Ok(FakeAnswer::ok(entry.value.clone()))
 }
 
-fn act(azure: &FakeAzure, path: &ArmPath) -> Outcome {
+fn act(azure: &FakeAzure, request: &FakeRequest, path: &ArmPath) -> Outcome {
     let mut state = azure.state();
     if is_registration(path) {
         return Ok(state.register(path));
+    }
+    if path.is_machine_learning()
+        && path.words.last().is_some_and(|word| word.eq_ignore_ascii_case("publish"))
+    {
+        return publish::answer(&mut state, request, path);
     }
     let above = path.parent().ok_or_else(|| not_found(&path.path))?;
     match state.store.has(&above.key) {
@@ -164,7 +170,7 @@ impl State {
     }
 
     /// Only one operation at a time works on a resource, and on an endpoint with its deployments.
-    fn refuse_busy(&self, path: &ArmPath) -> Result<(), FakeAnswer> {
+    pub(super) fn refuse_busy(&self, path: &ArmPath) -> Result<(), FakeAnswer> {
         match self.operations.of_family(kind::family(path)) {
             None => Ok(()),
             Some(_) => {

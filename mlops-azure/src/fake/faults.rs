@@ -8,7 +8,7 @@ use super::token::FakeTokens;
 /// What is to go wrong at a [`FakeAzure`](super::FakeAzure). Every fault is counted down and then over; nothing here depends on
 /// time or chance.
 ///
-///
+/// Faults of single connections are those of [`FaultyTransport`](super::FaultyTransport).
 ///
 /// ```
 /// use mlops_azure::fake::FakeAzure;

@@ -115,9 +115,15 @@ pub(super) fn is_name(path: &ArmPath) -> bool {
             is_endpoint(name)
         }
         "workspaces/datastores" => is_datastore(name),
-        _ if super::asset::container(path).is_some() => is_asset(name),
+        _ if super::asset::container(path).is_some() => is_asset(name) && is_container(path),
         _ => is_segment(name),
     }
+}
+
+/// Whether the container of an asset can have its name; those of registries have no dots.
+fn is_container(path: &ArmPath) -> bool {
+    let in_registry = path.key.contains("/registries/");
+    path.names.get(1).is_none_or(|name| is_asset(name) && !(in_registry && name.contains('.')))
 }
 
 /// What only one operation at a time works on: of a resource below an endpoint the endpoint, else the resource itself.

@@ -1,81 +1,69 @@
-//! Publishing an asset from a workspace into a registry.
+//! Versions of a workspace that are copied to a registry.
 
-use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::azure::FakeAzure;
-use super::exchange::{FakeAnswer, FakePart, FakeRequest};
+use super::arm::{envelope, not_found};
+use super::asset;
+use super::exchange::{FakeAnswer, FakeRequest};
+use super::kind::Way;
+use super::operation::Act;
+use super::path::ArmPath;
+use super::state::State;
+use super::store::set_provisioning;
 
-/// `POST …/workspaces/W/{models,data,…}/versions/V/publish`: copies the version into a registry of the same resource group, which is
-/// there at once and said to be so when the operation ends. What the registry has under the name and number already is not
-/// overwritten.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct FakePublish;
-
-impl FakePart for FakePublish {
-    fn answer(&self, request: &FakeRequest, azure: &FakeAzure) -> Option<FakeAnswer> {
-        let path = request.path().trim_end_matches('/');
-        let (source, action) = path.rsplit_once('/')?;
-        if request.method != Method::POST || !action.eq_ignore_ascii_case("publish") {
-            return None;
-        }
-        let (place, asset) = source.split_once("/workspaces/")?;
-        let segments: Vec<&str> = asset.split('/').collect();
-        let [_, kind, _, "versions", _] = segments.as_slice() else { return None };
-        Some(publish(request, azure, (place, kind, source)).unwrap_or_else(|refused| refused))
-    }
-}
-
-fn publish(
+/// Copies the version that a path's action is about to the registry that the body names, which takes an operation.
+///
+/// The copy has the source's content and words. A version that is there already is taken again if its content is the same.
+pub(super) fn answer(
+    state: &mut State,
     request: &FakeRequest,
-    azure: &FakeAzure,
-    (place, kind, source): (&str, &str, &str),
+    path: &ArmPath,
 ) -> Result<FakeAnswer, FakeAnswer> {
+    let source = path.parent().filter(asset::is_version).ok_or_else(|| not_found(&path.path))?;
+    let entry = state.store.get(&source.key).ok_or_else(|| not_found(&source.path))?;
+    let mut value = json!({ "properties": entry.value.get("properties").cloned().unwrap_or_default() });
     let body = request.json();
-    let member = |name: &str| {
-        let value = body.get(name).and_then(Value::as_str).filter(|value| !value.is_empty());
-        value.ok_or_else(|| {
-            FakeAnswer::user_error(
-                400,
-                "UserError",
-                format!("The value for '{name}' is missing."),
-                &["BadArgument", "MissingArgument"],
-            )
-        })
-    };
-    let (registry, name) = (member("registryName")?, member("destinationName")?);
-    let version = member("destinationVersion")?;
-    let missing = |what: &str| FakeAnswer::error(404, "NotFound", format!("There is no {what}."));
-    let asset = azure.resource(source).ok_or_else(|| missing("asset of this name and version"))?;
-    let registry = format!("{place}/registries/{registry}");
-    azure.resource(&registry).ok_or_else(|| missing("registry of this name"))?;
-    let destination = format!("{registry}/{kind}/{name}/versions/{version}");
-    if azure.resource(&destination).is_some() {
-        let message = "An asset with this name and version already exists in the registry.";
-        return Err(FakeAnswer::user_error(
-            409,
+    let said = |name: &str| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let missing = |name: &str| {
+        let message = format!("The value for '{name}' is missing.");
+        FakeAnswer::user_error(
+            400,
             "UserError",
             message,
-            &["Immutable", "AssetPropertyImmutable"],
-        ));
+            &["BadArgument", "ArgumentInvalid", "MissingArgument"],
+        )
+    };
+    let registry = said("registryName").ok_or_else(|| missing("registryName"))?;
+    let name = said("destinationName").ok_or_else(|| missing("destinationName"))?;
+    let version = said("destinationVersion").ok_or_else(|| missing("destinationVersion"))?;
+    let registry = registry_of(state, registry).ok_or_else(|| not_found(registry))?;
+    let kind = source.words.get(1).map_or("", String::as_str);
+    let to = format!("{registry}/{kind}/{name}/versions/{version}");
+    let to = ArmPath::parse(&to).filter(super::kind::is_name).ok_or_else(|| {
+        let message = "The destination's name or version is not valid.";
+        FakeAnswer::user_error(400, "UserError", message, &["BadArgument", "ArgumentInvalid"])
+    })?;
+    state.refuse_busy(&to)?;
+    let old = state.store.get(&to.key).map(|entry| entry.value.clone());
+    if let Some(properties) = value.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.remove("provisioningState");
     }
-    let mut properties = asset.get("properties").cloned().unwrap_or_default();
-    if let Some(members) = properties.as_object_mut() {
-        // The registry has its own copy of the files.
-        let uri =
-            format!("azureml://registries/{}/{kind}/{name}/versions/{version}", registry_name(&registry));
-        for place in
-            ["modelUri", "dataUri"].into_iter().filter(|place| asset["properties"].get(*place).is_some())
-        {
-            members.insert(place.to_owned(), json!(uri));
-        }
-        members.insert("isArchived".to_owned(), json!(false));
-    }
-    azure.set_resource(&destination, json!({ "properties": properties }));
-    let result = azure.resource(&destination).unwrap_or_default();
-    Ok(azure.begin(request, &destination, result))
+    let value = asset::take(state, &to, value, old.as_ref())?;
+    let mut value = envelope(&to, value, old.as_ref(), state.now());
+    set_provisioning(&mut value, "Creating");
+    state.store.put(&to.key, value, 0);
+    asset::recount(&mut state.store, &to);
+    let version = request.query("api-version").unwrap_or_default();
+    Ok(state.begin(&to, &to.key, Act::Write, Way::Location, &version, FakeAnswer::empty(202)))
 }
 
-fn registry_name(id: &str) -> &str {
-    id.rsplit('/').next().unwrap_or_default()
+/// The id of a registry by its name, wherever it is.
+fn registry_of(state: &State, name: &str) -> Option<String> {
+    let is_it = |value: &Value| {
+        let text = |member: &str| value.get(member).and_then(Value::as_str).unwrap_or_default();
+        text("type").eq_ignore_ascii_case("Microsoft.MachineLearningServices/registries")
+            && text("name").eq_ignore_ascii_case(name)
+    };
+    let found = state.store.all().find(|(_, entry)| is_it(&entry.value));
+    found.and_then(|(_, entry)| entry.value.get("id")?.as_str().map(str::to_owned))
 }

@@ -5,6 +5,8 @@
 //! crate.
 #![cfg(feature = "fake")]
 
+mod asset;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -480,10 +482,20 @@ fn batches() -> Vec<Built> {
 }
 
 fn everything() -> Vec<Built> {
-    [assets(), datastores(), endpoints(), deployments(), jobs(), sweeps(), computes(), batches()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        asset::built(),
+        assets(),
+        datastores(),
+        endpoints(),
+        deployments(),
+        jobs(),
+        sweeps(),
+        computes(),
+        batches(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The whole name of a type: a short one is of a workspace of Azure Machine Learning.

@@ -1,5 +1,9 @@
 //! The fake itself: it answers as Azure does, the faults that it is told to make included.
 
+mod assets;
+mod faults;
+mod operations;
+
 use std::path::{Path, PathBuf};
 
 use futures_util::TryStreamExt as _;
