@@ -412,7 +412,10 @@ async fn publishing_survives_a_lost_answer_and_tells_a_failure() {
     assert!(registry.publish(&exact(1), &shared, &actor(), now).await.unwrap().fresh);
     azure.faults().fail_operation("/registries/contoso-ml/models/churn", "ModelRegistryError", "no room");
     let error = registry.publish(&exact(2), &shared, &actor(), now).await.unwrap_err();
-    assert_eq!((error.kind(), error.context("code")), (ErrorKind::Conflict, Some("ModelRegistryError")));
+    assert_eq!((error.kind(), error.context("state")), (ErrorKind::Rejected, Some("Failed")));
+    // What failed is not taken for what is there.
+    assert!(registry.publish(&exact(2), &shared, &actor(), now).await.unwrap().fresh);
+    assert!(!registry.publish(&exact(2), &shared, &actor(), now).await.unwrap().fresh);
 }
 
 /// A part that lets the answer to the first publishing be lost, after it was carried out.
