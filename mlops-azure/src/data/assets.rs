@@ -20,11 +20,13 @@ use mlops_core::{
 };
 use tokio::sync::Mutex;
 
+use super::case;
 use super::once::{self, Once, PATIENCE, RESERVED, is_taken};
 use crate::config::Workspace;
+use crate::config::name::is_asset;
 use crate::http::Service;
 use crate::ledger::text::{ascii_json, from_json, gather, shown, spread};
-use crate::wire::{DataType, DataVersion, Place, Resource, TextMap};
+use crate::wire::{At, DataType, DataVersion, Place, Resource, TextMap};
 
 /// The longest text that is written a second time, for people.
 const SHOWN: usize = 5_000;
@@ -57,8 +59,8 @@ const TRIES: u64 = 10_000;
 ///   number and version, finds its tags and description replaced; this registration takes the next number.
 /// * Archiving is a read and a write of the whole version: of two that do it at once the later one counts. Whoever deletes
 ///   versions with another client takes them away.
-/// * Whether Azure tells names apart that differ only in case is not documented: one that it does not is
-///   [`ErrorKind::AlreadyExists`].
+/// * Whether Azure tells names apart that differ in case only is not documented. Where it does not, the one that comes second is
+///   kept under another: `Patients` beside `patients` as `Patients--u1`. Names of that form are refused.
 ///
 /// # Assets of other clients
 /// Core's assets have a digest, Azure's have none. One that another client registered is read if its tags or properties have
@@ -99,8 +101,8 @@ pub struct AzureDataAssets {
     pager: Pager,
     /// Registrations of this handle wait for each other: a race between them would cost more requests.
     turn: Mutex<()>,
-    /// The number after the last that this handle registered.
-    next: StdMutex<HashMap<AssetName, u64>>,
+    /// What Azure calls a name that this handle registered, and the number after the last.
+    next: StdMutex<HashMap<AssetName, (String, u64)>>,
 }
 
 impl fmt::Debug for AzureDataAssets {
@@ -190,52 +192,65 @@ impl AzureDataAssets {
         }
     }
 
-    /// The first number that seems to be free.
-    async fn first_free(&self, operation: &'static str, name: &AssetName) -> Result<u64> {
-        let known = self.next.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied();
-        if let Some(next) = known {
-            return Ok(next);
+    /// What Azure calls a name, and the first number that seems to be free.
+    async fn first_free(&self, operation: &'static str, name: &AssetName) -> Result<(String, u64)> {
+        let known = self.next.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        if let Some(known) = known {
+            return Ok(known);
         }
-        match self.service.call(self.place.container("data", name.as_str())?.get(operation)).await {
-            Ok(found) => {
-                let container = found.properties;
-                let said = once::after(container.latest_version.as_deref(), container.next_version.as_deref());
-                match said {
-                    Some(next) => Ok(next.max(1)),
-                    None => {
-                        let versions = self.list(operation, name, "All").await?;
-                        let highest = versions.iter().filter_map(|v| number(v)).max();
-                        Ok(highest.map_or(1, |v| v.get().saturating_add(1)))
-                    }
-                }
+        let plain = name.as_str().to_owned();
+        for azure in [plain.clone(), case::apart(&plain)] {
+            let at = self.place.container("data", &azure)?;
+            let found = match self.service.call(at.get(operation)).await {
+                Ok(found) => found,
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok((azure, 1)),
+                Err(error) => return Err(error.with("asset", name)),
+            };
+            if found.name.as_deref().is_some_and(|found| case::differ_in_case_only(found, &azure)) {
+                continue;
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(1),
-            Err(error) => Err(error.with("asset", name)),
+            let container = found.properties;
+            let said = once::after(container.latest_version.as_deref(), container.next_version.as_deref());
+            if let Some(next) = said {
+                return Ok((azure, next.max(1)));
+            }
+            let versions = self.list(operation, &azure, "All").await?;
+            let highest = versions.iter().filter_map(number).max();
+            return Ok((azure, highest.map_or(1, |version| version.get().saturating_add(1))));
         }
+        let message = "the service has data assets whose names differ in case only";
+        Err(Error::new(ErrorKind::AlreadyExists, operation, message).with("asset", name))
     }
 
     /// Says under the key what is registered, and finds where to begin to count.
-    async fn claim(&self, operation: &'static str, claim: &Claim<'_>) -> Result<u64> {
-        let first = self.first_free(operation, &claim.asset.name).await?;
-        let text = format!("{}/{first}", claim.asked.hex());
+    async fn claim(&self, operation: &'static str, claim: &Claim<'_>) -> Result<(String, u64)> {
+        let (azure, first) = self.first_free(operation, &claim.asset.name).await?;
+        let text = format!("{}/{first}/{azure}", claim.asked.hex());
         let note = format!("{}: a registration, written by the mlops SDK", claim.asset.name);
         let written = self.keys.write(operation, &claim.key, &text, TextMap::default(), note).await?;
         self.begun(operation, claim, &written.text)
     }
 
-    /// The first number to try, of a key that was used for the same content.
-    fn begun(&self, operation: &'static str, claim: &Claim<'_>, text: &str) -> Result<u64> {
-        let parts = text.split_once('/').and_then(|(asked, first)| Some((asked, first.parse().ok()?)));
-        let (asked, first) = parts.ok_or_else(|| unreadable(operation, self.keys.container(), &claim.key))?;
-        if asked == claim.asked.hex() {
-            return Ok(first);
+    /// What Azure calls the name, and the first number to try, of a key that was used for the same content.
+    fn begun(&self, operation: &'static str, claim: &Claim<'_>, text: &str) -> Result<(String, u64)> {
+        let mut parts = text.splitn(3, '/');
+        let asked = parts.next();
+        let first = parts.next().and_then(|first| first.parse().ok());
+        let azure = parts.next().filter(|azure| is_asset(azure));
+        let unreadable = || unreadable(operation, self.keys.container(), &claim.key);
+        if asked == Some(claim.asked.hex().as_str()) {
+            return Ok((azure.ok_or_else(unreadable)?.to_owned(), first.ok_or_else(unreadable)?));
         }
         let error = Error::new(ErrorKind::Conflict, operation, "the key was used to register something else");
         Err(error.with("key", &claim.asset.key).with("asset", &claim.asset.name))
     }
 
     /// Stored content must be there; where it is not, the call may have happened before it went.
-    async fn check_content(&self, operation: &'static str, claim: &Claim<'_>) -> Result<Option<u64>> {
+    async fn check_content(
+        &self,
+        operation: &'static str,
+        claim: &Claim<'_>,
+    ) -> Result<Option<(String, u64)>> {
         let asset = claim.asset;
         if asset.location != Location::Stored {
             return Ok(None);
@@ -255,14 +270,21 @@ impl AzureDataAssets {
     }
 
     /// Gives the key the lowest number that it can have, and writes the version.
-    async fn settle(&self, operation: &'static str, claim: &Claim<'_>, first: u64) -> Result<DataAsset> {
+    async fn settle(
+        &self,
+        operation: &'static str,
+        claim: &Claim<'_>,
+        (azure, first): (&str, u64),
+    ) -> Result<DataAsset> {
         for tried in 0..TRIES {
             let version = first.checked_add(tried).and_then(Version::new);
-            let version = version.ok_or_else(|| Error::limit(operation, "the version", "2^63 - 1", "2^63"))?;
+            let version =
+                version.ok_or_else(|| Error::limit(operation, "the version", "2^63 - 1", "2^63"))?;
             let name = &claim.asset.name;
-            let slot = Hasher::new("mlops.data-number/v1").field(name.as_str()).field(version.to_string());
+            let slot = Hasher::new("mlops.data-number/v1").field(azure.to_ascii_lowercase());
+            let slot = slot.field(version.to_string());
             let now = self.clock.now().timestamp_micros();
-            let (text, note) = (format!("{}/{now}", claim.key), format!("{name}:{version}"));
+            let (text, note) = (format!("{}/{now}", claim.key), format!("{azure}:{version}"));
             let slot = slot.finish().hex();
             let written = self.numbers.write(operation, &slot, &text, TextMap::default(), note).await?;
             let parts = written.text.split_once('/').and_then(|(key, at)| Some((key, at.parse().ok()?)));
@@ -273,10 +295,10 @@ impl AzureDataAssets {
             let created_at = Timestamp::from_timestamp_micros(at)
                 .ok_or_else(|| unreadable(operation, self.numbers.container(), &slot))?;
             if let Made::Ours(asset) =
-                self.write(operation, claim, (version, created_at), written.fresh).await?
+                self.write(operation, claim, azure, (version, created_at), written.fresh).await?
             {
-                let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-                let next = next.entry(name.clone()).or_default();
+                let mut known = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+                let (_, next) = known.entry(name.clone()).or_insert_with(|| (azure.to_owned(), 1));
                 *next = (*next).max(version.get().saturating_add(1));
                 return Ok(*asset);
             }
@@ -290,10 +312,11 @@ impl AzureDataAssets {
         &self,
         operation: &'static str,
         claim: &Claim<'_>,
+        azure: &str,
         (version, created_at): (Version, Timestamp),
         fresh: bool,
     ) -> Result<Made> {
-        let at = self.place.data(claim.asset.name.as_str(), &version.to_string())?;
+        let at = self.place.data(azure, &version.to_string())?;
         if !fresh {
             match self.service.call(at.get(operation)).await {
                 Ok(found) => return self.judge(operation, claim, found),
@@ -328,6 +351,7 @@ impl AzureDataAssets {
         spread("mlops.spec", &claim.json, &mut properties);
         properties.insert("mlops.asked", claim.asked.to_string());
         properties.insert("mlops.digest", asset.digest.to_string());
+        properties.insert("mlops.name", asset.name.as_str());
         properties.insert("mlops.key", asset.key.as_str());
         properties.insert("mlops.actor", asset.actor.as_str());
         properties.insert("mlops.created_at", created_at.timestamp_micros().to_string());
@@ -355,11 +379,11 @@ impl AzureDataAssets {
     async fn list(
         &self,
         operation: &'static str,
-        name: &AssetName,
+        azure: &str,
         view: &str,
     ) -> Result<Vec<Resource<DataVersion>>> {
-        let list = self.place.data(name.as_str(), "1")?.list(operation)?.query("listViewType", view);
-        once::items(&self.service, list).await.map_err(|e| e.with("asset", name))
+        let list = self.place.data(azure, "1")?.list(operation)?.query("listViewType", view);
+        once::items(&self.service, list).await.map_err(|e| e.with("asset", azure))
     }
 
     /// The versions with a number, newest first.
@@ -369,12 +393,45 @@ impl AzureDataAssets {
         name: &AssetName,
         view: &str,
     ) -> Result<Vec<(Version, Resource<DataVersion>)>> {
-        let found = self.list(operation, name, view).await?;
+        let mut found = self.list(operation, name.as_str(), view).await?;
+        if found.iter().any(|version| !is_of(version, name)) {
+            found.extend(self.list(operation, &case::apart(name.as_str()), view).await?);
+        }
+        found.retain(|version| is_of(version, name));
         let mut numbered: Vec<_> = found.into_iter().filter_map(|v| Some((number(&v)?, v))).collect();
         numbered.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
         numbered.dedup_by_key(|(version, _)| *version);
         Ok(numbered)
     }
+
+    /// A version by its number, wherever Azure keeps it.
+    async fn find(
+        &self,
+        operation: &'static str,
+        name: &AssetName,
+        version: Version,
+    ) -> Result<(At<Resource<DataVersion>>, Resource<DataVersion>)> {
+        let number = version.to_string();
+        for azure in [name.as_str().to_owned(), case::apart(name.as_str())] {
+            let at = self.place.data(&azure, &number)?;
+            match self.service.call(at.get(operation)).await {
+                Ok(found) if is_of(&found, name) => return Ok((at, found)),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error.with("asset", name)),
+            }
+        }
+        Err(Error::not_found(operation, "version of this data asset", version).with("asset", name))
+    }
+}
+
+/// Whether a version is of the asset of this name, and not of one whose name differs in case.
+fn is_of(version: &Resource<DataVersion>, name: &AssetName) -> bool {
+    if let Some(said) = version.properties.properties.as_ref().and_then(|map| map.get("mlops.name")) {
+        return said == name.as_str();
+    }
+    let container = version.id.as_deref().and_then(|id| id.rsplit('/').nth(2));
+    container.is_none_or(|container| !case::differ_in_case_only(container, name.as_str()))
 }
 
 fn missing(operation: &'static str, name: &str, version: impl fmt::Display, error: Error) -> Error {
@@ -416,8 +473,7 @@ fn read(operation: &'static str, name: &AssetName, found: Resource<DataVersion>)
     }
     let spec: NewDataAsset = from_json(operation, &json).map_err(told)?;
     if spec.name != *name {
-        let message = "the service has a data asset whose name differs, perhaps in case only";
-        return Err(told(Error::new(ErrorKind::AlreadyExists, operation, message).with("found", &spec.name)));
+        return Err(damaged("the version has the specification of another name").with("found", &spec.name));
     }
     let at = properties.get("mlops.created_at").and_then(|at| at.parse().ok());
     let at = at.and_then(Timestamp::from_timestamp_micros);
@@ -435,9 +491,8 @@ fn foreign(
     found: &Resource<DataVersion>,
 ) -> Result<DataAsset> {
     let data = &found.properties;
-    let unsupported = |message| {
-        Error::new(ErrorKind::Unsupported, operation, message).with("data_type", &data.data_type)
-    };
+    let unsupported =
+        |message| Error::new(ErrorKind::Unsupported, operation, message).with("data_type", &data.data_type);
     let said = [&data.properties, &data.tags].into_iter().flatten().find_map(|map| map.get("mlops.digest"));
     let digest: Digest = said
         .ok_or_else(|| {
@@ -470,9 +525,20 @@ fn foreign(
     Ok(asset)
 }
 
-/// Whether a version can be read by nobody but Azure's own clients.
-fn is_foreign(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::AlreadyExists)
+/// Names that are this library's own.
+fn check_name(operation: &'static str, name: &AssetName) -> Result<()> {
+    let bad = |reason| Err(Error::invalid(operation, "name", reason).with("value", name));
+    if is_reserved(name.as_str()) {
+        return bad("names that begin with `mlops--` are this library's own");
+    }
+    match case::joined(name.as_str()) {
+        Some(_) => bad("names that end in `--u` and which letters are capital are this library's own"),
+        None => Ok(()),
+    }
+}
+
+fn is_reserved(name: &str) -> bool {
+    name.get(..RESERVED.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED))
 }
 
 #[async_trait]
@@ -480,20 +546,17 @@ impl DataAssetStore for AzureDataAssets {
     async fn register(&self, asset: &NewDataAsset) -> Result<DataAsset> {
         const OP: &str = "DataAssetStore::register";
         asset.check()?;
-        if asset.name.as_str().to_ascii_lowercase().starts_with(RESERVED) {
-            let reason = "names that begin with `mlops--` are this library's own";
-            return Err(Error::invalid(OP, "name", reason).with("value", &asset.name));
-        }
+        check_name(OP, &asset.name)?;
         let json = ascii_json(OP, asset)?;
         let asked = Digest::of(json.as_bytes());
         let key = Hasher::new("mlops.data-key/v1").field(asset.key.as_str()).finish().hex();
         let claim = Claim { asset, json, asked, key };
         let _turn = self.turn.lock().await;
-        let first = match self.check_content(OP, &claim).await? {
-            Some(first) => first,
+        let (azure, first) = match self.check_content(OP, &claim).await? {
+            Some(begun) => begun,
             None => self.claim(OP, &claim).await?,
         };
-        self.settle(OP, &claim, first).await
+        self.settle(OP, &claim, (&azure, first)).await
     }
 
     async fn get(&self, reference: &DataRef) -> Result<DataAsset> {
@@ -501,15 +564,10 @@ impl DataAssetStore for AzureDataAssets {
         let name = &reference.name;
         let not_found = || Error::not_found(OP, "version of this data asset", reference);
         match &reference.version {
-            VersionSpec::Exact(version) => {
-                let at = self.place.data(name.as_str(), &version.to_string())?;
-                let found = self.service.call(at.get(OP)).await;
-                read(OP, name, found.map_err(|e| missing(OP, name.as_str(), version, e))?)
-            }
+            VersionSpec::Exact(version) => read(OP, name, self.find(OP, name, *version).await?.1),
             VersionSpec::Latest => {
                 let newest = self.newest_first(OP, name, "ActiveOnly").await?;
-                let shown =
-                    newest.into_iter().find(|(_, v)| !v.properties.is_archived.unwrap_or(false));
+                let shown = newest.into_iter().find(|(_, v)| !v.properties.is_archived.unwrap_or(false));
                 read(OP, name, shown.ok_or_else(not_found)?.1)
             }
             VersionSpec::Digest(digest) => {
@@ -536,10 +594,12 @@ impl DataAssetStore for AzureDataAssets {
         }
         let mut assets = Vec::new();
         // One more than fits says that there is another page.
-        for (version, resource) in found.into_iter().filter(|(version, _)| after.is_none_or(|last| *version < last)) {
+        for (version, resource) in
+            found.into_iter().filter(|(version, _)| after.is_none_or(|last| *version < last))
+        {
             match read(OP, name, resource) {
                 Ok(asset) => assets.push((version, asset)),
-                Err(error) if is_foreign(&error) => {}
+                Err(error) if error.kind() == ErrorKind::Unsupported => {}
                 Err(error) => return Err(error),
             }
             if assets.len() > page.limit {
@@ -554,8 +614,9 @@ impl DataAssetStore for AzureDataAssets {
         let _: Option<AssetName> = self.pager.after(OP, &(), page)?;
         let list = self.place.container("data", "x")?.list(OP)?.query("listViewType", "All");
         let found = once::items(&self.service, list).await?;
-        let own = |name: &str| name.to_ascii_lowercase().starts_with(RESERVED);
-        let named = found.into_iter().filter_map(|container| container.name).filter(|name| !own(name));
+        let named = found.into_iter().filter_map(|container| container.name);
+        let named = named.filter(|name| !is_reserved(name));
+        let named = named.map(|name| case::joined(&name).map_or(name.clone(), str::to_owned));
         let mut names: Vec<AssetName> = named.filter_map(|name| AssetName::new(name).ok()).collect();
         names.sort();
         names.dedup();
@@ -567,9 +628,7 @@ impl DataAssetStore for AzureDataAssets {
 
     async fn set_archived(&self, name: &AssetName, version: Version, archived: bool) -> Result<DataAsset> {
         const OP: &str = "DataAssetStore::set_archived";
-        let at = self.place.data(name.as_str(), &version.to_string())?;
-        let found = self.service.call(at.get(OP)).await;
-        let mut resource = found.map_err(|e| missing(OP, name.as_str(), version, e))?;
+        let (at, mut resource) = self.find(OP, name, version).await?;
         let mut asset = read(OP, name, resource.clone())?;
         if asset.archived != archived {
             resource.properties.is_archived = Some(archived);

@@ -18,7 +18,9 @@
 //! built, both of them data assets whose name begins with `mlops--`: one says what was registered under an idempotency key,
 //! one whose a number is. From their order follows everything else, so that a call that was interrupted anywhere is finished
 //! by its repetition.
+
 pub mod assets;
+pub(crate) mod case;
 pub(crate) mod once;
 
 pub use assets::AzureDataAssets;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use mlops_core::{Error, ErrorKind, Result};
+use serde::de::DeserializeOwned;
 
 use crate::error::ServiceError;
-use crate::http::Service;
+use crate::http::{Call, Page, Service};
 use crate::wire::{DataType, DataVersion, Place, Resource, TextMap};
 
 /// What the names of this crate's own containers begin with.
@@ -80,10 +82,25 @@ impl Once {
         }
     }
 
-    /// What is written under a name.
+    /// What is written under a name, as far as it is seen.
     pub(crate) async fn read(&self, operation: &'static str, name: &str) -> Result<Option<Written>> {
         let at = self.place.data(&self.container, name)?;
-        match self.service.call(at.get(operation)).await {
+        self.look(operation, name, at.get(operation)).await
+    }
+
+    /// What is written under a name that should be there; it is waited for.
+    pub(crate) async fn read_settled(&self, operation: &'static str, name: &str) -> Result<Option<Written>> {
+        let at = self.place.data(&self.container, name)?;
+        self.look(operation, name, at.get(operation).settling(self.patience)).await
+    }
+
+    async fn look(
+        &self,
+        operation: &'static str,
+        name: &str,
+        call: Call<Resource<DataVersion>>,
+    ) -> Result<Option<Written>> {
+        match self.service.call(call).await {
             Ok(found) => self.written(operation, name, found, false).map(Some),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.with("container", &self.container).with("name", name)),
@@ -140,14 +157,10 @@ pub(crate) fn is_taken(error: &Error) -> bool {
 }
 
 /// All items of a list; of a container that is not there, none.
-pub(crate) async fn items<T>(
-    service: &Service,
-    list: crate::http::Call<crate::http::Page<T>>,
-) -> Result<Vec<T>>
+pub(crate) async fn items<T>(service: &Service, list: Call<Page<T>>) -> Result<Vec<T>>
 where
-    T: serde::de::DeserializeOwned + Send + 'static,
+    T: DeserializeOwned + Send + 'static,
 {
-    use futures_util::TryStreamExt as _;
     match service.items(list).try_collect().await {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         found => found,

@@ -82,8 +82,9 @@ impl Entry {
 impl Record {
     /// What is asked for, for people who look at it where it is kept.
     pub(crate) fn summary(&self) -> String {
-        let target =
-            |version: &Option<Version>| version.map_or_else(|| "nothing".to_owned(), |v| format!("version {v}"));
+        let target = |version: &Option<Version>| {
+            version.map_or_else(|| "nothing".to_owned(), |v| format!("version {v}"))
+        };
         let text = match self {
             Record::Claim { model, key, .. } => format!("{model}: a registration begins (key {key})"),
             Record::Release { key, .. } => format!("a registration failed (key {key})"),
@@ -167,6 +168,8 @@ pub(crate) struct Kept {
 /// What an alias points to is where its last record says it went.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
+    /// The entry that made it one.
+    pub since: u64,
     pub versions: BTreeMap<Version, Kept>,
     pub aliases: BTreeMap<Alias, Vec<AliasRecord>>,
 }
@@ -263,6 +266,13 @@ impl Ledger {
 
     pub(crate) fn models(&self) -> &BTreeMap<ModelName, Model> {
         &self.models
+    }
+
+    /// Whether a model that was there earlier has a name that differs from this one in case only.
+    pub(crate) fn has_namesake(&self, model: &ModelName) -> bool {
+        let since = self.models.get(model).map_or(u64::MAX, |known| known.since);
+        let same = |other: &ModelName| other != model && other.as_str().eq_ignore_ascii_case(model.as_str());
+        self.models.iter().any(|(other, known)| same(other) && known.since < since)
     }
 
     /// The specification of a version, where the ledger has it.
@@ -487,7 +497,9 @@ impl Ledger {
             self.link(Edge { from: Node::Run(run), to: node, relation: Relation::Produced });
         }
         let kept = Kept { version, asked, artifact, created_at: at, tags, archived: false };
-        self.models.entry(model.clone()).or_default().versions.insert(version, kept);
+        let since = self.last;
+        let known = self.models.entry(model.clone()).or_insert_with(|| Model { since, ..Model::default() });
+        known.versions.insert(version, kept);
         self.calls.insert(key, Call::Registered { asked, version });
         self.event(at, model, actor, RegistryEventKind::Registered(version));
     }

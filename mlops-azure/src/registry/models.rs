@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::config::{Registry, Workspace};
+use crate::data::case;
 use crate::data::once::{self, Once, PATIENCE, RESERVED, Written, is_taken};
 use crate::http::Service;
 use crate::ledger::rules::{Call, Entry, Kept, Ledger, Numbered, Record, SCHEMA, Verdict};
@@ -65,14 +66,17 @@ const TRIES: u32 = 1_000;
 ///   no version here, because it has no signature, format and digest: asked for by its number it is
 ///   [`ErrorKind::Unsupported`], and [`azure`](Self::azure) reads it as it is. If it takes the very number that is being
 ///   registered here at that moment, the entry is withdrawn and the next number taken; the event of the first entry stays.
+/// * Whether Azure tells names apart that differ in case only is not documented. So the one that comes second is kept under
+///   another: `Churn` beside `churn` as `Churn--u1`. Names of that form are refused.
 /// * A version that is deleted in Azure with another client is still one here; [`restore`](Self::restore) writes it again.
-/// * A read sees what is in the ledger when it is asked, but for entries that were written so recently that Azure does not
-///   show them yet. No write is decided on what is missing: it would be refused.
+/// * A call sees what is in the ledger when it is asked, but for entries that were written so recently that Azure does not
+///   show them yet; every writer reads its entry back until it is seen. What is not seen yet is never overwritten: the place
+///   is taken, and read then.
 ///
 /// # Cost
 /// The first call of a handle reads the ledger from its beginning, a page of entries in one request; a handle keeps every
-/// specification that it has read. After that every call asks for what is new (one request). A registration takes five
-/// requests, a move of an alias, new tags and archiving four.
+/// specification that it has read. After that every call asks for what is new (one request). A registration takes six
+/// requests, a move of an alias, new tags and archiving five.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -303,9 +307,10 @@ impl AzureModelRegistry {
         for (number, written) in found {
             while state.ledger.last().saturating_add(1) < number {
                 let next = state.ledger.last().saturating_add(1);
-                let hidden = self.ledger.read(operation, &next.to_string()).await?;
+                let hidden = self.ledger.read_settled(operation, &next.to_string()).await?;
                 let hidden = hidden.ok_or_else(|| {
-                    let error = Error::new(ErrorKind::Corrupt, operation, "an entry of the ledger is missing");
+                    let error =
+                        Error::new(ErrorKind::Corrupt, operation, "an entry of the ledger is missing");
                     error.with("ledger", self.ledger.container()).with("entry", next)
                 })?;
                 let _ = state.ledger.read(operation, self.entry(operation, next, &hidden)?);
@@ -351,6 +356,11 @@ impl AzureModelRegistry {
             let next = state.ledger.last().saturating_add(1);
             let (name, properties, note) = (next.to_string(), properties.clone(), note.clone());
             let written = self.ledger.write(operation, &name, &entry.mark, properties, note).await?;
+            // What counts is what is read, and what is read once is seen by those who come after.
+            let written = match written.text == entry.mark {
+                true => self.ledger.read_settled(operation, &next.to_string()).await?.unwrap_or(written),
+                false => written,
+            };
             let won = written.text == entry.mark;
             let verdict = state.ledger.read(operation, self.entry(operation, next, &written)?);
             if won {
@@ -390,6 +400,19 @@ impl AzureModelRegistry {
         }
     }
 
+    /// What Azure calls a model.
+    async fn azure_name(&self, model: &ModelName) -> String {
+        match self.state.lock().await.ledger.has_namesake(model) {
+            true => case::apart(model.as_str()),
+            false => model.as_str().to_owned(),
+        }
+    }
+
+    /// Where a version is, as the ledger is known now.
+    pub(super) async fn at(&self, model: &ModelName, version: Version) -> Result<At<Resource<AzureModel>>> {
+        self.place.model(&self.azure_name(model).await, &version.to_string())
+    }
+
     /// The place of a version's content.
     fn source(&self, artifact: &Digest) -> String {
         let hex = artifact.hex();
@@ -427,7 +450,7 @@ impl AzureModelRegistry {
             let kept = state.ledger.model(operation, model)?.version(operation, model, version)?.clone();
             (spec_of(operation, &state.ledger, model, version)?, kept)
         };
-        let at = self.place.model(model.as_str(), &version.to_string())?;
+        let at = self.at(model, version).await?;
         match self.service.call(at.get(operation)).await {
             Ok(found) => self.adjust(operation, &at, found, &kept).await.map_err(|e| e.with("model", model)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -466,7 +489,7 @@ impl AzureModelRegistry {
     /// the ledger is looked at again afterwards.
     async fn show_aliases(&self, operation: &'static str, model: &ModelName) -> Result<()> {
         const TAG: &str = "mlops.alias.";
-        let at = self.place.container("models", model.as_str())?;
+        let at = self.place.container("models", &self.azure_name(model).await)?;
         let mut wanted = set_aliases(&*self.state.lock().await, operation, model)?;
         for _ in 0..8 {
             let found = match self.service.call(at.get(operation)).await {
@@ -483,7 +506,8 @@ impl AzureModelRegistry {
             let mut container = found.map_err(|e| e.with("model", model))?;
             let mut tags = container.properties.tags.clone().unwrap_or_default();
             tags.0.retain(|key, _| !key.starts_with(TAG));
-            tags.0.extend(wanted.iter().map(|(alias, version)| (format!("{TAG}{alias}"), version.to_string())));
+            tags.0
+                .extend(wanted.iter().map(|(alias, version)| (format!("{TAG}{alias}"), version.to_string())));
             if container.properties.tags.as_ref() != Some(&tags) {
                 container.properties.tags = Some(tags);
                 self.write(operation, &at, &container).await.map_err(|e| e.with("model", model))?;
@@ -516,11 +540,7 @@ impl AzureModelRegistry {
 }
 
 /// The aliases of a model that are set.
-fn set_aliases(
-    state: &State,
-    operation: &'static str,
-    model: &ModelName,
-) -> Result<Vec<(Alias, Version)>> {
+fn set_aliases(state: &State, operation: &'static str, model: &ModelName) -> Result<Vec<(Alias, Version)>> {
     let model = state.ledger.model(operation, model)?;
     Ok(model.aliases.keys().filter_map(|alias| Some((alias.clone(), model.alias(alias)?))).collect())
 }
@@ -531,7 +551,8 @@ fn spec_of(
     model: &ModelName,
     version: Version,
 ) -> Result<Arc<NewModelVersion>> {
-    let missing = || Error::new(ErrorKind::Corrupt, operation, "a version has no specification in the ledger");
+    let missing =
+        || Error::new(ErrorKind::Corrupt, operation, "a version has no specification in the ledger");
     ledger.spec(model, version).ok_or_else(|| missing().with("model", model).with("version", version))
 }
 
@@ -568,16 +589,21 @@ enum Standing {
 
 impl AzureModelRegistry {
     /// The first number from `least` on that nobody has, as far as can be seen.
-    async fn free_number(&self, operation: &'static str, model: &ModelName, least: u64) -> Result<Version> {
+    async fn free_number(
+        &self,
+        operation: &'static str,
+        (model, azure): (&ModelName, &str),
+        least: u64,
+    ) -> Result<Version> {
         let bad = || Error::limit(operation, "the version", "2^63 - 1", "2^63").with("model", model);
-        let at = self.place.model(model.as_str(), &least.to_string())?;
+        let at = self.place.model(azure, &least.to_string())?;
         match self.service.call(at.get(operation)).await {
             Err(error) if error.kind() == ErrorKind::NotFound => return Version::new(least).ok_or_else(bad),
             Err(error) => return Err(error.with("model", model)),
             Ok(_) => {}
         }
         // Another client has it: whatever else it has, the container's next number is after that.
-        let container = self.place.container("models", model.as_str())?;
+        let container = self.place.container("models", azure)?;
         let container = self.service.call(container.get(operation)).await?.properties;
         let said = once::after(container.latest_version.as_deref(), container.next_version.as_deref());
         let next = said.unwrap_or_default().max(least.saturating_add(1));
@@ -602,9 +628,14 @@ impl AzureModelRegistry {
         if self.artifacts.head(&new.artifact).await?.is_none() {
             return Err(Error::not_found(operation, "artifact", new.artifact).with("model", &new.model));
         }
-        let known = state.ledger.models().get(&new.model).and_then(|m| m.versions.keys().next_back().copied());
+        let known =
+            state.ledger.models().get(&new.model).and_then(|m| m.versions.keys().next_back().copied());
         let least = known.map_or(1, |last| last.get().saturating_add(1)).max(least);
-        let version = self.free_number(operation, &new.model, least).await?;
+        let azure = match state.ledger.has_namesake(&new.model) {
+            true => case::apart(new.model.as_str()),
+            false => new.model.as_str().to_owned(),
+        };
+        let version = self.free_number(operation, (&new.model, &azure), least).await?;
         let (at, spec) = (self.clock.now(), new.clone());
         let record = Record::Numbered(Box::new(Numbered { asked: *asked, version, at, spec }));
         match self.append(operation, &mut state, record).await? {
@@ -628,7 +659,7 @@ impl AzureModelRegistry {
             let kept = model.version(operation, &new.model, version)?.clone();
             (spec_of(operation, &state.ledger, &new.model, version)?, kept)
         };
-        let at = self.place.model(new.model.as_str(), &version.to_string())?;
+        let at = self.at(&new.model, version).await?;
         match self.write(operation, &at, &self.resource(&spec, &kept)).await {
             Err(error) if !is_taken(&error) => return Err(error.with("model", &new.model)),
             _ => {}
@@ -648,8 +679,8 @@ impl ModelRegistry for AzureModelRegistry {
     async fn register(&self, new: &NewModelVersion) -> Result<ModelVersion> {
         const OP: &str = "ModelRegistry::register";
         new.check()?;
-        if new.model.as_str().to_ascii_lowercase().starts_with(RESERVED) {
-            let reason = "names that begin with `mlops--` are this library's own";
+        if case::joined(new.model.as_str()).is_some() {
+            let reason = "names that end in `--u` and which letters are capital are this library's own";
             return Err(Error::invalid(OP, "model", reason).with("value", &new.model));
         }
         let asked = asked(OP, new)?;

@@ -13,6 +13,7 @@ use crate::config::Registry;
 use crate::data::once::{PATIENCE, is_taken, items};
 use crate::http::Service;
 use crate::wire::model::Publish;
+use crate::wire::open::ProvisioningState;
 use crate::wire::{ModelVersion as AzureModel, Place, Resource, TextMap};
 
 /// A model version that is in a registry.
@@ -55,13 +56,16 @@ impl AzureModelRegistry {
         let made = self.get(reference).await?;
         let (model, number) = (&made.spec.model, made.version.to_string());
         let uri = registry.asset_uri("models", model.as_str(), &number)?;
-        let from = self.place.model(model.as_str(), &number)?;
+        let from = self.at(model, made.version).await?;
         let own = self.service.call(from.get(OP)).await.map_err(|e| e.with("model", model))?;
         let there = Place::from(registry).model(model.as_str(), &number)?;
         match self.service.call(there.get(OP)).await {
             Ok(found) => {
                 same(OP, &own, &found).map_err(|e| e.with("uri", &uri))?;
-                return Ok(Published { uri, version: made.version, fresh: false });
+                // What is left of one that failed is published again.
+                if has_arrived(&found) {
+                    return Ok(Published { uri, version: made.version, fresh: false });
+                }
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error.with("uri", &uri)),
@@ -88,6 +92,12 @@ impl AzureModelRegistry {
         self.service.begin(there.put(OP, &found)?).await?.wait().await.map_err(|e| e.with("uri", &uri))?;
         Ok(Published { uri, version: made.version, fresh: true })
     }
+}
+
+/// Whether the operation that made a version has not failed.
+fn has_arrived(found: &Resource<AzureModel>) -> bool {
+    let state = found.properties.other.get("provisioningState").and_then(Value::as_str);
+    state.is_none_or(|state| ProvisioningState::from(state) == ProvisioningState::Succeeded)
 }
 
 /// Whether two versions are of one registration.

@@ -2,4 +2,6 @@
 #![cfg(feature = "fake")]
 
 mod deploy;
+mod data;
 mod fake;
+mod registry;

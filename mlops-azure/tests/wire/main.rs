@@ -6,6 +6,7 @@
 #![cfg(feature = "fake")]
 
 mod deploy;
+mod asset;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -483,6 +484,7 @@ fn batches() -> Vec<Built> {
 
 fn everything() -> Vec<Built> {
     [
+        asset::built(),
         assets(),
         datastores(),
         endpoints(),
