@@ -7,12 +7,15 @@
 //! | [`faults`] | [`Faults`]: what is to go wrong |
 //! | [`key_vault`] | [`FakeKeyVault`]: a vault of secrets |
 //! | [`schema`] | [`Schemas`]: Azure's type definitions, which judge the bodies that are sent |
+//! | `storage` | `FakeStorage`: blobs, access lists, secrets of datastores (feature `storage`) |
 
 pub mod azure;
 pub mod exchange;
 pub mod faults;
 pub mod key_vault;
 pub mod schema;
+#[cfg(feature = "storage")]
+pub mod storage;
 
 mod arm;
 mod asset;
@@ -31,3 +34,5 @@ pub use exchange::{FakeAnswer, FakePart, FakeRequest};
 pub use faults::Faults;
 pub use key_vault::FakeKeyVault;
 pub use schema::{Finding, Mutant, Report, Rule, Schemas};
+#[cfg(feature = "storage")]
+pub use storage::FakeStorage;
