@@ -1,7 +1,7 @@
 //! Blobs against Azurite, the emulator of Azure Storage: with the account's key, with a signature, and with tokens over TLS.
 //!
 //! `.ci/azurite` starts it and says where it is; without that the tests here say that they are skipped.
-#![cfg(feature = "storage")]
+#![cfg(all(feature = "fake", feature = "storage"))]
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,10 +17,12 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use mlops_azure::artifact::BlobArtifacts;
 use mlops_azure::auth::{AccessToken, FixedToken};
+use mlops_azure::fake::{FakeAnswer, FakeAzure, FakePart, FakeRequest};
 use mlops_azure::http::{
     HttpBody, HttpFault, HttpRequest, HttpResponse, HttpTransport, Method, ReqwestConfig, ReqwestTransport,
 };
-use mlops_azure::storage::{Container, StorageAccount, StorageCredential};
+use mlops_azure::storage::{Container, Datastores, StorageAccount, StorageCredential, Uploads};
+use mlops_azure::wire::{Credentials, Datastore};
 use mlops_core::ErrorKind;
 use mlops_core::artifact::{ArtifactStore, ArtifactStoreExt as _, GcOptions};
 use mlops_core::conformance::artifact as suite;
@@ -28,6 +30,7 @@ use mlops_core::conformance::artifact::ArtifactsUnderTest;
 use mlops_core::governance::Secret;
 use mlops_core::hash::Digest;
 use mlops_core::time::{Clock as _, SystemClock};
+use serde_json::json;
 
 /// The account that every Azurite has, and its key, which its documentation states.
 const ACCOUNT: &str = "devstoreaccount1";
@@ -69,13 +72,13 @@ fn key() -> StorageCredential {
 /// A token as Entra ID makes them, but for the signature, which Azurite does not look at.
 fn token(audience: &str) -> Arc<FixedToken> {
     let now = SystemClock::new().now().timestamp();
-    let claims = serde_json::json!({
+    let claims = json!({
         "aud": audience, "iss": "https://sts.windows.net/00000000-0000-0000-0000-00000000007e/",
         "tid": "00000000-0000-0000-0000-00000000007e", "oid": "00000000-0000-0000-0000-0000000000aa",
         "iat": now - 60, "nbf": now - 60, "exp": now + 3600,
     });
     let part = |value: String| BASE64_URL_SAFE_NO_PAD.encode(value);
-    let head = part(serde_json::json!({"typ": "JWT", "alg": "RS256"}).to_string());
+    let head = part(json!({"typ": "JWT", "alg": "RS256"}).to_string());
     let text = format!("{head}.{}.{}", part(claims.to_string()), part("canary".to_owned()));
     Arc::new(FixedToken::new(AccessToken::new(text, "2100-01-01T00:00:00Z".parse().unwrap())))
 }
@@ -267,16 +270,16 @@ async fn content_in_blocks_goes_up_once_and_comes_back() {
 async fn conditions_hold_and_a_wrong_credential_is_told() {
     let Some(container) = fresh(By::Key).await else { return };
     use object_store::{ObjectStoreExt as _, PutMode, PutOptions};
-    let (store, at) = (container.object_store(), object_store::path::Path::from("a b/ü+&'"));
+    let (store, at) = (container.object_store(), object_store::path::Path::parse("a b/ü%+&'").unwrap());
     store.put(&at, "one".into()).await.unwrap();
     let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
     let error = object_store::ObjectStore::put_opts(&*store, &at, "two".into(), create).await.unwrap_err();
     assert!(matches!(error, object_store::Error::AlreadyExists { .. }), "{error}");
-    let (properties, body) = container.get("a b/ü+&'").await.unwrap();
+    let (properties, body) = container.get("a b/ü%+&'").await.unwrap();
     assert_eq!((properties.size, body.collect(10).await.unwrap()), (3, Bytes::from_static(b"one")));
     let listed: Vec<_> = store.list(None).try_collect().await.unwrap();
     assert_eq!(listed.len(), 1);
-    assert!(container.delete("a b/ü+&'").await.unwrap() && !container.delete("a b/ü+&'").await.unwrap());
+    assert!(container.delete("a b/ü%+&'").await.unwrap() && !container.delete("a b/ü%+&'").await.unwrap());
 
     let account = container.account().clone();
     let wrong = StorageCredential::account_key(&Secret::new(BASE64_STANDARD.encode("wrong"))).unwrap();
@@ -312,6 +315,77 @@ async fn what_is_collected_by_age_is_told_by_the_server_s_clock() {
     assert_eq!((report.removed.len(), report.in_grace), (0, 1));
     let report = store.collect_garbage(&BTreeSet::new(), &GcOptions::default()).await.unwrap();
     assert_eq!((report.removed.len(), report.in_grace), (1, 0));
+}
+
+// ------------------------------------------------------------------------------------------------------------- uploads
+
+/// Resource Manager is the fake, storage is Azurite: what is sent to the account's host goes there.
+#[derive(Debug)]
+struct Routes {
+    azure: FakeAzure,
+    azurite: ReqwestTransport,
+    base: String,
+}
+
+#[async_trait]
+impl HttpTransport for Routes {
+    async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpFault> {
+        let url = request.url.to_string();
+        match url.strip_prefix(&format!("https://{ACCOUNT}.blob.core.windows.net")) {
+            None => self.azure.transport().send(request).await,
+            Some(rest) => {
+                request.url = format!("{}{rest}", self.base).parse().unwrap();
+                self.azurite.send(request).await
+            }
+        }
+    }
+}
+
+/// Answers what opens a datastore with a signature that Azurite takes.
+struct Signs;
+
+impl FakePart for Signs {
+    fn answer(&self, request: &FakeRequest, _: &FakeAzure) -> Option<FakeAnswer> {
+        let asked = request.path().ends_with("/listSecrets");
+        let sas = account_signature();
+        asked.then(|| FakeAnswer::ok(json!({ "secretsType": "Sas", "sasToken": sas.expose() })))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_goes_up_to_a_datastore_and_once_only() {
+    let Some(container) = fresh(By::Key).await else { return };
+    let azure = FakeAzure::new();
+    azure.plug(Signs);
+    let azurite = ReqwestTransport::new(&ReqwestConfig::default()).unwrap();
+    let base = container.account().blobs().to_string();
+    let routes = Arc::new(Routes { azure: azure.clone(), azurite, base });
+    let datastores = Datastores::new(azure.arm(), azure.place()).transport(routes);
+    let signed = Credentials::Sas(Some(Secret::new("sv=1&sig=x")));
+    let datastore = Datastore::blob(ACCOUNT, container.name()).with_credentials(signed);
+    datastores.create("azurite", &datastore, true).await.unwrap();
+    let above = tempfile::tempdir().unwrap();
+    let folder = above.path().join("data");
+    std::fs::create_dir_all(folder.join("größe")).unwrap();
+    let big = noise(9 * MEBI);
+    for (path, content) in [("a b+%.csv", &b"1"[..]), ("größe/ü'&.csv", b""), ("z.bin", &big)] {
+        std::fs::write(folder.join(path), content).unwrap();
+    }
+    let uploads = Uploads::new(datastores);
+    let uploaded = uploads.asset("azurite", &folder, "d", "1").await.unwrap();
+    assert_eq!((uploaded.files, uploaded.sent_files), (3, 3));
+    let at = |path: &str| format!("{}/{path}", uploaded.path);
+    let mark = container.head(&at("a b+%.csv")).await.unwrap().unwrap();
+    assert_eq!((mark.size, mark.metadata["upload_status"].as_str()), (1, "completed"));
+    assert_eq!(container.head(&at("größe/ü'&.csv")).await.unwrap().unwrap().size, 0);
+    let (_, body) = container.get(&at("z.bin")).await.unwrap();
+    assert_eq!(body.collect(16 * MEBI).await.unwrap(), big);
+    let again = uploads.asset("azurite", &folder, "d", "2").await.unwrap();
+    assert_eq!((again.sent_files, again.sent_bytes), (0, 0));
+    // Without the mark, as after a crash, nothing but the mark is sent.
+    container.delete(&at("a b+%.csv")).await.unwrap();
+    let again = uploads.asset("azurite", &folder, "d", "2").await.unwrap();
+    assert_eq!((again.sent_files, again.sent_bytes), (1, 1));
 }
 
 // ------------------------------------------------------------------------------------------------- killed in the middle

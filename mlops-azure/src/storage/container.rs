@@ -235,6 +235,8 @@ impl Container {
     }
 
     /// The same container for everything that `object_store` can do, over the same transport and credential.
+    ///
+    /// A key is the same here and there by `Path::parse`; `Path::from` escapes what is not ASCII, and more.
     pub fn object_store(&self) -> Arc<dyn ObjectStore> {
         self.0.store.clone()
     }

@@ -25,7 +25,7 @@ use mlops_core::conformance::artifact::ArtifactsUnderTest;
 use mlops_core::governance::Secret;
 use mlops_core::hash::Digest;
 use mlops_core::time::{Clock, ManualClock};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const ACCOUNT: &str = "stfake";
 const STORE: &str = "workspaceblobstore";
@@ -468,6 +468,80 @@ async fn one_file_goes_up_as_the_official_sdk_sends_it() {
     let lines = fixture.azure.requests();
     assert_eq!(lines.iter().filter(|line| line.contains(".blob.")).count(), 1, "{lines:?}");
     println!("a data asset's content: {} requests, the same again {}", starts.len(), 1);
+}
+
+/// Keeps what was sent to storage: method, path below the digest, `comp`, and the headers that say what is stored how.
+#[derive(Debug)]
+struct Recording {
+    inner: Arc<dyn HttpTransport>,
+    seen: std::sync::Mutex<Vec<Value>>,
+}
+
+/// What of a request is the protocol's: everything but time, ids, agents, versions and authorization.
+fn protocol(method: &str, url: &str, headers: &[(String, String)]) -> Value {
+    let url = mlops_azure::http::Url::parse(url).unwrap();
+    let comp = url.query_pairs().find(|(name, _)| name == "comp").map(|(_, value)| value.into_owned());
+    let (_, path) = url.path().split_once("/LocalUpload/").unwrap();
+    let (_, path) = path.split_once('/').unwrap();
+    let said = |name: &str| {
+        name.starts_with("x-ms-meta-")
+            || ["x-ms-blob-type", "if-none-match", "content-md5", "content-type"].contains(&name)
+    };
+    let headers: std::collections::BTreeMap<String, String> = headers
+        .iter()
+        .map(|(name, value)| (name.to_lowercase(), value.clone()))
+        .filter(|(name, _)| said(name))
+        .collect();
+    json!({ "method": method, "path": path, "comp": comp, "headers": headers })
+}
+
+#[async_trait]
+impl HttpTransport for Recording {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpFault> {
+        if request.url.as_str().contains(".blob.") {
+            let headers =
+                request.headers.iter().map(|(n, v)| (n.to_string(), v.to_str().unwrap().to_owned()));
+            let headers: Vec<_> = headers.collect();
+            let seen = protocol(request.method.as_str(), request.url.as_str(), &headers);
+            self.seen.lock().unwrap().push(seen);
+        }
+        self.inner.send(request).await
+    }
+}
+
+/// What azure-ai-ml 1.35.2 was recorded to send for a data asset of one file, and what is sent here for the same file.
+#[tokio::test]
+async fn the_conversation_is_the_recorded_one_of_the_official_sdk() {
+    let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let named = std::env::var_os("MLOPS_TEST_AZURE_TYPES").map(std::path::PathBuf::from);
+    let above = folders.map(|folder| folder.join("shared/azure/types")).find(|types| types.is_dir());
+    let Some(types) = named.or(above) else {
+        println!("skipped: MLOPS_TEST_AZURE_TYPES names no folder, and there is no shared/azure/types above");
+        return;
+    };
+    let file = types.parent().unwrap().join("recorded/azure-ai-ml-1.35.2-main.json");
+    let recorded: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let recorded = recorded.as_array().unwrap().iter().filter(|exchange| {
+        exchange["url"]
+            .as_str()
+            .is_some_and(|url| url.contains("/LocalUpload/") && url.contains("/data/a.csv"))
+    });
+    let expected: Vec<Value> = recorded
+        .map(|exchange| {
+            let headers = exchange["headers"].as_object().unwrap();
+            let headers: Vec<(String, String)> =
+                headers.iter().map(|(n, v)| (n.clone(), v.as_str().unwrap_or_default().to_owned())).collect();
+            protocol(exchange["method"].as_str().unwrap(), exchange["url"].as_str().unwrap(), &headers)
+        })
+        .take(3)
+        .collect();
+    let fixture = Fixture::new();
+    let recording = Arc::new(Recording { inner: fixture.azure.transport(), seen: Default::default() });
+    let above = folder(&[("a.csv", b"a,b\n1,2\n")]);
+    let uploads = Uploads::new(fixture.datastores().transport(recording.clone()));
+    uploads.asset(STORE, &above.path().join("data"), "d", "1").await.unwrap();
+    assert_eq!(*recording.seen.lock().unwrap(), expected);
+    assert_eq!(expected.len(), 3);
 }
 
 #[tokio::test]

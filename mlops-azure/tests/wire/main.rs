@@ -5,6 +5,8 @@
 //! crate.
 #![cfg(feature = "fake")]
 
+mod storage;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -480,10 +482,20 @@ fn batches() -> Vec<Built> {
 }
 
 fn everything() -> Vec<Built> {
-    [assets(), datastores(), endpoints(), deployments(), jobs(), sweeps(), computes(), batches()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        assets(),
+        datastores(),
+        endpoints(),
+        deployments(),
+        jobs(),
+        sweeps(),
+        computes(),
+        batches(),
+        storage::built(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The whole name of a type: a short one is of a workspace of Azure Machine Learning.
@@ -531,7 +543,8 @@ fn compare(name: &str, call: &Call<Value>, body: &Value, expected: &Value) {
         words
     };
     assert_eq!(shape(&call.target()), shape(expected["url"].as_str().unwrap()), "{name}");
-    assert!(call.target().ends_with("?api-version=2026-05-01"), "{name}");
+    let version = expected["apiVersion"].as_str().unwrap_or("2026-05-01");
+    assert!(call.target().ends_with(&format!("?api-version={version}")), "{name}");
 }
 
 /// Members that the SDK sends and that say nothing: `false`, empty maps, and what is the default.
