@@ -93,6 +93,8 @@ impl FakeAzure {
             state: Mutex::new(state),
         }));
         super::world::furnish(&azure);
+        #[cfg(feature = "storage")]
+        azure.plug(super::storage::FakeStorage::default());
         azure
     }
 

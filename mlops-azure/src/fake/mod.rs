@@ -58,6 +58,7 @@
 //!   `RetryableErrorDueToAnotherOperation`: that is what the service says of jobs and of other resources; what it says of these is
 //!   written nowhere.
 #![allow(clippy::result_large_err, reason = "an answer that refuses a request is an answer like any other")]
+//! | `storage` | `FakeStorage`: blobs, access lists, secrets of datastores (feature `storage`) |
 
 pub mod azure;
 pub mod batch;
@@ -68,6 +69,8 @@ pub mod key_vault;
 pub mod online;
 pub mod listen;
 pub mod schema;
+#[cfg(feature = "storage")]
+pub mod storage;
 
 mod arm;
 mod asset;
@@ -92,3 +95,5 @@ pub use key_vault::FakeKeyVault;
 pub use online::{FakeCounts, FakeOnline};
 pub use listen::FakeListener;
 pub use schema::{Finding, Mutant, Report, Rule, Schemas};
+#[cfg(feature = "storage")]
+pub use storage::FakeStorage;

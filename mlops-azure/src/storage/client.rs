@@ -10,8 +10,9 @@ use chrono::{DateTime, TimeDelta};
 use mlops_core::governance::Secret;
 use mlops_core::time::{Clock, Timestamp};
 use mlops_core::{Error, ErrorKind, Result};
-use object_store::azure::AzureAuthorizer;
+use object_store::azure::{AzureAuthorizer, AzureCredential};
 use object_store::client::HttpRequestBody;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::json;
@@ -20,7 +21,7 @@ use super::account::StorageAccount;
 use super::connect::outgoing;
 use super::credential::{StorageCredential, secrets_of};
 use crate::error::{self, Answer};
-use crate::http::{HttpTransport, Repeat, RetryPolicy, redact, retry};
+use crate::http::{HttpRequest, HttpTransport, Repeat, RetryPolicy, redact, retry};
 
 /// The longest answer that is read whole: a piece of a blob, or a list of blocks.
 const MAX_ANSWER: usize = 64 << 20;
@@ -60,6 +61,8 @@ pub(super) struct Answered {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// What travelled with the request, and may come back in an error's text.
+    pub secrets: Vec<Secret>,
 }
 
 impl Answered {
@@ -125,29 +128,20 @@ impl Client {
         }
     }
 
-    async fn attempt(
-        &self,
-        url: &Url,
-        call: &Signed,
-        credential: &object_store::azure::AzureCredential,
-    ) -> Result<Answered> {
+    async fn attempt(&self, url: &Url, call: &Signed, credential: &AzureCredential) -> Result<Answered> {
         let operation = call.operation;
         let request = self.signed(url, call, credential)?;
+        let secrets = secrets_in(&request, credential);
         let (transport, policy) = (&*self.transport, &self.retry);
         // Every request here says the same when it is sent twice: what is created carries its condition.
         let sent = retry::send(transport, policy, operation, Repeat::Safe, Some(MAX_ANSWER), request).await;
-        let response = sent.map_err(|e| hide(e, credential))?;
+        let response = sent.map_err(|e| hide(e, &secrets))?;
         let body = response.body.collect(MAX_ANSWER).await?;
         self.note(&response.headers);
-        Ok(Answered { status: response.status, headers: response.headers, body })
+        Ok(Answered { status: response.status, headers: response.headers, body, secrets })
     }
 
-    fn signed(
-        &self,
-        url: &Url,
-        call: &Signed,
-        credential: &object_store::azure::AzureCredential,
-    ) -> Result<crate::http::HttpRequest> {
+    fn signed(&self, url: &Url, call: &Signed, credential: &AzureCredential) -> Result<HttpRequest> {
         let operation = call.operation;
         let bad = |field: &'static str| Error::invalid(operation, field, "cannot be sent to storage");
         let mut url = url.clone();
@@ -194,10 +188,22 @@ impl Client {
     }
 }
 
-/// An error without what travelled with the request.
-fn hide(error: Error, credential: &object_store::azure::AzureCredential) -> Error {
+/// What of a request must not be seen: keys' signatures and tokens in a header, signatures in the address, as it is encoded and as it
+/// is not.
+fn secrets_in(request: &HttpRequest, credential: &AzureCredential) -> Vec<Secret> {
+    let mut secrets = secrets_of(credential);
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'*');
+    let encoded = |secret: &Secret| utf8_percent_encode(secret.expose(), KEPT).to_string();
+    secrets.extend(secrets.iter().map(encoded).map(Secret::new).collect::<Vec<_>>());
+    let header = request.headers.get("authorization").and_then(|value| value.to_str().ok());
+    secrets.extend(header.and_then(|value| value.split_once(' ')).map(|(_, rest)| Secret::new(rest)));
+    secrets
+}
+
+/// An error without what travelled with the request: a transport that broke its promise is not repeated.
+fn hide(error: Error, secrets: &[Secret]) -> Error {
     let shown = format!("{error} {error:?}");
-    match secrets_of(credential).iter().any(|secret| shown.contains(secret.expose())) {
+    match secrets.iter().any(|secret| shown.contains(secret.expose())) {
         true => Error::new(error.kind(), error.operation(), "storage did not answer")
             .with_retryable(error.is_retryable()),
         false => error,
@@ -217,7 +223,7 @@ fn storage_error(operation: &'static str, answer: &Answered) -> Error {
     };
     // The first line says what happened; the lines after it are the request's id and its time.
     let message = message.lines().next().unwrap_or_default();
-    let body = json!({"error": {"code": code, "message": redact::text(message, &[] as &[Secret], 400)}});
+    let body = json!({"error": {"code": code, "message": redact::text(message, &answer.secrets, 400)}});
     let body = body.to_string();
     let mut said = Answer::new(answer.status, body.as_bytes());
     if let Some(id) = answer.header("x-ms-request-id") {
@@ -247,7 +253,8 @@ mod tests {
     #[test]
     fn the_service_s_code_and_first_line_reach_the_error() {
         let body = "\u{feff}<?xml version=\"1.0\"?><Error><Code>InvalidBlockList</Code><Message>The specified block list is invalid.\nRequestId:1\nTime:2026</Message></Error>";
-        let answer = Answered { status: 400, headers: HeaderMap::new(), body: body.into() };
+        let answer =
+            Answered { status: 400, headers: HeaderMap::new(), body: body.into(), secrets: Vec::new() };
         let error = storage_error("op", &answer);
         assert_eq!(
             (error.kind(), error.context("code")),
@@ -256,7 +263,8 @@ mod tests {
         assert_eq!(error.message(), "The specified block list is invalid.");
         let mut headers = HeaderMap::new();
         headers.insert("x-ms-error-code", HeaderValue::from_static("BlobNotFound"));
-        let error = storage_error("op", &Answered { status: 404, headers, body: Bytes::new() });
+        let error =
+            storage_error("op", &Answered { status: 404, headers, body: Bytes::new(), secrets: Vec::new() });
         assert_eq!((error.kind(), error.context("code")), (ErrorKind::NotFound, Some("BlobNotFound")));
     }
 }

@@ -187,9 +187,14 @@ impl Condition {
     fn on(&self, call: Signed) -> Signed {
         match self {
             Self::New => call.header("if-none-match", "*"),
-            Self::Same(etag) => call.header("if-match", etag.as_str()),
+            Self::Same(etag) => call.header("if-match", quoted(etag)),
         }
     }
+}
+
+/// An ETag as headers have it: with quotation marks, which lists leave out.
+fn quoted(etag: &str) -> String {
+    if etag.contains('"') { etag.to_owned() } else { format!("\"{etag}\"") }
 }
 
 /// What became of a write with a condition.
@@ -230,6 +235,8 @@ impl Container {
     }
 
     /// The same container for everything that `object_store` can do, over the same transport and credential.
+    ///
+    /// A key is the same here and there by `Path::parse`; `Path::from` escapes what is not ASCII, and more.
     pub fn object_store(&self) -> Arc<dyn ObjectStore> {
         self.0.store.clone()
     }
@@ -362,7 +369,7 @@ impl Container {
     ) -> Result<Bytes> {
         let call = Signed::new(operation, Method::GET)
             .header("x-ms-range", format!("bytes={}-{}", range.start, range.end.saturating_sub(1)))
-            .header("if-match", etag);
+            .header("if-match", quoted(etag));
         let answer = self.0.client.send(url, &call).await?;
         match answer.body.len() as u64 == range.end - range.start {
             true => Ok(answer.body),
@@ -454,7 +461,7 @@ impl Container {
         let url = self.address(operation, key)?;
         let call = Signed::new(operation, Method::PUT).query("comp", "metadata");
         let call = match etag {
-            Some(etag) => call.header("if-match", etag),
+            Some(etag) => call.header("if-match", quoted(etag)),
             None => call,
         };
         self.written(operation, &url, &with_metadata(call, metadata)).await
@@ -469,7 +476,7 @@ impl Container {
     ) -> Result<Written> {
         let url = self.address(operation, key)?;
         let call = Signed::new(operation, Method::DELETE)
-            .header("if-match", etag)
+            .header("if-match", quoted(etag))
             .header("x-ms-delete-snapshots", "include");
         self.written(operation, &url, &call).await
     }

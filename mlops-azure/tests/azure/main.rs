@@ -5,3 +5,4 @@ mod deploy;
 mod data;
 mod fake;
 mod registry;
+mod storage;

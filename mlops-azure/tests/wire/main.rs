@@ -7,6 +7,7 @@
 
 mod deploy;
 mod asset;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -494,6 +495,7 @@ fn everything() -> Vec<Built> {
         computes(),
         batches(),
         deploy::built(),
+        storage::built(),
     ]
     .into_iter()
     .flatten()
