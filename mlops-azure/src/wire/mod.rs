@@ -16,6 +16,7 @@
 //! | [`environment`] | environments |
 //! | [`job`] | jobs |
 //! | [`model`] | registered models |
+//! | [`schedule_trigger`] | when schedules run |
 //! | [`secret`] | secrets in Key Vault |
 //! | [`traffic`] | how an endpoint's requests are shared out |
 //!
@@ -45,6 +46,7 @@ pub mod job;
 pub mod model;
 pub mod place;
 pub mod resource;
+pub mod schedule_trigger;
 pub mod secret;
 pub mod text;
 pub mod traffic;
@@ -61,5 +63,6 @@ pub use job::{CommandJob, Job, SweepJob};
 pub use model::ModelVersion;
 pub use place::{At, Nothing, Place};
 pub use resource::{Identity, Properties, Resource, Sku};
+pub use schedule_trigger::ScheduleTrigger;
 pub use text::{IsoDuration, TextMap};
 pub use traffic::Traffic;
