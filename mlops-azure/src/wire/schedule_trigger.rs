@@ -151,11 +151,7 @@ impl ScheduleTrigger {
     /// [`ErrorKind::InvalidInput`](mlops_core::ErrorKind::InvalidInput) for none, or more than 1 000.
     pub fn every(interval: u32, frequency: Frequency) -> Result<Self> {
         if !(1..=1_000).contains(&interval) {
-            return Err(Error::invalid(
-                OP,
-                "interval",
-                format!("must lie in 1 to 1 000, got {interval}"),
-            ));
+            return Err(Error::invalid(OP, "interval", format!("must lie in 1 to 1 000, got {interval}")));
         }
         let new = Self::new(TriggerType::Recurrence);
         Ok(Self { frequency: Some(frequency), interval: Some(interval), ..new })
@@ -239,9 +235,7 @@ fn check_all(field: &'static str, values: &[u32], low: u32, high: u32) -> Result
     match (values.is_empty(), bad) {
         (false, None) => Ok(()),
         (true, _) => Err(Error::invalid(OP, field, "must have at least one")),
-        (_, Some(bad)) => {
-            Err(Error::invalid(OP, field, format!("must lie in {low} to {high}, got {bad}")))
-        }
+        (_, Some(bad)) => Err(Error::invalid(OP, field, format!("must lie in {low} to {high}, got {bad}"))),
     }
 }
 
