@@ -52,10 +52,14 @@
 
 pub mod auth;
 pub mod config;
+mod delivered;
 pub mod error;
+pub mod event;
 #[cfg(feature = "fake")]
 pub mod fake;
 pub mod governance;
 pub mod http;
 pub mod mlflow;
+pub mod monitor;
+pub mod telemetry;
 pub mod wire;
