@@ -1,2 +1,4 @@
 //! Azure's services behind core's traits and as clients, against the fake.
 #![cfg(feature = "fake")]
+
+mod fake;
