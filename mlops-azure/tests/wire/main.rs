@@ -5,6 +5,8 @@
 //! crate.
 #![cfg(feature = "fake")]
 
+mod monitor;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -480,10 +482,8 @@ fn batches() -> Vec<Built> {
 }
 
 fn everything() -> Vec<Built> {
-    [assets(), datastores(), endpoints(), deployments(), jobs(), sweeps(), computes(), batches()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let own = [assets(), datastores(), endpoints(), deployments(), jobs(), sweeps(), computes(), batches()];
+    own.into_iter().flatten().chain(monitor::built()).collect()
 }
 
 /// The whole name of a type: a short one is of a workspace of Azure Machine Learning.
@@ -531,7 +531,8 @@ fn compare(name: &str, call: &Call<Value>, body: &Value, expected: &Value) {
         words
     };
     assert_eq!(shape(&call.target()), shape(expected["url"].as_str().unwrap()), "{name}");
-    assert!(call.target().ends_with("?api-version=2026-05-01"), "{name}");
+    let (_, version) = expected["url"].as_str().unwrap().split_once("api-version=").unwrap();
+    assert!(call.target().ends_with(&format!("?api-version={version}")), "{name}");
 }
 
 /// Members that the SDK sends and that say nothing: `false`, empty maps, and what is the default.
