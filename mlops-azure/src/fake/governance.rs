@@ -125,7 +125,7 @@ impl FakeGovernance {
             members.insert("tags".to_owned(), Value::Object(tags));
         }
         azure.set_resource(scope, resource);
-        azure.begin(request, scope, shown(azure, scope))
+        azure.begin(request, &format!("{scope}{TAGS}"), shown(azure, scope))
     }
 }
 

@@ -318,7 +318,15 @@ fn by_bound(latency: &LatencyHistogram) -> Vec<u64> {
     counts
 }
 
-/// An alert as a line of a log.
+fn severity_text_of(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "info",
+        Severity::Warning => "warning",
+        Severity::Critical => "critical",
+    }
+}
+
+/// An alert as a line of a log; one that has ended is information, and its urgency is in the attribute `mlops.severity`.
 pub fn alert_record(alert: &Alert) -> LogRecord {
     let (severity, severity_text) = match (alert.status, alert.severity) {
         (AlertStatus::Resolved, _) | (_, Severity::Info) => (9, "INFO"),
@@ -333,6 +341,7 @@ pub fn alert_record(alert: &Alert) -> LogRecord {
         .with("event.name", format!("mlops.alert.{status}"))
         .with("mlops.alert.key", alert.key.as_str())
         .with("mlops.monitor", alert.monitor.as_str())
+        .with("mlops.severity", severity_text_of(alert.severity))
         .with("mlops.signal", &alert.signal);
     let attributes = alert
         .labels

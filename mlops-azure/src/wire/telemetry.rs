@@ -336,6 +336,18 @@ impl TelemetryItem {
         if value.is_finite() { item } else { item.with_property("not_finite", value.to_string()) }
     }
 
+    /// Several numbers in one: their sum, how many there are, the smallest and the largest; all finite.
+    pub fn aggregate(name: &str, sum: f64, count: u64, (min, max): (f64, f64), time: Timestamp) -> Self {
+        let mut item = Self::metric(name, sum, time);
+        if let Telemetry::Metric(data) = &mut item.data
+            && let Some(point) = data.metrics.first_mut()
+        {
+            let finite = |value: f64| value.is_finite().then_some(value);
+            (point.count, point.min, point.max) = (count, finite(min), finite(max));
+        }
+        item
+    }
+
     /// What somebody says: 0 verbose, 1 information, 2 warning, 3 error, 4 critical.
     pub fn message(message: &str, severity_level: u8, time: Timestamp) -> Self {
         let data = MessageData {
