@@ -58,7 +58,9 @@ pub mod auth;
 pub mod config;
 pub mod deploy;
 pub mod data;
+mod delivered;
 pub mod error;
+pub mod event;
 #[cfg(feature = "fake")]
 pub mod fake;
 pub mod governance;
@@ -68,4 +70,6 @@ pub mod mlflow;
 pub mod registry;
 #[cfg(feature = "storage")]
 pub mod storage;
+pub mod monitor;
+pub mod telemetry;
 pub mod wire;

@@ -3,13 +3,17 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`azure`] | [`FakeAzure`]: Resource Manager in memory, with parts for what is behind other hosts |
+//! | [`event_grid`] | [`FakeEventGrid`]: subscriptions, deliveries, topics |
 //! | [`exchange`] | [`FakePart`], [`FakeRequest`] and [`FakeAnswer`]: what parts are made of |
 //! | [`faults`] | [`Faults`]: what is to go wrong |
 //! | [`batch`] | [`FakeBatch`]: batch endpoints and their jobs |
 //! | [`faulty`] | [`FaultyTransport`]: any transport with faults by rules |
+//! | [`governance`] | [`FakeGovernance`]: role assignments, tags, diagnoses |
+//! | [`insights`] | [`FakeInsights`]: the ingestion of Application Insights |
 //! | [`key_vault`] | [`FakeKeyVault`]: a vault of secrets |
 //! | [`online`] | [`FakeOnline`]: online endpoints, their keys and their scoring addresses |
 //! | [`listen`] | [`FakeListener`]: the same fake over HTTP, for other processes |
+//! | [`monitor`] | [`breach`]: a model monitor finds that a signal is over its threshold |
 //! | [`schema`] | [`Schemas`]: Azure's type definitions, which judge the bodies that are sent |
 //!
 //! # A test against the fake
@@ -62,12 +66,16 @@
 
 pub mod azure;
 pub mod batch;
+pub mod event_grid;
 pub mod exchange;
 pub mod faults;
 pub mod faulty;
+pub mod governance;
+pub mod insights;
 pub mod key_vault;
 pub mod online;
 pub mod listen;
+pub mod monitor;
 pub mod schema;
 #[cfg(feature = "storage")]
 pub mod storage;
@@ -88,12 +96,16 @@ mod world;
 
 pub use azure::FakeAzure;
 pub use batch::FakeBatch;
+pub use event_grid::FakeEventGrid;
 pub use exchange::{FakeAnswer, FakePart, FakeRequest};
 pub use faults::Faults;
 pub use faulty::{Fault, FaultRule, FaultyTransport};
+pub use governance::FakeGovernance;
+pub use insights::{FakeInsights, Ingestion};
 pub use key_vault::FakeKeyVault;
 pub use online::{FakeCounts, FakeOnline};
 pub use listen::FakeListener;
+pub use monitor::breach;
 pub use schema::{Finding, Mutant, Report, Rule, Schemas};
 #[cfg(feature = "storage")]
 pub use storage::FakeStorage;

@@ -104,6 +104,13 @@ impl<T> Call<T> {
         Ok(self)
     }
 
+    /// Sets a body that is written already.
+    pub fn raw_body(mut self, body: impl Into<Bytes>, content_type: &'static str) -> Self {
+        self.body = Some(body.into());
+        self.headers.insert("content-type", HeaderValue::from_static(content_type));
+        self
+    }
+
     /// Adds a query parameter, not encoded.
     pub fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.query.push((name, value.into()));

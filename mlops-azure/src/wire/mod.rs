@@ -6,6 +6,7 @@
 //! | [`resource`] | [`Resource`]: the envelope of every resource |
 //! | [`open`] | enumerations that keep values nobody here knows |
 //! | [`text`] | maps from text to text, and durations |
+//! | [`arm_scope`] | any resource by its id, and calls of other providers |
 //! | [`asset`] | the containers of versions, and code |
 //! | [`autoscale`] | autoscale settings of deployments |
 //! | [`batch`] | batch endpoints, their deployments and calls |
@@ -16,11 +17,19 @@
 //! | [`deployment`] | online deployments |
 //! | [`endpoint`] | online endpoints, their keys and tokens |
 //! | [`environment`] | environments |
+//! | [`event`] | Event Grid: topics, subscriptions, events |
 //! | [`job`] | jobs |
 //! | [`model`] | registered models |
 //! | [`pending_upload`] | where code may be put |
+//! | [`monitor`] | model monitors |
+//! | [`otlp`] | what a collector of OpenTelemetry is told |
+//! | [`role`] | role assignments |
+//! | [`schedule_trigger`] | when schedules run |
 //! | [`secret`] | secrets in Key Vault |
+//! | [`tags`] | tags of any resource |
+//! | [`telemetry`] | what Application Insights is told |
 //! | [`traffic`] | how an endpoint's requests are shared out |
+//! | [`workspace`] | workspaces, and what is wrong with them |
 //!
 //! # Read, change, write
 //! Azure Machine Learning has no compare-and-set, and most changes are writes of a whole resource: what is read is written back.
@@ -36,6 +45,7 @@
 
 #[macro_use]
 pub mod open;
+pub mod arm_scope;
 pub mod asset;
 pub mod autoscale;
 pub mod batch;
@@ -46,16 +56,27 @@ pub mod datastore;
 pub mod deployment;
 pub mod endpoint;
 pub mod environment;
+pub mod event;
 pub mod job;
 pub mod model;
 pub mod pending_upload;
 pub mod place;
 pub mod resource;
 pub mod run_artifact;
+pub mod monitor;
+pub mod otlp;
+pub mod place;
+pub mod resource;
+pub mod role;
+pub mod schedule_trigger;
 pub mod secret;
+pub mod tags;
+pub mod telemetry;
 pub mod text;
 pub mod traffic;
+pub mod workspace;
 
+pub use arm_scope::{ArmAt, ArmScope};
 pub use asset::{CodeVersion, Container};
 pub use batch::{BatchDeployment, BatchEndpoint};
 pub use compute::Compute;
@@ -66,8 +87,10 @@ pub use endpoint::{EndpointKeys, EndpointToken, OnlineEndpoint};
 pub use environment::EnvironmentVersion;
 pub use job::{CommandJob, Job, SweepJob};
 pub use model::ModelVersion;
+pub use monitor::ModelMonitor;
 pub use place::{At, Nothing, Place};
 pub use resource::{Identity, Properties, Resource, Sku};
 pub use run_artifact::{ContentInfo, RunArtifact, RunHistory};
+pub use schedule_trigger::ScheduleTrigger;
 pub use text::{IsoDuration, TextMap};
 pub use traffic::Traffic;

@@ -74,6 +74,11 @@ impl<'de> Deserialize<'de> for TextMap {
 pub struct IsoDuration(String);
 
 impl IsoDuration {
+    /// So many whole days: no time at all is `P0D`, where other durations of no length are `PT0S`.
+    pub fn days(days: u32) -> Self {
+        Self(format!("P{days}D"))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -6,3 +6,25 @@ mod data;
 mod fake;
 mod registry;
 mod storage;
+mod event;
+mod fake;
+mod governance;
+mod monitor;
+mod telemetry;
+
+use std::path::{Path, PathBuf};
+
+/// The folder of Azure's type definitions, where there is one.
+fn types() -> Option<PathBuf> {
+    let named = std::env::var_os("MLOPS_TEST_AZURE_TYPES").map(PathBuf::from);
+    let above = || {
+        let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+        let mut types = folders.map(|folder| folder.join("shared/azure/types"));
+        types.find(|types| types.join("_index.json").is_file())
+    };
+    let types = named.or_else(above);
+    if types.is_none() {
+        println!("skipped: MLOPS_TEST_AZURE_TYPES names no folder, and there is no shared/azure/types above");
+    }
+    types
+}

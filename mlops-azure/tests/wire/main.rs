@@ -8,6 +8,7 @@
 mod deploy;
 mod asset;
 mod storage;
+mod monitor;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -500,6 +501,8 @@ fn everything() -> Vec<Built> {
     .into_iter()
     .flatten()
     .collect()
+    let own = [assets(), datastores(), endpoints(), deployments(), jobs(), sweeps(), computes(), batches()];
+    own.into_iter().flatten().chain(monitor::built()).collect()
 }
 
 /// The whole name of a type: a short one is of a workspace of Azure Machine Learning.
@@ -548,6 +551,7 @@ fn compare(name: &str, call: &Call<Value>, body: &Value, expected: &Value) {
     };
     assert_eq!(shape(&call.target()), shape(expected["url"].as_str().unwrap()), "{name}");
     let version = expected["apiVersion"].as_str().unwrap_or("2026-05-01");
+    let (_, version) = expected["url"].as_str().unwrap().split_once("api-version=").unwrap();
     assert!(call.target().ends_with(&format!("?api-version={version}")), "{name}");
 }
 
