@@ -51,11 +51,15 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod auth;
+pub mod compute;
 pub mod config;
+pub mod environment;
 pub mod error;
 #[cfg(feature = "fake")]
 pub mod fake;
 pub mod governance;
 pub mod http;
+pub mod job;
 pub mod mlflow;
+pub mod schedule;
 pub mod wire;

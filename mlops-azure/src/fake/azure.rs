@@ -93,6 +93,9 @@ impl FakeAzure {
             state: Mutex::new(state),
         }));
         super::world::furnish(&azure);
+        azure.plug(super::compute::FakeComputes);
+        azure.plug(super::job::FakeJobs::new());
+        azure.plug(super::schedule::FakeSchedules);
         azure
     }
 

@@ -8,14 +8,17 @@
 //! | [`text`] | maps from text to text, and durations |
 //! | [`asset`] | the containers of versions, and code |
 //! | [`batch`] | batch endpoints, their deployments and calls |
-//! | [`compute`] | clusters and instances |
+//! | [`component`] | steps of pipelines that are described once |
+//! | [`compute`] | clusters and instances, and what there may be of machines |
 //! | [`data`] | data assets |
 //! | [`datastore`] | datastores and their secrets |
 //! | [`deployment`] | online deployments |
 //! | [`endpoint`] | online endpoints, their keys and tokens |
 //! | [`environment`] | environments |
+//! | [`history`] | run history: how a job went, its logs, its tags |
 //! | [`job`] | jobs |
 //! | [`model`] | registered models |
+//! | [`schedule`] | what the service does at times |
 //! | [`secret`] | secrets in Key Vault |
 //! | [`traffic`] | how an endpoint's requests are shared out |
 //!
@@ -35,31 +38,36 @@
 pub mod open;
 pub mod asset;
 pub mod batch;
+pub mod component;
 pub mod compute;
 pub mod data;
 pub mod datastore;
 pub mod deployment;
 pub mod endpoint;
 pub mod environment;
+pub mod history;
 pub mod job;
 pub mod model;
 pub mod place;
 pub mod resource;
+pub mod schedule;
 pub mod secret;
 pub mod text;
 pub mod traffic;
 
 pub use asset::{CodeVersion, Container};
 pub use batch::{BatchDeployment, BatchEndpoint};
+pub use component::{CommandComponent, ComponentVersion};
 pub use compute::Compute;
 pub use data::{DataType, DataVersion};
 pub use datastore::{Credentials, Datastore, DatastoreSecrets};
 pub use deployment::OnlineDeployment;
 pub use endpoint::{EndpointKeys, EndpointToken, OnlineEndpoint};
 pub use environment::EnvironmentVersion;
-pub use job::{CommandJob, Job, SweepJob};
+pub use job::{AutoMlJob, CommandJob, Job, PipelineJob, SweepJob};
 pub use model::ModelVersion;
 pub use place::{At, Nothing, Place};
 pub use resource::{Identity, Properties, Resource, Sku};
+pub use schedule::{Schedule, Trigger};
 pub use text::{IsoDuration, TextMap};
 pub use traffic::Traffic;
