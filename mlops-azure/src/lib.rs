@@ -55,10 +55,12 @@
 
 pub mod artifact;
 pub mod auth;
+pub mod compute;
 pub mod config;
 pub mod deploy;
 pub mod data;
 mod delivered;
+pub mod environment;
 pub mod error;
 pub mod event;
 #[cfg(feature = "fake")]
@@ -72,4 +74,7 @@ pub mod registry;
 pub mod storage;
 pub mod monitor;
 pub mod telemetry;
+pub mod job;
+pub mod mlflow;
+pub mod schedule;
 pub mod wire;

@@ -95,6 +95,9 @@ impl FakeAzure {
         super::world::furnish(&azure);
         #[cfg(feature = "storage")]
         azure.plug(super::storage::FakeStorage::default());
+        azure.plug(super::compute::FakeComputes);
+        azure.plug(super::job::FakeJobs::new());
+        azure.plug(super::schedule::FakeSchedules);
         azure
     }
 

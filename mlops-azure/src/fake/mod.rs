@@ -10,6 +10,7 @@
 //! | [`faulty`] | [`FaultyTransport`]: any transport with faults by rules |
 //! | [`governance`] | [`FakeGovernance`]: role assignments, tags, diagnoses |
 //! | [`insights`] | [`FakeInsights`]: the ingestion of Application Insights |
+//! | [`job`] | [`FakeJobs`] and [`JobScript`]: jobs, run history, logs and trials |
 //! | [`key_vault`] | [`FakeKeyVault`]: a vault of secrets |
 //! | [`online`] | [`FakeOnline`]: online endpoints, their keys and their scoring addresses |
 //! | [`listen`] | [`FakeListener`]: the same fake over HTTP, for other processes |
@@ -72,6 +73,7 @@ pub mod faults;
 pub mod faulty;
 pub mod governance;
 pub mod insights;
+pub mod job;
 pub mod key_vault;
 pub mod online;
 pub mod listen;
@@ -82,6 +84,7 @@ pub mod storage;
 
 mod arm;
 mod asset;
+mod compute;
 mod kind;
 mod list;
 mod operation;
@@ -89,6 +92,7 @@ mod path;
 mod provider;
 mod publish;
 mod rows;
+mod schedule;
 mod state;
 mod store;
 mod token;
@@ -102,6 +106,7 @@ pub use faults::Faults;
 pub use faulty::{Fault, FaultRule, FaultyTransport};
 pub use governance::FakeGovernance;
 pub use insights::{FakeInsights, Ingestion};
+pub use job::{FakeJobs, JobScript};
 pub use key_vault::FakeKeyVault;
 pub use online::{FakeCounts, FakeOnline};
 pub use listen::FakeListener;

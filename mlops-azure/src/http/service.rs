@@ -276,6 +276,27 @@ impl Service {
         self.0.limits.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// A client for another service of the same caller: at another address, with tokens of another scope, and with the same
+    /// transport, tokens, clock and settings.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for an address to which no token may be sent.
+    pub fn beside(&self, base: Url, scope: Scope) -> Result<Self> {
+        guard::may_carry_secrets("Service::beside", "base", &base)?;
+        let Inner { tokens, transport, clock, settings, .. } = &*self.0;
+        let (tokens, transport, clock) = (tokens.clone(), transport.clone(), clock.clone());
+        let settings = settings.clone();
+        Ok(Self(Arc::new(Inner {
+            base,
+            scope,
+            tokens,
+            transport,
+            clock,
+            settings,
+            limits: Mutex::default(),
+        })))
+    }
+
     /// A token for the service, as a client of its own may need it (`x-azureml-token`).
     ///
     /// # Errors
@@ -373,11 +394,25 @@ impl Service {
         &*self.0.clock
     }
 
-    pub(super) fn poll_policy(&self) -> &PollPolicy {
+    /// The scope of its tokens.
+    pub(crate) fn scope(&self) -> &Scope {
+        &self.0.scope
+    }
+
+    /// What requests go through, for those that may have no token: to signed addresses.
+    pub(crate) fn transport(&self) -> &Arc<dyn HttpTransport> {
+        &self.0.transport
+    }
+
+    pub(crate) fn retry_policy(&self) -> &RetryPolicy {
+        &self.0.settings.retry
+    }
+
+    pub(crate) fn poll_policy(&self) -> &PollPolicy {
         &self.0.settings.poll
     }
 
-    pub(super) fn draws(&self, operation: &str) -> Draws {
+    pub(crate) fn draws(&self, operation: &str) -> Draws {
         self.0.settings.retry.draws(operation)
     }
 

@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 use super::open::ProvisioningState;
 use super::resource::Properties;
 use super::text::IsoDuration;
+use crate::config::name::check;
+use crate::config::{API_VERSION, Workspace};
+use crate::http::{Call, Page};
 
 open_enum! {
     /// What kind of compute.
@@ -128,10 +131,18 @@ pub struct Cron {
 impl StartStop {
     /// Stops an instance at times as cron writes them, in a time zone by its Windows name.
     pub fn stop(expression: impl Into<String>, time_zone: impl Into<String>) -> Self {
-        let cron =
-            Cron { expression: expression.into(), time_zone: Some(time_zone.into()), other: Map::new() };
+        Self::at("Stop", expression.into(), time_zone.into())
+    }
+
+    /// Starts an instance at times as cron writes them, in a time zone by its Windows name.
+    pub fn start(expression: impl Into<String>, time_zone: impl Into<String>) -> Self {
+        Self::at("Start", expression.into(), time_zone.into())
+    }
+
+    fn at(action: &str, expression: String, time_zone: String) -> Self {
+        let cron = Cron { expression, time_zone: Some(time_zone), other: Map::new() };
         Self {
-            action: "Stop".to_owned(),
+            action: action.to_owned(),
             status: "Enabled".to_owned(),
             trigger_type: "Cron".to_owned(),
             cron: Some(cron),
@@ -319,5 +330,161 @@ impl ScalePatch {
     /// To these settings.
     pub fn new(scale_settings: ScaleSettings) -> Self {
         Self { properties: Inner { properties: Scale { scale_settings } } }
+    }
+}
+
+open_enum! {
+    /// What becomes of the machines when a compute is removed from the workspace.
+    pub enum Underlying {
+        /// They are deleted.
+        Delete = "Delete",
+        /// They stay; of computes that were attached.
+        Detach = "Detach",
+    }
+}
+
+/// A machine of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeState {
+    /// Its id.
+    pub node_id: String,
+    /// What it does: `idle`, `running`, `preparing`, `unusable`, `leaving`, `preempted`.
+    pub node_state: String,
+    /// The job that it is at.
+    pub run_id: Option<String>,
+    /// Its address in the virtual network.
+    pub private_ip_address: Option<String>,
+    /// Its address outside.
+    pub public_ip_address: Option<String>,
+}
+
+/// A page of a cluster's machines: `nodes` where other lists have `value`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodePage {
+    /// The machines.
+    pub nodes: Vec<NodeState>,
+    /// Where the next page is.
+    pub next_link: Option<String>,
+}
+
+/// A name for machines and one for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UsageName {
+    /// The name.
+    pub value: String,
+    /// The name for people.
+    pub localized_value: Option<String>,
+}
+
+/// How much of something is used in a region, and how much may be.
+///
+/// ```
+/// use mlops_azure::wire::compute::Usage;
+/// let text = r#"{"name":{"value":"standardDSv2Family"},"currentValue":12,"limit":100,"unit":"Count"}"#;
+/// let usage: Usage = serde_json::from_str(text)?;
+/// assert_eq!(usage.left(), Some(88));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Usage {
+    /// Of what.
+    pub name: UsageName,
+    /// How much is used; quotas do not say.
+    pub current_value: Option<i64>,
+    /// How much may be used; −1 for no limit.
+    pub limit: Option<i64>,
+    /// In which unit: `Count`.
+    pub unit: Option<String>,
+}
+
+impl Usage {
+    /// How much more may be used; `None` where nothing is said, or there is no limit.
+    pub fn left(&self) -> Option<i64> {
+        let limit = self.limit.filter(|limit| *limit >= 0)?;
+        Some(limit.saturating_sub(self.current_value?).max(0))
+    }
+}
+
+/// A kind of machine.
+///
+/// ```
+/// use mlops_azure::wire::compute::VmSize;
+/// let text = r#"{"name":"STANDARD_DS3_V2","family":"standardDSv2Family","vCPUs":4,"gpus":0,"memoryGB":14,"lowPriorityCapable":true}"#;
+/// let size: VmSize = serde_json::from_str(text)?;
+/// assert_eq!((size.cores, size.memory_gb, size.low_priority_capable), (Some(4), Some(14.0), Some(true)));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct VmSize {
+    /// Its name.
+    pub name: String,
+    /// The family, which quotas are for.
+    pub family: Option<String>,
+    /// Its processors.
+    #[serde(rename = "vCPUs")]
+    pub cores: Option<u32>,
+    /// Its graphics processors.
+    pub gpus: Option<u32>,
+    /// Its memory in 10⁹ bytes.
+    #[serde(rename = "memoryGB")]
+    pub memory_gb: Option<f64>,
+    /// Whether there are some that others can take away.
+    pub low_priority_capable: Option<bool>,
+    /// For which computes there are some: `AmlCompute`, `ComputeInstance`.
+    pub supported_compute_types: Vec<String>,
+}
+
+/// A region, as the subscription of a workspace sees it: what there may be of machines.
+///
+/// ```
+/// use mlops_azure::config::Workspace;
+/// use mlops_azure::wire::compute::Region;
+/// let workspace = Workspace::new("00000000-0000-0000-0000-000000000000", "rg", "mlw-churn")?;
+/// let call = Region::of(&workspace, "eastus")?.usages("example");
+/// assert!(call.target().ends_with("/locations/eastus/usages?api-version=2026-05-01"));
+/// assert!(Region::of(&workspace, "east/us").is_err());
+/// # Ok::<(), mlops_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    root: String,
+}
+
+impl Region {
+    /// A region, such as `eastus`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](mlops_core::ErrorKind::InvalidInput) for a text that no region's name can be.
+    pub fn of(workspace: &Workspace, location: &str) -> Result<Self> {
+        let reason = "must be letters and digits";
+        let is_region = !location.is_empty() && location.bytes().all(|b| b.is_ascii_alphanumeric());
+        check("Region", "location", location, is_region, reason)?;
+        let subscription = workspace.subscription();
+        let provider = "Microsoft.MachineLearningServices";
+        Ok(Self { root: format!("/subscriptions/{subscription}/providers/{provider}/locations/{location}") })
+    }
+
+    fn list<T>(&self, operation: &'static str, what: &str) -> Call<Page<T>> {
+        Call::get(operation, format!("{}/{what}", self.root)).query("api-version", API_VERSION)
+    }
+
+    /// How much is used.
+    pub fn usages(&self, operation: &'static str) -> Call<Page<Usage>> {
+        self.list(operation, "usages")
+    }
+
+    /// How much each workspace may use.
+    pub fn quotas(&self, operation: &'static str) -> Call<Page<Usage>> {
+        self.list(operation, "quotas")
+    }
+
+    /// The kinds of machines.
+    pub fn vm_sizes(&self, operation: &'static str) -> Call<Page<VmSize>> {
+        self.list(operation, "vmSizes")
     }
 }

@@ -12,6 +12,8 @@
 //! | [`batch`] | batch endpoints, their deployments and calls |
 //! | [`blob_service`] | soft delete and versions of a storage account |
 //! | [`compute`] | clusters and instances |
+//! | [`component`] | steps of pipelines that are described once |
+//! | [`compute`] | clusters and instances, and what there may be of machines |
 //! | [`data`] | data assets |
 //! | [`datastore`] | datastores and their secrets |
 //! | [`deployment`] | online deployments |
@@ -25,6 +27,10 @@
 //! | [`otlp`] | what a collector of OpenTelemetry is told |
 //! | [`role`] | role assignments |
 //! | [`schedule_trigger`] | when schedules run |
+//! | [`history`] | run history: how a job went, its logs, its tags |
+//! | [`job`] | jobs |
+//! | [`model`] | registered models |
+//! | [`schedule`] | what the service does at times |
 //! | [`secret`] | secrets in Key Vault |
 //! | [`tags`] | tags of any resource |
 //! | [`telemetry`] | what Application Insights is told |
@@ -50,6 +56,7 @@ pub mod asset;
 pub mod autoscale;
 pub mod batch;
 pub mod blob_service;
+pub mod component;
 pub mod compute;
 pub mod data;
 pub mod datastore;
@@ -57,6 +64,7 @@ pub mod deployment;
 pub mod endpoint;
 pub mod environment;
 pub mod event;
+pub mod history;
 pub mod job;
 pub mod model;
 pub mod pending_upload;
@@ -69,6 +77,7 @@ pub mod place;
 pub mod resource;
 pub mod role;
 pub mod schedule_trigger;
+pub mod schedule;
 pub mod secret;
 pub mod tags;
 pub mod telemetry;
@@ -79,18 +88,20 @@ pub mod workspace;
 pub use arm_scope::{ArmAt, ArmScope};
 pub use asset::{CodeVersion, Container};
 pub use batch::{BatchDeployment, BatchEndpoint};
+pub use component::{CommandComponent, ComponentVersion};
 pub use compute::Compute;
 pub use data::{DataType, DataVersion};
 pub use datastore::{Credentials, Datastore, DatastoreSecrets};
 pub use deployment::OnlineDeployment;
 pub use endpoint::{EndpointKeys, EndpointToken, OnlineEndpoint};
 pub use environment::EnvironmentVersion;
-pub use job::{CommandJob, Job, SweepJob};
+pub use job::{AutoMlJob, CommandJob, Job, PipelineJob, SweepJob};
 pub use model::ModelVersion;
 pub use monitor::ModelMonitor;
 pub use place::{At, Nothing, Place};
 pub use resource::{Identity, Properties, Resource, Sku};
 pub use run_artifact::{ContentInfo, RunArtifact, RunHistory};
 pub use schedule_trigger::ScheduleTrigger;
+pub use schedule::{Schedule, Trigger};
 pub use text::{IsoDuration, TextMap};
 pub use traffic::Traffic;

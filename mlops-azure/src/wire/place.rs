@@ -9,6 +9,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::asset::{CodeVersion, Container};
 use super::batch::{BatchDeployment, BatchEndpoint};
+use super::component::ComponentVersion;
 use super::compute::Compute;
 use super::data::DataVersion;
 use super::datastore::Datastore;
@@ -18,6 +19,7 @@ use super::environment::EnvironmentVersion;
 use super::job::Job;
 use super::model::ModelVersion;
 use super::resource::{Properties, Resource};
+use super::schedule::Schedule;
 use crate::config::name::{check, is_datastore, is_endpoint, path_below};
 use crate::config::{API_VERSION, Registry, Workspace};
 use crate::http::{Call, Page, Repeat};
@@ -138,6 +140,22 @@ impl Place {
     /// As of [`at`](Self::at).
     pub fn compute(&self, name: &str) -> Result<At<Resource<Compute>>> {
         self.at(&["computes", name])
+    }
+
+    /// A version of a component.
+    ///
+    /// # Errors
+    /// As of [`at`](Self::at).
+    pub fn component(&self, name: &str, version: &str) -> Result<At<Resource<ComponentVersion>>> {
+        self.at(&["components", name, "versions", version])
+    }
+
+    /// A schedule.
+    ///
+    /// # Errors
+    /// As of [`at`](Self::at).
+    pub fn schedule(&self, name: &str) -> Result<At<Resource<Schedule>>> {
+        self.at(&["schedules", name])
     }
 
     /// A batch endpoint.

@@ -75,7 +75,7 @@ impl PollPolicy {
     }
 
     /// The wait after question number `asked`, where the service may have asked for one; a fifth of it is drawn at random.
-    fn delay(&self, asked: u32, wish: Option<Duration>, random: f64) -> Duration {
+    pub(crate) fn delay(&self, asked: u32, wish: Option<Duration>, random: f64) -> Duration {
         let own = self.initial.as_secs_f64() * 1.5_f64.powi(i32::try_from(asked.min(64)).unwrap_or(64));
         let own = own.min(self.longest.as_secs_f64()) * (1.0 - 0.2 * random.clamp(0.0, 1.0));
         let wait = wish.unwrap_or_else(|| Duration::try_from_secs_f64(own).unwrap_or(self.longest));

@@ -146,9 +146,14 @@ impl JobOutput {
     /// # Ok::<(), serde_json::Error>(())
     /// ```
     pub fn mounted(job_output_type: ValueType) -> Self {
+        Self { mode: Some(OutputMode::ReadWriteMount), ..Self::of(job_output_type) }
+    }
+
+    /// Data that leave the job and go where the service chooses.
+    pub fn of(job_output_type: ValueType) -> Self {
         Self {
             job_output_type,
-            mode: Some(OutputMode::ReadWriteMount),
+            mode: None,
             uri: None,
             asset_name: None,
             description: None,

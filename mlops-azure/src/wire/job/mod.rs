@@ -2,24 +2,34 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`automl`] | [`AutoMlJob`]: the service tries algorithms by itself |
 //! | [`command`] | [`CommandJob`]: one command, on one machine or several |
 //! | [`input`] | what goes in and comes out |
+//! | [`pipeline`] | [`PipelineJob`]: steps, and what flows between them |
 //! | [`sweep`] | [`SweepJob`]: one command for many values of its parameters |
 //!
 //! A job cannot be changed by writing it again; its tags, display name and whether it is archived are changed in run history.
 
+pub mod automl;
 pub mod command;
 pub mod input;
+pub mod pipeline;
 pub mod sweep;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+pub use automl::AutoMlJob;
 pub use command::CommandJob;
 pub use input::{JobInput, JobOutput};
+pub use pipeline::PipelineJob;
 pub use sweep::SweepJob;
 
+use self::command::{JobIdentity, JobIdentityType};
 use super::resource::Properties;
+use super::text::TextMap;
 
 open_enum! {
     /// How far a job is.
@@ -71,19 +81,38 @@ impl JobStatus {
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Job {
+    /// Algorithms that the service tries.
+    AutoMl(Box<AutoMlJob>),
     /// One command.
     Command(Box<CommandJob>),
+    /// Steps, and what flows between them.
+    Pipeline(Box<PipelineJob>),
     /// One command for many values of its parameters.
     Sweep(Box<SweepJob>),
     /// A job of a type that has no type here: its members as they are.
     Other(Map<String, Value>),
 }
 
+/// A member that the jobs with types of their own have alike.
+macro_rules! of_any {
+    ($self:ident, $job:ident => $typed:expr, $members:ident => $other:expr) => {
+        match $self {
+            Self::AutoMl($job) => $typed,
+            Self::Command($job) => $typed,
+            Self::Pipeline($job) => $typed,
+            Self::Sweep($job) => $typed,
+            Self::Other($members) => $other,
+        }
+    };
+}
+
 impl Job {
     /// The type: `Command`, `Sweep`, `Pipeline`, `AutoML`, `Spark`.
     pub fn job_type(&self) -> &str {
         match self {
+            Self::AutoMl(_) => "AutoML",
             Self::Command(_) => "Command",
+            Self::Pipeline(_) => "Pipeline",
             Self::Sweep(_) => "Sweep",
             Self::Other(members) => members.get("jobType").and_then(Value::as_str).unwrap_or_default(),
         }
@@ -91,33 +120,97 @@ impl Job {
 
     /// How far it is; `None` where the service does not say.
     pub fn status(&self) -> Option<JobStatus> {
+        of_any!(self, job => job.status.clone(), members => text(members, "status").map(JobStatus::from))
+    }
+
+    /// The experiment; `None` where the service does not say.
+    pub fn experiment_name(&self) -> Option<&str> {
+        of_any!(self, job => job.experiment_name.as_deref(), members => text(members, "experimentName"))
+    }
+
+    /// Its name for people.
+    pub fn display_name(&self) -> Option<&str> {
+        of_any!(self, job => job.display_name.as_deref(), members => text(members, "displayName"))
+    }
+
+    /// The tags.
+    pub fn tags(&self) -> TextMap {
+        of_any!(self, job => job.tags.clone().unwrap_or_default(), members => texts(members, "tags"))
+    }
+
+    /// The properties.
+    pub fn properties(&self) -> TextMap {
+        of_any!(self, job => job.properties.clone().unwrap_or_default(), members => texts(members, "properties"))
+    }
+
+    /// Sets one of the properties.
+    pub fn set_property(&mut self, name: &str, value: &str) {
+        of_any!(self, job => job.properties.get_or_insert_default().insert(name, value), members => {
+            let mut map = texts(members, "properties");
+            map.insert(name, value);
+            let map = map.0.into_iter().map(|(name, value)| (name, Value::String(value))).collect();
+            members.insert("properties".to_owned(), Value::Object(map));
+        });
+    }
+
+    /// What comes out.
+    pub fn outputs(&self) -> BTreeMap<String, JobOutput> {
+        of_any!(self, job => job.outputs.clone().unwrap_or_default(), members => {
+            let outputs = members.get("outputs").filter(|outputs| outputs.is_object());
+            outputs.and_then(|outputs| BTreeMap::deserialize(outputs).ok()).unwrap_or_default()
+        })
+    }
+
+    /// Where the service says how it is doing: the addresses by the names of its services, such as `Tracking` and `Studio`.
+    pub fn services(&self) -> BTreeMap<String, String> {
+        let services = of_any!(self, job => job.other.get("services"), members => members.get("services"));
+        let endpoint = |(name, service): (&String, &Value)| {
+            Some((name.clone(), service.get("endpoint")?.as_str()?.to_owned()))
+        };
+        services.and_then(Value::as_object).into_iter().flatten().filter_map(endpoint).collect()
+    }
+
+    /// Whether it runs as whoever starts it, or its steps do: the service then wants a token of theirs.
+    pub fn needs_user_token(&self) -> bool {
+        let as_user = |identity: &Option<JobIdentity>| {
+            identity.as_ref().is_some_and(|of| of.identity_type == JobIdentityType::UserIdentity)
+        };
         match self {
-            Self::Command(job) => job.status.clone(),
-            Self::Sweep(job) => job.status.clone(),
-            Self::Other(members) => members.get("status").and_then(Value::as_str).map(JobStatus::from),
+            Self::Pipeline(_) => true,
+            Self::AutoMl(job) => as_user(&job.identity),
+            Self::Command(job) => as_user(&job.identity),
+            Self::Sweep(job) => as_user(&job.identity),
+            Self::Other(members) => {
+                let kind = members.get("identity").and_then(|of| of.get("identityType")?.as_str());
+                self.job_type().eq_ignore_ascii_case("pipeline")
+                    || kind.is_some_and(|kind| JobIdentityType::from(kind) == JobIdentityType::UserIdentity)
+            }
         }
     }
 }
 
-impl From<CommandJob> for Job {
-    fn from(job: CommandJob) -> Self {
-        Self::Command(Box::new(job))
-    }
+fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    members.get(name).and_then(Value::as_str)
 }
 
-impl From<SweepJob> for Job {
-    fn from(job: SweepJob) -> Self {
-        Self::Sweep(Box::new(job))
-    }
+fn texts(members: &Map<String, Value>, name: &str) -> TextMap {
+    members.get(name).and_then(|map| TextMap::deserialize(map).ok()).unwrap_or_default()
 }
+
+macro_rules! from {
+    ($($name:ident($job:ident)),+) => {$(
+        impl From<$job> for Job {
+            fn from(job: $job) -> Self {
+                Self::$name(Box::new(job))
+            }
+        }
+    )+};
+}
+from!(AutoMl(AutoMlJob), Command(CommandJob), Pipeline(PipelineJob), Sweep(SweepJob));
 
 impl Serialize for Job {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Command(job) => job.serialize(serializer),
-            Self::Sweep(job) => job.serialize(serializer),
-            Self::Other(members) => members.serialize(serializer),
-        }
+        of_any!(self, job => job.serialize(serializer), members => members.serialize(serializer))
     }
 }
 
@@ -126,7 +219,9 @@ impl<'de> Deserialize<'de> for Job {
         let members = Map::deserialize(deserializer)?;
         let kind = members.get("jobType").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
         let job = match kind.as_str() {
+            "automl" => AutoMlJob::deserialize(Value::Object(members)).map(Self::from),
             "command" => CommandJob::deserialize(Value::Object(members)).map(Self::from),
+            "pipeline" => PipelineJob::deserialize(Value::Object(members)).map(Self::from),
             "sweep" => SweepJob::deserialize(Value::Object(members)).map(Self::from),
             _ => Ok(Self::Other(members)),
         };

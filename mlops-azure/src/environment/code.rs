@@ -1,0 +1,120 @@
+//! Folders of code.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mlops_core::hash::Digest;
+use mlops_core::{Error, ErrorKind, Result};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Known, guid};
+use crate::config::Workspace;
+use crate::http::Service;
+use crate::wire::history::SignedUrl;
+use crate::wire::{CodeVersion, Place, Resource};
+
+/// A folder of code that can be brought to Azure.
+///
+/// # Contract
+/// * [`digest`](Self::digest) is of the whole content: equal for equal content alone, on every machine.
+/// * [`upload`](Self::upload) returns when everything is there. Called again it may find a part of it, and leaves that as it is.
+/// * The signature of the address appears in no error, and goes to no other host.
+#[async_trait]
+pub trait CodeSource: fmt::Debug + Send + Sync + 'static {
+    /// The digest of the content.
+    async fn digest(&self) -> Result<Digest>;
+
+    /// Puts the content into a container, and says in which folder of it.
+    async fn upload(&self, to: &PendingUpload) -> Result<String>;
+}
+
+/// Never called: that it compiles says that the trait can be an object.
+#[allow(dead_code)]
+fn is_object_safe(_: &dyn CodeSource) {}
+
+/// Where content that is about to be registered goes.
+#[derive(Clone, Debug)]
+pub struct PendingUpload {
+    /// The container's address, without a signature.
+    pub blob_uri: String,
+    /// The same with a signature that lets content be written for a while.
+    pub signed: SignedUrl,
+}
+
+/// What the service answers to `startPendingUpload`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    blob_reference_for_consumption: Reference,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reference {
+    blob_uri: String,
+    credential: Credential,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Credential {
+    sas_uri: SignedUrl,
+}
+
+/// The code of a workspace. Cheap to clone.
+///
+/// Code has no name of its own: it is found by the digest of its content, in this process without a call, in another one with one.
+#[derive(Clone, Debug)]
+pub struct Codes {
+    arm: Service,
+    place: Place,
+    known: Arc<Known>,
+}
+
+const OP: &str = "Codes::register";
+
+impl Codes {
+    /// Those of a workspace.
+    pub fn new(arm: Service, workspace: &Workspace) -> Self {
+        Self { arm, place: Place::from(workspace), known: Arc::default() }
+    }
+
+    /// The id of a folder of code, which is uploaded and registered if Azure does not have it. Three calls beside the upload; one if
+    /// Azure has it; none if this process knows that.
+    ///
+    /// # Errors
+    /// Those of the [`CodeSource`]; [`ErrorKind::Integrity`] where the service has other content under this digest;
+    /// [`ErrorKind::Protocol`] for an answer that does not say where to upload.
+    pub async fn register(&self, code: &dyn CodeSource) -> Result<String> {
+        let digest = code.digest().await?;
+        if let Some(id) = self.known.get(&digest) {
+            return Ok(id);
+        }
+        let at = self.place.code(&guid(&digest), "1")?;
+        match self.arm.call(at.get(OP)).await {
+            Ok(there) if there.properties.properties.get("hash_sha256") == Some(&digest.hex()) => {}
+            Ok(_) => {
+                let message = "the service has other code under the digest of this one";
+                return Err(Error::new(ErrorKind::Integrity, OP, message).with("id", at.id()));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // Asked twice, the service answers with the upload that it has begun.
+                let begin = at.ask::<Answer>(OP, "startPendingUpload")?;
+                let begin = begin.json(&json!({ "pendingUploadType": "TemporaryBlobReference" }))?;
+                let Reference { blob_uri, credential } =
+                    self.arm.call(begin).await?.blob_reference_for_consumption;
+                let pending = PendingUpload { blob_uri, signed: credential.sas_uri };
+                pending.signed.url(OP)?;
+                let folder = code.upload(&pending).await?;
+                let container = pending.blob_uri.trim_end_matches('/');
+                let version = CodeVersion::new(format!("{container}/{folder}"), digest.hex());
+                self.arm.call(at.put(OP, &Resource::new(version))?).await?;
+            }
+            Err(error) => return Err(error),
+        }
+        self.known.insert(digest, at.id());
+        Ok(at.id().to_owned())
+    }
+}
