@@ -93,6 +93,8 @@ impl FakeAzure {
             state: Mutex::new(state),
         }));
         super::world::furnish(&azure);
+        azure.plug(super::mlflow::FakeMlflow::new());
+        azure.plug(super::run_artifact::FakeRunArtifacts::new());
         azure
     }
 

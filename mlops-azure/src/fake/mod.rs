@@ -7,6 +7,8 @@
 //! | [`faults`] | [`Faults`]: what is to go wrong |
 //! | [`faulty`] | [`FaultyTransport`]: any transport with faults by rules |
 //! | [`key_vault`] | [`FakeKeyVault`]: a vault of secrets |
+//! | [`mlflow`] | [`FakeMlflow`]: MLflow of every workspace and registry |
+//! | [`run_artifact`] | [`FakeRunArtifacts`]: the artifacts of runs, and their blobs |
 //! | [`schema`] | [`Schemas`]: Azure's type definitions, which judge the bodies that are sent |
 
 pub mod azure;
@@ -14,6 +16,8 @@ pub mod exchange;
 pub mod faults;
 pub mod faulty;
 pub mod key_vault;
+pub mod mlflow;
+pub mod run_artifact;
 pub mod schema;
 
 mod arm;
@@ -33,4 +37,6 @@ pub use exchange::{FakeAnswer, FakePart, FakeRequest};
 pub use faults::Faults;
 pub use faulty::{Fault, FaultRule, FaultyTransport};
 pub use key_vault::FakeKeyVault;
+pub use mlflow::FakeMlflow;
+pub use run_artifact::FakeRunArtifacts;
 pub use schema::{Finding, Mutant, Report, Rule, Schemas};

@@ -2,3 +2,4 @@
 #![cfg(feature = "fake")]
 
 mod fake;
+mod mlflow;

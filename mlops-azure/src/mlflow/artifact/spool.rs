@@ -75,7 +75,11 @@ impl Spool {
     }
 
     /// The bytes of a range that lies within the content. One stream at a time: they share a place in the file.
-    pub(in crate::mlflow) async fn stream(&self, operation: &'static str, range: Range<u64>) -> Result<ByteStream> {
+    pub(in crate::mlflow) async fn stream(
+        &self,
+        operation: &'static str,
+        range: Range<u64>,
+    ) -> Result<ByteStream> {
         let file = match &self.held {
             Held::Memory(bytes) => {
                 let at = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
