@@ -4,21 +4,21 @@
 //! |---|---|
 //! | [`auth`] | tokens of Entra ID: sources, a chain that says why, a cache; where a token may go |
 //! | [`config`] | Azure's clouds with their hosts and token scopes; workspaces and registries, from code, environment or `config.json` |
-//! | [`deploy`] | online and batch endpoints: core's deployer, keys, autoscale settings, batch jobs |
 //! | [`data`] | data assets |
+//! | [`deploy`] | online and batch endpoints: core's deployer, keys, autoscale settings, batch jobs |
 //! | [`error`] | Azure's error bodies and status codes, turned into [`mlops_core::Error`] |
+//! | `fake` | what tests need to stand in for Azure (feature `fake`) |
 //! | [`governance`] | secrets in Key Vault |
 //! | [`http`] | the transport below: deadlines, retries, pages, long-running operations, webhooks, and what never leaves for another host |
 //! | [`mlflow`] | the traits on any MLflow server, 2 or 3 |
 //! | [`registry`] | models in workspaces and registries |
 //! | [`wire`] | what Azure's services are told and what they answer, as types without I/O |
-//! | `fake` | what tests need to stand in for Azure (feature `fake`) |
 //!
 //! # Features
 //! | feature | what it adds |
 //! |---|---|
-//! | `identity` | `auth::identity`: the sources of `azure_identity`, over this crate's transport |
 //! | `fake` | `fake`: Azure's type definitions as a judge of bodies, a Key Vault in memory |
+//! | `identity` | `auth::identity`: the sources of `azure_identity`, over this crate's transport |
 //!
 //! # A call
 //! Builders make calls as data, a [`Service`](http::Service) sends them:
@@ -57,9 +57,9 @@ pub mod artifact;
 pub mod auth;
 pub mod compute;
 pub mod config;
-pub mod deploy;
 pub mod data;
 mod delivered;
+pub mod deploy;
 pub mod environment;
 pub mod error;
 pub mod event;
@@ -67,14 +67,13 @@ pub mod event;
 pub mod fake;
 pub mod governance;
 pub mod http;
+pub mod job;
 mod ledger;
 pub mod mlflow;
+pub mod monitor;
 pub mod registry;
+pub mod schedule;
 #[cfg(feature = "storage")]
 pub mod storage;
-pub mod monitor;
 pub mod telemetry;
-pub mod job;
-pub mod mlflow;
-pub mod schedule;
 pub mod wire;

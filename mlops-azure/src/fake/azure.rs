@@ -98,6 +98,8 @@ impl FakeAzure {
         azure.plug(super::compute::FakeComputes);
         azure.plug(super::job::FakeJobs::new());
         azure.plug(super::schedule::FakeSchedules);
+        azure.plug(super::mlflow::FakeMlflow::new());
+        azure.plug(super::run_artifact::FakeRunArtifacts::new());
         azure
     }
 

@@ -15,6 +15,8 @@
 //! | [`online`] | [`FakeOnline`]: online endpoints, their keys and their scoring addresses |
 //! | [`listen`] | [`FakeListener`]: the same fake over HTTP, for other processes |
 //! | [`monitor`] | [`breach`]: a model monitor finds that a signal is over its threshold |
+//! | [`mlflow`] | [`FakeMlflow`]: MLflow of every workspace and registry |
+//! | [`run_artifact`] | [`FakeRunArtifacts`]: the artifacts of runs, and their blobs |
 //! | [`schema`] | [`Schemas`]: Azure's type definitions, which judge the bodies that are sent |
 //!
 //! # A test against the fake
@@ -78,6 +80,8 @@ pub mod key_vault;
 pub mod online;
 pub mod listen;
 pub mod monitor;
+pub mod mlflow;
+pub mod run_artifact;
 pub mod schema;
 #[cfg(feature = "storage")]
 pub mod storage;
@@ -111,6 +115,8 @@ pub use key_vault::FakeKeyVault;
 pub use online::{FakeCounts, FakeOnline};
 pub use listen::FakeListener;
 pub use monitor::breach;
+pub use mlflow::FakeMlflow;
+pub use run_artifact::FakeRunArtifacts;
 pub use schema::{Finding, Mutant, Report, Rule, Schemas};
 #[cfg(feature = "storage")]
 pub use storage::FakeStorage;

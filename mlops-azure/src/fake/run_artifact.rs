@@ -63,7 +63,8 @@ impl FakeRunArtifacts {
     pub fn damage(&self, path: &str) -> bool {
         let end = format!("/{path}");
         let mut state = self.state();
-        let found = state.blobs.iter_mut().find(|(name, blob)| name.ends_with(&end) && !blob.bytes.is_empty());
+        let found =
+            state.blobs.iter_mut().find(|(name, blob)| name.ends_with(&end) && !blob.bytes.is_empty());
         found.is_some_and(|(_, blob)| {
             let mut bytes = blob.bytes.to_vec();
             bytes.iter_mut().take(1).for_each(|first| *first ^= 1);
@@ -123,7 +124,8 @@ fn signed(run: &str, path: &str, may: &str) -> Value {
 }
 
 fn escape(path: &str) -> String {
-    let encode = |part| percent_encoding::utf8_percent_encode(part, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let encode =
+        |part| percent_encoding::utf8_percent_encode(part, percent_encoding::NON_ALPHANUMERIC).to_string();
     path.split('/').map(encode).collect::<Vec<_>>().join("/")
 }
 
@@ -140,7 +142,8 @@ impl State {
             if there.insert(path.to_owned()) {
                 made.insert(path.to_owned(), signed(run, path, "rcw"));
             } else {
-                let message = format!("Resource Conflict: ArtifactId ExperimentRun/dcid.{id}/{path} already exists.");
+                let message =
+                    format!("Resource Conflict: ArtifactId ExperimentRun/dcid.{id}/{path} already exists.");
                 let error = json!({ "error": { "code": "UserError", "message": message } });
                 errors.insert(path.to_owned(), error);
             }
@@ -148,17 +151,24 @@ impl State {
         let artifact = |path: &String| {
             let container = format!("dcid.{id}");
             let id = format!("ExperimentRun/{container}/{path}");
-            (path.clone(), json!({ "artifactId": id, "origin": "ExperimentRun", "container": container, "path": path }))
+            (
+                path.clone(),
+                json!({ "artifactId": id, "origin": "ExperimentRun", "container": container, "path": path }),
+            )
         };
         let artifacts: Map<String, Value> = made.keys().map(artifact).collect();
-        FakeAnswer::ok(json!({ "artifacts": artifacts, "artifactContentInformation": made, "errors": errors }))
+        FakeAnswer::ok(
+            json!({ "artifacts": artifacts, "artifactContentInformation": made, "errors": errors }),
+        )
     }
 
     fn content_info(&self, run: &str, request: &FakeRequest) -> FakeAnswer {
         let path = request.query("path").unwrap_or_default();
         match self.runs.get(run).is_some_and(|paths| paths.contains(&path)) {
             // An entry without bytes may still get them.
-            true if self.blobs.contains_key(&blob_name(run, &path)) => FakeAnswer::ok(signed(run, &path, "r")),
+            true if self.blobs.contains_key(&blob_name(run, &path)) => {
+                FakeAnswer::ok(signed(run, &path, "r"))
+            }
             true => FakeAnswer::ok(signed(run, &path, "rcw")),
             false => FakeAnswer::error(404, "UserError", format!("Artifact {path} is not found")),
         }
@@ -174,8 +184,9 @@ impl State {
                 "container": format!("dcid.{id}"), "path": path })
         };
         let value: Vec<Value> = paths.iter().skip(start).take(PAGE).map(show).collect();
-        let next = (start + PAGE < paths.len())
-            .then(|| format!("https://{}{}?continuationToken={}", request.host(), request.path(), start + PAGE));
+        let next = (start + PAGE < paths.len()).then(|| {
+            format!("https://{}{}?continuationToken={}", request.host(), request.path(), start + PAGE)
+        });
         FakeAnswer::ok(json!({ "value": value, "nextLink": next }))
     }
 
@@ -238,7 +249,9 @@ impl State {
         let text = String::from_utf8_lossy(&request.body).into_owned();
         let (mut bytes, mut rest) = (Vec::new(), text.as_str());
         while let Some((_, after)) = rest.split_once("<Latest>") {
-            let Some((id, after)) = after.split_once("</Latest>") else { return refused(400, "InvalidXmlDocument") };
+            let Some((id, after)) = after.split_once("</Latest>") else {
+                return refused(400, "InvalidXmlDocument");
+            };
             match self.blocks.get(&name).and_then(|blocks| blocks.get(id)) {
                 Some(block) => bytes.extend_from_slice(block),
                 None => return refused(400, "InvalidBlockList"),
@@ -250,8 +263,9 @@ impl State {
 
     fn list_blocks(&self, name: &str) -> FakeAnswer {
         let Some(blocks) = self.blocks.get(name) else { return refused(404, "BlobNotFound") };
-        let show =
-            |(id, bytes): (&String, &Bytes)| format!("<Block><Name>{id}</Name><Size>{}</Size></Block>", bytes.len());
+        let show = |(id, bytes): (&String, &Bytes)| {
+            format!("<Block><Name>{id}</Name><Size>{}</Size></Block>", bytes.len())
+        };
         let blocks: String = blocks.iter().map(show).collect();
         let body = format!(
             r#"<?xml version="1.0" encoding="utf-8"?><BlockList><UncommittedBlocks>{blocks}</UncommittedBlocks></BlockList>"#
@@ -264,7 +278,8 @@ impl State {
         if request.header("if-match").is_some_and(|wanted| wanted != blob.etag) {
             return refused(412, "ConditionNotMet");
         }
-        let from = request.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
+        let start = |range: &str| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok();
+        let from = request.header("range").and_then(start);
         let size = blob.bytes.len();
         let (status, bytes) = match from {
             Some(from) if from >= size => return refused(416, "InvalidRange"),
@@ -293,6 +308,8 @@ fn blob_name(run: &str, path: &str) -> String {
 
 /// An error as Storage says it.
 fn refused(status: u16, code: &'static str) -> FakeAnswer {
-    let body = format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{code}</Code><Message>no</Message></Error>");
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{code}</Code><Message>no</Message></Error>"
+    );
     FakeAnswer::bytes(status, "application/xml", body).with("x-ms-error-code", code)
 }

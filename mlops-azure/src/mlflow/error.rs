@@ -58,7 +58,10 @@ fn foreign(operation: &'static str, status: u16, body: &[u8], secrets: &[Secret]
     let absent = status == 404 && error.message.contains("not implemented");
     match absent {
         true => unreadable(operation, status),
-        false => crate::error::from_response(operation, &crate::error::Answer::new(status, body).with_secrets(secrets)),
+        false => crate::error::from_response(
+            operation,
+            &crate::error::Answer::new(status, body).with_secrets(secrets),
+        ),
     }
 }
 
@@ -216,7 +219,8 @@ mod tests {
 
     #[test]
     fn answers_of_azure_are_told_from_pages_of_a_proxy() {
-        let azure = |message: &str| format!(r#"{{"error": {{"code": "UserError", "message": "{message}"}}}}"#);
+        let azure =
+            |message: &str| format!(r#"{{"error": {{"code": "UserError", "message": "{message}"}}}}"#);
         for (status, body, kind) in [
             (404, azure("V3 API not implemented yet"), ErrorKind::Unsupported),
             (404, azure("Run r was not found"), ErrorKind::NotFound),

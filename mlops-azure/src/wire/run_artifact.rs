@@ -44,7 +44,11 @@ impl RunHistory {
     pub fn new(workspace: &Workspace, experiment: &str, run: &str) -> Result<Self> {
         for (field, text) in [("experiment", experiment), ("run", run)] {
             let odd = |c: char| c.is_control() || matches!(c, '/' | '\\');
-            if text.is_empty() || text.chars().count() > 256 || matches!(text, "." | "..") || text.contains(odd) {
+            if text.is_empty()
+                || text.chars().count() > 256
+                || matches!(text, "." | "..")
+                || text.contains(odd)
+            {
                 let reason = "must have 1 to 256 characters and be no path";
                 return Err(Error::invalid("RunHistory::new", field, reason).with("value", text));
             }
@@ -142,7 +146,9 @@ impl EntryErrorBody {
         let says = |text: &Option<String>, words: &str| {
             text.as_deref().is_some_and(|text| text.to_ascii_lowercase().contains(words))
         };
-        says(&self.message, "already exist") || says(&self.message, "resource conflict") || says(&self.code, "conflict")
+        says(&self.message, "already exist")
+            || says(&self.message, "resource conflict")
+            || says(&self.code, "conflict")
     }
 }
 

@@ -1,15 +1,14 @@
 //! Azure's services behind core's traits and as clients, against the fake.
 #![cfg(feature = "fake")]
 
-mod deploy;
 mod data;
-mod fake;
-mod registry;
-mod storage;
+mod deploy;
 mod event;
 mod fake;
 mod governance;
 mod monitor;
+mod registry;
+mod storage;
 mod telemetry;
 
 use std::path::{Path, PathBuf};
@@ -28,3 +27,4 @@ fn types() -> Option<PathBuf> {
     }
     types
 }
+mod mlflow;

@@ -5,10 +5,10 @@
 //! crate.
 #![cfg(feature = "fake")]
 
-mod deploy;
 mod asset;
-mod storage;
+mod deploy;
 mod monitor;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::fs;

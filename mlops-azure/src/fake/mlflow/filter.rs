@@ -72,7 +72,9 @@ impl Clause {
                 (Cell::Text(text), Cell::Text(pattern)) if self.operator == Operator::Like => {
                     like(text, pattern)
                 }
-                (Cell::Text(text), Cell::Text(pattern)) => like(&text.to_lowercase(), &pattern.to_lowercase()),
+                (Cell::Text(text), Cell::Text(pattern)) => {
+                    like(&text.to_lowercase(), &pattern.to_lowercase())
+                }
                 _ => false,
             },
         }
@@ -309,8 +311,7 @@ impl Order {
     /// Reads `column`, `column ASC` or `column DESC`.
     pub(super) fn parse(text: &str) -> Result<Self, Fail> {
         let bad = || Fail::invalid(format!("Invalid order_by clause '{text}'"));
-        let mut reader =
-            Reader { text, tokens: tokens(text).map_err(|_| bad())?.into_iter().peekable() };
+        let mut reader = Reader { text, tokens: tokens(text).map_err(|_| bad())?.into_iter().peekable() };
         let (column, key) = reader.column().map_err(|_| bad())?;
         let descending = match reader.tokens.next() {
             None => false,
@@ -367,8 +368,19 @@ mod tests {
     #[test]
     fn what_mlflow_refuses_is_refused() {
         for bad in [
-            "a = 'b' or c = 'd'", "name", "name =", "name = 'x", "name = x", "metrics.m = 'a'", "params.p = 1",
-            "things.a = 'b'", "run_id IN ()", "run_id IN 'a'", "name = 'a' 'b'", "name = 'a' AND", "a ; b",
+            "a = 'b' or c = 'd'",
+            "name",
+            "name =",
+            "name = 'x",
+            "name = x",
+            "metrics.m = 'a'",
+            "params.p = 1",
+            "things.a = 'b'",
+            "run_id IN ()",
+            "run_id IN 'a'",
+            "name = 'a' 'b'",
+            "name = 'a' AND",
+            "a ; b",
         ] {
             assert_eq!(parse(bad).unwrap_err().code, "INVALID_PARAMETER_VALUE", "{bad}");
         }

@@ -20,6 +20,7 @@ use self::registry::Models;
 use self::tracking::Tracking;
 use super::azure::FakeAzure;
 use super::exchange::{FakeAnswer, FakePart, FakeRequest};
+use crate::mlflow::TrackingUri;
 
 /// The part of Azure that answers for MLflow: below `…/mlflow/v2.0/…/api/2.0/`, every workspace and every registry a server
 /// of its own.
@@ -60,6 +61,23 @@ impl FakeMlflow {
     pub fn strict(mut self) -> Self {
         self.strict = true;
         self
+    }
+
+    /// Starts the run of a job, as the service does it: the run is there, running, and has a name for an id.
+    ///
+    /// ```
+    /// use mlops_azure::fake::FakeMlflow;
+    /// use mlops_azure::mlflow::TrackingUri;
+    /// let uri = TrackingUri::of_registry("eastus.api.azureml.ms", "contoso-ml")?;
+    /// FakeMlflow::new().start_job(&uri, "churn", "amiable_pin_1");
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn start_job(&self, uri: &TrackingUri, experiment: &str, run: &str) {
+        let address = uri.address();
+        let base = address.split_once(uri.host()).map_or("", |(_, path)| path).to_ascii_lowercase();
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let server = servers.entry(base.clone()).or_default();
+        server.tracking.start_job(&format!("azureml://{}{base}", uri.host()), experiment, run);
     }
 
     /// The answer to a request, if it is one of MLflow's API.
@@ -222,13 +240,17 @@ impl Ask {
     fn page(&self, usual: usize, most: usize) -> Result<(usize, usize), Fail> {
         let limit = match self.integer("max_results") {
             None => usual,
-            Some(limit) => usize::try_from(limit).ok().filter(|limit| (1..=most).contains(limit)).ok_or_else(
-                || Fail::invalid(format!("Invalid value {limit} for parameter 'max_results' supplied.")),
-            )?,
+            Some(limit) => {
+                usize::try_from(limit).ok().filter(|limit| (1..=most).contains(limit)).ok_or_else(|| {
+                    Fail::invalid(format!("Invalid value {limit} for parameter 'max_results' supplied."))
+                })?
+            }
         };
         let token = self.text("page_token").filter(|token| !token.is_empty());
         let start = token.map_or(Some(0), offset);
-        start.map(|start| (start, limit)).ok_or_else(|| Fail::invalid("Invalid page token, could not base64-decode"))
+        start
+            .map(|start| (start, limit))
+            .ok_or_else(|| Fail::invalid("Invalid page token, could not base64-decode"))
     }
 }
 

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::filter::{self, Cell, Column, Order};
-use super::{Ask, Fail, lean, now, pair, paged, shown_pairs};
+use super::{Ask, Fail, lean, now, paged, pair, shown_pairs};
 
 const STAGES: [&str; 4] = ["None", "Staging", "Production", "Archived"];
 

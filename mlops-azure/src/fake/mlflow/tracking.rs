@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::filter::{self, Cell, Clause, Column, Order};
-use super::{Ask, Fail, Limits, check_key, integer, lean, now, pair, paged, required, shown_pairs};
+use super::{Ask, Fail, Limits, check_key, integer, lean, now, paged, pair, required, shown_pairs};
 use crate::mlflow::wire::float;
 
 const STATES: [&str; 5] = ["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"];
@@ -120,7 +120,12 @@ impl Default for Tracking {
             updated: made,
             tags: BTreeMap::new(),
         };
-        Self { experiments: vec![experiment], runs: Vec::new(), places: HashMap::new(), pending: HashSet::new() }
+        Self {
+            experiments: vec![experiment],
+            runs: Vec::new(),
+            places: HashMap::new(),
+            pending: HashSet::new(),
+        }
     }
 }
 
@@ -139,8 +144,7 @@ fn in_view(view: Option<&str>, deleted: bool) -> bool {
 
 impl Experiment {
     fn show(&self, address: &str) -> Value {
-        let location =
-            self.location.clone().unwrap_or_else(|| format!("{address}/experiments/{}", self.id));
+        let location = self.location.clone().unwrap_or_else(|| format!("{address}/experiments/{}", self.id));
         lean(json!({
             "experiment_id": self.id, "name": self.name, "artifact_location": location,
             "lifecycle_stage": stage(self.deleted), "creation_time": self.created,
@@ -422,6 +426,41 @@ impl Tracking {
         }
     }
 
+    pub(super) fn start_job(&mut self, address: &str, experiment: &str, run: &str) {
+        let made = now();
+        let found =
+            self.experiments.iter().find(|known| known.name == experiment).map(|known| known.id.clone());
+        let id = found.unwrap_or_else(|| {
+            let id = self.experiments.len().to_string();
+            self.experiments.push(Experiment {
+                id: id.clone(),
+                name: experiment.to_owned(),
+                location: None,
+                deleted: false,
+                created: made,
+                updated: made,
+                tags: BTreeMap::new(),
+            });
+            id
+        });
+        self.places.insert(run.to_owned(), self.runs.len());
+        self.runs.push(Run {
+            location: format!("{address}/experiments/{experiment}/runs/{run}/artifacts"),
+            id: run.to_owned(),
+            experiment: id,
+            name: run.to_owned(),
+            user: "service".to_owned(),
+            status: "RUNNING",
+            start: made,
+            end: None,
+            deleted: false,
+            params: BTreeMap::new(),
+            tags: BTreeMap::from([("mlflow.user".to_owned(), "service".to_owned())]),
+            metrics: BTreeMap::new(),
+            datasets: Vec::new(),
+        });
+    }
+
     fn create_run(&mut self, call: &Ask, limits: &Limits) -> Result<Value, Fail> {
         let experiment = call.text("experiment_id").unwrap_or("0");
         self.active_experiment(experiment)?;
@@ -437,7 +476,9 @@ impl Tracking {
                  (run_name='{named}', mlflow.runName='{tagged}')."
             )));
         }
-        let name = named.or(tagged).map_or_else(|| format!("run-{}", &id[..8]), str::to_owned);
+        let name = named
+            .or(tagged)
+            .map_or_else(|| format!("run-{}", id.get(..8).unwrap_or_default()), str::to_owned);
         let mut run = Run {
             location: format!("{}/experiments/{experiment}/runs/{id}/artifacts", call.address),
             id: id.clone(),
@@ -524,9 +565,11 @@ impl Tracking {
     fn log_batch(&mut self, call: &Ask, limits: &Limits) -> Result<Value, Fail> {
         let id = run_id(call)?;
         let (metrics, params, tags) = (call.list("metrics")?, call.list("params")?, call.list("tags")?);
-        for (what, count, most) in
-            [("metrics", metrics.len(), METRICS), ("params", params.len(), PAIRS), ("tags", tags.len(), PAIRS)]
-        {
+        for (what, count, most) in [
+            ("metrics", metrics.len(), METRICS),
+            ("params", params.len(), PAIRS),
+            ("tags", tags.len(), PAIRS),
+        ] {
             if count > most {
                 return Err(Fail::invalid(format!(
                     "A batch logging request can contain at most {most} {what}. Got {count} {what}. Please split up {what} \
@@ -548,7 +591,9 @@ impl Tracking {
         for (key, _) in &params {
             check_key("Parameter", key, 250)?;
             if !seen.insert(key) {
-                return Err(Fail::invalid(format!("Duplicate parameter keys have been submitted: ['{key}']")));
+                return Err(Fail::invalid(format!(
+                    "Duplicate parameter keys have been submitted: ['{key}']"
+                )));
             }
         }
         for (key, _) in &tags {
@@ -557,7 +602,8 @@ impl Tracking {
         let run = self.open_run(id)?;
         let other = params.iter().find_map(|(key, value)| {
             let value = cut(value);
-            run.differs(key, &value).map(|there| format!("'key': '{key}', 'old_value': '{there}', 'new_value': '{value}'"))
+            run.differs(key, &value)
+                .map(|there| format!("'key': '{key}', 'old_value': '{there}', 'new_value': '{value}'"))
         });
         if let Some(other) = other {
             return Err(Fail::invalid(format!(

@@ -155,7 +155,11 @@ impl RunArtifacts {
     /// # Errors
     /// [`ErrorKind::NotFound`]; [`ErrorKind::Integrity`] for content that has another digest; those of the service and of the
     /// storage.
-    pub async fn download(&self, path: &RelPath, expected: Option<&Digest>) -> Result<(ArtifactLink, ByteStream)> {
+    pub async fn download(
+        &self,
+        path: &RelPath,
+        expected: Option<&Digest>,
+    ) -> Result<(ArtifactLink, ByteStream)> {
         const OP: &str = "RunArtifacts::download";
         let (stored, body) = self.open(OP, path).await?;
         let spool = Spool::read(OP, body).await?;
@@ -216,11 +220,15 @@ impl RunArtifacts {
         let mut entries = HashMap::new();
         let (mut made, errors) = (answer.artifact_content_information, answer.errors);
         for path in paths {
-            let entry = match (made.remove(path.as_str()).and_then(|info| info.content_uri), errors.get(path.as_str())) {
+            let entry = match (
+                made.remove(path.as_str()).and_then(|info| info.content_uri),
+                errors.get(path.as_str()),
+            ) {
                 (Some(uri), _) => Entry::New(uri),
                 (None, Some(failed)) if failed.error.is_there() => Entry::There,
                 (None, Some(failed)) => {
-                    let shown = |text: &Option<String>| redact::text(text.as_deref().unwrap_or_default(), &[], 400);
+                    let shown =
+                        |text: &Option<String>| redact::text(text.as_deref().unwrap_or_default(), &[], 400);
                     let message = "the service does not take the artifact";
                     return Err(Error::new(ErrorKind::Rejected, operation, message)
                         .with("path", path)
@@ -256,24 +264,29 @@ impl RunArtifacts {
         spool: &Spool,
     ) -> Result<ArtifactLink> {
         let link = link(path, &spool.blob);
+        let put = async |uri: &Secret| {
+            self.blobs.put(operation, uri, spool).await.map_err(|error| error.with("path", path))
+        };
         if let Entry::New(uri) = &entry
-            && self.blobs.put(operation, uri, spool).await.map_err(|e| e.with("path", path))? == Put::Done
+            && put(uri).await? == Put::Done
         {
             return Ok(link);
         }
-        let uri = self.place(operation, path).await?;
-        match self.blobs.look(operation, &uri).await? {
-            Some(stored) => self.must_be(operation, path, &uri, &stored, &spool.blob).await?,
-            // It was entered, and then its upload broke off.
-            None => {
-                let put = self.blobs.put(operation, &uri, spool).await.map_err(|e| e.with("path", path))?;
-                if put == Put::There {
-                    let message = "others write the artifact at the same time";
-                    return Err(Error::new(ErrorKind::Busy, operation, message).with("path", path));
+        for _ in 0..2 {
+            let uri = self.place(operation, path).await?;
+            match self.blobs.look(operation, &uri).await? {
+                Some(stored) => {
+                    self.must_be(operation, path, &uri, &stored, &spool.blob).await?;
+                    return Ok(link);
                 }
+                // It was entered, and then its upload broke off.
+                None if put(&uri).await? == Put::Done => return Ok(link),
+                // Somebody else was faster, or this call was and its answer was lost.
+                None => {}
             }
         }
-        Ok(link)
+        let message = "others write and remove the artifact at the same time";
+        Err(Error::new(ErrorKind::Busy, operation, message).with("path", path))
     }
 
     /// Checks that what is at a path is this content.
@@ -388,12 +401,18 @@ async fn files_of(
                 () if kind.is_symlink() => return Err(bad("has a link, which may lead anywhere")),
                 () if kind.is_dir() => left.push((Some(below), path)),
                 () => {
-                    let place = RelPath::new(&below).map_err(|e| bad("has a name that is no path").with_source(e))?;
+                    let place =
+                        RelPath::new(&below).map_err(|e| bad("has a name that is no path").with_source(e))?;
                     found.insert(place, path);
                 }
             }
             if found.len() + left.len() > MAX_FILES {
-                return Err(Error::limit(operation, "the number of files", MAX_FILES, found.len() + left.len()));
+                return Err(Error::limit(
+                    operation,
+                    "the number of files",
+                    MAX_FILES,
+                    found.len() + left.len(),
+                ));
             }
         }
     }

@@ -62,7 +62,7 @@ pub(super) enum Put {
 pub(super) struct Stored {
     pub size: u64,
     pub digest: Option<Digest>,
-    etag: Option<HeaderValue>,
+    etag: HeaderValue,
 }
 
 impl Stored {
@@ -73,7 +73,11 @@ impl Stored {
         })?;
         let digest = response.header(DIGEST.as_str());
         let digest = digest.and_then(|hex| format!("sha256:{hex}").parse().ok());
-        Ok(Self { size, digest, etag: response.headers.get("etag").cloned() })
+        // A page that somebody on the way puts in its place has none.
+        let etag = response.headers.get("etag").cloned().ok_or_else(|| {
+            Error::new(ErrorKind::Protocol, operation, "the answer is not one of the storage")
+        })?;
+        Ok(Self { size, digest, etag })
     }
 }
 
@@ -97,7 +101,8 @@ fn refused(operation: &'static str, response: &HttpResponse) -> Error {
         500..=599 => ErrorKind::Transport,
         _ => ErrorKind::Protocol,
     };
-    let error = Error::new(kind, operation, "the storage refuses the request").with("status", response.status);
+    let error =
+        Error::new(kind, operation, "the storage refuses the request").with("status", response.status);
     match code(response) {
         Some(code) => error.with("code", code),
         None => error,
@@ -163,7 +168,8 @@ impl Blobs {
         loop {
             let staged = self.staged(operation, url).await?;
             let mut list = String::from(r#"<?xml version="1.0" encoding="utf-8"?><BlockList>"#);
-            for (number, start) in (0..size).step_by(usize::try_from(part).unwrap_or(usize::MAX)).enumerate() {
+            for (number, start) in (0..size).step_by(usize::try_from(part).unwrap_or(usize::MAX)).enumerate()
+            {
                 let end = start.saturating_add(part).min(size);
                 let limit = usize::try_from(end - start).unwrap_or(usize::MAX);
                 let bytes = spool.stream(operation, start..end).await?.collect(limit).await?;
@@ -192,8 +198,9 @@ impl Blobs {
     async fn staged(&self, operation: &'static str, url: &Url) -> Result<Vec<String>> {
         let mut url = url.clone();
         url.query_pairs_mut().append_pair("comp", "blocklist").append_pair("blocklisttype", "uncommitted");
-        let sent =
-            self.send(operation, (Method::GET, url), HeaderMap::new(), HttpBody::Empty, Some(MAX_ANSWER)).await?;
+        let sent = self
+            .send(operation, (Method::GET, url), HeaderMap::new(), HttpBody::Empty, Some(MAX_ANSWER))
+            .await?;
         match sent.status {
             200 => {
                 let text = sent.body.collect(MAX_ANSWER).await?;
@@ -215,7 +222,8 @@ impl Blobs {
     /// What is at an address; nothing, if nothing was put there yet.
     pub(super) async fn look(&self, operation: &'static str, signed: &Secret) -> Result<Option<Stored>> {
         let url = address(operation, signed)?;
-        let sent = self.send(operation, (Method::HEAD, url), HeaderMap::new(), HttpBody::Empty, Some(MAX_ANSWER));
+        let sent =
+            self.send(operation, (Method::HEAD, url), HeaderMap::new(), HttpBody::Empty, Some(MAX_ANSWER));
         let response = sent.await?;
         match response.status {
             200 => Stored::of(operation, &response).map(Some),
@@ -255,7 +263,7 @@ impl Blobs {
 
 fn settled(operation: &'static str, response: &HttpResponse) -> Result<Put> {
     match response.status {
-        200..=299 => Ok(Put::Done),
+        201 => Ok(Put::Done),
         _ if is_there(response) => Ok(Put::There),
         _ => Err(refused(operation, response)),
     }
@@ -291,7 +299,7 @@ impl Reading {
         loop {
             let mut body = match self.body.take() {
                 Some(body) => body,
-                None => self.take_up().await?,
+                None => self.blobs.take_up(self.operation, &self.url, &self.stored, self.at).await?,
             };
             match body.next().await {
                 Some(Ok(piece)) => {
@@ -318,24 +326,31 @@ impl Reading {
             }
         }
     }
+}
 
-    async fn take_up(&self) -> Result<ByteStream> {
+impl Blobs {
+    /// Goes on to read from a place on, if it still is the same content.
+    async fn take_up(
+        &self,
+        operation: &'static str,
+        url: &Url,
+        stored: &Stored,
+        at: u64,
+    ) -> Result<ByteStream> {
         let mut headers = HeaderMap::new();
-        if self.at > 0
-            && let Ok(range) = HeaderValue::from_str(&format!("bytes={}-", self.at))
+        if at > 0
+            && let Ok(range) = HeaderValue::from_str(&format!("bytes={at}-"))
         {
             headers.insert(RANGE, range);
         }
         // Other content has another tag.
-        if let Some(etag) = &self.stored.etag {
-            headers.insert(IF_MATCH, etag.clone());
-        }
-        let target = (Method::GET, self.url.clone());
-        let response = self.blobs.send(self.operation, target, headers, HttpBody::Empty, None).await?;
+        headers.insert(IF_MATCH, stored.etag.clone());
+        let target = (Method::GET, url.clone());
+        let response = self.send(operation, target, headers, HttpBody::Empty, None).await?;
         match response.status {
-            200 if self.at == 0 => Ok(response.body),
-            206 if self.at > 0 => Ok(response.body),
-            _ => Err(refused(self.operation, &response)),
+            200 if at == 0 => Ok(response.body),
+            206 if at > 0 => Ok(response.body),
+            _ => Err(refused(operation, &response)),
         }
     }
 }
@@ -361,9 +376,17 @@ mod tests {
 
     #[test]
     fn content_goes_to_no_address_in_clear_text() {
-        for bad in ["", "http://sa.blob.core.windows.net/c?sig=hunter2", "https://u:hunter2@h/c", "file:///etc/passwd"] {
+        for bad in [
+            "",
+            "http://sa.blob.core.windows.net/c?sig=hunter2",
+            "https://u:hunter2@h/c",
+            "file:///etc/passwd",
+        ] {
             let error = address("op", &Secret::new(bad)).unwrap_err();
-            assert!(error.kind() == ErrorKind::Protocol && !format!("{error:?}").contains("hunter2"), "{bad}");
+            assert!(
+                error.kind() == ErrorKind::Protocol && !format!("{error:?}").contains("hunter2"),
+                "{bad}"
+            );
         }
         assert!(address("op", &Secret::new("https://sa.blob.core.windows.net/c?sig=x")).is_ok());
     }

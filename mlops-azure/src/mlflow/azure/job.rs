@@ -8,8 +8,8 @@ use mlops_core::{Error, Result};
 
 use super::uri::TrackingUri;
 use crate::auth::{AccessToken, FixedToken, TokenSource};
-use crate::config::discover::ProcessVariables;
 use crate::config::Variables;
+use crate::config::discover::ProcessVariables;
 
 /// What Azure Machine Learning tells its jobs of MLflow: where it is, which run is theirs, and a token for it.
 ///
@@ -48,7 +48,8 @@ impl JobRun {
     /// that is none, and for a time that is none.
     pub fn from_variables(variables: &(impl Variables + ?Sized)) -> Result<Option<Self>> {
         const OP: &str = "JobRun::from_variables";
-        let Some(uri) = variables.read("MLFLOW_TRACKING_URI").filter(|uri| uri.starts_with("azureml://")) else {
+        let Some(uri) = variables.read("MLFLOW_TRACKING_URI").filter(|uri| uri.starts_with("azureml://"))
+        else {
             return Ok(None);
         };
         let own = variables.read("AZUREML_RUN_ID");
@@ -58,11 +59,11 @@ impl JobRun {
         })?;
         let expires_at = match variables.read("AZUREML_RUN_TOKEN_EXPIRY") {
             None => Timestamp::MAX_UTC,
-            Some(text) => text
-                .parse()
-                .ok()
-                .and_then(|seconds| Timestamp::from_timestamp(seconds, 0))
-                .ok_or_else(|| Error::invalid(OP, "AZUREML_RUN_TOKEN_EXPIRY", "is no time in seconds since 1970"))?,
+            Some(text) => {
+                text.parse().ok().and_then(|seconds| Timestamp::from_timestamp(seconds, 0)).ok_or_else(
+                    || Error::invalid(OP, "AZUREML_RUN_TOKEN_EXPIRY", "is no time in seconds since 1970"),
+                )?
+            }
         };
         let token = variables.read("MLFLOW_TRACKING_TOKEN").map(|text| AccessToken {
             secret: Secret::new(text),
@@ -119,14 +120,24 @@ mod tests {
         let job = read(&[uri, own]).unwrap().unwrap();
         assert_eq!((job.run(), job.is_own(), job.tokens().is_none()), ("parent_1", true, true));
         let job = read(&[uri, run, own]).unwrap().unwrap();
-        assert_eq!((job.run(), job.is_own()), ("child_1", false), "a run within the job has a status of its own");
+        assert_eq!(
+            (job.run(), job.is_own()),
+            ("child_1", false),
+            "a run within the job has a status of its own"
+        );
     }
 
     #[test]
     fn what_cannot_be_read_is_named() {
         for (variables, field) in [
-            ([("MLFLOW_TRACKING_URI", "azureml://example.com/x"), ("MLFLOW_RUN_ID", "r")], "MLFLOW_TRACKING_URI"),
-            ([("MLFLOW_TRACKING_URI", URI), ("AZUREML_RUN_TOKEN_EXPIRY", "soon")], "AZUREML_RUN_TOKEN_EXPIRY"),
+            (
+                [("MLFLOW_TRACKING_URI", "azureml://example.com/x"), ("MLFLOW_RUN_ID", "r")],
+                "MLFLOW_TRACKING_URI",
+            ),
+            (
+                [("MLFLOW_TRACKING_URI", URI), ("AZUREML_RUN_TOKEN_EXPIRY", "soon")],
+                "AZUREML_RUN_TOKEN_EXPIRY",
+            ),
             (
                 [("MLFLOW_TRACKING_URI", URI), ("AZUREML_RUN_TOKEN_EXPIRY", "9223372036854775807")],
                 "AZUREML_RUN_TOKEN_EXPIRY",

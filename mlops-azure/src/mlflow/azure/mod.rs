@@ -140,8 +140,7 @@ impl AzureMlflowBuilder {
                 .retry(self.retry.clone())
                 .transport(transport.clone())
                 .build()?;
-        let blobs =
-            Blobs { transport, retry: self.retry, timeout: self.transfer_timeout, part: self.part };
+        let blobs = Blobs { transport, retry: self.retry, timeout: self.transfer_timeout, part: self.part };
         Ok(AzureMlflow { uri: self.uri, client, history, blobs, job: self.job })
     }
 }
@@ -186,7 +185,8 @@ impl AzureMlflow {
     pub fn in_job(job: JobRun, tokens: Option<Arc<dyn TokenSource>>) -> Result<AzureMlflowBuilder> {
         let tokens = tokens.or_else(|| job.tokens()).ok_or_else(|| {
             let message = "the job has no token, and no source of tokens is given";
-            Error::new(ErrorKind::Auth, "AzureMlflow::in_job", message).with("variable", "MLFLOW_TRACKING_TOKEN")
+            Error::new(ErrorKind::Auth, "AzureMlflow::in_job", message)
+                .with("variable", "MLFLOW_TRACKING_TOKEN")
         })?;
         Ok(AzureMlflowBuilder { job: Some(job.clone()), ..Self::builder(job.uri().clone(), tokens) })
     }
@@ -228,7 +228,8 @@ impl AzureMlflow {
     /// [`ErrorKind::InvalidInput`] for parts that are none; [`ErrorKind::Unsupported`] for a registry, which has no runs.
     pub fn artifacts(&self, experiment: &str, run: &str) -> Result<RunArtifacts> {
         let workspace = self.uri.workspace();
-        let workspace = workspace.ok_or_else(|| Error::unsupported("AzureMlflow::artifacts", "runs of a registry"))?;
+        let workspace =
+            workspace.ok_or_else(|| Error::unsupported("AzureMlflow::artifacts", "runs of a registry"))?;
         let run = RunHistory::new(workspace, experiment, run)?;
         Ok(RunArtifacts::new(self.history.clone(), self.blobs.clone(), run))
     }
@@ -243,10 +244,9 @@ impl AzureMlflow {
         let answer = self.client.get(OP, "mlflow/runs/get", &[("run_id", run)]).await?;
         let info = wire::read::<RunAnswer>(OP, answer)?.run.info;
         let protocol = |message| Error::new(ErrorKind::Protocol, OP, message).with("run", run);
-        let place: ArtifactUri = info
-            .artifact_uri
-            .parse()
-            .map_err(|e: Error| protocol("the run's artifacts are not in Azure Machine Learning").with_source(e))?;
+        let place: ArtifactUri = info.artifact_uri.parse().map_err(|e: Error| {
+            protocol("the run's artifacts are not in Azure Machine Learning").with_source(e)
+        })?;
         let same = |uri: &TrackingUri| uri.to_string().eq_ignore_ascii_case(&self.uri.to_string());
         match same(&place.uri) && place.run == run {
             true => self.artifacts(&place.experiment, &place.run),

@@ -83,7 +83,9 @@ impl TrackingUri {
         let cloud = cloud_of(host)?;
         match cloud == workspace.cloud() {
             true => Ok(Self { host: host.to_owned(), cloud, target: Target::Workspace(workspace.clone()) }),
-            false => Err(bad("is at a host of another cloud").with("host", host).with("cloud", workspace.cloud())),
+            false => {
+                Err(bad("is at a host of another cloud").with("host", host).with("cloud", workspace.cloud()))
+            }
         }
     }
 
@@ -115,7 +117,8 @@ impl TrackingUri {
         const READ: &str = "TrackingUri::read";
         let answer: Value = resource_manager.call(Place::from(workspace).itself().get(READ)).await?;
         let text = answer.pointer("/properties/mlFlowTrackingUri").and_then(Value::as_str);
-        let protocol = |message| Error::new(ErrorKind::Protocol, READ, message).with("workspace", workspace.name());
+        let protocol =
+            |message| Error::new(ErrorKind::Protocol, READ, message).with("workspace", workspace.name());
         let uri: Self = text
             .ok_or_else(|| protocol("the workspace has no address for MLflow"))?
             .parse()
@@ -228,7 +231,9 @@ impl FromStr for ArtifactUri {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let shape = || Error::invalid("ArtifactUri", "artifact_uri", "is not that of a run in Azure Machine Learning");
+        let shape = || {
+            Error::invalid("ArtifactUri", "artifact_uri", "is not that of a run in Azure Machine Learning")
+        };
         let (workspace, rest) = text.split_once("/experiments/").ok_or_else(shape)?;
         let uri: TrackingUri = workspace.parse()?;
         let segments: Vec<&str> = rest.split('/').collect();
@@ -276,8 +281,11 @@ mod tests {
     #[test]
     fn different_places_have_different_texts() {
         let guid = "01234567-89ab-cdef-0123-456789abcdef";
-        let (hosts, groups, names) =
-            (["a.api.azureml.ms", "b.api.azureml.ms"], ["rg", "RG", "r.g"], ["mlw-one", "mlw_one", "MLW-one"]);
+        let (hosts, groups, names) = (
+            ["a.api.azureml.ms", "b.api.azureml.ms"],
+            ["rg", "RG", "r.g"],
+            ["mlw-one", "mlw_one", "MLW-one"],
+        );
         let mut seen = std::collections::BTreeMap::new();
         for host in hosts {
             for group in groups {

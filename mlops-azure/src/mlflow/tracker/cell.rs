@@ -141,7 +141,11 @@ mod tests {
             let own = |pair: &&KeyValue| pair.key.starts_with("mlops.");
             assert!(small.iter().filter(own).all(|p| p.value.chars().count() <= 1_000 && p.key.len() <= 100));
             assert_eq!(read("op", "mlops.spec", &table(&small)).unwrap().as_ref(), Some(&text));
-            assert_eq!(small.last().map(|pair| pair.value.len()), Some(3_000), "what is the user's is not cut here");
+            assert_eq!(
+                small.last().map(|pair| pair.value.len()),
+                Some(3_000),
+                "what is the user's is not cut here"
+            );
             assert_eq!(fit(MAX_TAG, pairs.clone()), pairs);
         }
     }

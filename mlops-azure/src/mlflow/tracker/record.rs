@@ -74,10 +74,11 @@ struct Long {
 /// Our id of a run that another client started: the server's, where it can be one, else one that follows from it. Azure Machine
 /// Learning calls its runs by names.
 pub(super) fn own_id(uuid: &str) -> Result<RunId> {
-    RunId::new(uuid).or_else(|_| {
+    let derived = || {
         let digest = Hasher::new("mlops.mlflow.run/v1").field(uuid).finish();
         RunId::new(digest.hex().get(..32).unwrap_or_default())
-    })
+    };
+    Ok(RunId::new(uuid).or_else(|_| derived())?)
 }
 
 /// Milliseconds since 1970 as a time, as far as there is one.
