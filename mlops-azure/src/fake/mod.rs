@@ -3,19 +3,19 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`azure`] | [`FakeAzure`]: Resource Manager in memory, with parts for what is behind other hosts |
+//! | [`batch`] | [`FakeBatch`]: batch endpoints and their jobs |
 //! | [`event_grid`] | [`FakeEventGrid`]: subscriptions, deliveries, topics |
 //! | [`exchange`] | [`FakePart`], [`FakeRequest`] and [`FakeAnswer`]: what parts are made of |
 //! | [`faults`] | [`Faults`]: what is to go wrong |
-//! | [`batch`] | [`FakeBatch`]: batch endpoints and their jobs |
 //! | [`faulty`] | [`FaultyTransport`]: any transport with faults by rules |
 //! | [`governance`] | [`FakeGovernance`]: role assignments, tags, diagnoses |
 //! | [`insights`] | [`FakeInsights`]: the ingestion of Application Insights |
 //! | [`job`] | [`FakeJobs`] and [`JobScript`]: jobs, run history, logs and trials |
 //! | [`key_vault`] | [`FakeKeyVault`]: a vault of secrets |
-//! | [`online`] | [`FakeOnline`]: online endpoints, their keys and their scoring addresses |
 //! | [`listen`] | [`FakeListener`]: the same fake over HTTP, for other processes |
-//! | [`monitor`] | [`breach`]: a model monitor finds that a signal is over its threshold |
 //! | [`mlflow`] | [`FakeMlflow`]: MLflow of every workspace and registry |
+//! | [`monitor`] | [`breach`]: a model monitor finds that a signal is over its threshold |
+//! | [`online`] | [`FakeOnline`]: online endpoints, their keys and their scoring addresses |
 //! | [`run_artifact`] | [`FakeRunArtifacts`]: the artifacts of runs, and their blobs |
 //! | [`schema`] | [`Schemas`]: Azure's type definitions, which judge the bodies that are sent |
 //!
@@ -77,10 +77,10 @@ pub mod governance;
 pub mod insights;
 pub mod job;
 pub mod key_vault;
-pub mod online;
 pub mod listen;
-pub mod monitor;
 pub mod mlflow;
+pub mod monitor;
+pub mod online;
 pub mod run_artifact;
 pub mod schema;
 #[cfg(feature = "storage")]

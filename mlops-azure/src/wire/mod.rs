@@ -2,17 +2,13 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`place`] | [`Place`] and [`At`]: the calls of Azure Machine Learning's Resource Manager API, by the resource they are about |
-//! | [`resource`] | [`Resource`]: the envelope of every resource |
-//! | [`open`] | enumerations that keep values nobody here knows |
-//! | [`text`] | maps from text to text, and durations |
 //! | [`arm_scope`] | any resource by its id, and calls of other providers |
 //! | [`asset`] | the containers of versions, and code |
 //! | [`autoscale`] | autoscale settings of deployments |
 //! | [`batch`] | batch endpoints, their deployments and calls |
 //! | [`blob_service`] | soft delete and versions of a storage account |
-//! | [`compute`] | clusters and instances |
 //! | [`component`] | steps of pipelines that are described once |
+//! | [`compute`] | clusters and instances |
 //! | [`compute`] | clusters and instances, and what there may be of machines |
 //! | [`data`] | data assets |
 //! | [`datastore`] | datastores and their secrets |
@@ -20,20 +16,22 @@
 //! | [`endpoint`] | online endpoints, their keys and tokens |
 //! | [`environment`] | environments |
 //! | [`event`] | Event Grid: topics, subscriptions, events |
-//! | [`job`] | jobs |
-//! | [`model`] | registered models |
-//! | [`pending_upload`] | where code may be put |
-//! | [`monitor`] | model monitors |
-//! | [`otlp`] | what a collector of OpenTelemetry is told |
-//! | [`role`] | role assignments |
-//! | [`schedule_trigger`] | when schedules run |
 //! | [`history`] | run history: how a job went, its logs, its tags |
 //! | [`job`] | jobs |
 //! | [`model`] | registered models |
+//! | [`monitor`] | model monitors |
+//! | [`open`] | enumerations that keep values nobody here knows |
+//! | [`otlp`] | what a collector of OpenTelemetry is told |
+//! | [`pending_upload`] | where code may be put |
+//! | [`place`] | [`Place`] and [`At`]: the calls of Azure Machine Learning's Resource Manager API, by the resource they are about |
+//! | [`resource`] | [`Resource`]: the envelope of every resource |
+//! | [`role`] | role assignments |
 //! | [`schedule`] | what the service does at times |
+//! | [`schedule_trigger`] | when schedules run |
 //! | [`secret`] | secrets in Key Vault |
 //! | [`tags`] | tags of any resource |
 //! | [`telemetry`] | what Application Insights is told |
+//! | [`text`] | maps from text to text, and durations |
 //! | [`traffic`] | how an endpoint's requests are shared out |
 //! | [`workspace`] | workspaces, and what is wrong with them |
 //!
@@ -67,17 +65,15 @@ pub mod event;
 pub mod history;
 pub mod job;
 pub mod model;
+pub mod monitor;
+pub mod otlp;
 pub mod pending_upload;
 pub mod place;
 pub mod resource;
-pub mod run_artifact;
-pub mod monitor;
-pub mod otlp;
-pub mod place;
-pub mod resource;
 pub mod role;
-pub mod schedule_trigger;
+pub mod run_artifact;
 pub mod schedule;
+pub mod schedule_trigger;
 pub mod secret;
 pub mod tags;
 pub mod telemetry;
