@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mlops_azure::artifact::BlobArtifacts;
 use mlops_azure::auth::identity::Identity;
 use mlops_azure::auth::{TokenCache, TokenSource};
-use mlops_azure::config::{Endpoints, ProcessVariables, Variables as _, Workspace};
+use mlops_azure::config::{Endpoints, Workspace};
 use mlops_azure::data::AzureDataAssets;
 use mlops_azure::deploy::{AzureDeployer, DeploymentTemplate};
 use mlops_azure::fake::FakeAzure;
@@ -80,7 +80,7 @@ impl Azure {
         let tokens: Arc<dyn TokenSource> = Arc::new(TokenCache::new(chain, Arc::new(SystemClock::new())));
         let endpoints = Endpoints::of(workspace.cloud())?;
         let arm = Service::resource_manager(&endpoints, Arc::clone(&tokens)).build()?;
-        let named = |name| ProcessVariables.read(name);
+        let named = |name| std::env::var(name).ok().filter(|id| !id.is_empty());
         let template = DeploymentTemplate::new(INSTANCE);
         let template = match (named("MLOPS_AZURE_ENVIRONMENT"), named("MLOPS_AZURE_CODE")) {
             (Some(environment), Some(code)) => template.with_code(environment, code, "score.py"),
