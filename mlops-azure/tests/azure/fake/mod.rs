@@ -7,14 +7,18 @@ mod listener;
 mod operations;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
+use mlops_azure::config::Cloud;
 use mlops_azure::config::cloud::Audience;
 use mlops_azure::fake::{FakeAnswer, FakeAzure, FakePart, FakeRequest, Schemas};
+use mlops_azure::governance::KeyVault;
 use mlops_azure::http::{Call, Method, Url};
 use mlops_azure::wire::model::ModelType;
 use mlops_azure::wire::{DataType, DataVersion, ModelVersion, Resource};
-use mlops_core::ErrorKind;
+use mlops_core::governance::{Secret, SecretStore as _};
+use mlops_core::{ErrorKind, SecretName};
 use serde_json::{Value, json};
 
 const OP: &str = "test";
@@ -188,6 +192,21 @@ async fn a_part_answers_what_is_its_own_and_completes_what_is_written() {
         arm.begin(put(&azure, "/onlineEndpoints/churn", &endpoint)).await.unwrap().wait().await.unwrap();
     assert_eq!(made["properties"]["scoringUri"], "https://elsewhere.example/score");
     assert_eq!(made["properties"]["provisioningState"], "Succeeded");
+}
+
+#[tokio::test]
+async fn the_vault_of_the_workspace_keeps_secrets() {
+    let azure = FakeAzure::new();
+    let vault = KeyVault::named("kv-fake", Cloud::Public, azure.tokens()).unwrap();
+    let vault = vault.transport(azure.transport()).interval(Duration::from_millis(1)).build().unwrap();
+    let name = SecretName::new("storage-key").unwrap();
+    azure.faults().busy(1).expire_tokens();
+    vault.set(&name, &Secret::new("hunter2")).await.unwrap();
+    azure.faults().expire_tokens();
+    assert_eq!(vault.get(&name).await.unwrap().expose(), "hunter2");
+    vault.remove(&name).await.unwrap();
+    assert_eq!(vault.get(&name).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(!format!("{:?}", azure.requests()).contains("hunter2"));
 }
 
 #[tokio::test]
