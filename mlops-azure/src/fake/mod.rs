@@ -65,8 +65,8 @@ pub mod exchange;
 pub mod faults;
 pub mod faulty;
 pub mod key_vault;
-pub mod online;
 pub mod listen;
+pub mod online;
 pub mod schema;
 
 mod arm;
@@ -89,6 +89,6 @@ pub use exchange::{FakeAnswer, FakePart, FakeRequest};
 pub use faults::Faults;
 pub use faulty::{Fault, FaultRule, FaultyTransport};
 pub use key_vault::FakeKeyVault;
-pub use online::{FakeCounts, FakeOnline};
 pub use listen::FakeListener;
+pub use online::{FakeCounts, FakeOnline};
 pub use schema::{Finding, Mutant, Report, Rule, Schemas};
