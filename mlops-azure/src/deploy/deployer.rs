@@ -80,6 +80,49 @@ const TRIES: u32 = 20;
 /// Below `Microsoft.MachineLearningServices/workspaces`: `read`, `onlineEndpoints/read`, `write`, `listKeys/action` or `token/action`;
 /// `onlineEndpoints/deployments/read`, `write`, `delete`. The role
 /// `AzureML Data Scientist` has them.
+///
+/// ```
+/// use std::sync::Arc;
+/// use mlops_azure::deploy::{AzureDeployer, DeploymentTemplate};
+/// use mlops_azure::fake::FakeAzure;
+/// # use mlops_core::artifact::ArtifactStoreExt as _;
+/// # use mlops_core::data::{Column, Table};
+/// use mlops_core::deploy::{Deployer as _, DeploymentSpec, EndpointSpec, InvokeRequest, TrafficChange, TrafficSplit};
+/// # use mlops_core::memory::{MemoryArtifactStore, MemoryModelRegistry};
+/// # use mlops_core::model::{ModelFormat, Signature};
+/// # use mlops_core::problem::Task;
+/// # use mlops_core::registry::{ModelRegistry as _, NewModelVersion};
+/// # use mlops_core::time::SystemClock;
+/// # use mlops_core::{ActorId, DeploymentName, EndpointName, IdempotencyKey, ModelName};
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+/// # let artifacts = Arc::new(MemoryArtifactStore::default());
+/// # let registry = Arc::new(MemoryModelRegistry::new(artifacts.clone(), Arc::new(SystemClock::new())));
+/// # let (me, model) = (ActorId::new("release")?, ModelName::new("churn")?);
+/// # let blob = artifacts.put_bytes(b"weights".to_vec()).await?;
+/// # let (format, signature) = (ModelFormat::new("mlflow.sklearn/v1")?, Signature::new(Task::BinaryClassification, Vec::new()));
+/// # let new = NewModelVersion::new(model.clone(), blob.digest, format, signature, me.clone());
+/// # let version = registry.register(&new).await?.version;
+/// // Azure in memory, with version 1 of a model that says 0.25 to one row.
+/// let azure = FakeAzure::new();
+/// azure.set_resource(azure.place().model("churn", "1")?.id(), serde_json::json!({ "properties": {} }));
+/// azure.score_with(|_model, _rows| Ok(serde_json::json!([0.25])));
+///
+/// let template = DeploymentTemplate::new("Standard_DS3_v2");
+/// let deployer = AzureDeployer::builder(azure.arm(), &azure.workspace(), registry, template);
+/// let deployer = deployer.transport(azure.transport()).sole_writer().build()?;
+/// let (endpoint, blue) = (EndpointName::new("churn")?, DeploymentName::new("blue")?);
+/// deployer.ensure_endpoint(&EndpointSpec::new(endpoint.clone(), me.clone())).await?;
+/// deployer.deploy(&DeploymentSpec::new(endpoint.clone(), blue.clone(), model, version, me.clone())).await?;
+/// let (key, split) = (IdempotencyKey::generate(), TrafficSplit::all_to(blue));
+/// let change = TrafficChange { key, endpoint: endpoint.clone(), split, expected: Some(0), actor: me };
+/// deployer.set_traffic(&change).await?;
+///
+/// let rows = Table::new(vec![Column::f64("age", vec![59.0])?])?;
+/// let request = InvokeRequest { endpoint, deployment: None, routing_key: None, rows: &rows };
+/// assert_eq!(deployer.invoke(&request).await?.predictions.as_slice(), [0.25]);
+/// # Ok::<(), mlops_core::Error>(()) })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct AzureDeployer(Arc<Inner>);
 

@@ -243,6 +243,8 @@ fn share(text: &str) -> Option<(DeploymentName, Percent)> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use mlops_core::deploy::EndpointSpec;
     use mlops_core::num::Random;
 
@@ -318,7 +320,10 @@ mod tests {
     fn any_text_in_the_tags_is_read_or_refused() {
         const LETTERS: &[u8] = b"09az,,,,:;+";
         let (mut random, mut read) = (Random::new(2026).stream("ledger"), 0);
-        let mut draw = |n: usize| (random.next_f64() * n as f64) as usize;
+        let mut draw = |n: usize| {
+            let bound = NonZeroU64::new(u64::try_from(n).unwrap()).unwrap();
+            usize::try_from(random.below(bound)).unwrap()
+        };
         for _ in 0..2_000 {
             let texts: Vec<String> = (0..draw(3))
                 .map(|_| (0..draw(30)).map(|_| char::from(LETTERS[draw(LETTERS.len())])).collect())
@@ -335,7 +340,7 @@ mod tests {
     #[test]
     fn any_traffic_survives() {
         let mut random = Random::new(2026).stream("traffic");
-        let mut draw = |n: u8| (random.next_f64() * f64::from(n)) as u8;
+        let mut draw = |n: u64| u8::try_from(random.below(NonZeroU64::new(n).unwrap())).unwrap();
         for _ in 0..500 {
             let (mut rest, mut shares, count) = (100_u8, Vec::new(), 1 + draw(20));
             for i in 0..count {

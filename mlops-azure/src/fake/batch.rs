@@ -180,7 +180,7 @@ impl FakePart for FakeBatch {
         if let Some(properties) = resource.get_mut("properties").and_then(Value::as_object_mut) {
             let host =
                 format!("https://{}.{REGION}.inference.ml.azure.com", path.name().to_ascii_lowercase());
-            properties.insert("scoringUri".to_owned(), json!(format!("{host}/jobs")));
+            properties.entry("scoringUri").or_insert_with(|| json!(format!("{host}/jobs")));
         }
     }
 }

@@ -83,6 +83,7 @@ pub mod mlflow;
 pub mod monitor;
 pub mod online;
 pub mod run_artifact;
+pub mod online;
 pub mod schema;
 #[cfg(feature = "storage")]
 pub mod storage;
@@ -113,11 +114,11 @@ pub use governance::FakeGovernance;
 pub use insights::{FakeInsights, Ingestion};
 pub use job::{FakeJobs, JobScript};
 pub use key_vault::FakeKeyVault;
-pub use online::{FakeCounts, FakeOnline};
 pub use listen::FakeListener;
 pub use monitor::breach;
 pub use mlflow::FakeMlflow;
 pub use run_artifact::FakeRunArtifacts;
+pub use online::{FakeCounts, FakeOnline};
 pub use schema::{Finding, Mutant, Report, Rule, Schemas};
 #[cfg(feature = "storage")]
 pub use storage::FakeStorage;

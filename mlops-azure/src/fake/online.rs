@@ -217,10 +217,6 @@ fn serving(azure: &FakeAzure, endpoint: &str) -> BTreeMap<String, Value> {
 
 /// The rules of an endpoint's write.
 fn check_endpoint(azure: &FakeAzure, name: &str, new: &Value, old: Option<&Value>) -> Result<(), FakeAnswer> {
-    if new["location"].as_str().is_none_or(str::is_empty) {
-        let message = "The location property is required for this definition.";
-        return Err(FakeAnswer::error(400, "LocationRequired", message));
-    }
     check_tags(&new["tags"])?;
     let mode = |value: &Value| {
         value.pointer("/properties/authMode").and_then(Value::as_str).map(str::to_ascii_lowercase)
@@ -290,8 +286,12 @@ fn check_tags(tags: &Value) -> Result<(), FakeAnswer> {
 
 impl FakeOnline {
     fn check_deployment(&self, azure: &FakeAzure, path: &ArmPath, new: &Value) -> Result<(), FakeAnswer> {
+        // Where there is no endpoint, the store says so.
+        if path.parent().is_none_or(|endpoint| azure.resource(&endpoint.path).is_none()) {
+            return Ok(());
+        }
         check_tags(&new["tags"])?;
-        if new.pointer("/sku/capacity").and_then(Value::as_u64).is_none_or(|count| count == 0) {
+        if new.pointer("/sku/capacity").and_then(Value::as_u64) == Some(0) {
             return Err(refused("A deployment has one instance or more: sku.capacity."));
         }
         let model = new.pointer("/properties/model").and_then(Value::as_str).unwrap_or_default();
@@ -300,8 +300,7 @@ impl FakeOnline {
         if in_workspace && azure.resource(model).is_none() {
             return Err(refused(format!("The model '{model}' is not found.")));
         }
-        let there = path.parent().is_some_and(|endpoint| azure.resource(&endpoint.path).is_some());
-        if there && !azure.is_busy(&path.path) && !(self.0.loads)(model) {
+        if !azure.is_busy(&path.path) && !(self.0.loads)(model) {
             let message = "User container has crashed or terminated. Please see troubleshooting guide";
             azure.faults().fail_operation(&path.key, "ResourceNotReady", message);
         }
@@ -495,8 +494,8 @@ impl FakePart for FakeOnline {
         let Some(Online { endpoint, deployment: None }) = Online::of(&path) else { return };
         if let Some(properties) = resource.get_mut("properties").and_then(Value::as_object_mut) {
             let host = format!("https://{endpoint}.{REGION}.inference.ml.azure.com");
-            properties.insert("scoringUri".to_owned(), json!(format!("{host}/score")));
-            properties.insert("swaggerUri".to_owned(), json!(format!("{host}/swagger.json")));
+            properties.entry("scoringUri").or_insert_with(|| json!(format!("{host}/score")));
+            properties.entry("swaggerUri").or_insert_with(|| json!(format!("{host}/swagger.json")));
             // What is not sent is not there: of traffic and mirrors nothing is kept.
             for name in ["traffic", "mirrorTraffic"] {
                 properties.entry(name).or_insert_with(|| json!({}));

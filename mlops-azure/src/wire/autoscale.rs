@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use mlops_core::{Error, Result};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::resource::{Properties, Resource};
@@ -267,7 +267,8 @@ pub struct MetricTrigger {
     pub time_aggregation: String,
     /// How that compares.
     pub operator: Comparison,
-    /// With what.
+    /// With what; a whole number is written without a point.
+    #[serde(serialize_with = "shortest")]
     pub threshold: f64,
     /// Of which dimensions alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -275,6 +276,15 @@ pub struct MetricTrigger {
     /// Members that this crate does not know.
     #[serde(flatten)]
     pub other: Map<String, Value>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn shortest<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    // Below 2⁵³ every whole number has a whole number of its own.
+    match number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 {
+        true => serializer.serialize_i64(*number as i64),
+        false => serializer.serialize_f64(*number),
+    }
 }
 
 /// Values of a metric's dimension.

@@ -1,6 +1,7 @@
 //! Online and batch endpoints behind core's deployer and as clients.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -612,12 +613,17 @@ async fn logs_and_sizes_are_asked_for_and_an_endpoint_is_removed_with_all() {
     assert_eq!(ask(&deployer, None, 1.0).await.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
+/// A number below another.
+fn draw(random: &mut Random, below: u64) -> u8 {
+    u8::try_from(random.below(NonZeroU64::new(below).unwrap())).unwrap()
+}
+
 /// Any shares that sum to 100, over up to four deployments.
 fn any_split(random: &mut Random, names: &[&str]) -> TrafficSplit {
     let mut rest = 100_u8;
     let mut shares = Vec::new();
     for (i, name) in names.iter().enumerate() {
-        let drawn = (random.next_f64() * 101.0) as u8;
+        let drawn = draw(random, 101);
         let share = if i + 1 == names.len() { rest } else { rest.min(drawn) };
         shares.push((*name, share));
         rest -= share;
@@ -638,10 +644,10 @@ async fn traffic_is_whole_whatever_is_done() {
     let mut random = Random::new(2026).stream("traffic");
     for _ in 0..120 {
         let before = deployer.endpoint(&churn()).await.unwrap();
-        let name = names[(random.next_f64() * 4.0) as usize];
-        let made = match (random.next_f64() * 4.0) as u8 {
+        let name = names[usize::from(draw(&mut random, 4))];
+        let made = match draw(&mut random, 4) {
             0 => {
-                let share = (random.next_f64() * 60.0) as u8;
+                let share = draw(&mut random, 60);
                 let change = MirrorChange { expected: Some(before.revision), ..mirror(name, share) };
                 let legal = share <= 50 && before.traffic.share(&named(name)) == Percent::ZERO;
                 let made = deployer.set_mirror(&change).await;
