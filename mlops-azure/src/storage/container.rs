@@ -15,7 +15,7 @@ use mlops_core::artifact::ByteStream;
 use mlops_core::time::{Clock, SystemClock, Timestamp};
 use mlops_core::{Error, ErrorKind, Result};
 use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
-use object_store::{ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 use reqwest::{Method, Url};
 
 use super::account::{StorageAccount, check_container};
@@ -135,12 +135,13 @@ impl fmt::Debug for ContainerBuilder {
 }
 
 fn retry_config(policy: &RetryPolicy) -> RetryConfig {
-    let mut config = RetryConfig::default();
-    config.max_retries = policy.attempts.saturating_sub(1) as usize;
-    config.retry_timeout = policy.budget;
-    config.backoff.init_backoff = policy.initial.max(Duration::from_millis(1));
-    config.backoff.max_backoff = policy.max_delay.max(config.backoff.init_backoff);
-    config
+    let init_backoff = policy.initial.max(Duration::from_millis(1));
+    let max_backoff = policy.max_delay.max(init_backoff);
+    RetryConfig {
+        backoff: BackoffConfig { init_backoff, max_backoff, ..BackoffConfig::default() },
+        max_retries: policy.attempts.saturating_sub(1) as usize,
+        retry_timeout: policy.budget,
+    }
 }
 
 /// An error of `object_store`. Its texts hold what the service wrote, and URLs: they are shown without what is secret.

@@ -83,8 +83,10 @@ pub(crate) struct Sending<'a> {
 pub(crate) struct Took {
     /// Bytes that were sent.
     pub sent: u64,
-    /// Bytes that were there in blocks from an earlier attempt.
+    /// Bytes that were there from an earlier attempt.
     pub kept: u64,
+    /// Whether a blob was written.
+    pub wrote: bool,
 }
 
 impl Sending<'_> {
@@ -105,7 +107,7 @@ impl Sending<'_> {
             return Err(self.changed());
         }
         let written = container.put(self.operation, self.key, body, &self.condition, self.metadata).await?;
-        Ok((written == Written::Yes).then_some(Took { sent: self.size, kept: 0 }))
+        Ok((written == Written::Yes).then_some(Took { sent: self.size, kept: 0, wrote: true }))
     }
 
     async fn in_blocks(&self, container: &Container) -> Result<Option<Took>> {
@@ -113,7 +115,7 @@ impl Sending<'_> {
         let length = block_length(operation, self.size)?;
         let there = container.blocks(operation, key).await?;
         let mut reading = Reading::default();
-        let (mut ids, mut took) = (Vec::new(), Took::default());
+        let (mut ids, mut took) = (Vec::new(), Took { wrote: true, ..Took::default() });
         let mut sending = futures_util::stream::FuturesUnordered::new();
         let mut start = 0;
         while start < self.size {

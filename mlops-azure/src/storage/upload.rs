@@ -246,7 +246,7 @@ impl Uploads {
             .map(|entry| upload.file(entry, there.get(upload.key(entry).as_str()).cloned()))
             .buffer_unordered(self.at_once);
         let all: Vec<Took> = sending.try_collect().await?;
-        uploaded.sent_files = all.iter().filter(|took| took.sent > 0 || took.kept == 0).count();
+        uploaded.sent_files = all.iter().filter(|took| took.wrote).count();
         uploaded.sent_bytes = all.iter().map(|took| took.sent).sum();
         uploaded.kept_bytes = all.iter().map(|took| took.kept).sum();
         let metadata = [
@@ -327,7 +327,7 @@ impl Upload<'_> {
                 Some(there) if there.size == entry.size => {
                     let md5 = md5_of(operation, &source, entry.size).await?;
                     if there.md5 == Some(md5) {
-                        return Ok(Took { sent: 0, kept: entry.size });
+                        return Ok(Took { sent: 0, kept: entry.size, wrote: false });
                     }
                     Condition::Same(there.etag)
                 }

@@ -800,7 +800,8 @@ async fn access_lists_of_a_tree_are_changed_in_batches_and_failures_in_a_success
     access.set("other/f.csv", &whole).await.unwrap();
     let mut read = access.get("other/f.csv").await.unwrap();
     let mut expected = whole.clone();
-    (read.sort(), expected.sort());
+    read.sort();
+    expected.sort();
     assert_eq!(read, expected);
     assert_eq!(access.get("nothing").await.unwrap_err().kind(), ErrorKind::NotFound);
 
