@@ -35,6 +35,8 @@ impl FakeComputes {
             ));
         }
         if azure.is_busy(&id) {
+            // Time passes while whoever is refused waits.
+            azure.finish(&id);
             let inner = &["RetryableErrorDueToAnotherOperation"];
             let message = "Another operation on the same resource is under way.";
             return Some(FakeAnswer::user_error(409, "Conflict", message, inner).retry_after(0));

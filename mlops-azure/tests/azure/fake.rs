@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const OP: &str = "test";
 const VERSION: &str = "2026-05-01";
 
-fn types() -> Option<PathBuf> {
+pub fn types() -> Option<PathBuf> {
     let named = std::env::var_os("MLOPS_TEST_AZURE_TYPES").map(PathBuf::from);
     let above = || {
         let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
