@@ -93,12 +93,29 @@ impl Kind {
     fn other(namespace: &str, kind: &str) -> Self {
         use Way::{AtOnce, Location, Status};
         match (namespace, kind) {
+            ("microsoft.network", "privateendpoints") => Self::new(Status, Location, Patch::None),
             ("microsoft.eventgrid", _) => Self::new(Status, Location, Patch::Merge(Status)),
             ("microsoft.storage", "storageaccounts") => Self::new(Location, AtOnce, Patch::Merge(AtOnce)),
             ("microsoft.resources", "resourcegroups") => Self::new(AtOnce, Location, Patch::Merge(AtOnce)),
             ("microsoft.authorization", _) => Self::new(AtOnce, AtOnce, Patch::None),
             _ => Self::new(AtOnce, AtOnce, Patch::Merge(AtOnce)),
         }
+    }
+}
+
+/// The status of a write that makes a resource, and of one that finds it there.
+pub(super) fn statuses(path: &ArmPath) -> (u16, u16) {
+    let (namespace, kind) = (path.namespace.to_ascii_lowercase(), path.kind());
+    match (namespace.as_str(), kind.as_str()) {
+        _ if Kind::of(path).put == Way::Location => (202, 202),
+        (
+            "microsoft.machinelearningservices",
+            "workspaces/connections" | "workspaces/privateendpointconnections",
+        )
+        | ("microsoft.insights", "metricalerts" | "diagnosticsettings")
+        | ("microsoft.storage", "storageaccounts/blobservices") => (200, 200),
+        ("microsoft.eventgrid", _) | ("microsoft.authorization", "policyassignments") => (201, 201),
+        _ => (201, 200),
     }
 }
 
@@ -115,9 +132,15 @@ pub(super) fn is_name(path: &ArmPath) -> bool {
             is_endpoint(name)
         }
         "workspaces/datastores" => is_datastore(name),
-        _ if super::asset::container(path).is_some() => is_asset(name),
+        _ if super::asset::container(path).is_some() => is_asset(name) && is_container(path),
         _ => is_segment(name),
     }
+}
+
+/// Whether the container of an asset can have its name; those of registries have no dots.
+fn is_container(path: &ArmPath) -> bool {
+    let in_registry = path.key.contains("/registries/");
+    path.names.get(1).is_none_or(|name| is_asset(name) && !(in_registry && name.contains('.')))
 }
 
 /// What only one operation at a time works on: of a resource below an endpoint the endpoint, else the resource itself.
