@@ -296,7 +296,8 @@ impl FakeJobs {
 
     /// Where code is uploaded; asked twice, the same.
     fn pending_upload(&self, request: &FakeRequest, azure: &FakeAzure, name: &str) -> FakeAnswer {
-        if request.json()["pendingUploadType"] != "TemporaryBlobReference" {
+        let kind = request.json()["pendingUploadType"].as_str().map(str::to_owned);
+        if kind.is_some_and(|kind| kind != "TemporaryBlobReference") {
             return FakeAnswer::user_error(400, "UserError", "What kind of upload?", &["BadArgument"]);
         }
         let container = format!("https://stfake.blob.core.windows.net/{name}");

@@ -73,8 +73,6 @@ async fn a_schedule_is_switched_off_and_on_as_a_whole_and_keeps_what_nobody_here
     );
     schedules.enable("retrain").await.unwrap();
     assert_eq!(count(SchedulesView::Enabled).await, 1);
-    // What is on is not removed.
-    assert_eq!(schedules.delete("retrain").await.unwrap_err().kind(), ErrorKind::InvalidInput);
     schedules.disable("retrain").await.unwrap();
     schedules.delete("retrain").await.unwrap().wait().await.unwrap();
     assert_eq!(schedules.enable("retrain").await.unwrap_err().kind(), ErrorKind::NotFound);

@@ -207,8 +207,9 @@ fn sweeps_of_core() -> Vec<Built> {
 
 /// A grid, which takes no ranges of numbers that have no steps.
 fn grid(at: &mlops_azure::wire::At<Resource<Job>>) -> Built {
-    let space = SearchSpace::new([("n", Distribution::choice([16, 32])), ("depth", Distribution::int(2, 4))])
-        .unwrap();
+    let space =
+        SearchSpace::new([("n", Distribution::choice([16, 32])), ("depth", Distribution::choice([2, 3, 4]))])
+            .unwrap();
     let (experiment, actor) = (ExperimentName::new("churn").unwrap(), ActorId::new("trainer").unwrap());
     let (metric, sampler) = (MetricKey::new("auc").unwrap(), SamplerSpec::Grid(GridOptions::default()));
     let spec = SweepSpec::new(experiment, "g", actor, metric, Goal::Minimize, space, sampler);
