@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::arm;
 use super::exchange::{FakeAnswer, FakePart, FakeRequest};
 use super::faults::{Faults, Meets};
+use super::job::FakeJobs;
 use super::path::ArmPath;
 use super::schema::Schemas;
 use super::state::State;
@@ -59,6 +60,7 @@ struct Inner {
     workspace: Workspace,
     tokens: Arc<FakeTokens>,
     faults: Arc<Faults>,
+    jobs: FakeJobs,
     parts: Mutex<Vec<Arc<dyn FakePart>>>,
     /// Held while a request is answered: parts read and write the store in several steps.
     turn: Mutex<()>,
@@ -88,6 +90,7 @@ impl FakeAzure {
             workspace: known(Workspace::new(SUBSCRIPTION, GROUP, WORKSPACE)),
             tokens,
             faults,
+            jobs: FakeJobs::new(),
             parts: Mutex::default(),
             turn: Mutex::default(),
             state: Mutex::new(state),
@@ -96,7 +99,7 @@ impl FakeAzure {
         #[cfg(feature = "storage")]
         azure.plug(super::storage::FakeStorage::default());
         azure.plug(super::compute::FakeComputes);
-        azure.plug(super::job::FakeJobs::new());
+        azure.plug(azure.0.jobs.clone());
         azure.plug(super::schedule::FakeSchedules);
         azure.plug(super::mlflow::FakeMlflow::new());
         azure.plug(super::run_artifact::FakeRunArtifacts::new());
@@ -230,6 +233,11 @@ impl FakeAzure {
     /// What is to go wrong.
     pub fn faults(&self) -> &Faults {
         &self.0.faults
+    }
+
+    /// How jobs go.
+    pub fn jobs(&self) -> &FakeJobs {
+        &self.0.jobs
     }
 
     /// A resource provider that the subscription is not registered to use, until somebody registers it and it is looked at so

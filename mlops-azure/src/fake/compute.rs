@@ -9,7 +9,7 @@ use crate::config::Cloud;
 
 /// The part of [`FakeAzure`] for computes; it is plugged in already.
 ///
-/// A cluster has as many machines as it must have; an instance runs until it is stopped. Only instances are started and stopped.
+/// A cluster has as many machines as it must have; an instance runs until it is stopped. Clusters are not started and stopped.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FakeComputes;
 
@@ -18,15 +18,15 @@ impl FakeComputes {
         let id = format!("{}/computes/{name}", azure.workspace().id());
         let mut compute = azure.resource(&id)?;
         let id = compute["id"].as_str().unwrap_or(&id).to_owned();
-        let is_instance = compute["properties"]["computeType"] == "ComputeInstance";
+        let is_cluster = compute["properties"]["computeType"] == "AmlCompute";
         let state = match action {
             "start" | "restart" => "Running",
             "stop" => "Stopped",
             "listnodes" => return Some(nodes(request, &compute)),
             _ => return None,
         };
-        if !is_instance {
-            let message = format!("The compute '{name}' is no instance and cannot be told to {action}.");
+        if is_cluster {
+            let message = format!("The compute '{name}' is a cluster and cannot be told to {action}.");
             return Some(FakeAnswer::user_error(
                 400,
                 "UserError",
@@ -35,6 +35,8 @@ impl FakeComputes {
             ));
         }
         if azure.is_busy(&id) {
+            // Time passes while whoever is refused waits.
+            azure.finish(&id);
             let inner = &["RetryableErrorDueToAnotherOperation"];
             let message = "Another operation on the same resource is under way.";
             return Some(FakeAnswer::user_error(409, "Conflict", message, inner).retry_after(0));

@@ -80,19 +80,16 @@ impl JobScript {
 /// What a trial reports for its values, one after the other.
 type Trials = Arc<dyn Fn(&Assignment) -> Vec<f64> + Send + Sync>;
 
-/// The part of [`FakeAzure`] for jobs, run history and logs; one is plugged in already, and one that is plugged in by a test, with
-/// scripts and an objective, answers before it.
+/// The part of [`FakeAzure`] for jobs, run history and logs: [`FakeAzure::jobs`].
 ///
 /// A job is `NotStarted`, then `Running`, then `Completed` or `Failed`, each for so many looks: reads of the job and of its run. A second
 /// write of a job that changes what cannot be changed is refused with `JobPropertyImmutable`. A sweep's trials are drawn by core's
 /// samplers and ended early by core's policies; what they report, the test says.
 ///
 /// ```
-/// use mlops_azure::fake::{FakeAzure, FakeJobs, JobScript};
+/// use mlops_azure::fake::{FakeAzure, JobScript};
 /// let azure = FakeAzure::new();
-/// let jobs = FakeJobs::new();
-/// jobs.script("train-1", JobScript::fails("OutOfMemory", "killed"));
-/// azure.plug(jobs);
+/// azure.jobs().script("train-1", JobScript::fails("OutOfMemory", "killed"));
 /// ```
 #[derive(Clone, Default)]
 pub struct FakeJobs(Arc<Mutex<State>>);
@@ -149,34 +146,32 @@ struct Trial {
 
 impl FakeJobs {
     /// Jobs that are in every state for one look.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Arc::new(Mutex::new(State { looks: 1, ..State::default() })))
     }
 
-    /// The same, in every state for so many looks.
-    #[must_use]
-    pub fn with_looks(self, looks: u32) -> Self {
+    /// From now on jobs are in every state for so many looks.
+    pub fn looks(&self, looks: u32) -> &Self {
         self.state().looks = looks.max(1);
         self
     }
 
-    /// The same, but every second write of a job is refused, also one that changes nothing.
-    #[must_use]
-    pub fn strict(self) -> Self {
+    /// From now on every second write of a job is refused, also one that changes nothing.
+    pub fn strict(&self) -> &Self {
         self.state().strict = true;
         self
     }
 
-    /// The same with what the trials of sweeps report for their values: the metric after each step. Without it they report nothing.
-    #[must_use]
-    pub fn with_trials(self, reports: impl Fn(&Assignment) -> Vec<f64> + Send + Sync + 'static) -> Self {
+    /// What the trials of sweeps report for their values: the metric after each step. Without it there are no trials.
+    pub fn trials(&self, reports: impl Fn(&Assignment) -> Vec<f64> + Send + Sync + 'static) -> &Self {
         self.state().trials = Some(Arc::new(reports));
         self
     }
 
     /// Says how the job of a name goes.
-    pub fn script(&self, name: &str, script: JobScript) {
+    pub fn script(&self, name: &str, script: JobScript) -> &Self {
         self.state().scripts.insert(name.to_ascii_lowercase(), script);
+        self
     }
 
     /// No address that was signed so far is good any longer.
@@ -301,7 +296,8 @@ impl FakeJobs {
 
     /// Where code is uploaded; asked twice, the same.
     fn pending_upload(&self, request: &FakeRequest, azure: &FakeAzure, name: &str) -> FakeAnswer {
-        if request.json()["pendingUploadType"] != "TemporaryBlobReference" {
+        let kind = request.json()["pendingUploadType"].as_str().map(str::to_owned);
+        if kind.is_some_and(|kind| kind != "TemporaryBlobReference") {
             return FakeAnswer::user_error(400, "UserError", "What kind of upload?", &["BadArgument"]);
         }
         let container = format!("https://stfake.blob.core.windows.net/{name}");

@@ -1,4 +1,4 @@
-//! Schedules: which are listed, and when one can be removed.
+//! Schedules: which are listed.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -29,18 +29,13 @@ impl FakePart for FakeSchedules {
                 let view = request.query("listViewType").unwrap_or_default().to_ascii_lowercase();
                 // All of them are a list as any other.
                 let wanted = match view.as_str() {
-                    "all" => return None,
+                    "enabledonly" => true,
                     "disabledonly" => false,
-                    _ => true,
+                    _ => return None,
                 };
                 let all = azure.list_resources(&root).into_iter();
                 let value: Vec<Value> = all.filter(|schedule| is_on(schedule) == wanted).collect();
                 Some(FakeAnswer::ok(json!({ "value": value })))
-            }
-            (&Method::DELETE, name) if !name.is_empty() => {
-                let schedule = azure.resource(&path).filter(is_on)?;
-                let message = format!("The schedule '{}' is enabled. Disable it first.", schedule["name"]);
-                Some(FakeAnswer::user_error(400, "UserError", message, &["BadArgument", "ArgumentInvalid"]))
             }
             _ => None,
         }

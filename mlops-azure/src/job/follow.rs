@@ -116,10 +116,23 @@ impl Jobs {
     /// Of a job that failed, what the service says of it, with its code, inner codes and correlation id, as by
     /// [`from_operation`]; [`ErrorKind::Cancelled`] of one that was cancelled; as of [`follow`](Self::follow).
     pub async fn wait(&self, name: &str) -> Result<Resource<Job>> {
+        self.wait_with(name, |_| {}).await
+    }
+
+    /// Waits until a job has ended, and tells of every state.
+    ///
+    /// # Errors
+    /// As of [`wait`](Self::wait).
+    pub async fn wait_with(
+        &self,
+        name: &str,
+        mut progress: impl FnMut(&JobStatus) + Send,
+    ) -> Result<Resource<Job>> {
         const OP: &str = "Jobs::wait";
         let mut follower = Follower::new(self, OP, name);
         loop {
             let job = follower.next().await?;
+            follower.status.iter().for_each(&mut progress);
             match &follower.status {
                 Some(JobStatus::Completed) => return Ok(job),
                 Some(JobStatus::Failed) => return Err(self.failure(OP, name).await?),

@@ -140,7 +140,7 @@ impl Tail {
                         return Err(error);
                     }
                     if fresh {
-                        self.rest().await?;
+                        self.pause().await?;
                     }
                 }
             }
@@ -182,6 +182,11 @@ impl Tail {
             self.done = true;
             return Ok(());
         }
+        self.pause().await
+    }
+
+    /// Waits, longer each time, and not beyond the deadline.
+    async fn pause(&mut self) -> Result<()> {
         let wait = self.jobs.arm.poll_policy().delay(self.asked, None, self.draws.draw());
         self.asked = self.asked.saturating_add(1);
         let left = self.jobs.deadline.saturating_sub(self.started.elapsed());

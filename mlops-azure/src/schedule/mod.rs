@@ -109,7 +109,7 @@ impl Schedules {
         self.arm.begin(at.put(operation, &schedule)?).await?.wait().await.map(|_| ())
     }
 
-    /// Begins to remove a schedule.
+    /// Begins to remove a schedule. Azure wants one that is on to be switched off first.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](mlops_core::ErrorKind::NotFound); what the service says of one that is on: switch it off first.

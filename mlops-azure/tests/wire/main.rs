@@ -9,6 +9,7 @@ mod asset;
 mod deploy;
 mod monitor;
 mod storage;
+mod jobs;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,9 +36,9 @@ use mlops_azure::wire::job::{JobInput, JobOutput, JobStatus};
 use mlops_azure::wire::model::{Flavor, ModelType, Publish};
 use mlops_azure::wire::open::{ProvisioningState, Switch};
 use mlops_azure::wire::{
-    BatchDeployment, BatchEndpoint, CodeVersion, CommandJob, Compute, Container, Credentials, DataType,
-    DataVersion, Datastore, EnvironmentVersion, Identity, Job, ModelVersion, OnlineDeployment,
-    OnlineEndpoint, Place, Properties, Resource, Sku, SweepJob, TextMap, Traffic,
+    BatchDeployment, BatchEndpoint, CodeVersion, CommandJob, ComponentVersion, Compute, Container,
+    Credentials, DataType, DataVersion, Datastore, EnvironmentVersion, Identity, Job, ModelVersion,
+    OnlineDeployment, OnlineEndpoint, Place, Properties, Resource, Schedule, Sku, SweepJob, TextMap, Traffic,
 };
 use mlops_core::governance::Secret;
 use serde::de::DeserializeOwned;
@@ -497,6 +498,7 @@ fn everything() -> Vec<Built> {
         batches(),
         deploy::built(),
         storage::built(),
+        jobs::built(),
     ]
     .into_iter()
     .flatten()
@@ -595,7 +597,9 @@ fn recorded_bodies_pass_through_our_types_unchanged() {
                 *version = json!("202208");
             }
             // The SDK spells some values otherwise than the schema does.
-            for place in ["/properties/objective/goal", "/properties/authMode"] {
+            for place in
+                ["/properties/objective/goal", "/properties/authMode", "/properties/trigger/frequency"]
+            {
                 let schema = ours_bare.pointer(place).and_then(Value::as_str).map(str::to_owned);
                 if let (Some(schema), Some(spelt)) = (schema, theirs.pointer_mut(place)) {
                     assert!(spelt.as_str().unwrap().eq_ignore_ascii_case(&schema), "{path}: {spelt}");
@@ -617,7 +621,9 @@ fn recorded_bodies_pass_through_our_types_unchanged() {
         "codes/versions",
         "environments/versions",
         "datastores",
+        "components/versions",
         "jobs",
+        "schedules",
         "computes",
         "batchEndpoints",
         "batchEndpoints/deployments",
@@ -642,7 +648,9 @@ fn pass(kind: &str, body: &Value) -> Option<Value> {
         "codes/versions" => through::<CodeVersion>(body),
         "environments/versions" => through::<EnvironmentVersion>(body),
         "datastores" => through::<Datastore>(body),
+        "components/versions" => through::<ComponentVersion>(body),
         "jobs" => through::<Job>(body),
+        "schedules" => through::<Schedule>(body),
         "computes" => through::<Compute>(body),
         "batchEndpoints" => through::<BatchEndpoint>(body),
         "batchEndpoints/deployments" => through::<BatchDeployment>(body),
