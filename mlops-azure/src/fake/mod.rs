@@ -70,8 +70,8 @@ pub mod faulty;
 pub mod governance;
 pub mod insights;
 pub mod key_vault;
-pub mod monitor;
 pub mod listen;
+pub mod monitor;
 pub mod schema;
 
 mod arm;
@@ -95,6 +95,6 @@ pub use faulty::{Fault, FaultRule, FaultyTransport};
 pub use governance::FakeGovernance;
 pub use insights::{FakeInsights, Ingestion};
 pub use key_vault::FakeKeyVault;
-pub use monitor::breach;
 pub use listen::FakeListener;
+pub use monitor::breach;
 pub use schema::{Finding, Mutant, Report, Rule, Schemas};
