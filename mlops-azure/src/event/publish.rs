@@ -69,7 +69,15 @@ pub struct EventPublisher {
 #[derive(Clone)]
 enum By {
     Token(Service),
-    Key { base: Url, key: Secret, transport: Arc<dyn HttpTransport>, retry: RetryPolicy },
+    Key(Box<Keyed>),
+}
+
+#[derive(Clone)]
+struct Keyed {
+    base: Url,
+    key: Secret,
+    transport: Arc<dyn HttpTransport>,
+    retry: RetryPolicy,
 }
 
 impl EventPublisher {
@@ -99,15 +107,15 @@ impl EventPublisher {
     /// [`ErrorKind::InvalidInput`] for an address to which no key may be sent.
     pub fn with_key(topic: Url, key: Secret, transport: Arc<dyn HttpTransport>) -> Result<Self> {
         guard::may_carry_secrets("EventPublisher::with_key", "topic", &topic)?;
-        let by = By::Key { base: topic, key, transport, retry: RetryPolicy::default() };
+        let by = By::Key(Box::new(Keyed { base: topic, key, transport, retry: RetryPolicy::default() }));
         Ok(Self { by, path: "/api/events".to_owned(), version: PUBLISH_VERSION, takes_grid_events: true })
     }
 
     /// What is tried again, for a publisher with a key; one with tokens does as its service does.
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
-        if let By::Key { retry, .. } = &mut self.by {
-            *retry = policy;
+        if let By::Key(keyed) = &mut self.by {
+            keyed.retry = policy;
         }
         self
     }
@@ -148,9 +156,7 @@ impl EventPublisher {
         for (events, body) in batches {
             let sent = match &self.by {
                 By::Token(service) => self.send_with_token(service, body, content_type).await,
-                By::Key { base, key, transport, retry } => {
-                    self.send_with_key((base, key), &**transport, retry, (body, content_type)).await
-                }
+                By::Key(keyed) => self.send_with_key(keyed, body, content_type).await,
             };
             sent.map_err(|error| error.with("published", published.events))?;
             published.events += events;
@@ -170,13 +176,8 @@ impl EventPublisher {
         service.reply(call.raw_body(body, content_type)).await.map(|_| ())
     }
 
-    async fn send_with_key(
-        &self,
-        (base, key): (&Url, &Secret),
-        transport: &dyn HttpTransport,
-        policy: &RetryPolicy,
-        (body, content_type): (Bytes, &'static str),
-    ) -> Result<()> {
+    async fn send_with_key(&self, keyed: &Keyed, body: Bytes, content_type: &'static str) -> Result<()> {
+        let Keyed { base, key, transport, retry: policy } = keyed;
         let mut url = guard::same_origin(PUBLISH, base, &self.path)?;
         url.query_pairs_mut().append_pair("api-version", self.version);
         let mut request = HttpRequest::new(Method::POST, url);
@@ -186,7 +187,7 @@ impl EventPublisher {
         value.set_sensitive(true);
         request.headers.insert("aeg-sas-key", value);
         request.body = HttpBody::Bytes(body);
-        let sent = retry::send(transport, policy, PUBLISH, Repeat::Safe, Some(MAX_ANSWER), request);
+        let sent = retry::send(&**transport, policy, PUBLISH, Repeat::Safe, Some(MAX_ANSWER), request);
         let response = sent.await?;
         if (200..300).contains(&response.status) {
             return Ok(());
@@ -204,7 +205,7 @@ impl fmt::Debug for EventPublisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = match &self.by {
             By::Token(service) => service.base().host_str().map(str::to_owned),
-            By::Key { base, .. } => base.host_str().map(str::to_owned),
+            By::Key(keyed) => keyed.base.host_str().map(str::to_owned),
         };
         f.debug_struct("EventPublisher").field("host", &host).field("path", &self.path).finish()
     }

@@ -174,24 +174,27 @@ impl FakeEventGrid {
         }
     }
 
+    /// What is answered to a subscription whose webhook does not answer the handshake.
+    fn refuse(&self, sent: &Value) -> Option<FakeAnswer> {
+        let why = self.handshake(sent).err()?;
+        let message = format!("Webhook validation handshake failed: {why}.");
+        Some(FakeAnswer::error(400, "Endpoint validation", message))
+    }
+
     /// The handshake of a subscription that is to be made.
-    fn handshake(&self, sent: &Value) -> Result<(), FakeAnswer> {
+    fn handshake(&self, sent: &Value) -> Result<(), &'static str> {
         let is_webhook =
             sent.pointer("/properties/destination/endpointType").and_then(Value::as_str) == Some("WebHook");
         if !is_webhook {
             return Ok(());
         }
-        let refused = |why: &str| {
-            let message = format!("Webhook validation handshake failed: {why}.");
-            Err(FakeAnswer::error(400, "Endpoint validation", message))
-        };
-        let Some(url) = url_of(sent) else { return refused("no address") };
-        let Ok(address) = url.parse::<Url>() else { return refused("no address") };
+        let Some(url) = url_of(sent) else { return Err("no address") };
+        let Ok(address) = url.parse::<Url>() else { return Err("no address") };
         if address.scheme() != "https" {
-            return refused("the address is not https");
+            return Err("the address is not https");
         }
         let Some(hook) = self.state().hooks.get(url.as_str()).cloned() else {
-            return refused("nobody answers");
+            return Err("nobody answers");
         };
         if is_cloud_events(sent) {
             let mut request = FakeRequest::new(Method::OPTIONS, address);
@@ -200,7 +203,7 @@ impl FakeEventGrid {
             let allowed = answer.headers.get("webhook-allowed-origin").and_then(|v| v.to_str().ok());
             return match allowed {
                 Some("*" | "eventgrid.azure.net") if answer.is_success() => Ok(()),
-                _ => refused("the origin is not allowed"),
+                _ => Err("the origin is not allowed"),
             };
         }
         const CODE: &str = "5c0ff33c-0de0-4000-8000-000000000001";
@@ -216,7 +219,7 @@ impl FakeEventGrid {
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         match answer.is_success() && body.get("validationResponse") == Some(&json!(CODE)) {
             true => Ok(()),
-            false => refused("the code does not come back"),
+            false => Err("the code does not come back"),
         }
     }
 
@@ -274,7 +277,7 @@ impl FakePart for FakeEventGrid {
         match request.method {
             Method::PUT => {
                 let sent = request.json();
-                if let Err(refused) = self.handshake(&sent) {
+                if let Some(refused) = self.refuse(&sent) {
                     return Some(refused);
                 }
                 self.state().subscriptions.insert(id, sent);

@@ -84,6 +84,7 @@ pub mod monitor;
 pub mod online;
 pub mod run_artifact;
 pub mod online;
+pub mod monitor;
 pub mod schema;
 #[cfg(feature = "storage")]
 pub mod storage;

@@ -517,10 +517,9 @@ impl AppInsights {
     fn outcome(&self, status: u16, asked: Option<Duration>, body: &[u8]) -> Outcome {
         let answer: Option<TrackAnswer> = serde_json::from_slice(body).ok();
         let why = || {
-            let said = serde_json::from_slice::<Value>(body).ok().and_then(|body| {
-                let errors = body.get("errors")?.get(0)?.get("message")?.as_str().map(str::to_owned);
-                errors
-            });
+            let said: Option<String> = serde_json::from_slice::<Value>(body)
+                .ok()
+                .and_then(|body| body.get("errors")?.get(0)?.get("message")?.as_str().map(str::to_owned));
             let said = redact::text(&said.unwrap_or_default(), std::slice::from_ref(&self.0.key), 200);
             format!("{status} {said}").trim_end().to_owned()
         };

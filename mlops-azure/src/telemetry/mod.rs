@@ -5,6 +5,7 @@
 //! | [`connection`] | [`ConnectionString`]: where Application Insights is, and the key of whose telemetry it is |
 //! | [`insights`] | [`AppInsights`]: keeps what is told, and sends it when it can |
 //! | [`spool`] | [`Spool`]: what waits, in memory or on a disk, up to a limit |
+//! | [`requests`] | [`RequestTelemetry`]: how every request ended |
 //! | [`sink`] | core's operational metrics and alerts as telemetry |
 //! | [`otlp`] | [`OtlpExporter`]: metrics, logs and spans by OTLP over HTTP, in JSON |
 //!
@@ -20,11 +21,13 @@
 pub mod connection;
 pub mod insights;
 pub mod otlp;
+pub mod requests;
 pub mod sink;
 pub mod spool;
 
 pub use connection::ConnectionString;
 pub use insights::{AppInsights, AppInsightsBuilder, FlushReport, Losses};
 pub use otlp::OtlpExporter;
+pub use requests::RequestTelemetry;
 pub use sink::InsightsAlertSink;
 pub use spool::Spool;

@@ -54,6 +54,9 @@ pub struct TelemetryItem {
     /// Tags such as `ai.operation.id`, over those of the client.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: Texts,
+    /// Of how many it is told, in per cent; of all where nothing is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_rate: Option<f64>,
     /// What happened.
     pub data: Telemetry,
 }
@@ -258,7 +261,7 @@ fn cut(text: &str, limit: usize) -> String {
 
 impl TelemetryItem {
     fn new(time: Timestamp, data: Telemetry) -> Self {
-        Self { time, tags: Texts::new(), data }
+        Self { time, tags: Texts::new(), sample_rate: None, data }
     }
 
     /// A request that was answered.
@@ -402,6 +405,13 @@ impl TelemetryItem {
         }
     }
 
+    /// It stands for so many of its like, of which the others are not told.
+    #[must_use]
+    pub fn standing_for(mut self, count: u32) -> Self {
+        self.sample_rate = (count > 1).then(|| 100.0 / f64::from(count));
+        self
+    }
+
     /// Within a distributed operation: its id, and that of the step above.
     #[must_use]
     pub fn within(mut self, operation: &str, parent: Option<&str>) -> Self {
@@ -427,6 +437,8 @@ pub struct Envelope<'a> {
     time: String,
     #[serde(rename = "iKey")]
     key: Key<'a>,
+    #[serde(rename = "sampleRate", skip_serializing_if = "Option::is_none")]
+    sample_rate: Option<f64>,
     tags: BTreeMap<&'a str, &'a str>,
     data: &'a Telemetry,
 }
@@ -458,6 +470,7 @@ impl<'a> Envelope<'a> {
             name: item.data.name(),
             time: item.time.to_rfc3339_opts(SecondsFormat::Micros, true),
             key: Key(key),
+            sample_rate: item.sample_rate,
             tags: tags.iter().chain(&item.tags).map(text).collect(),
             data: &item.data,
         }

@@ -7,8 +7,13 @@ use std::time::Duration;
 
 use mlops_azure::fake::{FakeAnswer, FakeAzure, FakeInsights, FakePart, FakeRequest, Ingestion};
 use mlops_azure::telemetry::otlp::{OtlpAlertSink, latency_metric};
-use mlops_azure::telemetry::{AppInsights, ConnectionString, InsightsAlertSink, OtlpExporter, Spool};
-use mlops_azure::wire::otlp::{Attributes, Span};
+use mlops_azure::telemetry::{
+    AppInsights, ConnectionString, InsightsAlertSink, OtlpExporter, RequestTelemetry, Spool,
+};
+use mlops_azure::wire::otlp::{
+    Attributes, HistogramPoint, LogRecord, Metric, MetricData, NumberPoint, PointValue, Span, logs_body,
+    metrics_body, traces_body,
+};
 use mlops_azure::wire::telemetry::{Envelope, Telemetry, TelemetryItem, Texts};
 use mlops_core::conformance::alert::AlertsUnderTest;
 use mlops_core::deploy::{EndedRequest, RequestObserver as _};
@@ -554,12 +559,6 @@ async fn metrics_logs_and_spans_are_what_otlp_says() {
     let taken = collector.taken();
     let paths: Vec<&str> = taken.iter().map(|(path, _)| path.as_str()).collect();
     assert_eq!(paths, ["/base/v1/metrics", "/base/v1/metrics", "/base/v1/logs", "/base/v1/traces"]);
-    if let Some(folder) = std::env::var_os("MLOPS_TEST_OTLP_OUT") {
-        for (n, (_, body)) in taken.iter().enumerate() {
-            std::fs::write(std::path::Path::new(&folder).join(format!("{n}.json")), body.to_string())
-                .unwrap();
-        }
-    }
     let scoped = &taken[0].1["resourceMetrics"][0];
     assert_eq!(
         scoped["resource"]["attributes"][0],
@@ -596,6 +595,99 @@ async fn metrics_logs_and_spans_are_what_otlp_says() {
     let span = &taken[3].1["resourceSpans"][0]["scopeSpans"][0]["spans"][0];
     assert_eq!(span["traceId"], "00000000000000000000000000000abc");
     assert_eq!((&span["parentSpanId"], &span["status"]["code"]), (&json!("0000000000000001"), &json!(2)));
+}
+
+/// The bodies that the official message types make: opentelemetry-proto 1.45.1, protobuf 7.36.2; see the script beside them.
+#[test]
+fn bodies_of_otlp_are_those_of_the_official_messages() {
+    let text = include_str!("../reference/otlp.json").replace("VERSION", env!("CARGO_PKG_VERSION"));
+    let mut expected: Value = serde_json::from_str(&text).unwrap();
+    let resource = Attributes::default().with("service.name", "scorer");
+    let (start, end) = (noon(), noon() + Duration::from_secs(60));
+    let attributes = || Attributes::default().with("endpoint", "churn");
+    let point = |value| NumberPoint { start, end, attributes: attributes(), value };
+    let metric = |name: &str, unit, data| Metric { name: name.to_owned(), unit, data };
+    let count = point(PointValue::Count(9_007_199_254_740_993));
+    let (bounds, counts) = (vec![0.25, 0.5], vec![3, 2, 1]);
+    let histogram = HistogramPoint { start, end, attributes: attributes(), sum: 1.5, bounds, counts };
+    let metrics = [
+        metric("mlops.requests", "{request}", MetricData::Sum(vec![count])),
+        // What is not finite is left out.
+        metric(
+            "mlops.error_rate",
+            "1",
+            MetricData::Gauge(vec![point(PointValue::Measure(0.125)), point(PointValue::Measure(f64::NAN))]),
+        ),
+        metric("mlops.request.duration", "s", MetricData::Histogram(vec![histogram])),
+    ];
+    let record = LogRecord {
+        at: start,
+        severity: 13,
+        severity_text: "WARN",
+        body: "age drifted".to_owned(),
+        attributes: Attributes::default().with("mlops.signal", "inputs"),
+    };
+    let span = Span {
+        trace: 0xabc,
+        id: 0xdef,
+        parent: Some(1),
+        name: "POST /score".to_owned(),
+        start,
+        end,
+        attributes: Attributes::default().with_int("rows", 3),
+        failed: true,
+    };
+    let mut ours = json!({
+        "metrics": metrics_body(&resource, &metrics),
+        "logs": logs_body(&resource, &[record], end),
+        "traces": traces_body(&resource, &[span]),
+    });
+    same_numbers(&mut expected);
+    same_numbers(&mut ours);
+    assert_eq!(ours, expected);
+}
+
+#[tokio::test]
+async fn requests_are_told_as_they_ended_and_stand_for_others() {
+    let bench = bench();
+    let requests = RequestTelemetry::new(bench.insights.clone(), 4).unwrap();
+    let (endpoint, blue) = ("churn".parse().unwrap(), "blue".parse().unwrap());
+    let ended = |outcome| {
+        requests.ended(&EndedRequest::new(
+            &endpoint,
+            Some(&blue),
+            noon(),
+            outcome,
+            Duration::from_millis(250),
+        ));
+    };
+    (0..8).for_each(|_| ended(RequestOutcome::Answered));
+    (0..3).for_each(|_| ended(RequestOutcome::Failed));
+    ended(RequestOutcome::Refused);
+    requests.flush().unwrap();
+    assert_eq!(bench.insights.flush().await.unwrap().accepted, 6);
+    let items = bench.ingestion.items();
+    let stand_for = |item: &Value| 100.0 / item["sampleRate"].as_f64().unwrap_or(100.0);
+    let with = |code: &str| {
+        items
+            .iter()
+            .filter(|item| item["data"]["baseData"]["responseCode"] == code)
+            .map(stand_for)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!((with("200"), with("500"), with("400")), (vec![4.0, 4.0], vec![1.0; 3], vec![4.0]));
+    let data = &items[0]["data"]["baseData"];
+    assert_eq!(
+        (&data["duration"], &data["properties"]["deployment"]),
+        (&json!("0.00:00:00.250"), &json!("blue"))
+    );
+    assert_eq!(items[0]["time"], "2026-01-01T11:59:59.750000Z", "it is told when it began");
+
+    for _ in 0..4 * (RequestTelemetry::MOST + 5) {
+        ended(RequestOutcome::Answered);
+    }
+    assert_eq!(requests.dropped(), 5);
+    assert!(RequestTelemetry::new(bench.insights, 0).is_err());
 }
 
 #[tokio::test]
