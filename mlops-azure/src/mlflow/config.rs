@@ -161,7 +161,8 @@ fn parse(text: &str) -> Result<Url> {
 /// Azure Machine Learning's tracking URIs end in `/mlflow/v1.0/subscriptions/…/workspaces/…` or `/mlflow/v2.0/…`.
 fn is_azure(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
-    let azure = [".azureml.ms", ".azureml.us", ".azureml.cn"].iter().any(|suffix| host.ends_with(suffix));
+    let hosts = [".azureml.ms", ".azureml.us", ".azureml.cn", ".api.ml.azure.us", ".api.ml.azure.cn"];
+    let azure = hosts.iter().any(|suffix| host.ends_with(suffix));
     let path = url.path();
     azure
         || (path.starts_with("/mlflow/v")

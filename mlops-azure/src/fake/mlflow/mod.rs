@@ -267,6 +267,11 @@ fn pair(value: &Value) -> Result<(String, String), Fail> {
     Ok((key.to_owned(), value["value"].as_str().unwrap_or_default().to_owned()))
 }
 
+/// The token of a page that begins after so many items.
+fn token(offset: usize) -> String {
+    base64::engine::general_purpose::STANDARD.encode(format!(r#"{{"offset": {offset}}}"#))
+}
+
 /// What a token of a page says: how many items came before.
 fn offset(token: &str) -> Option<usize> {
     let text = base64::engine::general_purpose::STANDARD.decode(token).ok()?;
@@ -283,8 +288,7 @@ fn paged<T>(name: &str, items: Vec<T>, (start, limit): (usize, usize), show: imp
         answer.insert(name.to_owned(), page.into());
     }
     if end < items.len() {
-        let token = base64::engine::general_purpose::STANDARD.encode(json!({ "offset": end }).to_string());
-        answer.insert("next_page_token".to_owned(), token.into());
+        answer.insert("next_page_token".to_owned(), token(end).into());
     }
     answer.into()
 }

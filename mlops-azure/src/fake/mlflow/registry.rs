@@ -223,9 +223,10 @@ impl Models {
                 Ok(json!({}))
             }
             Method::GET => {
-                let model = self.model(name)?;
-                let number = model.aliases.get(alias).copied();
+                // An alias of a model that is not there is an alias that is not there.
                 let missing = || Fail::invalid(format!("Registered model alias {alias} not found."));
+                let model = self.0.get(name).ok_or_else(missing)?;
+                let number = model.aliases.get(alias).copied();
                 let shown = number.and_then(|number| model.show_version(name, number));
                 Ok(json!({ "model_version": shown.ok_or_else(missing)? }))
             }

@@ -66,7 +66,11 @@ fn cloud_of(host: &str) -> Result<Cloud> {
     let found = HOSTS.into_iter().find_map(|(end, cloud)| Some((host.strip_suffix(end)?, cloud)));
     match found {
         Some((front, cloud)) if front.split('.').all(label) => Ok(cloud),
-        _ => Err(bad("does not name a host of Azure Machine Learning").with("host", host)),
+        // What comes before an @ may be a password.
+        _ => {
+            let shown = host.rsplit('@').next().unwrap_or_default();
+            Err(bad("does not name a host of Azure Machine Learning").with("host", shown))
+        }
     }
 }
 

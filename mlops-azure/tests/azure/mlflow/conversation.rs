@@ -342,6 +342,11 @@ async fn conversation(server: &Server) -> Vec<(String, String)> {
     ask!("none", get, "runs/get", json!({ "run_id": "0123456789abcdef0123456789abcdef" }));
     ask!("no id", get, "runs/get", json!({ "run_id": "../x" }));
     ask!("nothing", get, "runs/get", json!({}));
+    ask!("no id", post, "runs/set-tag", json!({ "run_id": "../x", "key": "t", "value": "1" }));
+    let nobody = "0123456789abcdef0123456789abcdef";
+    ask!("nobody", post, "runs/set-tag", json!({ "run_id": nobody, "key": "t", "value": "1" }));
+    ask!("nobody", post, "runs/update", json!({ "run_id": nobody, "status": "FINISHED" }));
+    ask!("nobody", post, "runs/log-batch", json!({ "run_id": nobody, "tags": [] }));
     let param = |value: &str| json!({ "run_id": run, "key": "p", "value": value });
     ask!("first", post, "runs/log-parameter", param("1"));
     ask!("same", post, "runs/log-parameter", param("1"));
