@@ -220,9 +220,33 @@ fn full_ports(threads: Threads) -> u64 {
     pieces.into_iter().fold(0, u64::wrapping_add)
 }
 
+/// A sum that takes no time beside the reading of its terms: what two threads can gain at most on columns that do not stay in the
+/// cache.
+fn read_memory(values: &[f64], threads: Threads) -> f64 {
+    let sum = |piece: &[f64]| {
+        let mut lanes = [0.0; 16];
+        for values in piece.chunks_exact(lanes.len()) {
+            lanes.iter_mut().zip(values).for_each(|(lane, value)| *lane += value);
+        }
+        lanes.iter().sum::<f64>()
+    };
+    mlops_core::num::parallel::map_pieces(values.len(), threads, |rows| sum(&values[rows])).iter().sum()
+}
+
+/// Takes memory for three numbers a row, as a state of distinct scores does, and writes to it for the first time: what two
+/// threads can gain at most where the result is as large as the rows.
+fn take_memory(rows: usize, threads: Threads) -> usize {
+    let parts = mlops_core::num::parallel::map(threads.get(), threads, |_| {
+        black_box(vec![1.5_f64; 3 * rows / threads.get()]);
+    });
+    parts.len().min(1)
+}
+
 fn on_threads(rows: &Rows) -> Result<(), StatsError> {
     threads("the machine itself, arithmetic in registers", full_ports);
     let Rows { labels, scores, predicted, weights, other, targets, .. } = rows;
+    threads("the machine itself, reading memory", |threads| read_memory(scores, threads));
+    threads("the machine itself, taking memory", |threads| take_memory(scores.len(), threads));
     threads("confusion cells", |threads| Confusion::of_with(labels, predicted, threads));
     threads("weighted confusion cells", |threads| {
         WeightedConfusion::of_with(labels, predicted, weights, threads)

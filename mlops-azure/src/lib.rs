@@ -52,6 +52,7 @@
 //! ```
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod artifact;
 pub mod auth;
 pub mod config;
 pub mod data;
@@ -63,4 +64,6 @@ pub mod http;
 mod ledger;
 pub mod mlflow;
 pub mod registry;
+#[cfg(feature = "storage")]
+pub mod storage;
 pub mod wire;

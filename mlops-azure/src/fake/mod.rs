@@ -7,7 +7,9 @@
 //! | [`faults`] | [`Faults`]: what is to go wrong |
 //! | [`faulty`] | [`FaultyTransport`]: any transport with faults by rules |
 //! | [`key_vault`] | [`FakeKeyVault`]: a vault of secrets |
+//! | [`listen`] | [`FakeListener`]: the same fake over HTTP, for other processes |
 //! | [`schema`] | [`Schemas`]: Azure's type definitions, which judge the bodies that are sent |
+//! | `storage` | `FakeStorage`: blobs, access lists, secrets of datastores (feature `storage`) |
 //!
 //! # A test against the fake
 //! ```
@@ -19,7 +21,8 @@
 //! let azure = FakeAzure::new();
 //! azure.faults().slow_operations(2).busy(1);
 //! let endpoint = azure.place().at::<Value>(&["onlineEndpoints", "churn"])?;
-//! let body = json!({ "location": "eastus", "properties": { "authMode": "Key" } });
+//! let identity = json!({ "type": "SystemAssigned" });
+//! let body = json!({ "location": "eastus", "identity": identity, "properties": { "authMode": "Key" } });
 //! let put: Call<Value> = Call::put("example", endpoint.id(), &body)?.query("api-version", "2026-05-01");
 //! let made = azure.arm().begin(put).await?.wait().await?;
 //! assert_eq!(made["properties"]["provisioningState"], "Succeeded");
@@ -61,7 +64,10 @@ pub mod exchange;
 pub mod faults;
 pub mod faulty;
 pub mod key_vault;
+pub mod listen;
 pub mod schema;
+#[cfg(feature = "storage")]
+pub mod storage;
 
 mod arm;
 mod asset;
@@ -81,4 +87,7 @@ pub use exchange::{FakeAnswer, FakePart, FakeRequest};
 pub use faults::Faults;
 pub use faulty::{Fault, FaultRule, FaultyTransport};
 pub use key_vault::FakeKeyVault;
+pub use listen::FakeListener;
 pub use schema::{Finding, Mutant, Report, Rule, Schemas};
+#[cfg(feature = "storage")]
+pub use storage::FakeStorage;

@@ -2,7 +2,6 @@
 
 mod folder;
 mod multipart;
-mod spool;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,15 +20,12 @@ use reqwest::Method;
 use tokio::sync::{Mutex, MutexGuard};
 
 use self::folder::{CONTENT, Folder, Item, Mark, items};
-use self::spool::Spool;
 use super::{MlflowClient, RawCall};
+use crate::artifact::spool::{MAX_MANIFEST, Spool, is_manifest};
 use crate::http::HttpBody;
 
 /// Where content lies, unless something else is set.
 pub(super) const ROOT: &str = "mlops/cas/sha256";
-
-/// The longest manifest of a tree.
-const MAX_MANIFEST: usize = 64 << 20;
 
 /// How many requests are under way at once.
 const AT_ONCE: usize = 8;
@@ -157,20 +153,6 @@ fn folder_path(digest: &Digest) -> String {
 /// The file with the bytes of a content below the root.
 pub(super) fn content_path(digest: &Digest) -> String {
     format!("{}/{CONTENT}", folder_path(digest))
-}
-
-/// Whether content is the manifest of a tree. Its canonical form begins in one way only, so that most content is known by
-/// its first bytes.
-async fn is_manifest(operation: &'static str, spool: &Spool) -> Result<bool> {
-    const START: &[u8] = br#"{"entries":["#;
-    let (size, start) = (spool.blob.size, START.len() as u64);
-    if !(start..=MAX_MANIFEST as u64).contains(&size)
-        || spool.stream(operation, 0..start).await?.collect(START.len()).await? != START
-    {
-        return Ok(false);
-    }
-    let bytes = spool.stream(operation, 0..size).await?.collect(MAX_MANIFEST).await?;
-    Ok(Manifest::from_bytes(&bytes).is_ok())
 }
 
 fn mismatch(operation: &'static str, expected: &Digest, found: Option<Digest>) -> Error {

@@ -8,6 +8,7 @@
 //! | [`text`] | maps from text to text, and durations |
 //! | [`asset`] | the containers of versions, and code |
 //! | [`batch`] | batch endpoints, their deployments and calls |
+//! | [`blob_service`] | soft delete and versions of a storage account |
 //! | [`compute`] | clusters and instances |
 //! | [`data`] | data assets |
 //! | [`datastore`] | datastores and their secrets |
@@ -16,6 +17,7 @@
 //! | [`environment`] | environments |
 //! | [`job`] | jobs |
 //! | [`model`] | registered models |
+//! | [`pending_upload`] | where code may be put |
 //! | [`secret`] | secrets in Key Vault |
 //! | [`traffic`] | how an endpoint's requests are shared out |
 //!
@@ -35,6 +37,7 @@
 pub mod open;
 pub mod asset;
 pub mod batch;
+pub mod blob_service;
 pub mod compute;
 pub mod data;
 pub mod datastore;
@@ -43,6 +46,7 @@ pub mod endpoint;
 pub mod environment;
 pub mod job;
 pub mod model;
+pub mod pending_upload;
 pub mod place;
 pub mod resource;
 pub mod secret;

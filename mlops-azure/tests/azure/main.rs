@@ -4,3 +4,4 @@
 mod data;
 mod fake;
 mod registry;
+mod storage;

@@ -6,6 +6,7 @@
 #![cfg(feature = "fake")]
 
 mod asset;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -492,6 +493,7 @@ fn everything() -> Vec<Built> {
         sweeps(),
         computes(),
         batches(),
+        storage::built(),
     ]
     .into_iter()
     .flatten()
@@ -543,7 +545,8 @@ fn compare(name: &str, call: &Call<Value>, body: &Value, expected: &Value) {
         words
     };
     assert_eq!(shape(&call.target()), shape(expected["url"].as_str().unwrap()), "{name}");
-    assert!(call.target().ends_with("?api-version=2026-05-01"), "{name}");
+    let version = expected["apiVersion"].as_str().unwrap_or("2026-05-01");
+    assert!(call.target().ends_with(&format!("?api-version={version}")), "{name}");
 }
 
 /// Members that the SDK sends and that say nothing: `false`, empty maps, and what is the default.

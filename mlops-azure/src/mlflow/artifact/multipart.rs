@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::folder::CONTENT;
-use super::spool::Spool;
+use crate::artifact::spool::Spool;
 use crate::http::{HttpBody, Repeat};
 use crate::mlflow::MlflowClient;
 

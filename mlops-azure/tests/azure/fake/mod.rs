@@ -1,7 +1,9 @@
 //! The fake itself: it answers as Azure does, the faults that it is told to make included.
 
 mod assets;
+mod contract;
 mod faults;
+mod listener;
 mod operations;
 
 use std::path::{Path, PathBuf};
@@ -32,6 +34,11 @@ pub(crate) fn types() -> Option<PathBuf> {
     types
 }
 
+/// A fake without parts: its own rules alone.
+fn fresh() -> FakeAzure {
+    FakeAzure::new().without_parts()
+}
+
 /// A call to something below the workspace.
 fn call(azure: &FakeAzure, method: Method, below: &str) -> Call<Value> {
     Call::new(OP, method, format!("{}{below}", azure.workspace().id())).query("api-version", VERSION)
@@ -54,7 +61,7 @@ fn model(path: &str) -> Resource<ModelVersion> {
 
 #[tokio::test]
 async fn a_resource_is_made_read_changed_listed_and_removed() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let (arm, workspace) = (azure.arm(), azure.workspace().id());
     let one = azure.place().model("churn", "1").unwrap();
     assert_eq!(arm.reply(one.put(OP, &model("a")).unwrap()).await.unwrap().status, 201);
@@ -88,7 +95,7 @@ async fn a_resource_is_made_read_changed_listed_and_removed() {
 
 #[tokio::test]
 async fn what_resource_manager_does_not_take_is_refused() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let get = |path: &str| Call::<Value>::get(OP, path.to_owned());
     let workspace = azure.workspace().id();
     for version in ["2020-01-01", "latest", ""] {
@@ -119,7 +126,7 @@ async fn what_resource_manager_does_not_take_is_refused() {
 
 #[tokio::test]
 async fn a_token_is_good_for_its_audience_alone_and_until_it_is_not() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let get = || call(&azure, Method::GET, "");
     let base: Url = "https://management.azure.com".parse().unwrap();
     let wrong = azure.service(base, Audience::Storage);
@@ -161,7 +168,7 @@ impl FakePart for Elsewhere {
 
 #[tokio::test]
 async fn a_part_answers_what_is_its_own_and_completes_what_is_written() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let host: Url = "https://elsewhere.example".parse().unwrap();
     let post = || Call::<Value>::post(OP, "/a/b").json(&json!(1)).unwrap();
     let service = azure.service(host.clone(), Audience::MachineLearning);
@@ -184,9 +191,31 @@ async fn a_part_answers_what_is_its_own_and_completes_what_is_written() {
 }
 
 #[tokio::test]
+async fn nothing_that_is_shown_holds_a_token() {
+    let azure = fresh();
+    azure.plug(Elsewhere);
+    let base: Url = "https://elsewhere.example/?sig=canary".parse().unwrap();
+    let call = Call::<Value>::get(OP, "/p").query("sig", "canary").query("api-version", "1");
+    azure.service(base.clone(), Audience::MachineLearning).call(call).await.unwrap();
+    assert_eq!(azure.requests(), ["GET https://elsewhere.example/p?sig=…&api-version=1"]);
+    let mut request = FakeRequest::new(Method::GET, base);
+    request.headers.insert("authorization", "Bearer canary".parse().unwrap());
+    request.body = "canary".into();
+    let answer = FakeAnswer::ok(json!("canary")).with("location", "https://h/?sig=canary");
+    assert_eq!(request.bearer(), Some("canary"));
+    let shown = format!(
+        "{azure:?} {:?} {:?} {:?} {request:?} {answer:?}",
+        azure.transport(),
+        azure.tokens(),
+        azure.arm()
+    );
+    assert!(!shown.contains("canary"), "{shown}");
+}
+
+#[tokio::test]
 async fn bodies_are_judged_and_what_was_refused_is_kept() {
     let Some(types) = types() else { return };
-    let azure = FakeAzure::new().judging(Schemas::open(types).unwrap());
+    let azure = fresh().judging(Schemas::open(types).unwrap());
     let arm = azure.arm();
     let data = azure.place().data("churn", "1").unwrap();
     let good = Resource::new(DataVersion::new(DataType::UriFile, "azureml://datastores/d/paths/churn.csv"));

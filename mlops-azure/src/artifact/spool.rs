@@ -5,21 +5,24 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use mlops_core::artifact::{Blob, ByteStream};
+use mlops_core::artifact::{Blob, ByteStream, Manifest};
 use mlops_core::hash::StreamHasher;
 use mlops_core::{Error, ErrorKind, Result};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 
 /// How much is held in memory.
-pub(super) const IN_MEMORY: usize = 8 << 20;
+pub(crate) const IN_MEMORY: usize = 8 << 20;
 
 /// How much is read from a file at once.
 const PIECE: usize = 256 << 10;
 
+/// The longest manifest of a tree.
+pub(crate) const MAX_MANIFEST: usize = 64 << 20;
+
 /// All of a content, and what it is.
 #[derive(Debug)]
-pub(super) struct Spool {
+pub(crate) struct Spool {
     pub blob: Blob,
     held: Held,
 }
@@ -37,7 +40,7 @@ fn storage(operation: &'static str) -> impl FnOnce(io::Error) -> Error {
 
 impl Spool {
     /// Reads a stream to its end. Its errors come back as they are.
-    pub(super) async fn read(operation: &'static str, mut body: ByteStream) -> Result<Self> {
+    pub(crate) async fn read(operation: &'static str, mut body: ByteStream) -> Result<Self> {
         let (mut hasher, mut size) = (StreamHasher::new(), 0_u64);
         let (mut memory, mut file) = (BytesMut::new(), None);
         while let Some(piece) = body.next().await {
@@ -67,7 +70,7 @@ impl Spool {
     }
 
     /// The bytes, where they are in memory.
-    pub(super) fn in_memory(&self) -> Option<Bytes> {
+    pub(crate) fn in_memory(&self) -> Option<Bytes> {
         match &self.held {
             Held::Memory(bytes) => Some(bytes.clone()),
             Held::File(_) => None,
@@ -75,7 +78,7 @@ impl Spool {
     }
 
     /// The bytes of a range that lies within the content. One stream at a time: they share a place in the file.
-    pub(super) async fn stream(&self, operation: &'static str, range: Range<u64>) -> Result<ByteStream> {
+    pub(crate) async fn stream(&self, operation: &'static str, range: Range<u64>) -> Result<ByteStream> {
         let file = match &self.held {
             Held::Memory(bytes) => {
                 let at = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
@@ -97,6 +100,20 @@ impl Spool {
         });
         Ok(ByteStream::new(pieces))
     }
+}
+
+/// Whether content is the manifest of a tree. Its canonical form begins in one way only, so that most content is known by
+/// its first bytes.
+pub(crate) async fn is_manifest(operation: &'static str, spool: &Spool) -> Result<bool> {
+    const START: &[u8] = br#"{"entries":["#;
+    let (size, start) = (spool.blob.size, START.len() as u64);
+    if !(start..=MAX_MANIFEST as u64).contains(&size)
+        || spool.stream(operation, 0..start).await?.collect(START.len()).await? != START
+    {
+        return Ok(false);
+    }
+    let bytes = spool.stream(operation, 0..size).await?.collect(MAX_MANIFEST).await?;
+    Ok(Manifest::from_bytes(&bytes).is_ok())
 }
 
 #[cfg(test)]

@@ -1,0 +1,43 @@
+//! Azure Storage: containers of blobs, uploads to datastores, and the settings of accounts (feature `storage`).
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`access`] | [`DataLakeAccess`]: POSIX access lists of Data Lake Gen2 |
+//! | [`account`] | [`StorageAccount`]: where an account is |
+//! | [`container`] | [`Container`]: blobs by key, with conditions, over this crate's transport; `object_store` beside it |
+//! | [`credential`] | [`StorageCredential`]: the account's key, a signature, tokens of Entra ID, a datastore's secret |
+//! | [`datastore`] | [`Datastores`]: a workspace's names for storage, and their secrets |
+//! | [`folder`] | [`LocalTree`]: what is to be uploaded, and the digest that names it |
+//! | [`protection`] | [`Protection`]: soft delete and versions |
+//! | [`upload`] | [`Uploads`]: data, models, build contexts and code, as the official SDK puts them, and resumed |
+//!
+//! # Version
+//! Blobs and Data Lake are spoken to in version 2023-11-03, which `object_store` signs for; it signs here, lists, and is there for
+//! everything else by [`Container::object_store`]. Its requests go through this crate's transport, too.
+//!
+//! # What is eventually consistent
+//! Nothing about blobs: what was written is read, and listed. Roles and signatures take minutes to be in force, and keys that
+//! were made anew keep the old ones working for as long.
+
+pub mod access;
+pub mod account;
+mod client;
+mod connect;
+pub mod container;
+pub(crate) mod content;
+pub mod credential;
+pub mod datastore;
+pub mod folder;
+pub mod protection;
+pub mod upload;
+
+pub use access::{
+    AclChange, AclEntry, AclFailure, AclOptions, AclPermissions, AclReport, AclScope, DataLakeAccess,
+};
+pub use account::StorageAccount;
+pub use container::{BlobProperties, Container, ContainerBuilder};
+pub use credential::StorageCredential;
+pub use datastore::Datastores;
+pub use folder::LocalTree;
+pub use protection::{Protection, ProtectionSettings};
+pub use upload::{Uploaded, Uploads};

@@ -1,0 +1,459 @@
+//! Uploads as the official SDK makes them, so that both find what the other one uploaded where they look for it.
+//!
+//! Data, models and build contexts of environments go to a datastore, below `LocalUpload/{digest}/{name}`. The first file, by its
+//! path, has in its metadata whether everything is there, and the name and version of the asset that it was uploaded for. Code goes
+//! to a place that the service hands out ([`Uploads::code`]).
+//!
+//! | | requests |
+//! |---|---|
+//! | the datastore and its secret | 2, once an hour |
+//! | one file of up to 8 MiB | look, write with its MD5 on condition that it is not there, mark: 3 |
+//! | *n* files | look, list, *n* writes, mark: *n* + 3 |
+//! | what is there already | look: 1 |
+//!
+//! # Resumed
+//! A call that was cut off is made again: files that are there, with their length and MD5, are not sent; of a file of more than
+//! 8 MiB only the blocks that are missing. Nothing is marked as complete before everything is there.
+//!
+//! # Permission
+//! Whoever may ask for the datastore's secret may upload, or `Storage Blob Data Contributor` for a datastore without credentials.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use mlops_core::artifact::Entry;
+use mlops_core::governance::Secret;
+use mlops_core::hash::Digest;
+use mlops_core::{Error, ErrorKind, Result};
+use reqwest::Url;
+
+use super::account::StorageAccount;
+use super::container::{BlobProperties, Condition, Container, Listed};
+use super::content::{Sending, Source, Took, md5_of, unreadable};
+use super::credential::StorageCredential;
+use super::datastore::Datastores;
+use super::folder::LocalTree;
+use crate::config::name::{check, is_asset};
+use crate::wire::pending_upload::{self, BlobReference, PendingUpload};
+use crate::wire::{CodeVersion, Place};
+
+/// The folder of what is uploaded to datastores.
+const FOLDER: &str = "LocalUpload";
+
+/// The metadata that says that everything is there.
+const STATUS: &str = "upload_status";
+
+/// How many files are sent at once, where nothing else is set.
+const AT_ONCE: usize = 4;
+
+/// How often a file is looked at again because somebody else writes it.
+const TRIES: usize = 4;
+
+/// Uploads to the datastores of a workspace. Cheap to clone.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use mlops_azure::storage::{Datastores, Uploads};
+/// # async fn f(datastores: Datastores) -> mlops_core::Result<()> {
+/// let uploads = Uploads::new(datastores);
+/// let uploaded = uploads.asset("workspaceblobstore", Path::new("data/churn"), "churn", "1").await?;
+/// println!("{}", uploaded.data_uri());
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Uploads {
+    datastores: Datastores,
+    at_once: usize,
+}
+
+/// What was uploaded, and where it is. No secret is in it.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uploaded {
+    /// The datastore; `None` for code, whose place has no name.
+    pub datastore: Option<String>,
+    /// The path in the container, without a slash at its end.
+    pub path: String,
+    /// The address of it, without a signature and without a slash at its end.
+    pub url: String,
+    /// Whether it is a folder.
+    pub is_folder: bool,
+    /// What names the content.
+    pub digest: Digest,
+    /// How many files it has.
+    pub files: usize,
+    /// How many files were sent, in whole or in part.
+    pub sent_files: usize,
+    /// How many bytes were sent.
+    pub sent_bytes: u64,
+    /// How many bytes were there already.
+    pub kept_bytes: u64,
+}
+
+impl Uploaded {
+    /// How data assets name it: `azureml://datastores/{datastore}/paths/{path}`. For code, its address.
+    pub fn data_uri(&self) -> String {
+        match &self.datastore {
+            Some(datastore) => format!("azureml://datastores/{datastore}/paths/{}", self.path),
+            None => self.url.clone(),
+        }
+    }
+
+    /// How models name it: with the workspace in it.
+    pub fn model_uri(&self, place: &Place) -> String {
+        let Some(datastore) = &self.datastore else { return self.data_uri() };
+        let parts: Vec<&str> = place.id().split('/').collect();
+        match parts.as_slice() {
+            ["", "subscriptions", subscription, _, group, "providers", _, kind, name] => format!(
+                "azureml://subscriptions/{subscription}/resourcegroups/{group}/{kind}/{name}/datastores/{datastore}/paths/{}",
+                self.path
+            ),
+            _ => self.data_uri(),
+        }
+    }
+
+    /// How environments name their build context: the address, with a slash at its end.
+    pub fn context_uri(&self) -> String {
+        format!("{}/", self.url)
+    }
+
+    /// A version of code that is this, with its digest.
+    ///
+    /// The digest is this crate's own (see [`LocalTree`]) under the version of the hash that the service asks for: what the official
+    /// SDK uploaded has another digest and is not found by this one, and the other way round.
+    pub fn code(&self) -> CodeVersion {
+        CodeVersion::new(self.url.clone(), self.digest.hex())
+    }
+}
+
+/// For what something is uploaded; it is written beside the content.
+struct Label<'a> {
+    name: &'a str,
+    version: &'a str,
+}
+
+impl Uploads {
+    /// Uploads to these datastores.
+    pub fn new(datastores: Datastores) -> Self {
+        Self { datastores, at_once: AT_ONCE }
+    }
+
+    /// Sends so many files at once, 1 to 64; each holds up to 40 MiB in memory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for another number.
+    pub fn with_at_once(mut self, files: usize) -> Result<Self> {
+        if !(1..=64).contains(&files) {
+            let error = Error::invalid("Uploads::with_at_once", "files", "must be from 1 to 64");
+            return Err(error.with("value", files));
+        }
+        self.at_once = files;
+        Ok(self)
+    }
+
+    /// The datastores.
+    pub fn datastores(&self) -> &Datastores {
+        &self.datastores
+    }
+
+    /// Uploads a file or a folder for a version of a data asset, a model or an environment. The asset itself is not made.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a name or a version that no asset can have, and as [`LocalTree::read`];
+    /// [`ErrorKind::Conflict`] for a file that changes while it is sent; those of the datastore and of storage.
+    pub async fn asset(&self, datastore: &str, source: &Path, name: &str, version: &str) -> Result<Uploaded> {
+        let tree = LocalTree::read(source).await?;
+        self.tree(datastore, &tree, name, version).await
+    }
+
+    /// As [`asset`](Self::asset), of what was read already.
+    ///
+    /// # Errors
+    /// As of [`asset`](Self::asset).
+    pub async fn tree(
+        &self,
+        datastore: &str,
+        tree: &LocalTree,
+        name: &str,
+        version: &str,
+    ) -> Result<Uploaded> {
+        const OP: &str = "Uploads::asset";
+        let label = label(OP, name, version)?;
+        let container = self.datastores.container(datastore).await?;
+        let root = format!("{FOLDER}/{}/{}", tree.digest().hex(), tree.name());
+        let mut uploaded = self.send(OP, &container, root, tree, &label).await?;
+        uploaded.datastore = Some(datastore.to_owned());
+        Ok(uploaded)
+    }
+
+    /// Uploads a folder of code for a version of code, to a place that the service hands out for it. The version itself is not made:
+    /// [`Uploaded::code`] is what to make it of.
+    ///
+    /// # Errors
+    /// As of [`asset`](Self::asset); [`ErrorKind::Protocol`] for a place that cannot be written to.
+    pub async fn code(&self, source: &Path, name: &str, version: &str) -> Result<Uploaded> {
+        const OP: &str = "Uploads::code";
+        let label = label(OP, name, version)?;
+        let tree = LocalTree::read(source).await?;
+        let at = self.datastores.place().code(name, version)?;
+        let started: PendingUpload = self.datastores.service().call(pending_upload::start(OP, &at)?).await?;
+        let place = CodePlace::of(OP, &started.blob_reference_for_consumption)?;
+        let mut builder = Container::builder(place.account, place.container, place.credential)
+            .retry(self.datastores.blob_retry().clone());
+        if let Some(transport) = self.datastores.blob_transport() {
+            builder = builder.transport(transport.clone());
+        }
+        let root = format!("{}{}", place.prefix, tree.name());
+        let mut uploaded = self.send(OP, &builder.build()?, root, &tree, &label).await?;
+        // Assets name the place as the service spells it.
+        uploaded.url = format!("{}/{}", place.uri, tree.name());
+        Ok(uploaded)
+    }
+
+    async fn send(
+        &self,
+        operation: &'static str,
+        container: &Container,
+        root: String,
+        tree: &LocalTree,
+        label: &Label<'_>,
+    ) -> Result<Uploaded> {
+        let upload = Upload { operation, container, root: &root, tree };
+        let mut uploaded = Uploaded {
+            datastore: None,
+            url: container.url(&root)?.to_string(),
+            path: root.clone(),
+            is_folder: tree.is_folder(),
+            digest: *tree.digest(),
+            files: tree.manifest().entries().len(),
+            sent_files: 0,
+            sent_bytes: 0,
+            kept_bytes: 0,
+        };
+        let first = tree.manifest().entries().first();
+        let first = first.ok_or_else(|| Error::invalid(operation, "source", "has no files"))?;
+        let mark = upload.key(first);
+        let marked = container.properties(operation, &mark).await?;
+        if marked.as_ref().is_some_and(|there| is_complete(there, first)) {
+            uploaded.kept_bytes = tree.size();
+            return Ok(uploaded);
+        }
+        let there = upload.there(&mark, marked).await?;
+        let sending = futures_util::stream::iter(tree.manifest().entries())
+            .map(|entry| upload.file(entry, there.get(upload.key(entry).as_str()).cloned()))
+            .buffer_unordered(self.at_once);
+        let all: Vec<Took> = sending.try_collect().await?;
+        uploaded.sent_files = all.iter().filter(|took| took.wrote).count();
+        uploaded.sent_bytes = all.iter().map(|took| took.sent).sum();
+        uploaded.kept_bytes = all.iter().map(|took| took.kept).sum();
+        let metadata = [
+            ("x-ms-meta-upload_status", "completed".to_owned()),
+            ("x-ms-meta-name", label.name.to_owned()),
+            ("x-ms-meta-version", label.version.to_owned()),
+        ];
+        container.set_metadata(operation, &mark, None, &metadata).await?;
+        Ok(uploaded)
+    }
+}
+
+fn label<'a>(operation: &'static str, name: &'a str, version: &'a str) -> Result<Label<'a>> {
+    let rule = "must have 1 to 255 letters, digits, -, _ or ., a letter or digit first";
+    check(operation, "name", name, is_asset(name), rule)?;
+    check(operation, "version", version, is_asset(version), rule)?;
+    Ok(Label { name, version })
+}
+
+fn is_complete(there: &BlobProperties, first: &Entry) -> bool {
+    there.size == first.size && there.metadata.get(STATUS).is_some_and(|status| status == "completed")
+}
+
+/// What is there of a file that is to be uploaded.
+#[derive(Clone)]
+enum There {
+    /// By the list: its properties are still to be asked for.
+    Listed,
+    Known(BlobProperties),
+}
+
+struct Upload<'a> {
+    operation: &'static str,
+    container: &'a Container,
+    root: &'a str,
+    tree: &'a LocalTree,
+}
+
+impl Upload<'_> {
+    fn key(&self, entry: &Entry) -> String {
+        match self.tree.is_folder() {
+            true => format!("{}/{}", self.root, entry.path),
+            false => self.root.to_owned(),
+        }
+    }
+
+    /// What of the tree is there. Of one file that is known already.
+    async fn there(&self, mark: &str, marked: Option<BlobProperties>) -> Result<BTreeMap<String, There>> {
+        let mut there = BTreeMap::new();
+        if self.tree.manifest().entries().len() > 1 {
+            let listed: Vec<Listed> = self.container.list(self.operation, self.root).await?;
+            there.extend(listed.into_iter().map(|listed| (listed.key, There::Listed)));
+        }
+        if let Some(properties) = marked {
+            there.insert(mark.to_owned(), There::Known(properties));
+        }
+        Ok(there)
+    }
+
+    async fn file(&self, entry: &Entry, there: Option<There>) -> Result<Took> {
+        let path = self.tree.path(&entry.path);
+        self.file_at(entry, &path, there).await.map_err(|e| e.with("path", &entry.path))
+    }
+
+    async fn file_at(&self, entry: &Entry, path: &Path, there: Option<There>) -> Result<Took> {
+        let (operation, key) = (self.operation, self.key(entry));
+        let opened = File::open(path).map_err(|e| unreadable(operation, e))?;
+        let file = Arc::new(opened);
+        let mut known = match there {
+            None => None,
+            Some(There::Known(properties)) => Some(properties),
+            Some(There::Listed) => self.container.properties(operation, &key).await?,
+        };
+        for _ in 0..TRIES {
+            let source = Source::File(file.clone());
+            let condition = match known {
+                None => Condition::New,
+                Some(there) if there.size == entry.size => {
+                    let md5 = md5_of(operation, &source, entry.size).await?;
+                    if there.md5 == Some(md5) {
+                        return Ok(Took { sent: 0, kept: entry.size, wrote: false });
+                    }
+                    Condition::Same(there.etag)
+                }
+                Some(there) => Condition::Same(there.etag),
+            };
+            let sending = Sending {
+                operation,
+                key: &key,
+                source,
+                size: entry.size,
+                digest: entry.digest,
+                condition,
+                metadata: &[],
+            };
+            if let Some(took) = sending.send(self.container).await? {
+                return Ok(took);
+            }
+            known = self.container.properties(operation, &key).await?;
+        }
+        let message = "the file does not stay as it is in storage: something else changes it";
+        Err(Error::new(ErrorKind::Busy, operation, message))
+    }
+}
+
+/// Where code goes.
+struct CodePlace {
+    account: StorageAccount,
+    container: String,
+    /// The path in the container, with a slash at its end, or nothing.
+    prefix: String,
+    /// How assets name the place.
+    uri: String,
+    credential: StorageCredential,
+}
+
+impl CodePlace {
+    fn of(operation: &'static str, reference: &BlobReference) -> Result<Self> {
+        let bad = |message: &str| Error::new(ErrorKind::Protocol, operation, message);
+        let sas =
+            reference.sas_uri.as_ref().ok_or_else(|| bad("the service gives no signature for the code"))?;
+        let url = Url::parse(sas.expose()).map_err(|_| bad("the place for the code is no URL"))?;
+        let query = url.query().ok_or_else(|| bad("the place for the code has no signature"))?;
+        let credential = StorageCredential::sas(&Secret::new(query))?;
+        let host = url.host_str().unwrap_or_default();
+        let account = host.split('.').next().unwrap_or_default();
+        let base = url.origin().ascii_serialization();
+        let account = StorageAccount::at(account, &base)?;
+        let path = url.path().trim_matches('/');
+        let (container, prefix) = path.split_once('/').unwrap_or((path, ""));
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        let uri = reference.blob_uri.split('?').next().unwrap_or_default().trim_end_matches('/').to_owned();
+        let same = Url::parse(&uri).is_ok_and(|uri| uri.origin() == url.origin());
+        if !same {
+            return Err(bad("the place for the code and its signature are at two hosts"));
+        }
+        Ok(Self { account, container: container.to_owned(), prefix, uri, credential })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reference(blob: &str, sas: &str) -> BlobReference {
+        let text =
+            serde_json::json!({"blobUri": blob, "credential": {"credentialType": "SAS", "sasUri": sas}});
+        serde_json::from_value(text).unwrap()
+    }
+
+    #[test]
+    fn the_place_for_code_is_read_from_its_addresses() {
+        let place = CodePlace::of(
+            "op",
+            &reference(
+                "https://sa1.blob.core.windows.net/c1/",
+                "https://sa1.blob.core.windows.net/c1?sv=1&sig=hunter2",
+            ),
+        )
+        .unwrap();
+        assert_eq!(
+            (place.account.name(), place.container.as_str(), place.prefix.as_str()),
+            ("sa1", "c1", "")
+        );
+        assert_eq!(place.uri, "https://sa1.blob.core.windows.net/c1");
+        let place = CodePlace::of(
+            "op",
+            &reference(
+                "https://sa1.blob.core.windows.net/c1/x",
+                "https://sa1.blob.core.windows.net/c1/x?sig=hunter2",
+            ),
+        )
+        .unwrap();
+        assert_eq!((place.container.as_str(), place.prefix.as_str()), ("c1", "x/"));
+        for (blob, sas) in [
+            ("https://sa1.blob.core.windows.net/c1", "https://sa1.blob.core.windows.net/c1"),
+            ("https://sa1.blob.core.windows.net/c1", "https://sa1.blob.core.windows.net/c1?sv=hunter2"),
+            ("https://sa1.blob.core.windows.net/c1", "http://sa1.blob.core.windows.net/c1?sig=hunter2"),
+            ("https://sa1.blob.core.windows.net/c1", "https://evil.example/c1?sig=hunter2"),
+            ("https://sa1.blob.core.windows.net/c1", "hunter2"),
+        ] {
+            let error = CodePlace::of("op", &reference(blob, sas)).err().unwrap();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_asset_has_its_own_form_of_the_address() {
+        let uploaded = Uploaded {
+            datastore: Some("workspaceblobstore".to_owned()),
+            path: "LocalUpload/ab/data".to_owned(),
+            url: "https://sa.blob.core.windows.net/c/LocalUpload/ab/data".to_owned(),
+            is_folder: true,
+            digest: Digest::of(b""),
+            files: 1,
+            sent_files: 1,
+            sent_bytes: 1,
+            kept_bytes: 0,
+        };
+        assert_eq!(uploaded.data_uri(), "azureml://datastores/workspaceblobstore/paths/LocalUpload/ab/data");
+        let workspace =
+            crate::config::Workspace::new("00000000-0000-0000-0000-000000000001", "rg", "wsp").unwrap();
+        assert_eq!(
+            uploaded.model_uri(&Place::from(&workspace)),
+            "azureml://subscriptions/00000000-0000-0000-0000-000000000001/resourcegroups/rg/workspaces/wsp/datastores/workspaceblobstore/paths/LocalUpload/ab/data"
+        );
+        assert_eq!(uploaded.context_uri(), "https://sa.blob.core.windows.net/c/LocalUpload/ab/data/");
+        assert_eq!(uploaded.code().properties.get("hash_version"), Some("202208"));
+    }
+}
