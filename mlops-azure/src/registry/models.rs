@@ -248,8 +248,9 @@ impl AzureModelRegistry {
         found.map_err(|e| missing(OP, model, version, e))
     }
 
-    /// Lets Azure show of a model what counts here: writes versions that are missing, and tags, descriptions of aliases and
-    /// whether a version is archived where they differ. Two requests and one for each version, and one for each that differs.
+    /// Lets Azure show of a model what counts here: writes versions that are missing, and the tags of versions, the
+    /// tags for aliases and whether a version is archived where they differ. Two requests and one for each version, and one for
+    /// each that differs.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for a model that is not there; [`ErrorKind::AlreadyExists`] for a version that another client
