@@ -19,7 +19,7 @@ const OP: &str = "test";
 
 /// A fake whose bodies Azure's own types judge, where they are at hand.
 pub(crate) fn judging() -> FakeAzure {
-    match super::fake::types() {
+    match super::types() {
         Some(types) => FakeAzure::new().judging(Schemas::open(types).unwrap()),
         None => FakeAzure::new(),
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -92,21 +91,11 @@ struct World {
     models: Arc<Mutex<BTreeMap<String, Arc<dyn Predictor>>>>,
 }
 
-fn types() -> Option<PathBuf> {
-    let named = std::env::var_os("MLOPS_TEST_AZURE_TYPES").map(PathBuf::from);
-    let above = || {
-        let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-        let mut types = folders.map(|folder| folder.join("shared/azure/types"));
-        types.find(|types| types.join("_index.json").is_file())
-    };
-    named.or_else(above)
-}
-
 impl World {
     /// Bodies are judged by Azure's types where those are at hand.
     fn new() -> Self {
         let azure = FakeAzure::new();
-        let azure = match types() {
+        let azure = match super::types() {
             Some(types) => azure.judging(Schemas::open(types).unwrap()),
             None => azure,
         };

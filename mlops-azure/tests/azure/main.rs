@@ -1,13 +1,18 @@
 //! Azure's services behind core's traits and as clients, against the fake.
 #![cfg(feature = "fake")]
 
+mod compute;
 mod data;
 mod deploy;
 mod event;
 mod fake;
 mod governance;
+mod jobs;
+mod log;
+mod mlflow;
 mod monitor;
 mod registry;
+mod schedule;
 mod storage;
 mod telemetry;
 
@@ -27,17 +32,11 @@ fn types() -> Option<PathBuf> {
     }
     types
 }
-mod mlflow;
-mod compute;
-mod fake;
-mod jobs;
-mod log;
-mod schedule;
 
 /// The fake, which judges every body by Azure's own types where they are at hand.
 fn judged() -> mlops_azure::fake::FakeAzure {
     let azure = mlops_azure::fake::FakeAzure::new();
-    match fake::types() {
+    match types() {
         Some(types) => azure.judging(mlops_azure::fake::Schemas::open(types).unwrap()),
         None => azure,
     }

@@ -9,7 +9,7 @@ use mlops_azure::fake::{FakeAzure, Schemas};
 use mlops_azure::http::{Call, Method, Reply, Service};
 use serde_json::{Value, json};
 
-use super::{OP, fresh, types};
+use super::{OP, fresh};
 
 fn read(path: PathBuf) -> Value {
     serde_json::from_slice(&fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))).unwrap()
@@ -58,7 +58,7 @@ fn arm(azure: &FakeAzure) -> Service {
 /// Source: the operations of azure-mgmt-machinelearningservices, with the statuses that they take and the headers that they read.
 #[tokio::test]
 async fn every_operation_of_the_management_client_gets_a_status_and_headers_that_it_knows() {
-    let Some(types) = types() else { return };
+    let Some(types) = crate::types() else { return };
     let ops = read(types.parent().unwrap().join("ops/ops_ml.json"));
     let mut checked = 0;
     for op in ops.as_array().unwrap() {
@@ -112,7 +112,7 @@ async fn every_operation_of_the_management_client_gets_a_status_and_headers_that
 /// Source: the minimal bodies, with the statuses and the way of each.
 #[tokio::test]
 async fn minimal_bodies_are_taken_and_go_on_as_they_say() {
-    let Some(types) = types() else { return };
+    let Some(types) = crate::types() else { return };
     let schemas = Arc::new(Schemas::open(&types).unwrap());
     let folder = types.parent().unwrap().join("minimal");
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -6,7 +6,6 @@ mod faults;
 mod listener;
 mod operations;
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
@@ -23,20 +22,6 @@ use serde_json::{Value, json};
 
 const OP: &str = "test";
 const VERSION: &str = "2026-05-01";
-
-pub(crate) fn types() -> Option<PathBuf> {
-    let named = std::env::var_os("MLOPS_TEST_AZURE_TYPES").map(PathBuf::from);
-    let above = || {
-        let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-        let mut types = folders.map(|folder| folder.join("shared/azure/types"));
-        types.find(|types| types.join("_index.json").is_file())
-    };
-    let types = named.or_else(above);
-    if types.is_none() {
-        println!("skipped: MLOPS_TEST_AZURE_TYPES names no folder, and there is no shared/azure/types above");
-    }
-    types
-}
 
 /// A fake without parts: its own rules alone.
 fn fresh() -> FakeAzure {
@@ -233,7 +218,7 @@ async fn nothing_that_is_shown_holds_a_token() {
 
 #[tokio::test]
 async fn bodies_are_judged_and_what_was_refused_is_kept() {
-    let Some(types) = types() else { return };
+    let Some(types) = crate::types() else { return };
     let azure = fresh().judging(Schemas::open(types).unwrap());
     let arm = azure.arm();
     let data = azure.place().data("churn", "1").unwrap();
