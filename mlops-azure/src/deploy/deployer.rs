@@ -46,8 +46,8 @@ const MAX_MIRROR: Percent = match Percent::new(Traffic::MAX_MIRROR as u8) {
 /// Of how many endpoints something is remembered at once.
 const MOST_SLOTS: usize = 4096;
 
-/// How often a change is tried that other operations or other writers got in the way of.
-const TRIES: u32 = 20;
+/// How long is waited for other operations and other writers that get in the way.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Managed online endpoints of a workspace as a [`Deployer`]. Cheap to clone; clones are the same deployer.
 ///
@@ -55,7 +55,7 @@ const TRIES: u32 = 20;
 /// * A deployment's model, version, digest, actor and the kind of its answers are in its properties, which Azure lets nobody change.
 ///   Deployments that others made are shown if their model is a version of the registry, and left out otherwise.
 /// * Each change of traffic or mirror writes its key and its revision into the endpoint's tags, in the same PUT as the traffic; the
-///   last twenty to forty are remembered, and a key that is older is a new key. What somebody else changes counts as one revision
+///   last twenty to forty are remembered, and a key that is older, or was used at another endpoint, is a new key. What somebody else changes counts as one revision
 ///   more, as long as it stays.
 ///
 /// # What Azure cannot do, and what follows
@@ -175,6 +175,28 @@ impl Slot {
     }
 }
 
+/// Waits between tries that something got in the way of: a tenth of a second, then twice as long each time, up to five seconds.
+struct Patience {
+    started: Instant,
+    next: Duration,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self { started: Instant::now(), next: Duration::from_millis(100) }
+    }
+
+    /// Waits; the error, if it has taken too long.
+    async fn wait(&mut self, last: Error) -> Result<()> {
+        if self.started.elapsed().saturating_add(self.next) > PATIENCE {
+            return Err(last);
+        }
+        tokio::time::sleep(self.next).await;
+        self.next = self.next.saturating_mul(2).min(Duration::from_secs(5));
+        Ok(())
+    }
+}
+
 /// What became of a write of an endpoint's traffic.
 enum Written {
     /// It was made.
@@ -208,7 +230,8 @@ impl AzureDeployer {
     /// [`Deployer::deploy`] with the same spec waits for it, and says whether it came about.
     ///
     /// # Errors
-    /// As of [`Deployer::deploy`], up to its beginning; [`ErrorKind::AlreadyExists`] where a deployment of this name is there.
+    /// As of [`Deployer::deploy`], up to its beginning; [`ErrorKind::AlreadyExists`] where a deployment of this name is there, and
+    /// [`ErrorKind::Busy`] while another operation runs on the endpoint.
     pub async fn begin_deployment(
         &self,
         spec: &DeploymentSpec,
@@ -347,7 +370,8 @@ impl AzureDeployer {
             let (_, all) = known.deployments.as_ref().filter(|(since, _)| fresh(since))?;
             all.get(name).cloned()
         });
-        match known {
+        // One that was not ready may be by now.
+        match known.filter(|deployed| deployed.deployment.state == DeploymentState::Ready) {
             Some(deployed) => Ok(Some(deployed)),
             None => Ok(self.all(operation, endpoint).await?.get(name).cloned()),
         }
@@ -384,7 +408,8 @@ impl AzureDeployer {
             .with_sku(self.0.template.sku())
             .with_tags(tags);
         let at = self.deployment_at(&spec.endpoint, &spec.name)?;
-        match self.0.arm.begin(at.put(operation, &resource)?).await {
+        // After an operation that is in the way, somebody else may have the name.
+        match self.0.arm.begin(at.put(operation, &resource)?.unless_busy()).await {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => {
                 Err(self.missing(operation, spec, error).await)
             }
@@ -411,21 +436,34 @@ impl AzureDeployer {
     }
 
     /// Removes what a deployment that failed has left behind, and gives back why it failed.
+    ///
+    /// An operation that goes on, or of which nothing was heard, may still come about; and what somebody else has put in the place of
+    /// the one that failed is theirs.
     async fn clean_up(&self, spec: &DeploymentSpec, error: Error) -> Error {
-        // An operation that goes on, or of which nothing was heard, may still come about.
-        if error.context("state").is_none() || error.kind() == ErrorKind::Timeout {
+        const OP: &str = "Deployer::deploy";
+        if !is_failure(&error) {
             return error;
         }
-        let state = error.context("state").unwrap_or_default();
-        if error.is_retryable() && !["Failed", "Canceled"].iter().any(|s| state.eq_ignore_ascii_case(s)) {
-            return error;
-        }
-        match self.remove("Deployer::deploy", &spec.endpoint, &spec.name).await {
+        let remove = async || {
+            let Some(left) = self.find(OP, &self.deployment_at(&spec.endpoint, &spec.name)?).await? else {
+                return Ok(());
+            };
+            let ours = seen::deployed(OP, &spec.endpoint, &spec.name, &left)?;
+            let is_left = |found: &Deployed| {
+                found.deployment.spec == *spec && found.deployment.state == DeploymentState::Failed
+            };
+            match ours.filter(is_left) {
+                Some(_) => self.remove(OP, &spec.endpoint, &spec.name).await,
+                None => Ok(()),
+            }
+        };
+        match remove().await {
             Ok(()) => error,
             Err(left) => error.with("left_behind", &spec.name).with("because", left),
         }
     }
 
+    /// Begins to remove a deployment, unless somebody is at work on it, and waits until it is gone.
     async fn remove(
         &self,
         operation: &'static str,
@@ -433,7 +471,7 @@ impl AzureDeployer {
         name: &DeploymentName,
     ) -> Result<()> {
         self.remember(endpoint, name, None);
-        let call = self.deployment_at(endpoint, name)?.delete(operation);
+        let call = self.deployment_at(endpoint, name)?.delete(operation).unless_busy();
         self.0.arm.begin(call).await?.wait().await.map(|_| ())
     }
 
@@ -473,6 +511,23 @@ impl AzureDeployer {
     }
 }
 
+impl AzureDeployer {
+    /// The deployment that a spec asks for: the one that is there, or a new one once it has come about.
+    async fn made(&self, operation: &'static str, spec: &DeploymentSpec) -> Result<Deployed> {
+        if let Some(found) = self.existing(operation, spec).await? {
+            return Ok(found);
+        }
+        let begun = self.begin(operation, spec).await?;
+        let resource = match begun.wait().await {
+            Ok(resource) => resource,
+            Err(error) => return Err(self.clean_up(spec, error).await),
+        };
+        let made = self.describe(operation, &spec.endpoint, &spec.name, &resource).await?;
+        // Somebody else may have written another one at the same time.
+        made.filter(|made| made.deployment.spec == *spec).ok_or_else(|| taken(operation, spec))
+    }
+}
+
 fn is_under_way(state: Option<&ProvisioningState>) -> bool {
     use ProvisioningState::{Canceled, Failed, Succeeded};
     !matches!(state, None | Some(Succeeded | Failed | Canceled))
@@ -490,8 +545,8 @@ impl AzureDeployer {
         let operation = change.operation();
         let slot = self.slot(change.endpoint());
         let _alone = slot.writing.lock().await;
-        let mut last = None;
-        for _ in 0..TRIES {
+        let mut patience = Patience::new();
+        loop {
             let seen = self.at_rest(operation, change.endpoint()).await?;
             if let Some(made) = seen.ledger.made(&change, &seen.endpoint)? {
                 return Ok(made);
@@ -504,15 +559,9 @@ impl AzureDeployer {
                     slot.known(|known| known.traffic = Some(split));
                     return Ok(endpoint);
                 }
-                Written::Again(error) => last = Some(error),
+                Written::Again(error) => patience.wait(error).await?,
             }
         }
-        let error = Error::new(ErrorKind::Busy, operation, "others changed the endpoint again and again");
-        let error = error.with("endpoint", change.endpoint()).with("tries", TRIES);
-        Err(match last {
-            Some(last) => error.with_source(last),
-            None => error,
-        })
     }
 
     /// An endpoint on which nothing is under way.
@@ -579,8 +628,8 @@ impl AzureDeployer {
         match (verified, change.expected()) {
             (Some(made), _) => Ok(Written::Made(made)),
             (None, None) => {
-                let message = "another writer's change came over this one";
-                Ok(Written::Again(Error::new(ErrorKind::Conflict, operation, message)))
+                let message = "other writers' changes came over this one again and again";
+                Ok(Written::Again(Error::new(ErrorKind::Busy, operation, message)))
             }
             (None, Some(expected)) => {
                 let found = self.look(operation, change.endpoint()).await?.endpoint.revision;
@@ -757,7 +806,12 @@ impl Deployer for AzureDeployer {
             .with_location(self.region(OP).await?)
             .with_identity(Identity::system())
             .with_tags(tags);
-        let made = self.0.arm.begin(at.put(OP, &resource)?).await?.wait().await?;
+        let made = match self.0.arm.begin(at.put(OP, &resource)?.unless_busy()).await {
+            Ok(begun) => begun.wait().await?,
+            // Somebody else is making it; to write it again would take away what they give it.
+            Err(error) if error.kind() == ErrorKind::Busy => self.settled(OP, &at).await?,
+            Err(error) => return Err(error),
+        };
         Ok(self.read(OP, &spec.name, made)?.endpoint)
     }
 
@@ -792,17 +846,11 @@ impl Deployer for AzureDeployer {
         check_tags(OP, &spec.tags)?;
         let slot = self.slot(&spec.endpoint);
         let _alone = slot.writing.lock().await;
-        let made = match self.existing(OP, spec).await? {
-            Some(found) => found,
-            None => {
-                let begun = self.begin(OP, spec).await?;
-                let resource = match begun.wait().await {
-                    Ok(resource) => resource,
-                    Err(error) => return Err(self.clean_up(spec, error).await),
-                };
-                let made = self.describe(OP, &spec.endpoint, &spec.name, &resource).await?;
-                // Somebody else may have written another one at the same time.
-                made.filter(|made| made.deployment.spec == *spec).ok_or_else(|| taken(OP, spec))?
+        let mut patience = Patience::new();
+        let made = loop {
+            match self.made(OP, spec).await {
+                Err(error) if error.kind() == ErrorKind::Busy => patience.wait(error).await?,
+                made => break made?,
             }
         };
         self.link(spec).await?;
@@ -847,15 +895,19 @@ impl Deployer for AzureDeployer {
                 None => Ok(()),
             }
         };
-        unused(&self.look(OP, endpoint).await?.endpoint)?;
-        match self.remove(OP, endpoint, deployment).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            // It may have been given traffic after the look.
-            Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Conflict) => {
-                unused(&self.look(OP, endpoint).await?.endpoint)?;
-                Err(error)
+        let mut patience = Patience::new();
+        loop {
+            unused(&self.look(OP, endpoint).await?.endpoint)?;
+            match self.remove(OP, endpoint, deployment).await {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Busy => patience.wait(error).await?,
+                // It may have been given traffic after the look.
+                Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Conflict) => {
+                    unused(&self.look(OP, endpoint).await?.endpoint)?;
+                    return Err(error);
+                }
+                removed => return removed,
             }
-            removed => removed,
         }
     }
 

@@ -356,6 +356,28 @@ async fn two_processes_do_not_overwrite_what_they_have_seen() {
 }
 
 #[tokio::test]
+async fn two_processes_that_deploy_under_one_name_make_one_deployment() {
+    let world = World::new();
+    let (one, two) = (world.deployer(), world.deployer());
+    world.serving(&one).await;
+    let (a, b) = (world.put("scaled", 4.0, "").await, world.put("scaled", 5.0, "").await);
+    world.azure.faults().slow_operations(2);
+    let (a, b) = (world.spec("red", "scaled", a), world.spec("red", "scaled", b));
+    let (first, second) = tokio::join!(one.deploy(&a), two.deploy(&b));
+    let (won, lost) = if first.is_ok() { (first, second) } else { (second, first) };
+    assert_eq!(lost.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(one.deployments(&churn()).await.unwrap()[&named("red")], won.unwrap());
+    // Of the same they make one too, and both have it.
+    let spec = world.spec("amber", "scaled", a.version);
+    let (first, second) = tokio::join!(one.deploy(&spec), two.deploy(&spec));
+    assert_eq!(first.unwrap(), second.unwrap());
+    // Deployments of one endpoint wait for each other.
+    let (x, y) = (world.spec("x-ray", "scaled", a.version), world.spec("yellow", "scaled", a.version));
+    let (first, second) = tokio::join!(one.deploy(&x), two.deploy(&y));
+    assert!(first.is_ok() && second.is_ok());
+}
+
+#[tokio::test]
 async fn a_change_that_fails_is_told_and_can_be_made_again() {
     let world = World::new();
     let deployer = world.deployer();
