@@ -47,8 +47,9 @@ const SEND_FIRST: u64 = 256 << 10;
 ///   are told so. `put` of content that is there sends nothing if its length, its MD5 and the digest in its metadata are right,
 ///   and makes it young; otherwise it is replaced. New content of up to 256 KiB costs one request, of up to 8 MiB two.
 /// * **Verified.** `get` reads all of the content and hashes it before it hands out any of it: O(size), also for a range.
-/// * **Garbage collection** costs one request for each 5000 blobs, one for each root, and one for each blob it removes. It
-///   removes a blob only if it is still the one that was looked at: content that is put in between stays.
+/// * **Garbage collection** costs one request for each 5000 blobs, one for each root and another for each that is a tree, and one
+///   for each blob it removes. It removes a blob only if it is still the one that was looked at: content that is put in between
+///   stays.
 ///
 /// # Age
 /// Content is as old as its blob's `Last-Modified`, which is to the second, by the service's own clock: machines whose clocks differ

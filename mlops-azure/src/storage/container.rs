@@ -505,7 +505,9 @@ impl Container {
         let answer = self.0.client.answer(url, call).await?;
         match (answer.status, answer.code()) {
             (200..=299, _) => Ok(Written::Yes),
-            (412, _) | (409, "BlobAlreadyExists") => Ok(Written::No),
+            // What a lease refuses has the same status, and no other try would be different.
+            (412, code) if !code.starts_with("Lease") => Ok(Written::No),
+            (409, "BlobAlreadyExists") => Ok(Written::No),
             (404, code) if code != "ContainerNotFound" => Ok(Written::No),
             _ => Err(self.0.client.error(operation, &answer)),
         }
