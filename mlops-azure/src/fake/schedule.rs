@@ -43,10 +43,9 @@ impl FakePart for FakeSchedules {
 
     fn complete(&self, resource: &mut Value, _: &FakeAzure) {
         let kind = resource["type"].as_str().unwrap_or_default();
-        if kind.eq_ignore_ascii_case("Microsoft.MachineLearningServices/workspaces/schedules") {
-            if let Some(properties) = resource["properties"].as_object_mut() {
-                properties.entry("isEnabled").or_insert_with(|| json!(true));
-            }
+        let is_ours = kind.eq_ignore_ascii_case("Microsoft.MachineLearningServices/workspaces/schedules");
+        if let Some(properties) = resource["properties"].as_object_mut().filter(|_| is_ours) {
+            properties.entry("isEnabled").or_insert_with(|| json!(true));
         }
     }
 }

@@ -105,7 +105,8 @@ const OP: &str = "Jobs::log";
 
 /// What came of one look at the blob.
 enum Look {
-    Bytes(Bytes),
+    /// Bytes, and whether there were no more.
+    Bytes(Bytes, bool),
     /// Nothing beyond what was read.
     Nothing,
     /// The signature has run out, the blob is not there, or the connection broke.
@@ -124,10 +125,12 @@ impl Tail {
                 None => Look::Nothing,
             };
             match look {
-                Look::Bytes(bytes) => {
+                Look::Bytes(bytes, end) => {
                     let offset = self.offset;
                     self.offset = offset.saturating_add(bytes.len() as u64);
                     (self.asked, self.failures) = (0, 0);
+                    // The job was over before this look, or nobody waits for more: what was there is all there is.
+                    self.done = end && (self.over || !self.options.follow);
                     return Ok(Some(LogChunk { offset, bytes }));
                 }
                 Look::Nothing if fresh => self.rest().await?,
@@ -229,13 +232,16 @@ impl Tail {
     /// The bytes of an answer after the first so many, at most a piece of them.
     async fn bytes(&self, response: HttpResponse, mut skip: u64) -> Result<Look> {
         let mut body = response.body;
-        let mut out = Vec::new();
+        let (mut out, mut end) = (Vec::new(), true);
         while let Some(part) = body.next().await {
             let part = match part {
                 Ok(part) => part,
                 Err(error) if out.is_empty() => return Ok(Look::Refused(error)),
                 // What came before the connection broke is good.
-                Err(_) => break,
+                Err(_) => {
+                    end = false;
+                    break;
+                }
             };
             let passed = usize::try_from(skip).unwrap_or(usize::MAX).min(part.len());
             skip = skip.saturating_sub(passed as u64);
@@ -243,10 +249,11 @@ impl Tail {
             let room = self.options.piece.saturating_sub(out.len());
             out.extend_from_slice(rest.get(..room.min(rest.len())).unwrap_or_default());
             if out.len() >= self.options.piece {
+                end = false;
                 break;
             }
         }
-        Ok(if out.is_empty() { Look::Nothing } else { Look::Bytes(out.into()) })
+        Ok(if out.is_empty() { Look::Nothing } else { Look::Bytes(out.into(), end) })
     }
 
     async fn refusal(&self, response: HttpResponse) -> Error {
