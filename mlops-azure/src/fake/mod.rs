@@ -83,8 +83,6 @@ pub mod mlflow;
 pub mod monitor;
 pub mod online;
 pub mod run_artifact;
-pub mod online;
-pub mod monitor;
 pub mod schema;
 #[cfg(feature = "storage")]
 pub mod storage;

@@ -7,9 +7,9 @@
 
 mod asset;
 mod deploy;
+mod jobs;
 mod monitor;
 mod storage;
-mod jobs;
 
 use std::collections::BTreeMap;
 use std::fs;
