@@ -125,11 +125,7 @@ impl Azure {
     ///
     /// # Errors
     /// For a template that is none.
-    pub fn deployer(
-        &self,
-        registry: Arc<dyn ModelRegistry>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<AzureDeployer> {
+    pub fn deployer(&self, registry: Arc<dyn ModelRegistry>, clock: Arc<dyn Clock>) -> Result<AzureDeployer> {
         AzureDeployer::builder(self.arm.clone(), &self.workspace, registry, self.template.clone())
             .tokens(Arc::clone(&self.tokens))
             .transport(Arc::clone(&self.transport))

@@ -114,10 +114,10 @@ pub use insights::{FakeInsights, Ingestion};
 pub use job::{FakeJobs, JobScript};
 pub use key_vault::FakeKeyVault;
 pub use listen::FakeListener;
-pub use monitor::breach;
 pub use mlflow::FakeMlflow;
-pub use run_artifact::FakeRunArtifacts;
+pub use monitor::breach;
 pub use online::{FakeCounts, FakeOnline};
+pub use run_artifact::FakeRunArtifacts;
 pub use schema::{Finding, Mutant, Report, Rule, Schemas};
 #[cfg(feature = "storage")]
 pub use storage::FakeStorage;

@@ -97,7 +97,7 @@ pub use monitor::ModelMonitor;
 pub use place::{At, Nothing, Place};
 pub use resource::{Identity, Properties, Resource, Sku};
 pub use run_artifact::{ContentInfo, RunArtifact, RunHistory};
-pub use schedule_trigger::ScheduleTrigger;
 pub use schedule::{Schedule, Trigger};
+pub use schedule_trigger::ScheduleTrigger;
 pub use text::{IsoDuration, TextMap};
 pub use traffic::Traffic;

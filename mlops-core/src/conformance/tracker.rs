@@ -13,8 +13,9 @@ use super::support::{
 use crate::error::ErrorKind;
 use crate::experiment::{
     ArtifactLink, Capsule, Comparison, DataInput, Experiment, ExperimentSpec, ExperimentTracker,
-    ExperimentTrackerExt as _, Field, Filter, HistoryQuery, InputMatch, LogBatch, Match, MetricPoint,
-    MetricStat, MetricSummary, OrderBy, Run, RunEnd, RunQuery, RunSpec, RunStatus, TrackerCapabilities, View,
+    ExperimentTrackerExt as _, Field, Filter, HistoryQuery, InputMatch, LIFECYCLE_TAGS, LogBatch, Match,
+    MetricPoint, MetricStat, MetricSummary, OrderBy, Run, RunEnd, RunQuery, RunSpec, RunStatus,
+    TrackerCapabilities, View, is_lifecycle_tag,
 };
 use crate::hash::Digest;
 use crate::id::{
@@ -57,6 +58,7 @@ macro_rules! experiment_tracker_suite {
             params_are_immutable,
             of_many_values_of_a_param_one_wins,
             tags_are_replaced,
+            tags_of_pipelines_and_sweeps_are_kept,
             artifact_paths_are_immutable,
             inputs_are_kept_once,
             replayed_batch_changes_nothing,
@@ -440,6 +442,27 @@ pub async fn tags_are_replaced(under: &TrackerUnderTest) {
     under.tracker.write(&spec.id, &batch).await.unwrap();
     let expected = [("a", "1"), ("b", "2"), ("c", "")].map(|(k, v)| (tag(k), v.to_owned()));
     assert_eq!(under.run(&spec.id).await.tags, BTreeMap::from(expected));
+}
+
+/// What pipelines and sweeps write as tags is kept, also where the tracker has tags of its own under names like theirs.
+pub async fn tags_of_pipelines_and_sweeps_are_kept(under: &TrackerUnderTest) {
+    let mut spec = under.spec("step").await;
+    for name in LIFECYCLE_TAGS {
+        assert!(is_lifecycle_tag(name));
+        spec = spec.with_tag(tag(name), "1");
+    }
+    under.tracker.start_run(&spec).await.unwrap();
+    let keys = LIFECYCLE_TAGS.map(|name| format!("{name}.key"));
+    let batch = keys.iter().fold(LogBatch::new(), |batch, key| batch.tag(tag(key), "2"));
+    under.tracker.write(&spec.id, &batch).await.unwrap();
+    let run = under.run(&spec.id).await;
+    for name in LIFECYCLE_TAGS {
+        assert_eq!(
+            (run.tags[&tag(name)].as_str(), run.tags[&tag(&format!("{name}.key"))].as_str()),
+            ("1", "2")
+        );
+    }
+    assert_eq!(run.tags.len(), 2 * LIFECYCLE_TAGS.len());
 }
 
 /// A run's files are kept sorted by path, each once, and a path keeps its content.

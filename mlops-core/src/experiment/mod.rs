@@ -31,5 +31,6 @@ pub use run::{
     RunSpec, RunStatus,
 };
 pub use tracker::{
-    Degradation, ExperimentTracker, ExperimentTrackerExt, HistoryQuery, TrackerCapabilities, WriteReceipt,
+    Degradation, ExperimentTracker, ExperimentTrackerExt, HistoryQuery, LIFECYCLE_TAGS, TrackerCapabilities,
+    WriteReceipt, is_lifecycle_tag,
 };

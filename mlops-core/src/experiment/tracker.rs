@@ -108,6 +108,21 @@ impl HistoryQuery {
     }
 }
 
+/// How the keys begin of the tags that pipelines and sweeps write: a whole key, or a key up to a dot.
+pub const LIFECYCLE_TAGS: [&str; 4] = ["mlops.pipeline", "mlops.step", "mlops.sweep", "mlops.trial"];
+
+/// Whether a pipeline or a sweep writes this tag. A tracker that has tags of its own keeps clear of these.
+///
+/// ```
+/// use mlops_core::experiment::is_lifecycle_tag;
+/// assert!(is_lifecycle_tag("mlops.pipeline") && is_lifecycle_tag("mlops.step.key"));
+/// assert!(!is_lifecycle_tag("mlops.stepping") && !is_lifecycle_tag("mlops.spec"));
+/// ```
+pub fn is_lifecycle_tag(key: &str) -> bool {
+    let begins = |rest: &str| rest.is_empty() || rest.starts_with('.');
+    LIFECYCLE_TAGS.iter().any(|name| key.strip_prefix(name).is_some_and(begins))
+}
+
 /// Where runs, their parameters, metrics and results are kept.
 ///
 /// # Contract
@@ -151,6 +166,7 @@ impl HistoryQuery {
 /// * A deleted run is still there by id, hidden from searches, refuses writes, and can be restored.
 ///   (`deleted_runs_can_be_restored`)
 /// * Names and text of any script are kept exactly. (`unicode_is_kept_exactly`)
+/// * Tags of [pipelines and sweeps](is_lifecycle_tag) are tags like any other. (`tags_of_pipelines_and_sweeps_are_kept`)
 /// * Many tasks may log to one run at once; nothing is lost. (`concurrent_logging_loses_nothing`)
 /// * A call that fails changes nothing; what is not there is [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), what is
 ///   too much is [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded). (`failed_calls_change_nothing`,

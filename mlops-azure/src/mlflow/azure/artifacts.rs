@@ -14,8 +14,8 @@ use tokio::fs;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::blob::{Blobs, Put, Stored};
-use crate::http::{Service, redact};
 use crate::artifact::spool::Spool;
+use crate::http::{Service, redact};
 use crate::wire::RunHistory;
 
 /// How many artifacts are entered in one request; as many as azureml-mlflow enters.

@@ -14,8 +14,8 @@ use mlops_core::{Error, ErrorKind, Result};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, RANGE};
 use reqwest::{Method, Url};
 
-use crate::http::{HttpBody, HttpRequest, HttpResponse, HttpTransport, Repeat, RetryPolicy, guard, retry};
 use crate::artifact::spool::Spool;
+use crate::http::{HttpBody, HttpRequest, HttpResponse, HttpTransport, Repeat, RetryPolicy, guard, retry};
 
 /// The version of Storage's API.
 const VERSION: HeaderValue = HeaderValue::from_static("2023-11-03");

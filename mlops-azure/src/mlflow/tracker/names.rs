@@ -1,6 +1,6 @@
 //! The tags and parameters in which the tracker keeps what MLflow has no place for.
 
-use mlops_core::experiment::LogBatch;
+use mlops_core::experiment::{LogBatch, is_lifecycle_tag};
 use mlops_core::hash::Digest;
 use mlops_core::{Error, ErrorKind, Result, Tags};
 use serde::Serialize;
@@ -42,7 +42,9 @@ const PREFIX: &str = "mlops.";
 
 /// Whether a tag is the tracker's own, and no tag of the run.
 pub(super) fn is_own_tag(key: &str) -> bool {
-    key.starts_with(PREFIX) || [RUN_NAME, USER, PARENT_RUN].contains(&key) || GIT.contains(&key)
+    key.starts_with(PREFIX) && !is_lifecycle_tag(key)
+        || [RUN_NAME, USER, PARENT_RUN].contains(&key)
+        || GIT.contains(&key)
 }
 
 /// Whether a parameter is the tracker's own.
@@ -109,7 +111,7 @@ mod tests {
             let error = check_batch("op", &tag(key)).unwrap_err();
             assert_eq!((error.context("field"), error.context("tag")), (Some("tags"), Some(key)));
         }
-        for key in ["mlopsx", "mlflow.note.content", "team"] {
+        for key in ["mlopsx", "mlflow.note.content", "mlops.pipeline", "mlops.step.key", "team"] {
             assert!(check_batch("op", &tag(key)).is_ok(), "{key}");
         }
         let param = LogBatch::new().param(ParamKey::new("mlops.end").unwrap(), 1);
