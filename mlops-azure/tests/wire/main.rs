@@ -489,22 +489,21 @@ fn everything() -> Vec<Built> {
     [
         asset::built(),
         assets(),
-        datastores(),
-        endpoints(),
-        deployments(),
-        jobs(),
-        sweeps(),
-        computes(),
         batches(),
+        computes(),
+        datastores(),
         deploy::built(),
-        storage::built(),
+        deployments(),
+        endpoints(),
+        jobs(),
         jobs::built(),
+        monitor::built(),
+        storage::built(),
+        sweeps(),
     ]
     .into_iter()
     .flatten()
     .collect()
-    let own = [assets(), datastores(), endpoints(), deployments(), jobs(), sweeps(), computes(), batches()];
-    own.into_iter().flatten().chain(monitor::built()).collect()
 }
 
 /// The whole name of a type: a short one is of a workspace of Azure Machine Learning.
