@@ -133,10 +133,9 @@ fn written(answer: &FakeAnswer, is_head: bool) -> Vec<u8> {
 fn led_back(mut answer: FakeAnswer, own: &str) -> FakeAnswer {
     let arm = format!("https://{}", Cloud::Public.resource_manager());
     for (_, value) in &mut answer.headers {
-        if let Some(link) = value.to_str().ok().filter(|text| text.starts_with(&arm)) {
-            if let Ok(link) = HeaderValue::try_from(link.replacen(&arm, own, 1)) {
-                *value = link;
-            }
+        let link = value.to_str().ok().filter(|text| text.starts_with(&arm));
+        if let Some(link) = link.and_then(|link| HeaderValue::try_from(link.replacen(&arm, own, 1)).ok()) {
+            *value = link;
         }
     }
     let is_json =
