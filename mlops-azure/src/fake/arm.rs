@@ -181,7 +181,12 @@ impl State {
 }
 
 /// Judges the body of a PUT by Azure's types, where there are any.
-fn judge(state: &mut State, path: &ArmPath, version: &str, body: &Value) -> Result<(), FakeAnswer> {
+pub(super) fn judge(
+    state: &mut State,
+    path: &ArmPath,
+    version: &str,
+    body: &Value,
+) -> Result<(), FakeAnswer> {
     let Some(schemas) = state.schemas.clone() else { return Ok(()) };
     let type_name = format!("{}@{version}", path.type_name());
     let report = match schemas.judge(&type_name, body) {
@@ -203,7 +208,7 @@ fn judge(state: &mut State, path: &ArmPath, version: &str, body: &Value) -> Resu
 fn put(azure: &FakeAzure, request: &FakeRequest, path: &ArmPath) -> Outcome {
     let version = request.query("api-version").unwrap_or_default();
     let new = Value::Object(body(request)?);
-    let (old, mut value) = {
+    let (was_there, mut value) = {
         let mut state = azure.state();
         if !kind::is_name(path) {
             let message = format!("The name '{}' is not valid for '{}'.", path.name(), path.type_name());
@@ -221,16 +226,13 @@ fn put(azure: &FakeAzure, request: &FakeRequest, path: &ArmPath) -> Outcome {
     let mut state = azure.state();
     let way = Kind::of(path).put;
     if way != Way::AtOnce {
-        set_provisioning(&mut value, if old { "Updating" } else { "Creating" });
+        set_provisioning(&mut value, if was_there { "Updating" } else { "Creating" });
     }
     let hidden = state.faults.hides();
     state.store.put(&path.key, value, hidden);
     asset::recount(&mut state.store, path);
-    let status = match (way, old) {
-        (Way::Location, _) => 202,
-        (_, false) => 201,
-        (_, true) => 200,
-    };
+    let (made, changed) = kind::statuses(path);
+    let status = if was_there { changed } else { made };
     Ok(later(&mut state, path, Act::Write, way, &version, status))
 }
 
@@ -336,16 +338,12 @@ pub(super) fn envelope(path: &ArmPath, sent: Value, old: Option<&Value>, now: Ti
         _ => Map::new(),
     };
     let kept = |name: &str| old.and_then(|old| old.get(name)).cloned();
-    let now = json!(now.to_rfc3339());
-    let mut system = kept("systemData")
-        .unwrap_or_else(|| json!({ "createdAt": now, "createdBy": "fake", "createdByType": "Application" }));
-    system["lastModifiedAt"] = now;
-    system["lastModifiedBy"] = json!("fake");
-    system["lastModifiedByType"] = json!("Application");
     value.insert("id".to_owned(), kept("id").unwrap_or_else(|| json!(path.path)));
     value.insert("name".to_owned(), kept("name").unwrap_or_else(|| json!(path.name())));
     value.insert("type".to_owned(), kept("type").unwrap_or_else(|| json!(path.type_name())));
-    value.insert("systemData".to_owned(), system);
+    if path.is_machine_learning() {
+        value.insert("systemData".to_owned(), system_data(kept("systemData"), now));
+    }
     if let Some(identity) = value.get_mut("identity").and_then(Value::as_object_mut) {
         let is_system =
             identity.get("type").and_then(Value::as_str).is_some_and(|kind| kind.contains("SystemAssigned"));
@@ -360,4 +358,15 @@ pub(super) fn envelope(path: &ArmPath, sent: Value, old: Option<&Value>, now: Ti
         }
     }
     Value::Object(value)
+}
+
+/// Who made a resource and who changed it last, and when; not every provider says so.
+fn system_data(old: Option<Value>, now: Timestamp) -> Value {
+    let now = json!(now.to_rfc3339());
+    let made = || json!({ "createdAt": now, "createdBy": "fake", "createdByType": "Application" });
+    let mut system = old.unwrap_or_else(made);
+    system["lastModifiedAt"] = now.clone();
+    system["lastModifiedBy"] = json!("fake");
+    system["lastModifiedByType"] = json!("Application");
+    system
 }

@@ -96,11 +96,18 @@ impl FakeAzure {
         azure
     }
 
+    /// The same without any part: the store alone, which knows kinds of resources and not what they do.
+    #[must_use]
+    pub fn without_parts(self) -> Self {
+        self.0.parts.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self
+    }
+
     /// The same with every body of a PUT judged by Azure's own types: what they refuse is answered with 400 and kept in
     /// [`refused`](Self::refused).
     #[must_use]
-    pub fn judging(self, schemas: Schemas) -> Self {
-        self.state().schemas = Some(Arc::new(schemas));
+    pub fn judging(self, schemas: impl Into<Arc<Schemas>>) -> Self {
+        self.state().schemas = Some(schemas.into());
         self
     }
 
@@ -247,6 +254,14 @@ impl FakeAzure {
         self.0.tokens.objection(request, Cloud::Public.scope(audience).audience())
     }
 
+    /// Judges the body of a PUT by Azure's types, for parts that answer one themselves; `None` for one that is good, and where no
+    /// types are.
+    pub fn refuse_body(&self, request: &FakeRequest) -> Option<FakeAnswer> {
+        let path = ArmPath::parse(request.path())?;
+        let version = request.query("api-version").unwrap_or_default();
+        arm::judge(&mut self.state(), &path, &version, &request.json()).err()
+    }
+
     /// A resource as it is, with its envelope, by its id in any case.
     pub fn resource(&self, id: &str) -> Option<Value> {
         self.state().store.get(&key(id)).map(|entry| entry.value.clone())
@@ -346,6 +361,10 @@ impl FakeAzure {
             && let Some(refused) = self.refuse_token(request, Audience::ResourceManager)
         {
             return Some(refused);
+        }
+        if self.0.faults.forbids() {
+            let message = "The client does not have authorization to perform the action.";
+            return Some(FakeAnswer::error(403, "AuthorizationFailed", message));
         }
         let part = || self.parts().iter().find_map(|part| part.answer(request, self));
         if is_arm {

@@ -24,6 +24,7 @@ pub struct Faults {
 struct Planned {
     busy: u32,
     unavailable: u32,
+    forbidden: u32,
     lost: u32,
     hidden: u32,
     looks: Looks,
@@ -76,6 +77,13 @@ impl Faults {
     /// The next so many requests are answered with 503.
     pub fn unavailable(&self, requests: u32) -> &Self {
         self.planned().unavailable = requests;
+        self
+    }
+
+    /// The next so many requests whose token is good are answered with 403: a role that was just assigned is not yet known
+    /// everywhere.
+    pub fn forbidden(&self, requests: u32) -> &Self {
+        self.planned().forbidden = requests;
         self
     }
 
@@ -132,6 +140,13 @@ impl Faults {
             return Meets::Unavailable;
         }
         Meets::Nothing
+    }
+
+    pub(super) fn forbids(&self) -> bool {
+        let mut planned = self.planned();
+        let forbidden = planned.forbidden > 0;
+        planned.forbidden = planned.forbidden.saturating_sub(1);
+        forbidden
     }
 
     pub(super) fn loses_answer(&self) -> bool {

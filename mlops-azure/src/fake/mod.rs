@@ -22,7 +22,8 @@
 //! let azure = FakeAzure::new();
 //! azure.faults().slow_operations(2).busy(1);
 //! let endpoint = azure.place().at::<Value>(&["onlineEndpoints", "churn"])?;
-//! let body = json!({ "location": "eastus", "properties": { "authMode": "Key" } });
+//! let identity = json!({ "type": "SystemAssigned" });
+//! let body = json!({ "location": "eastus", "identity": identity, "properties": { "authMode": "Key" } });
 //! let put: Call<Value> = Call::put("example", endpoint.id(), &body)?.query("api-version", "2026-05-01");
 //! let made = azure.arm().begin(put).await?.wait().await?;
 //! assert_eq!(made["properties"]["provisioningState"], "Succeeded");

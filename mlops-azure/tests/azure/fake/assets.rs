@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 use futures_util::TryStreamExt as _;
-use mlops_azure::fake::FakeAzure;
 use mlops_azure::http::{Call, Method, Page, Service};
 use mlops_core::ErrorKind;
 use mlops_core::num::Random;
 use serde_json::{Value, json};
 
-use super::{OP, VERSION, call, put};
+use super::{OP, VERSION, call, fresh, put};
 
 fn body(uri: &str, description: &str) -> Value {
     json!({ "properties": { "modelUri": uri, "description": description, "tags": { "a": "b" } } })
@@ -18,7 +17,7 @@ fn body(uri: &str, description: &str) -> Value {
 
 #[tokio::test]
 async fn a_version_keeps_its_content_and_changes_its_words() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let arm = azure.arm();
     let at = "/models/churn/versions/1";
     arm.call(put(&azure, at, &body("azureml://a", "old"))).await.unwrap();
@@ -45,7 +44,7 @@ async fn a_version_keeps_its_content_and_changes_its_words() {
 
 #[tokio::test]
 async fn names_types_and_orders_are_the_services() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let arm = azure.arm();
     for name in ["-a", "_a", ".a"] {
         let call = put(&azure, &format!("/models/{name}/versions/1"), &body("azureml://a", ""));
@@ -82,7 +81,7 @@ async fn names_types_and_orders_are_the_services() {
 
 #[tokio::test]
 async fn a_version_is_published_to_a_registry_under_another_name() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let registry = azure.registry("contoso-ml").id();
     let arm = azure.arm();
     arm.call(put(&azure, "/models/churn/versions/1", &body("azureml://a", "good"))).await.unwrap();
@@ -133,11 +132,11 @@ async fn versions(arm: &Service, root: &str) -> Vec<String> {
 }
 
 /// In the workspace, where versions are written at once, and in a registry, where that takes an operation.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn random_calls_leave_what_a_model_of_it_has() {
     let (mut calls, mut refused, mut removed) = (0_u32, 0_u32, 0_u32);
     for seed in 0..60_u64 {
-        let azure = FakeAzure::new().paging(1 + (seed % 7) as usize);
+        let azure = fresh().paging(1 + (seed % 7) as usize);
         let root = if seed % 2 == 0 { azure.workspace().id() } else { azure.registry("contoso-ml").id() };
         azure.faults().slow_operations((seed % 3) as u32);
         let (arm, mut random, mut model) = (azure.arm(), Random::new(seed).stream("calls"), Model::default());

@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use mlops_azure::auth::{AccessToken, FixedToken, Scope};
 use mlops_azure::config::{Cloud, Endpoints};
-use mlops_azure::fake::FakeAzure;
 use mlops_azure::http::{
     Call, HttpBody, HttpRequest, HttpTransport as _, Method, Page, PollPolicy, ReqwestConfig,
     ReqwestTransport, RetryPolicy, Service,
@@ -15,7 +14,7 @@ use mlops_core::ErrorKind;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{OP, VERSION, call, put};
+use super::{OP, VERSION, call, fresh, put};
 
 /// A token of the issuer, as somebody gets it who has nothing but the address.
 async fn token(url: &str, form: &'static str) -> (u16, Value) {
@@ -37,7 +36,7 @@ fn service(url: &str, token: &str) -> Service {
 
 #[tokio::test]
 async fn another_process_gets_a_token_and_does_what_this_one_can() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let listener = azure.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let url = listener.url();
     let form = "grant_type=client_credentials&client_id=me&client_secret=x&scope=https%3A%2F%2Fmanagement.azure.com%2F.default";
@@ -68,7 +67,7 @@ async fn another_process_gets_a_token_and_does_what_this_one_can() {
 
 #[tokio::test]
 async fn the_issuer_and_resource_manager_refuse_what_is_wrong() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let listener = azure.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     for (form, code) in [
         ("", "invalid_request"),
@@ -103,7 +102,7 @@ async fn raw(url: &str, text: &str) -> String {
 
 #[tokio::test]
 async fn bytes_that_are_no_request_get_no_answer_and_harm_nobody() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let listener = azure.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let url = listener.url();
     for text in [
