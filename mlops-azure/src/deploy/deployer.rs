@@ -74,7 +74,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// * A deployment takes minutes. That its model loads is seen when it has come about; one that does not is removed again.
 ///
 /// # Round trips
-/// A prediction is one request after the first, which is four: endpoint, key, deployments, prediction. A change of traffic is three:
+/// A prediction is one request after the first, which is up to four: endpoint, key, deployments, prediction. A change of traffic is three:
 /// read, write, read back. A deployment is four with its operation: look, write, and two looks at it.
 ///
 /// # Permissions
