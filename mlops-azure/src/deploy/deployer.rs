@@ -12,6 +12,7 @@ use mlops_core::deploy::{
     Deployer, DeployerCapabilities, Deployment, DeploymentSpec, DeploymentState, Endpoint, EndpointSpec,
     InvokeRequest, InvokeResponse, MirrorChange, OperationStats, TrafficChange, TrafficSplit,
 };
+use mlops_core::governance::Secret;
 use mlops_core::id::{DeploymentName, EndpointName, check_tags};
 use mlops_core::page::pager::Pager;
 use mlops_core::registry::{Edge, ModelRef, ModelRegistry, Node, Relation};
@@ -73,7 +74,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// * A deployment takes minutes. That its model loads is seen when it has come about; one that does not is removed again.
 ///
 /// # Round trips
-/// A prediction is one request after the first, which is four: endpoint, key, deployments, prediction. A change of traffic is three:
+/// A prediction is one request after the first, which is up to four: endpoint, key, deployments, prediction. A change of traffic is three:
 /// read, write, read back. A deployment is four with its operation: look, write, and two looks at it.
 ///
 /// # Permissions
@@ -692,13 +693,15 @@ impl AzureDeployer {
                 Arc::new(EndpointSecret::new(online, endpoint.as_str(), mode, clock))
             }
         };
-        let service = Service::builder(url.clone(), self.0.cloud.scope(Audience::MachineLearning), tokens)
+        let scope = self.0.cloud.scope(Audience::MachineLearning);
+        let service = Service::builder(url.clone(), scope.clone(), tokens.clone())
             .transport(self.0.transport.clone())
             .retry(self.0.retry.clone())
             .clock(self.0.clock.clone())
             .register_providers(false)
             .build()?;
-        Ok(Scoring { service, url, timeout: self.0.timeout, clock: self.0.clock.clone() })
+        let (timeout, clock) = (self.0.timeout, self.0.clock.clone());
+        Ok(Scoring { service, tokens, scope, url, timeout, clock })
     }
 
     /// The deployment that is named to the service: the caller's choice, or with sticky routing that of the key.
@@ -728,8 +731,9 @@ impl AzureDeployer {
         request: &InvokeRequest<'_>,
         chosen: Option<&DeploymentName>,
         scored: &Scored,
+        secrets: &[Secret],
     ) -> Error {
-        let error = scored.error(self.0.clock.now());
+        let error = scored.error(self.0.clock.now(), secrets);
         let error = match scored.status {
             404 => {
                 slot.forget();
@@ -919,7 +923,8 @@ impl Deployer for AzureDeployer {
         let chosen = self.choose(&slot, request).await?;
         let scored = scoring.ask(chosen.as_ref(), body.into()).await?;
         if !(200..300).contains(&scored.status) {
-            return Err(self.refusal(&slot, request, chosen.as_ref(), &scored).await);
+            let secrets = scoring.secrets().await;
+            return Err(self.refusal(&slot, request, chosen.as_ref(), &scored, &secrets).await);
         }
         let who = self.who(&slot, &scored, chosen)?;
         let Some(deployed) = self.deployed(INVOKE, &request.endpoint, &who).await? else {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use mlops_core::governance::Secret;
 use mlops_core::id::DeploymentName;
 use mlops_core::time::{Clock, Timestamp};
 use mlops_core::{Error, ErrorKind, Result};
@@ -29,6 +30,8 @@ const MAX_ANSWER: usize = 64 << 20;
 /// An endpoint's scoring address, with what opens it.
 pub(super) struct Scoring {
     pub(super) service: Service,
+    pub(super) tokens: Arc<dyn TokenSource>,
+    pub(super) scope: Scope,
     pub(super) url: Url,
     pub(super) timeout: Duration,
     pub(super) clock: Arc<dyn Clock>,
@@ -47,6 +50,11 @@ impl Scoring {
     pub(super) async fn ask(&self, deployment: Option<&DeploymentName>, body: Bytes) -> Result<Scored> {
         let first = self.send(deployment, body.clone()).await?;
         if first.status == 401 { self.send(deployment, body).await } else { Ok(first) }
+    }
+
+    /// What must not be in an error: the key in force, which a service may repeat.
+    pub(super) async fn secrets(&self) -> Vec<Secret> {
+        self.tokens.token(&self.scope).await.map(|token| vec![token.secret]).unwrap_or_default()
     }
 
     async fn send(&self, deployment: Option<&DeploymentName>, body: Bytes) -> Result<Scored> {
@@ -82,10 +90,10 @@ impl Scored {
     /// The error of an answer that is no success.
     ///
     /// 424 says that the endpoint is well and the model is not: the model's own status tells whether it refused the rows. Nothing of
-    /// the model's answer is shown, because it may repeat the rows.
-    pub(super) fn error(&self, now: Timestamp) -> Error {
-        let body: &[u8] = if self.status == 424 { b"" } else { &self.body };
-        let mut answer = Answer::new(self.status, body);
+    /// the model's answer is shown, because it may repeat the rows; nor is anything of the refusal of a key, which may repeat that.
+    pub(super) fn error(&self, now: Timestamp, secrets: &[Secret]) -> Error {
+        let body: &[u8] = if matches!(self.status, 401 | 403 | 424) { b"" } else { &self.body };
+        let mut answer = Answer::new(self.status, body).with_secrets(secrets);
         if let Some(id) = self.header("x-ms-request-id") {
             answer = answer.with_request_id(id);
         }
@@ -175,5 +183,49 @@ impl TokenSource for EndpointSecret {
 impl fmt::Debug for EndpointSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EndpointSecret").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_answer_repeats_is_not_shown() {
+        let secrets = [Secret::new("endpoint-key-hunter2")];
+        let body = r#"{"error":{"code":"X","message":"you sent endpoint-key-hunter2 and 77.125"}}"#;
+        for (status, kind, rows_hidden) in [
+            (400, ErrorKind::InvalidInput, false),
+            (401, ErrorKind::Auth, true),
+            (403, ErrorKind::Auth, true),
+            (408, ErrorKind::Timeout, false),
+            (413, ErrorKind::LimitExceeded, false),
+            (424, ErrorKind::Internal, true),
+            (429, ErrorKind::RateLimited, false),
+            (502, ErrorKind::Transport, false),
+        ] {
+            let (headers, latency) = (HeaderMap::new(), Duration::ZERO);
+            let scored = Scored { status, headers, body: body.into(), latency };
+            let error = scored.error(Timestamp::UNIX_EPOCH, &secrets);
+            assert_eq!(error.kind(), kind, "{status}");
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("hunter2"), "{shown}");
+            assert_eq!(!shown.contains("77.125"), rows_hidden, "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_models_own_status_tells_whose_fault_it_is() {
+        for (status, kind) in [
+            ("400", ErrorKind::InvalidInput),
+            ("422", ErrorKind::InvalidInput),
+            ("500", ErrorKind::Internal),
+            ("what", ErrorKind::Internal),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("ms-azureml-model-error-statuscode", HeaderValue::from_static(status));
+            let scored = Scored { status: 424, headers, body: Bytes::new(), latency: Duration::ZERO };
+            assert_eq!(scored.error(Timestamp::UNIX_EPOCH, &[]).kind(), kind, "{status}");
+        }
     }
 }

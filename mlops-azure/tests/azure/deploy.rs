@@ -32,6 +32,8 @@ use mlops_core::{
 };
 use serde_json::{Value, json};
 
+use crate::log::Log;
+
 fn actor() -> ActorId {
     ActorId::new("release").unwrap()
 }
@@ -873,6 +875,8 @@ async fn a_batch_call_makes_one_job_however_often_it_is_sent() {
 
 #[tokio::test]
 async fn no_secret_is_shown() {
+    let log = Log::default();
+    let _logging = tracing::subscriber::set_default(log.clone());
     let world = World::new();
     let deployer = world.builder().tokens(world.azure.tokens()).build().unwrap();
     world.serving(&deployer).await;
@@ -883,6 +887,9 @@ async fn no_secret_is_shown() {
     let error = ask(&deployer, Some("nobody"), 1.0).await.unwrap_err();
     shown += &format!("{error} {error:?} {:?} {:?}", world.builder(), world.online);
     shown += &world.azure.requests().join("\n");
+    let logged = log.text();
+    assert!(logged.contains("churn.eastus.inference.ml.azure.com") && logged.contains("/score"), "{logged}");
+    shown += &logged;
     assert!(!shown.contains("canary"), "{shown}");
     let resource = world.azure.resource(&world.id("")).unwrap().to_string();
     assert!(!resource.contains("canary"));

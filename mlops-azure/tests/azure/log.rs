@@ -1,4 +1,4 @@
-//! What any crate logs, written down.
+//! Whatever any crate logs.
 
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex};
@@ -7,11 +7,12 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// Every span and event at any level, with its fields.
+/// Writes down whatever any crate logs, at any level.
 #[derive(Clone, Default)]
 pub struct Log(Arc<Mutex<String>>);
 
 impl Log {
+    /// All of it so far.
     pub fn text(&self) -> String {
         self.0.lock().unwrap().clone()
     }

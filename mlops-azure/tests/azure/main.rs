@@ -41,3 +41,4 @@ fn judged() -> mlops_azure::fake::FakeAzure {
         None => azure,
     }
 }
+mod log;
