@@ -18,12 +18,13 @@ use mlops_azure::http::{HttpTransport, ReqwestConfig, ReqwestTransport, Service}
 use mlops_azure::registry::{AzureModelRegistry, SharedModels};
 use mlops_azure::storage::Datastores;
 use mlops_azure::wire::Place;
-use mlops_core::artifact::{ArtifactStore, ArtifactStoreExt as _};
+use mlops_core::artifact::ArtifactStoreExt as _;
 use mlops_core::data::{AssetKind, DataAssetStore as _, DataRef, DataVerification, NewDataAsset};
 use mlops_core::evaluation::{CriterionResult, GateDecision, Verdict};
 use mlops_core::experiment::DataInput;
 use mlops_core::hash::Digest;
 use mlops_core::model::{ModelFormat, Predictor as _};
+use mlops_core::num::Measured;
 use mlops_core::problem::Task;
 use mlops_core::registry::{
     AliasChange, Direction, ModelRegistry as _, NewModelVersion, Node, Promotion, Protection,
@@ -41,7 +42,7 @@ struct Azure {
     registry: Option<Registry>,
     service: Service,
     transport: Arc<dyn HttpTransport>,
-    /// What counts the requests, where Azure is in memory.
+    /// Azure in memory, where it is: it counts the requests.
     fake: Option<FakeAzure>,
 }
 
@@ -80,7 +81,7 @@ impl Azure {
     /// Says how many requests there were since this was last asked.
     fn count(&self) {
         if let Some(fake) = &self.fake {
-            say(format!("{} requests", fake.count()));
+            say(format!("requests: {}", fake.count()));
             fake.forget_requests();
         }
     }
@@ -147,7 +148,12 @@ async fn main() -> Result<()> {
         AliasChange::new(model.clone(), champion.clone(), made.version, me.clone()).expecting(expected);
     let refused = models.set_alias(&by_hand).await.err().ok_or("a protected alias was moved by hand")?;
     say(format!("by hand: {}", refused.kind()));
-    let passed = vec![CriterionResult::new("mae", Verdict::Pass, Some(38.0), "38 against at most 50")];
+    let passed = vec![CriterionResult::new(
+        "mae",
+        Verdict::Pass,
+        Some(Measured::Value(38.0)),
+        "38 against at most 50",
+    )];
     let (gate, report) = (Digest::of(b"gate"), Digest::of(b"report"));
     let promotion = Promotion {
         key: IdempotencyKey::generate(),
