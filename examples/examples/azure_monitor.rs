@@ -15,8 +15,9 @@ use mlops_azure::wire::job::input::ValueType;
 use mlops_azure::wire::monitor::{InputData, MonitorCompute, MonitorTask, MonitoringTarget};
 use mlops_azure::wire::schedule_trigger::{Frequency, ScheduleTrigger};
 use mlops_azure::wire::{CommandJob, Job, Resource};
+use mlops_core::ErrorKind;
 use mlops_core::governance::Secret;
-use mlops_core::monitor::{MonitorSpec, SignalKind, SignalSpec};
+use mlops_core::monitor::{MonitorSpec, PerformanceRule, SignalKind, SignalSpec};
 use mlops_core::retrain::event_source::Received;
 use mlops_core::retrain::{EventTrigger, Trigger as _, TriggerOutcome, TriggerState};
 use mlops_examples::narrate::{say, step};
@@ -57,8 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let monitors = ModelMonitors::new(arm.clone(), azure.place());
     monitors.create("diabetes-monitor", &plan.monitor(&watched)?).await?;
     say(format!("made in {} requests", azure.count()));
-    let rule =
-        mlops_core::monitor::PerformanceRule { metric: "accuracy".parse()?, limit: 0.9, min_labelled: 100 };
+    let rule = PerformanceRule { metric: "accuracy".parse()?, limit: 0.9, min_labelled: 100 };
     let performance = spec(vec![SignalSpec::new("accuracy", SignalKind::Performance(rule))])?;
     if let Err(refusal) = plan.monitor(&performance) {
         say(format!("refused: {refusal}"));
@@ -130,7 +130,7 @@ fn webhook(
                 }
                 Err(_) => FakeAnswer::empty(503),
             },
-            Err(error) if error.kind() == mlops_core::ErrorKind::Auth => FakeAnswer::empty(401),
+            Err(error) if error.kind() == ErrorKind::Auth => FakeAnswer::empty(401),
             Err(_) => FakeAnswer::empty(400),
         }
     }

@@ -459,7 +459,8 @@ impl<'a> Envelope<'a> {
     /// ```
     /// use mlops_azure::wire::telemetry::{Envelope, TelemetryItem, Texts};
     /// let item = TelemetryItem::event("prediction", "2026-01-01T00:00:00Z".parse()?);
-    /// let envelope = Envelope::new(&item, "guid", &Texts::from([("ai.cloud.role".into(), "scorer".into())]));
+    /// let tags = Texts::from([("ai.cloud.role".into(), "scorer".into())]);
+    /// let envelope = Envelope::new(&item, "guid", &tags);
     /// assert_eq!(serde_json::to_value(&envelope)?["tags"]["ai.cloud.role"], "scorer");
     /// assert!(!format!("{envelope:?}").contains("guid"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())

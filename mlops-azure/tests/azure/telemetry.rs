@@ -497,7 +497,13 @@ mlops_core::alert_sink_suite!(insights_alerts, {
 
 /// A collector of OpenTelemetry that keeps what it is sent and answers as it is told.
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<(Vec<(String, Value)>, Vec<FakeAnswer>)>>);
+struct Collector(Arc<Mutex<Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    taken: Vec<(String, Value)>,
+    next: Vec<FakeAnswer>,
+}
 
 impl FakePart for Collector {
     fn answer(&self, request: &FakeRequest, _: &FakeAzure) -> Option<FakeAnswer> {
@@ -507,9 +513,9 @@ impl FakePart for Collector {
             (request.header("content-type"), request.header("api-key")),
             (Some("application/json"), Some("hunter2"))
         );
-        let answer = state.1.pop().unwrap_or_else(|| FakeAnswer::ok(json!({ "partialSuccess": {} })));
+        let answer = state.next.pop().unwrap_or_else(|| FakeAnswer::ok(json!({ "partialSuccess": {} })));
         if answer.is_success() {
-            state.0.push((request.path().to_owned(), request.json()));
+            state.taken.push((request.path().to_owned(), request.json()));
         }
         Some(answer)
     }
@@ -517,11 +523,11 @@ impl FakePart for Collector {
 
 impl Collector {
     fn taken(&self) -> Vec<(String, Value)> {
-        self.0.lock().unwrap().0.clone()
+        self.0.lock().unwrap().taken.clone()
     }
 
     fn next(&self, answer: FakeAnswer) {
-        self.0.lock().unwrap().1.push(answer);
+        self.0.lock().unwrap().next.push(answer);
     }
 }
 

@@ -545,6 +545,7 @@ fn compare(name: &str, call: &Call<Value>, body: &Value, expected: &Value) {
     assert_eq!(body, &wanted, "{name}");
     assert_eq!(call.method().as_str(), expected["method"], "{name}");
     let shape = |url: &str| {
+        let url = url.replace("{scope}", "subscriptions/{sub}/resourceGroups/{rg}");
         let path = url.split('?').next().unwrap_or_default().to_owned();
         // Every other segment is a word that Azure chose.
         let words: Vec<String> = path.split('/').skip(1).step_by(2).map(str::to_lowercase).collect();
