@@ -78,7 +78,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let job = sweep_job(trial, &spec)?.on(workspace.resource_id(&["computes", "cpu"])?);
     say(serde_json::to_string(&job.search_space)?);
     // What Azure has no word for is refused here, by name, before anything is sent.
-    let anything = SweepSpec { sampler: SamplerSpec::Tpe(Default::default()), ..spec.clone() };
+    let mut anything = spec.clone();
+    anything.sampler = SamplerSpec::Tpe(Default::default());
     if let Err(error) = sweep_job(Trial::new("python train.py", "azureml:train:1"), &anything) {
         say(error);
     }
