@@ -11,6 +11,7 @@ use super::kind::{self, Kind, Patch, Way};
 use super::list;
 use super::operation::Act;
 use super::path::ArmPath;
+use super::publish;
 use super::state::{State, guid};
 use super::store::set_provisioning;
 use super::token::TENANT;
@@ -48,11 +49,11 @@ pub(super) fn admit(azure: &FakeAzure, request: &FakeRequest) -> Result<ArmPath,
         return Err(FakeAnswer::error(404, "SubscriptionNotFound", message));
     }
     let is_in_group = path.key.split('/').nth(3) == Some("resourcegroups") && path.key.split('/').count() > 5;
-    if let Some(group) = group.filter(|_| is_in_group) {
-        if !is_there(&format!("/subscriptions/{subscription}/resourceGroups/{group}")) {
-            let message = format!("Resource group '{group}' could not be found.");
-            return Err(FakeAnswer::error(404, "ResourceGroupNotFound", message));
-        }
+    if let Some(group) = group.filter(|_| is_in_group)
+        && !is_there(&format!("/subscriptions/{subscription}/resourceGroups/{group}"))
+    {
+        let message = format!("Resource group '{group}' could not be found.");
+        return Err(FakeAnswer::error(404, "ResourceGroupNotFound", message));
     }
     Ok(path)
 }
@@ -68,7 +69,7 @@ pub(super) fn answer(azure: &FakeAzure, request: &FakeRequest, path: &ArmPath) -
         (&Method::PUT, true) => put(azure, request, path),
         (&Method::PATCH, true) => patch(azure, request, path),
         (&Method::DELETE, true) => delete(azure, request, path),
-        (&Method::POST, false) => act(azure, path),
+        (&Method::POST, false) => act(azure, request, path),
         _ => Err(not_allowed(request, path)),
     };
     outcome.unwrap_or_else(|refused| refused)
@@ -122,10 +123,15 @@ fn read(azure: &FakeAzure, request: &FakeRequest, path: &ArmPath) -> Outcome {
     Ok(FakeAnswer::ok(entry.value.clone()))
 }
 
-fn act(azure: &FakeAzure, path: &ArmPath) -> Outcome {
+fn act(azure: &FakeAzure, request: &FakeRequest, path: &ArmPath) -> Outcome {
     let mut state = azure.state();
     if is_registration(path) {
         return Ok(state.register(path));
+    }
+    if path.is_machine_learning()
+        && path.words.last().is_some_and(|word| word.eq_ignore_ascii_case("publish"))
+    {
+        return publish::answer(&mut state, request, path);
     }
     let above = path.parent().ok_or_else(|| not_found(&path.path))?;
     match state.store.has(&above.key) {
@@ -163,21 +169,24 @@ impl State {
         }
     }
 
-    /// Only one operation at a time works on a resource, and on an endpoint with its deployments.
-    fn refuse_busy(&self, path: &ArmPath) -> Result<(), FakeAnswer> {
-        match self.operations.of_family(kind::family(path)) {
-            None => Ok(()),
-            Some(_) => {
-                let message = "Another operation on the same resource is under way.";
-                let inner = &["RetryableErrorDueToAnotherOperation"];
-                Err(FakeAnswer::user_error(409, "Conflict", message, inner).retry_after(0))
-            }
-        }
+    /// Only one operation at a time works on a resource, and on an endpoint with its deployments. Whoever is turned away has
+    /// looked at the other operation, and finds it over some time.
+    pub(super) fn refuse_busy(&mut self, path: &ArmPath) -> Result<(), FakeAnswer> {
+        let Some(other) = self.operations.of_family(kind::family(path)) else { return Ok(()) };
+        self.look(other);
+        let message = "Another operation on the same resource is under way.";
+        let inner = &["RetryableErrorDueToAnotherOperation"];
+        Err(FakeAnswer::user_error(409, "Conflict", message, inner).retry_after(0))
     }
 }
 
 /// Judges the body of a PUT by Azure's types, where there are any.
-fn judge(state: &mut State, path: &ArmPath, version: &str, body: &Value) -> Result<(), FakeAnswer> {
+pub(super) fn judge(
+    state: &mut State,
+    path: &ArmPath,
+    version: &str,
+    body: &Value,
+) -> Result<(), FakeAnswer> {
     let Some(schemas) = state.schemas.clone() else { return Ok(()) };
     let type_name = format!("{}@{version}", path.type_name());
     let report = match schemas.judge(&type_name, body) {
@@ -199,7 +208,7 @@ fn judge(state: &mut State, path: &ArmPath, version: &str, body: &Value) -> Resu
 fn put(azure: &FakeAzure, request: &FakeRequest, path: &ArmPath) -> Outcome {
     let version = request.query("api-version").unwrap_or_default();
     let new = Value::Object(body(request)?);
-    let (old, mut value) = {
+    let (was_there, mut value) = {
         let mut state = azure.state();
         if !kind::is_name(path) {
             let message = format!("The name '{}' is not valid for '{}'.", path.name(), path.type_name());
@@ -217,16 +226,13 @@ fn put(azure: &FakeAzure, request: &FakeRequest, path: &ArmPath) -> Outcome {
     let mut state = azure.state();
     let way = Kind::of(path).put;
     if way != Way::AtOnce {
-        set_provisioning(&mut value, if old { "Updating" } else { "Creating" });
+        set_provisioning(&mut value, if was_there { "Updating" } else { "Creating" });
     }
     let hidden = state.faults.hides();
     state.store.put(&path.key, value, hidden);
     asset::recount(&mut state.store, path);
-    let status = match (way, old) {
-        (Way::Location, _) => 202,
-        (_, false) => 201,
-        (_, true) => 200,
-    };
+    let (made, changed) = kind::statuses(path);
+    let status = if was_there { changed } else { made };
     Ok(later(&mut state, path, Act::Write, way, &version, status))
 }
 
@@ -239,10 +245,11 @@ fn patch(azure: &FakeAzure, request: &FakeRequest, path: &ArmPath) -> Outcome {
     };
     let change = Value::Object(body(request)?);
     let mut value = {
-        let state = azure.state();
+        let mut state = azure.state();
         let entry = state.store.get(&path.key).ok_or_else(|| not_found(&path.path))?;
+        let value = entry.value.clone();
         state.refuse_busy(path)?;
-        entry.value.clone()
+        value
     };
     for pointer in members {
         if let Some(new) = change.pointer(pointer) {
@@ -312,11 +319,11 @@ fn later(state: &mut State, path: &ArmPath, act: Act, way: Way, version: &str, s
     let begun = state.begin(path, kind::family(path), act.clone(), way, version, FakeAnswer::empty(status));
     // Endpoints and deployments also keep where the last operation on them is asked for.
     let address = state.latest_status().filter(|_| act == Act::Write && kind::is_endpoint_kind(path));
-    if let (Some(address), Some(entry)) = (address, state.store.get_mut(&path.key)) {
-        if let Some(properties) = entry.value.get_mut("properties").and_then(Value::as_object_mut) {
-            let own = properties.entry("properties").or_insert_with(|| json!({}));
-            own["AzureAsyncOperationUri"] = json!(address);
-        }
+    if let (Some(address), Some(entry)) = (address, state.store.get_mut(&path.key))
+        && let Some(properties) = entry.value.get_mut("properties").and_then(Value::as_object_mut)
+    {
+        let own = properties.entry("properties").or_insert_with(|| json!({}));
+        own["AzureAsyncOperationUri"] = json!(address);
     }
     let FakeAnswer { headers: own, body, .. } = shown(state, status);
     let mut headers = begun.headers;
@@ -331,16 +338,12 @@ pub(super) fn envelope(path: &ArmPath, sent: Value, old: Option<&Value>, now: Ti
         _ => Map::new(),
     };
     let kept = |name: &str| old.and_then(|old| old.get(name)).cloned();
-    let now = json!(now.to_rfc3339());
-    let mut system = kept("systemData")
-        .unwrap_or_else(|| json!({ "createdAt": now, "createdBy": "fake", "createdByType": "Application" }));
-    system["lastModifiedAt"] = now;
-    system["lastModifiedBy"] = json!("fake");
-    system["lastModifiedByType"] = json!("Application");
     value.insert("id".to_owned(), kept("id").unwrap_or_else(|| json!(path.path)));
     value.insert("name".to_owned(), kept("name").unwrap_or_else(|| json!(path.name())));
     value.insert("type".to_owned(), kept("type").unwrap_or_else(|| json!(path.type_name())));
-    value.insert("systemData".to_owned(), system);
+    if path.is_machine_learning() {
+        value.insert("systemData".to_owned(), system_data(kept("systemData"), now));
+    }
     if let Some(identity) = value.get_mut("identity").and_then(Value::as_object_mut) {
         let is_system =
             identity.get("type").and_then(Value::as_str).is_some_and(|kind| kind.contains("SystemAssigned"));
@@ -355,4 +358,15 @@ pub(super) fn envelope(path: &ArmPath, sent: Value, old: Option<&Value>, now: Ti
         }
     }
     Value::Object(value)
+}
+
+/// Who made a resource and who changed it last, and when; not every provider says so.
+fn system_data(old: Option<Value>, now: Timestamp) -> Value {
+    let now = json!(now.to_rfc3339());
+    let made = || json!({ "createdAt": now, "createdBy": "fake", "createdByType": "Application" });
+    let mut system = old.unwrap_or_else(made);
+    system["lastModifiedAt"] = now.clone();
+    system["lastModifiedBy"] = json!("fake");
+    system["lastModifiedByType"] = json!("Application");
+    system
 }

@@ -136,11 +136,11 @@ pub(super) fn recount(store: &mut Store, path: &ArmPath) {
         store.put(&container.key, value, 0);
     }
     let (latest, next) = count(&store.items(&format!("{}/versions", container.key)));
-    if let Some(entry) = store.get_mut(&container.key) {
-        if let Some(properties) = entry.value.get_mut("properties").and_then(Value::as_object_mut) {
-            properties.insert("latestVersion".to_owned(), json!(latest));
-            properties.insert("nextVersion".to_owned(), json!(next));
-        }
+    if let Some(entry) = store.get_mut(&container.key)
+        && let Some(properties) = entry.value.get_mut("properties").and_then(Value::as_object_mut)
+    {
+        properties.insert("latestVersion".to_owned(), json!(latest));
+        properties.insert("nextVersion".to_owned(), json!(next));
     }
 }
 

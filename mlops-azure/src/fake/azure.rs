@@ -98,11 +98,18 @@ impl FakeAzure {
         azure
     }
 
+    /// The same without any part: the store alone, which knows kinds of resources and not what they do.
+    #[must_use]
+    pub fn without_parts(self) -> Self {
+        self.0.parts.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self
+    }
+
     /// The same with every body of a PUT judged by Azure's own types: what they refuse is answered with 400 and kept in
     /// [`refused`](Self::refused).
     #[must_use]
-    pub fn judging(self, schemas: Schemas) -> Self {
-        self.state().schemas = Some(Arc::new(schemas));
+    pub fn judging(self, schemas: impl Into<Arc<Schemas>>) -> Self {
+        self.state().schemas = Some(schemas.into());
         self
     }
 
@@ -249,6 +256,14 @@ impl FakeAzure {
         self.0.tokens.objection(request, Cloud::Public.scope(audience).audience())
     }
 
+    /// Judges the body of a PUT by Azure's types, for parts that answer one themselves; `None` for one that is good, and where no
+    /// types are.
+    pub fn refuse_body(&self, request: &FakeRequest) -> Option<FakeAnswer> {
+        let path = ArmPath::parse(request.path())?;
+        let version = request.query("api-version").unwrap_or_default();
+        arm::judge(&mut self.state(), &path, &version, &request.json()).err()
+    }
+
     /// A resource as it is, with its envelope, by its id in any case.
     pub fn resource(&self, id: &str) -> Option<Value> {
         self.state().store.get(&key(id)).map(|entry| entry.value.clone())
@@ -318,6 +333,16 @@ impl FakeAzure {
         ArmPath::parse(id).is_some_and(|path| self.state().end(&path, Some("Canceled")))
     }
 
+    /// Answers a request, unless its host does not exist or its answer is lost.
+    pub(super) async fn exchange(&self, request: &FakeRequest) -> Result<FakeAnswer, HttpFault> {
+        let unknown = || HttpFault::new(Stage::Connect, false, "there is no such host at the fake");
+        let answer = self.answer(request).ok_or_else(unknown)?;
+        match self.0.faults.loses_answer() {
+            true => Err(HttpFault::new(Stage::Answer, false, "the fake lost the answer")),
+            false => Ok(answer),
+        }
+    }
+
     /// Answers a request; `None` for a host that does not exist.
     fn answer(&self, request: &FakeRequest) -> Option<FakeAnswer> {
         let _turn = self.0.turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -334,10 +359,14 @@ impl FakeAzure {
         }
         let host = request.host();
         let is_arm = host == Cloud::Public.resource_manager();
-        if is_arm || host.ends_with(".api.azureml.ms") {
-            if let Some(refused) = self.refuse_token(request, Audience::ResourceManager) {
-                return Some(refused);
-            }
+        if (is_arm || host.ends_with(".api.azureml.ms"))
+            && let Some(refused) = self.refuse_token(request, Audience::ResourceManager)
+        {
+            return Some(refused);
+        }
+        if self.0.faults.forbids() {
+            let message = "The client does not have authorization to perform the action.";
+            return Some(FakeAnswer::error(403, "AuthorizationFailed", message));
         }
         let part = || self.parts().iter().find_map(|part| part.answer(request, self));
         if is_arm {
@@ -346,6 +375,9 @@ impl FakeAzure {
                 Err(refused) => refused,
             };
             return Some(arm::dress(self, request, answer));
+        }
+        if host == Cloud::Public.authority() {
+            return part().or_else(|| Some(self.0.tokens.issuer(request)));
         }
         let nothing = || host.ends_with(".api.azureml.ms").then(|| arm::not_found(request.path()));
         part().or_else(nothing)
@@ -372,12 +404,6 @@ impl fmt::Debug for FakeAzure {
 impl HttpTransport for FakeAzure {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpFault> {
         let request = FakeRequest::read(request).await?;
-        let answer = self.answer(&request);
-        let unknown = || HttpFault::new(Stage::Connect, false, "there is no such host at the fake");
-        let answer = answer.ok_or_else(unknown)?;
-        match self.0.faults.loses_answer() {
-            true => Err(HttpFault::new(Stage::Answer, false, "the fake lost the answer")),
-            false => Ok(answer.into()),
-        }
+        self.exchange(&request).await.map(HttpResponse::from)
     }
 }

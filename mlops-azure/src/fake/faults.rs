@@ -24,6 +24,7 @@ pub struct Faults {
 struct Planned {
     busy: u32,
     unavailable: u32,
+    forbidden: u32,
     lost: u32,
     hidden: u32,
     looks: Looks,
@@ -79,6 +80,13 @@ impl Faults {
         self
     }
 
+    /// The next so many requests whose token is good are answered with 403: a role that was just assigned is not yet known
+    /// everywhere.
+    pub fn forbidden(&self, requests: u32) -> &Self {
+        self.planned().forbidden = requests;
+        self
+    }
+
     /// The next so many requests are carried out, and their answers are lost.
     pub fn lose_answers(&self, requests: u32) -> &Self {
         self.planned().lost = requests;
@@ -93,7 +101,7 @@ impl Faults {
     }
 
     /// Every operation begun from now on is found under way by its first so many looks: questions for its status, its result or
-    /// its resource. At first it is none.
+    /// its resource, and calls that are turned away because of it. At first it is none.
     pub fn slow_operations(&self, looks: u32) -> &Self {
         self.planned().looks = Looks::Some(looks);
         self
@@ -132,6 +140,13 @@ impl Faults {
             return Meets::Unavailable;
         }
         Meets::Nothing
+    }
+
+    pub(super) fn forbids(&self) -> bool {
+        let mut planned = self.planned();
+        let forbidden = planned.forbidden > 0;
+        planned.forbidden = planned.forbidden.saturating_sub(1);
+        forbidden
     }
 
     pub(super) fn loses_answer(&self) -> bool {

@@ -10,6 +10,9 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AU
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
+use super::azure::FakeAzure;
+use super::exchange::{FakeAnswer, FakePart, FakeRequest};
+use crate::config::cloud::Audience;
 use crate::http::{HttpBody, HttpFault, HttpRequest, HttpResponse, HttpTransport};
 use crate::wire::secret::VERSION;
 
@@ -127,13 +130,12 @@ impl FakeKeyVault {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer(&self, request: &HttpRequest) -> Answer {
+    fn answer(&self, asked: &Asked<'_>) -> Answer {
         let mut state = self.state();
-        let path = request.url.path().to_owned();
-        let mut line = format!("{} {path}", request.method);
-        let authorized = request.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        if authorized != Some(&format!("Bearer {}", self.token.expose())) {
-            if !matches!(request.body, HttpBody::Empty) {
+        let path = asked.url.path().to_owned();
+        let mut line = format!("{} {path}", asked.method);
+        if !asked.authorized {
+            if asked.has_body {
                 line.push_str(" (a body without a token)");
             }
             state.requests.push(line);
@@ -148,16 +150,16 @@ impl FakeKeyVault {
             state.busy -= 1;
             return Answer::error(429, "Throttled", None).with(RETRY_AFTER.as_str(), "0");
         }
-        if request.url.host_str() != Some(&self.host)
-            || query(&request.url, "api-version").as_deref() != Some(VERSION)
+        if asked.url.host_str() != Some(&self.host)
+            || query(asked.url, "api-version").as_deref() != Some(VERSION)
         {
             return Answer::error(400, "BadParameter", None);
         }
         let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-        match (&request.method, segments.as_slice()) {
-            (&Method::GET, ["secrets"]) => self.list(&state, &request.url),
+        match (asked.method, segments.as_slice()) {
+            (&Method::GET, ["secrets"]) => self.list(&state, asked.url),
             (&Method::GET, ["secrets", name]) => self.get(&mut state, name),
-            (&Method::PUT, ["secrets", name]) => self.set(&mut state, name, &request.body),
+            (&Method::PUT, ["secrets", name]) => self.set(&mut state, name, asked.body),
             (&Method::DELETE, ["secrets", name]) => self.delete(&mut state, name),
             (&Method::POST, ["deletedsecrets", name, "recover"]) => self.recover(&mut state, name),
             _ => Answer::error(400, "BadParameter", None),
@@ -201,8 +203,8 @@ impl FakeKeyVault {
         }
     }
 
-    fn set(&self, state: &mut State, name: &str, body: &HttpBody) -> Answer {
-        let HttpBody::Bytes(bytes) = body else { return Answer::error(400, "BadParameter", None) };
+    fn set(&self, state: &mut State, name: &str, body: Option<&[u8]>) -> Answer {
+        let Some(bytes) = body else { return Answer::error(400, "BadParameter", None) };
         let body: Value = serde_json::from_slice(bytes).unwrap_or_default();
         let Some(value) = body["value"].as_str().filter(|value| (1..=25_600).contains(&value.len())) else {
             return Answer::error(400, "BadParameter", None);
@@ -297,7 +299,41 @@ impl fmt::Debug for FakeKeyVault {
 #[async_trait]
 impl HttpTransport for FakeKeyVault {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpFault> {
-        let Answer { status, headers, body } = self.answer(&request);
+        let said = request.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let authorized = said == Some(&format!("Bearer {}", self.token.expose()));
+        let body = match &request.body {
+            HttpBody::Bytes(bytes) => Some(bytes.as_ref()),
+            _ => None,
+        };
+        let has_body = !matches!(request.body, HttpBody::Empty);
+        let asked = Asked { method: &request.method, url: &request.url, authorized, has_body, body };
+        let Answer { status, headers, body } = self.answer(&asked);
         Ok(HttpResponse { status, headers, body: body.to_string().into() })
     }
+}
+
+/// As a part of [`FakeAzure`] it takes the tokens of that one for Key Vault.
+impl FakePart for FakeKeyVault {
+    fn answer(&self, request: &FakeRequest, azure: &FakeAzure) -> Option<FakeAnswer> {
+        if request.host() != self.host {
+            return None;
+        }
+        let authorized = azure.refuse_token(request, Audience::KeyVault).is_none();
+        let has_body = !request.body.is_empty();
+        let body = has_body.then_some(request.body.as_ref());
+        let asked = Asked { method: &request.method, url: &request.url, authorized, has_body, body };
+        let Answer { status, headers, body } = self.answer(&asked);
+        let mut answer = FakeAnswer::json(status, body);
+        answer.headers.extend(headers);
+        Some(answer)
+    }
+}
+
+/// A request, by whichever way it came.
+struct Asked<'a> {
+    method: &'a Method,
+    url: &'a Url,
+    authorized: bool,
+    has_body: bool,
+    body: Option<&'a [u8]>,
 }

@@ -93,12 +93,29 @@ impl Kind {
     fn other(namespace: &str, kind: &str) -> Self {
         use Way::{AtOnce, Location, Status};
         match (namespace, kind) {
+            ("microsoft.network", "privateendpoints") => Self::new(Status, Location, Patch::None),
             ("microsoft.eventgrid", _) => Self::new(Status, Location, Patch::Merge(Status)),
             ("microsoft.storage", "storageaccounts") => Self::new(Location, AtOnce, Patch::Merge(AtOnce)),
             ("microsoft.resources", "resourcegroups") => Self::new(AtOnce, Location, Patch::Merge(AtOnce)),
             ("microsoft.authorization", _) => Self::new(AtOnce, AtOnce, Patch::None),
             _ => Self::new(AtOnce, AtOnce, Patch::Merge(AtOnce)),
         }
+    }
+}
+
+/// The status of a write that makes a resource, and of one that finds it there.
+pub(super) fn statuses(path: &ArmPath) -> (u16, u16) {
+    let (namespace, kind) = (path.namespace.to_ascii_lowercase(), path.kind());
+    match (namespace.as_str(), kind.as_str()) {
+        _ if Kind::of(path).put == Way::Location => (202, 202),
+        (
+            "microsoft.machinelearningservices",
+            "workspaces/connections" | "workspaces/privateendpointconnections",
+        )
+        | ("microsoft.insights", "metricalerts" | "diagnosticsettings")
+        | ("microsoft.storage", "storageaccounts/blobservices") => (200, 200),
+        ("microsoft.eventgrid", _) | ("microsoft.authorization", "policyassignments") => (201, 201),
+        _ => (201, 200),
     }
 }
 

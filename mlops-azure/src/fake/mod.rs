@@ -9,7 +9,56 @@
 //! | [`key_vault`] | [`FakeKeyVault`]: a vault of secrets |
 //! | [`mlflow`] | [`FakeMlflow`]: MLflow of every workspace and registry |
 //! | [`run_artifact`] | [`FakeRunArtifacts`]: the artifacts of runs, and their blobs |
+//! | [`listen`] | [`FakeListener`]: the same fake over HTTP, for other processes |
 //! | [`schema`] | [`Schemas`]: Azure's type definitions, which judge the bodies that are sent |
+//!
+//! # A test against the fake
+//! ```
+//! use mlops_azure::fake::FakeAzure;
+//! use mlops_azure::http::Call;
+//! use serde_json::{Value, json};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+//! let azure = FakeAzure::new();
+//! azure.faults().slow_operations(2).busy(1);
+//! let endpoint = azure.place().at::<Value>(&["onlineEndpoints", "churn"])?;
+//! let identity = json!({ "type": "SystemAssigned" });
+//! let body = json!({ "location": "eastus", "identity": identity, "properties": { "authMode": "Key" } });
+//! let put: Call<Value> = Call::put("example", endpoint.id(), &body)?.query("api-version", "2026-05-01");
+//! let made = azure.arm().begin(put).await?.wait().await?;
+//! assert_eq!(made["properties"]["provisioningState"], "Succeeded");
+//! // Told to come back; taken; twice under way, once over; the result.
+//! assert_eq!(azure.count(), 6, "{:?}", azure.requests());
+//! # Ok::<(), mlops_core::Error>(()) })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it does as Azure does
+//! * A token is good for its audience alone; without a good one the answer is 401 with a challenge.
+//! * `api-version` is demanded, and one that the service does not speak is refused. Ids have no case. Subscription, resource group
+//!   and what a resource is below must be there.
+//! * PUT makes (201) or replaces (200), PATCH changes what a kind lets it change and nothing else, DELETE removes a resource with
+//!   all below it, and finds nothing the second time (204).
+//! * Lists come in pages with a `nextLink` that has a `$skip`; what is asked for by `$top` is at most a page. Archived items are in a
+//!   list only where `listViewType` says so.
+//! * Endpoints, deployments, computes, schedules and what is in registries take an operation: 201 with `Azure-AsyncOperation`, or
+//!   202 with `Location` for removals and for the workspace itself. The resource says how it is by `provisioningState`. An operation
+//!   that failed is told with HTTP 200, and leaves the resource `Failed`.
+//! * Only one operation at a time works on a resource, and on an endpoint with all its deployments: the others get 409.
+//! * Versions of assets are immutable but for their words; their containers count them; nothing has an `ETag`, and the last write
+//!   wins. A version can be published to a registry.
+//! * What is left of the subscription's limits is told in the headers of every answer.
+//! * Bodies of PUT are judged by Azure's own types, if there are any: [`FakeAzure::judging`].
+//!
+//! # What it does not do
+//! * It runs nothing: a job does not train and an endpoint does not score, unless a part says how.
+//! * It has no roles: whoever has a token may do everything. Roles that were just assigned are known at once.
+//! * Time has no part in it: operations take looks, limits never refill, tokens do not expire by themselves.
+//! * Bodies of PATCH and POST are not judged, because the types do not have them.
+//! * That a version cannot be changed is answered with 409 and `Immutable`, and that an endpoint is busy with 409 and
+//!   `RetryableErrorDueToAnotherOperation`: that is what the service says of jobs and of other resources; what it says of these is
+//!   written nowhere.
+#![allow(clippy::result_large_err, reason = "an answer that refuses a request is an answer like any other")]
 
 pub mod azure;
 pub mod exchange;
@@ -18,6 +67,7 @@ pub mod faulty;
 pub mod key_vault;
 pub mod mlflow;
 pub mod run_artifact;
+pub mod listen;
 pub mod schema;
 
 mod arm;
@@ -27,6 +77,7 @@ mod list;
 mod operation;
 mod path;
 mod provider;
+mod publish;
 mod state;
 mod store;
 mod token;
@@ -39,4 +90,5 @@ pub use faulty::{Fault, FaultRule, FaultyTransport};
 pub use key_vault::FakeKeyVault;
 pub use mlflow::FakeMlflow;
 pub use run_artifact::FakeRunArtifacts;
+pub use listen::FakeListener;
 pub use schema::{Finding, Mutant, Report, Rule, Schemas};

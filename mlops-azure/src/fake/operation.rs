@@ -141,7 +141,8 @@ impl State {
         }
     }
 
-    fn look(&mut self, id: u64) {
+    /// A look at an operation; the one that finds it at its end ends it.
+    pub(super) fn look(&mut self, id: u64) {
         let Some(operation) = self.operations.0.get_mut(&id).filter(|o| o.ended.is_none()) else { return };
         match &mut operation.left {
             Some(0) => self.settle(id, None),

@@ -75,8 +75,12 @@ impl Store {
     }
 }
 
-/// Sets what a resource says of the operation on it.
+/// Sets what a resource says of the operation on it. Registries say nothing.
 pub(super) fn set_provisioning(value: &mut Value, state: &str) {
+    const SILENT: &str = "Microsoft.MachineLearningServices/registries";
+    if value.get("type").and_then(Value::as_str).is_some_and(|kind| kind.eq_ignore_ascii_case(SILENT)) {
+        return;
+    }
     if let Some(resource) = value.as_object_mut() {
         let properties = resource.entry("properties").or_insert_with(|| json!({}));
         if let Some(properties) = properties.as_object_mut() {

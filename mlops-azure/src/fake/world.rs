@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::azure::{FakeAzure, REGION};
+use super::key_vault::FakeKeyVault;
 use super::state::guid;
 
 /// A subscription, a resource group and a workspace with what belongs to it.
@@ -23,6 +24,8 @@ pub(super) fn furnish(azure: &FakeAzure) {
     );
     azure.set_resource(&group, here(json!({ "provisioningState": "Succeeded" })));
     azure.set_resource(&storage, storage_account());
+    // The token is that of no service: the vault asks the fake which ones are good.
+    azure.plug(FakeKeyVault::new("kv-fake", guid(0x0b, 1)));
     azure.set_resource(&vault, here(json!({ "vaultUri": "https://kv-fake.vault.azure.net/" })));
     azure.set_resource(&insights, insights_component());
     azure.set_resource(

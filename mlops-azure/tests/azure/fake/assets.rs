@@ -1,15 +1,15 @@
 //! Versions of assets: rules, and random calls against a model of a few lines.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
 use futures_util::TryStreamExt as _;
-use mlops_azure::fake::FakeAzure;
 use mlops_azure::http::{Call, Method, Page, Service};
 use mlops_core::ErrorKind;
 use mlops_core::num::Random;
 use serde_json::{Value, json};
 
-use super::{OP, VERSION, call, put};
+use super::{OP, VERSION, call, fresh, put};
 
 fn body(uri: &str, description: &str) -> Value {
     json!({ "properties": { "modelUri": uri, "description": description, "tags": { "a": "b" } } })
@@ -17,7 +17,7 @@ fn body(uri: &str, description: &str) -> Value {
 
 #[tokio::test]
 async fn a_version_keeps_its_content_and_changes_its_words() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let arm = azure.arm();
     let at = "/models/churn/versions/1";
     arm.call(put(&azure, at, &body("azureml://a", "old"))).await.unwrap();
@@ -44,7 +44,7 @@ async fn a_version_keeps_its_content_and_changes_its_words() {
 
 #[tokio::test]
 async fn names_types_and_orders_are_the_services() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let arm = azure.arm();
     for name in ["-a", "_a", ".a"] {
         let call = put(&azure, &format!("/models/{name}/versions/1"), &body("azureml://a", ""));
@@ -79,10 +79,47 @@ async fn names_types_and_orders_are_the_services() {
     );
 }
 
+#[tokio::test]
+async fn a_version_is_published_to_a_registry_under_another_name() {
+    let azure = fresh();
+    let registry = azure.registry("contoso-ml").id();
+    let arm = azure.arm();
+    arm.call(put(&azure, "/models/churn/versions/1", &body("azureml://a", "good"))).await.unwrap();
+    let publish = async |source: &str, to: Value| {
+        let call = call(&azure, Method::POST, &format!("/models/{source}/publish")).json(&to)?;
+        arm.begin(call).await?.wait().await
+    };
+    let to = |registry: &str, name: &str| json!({ "registryName": registry, "destinationName": name, "destinationVersion": "7" });
+    for (source, to, kind) in [
+        ("none/versions/1", to("contoso-ml", "shared"), ErrorKind::NotFound),
+        ("churn/versions/1", to("nobodys", "shared"), ErrorKind::NotFound),
+        ("churn/versions/1", to("contoso-ml", ""), ErrorKind::InvalidInput),
+        ("churn/versions/1", to("contoso-ml", "a.b"), ErrorKind::InvalidInput),
+    ] {
+        assert_eq!(publish(source, to).await.unwrap_err().kind(), kind, "{source}");
+    }
+    azure.faults().slow_operations(1);
+    publish("churn/versions/1", to("contoso-ml", "shared")).await.unwrap();
+    let there = azure.resource(&format!("{registry}/models/shared/versions/7")).unwrap();
+    assert_eq!(
+        (&there["properties"]["modelUri"], &there["properties"]["provisioningState"]),
+        (&json!("azureml://a"), &json!("Succeeded"))
+    );
+    // The same once more changes nothing; another content under the same version is refused.
+    publish("churn/versions/1", to("contoso-ml", "shared")).await.unwrap();
+    arm.call(put(&azure, "/models/churn/versions/2", &body("azureml://b", ""))).await.unwrap();
+    let error = publish("churn/versions/2", to("contoso-ml", "shared")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+}
+
+const TWO: NonZeroU64 = NonZeroU64::new(2).unwrap();
+const NINE: NonZeroU64 = NonZeroU64::new(9).unwrap();
+const HUNDRED: NonZeroU64 = NonZeroU64::new(100).unwrap();
+
 /// What the store is to be: by version, the address and the description, and when it was made.
 #[derive(Default)]
 struct Model {
-    versions: BTreeMap<u32, (String, String, usize)>,
+    versions: BTreeMap<u64, (String, String, usize)>,
     has_container: bool,
     made: usize,
 }
@@ -95,23 +132,23 @@ async fn versions(arm: &Service, root: &str) -> Vec<String> {
 }
 
 /// In the workspace, where versions are written at once, and in a registry, where that takes an operation.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn random_calls_leave_what_a_model_of_it_has() {
     let (mut calls, mut refused, mut removed) = (0_u32, 0_u32, 0_u32);
     for seed in 0..60_u64 {
-        let azure = FakeAzure::new().paging(1 + (seed % 7) as usize);
+        let azure = fresh().paging(1 + (seed % 7) as usize);
         let root = if seed % 2 == 0 { azure.workspace().id() } else { azure.registry("contoso-ml").id() };
         azure.faults().slow_operations((seed % 3) as u32);
         let (arm, mut random, mut model) = (azure.arm(), Random::new(seed).stream("calls"), Model::default());
         for _ in 0..40 {
             calls += 1;
-            let version = 1 + (random.next_f64() * 9.0) as u32;
+            let version = 1 + random.below(NINE);
             let path = format!("{root}/models/m/versions/{version}");
             let at = |method| Call::<Value>::new(OP, method, path.clone()).query("api-version", VERSION);
             let action = random.next_f64();
             if action < 0.5 {
-                let uri = format!("azureml://{}", (random.next_f64() * 2.0) as u32);
-                let words = format!("words {}", (random.next_f64() * 100.0) as u32);
+                let uri = format!("azureml://{}", random.below(TWO));
+                let words = format!("words {}", random.below(HUNDRED));
                 let write = at(Method::PUT).json(&body(&uri, &words)).unwrap();
                 let written = match arm.begin(write).await {
                     Ok(operation) => operation.wait().await,

@@ -9,7 +9,7 @@ use mlops_azure::http::{Call, Method, RetryPolicy, Service, ServiceBuilder};
 use mlops_core::ErrorKind;
 use serde_json::{Value, json};
 
-use super::{OP, call, put};
+use super::{OP, call, fresh, put};
 
 const JOB: &str = "/jobs/train-1";
 /// What nobody but the service may see.
@@ -22,7 +22,7 @@ struct Line {
 
 impl Line {
     fn with(rule: FaultRule) -> Self {
-        let azure = FakeAzure::new();
+        let azure = fresh();
         let faulty = Arc::new(FaultyTransport::new(azure.transport()));
         faulty.add(rule);
         Self { azure, faulty }
@@ -172,7 +172,7 @@ async fn a_call_that_is_dropped_may_have_been_carried_out_and_is_not_repeated() 
 
 #[tokio::test]
 async fn the_fakes_own_faults_end_by_themselves() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let arm = azure.arm();
     azure.faults().busy(2).unavailable(1).lose_answers(1);
     // The answers that say "busy" are none that could be lost: they are lost like all others.
@@ -181,13 +181,15 @@ async fn the_fakes_own_faults_end_by_themselves() {
     azure.faults().lose_answers(1);
     let reply = arm.reply(put(&azure, "/jobs/train-2", &json!({ "properties": {} }))).await.unwrap();
     assert_eq!((reply.status, azure.count()), (200, 6), "the first one was carried out");
-    azure.faults().expire_tokens();
+    azure.faults().expire_tokens().forbidden(2);
+    assert_eq!(arm.call(call(&azure, Method::GET, JOB)).await.unwrap_err().kind(), ErrorKind::Auth);
+    arm.call(call(&azure, Method::GET, JOB).settling(Duration::from_secs(10))).await.unwrap();
     assert!(arm.call(call(&azure, Method::GET, JOB)).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_hundred_clients_come_through_a_storm_of_429() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     azure.faults().busy(500);
     let base: mlops_azure::http::Url = "https://management.azure.com".parse().unwrap();
     let retry = RetryPolicy { attempts: 1000, initial: Duration::ZERO, ..RetryPolicy::default() };

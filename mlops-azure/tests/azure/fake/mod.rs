@@ -1,18 +1,24 @@
 //! The fake itself: it answers as Azure does, the faults that it is told to make included.
 
 mod assets;
+mod contract;
 mod faults;
+mod listener;
 mod operations;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
+use mlops_azure::config::Cloud;
 use mlops_azure::config::cloud::Audience;
 use mlops_azure::fake::{FakeAnswer, FakeAzure, FakePart, FakeRequest, Schemas};
+use mlops_azure::governance::KeyVault;
 use mlops_azure::http::{Call, Method, Url};
 use mlops_azure::wire::model::ModelType;
 use mlops_azure::wire::{DataType, DataVersion, ModelVersion, Resource};
-use mlops_core::ErrorKind;
+use mlops_core::governance::{Secret, SecretStore as _};
+use mlops_core::{ErrorKind, SecretName};
 use serde_json::{Value, json};
 
 const OP: &str = "test";
@@ -30,6 +36,11 @@ fn types() -> Option<PathBuf> {
         println!("skipped: MLOPS_TEST_AZURE_TYPES names no folder, and there is no shared/azure/types above");
     }
     types
+}
+
+/// A fake without parts: its own rules alone.
+fn fresh() -> FakeAzure {
+    FakeAzure::new().without_parts()
 }
 
 /// A call to something below the workspace.
@@ -54,7 +65,7 @@ fn model(path: &str) -> Resource<ModelVersion> {
 
 #[tokio::test]
 async fn a_resource_is_made_read_changed_listed_and_removed() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let (arm, workspace) = (azure.arm(), azure.workspace().id());
     let one = azure.place().model("churn", "1").unwrap();
     assert_eq!(arm.reply(one.put(OP, &model("a")).unwrap()).await.unwrap().status, 201);
@@ -88,7 +99,7 @@ async fn a_resource_is_made_read_changed_listed_and_removed() {
 
 #[tokio::test]
 async fn what_resource_manager_does_not_take_is_refused() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let get = |path: &str| Call::<Value>::get(OP, path.to_owned());
     let workspace = azure.workspace().id();
     for version in ["2020-01-01", "latest", ""] {
@@ -119,7 +130,7 @@ async fn what_resource_manager_does_not_take_is_refused() {
 
 #[tokio::test]
 async fn a_token_is_good_for_its_audience_alone_and_until_it_is_not() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let get = || call(&azure, Method::GET, "");
     let base: Url = "https://management.azure.com".parse().unwrap();
     let wrong = azure.service(base, Audience::Storage);
@@ -161,7 +172,7 @@ impl FakePart for Elsewhere {
 
 #[tokio::test]
 async fn a_part_answers_what_is_its_own_and_completes_what_is_written() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let host: Url = "https://elsewhere.example".parse().unwrap();
     let post = || Call::<Value>::post(OP, "/a/b").json(&json!(1)).unwrap();
     let service = azure.service(host.clone(), Audience::MachineLearning);
@@ -184,9 +195,46 @@ async fn a_part_answers_what_is_its_own_and_completes_what_is_written() {
 }
 
 #[tokio::test]
+async fn the_vault_of_the_workspace_keeps_secrets() {
+    let azure = FakeAzure::new();
+    let vault = KeyVault::named("kv-fake", Cloud::Public, azure.tokens()).unwrap();
+    let vault = vault.transport(azure.transport()).interval(Duration::from_millis(1)).build().unwrap();
+    let name = SecretName::new("storage-key").unwrap();
+    azure.faults().busy(1).expire_tokens();
+    vault.set(&name, &Secret::new("hunter2")).await.unwrap();
+    azure.faults().expire_tokens();
+    assert_eq!(vault.get(&name).await.unwrap().expose(), "hunter2");
+    vault.remove(&name).await.unwrap();
+    assert_eq!(vault.get(&name).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(!format!("{:?}", azure.requests()).contains("hunter2"));
+}
+
+#[tokio::test]
+async fn nothing_that_is_shown_holds_a_token() {
+    let azure = fresh();
+    azure.plug(Elsewhere);
+    let base: Url = "https://elsewhere.example/?sig=canary".parse().unwrap();
+    let call = Call::<Value>::get(OP, "/p").query("sig", "canary").query("api-version", "1");
+    azure.service(base.clone(), Audience::MachineLearning).call(call).await.unwrap();
+    assert_eq!(azure.requests(), ["GET https://elsewhere.example/p?sig=…&api-version=1"]);
+    let mut request = FakeRequest::new(Method::GET, base);
+    request.headers.insert("authorization", "Bearer canary".parse().unwrap());
+    request.body = "canary".into();
+    let answer = FakeAnswer::ok(json!("canary")).with("location", "https://h/?sig=canary");
+    assert_eq!(request.bearer(), Some("canary"));
+    let shown = format!(
+        "{azure:?} {:?} {:?} {:?} {request:?} {answer:?}",
+        azure.transport(),
+        azure.tokens(),
+        azure.arm()
+    );
+    assert!(!shown.contains("canary"), "{shown}");
+}
+
+#[tokio::test]
 async fn bodies_are_judged_and_what_was_refused_is_kept() {
     let Some(types) = types() else { return };
-    let azure = FakeAzure::new().judging(Schemas::open(types).unwrap());
+    let azure = fresh().judging(Schemas::open(types).unwrap());
     let arm = azure.arm();
     let data = azure.place().data("churn", "1").unwrap();
     let good = Resource::new(DataVersion::new(DataType::UriFile, "azureml://datastores/d/paths/churn.csv"));

@@ -9,7 +9,7 @@ use mlops_azure::http::{Call, Method, Operation, PollPolicy, Reply, RetryPolicy,
 use mlops_core::{ErrorKind, Result};
 use serde_json::{Value, json};
 
-use super::{OP, VERSION, call, put};
+use super::{OP, VERSION, call, fresh, put};
 
 const ENDPOINT: &str = "/onlineEndpoints/churn";
 const BLUE: &str = "/onlineEndpoints/churn/deployments/blue";
@@ -47,7 +47,7 @@ fn way(reply: &Reply) -> (u16, &'static str) {
 
 #[tokio::test]
 async fn every_kind_of_resource_goes_on_in_its_own_way() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let registry = azure.registry("contoso-ml");
     let workspace = azure.workspace().id();
     for (id, made, changed, removed) in [
@@ -96,7 +96,7 @@ async fn every_kind_of_resource_goes_on_in_its_own_way() {
 
 #[tokio::test]
 async fn the_status_of_an_operation_is_where_the_answer_says() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let reply = azure.arm().reply(put(&azure, ENDPOINT, &endpoint())).await.unwrap();
     let status = reply.header("azure-asyncoperation").unwrap().to_owned();
     let place = "/providers/Microsoft.MachineLearningServices/locations/eastus/mfeOperationsStatus/oeidp:";
@@ -115,10 +115,9 @@ async fn the_status_of_an_operation_is_where_the_answer_says() {
 
 #[tokio::test]
 async fn one_operation_at_a_time_works_on_an_endpoint() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     run(&azure, put(&azure, ENDPOINT, &endpoint())).await.unwrap();
-    azure.faults().slow_operations(2);
-    azure.forget_requests();
+    azure.faults().endless_operations();
     let blue = azure.arm().begin(put(&azure, BLUE, &endpoint())).await.unwrap();
     assert!(azure.is_busy(&format!("{}{ENDPOINT}", azure.workspace().id())));
     for call in [
@@ -132,21 +131,29 @@ async fn one_operation_at_a_time_works_on_an_endpoint() {
         assert_eq!(once(&azure).call(call).await.unwrap_err().kind(), ErrorKind::Busy, "{shown}");
     }
     assert_eq!(state(&azure, BLUE).as_deref(), Some("Creating"));
+    assert!(azure.finish(&format!("{}{BLUE}", azure.workspace().id())));
     blue.wait().await.unwrap();
     assert_eq!(state(&azure, BLUE).as_deref(), Some("Succeeded"));
-    // Two looks under way, one that finds it over, and one for the result.
-    assert_eq!(azure.count(), 1 + 5 + 3 + 1, "{:?}", azure.requests());
-    // Whoever waits for the other operation gets its turn.
+    azure.faults().slow_operations(2);
+    azure.forget_requests();
+    run(&azure, put(&azure, BLUE, &endpoint())).await.unwrap();
+    // The write, two looks under way, one that finds it over, and one for the result.
+    assert_eq!(azure.count(), 5, "{:?}", azure.requests());
+    // Whoever waits for the other operation gets its turn, also if nobody else looks at it.
+    let call = call(&azure, Method::PATCH, BLUE).json(&json!({ "sku": { "capacity": 2 } })).unwrap();
+    let left = azure.arm().begin(call).await.unwrap();
+    run(&azure, put(&azure, GREEN, &endpoint())).await.unwrap();
+    drop(left);
     azure.faults().slow_operations(0);
     let first = azure.arm().begin(put(&azure, GREEN, &endpoint())).await.unwrap();
-    let (first, second) = tokio::join!(first.wait(), run(&azure, call(&azure, Method::DELETE, BLUE)));
+    let (first, second) = tokio::join!(first.wait(), run(&azure, super::call(&azure, Method::DELETE, BLUE)));
     assert!(first.is_ok() && second.is_ok());
     assert_eq!((state(&azure, BLUE), state(&azure, GREEN).as_deref()), (None, Some("Succeeded")));
 }
 
 #[tokio::test]
 async fn an_operation_that_fails_is_told_with_200_and_leaves_the_resource_failed() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     azure.faults().fail_operation("/ONLINEENDPOINTS/churn", "OutOfQuota", "not enough cores");
     let error = run(&azure, put(&azure, ENDPOINT, &endpoint())).await.unwrap_err();
     assert_eq!((error.kind(), error.context("state")), (ErrorKind::LimitExceeded, Some("Failed")));
@@ -166,7 +173,7 @@ async fn an_operation_that_fails_is_told_with_200_and_leaves_the_resource_failed
 
 #[tokio::test(start_paused = true)]
 async fn an_operation_without_end_is_left_at_the_deadline_and_can_be_cancelled() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     azure.faults().endless_operations();
     let base = "https://management.azure.com".parse().unwrap();
     let poll = PollPolicy::default().with_deadline(Duration::from_secs(1800));
@@ -188,7 +195,7 @@ async fn an_operation_without_end_is_left_at_the_deadline_and_can_be_cancelled()
 
 #[tokio::test]
 async fn a_wait_that_is_dropped_leaves_the_operation_to_whoever_takes_it_up() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     azure.faults().slow_operations(3);
     let operation = azure.arm().begin(put(&azure, ENDPOINT, &endpoint())).await.unwrap();
     let saved = operation.save();
@@ -201,7 +208,7 @@ async fn a_wait_that_is_dropped_leaves_the_operation_to_whoever_takes_it_up() {
 
 #[tokio::test]
 async fn what_was_just_made_is_not_yet_known_everywhere() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     azure.faults().hidden(2);
     let job = json!({ "properties": { "jobType": "Command" } });
     azure.arm().call(put(&azure, "/jobs/train-1", &job)).await.unwrap();
@@ -217,7 +224,7 @@ async fn what_was_just_made_is_not_yet_known_everywhere() {
 
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_is_missing_is_registered_and_the_call_sent_under_a_new_id() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     azure.unregister("Microsoft.MachineLearningServices", 2);
     let error = async |arm: Service| arm.call(call(&azure, Method::GET, "")).await.unwrap_err().kind();
     let base = "https://management.azure.com".parse().unwrap();
@@ -232,7 +239,7 @@ async fn a_provider_that_is_missing_is_registered_and_the_call_sent_under_a_new_
 
 #[tokio::test]
 async fn what_is_left_of_the_limits_is_told() {
-    let azure = FakeAzure::new();
+    let azure = fresh();
     let arm = azure.arm();
     for _ in 0..3 {
         arm.call(call(&azure, Method::GET, "")).await.unwrap();
