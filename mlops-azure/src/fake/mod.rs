@@ -12,11 +12,11 @@
 //! | [`insights`] | [`FakeInsights`]: the ingestion of Application Insights |
 //! | [`job`] | [`FakeJobs`] and [`JobScript`]: jobs, run history, logs and trials |
 //! | [`key_vault`] | [`FakeKeyVault`]: a vault of secrets |
+//! | [`listen`] | [`FakeListener`]: the same fake over HTTP, for other processes |
 //! | [`mlflow`] | [`FakeMlflow`]: MLflow of every workspace and registry |
 //! | [`monitor`] | [`breach`]: a model monitor finds that a signal is over its threshold |
 //! | [`online`] | [`FakeOnline`]: online endpoints, their keys and their scoring addresses |
 //! | [`run_artifact`] | [`FakeRunArtifacts`]: the artifacts of runs, and their blobs |
-//! | [`listen`] | [`FakeListener`]: the same fake over HTTP, for other processes |
 //! | [`schema`] | [`Schemas`]: Azure's type definitions, which judge the bodies that are sent |
 //!
 //! # A test against the fake
