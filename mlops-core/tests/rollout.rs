@@ -392,12 +392,12 @@ fn strategies() -> Vec<RolloutOptions> {
         options().with_rollback(stepped).with_drain(secs(4)).with_approvals(2),
         options()
             .with_strategy(Strategy::Rolling { batch: percent(30) })
+            .with_sticky(by_user())
             .with_rollback(Rollback::Stepped { hold: secs(0) }),
         alone(options()).with_strategy(Strategy::BlueGreen).with_drain(secs(4)),
         alone(options()).with_strategy(Strategy::AllAtOnce),
         options().with_strategy(shadow(25, true)).with_rollback(stepped).with_approver_role(risk(2)),
         options().with_strategy(shadow(50, false)),
-        options().with_sticky(by_user()).with_rollback(stepped),
     ]
 }
 

@@ -301,6 +301,8 @@ async fn content_secrets_and_journals_are_for_those_who_may() {
         ["trainer", "deployer", "keeper", "reader"].map(|name| (id(name), [name.to_owned()].into())).into();
     let known = Arc::new(known);
     let artifacts = Arc::new(MemoryArtifactStore::default());
+    let (_, tree) =
+        artifacts.put_files(&[("rows.csv".parse().unwrap(), b"x".to_vec().into())]).await.unwrap();
     let secrets = Arc::new(MemorySecretStore::default());
     let (rollouts, loops) = (Arc::new(VecJournal::default()), Arc::new(VecLoopJournal::default()));
     let (sweeps, pipelines) =
@@ -327,7 +329,6 @@ async fn content_secrets_and_journals_are_for_those_who_may() {
         };
         let store = by!(artifacts);
         judge("put", store.put_bytes(who.as_bytes().to_vec()).await.map(drop), puts);
-        let tree = mlops_core::artifact::Manifest::new(Vec::new()).unwrap();
         judge("put a tree", store.put_tree(&tree).await.map(drop), puts);
         let (none, look) = (BTreeSet::new(), GcOptions::default().with_dry_run(true));
         assert!(store.collect_garbage(&none, &look).await.is_ok(), "nothing is removed");

@@ -272,9 +272,9 @@ impl OperationStats {
 ///   (`traffic_compare_and_set`, `traffic_change_is_idempotent`, `traffic_key_reuse_is_a_conflict`,
 ///   `traffic_needs_ready_deployments`, `of_many_racing_traffic_changes_one_wins`)
 /// * What a split says keeps callers at their deployment is kept with it, part of what a key stands for, and goes with the next split
-///   that does not say it; another salt deals the callers out anew. A deployer without
-///   [`sticky_routing`](DeployerCapabilities::sticky_routing) answers such a split [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)
-///   and changes nothing. (`what_keeps_callers_is_kept`, `another_salt_deals_callers_out_anew`)
+///   that does not say it; another salt deals the callers out anew. A deployer that cannot keep it, as one without
+///   [`sticky_routing`](DeployerCapabilities::sticky_routing), answers such a split [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)
+///   and changes nothing: [`TrafficSplit::require_plain`]. (`what_keeps_callers_is_kept`, `another_salt_deals_callers_out_anew`)
 /// * `set_mirror` is like `set_traffic`: compare-and-set on the same revision, atomic, idempotent by key. A share of the requests
 ///   that name no deployment is then asked of the shadow too; its answers are dropped, the traffic and everybody's answers stay
 ///   as they are, whatever the shadow does. It is ready and has no traffic, and gets none while it is the shadow: both are
