@@ -815,7 +815,8 @@ async fn a_budget_that_is_shared_lets_nothing_begin_that_it_does_not_hold() {
 /// one attempt cost more than expected is missing for the next step.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_step_says_that_it_costs_is_what_it_costs() {
-    let budget = Budget::new("team", 20.0, TimeGrain::Monthly, "2026-01-01".parse().unwrap(), Vec::new());
+    let thresholds = vec![Threshold { percent: 100.0, basis: ThresholdBasis::Actual }];
+    let budget = Budget::new("team", 20.0, TimeGrain::Monthly, "2026-01-01".parse().unwrap(), thresholds);
     let guard = BudgetGuard::new(&budget.unwrap(), 0.0).unwrap();
     let fit = component("fit", "1").with_output(port("out"), PortType::UriFile);
     let after = component("after", "1").with_input(port("x"), PortType::UriFile);
