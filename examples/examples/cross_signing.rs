@@ -1,4 +1,4 @@
-//! Across all phases: a model is signed where it is made, and verified where it is used, file by file.
+//! Across all phases: a model is signed where it is made, and verified where it is used, file by file; so is what people approve.
 //!
 //! `cargo run -p mlops-examples --example cross_signing`
 //!
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mlops_core::artifact::ArtifactStoreExt as _;
-use mlops_core::governance::SecretStore as _;
+use mlops_core::governance::{Approval, ApprovalDecision, ApprovalRequest, ApproverKeys, SecretStore as _};
 use mlops_core::memory::{MemoryArtifactStore, MemoryModelRegistry, MemorySecretStore};
 use mlops_core::model::{ModelFormat, Predictor as _};
 use mlops_core::oversight::signing::{
@@ -17,7 +17,7 @@ use mlops_core::oversight::signing::{
 use mlops_core::problem::Task;
 use mlops_core::registry::{ModelRegistry as _, NewModelVersion};
 use mlops_core::serve::ConstantPredictor;
-use mlops_core::time::SystemClock;
+use mlops_core::time::{Clock as _, SystemClock};
 use mlops_core::{ActorId, ModelName, RelPath, SecretName, TagKey, Tags};
 use mlops_examples::narrate::{say, step};
 
@@ -94,6 +94,25 @@ async fn main() -> Result<()> {
     say(refused.message());
     let stranger = SigningKey::generate()?.verifying_key();
     let refused = bundle.verify(&stranger).err().ok_or("another key passed")?;
+    say(refused.message());
+
+    // A name in an approval is what somebody wrote. Where there are keys of those who may approve, only what they signed counts:
+    // in a rollout, in a closed loop, and when a registry promotes.
+    step(6, "An approval that its approver signed");
+    let (officer, now) = (ActorId::new("risk-officer")?, SystemClock::new().now());
+    let keys = ApproverKeys::new().with_key(officer.clone(), public.to_pem()?)?;
+    let request = ApprovalRequest {
+        subject: tree.digest,
+        question: format!("May {} serve?", version.reference()),
+        requester: trainer,
+        expires_at: now + std::time::Duration::from_secs(86_400),
+    };
+    let yes = Approval::answer(&request, ApprovalDecision::Approved, officer, "read the card", now);
+    let yes = yes.signed(&key)?;
+    keys.verify(&yes)?;
+    say(format!("{} approved, and it was them", yes.approver));
+    let forged = Approval { comment: "read nothing".to_owned(), ..yes };
+    let refused = keys.verify(&forged).err().ok_or("a changed approval passed")?;
     say(refused.message());
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Phase 6: models over HTTP, traffic that moves while they are asked, a shadow, and what was asked kept for monitoring.
+//! Phase 6: models over HTTP, traffic that moves while callers stay where they are, a shadow, what was asked kept for monitoring, and
+//! how requests ended counted for alert rules and for the guards of a rollout.
 //!
 //! `cargo run -p mlops-examples --example phase6_serve`
 
@@ -7,20 +8,24 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use mlops_core::Percent;
 use mlops_core::artifact::ArtifactStoreExt as _;
 use mlops_core::data::{Part, Table};
-use mlops_core::deploy::{Deployer, DeploymentSpec, EndpointSpec, TrafficChange, TrafficSplit};
+use mlops_core::deploy::{Deployer, DeploymentSpec, EndpointSpec, Sticky, TrafficChange, TrafficSplit};
 use mlops_core::governance::Secret;
 use mlops_core::local::LocalStore;
 use mlops_core::model::Predictor as _;
+use mlops_core::monitor::alerting::{AlertFormat, AlertInput, AlertRules, AlertState};
+use mlops_core::monitor::{OperationRecorder, OperationSeries, Window};
 use mlops_core::registry::{ModelRegistry as _, NewModelVersion};
 use mlops_core::serve::BuiltinLoader;
 use mlops_core::serve::http::{
-    Access, Capture, CaptureSink, CapturedRows, Mirror, Redaction, RoutingKey, ServedEndpoint, Server,
+    Access, Capture, CaptureSink, CapturedRows, Mirror, Redaction, ServedEndpoint, Server,
 };
-use mlops_core::{IdempotencyKey, Percent};
+use mlops_core::time::{Clock as _, SystemClock, Timestamp};
 use mlops_examples::narrate::{say, step};
 use mlops_examples::prepare::{Source, prepare};
 use mlops_examples::train::{Trainer, boosted_trees, logistic};
@@ -28,6 +33,21 @@ use mlops_examples::train::{Trainer, boosted_trees, logistic};
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const KEY: &str = "keys come from a secret store";
+
+/// Calls somebody when more than one request in twenty fails.
+const RULES: &str = r#"
+name = "diabetes"
+
+[[rules]]
+id = "errors"
+signal = "error_rate"
+above = 0.05
+severity = "critical"
+
+[[routes]]
+id = "all"
+sinks = ["log"]
+"#;
 
 /// Where captured rows go; a service hands them to its monitor by `monitor::MonitorSink`.
 #[derive(Debug, Default)]
@@ -70,11 +90,13 @@ async fn main() -> Result<()> {
     let redaction = Redaction::none().removing("sex");
     let capture = Capture::new(captured.clone()).with_share(0.5).with_redaction(redaction);
     let access = Access::keys(&Secret::new(KEY.replace(' ', "-")), None)?;
-    let by_user = RoutingKey::Header("x-user".to_owned());
     let endpoint = ServedEndpoint::new("diabetes".parse()?, access)
-        .with_routing_key(by_user)
         .with_mirror(Mirror::new("green".parse()?, Percent::new(20).unwrap_or(Percent::ALL)));
+    let minute = Duration::from_secs(60);
+    let (recorder, began) =
+        (Arc::new(OperationRecorder::new(&OperationSeries::new(minute)?)), minute_of(now()));
     let server = Server::new(deployer.clone()).with_endpoint(endpoint).with_capture(capture);
+    let server = server.with_observer(recorder.clone());
     let running = server.start("127.0.0.1:0".parse()?).await?;
     let address = running.local_addr();
     say(ask(address, "GET", "/health/ready", "", "").await?);
@@ -129,6 +151,21 @@ async fn main() -> Result<()> {
     {
         say(line);
     }
+    // The same requests, as the server saw them end: for rules that call somebody, and for guards of a rollout.
+    let rules = AlertRules::parse(RULES, AlertFormat::Toml)?;
+    let mut state = AlertState::default();
+    let window = Window::new(began, minute_of(now()) + minute)?;
+    for found in recorder.reports(&window)? {
+        for input in AlertInput::of_operation(&found.report, &found.labels()) {
+            (state, _) = rules.step(&state, &input, now())?;
+        }
+        let whose = found.deployment.map_or("all".to_owned(), |deployment| deployment.to_string());
+        say(format!("{whose}: {} answered, {} refused", found.report.answered, found.report.refused));
+    }
+    say(format!("rules that fire: {}", state.firing().count()));
+    let (green, blue) = ("green".parse()?, "blue".parse()?);
+    let seen = recorder.failures(&"diabetes".parse()?, &green, &blue, began)?;
+    say(format!("what a guard would judge: {seen:?}"));
     let drained = running.stop().await;
     say(format!(
         "every request was answered: {}; rows captured: {}",
@@ -144,9 +181,19 @@ async fn main() -> Result<()> {
 async fn split(deployer: &dyn Deployer, share: u8) -> Result<()> {
     let share = Percent::new(share).ok_or("a share is at most 100")?;
     let split = TrafficSplit::canary("blue".parse()?, "green".parse()?, share)?;
-    let (key, endpoint, actor) = (IdempotencyKey::generate(), "diabetes".parse()?, "release".parse()?);
-    deployer.set_traffic(&TrafficChange { key, endpoint, split, expected: None, actor }).await?;
+    // Callers are told apart by a header, wherever the endpoint is served.
+    let split = split.with_sticky(Sticky::header("x-user")?);
+    deployer.set_traffic(&TrafficChange::new("diabetes".parse()?, split, "release".parse()?)).await?;
     Ok(())
+}
+
+fn now() -> Timestamp {
+    SystemClock::new().now()
+}
+
+/// The beginning of the minute that it is in, which is where a recorder begins to count anew.
+fn minute_of(now: Timestamp) -> Timestamp {
+    Timestamp::from_timestamp(now.timestamp() / 60 * 60, 0).unwrap_or(now)
 }
 
 /// The first row of a table as a JSON object.

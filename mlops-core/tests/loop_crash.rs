@@ -7,6 +7,7 @@
 //! * one candidate at most is on its way: no other deployment than what served before has traffic beside it;
 //! * the alias points to a version that the gate let pass and somebody approved, which is what serves, or has all traffic already,
 //!   and never to content that was rolled back;
+//! * a challenger that nobody answered about in time, or that something newer took the place of, never gets any traffic;
 //! * the store is sound, and the audit log intact.
 //!
 //! In the end every reason is decided, and the audit log has every change of phase and every reason that was held back, once.
@@ -20,6 +21,7 @@ use std::num::NonZeroU64;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::wait;
@@ -91,8 +93,12 @@ fn deployer(store: &LocalStore) -> LocalDeployer {
     store.deployer(Arc::new(registry(store)), Arc::new(BuiltinLoader))
 }
 
-fn officer() -> CallbackApprover {
-    CallbackApprover::new(actor("officer"), |_| (ApprovalDecision::Approved, "seen".to_owned()))
+/// Says yes, as long as they are not away.
+fn officer(away: Arc<AtomicBool>) -> CallbackApprover {
+    CallbackApprover::new(actor("officer"), move |_| match away.load(Ordering::SeqCst) {
+        true => (ApprovalDecision::Pending, String::new()),
+        false => (ApprovalDecision::Approved, "seen".to_owned()),
+    })
 }
 
 fn config() -> LoopConfig {
@@ -104,6 +110,8 @@ fn config() -> LoopConfig {
     LoopConfig::new(model(), champion(), endpoint(), actor("retraining"))
         .with_rollout(rollout)
         .with_approval()
+        .with_approval_window(Duration::from_millis(120))
+        .with_supersede()
         .with_gates(RetrainGates::new(model()).with_cooldown(Duration::from_millis(40)))
 }
 
@@ -116,12 +124,15 @@ enum Fate {
     FailsInTraffic,
     /// Has the content of one that failed where it served.
     Again(u64),
+    /// Passes the gate, and nobody answers about it.
+    Unanswered,
 }
 
 fn fate(cycle: u64) -> Fate {
     match cycle % 8 {
         2 | 6 => Fate::FailsTheGate,
         3 => Fate::FailsInTraffic,
+        5 => Fate::Unanswered,
         7 => Fate::Again(cycle - 4),
         _ => Fate::Good,
     }
@@ -168,7 +179,8 @@ async fn set_up(folder: &Path) {
         requester: actor.clone(),
         expires_at: "2100-01-01T00:00:00Z".parse().unwrap(),
     };
-    let approval = officer().decide(&request, "2026-01-01T00:00:00Z".parse().unwrap()).await.unwrap();
+    let approval =
+        officer(Arc::default()).decide(&request, "2026-01-01T00:00:00Z".parse().unwrap()).await.unwrap();
     let promotion = Promotion {
         key: IdempotencyKey::new("first-promotion").unwrap(),
         model: model(),
@@ -182,7 +194,7 @@ async fn set_up(folder: &Path) {
     registry(&store).promote(&promotion).await.unwrap();
 }
 
-async fn resume(store: &LocalStore, deployer: Arc<LocalDeployer>) -> ClosedLoop {
+async fn resume(store: &LocalStore, deployer: Arc<LocalDeployer>, away: Arc<AtomicBool>) -> ClosedLoop {
     let first = register(store, 0, None).await;
     let serving = Serving {
         version: first.version,
@@ -199,7 +211,7 @@ async fn resume(store: &LocalStore, deployer: Arc<LocalDeployer>) -> ClosedLoop 
     };
     let smoke_test = SmokeTest::new(rows()).unwrap();
     let resumed = ClosedLoop::resume(start, Arc::new(store.loops()), backends, smoke_test).await.unwrap();
-    resumed.with_approver(Arc::new(officer()))
+    resumed.with_approver(Arc::new(officer(away)))
 }
 
 fn cause(number: u64) -> RetrainCause {
@@ -218,10 +230,12 @@ async fn drive(folder: &Path, mut next: u64, pace: Duration) -> LoopState {
     let store = LocalStore::open(folder).unwrap();
     // One deployer, for what is asked of it counts for the loop at once.
     let deployer = Arc::new(deployer(&store));
-    let mut one = resume(&store, deployer.clone()).await;
+    let away = Arc::new(AtomicBool::new(false));
+    let mut one = resume(&store, deployer.clone(), away.clone()).await;
     say("open");
     loop {
         let (phase, cycle) = (one.state().phase.clone(), one.state().cycle);
+        away.store(fate(cycle) == Fate::Unanswered, Ordering::SeqCst);
         // Some come while a cycle is under way, and some of all come twice.
         let comes = phase.is_at_rest() || next.is_multiple_of(3);
         if comes && next <= CAUSES {
@@ -361,6 +375,7 @@ async fn check(folder: &Path, heard: &Heard) {
     assert_eq!(*alias, champion());
     let found = versions.iter().find(|found| found.version == *version).unwrap();
     the_champion_has_passed(&entries, &state, found);
+    what_went_unanswered_stays_away(&entries);
     if state.serving.as_ref().is_none_or(|serving| serving.version != *version) {
         let traffic = deployer(&store).endpoint(&endpoint()).await.unwrap().traffic;
         assert_eq!(traffic.share(&deployment(*version)), Percent::ALL, "the alias went ahead of the traffic");
@@ -480,6 +495,24 @@ fn the_champion_has_passed(entries: &[LoopEntry], state: &LoopState, version: &M
     assert!(approved, "nobody approved version {}", version.version);
 }
 
+fn what_went_unanswered_stays_away(entries: &[LoopEntry]) {
+    let mut gone = BTreeSet::new();
+    for phase in entries.iter().filter_map(|entry| entry.phase.as_ref()) {
+        match phase {
+            LoopPhase::Expired { version, .. } | LoopPhase::Superseded { version, .. } => {
+                gone.insert(*version);
+            }
+            LoopPhase::AwaitingApproval { challenger, .. }
+            | LoopPhase::ChallengerReady { challenger }
+            | LoopPhase::RollingOut { challenger, .. }
+            | LoopPhase::Promoting { challenger, .. } => {
+                assert!(!gone.contains(&challenger.version), "version {} came back", challenger.version);
+            }
+            _ => {}
+        }
+    }
+}
+
 /// After an end that nobody disturbed: every reason is decided, and everything is in the audit log once.
 async fn check_end(folder: &Path, state: &LoopState) {
     let store = LocalStore::open(folder).unwrap();
@@ -487,6 +520,11 @@ async fn check_end(folder: &Path, state: &LoopState) {
     assert!(state.phase.is_at_rest() && state.gates.waiting.is_empty(), "{state:?}");
     let promoted = entries.iter().filter(|e| matches!(e.phase, Some(LoopPhase::Promoted { .. }))).count();
     assert!(promoted > 0, "nothing was promoted");
+    let unanswered = |entry: &&LoopEntry| {
+        matches!(entry.phase, Some(LoopPhase::Expired { .. } | LoopPhase::Superseded { .. }))
+    };
+    let away = (1..=state.cycle).filter(|cycle| fate(*cycle) == Fate::Unanswered).count();
+    assert!(entries.iter().filter(unanswered).count() >= away, "somebody answered who was away");
     let mut expected: BTreeMap<String, usize> = BTreeMap::new();
     let mut expect = |detail: String| *expected.entry(detail).or_default() += 1;
     for entry in &entries {
@@ -575,6 +613,19 @@ fn what_the_invariants_forbid_would_be_noticed() {
     let mut doubled = versions.clone();
     doubled.push(versions.iter().find(|version| version.spec.run.is_some()).unwrap().clone());
     assert!(noticed(&|| one_version_for_each_run(&entries, &doubled)));
+    // A challenger that nobody answered about, at work again.
+    let mut back = entries.clone();
+    back.extend(
+        entries.iter().filter(|entry| matches!(entry.phase, Some(LoopPhase::Promoting { .. }))).cloned(),
+    );
+    what_went_unanswered_stays_away(&back);
+    back.extend(
+        entries
+            .iter()
+            .filter(|entry| matches!(entry.phase, Some(LoopPhase::AwaitingApproval { .. })))
+            .cloned(),
+    );
+    assert!(noticed(&|| what_went_unanswered_stays_away(&back)));
     // Traffic that nobody decided, and a champion that failed.
     let strange = TrafficSplit::all_to(DeploymentName::new("v-2000").unwrap());
     assert!(noticed(&|| one_candidate_is_on_its_way(&state, &strange)));

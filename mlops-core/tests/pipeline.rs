@@ -23,9 +23,10 @@ use mlops_core::memory::{
 };
 use mlops_core::pipeline::{
     Backends, Cancel, Component, Components, Content, ErrorClass, ExecutorOptions, Force, GraphFault,
-    ParamSpec, ParamValue, Part, Pipeline, PipelineEntry, PipelineExecutor, PipelineFormat, PipelineJournal,
-    PipelineReport, PipelineSpec, PipelineState, PipelineStatus, PortType, Publishing, RunOptions, RunReason,
-    RunWhen, SkipReason, StepContext, StepCosts, StepError, StepRetry, StepSpec, StepState, VerifyPolicy,
+    ParamSpec, ParamValue, Part, Pipeline, PipelineEntry, PipelineEvent, PipelineExecutor, PipelineFormat,
+    PipelineJournal, PipelineReport, PipelineSpec, PipelineState, PipelineStatus, PortType, Publishing,
+    RunOptions, RunReason, RunWhen, SkipReason, StepContext, StepCosts, StepError, StepRetry, StepSpec,
+    StepState, VerifyPolicy,
 };
 use mlops_core::time::{Clock, ManualClock, SystemClock, TokioPause};
 use mlops_core::{ActorId, AssetName, ErrorKind, ExperimentName, MetricKey, RunId, SecretName};
@@ -797,6 +798,8 @@ async fn a_budget_that_is_shared_lets_nothing_begin_that_it_does_not_hold() {
     let why = report.step(&step("fit")).unwrap().explain();
     assert_eq!(why, "step `fit` was cancelled: the budget `team` of 100 has 70 left, and 75 would be needed");
     assert_eq!((guard.spent(), guard.promised(), ran.of("fit")), (30.0, 0.0, 0));
+    let spent = |report: &PipelineReport, name: &str| report.step(&step(name)).unwrap().spent;
+    assert_eq!(["load", "clean", "fit"].map(|name| spent(&report, name)), [10.0, 10.0, 0.0]);
 
     // What was made is reused and costs nothing; with enough left the rest is made, and the threshold is crossed.
     let guard = BudgetGuard::new(&budget, 20.0).unwrap();
@@ -804,6 +807,71 @@ async fn a_budget_that_is_shared_lets_nothing_begin_that_it_does_not_hold() {
     let report = executor.run(&pipeline, &RunOptions::new()).await.unwrap();
     assert!(report.is_success(), "{report}");
     assert_eq!((report.reused(), guard.spent(), guard.crossed().len()), (2, 95.0, 1));
+    assert_eq!(["load", "clean", "fit"].map(|name| spent(&report, name)), [0.0, 0.0, 75.0]);
+    assert_eq!(report.spent(), 75.0);
+}
+
+/// What a step says that it costs counts in place of what was expected, attempt by attempt, in report, journal and budget; and what
+/// one attempt cost more than expected is missing for the next step.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_step_says_that_it_costs_is_what_it_costs() {
+    let thresholds = vec![Threshold { percent: 100.0, basis: ThresholdBasis::Actual }];
+    let budget = Budget::new("team", 20.0, TimeGrain::Monthly, "2026-01-01".parse().unwrap(), thresholds);
+    let guard = BudgetGuard::new(&budget.unwrap(), 0.0).unwrap();
+    let fit = component("fit", "1").with_output(port("out"), PortType::UriFile);
+    let after = component("after", "1").with_input(port("x"), PortType::UriFile);
+    let spec = pipeline_spec()
+        .with_step(StepSpec::new(step("fit"), fit.reference()).with_retry(quick(2)))
+        .with_step(StepSpec::new(step("after"), after.reference()).with_input_from(
+            port("x"),
+            step("fit"),
+            port("out"),
+        ));
+    let components = Components::new()
+        .with_fn(fit, |context| async move {
+            for cost in [2.0, -1.0, f64::NAN, 4.5] {
+                context.spend(cost);
+            }
+            if context.attempt() == 1 {
+                return Err(StepError::transient("the network is down"));
+            }
+            context.spend(3.0);
+            context.write("out", b"x".to_vec()).await?;
+            Ok(())
+        })
+        .unwrap()
+        .with_fn(after, |_| async { Ok(()) })
+        .unwrap();
+    let pipeline = Pipeline::new(spec, &components).unwrap();
+    let backends = backends();
+    let executor = PipelineExecutor::new(backends.clone(), components);
+    let executor = executor.with_guard(guard.clone(), StepCosts::new(5.0).unwrap());
+    let options = RunOptions::new();
+    let report = executor.run(&pipeline, &options).await.unwrap();
+    assert_eq!([word(&report, "fit"), word(&report, "after")], ["succeeded", "cancelled"], "{report}");
+    assert_eq!((report.spent(), guard.spent(), guard.promised()), (16.0, 16.0, 0.0));
+    assert!(report.to_string().contains(", 16 spent"), "{report}");
+    let entries = backends.journal.entries(&options.run).await.unwrap();
+    let written: Vec<(u32, f64)> = entries
+        .iter()
+        .filter_map(|entry| match &entry.event {
+            PipelineEvent::Spent { attempt, cost, .. } => Some((*attempt, *cost)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(written, [(1, 5.0), (1, 6.5), (2, 5.0), (2, 9.5)]);
+    let replayed = PipelineState::replay(&entries).unwrap();
+    assert_eq!((replayed.spent(), replayed.step(&step("fit")).unwrap().spent), (16.0, 16.0));
+    // Without a budget it is in the report all the same; and cut off after the beginning it has cost what was expected.
+    let cut = entries.iter().position(|entry| matches!(entry.event, PipelineEvent::Spent { attempt: 2, .. }));
+    let cut = PipelineState::replay(&entries[..=cut.unwrap()]).unwrap();
+    assert_eq!(cut.spent(), 11.5);
+    let mut bad = cut.clone();
+    for cost in [-1.0, f64::NAN, f64::INFINITY] {
+        let event = PipelineEvent::Spent { step: step("fit"), attempt: 2, cost };
+        assert_eq!(bad.apply(&event).unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(bad, cut);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,7 +13,7 @@ use mlops_core::deploy::rollout::judge::{
 use mlops_core::deploy::rollout::*;
 use mlops_core::deploy::{
     Deployer as _, Deployment, DeploymentSpec, DeploymentState, EndpointSpec, InvokeRequest, Mirror,
-    MirrorChange, SmokeCheck, SmokeReport, SmokeTest, TrafficChange, TrafficSplit,
+    MirrorChange, SmokeCheck, SmokeReport, SmokeTest, Sticky, TrafficChange, TrafficSplit,
 };
 use mlops_core::evaluation::{CriterionResult, GateDecision, Verdict};
 use mlops_core::governance::{Approval, ApprovalDecision, ApprovalRequest};
@@ -104,7 +104,9 @@ struct Stopped;
 impl World {
     fn new(options: RolloutOptions, story: Story, strike: (usize, bool)) -> Self {
         let state = RolloutState::new(plan(options));
-        let traffic = ObservedTraffic::new(state.plan.initial_split(), 3);
+        // What keeps callers before the rollout is not what does in it.
+        let before = state.plan.initial_split().with_sticky(None);
+        let traffic = ObservedTraffic::new(before, 3);
         let journal = state.clone();
         let made = BTreeMap::new();
         let (acted, asked, looks) = (false, 0, 0);
@@ -338,10 +340,11 @@ impl World {
             |split: &TrafficSplit| match (0..plan.steps().len()).find(|step| plan.split(*step) == *split) {
                 Some(step) => step + 1,
                 None => {
-                    assert_eq!(*split, plan.initial_split());
+                    assert!(split.same_shares(&plan.initial_split()), "{split}");
                     0
                 }
             };
+        assert_eq!(split.sticky(), plan.options().sticky.as_ref());
         let (from, to) = (place(&self.traffic.split), place(split));
         assert!(to <= from + 1, "from {} to {split}: no step is left out", self.traffic.split);
         let back = matches!(self.state.phase, Phase::RollingBack { .. });
@@ -389,12 +392,17 @@ fn strategies() -> Vec<RolloutOptions> {
         options().with_rollback(stepped).with_drain(secs(4)).with_approvals(2),
         options()
             .with_strategy(Strategy::Rolling { batch: percent(30) })
+            .with_sticky(by_user())
             .with_rollback(Rollback::Stepped { hold: secs(0) }),
         alone(options()).with_strategy(Strategy::BlueGreen).with_drain(secs(4)),
         alone(options()).with_strategy(Strategy::AllAtOnce),
         options().with_strategy(shadow(25, true)).with_rollback(stepped).with_approver_role(risk(2)),
         options().with_strategy(shadow(50, false)),
     ]
+}
+
+fn by_user() -> Sticky {
+    Sticky::header("x-user").unwrap().with_salt("autumn").unwrap()
 }
 
 #[test]
@@ -432,7 +440,7 @@ fn a_stop_after_any_effect_at_any_step_ends_at_one_end_or_the_other() {
                     } else {
                         TrafficSplit::all_to(name("blue"))
                     };
-                    assert_eq!(world.traffic.split, end, "{story:?} {strike} {after}: {phase:?}");
+                    assert!(world.traffic.split.same_shares(&end), "{story:?} {strike} {after}: {phase:?}");
                     if !stopped && strike > 0 {
                         break;
                     }
@@ -929,6 +937,89 @@ fn approve(world: &mut World, by: &str, until: i64) -> Result<bool, ErrorKind> {
         step(&world.state, &Event::ApprovalGiven(yes), at(world.now)).map_err(|error| error.kind())?;
     world.state = given.0;
     Ok(world.state.approved)
+}
+
+#[test]
+fn what_keeps_callers_is_said_by_every_split_and_changed_by_nobody_unnoticed() {
+    let sticky = options().with_sticky(by_user());
+    let mut world = baking(sticky.clone());
+    assert_eq!(world.traffic.split, plan(sticky.clone()).split(0));
+    assert_eq!(world.traffic.split.sticky(), Some(&by_user()));
+    // The same shares by something else are other traffic: callers would move.
+    let split = world.traffic.split.clone().with_sticky(Sticky::header("x-session").unwrap());
+    let traffic = ObservedTraffic::new(split.clone(), world.traffic.revision + 1);
+    world.step(&Event::TrafficObserved { traffic, answers: None });
+    let Phase::Paused { reason, .. } = &world.state.phase else { panic!("{:?}", world.state.phase) };
+    assert_eq!(*reason, PauseReason::TrafficChanged(split));
+    // Whatever the endpoint went by before, a plan may begin; but not with other shares.
+    for (before, begins) in [
+        (TrafficSplit::all_to(name("blue")), true),
+        (TrafficSplit::all_to(name("blue")).with_sticky(Sticky::field("user").unwrap()), true),
+        (TrafficSplit::all_to(name("green")).with_sticky(by_user()), false),
+    ] {
+        let event = Event::Started(ObservedTraffic::new(before.clone(), 3));
+        let begun = step(&RolloutState::new(plan(sticky.clone())), &event, at(1));
+        assert_eq!(begun.is_ok(), begins, "{before}");
+        // Nothing was moved yet: seen again as it was, nobody has changed it.
+        if let Ok((state, _)) = begun {
+            let traffic = ObservedTraffic::new(before, 3);
+            let (state, _) = step(&state, &Event::TrafficObserved { traffic, answers: None }, at(2)).unwrap();
+            assert!(matches!(state.phase, Phase::Prechecks { .. }), "{:?}", state.phase);
+        }
+    }
+}
+
+#[cfg(feature = "signing")]
+#[test]
+fn an_approval_counts_only_as_its_approver_signed_it() {
+    use mlops_core::governance::ApproverKeys;
+    use mlops_core::oversight::signing::SigningKey;
+
+    let officer = |number: u32| ActorId::new(format!("officer-{number}")).unwrap();
+    let keys: Vec<SigningKey> = (0..3).map(|_| SigningKey::generate().unwrap()).collect();
+    let known = keys.iter().take(2).zip(0..).fold(ApproverKeys::new(), |known, (key, number)| {
+        known.with_key(officer(number), key.verifying_key().to_pem().unwrap()).unwrap()
+    });
+    let options = options().with_approvals(2).with_approver_keys(known.clone());
+    let mut world = awaiting(options.clone());
+    let answer = |decision, number| {
+        let request = ApprovalRequest {
+            subject: world.state.plan.digest().unwrap(),
+            question: "?".into(),
+            requester: ActorId::new("bot").unwrap(),
+            expires_at: at(900),
+        };
+        Approval::answer(&request, decision, officer(number), "seen", at(5))
+    };
+    let (yes, no) = (ApprovalDecision::Approved, ApprovalDecision::Rejected);
+    let good = answer(yes, 0).signed(&keys[0]).unwrap();
+    let tampered = Approval { expires_at: at(990), ..good.clone() };
+    for (bad, expected) in [
+        (answer(yes, 0), ErrorKind::Rejected),
+        (answer(no, 0), ErrorKind::Rejected),
+        (answer(yes, 0).signed(&keys[1]).unwrap(), ErrorKind::Rejected),
+        (answer(yes, 2).signed(&keys[2]).unwrap(), ErrorKind::Rejected),
+        (tampered, ErrorKind::Integrity),
+    ] {
+        let error = step(&world.state, &Event::ApprovalGiven(bad.clone()), at(world.now)).unwrap_err();
+        assert_eq!(error.kind(), expected, "{bad:?}");
+    }
+    let second = answer(yes, 1).signed(&keys[1]).unwrap();
+    for (approval, enough) in [(good.clone(), false), (good, false), (second, true)] {
+        world.step(&Event::ApprovalGiven(approval));
+        assert_eq!(world.state.approved, enough);
+    }
+    assert!(matches!(world.state.phase, Phase::Shifting { step: 1 }));
+
+    // Whose keys they are is part of what is approved; and a plan that nobody could approve is not made.
+    let other = plan(options.clone().with_approver_keys(ApproverKeys::new()));
+    assert_ne!(other.digest().unwrap(), plan(options.clone()).digest().unwrap());
+    let mut silent = options.clone();
+    (silent.approval, silent.approvals) = (false, 1);
+    let counsel = ApproverRole::new("legal", 1, ["counsel".parse().unwrap()]);
+    for bad in [silent, options.clone().with_approvals(3), options.with_approver_role(counsel)] {
+        assert_eq!(bad.check().unwrap_err().context("field"), Some("approver_keys"));
+    }
 }
 
 #[test]

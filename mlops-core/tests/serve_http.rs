@@ -10,7 +10,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mlops_core::artifact::ArtifactStoreExt as _;
 use mlops_core::data::{DataType, Table};
-use mlops_core::deploy::{Deployer, DeploymentSpec, EndpointSpec, MirrorChange, TrafficChange, TrafficSplit};
+use mlops_core::deploy::{
+    Deployer, DeploymentSpec, EndpointSpec, MirrorChange, Sticky, StickyKey, TrafficChange, TrafficSplit,
+};
 use mlops_core::governance::Secret;
 use mlops_core::memory::{MemoryArtifactStore, MemoryDeployer, MemoryModelRegistry, MemoryMonitor};
 use mlops_core::model::{Feature, ModelFormat, ModelLoader, Predictions, Predictor, Signature};
@@ -975,6 +977,44 @@ async fn callers_stay_where_they_are_and_move_one_way() {
         let expected = 2 * usize::from(share);
         assert!(on_green.len().abs_diff(expected) <= 22, "{} of 200 at {share} %", on_green.len());
         before = on_green;
+    }
+}
+
+/// What the traffic says tells callers apart is what the server goes by, from the refresh on and until the traffic says nothing;
+/// the server's own setting is what it goes by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_traffic_says_what_tells_callers_apart() {
+    let world = World::new().await;
+    let limits = Limits::default().with_refresh(Duration::from_secs(3600));
+    let running = world.start_with(by_user(), |server| server.with_limits(limits)).await;
+    let (scores, shares) = ("scores".parse().unwrap(), [("blue", 50), ("green", 50)]);
+    let mut client = Client::to(running.local_addr()).await;
+    let session = Sticky::header("x-session").unwrap().with_salt("autumn").unwrap();
+    let field = Sticky::field("customer").unwrap();
+    for sticky in [None, Some(session), Some(field), None] {
+        let split = split(&shares).with_sticky(sticky.clone());
+        let change = TrafficChange::new("scores".parse().unwrap(), split.clone(), "me".parse().unwrap());
+        world.deployer.set_traffic(&change).await.unwrap();
+        running.refresh(&scores).await.unwrap();
+        let salt = sticky.as_ref().and_then(Sticky::salt).unwrap_or("scores");
+        let mut seen = BTreeSet::new();
+        for caller in 0..40 {
+            // Three keys, of which one counts.
+            let (user, session, customer) =
+                (format!("user-{caller}"), format!("session-{caller}"), format!("customer-{caller}"));
+            let headers = format!("x-user: {user}\r\nx-session: {session}\r\n");
+            let by_field = format!(r#"{{"customer": "{customer}", "data": [{{"age": 10}}]}}"#);
+            let (counts, body) = match sticky.as_ref().map(Sticky::key) {
+                None => (&user, ROW),
+                Some(StickyKey::Header(_)) => (&session, ROW),
+                Some(_) => (&customer, by_field.as_str()),
+            };
+            let expected = split.route(salt, counts, None).unwrap().to_string();
+            let answer = client.ask(&post("/score", &headers, body)).await;
+            assert_eq!((answer.status, answer.deployment()), (200, expected.as_str()), "{split}");
+            seen.insert(expected);
+        }
+        assert_eq!(seen.len(), 2);
     }
 }
 

@@ -463,3 +463,83 @@ fn what_the_official_program_signs_is_verified_here() {
         assert_eq!(error.message(), "the files are not those that were signed: `a/b` was changed");
     }
 }
+
+/// Who can write to the folder cannot approve in somebody's name: the registry takes only what the approver's key signed.
+#[cfg(feature = "local")]
+#[tokio::test]
+async fn a_promotion_needs_an_approval_that_its_approver_signed() {
+    use mlops_core::evaluation::{CriterionResult, GateDecision, Verdict};
+    use mlops_core::governance::{
+        Approval, ApprovalDecision, ApprovalRequest, ApprovalSignature, Approver as _, ApproverKeys,
+    };
+    use mlops_core::local::LocalStore;
+    use mlops_core::registry::{Promotion, Protection};
+
+    let dir = tempfile::tempdir().unwrap();
+    let store = LocalStore::open(dir.path()).unwrap();
+    let (officer, champion) = (ActorId::new("officer").unwrap(), mlops_core::Alias::new("champion").unwrap());
+    let keys =
+        ApproverKeys::new().with_key(officer.clone(), key().verifying_key().to_pem().unwrap()).unwrap();
+    let registry = store
+        .registry()
+        .with_protected(champion.clone(), Protection::GateAndApproval)
+        .with_approver_keys(keys);
+    let weights = store.artifacts().put_bytes(b"weights".to_vec()).await.unwrap();
+    let prior = ConstantPredictor::new(Task::BinaryClassification, 0.25).unwrap();
+    let (model, trainer) = (ModelName::new("churn").unwrap(), ActorId::new("trainer").unwrap());
+    let format = ModelFormat::new("mlops.constant/v1").unwrap();
+    let new = NewModelVersion::new(model, weights.digest, format, prior.signature().clone(), trainer.clone());
+    let version = registry.register(&new).await.unwrap();
+    let now = "2026-01-01T00:00:00Z".parse().unwrap();
+    let criterion = CriterionResult::new("auc", Verdict::Pass, None, "0.8 at least");
+    let (rules, report) = (Digest::of(b"gate"), Digest::of(b"report"));
+    let gate = GateDecision::new("release", rules, weights.digest, report, None, now, vec![criterion]);
+    let request = ApprovalRequest {
+        subject: gate.digest().unwrap(),
+        question: "Promote churn:1 to champion?".to_owned(),
+        requester: trainer.clone(),
+        expires_at: "2100-01-01T00:00:00Z".parse().unwrap(),
+    };
+    let promote = async |approval: Approval| {
+        let promotion = Promotion {
+            key: mlops_core::IdempotencyKey::generate(),
+            model: new.model.clone(),
+            version: version.version,
+            alias: champion.clone(),
+            expected: None,
+            gate: gate.clone(),
+            approval: Some(approval),
+            actor: trainer.clone(),
+        };
+        registry.promote(&promotion).await.map_err(|error| error.kind())
+    };
+
+    // The pipeline asks, and the officer answers at the desk, with their key.
+    let approver = store.approvals(officer.clone());
+    assert_eq!(approver.decide(&request, now).await.unwrap().decision, ApprovalDecision::Pending);
+    let (desk, page) = (store.approval_desk(), mlops_core::PageRequest::default());
+    let open = desk.pending(&page).await.unwrap().items.remove(0);
+    let yes = ApprovalDecision::Approved;
+    let signed = desk.decide_signed(&open.digest, &officer, yes, "looks good", &key()).await.unwrap();
+    assert_eq!(approver.decide(&request, now).await.unwrap(), signed);
+
+    let plain = Approval { signature: None, ..signed.clone() };
+    let foreign = plain.clone().signed(&SigningKey::generate().unwrap()).unwrap();
+    let renamed = Approval { approver: ActorId::new("somebody").unwrap(), ..signed.clone() };
+    let tampered = Approval { comment: "looks very good".to_owned(), ..signed.clone() };
+    let cut = ApprovalSignature { value: String::new(), ..signed.signature.clone().unwrap() };
+    let cut = Approval { signature: Some(cut), ..signed.clone() };
+    for (bad, expected) in [
+        (plain, ErrorKind::Rejected),
+        (foreign, ErrorKind::Rejected),
+        (renamed, ErrorKind::Rejected),
+        (tampered, ErrorKind::Integrity),
+        (cut, ErrorKind::Integrity),
+    ] {
+        assert_eq!(promote(bad).await.unwrap_err(), expected);
+        assert!(registry.aliases(&new.model).await.unwrap().is_empty());
+    }
+    let record = promote(signed.clone()).await.unwrap();
+    assert_eq!(record.approval, Some(signed));
+    assert!(store.verify().await.unwrap().is_sound());
+}

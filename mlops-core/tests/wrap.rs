@@ -7,18 +7,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mlops_core::artifact::{ArtifactStore, ArtifactStoreExt as _};
+use mlops_core::artifact::{ArtifactStore, ArtifactStoreExt as _, GcOptions};
 use mlops_core::conformance::alert::AlertsUnderTest;
 use mlops_core::conformance::artifact::ArtifactsUnderTest;
 use mlops_core::conformance::audit::AuditUnderTest;
 use mlops_core::conformance::data::DataAssetsUnderTest;
+use mlops_core::conformance::loop_journal::LoopJournalUnderTest;
 use mlops_core::conformance::pipeline_journal::PipelineJournalUnderTest;
 use mlops_core::conformance::registry::RegistryUnderTest;
+use mlops_core::conformance::rollout_journal::JournalUnderTest;
 use mlops_core::conformance::secret::SecretsUnderTest;
 use mlops_core::conformance::step_cache::StepCacheUnderTest;
 use mlops_core::conformance::sweep_journal::SweepsUnderTest;
 use mlops_core::conformance::tracker::TrackerUnderTest;
 use mlops_core::data::DataAssetStore;
+use mlops_core::deploy::rollout::{
+    Event, JournalEntry, RolloutJournal as _, RolloutOptions, RolloutPlan, RolloutState, VecJournal,
+};
 use mlops_core::deploy::{
     Deployer as _, DeploymentSpec, EndpointSpec, Mirror, MirrorChange, TrafficChange, TrafficSplit,
 };
@@ -48,6 +53,9 @@ use mlops_core::problem::Task;
 use mlops_core::registry::{
     AliasChange, AliasRecord, Direction, Edge, LineageGraph, ModelRef, ModelRegistry, ModelVersion,
     NewModelVersion, Node, Promotion, Protection, RegistryCapabilities, RegistryEvent, Relation,
+};
+use mlops_core::retrain::closed_loop::{
+    LoopConfig, LoopEntry, LoopEvent, LoopJournal as _, LoopState, VecLoopJournal,
 };
 use mlops_core::serve::{BuiltinLoader, ConstantPredictor};
 use mlops_core::time::{ManualClock, SystemClock};
@@ -283,6 +291,92 @@ async fn a_registry_refuses_by_role_and_every_decision_is_written_down_first() {
     assert_eq!(said[3].2, "stranger");
 }
 
+/// What each of four roles may do to content, secrets and journals; reads are free, but for secrets.
+#[tokio::test]
+async fn content_secrets_and_journals_are_for_those_who_may() {
+    let log = log();
+    let roles = Roles::duties().with("keeper", Role::new(["secret.*", "artifact.collect"]));
+    let authorizer = Arc::new(RoleAuthorizer::new(roles));
+    let known: BTreeMap<ActorId, BTreeSet<String>> =
+        ["trainer", "deployer", "keeper", "reader"].map(|name| (id(name), [name.to_owned()].into())).into();
+    let known = Arc::new(known);
+    let artifacts = Arc::new(MemoryArtifactStore::default());
+    let (_, tree) =
+        artifacts.put_files(&[("rows.csv".parse().unwrap(), b"x".to_vec().into())]).await.unwrap();
+    let secrets = Arc::new(MemorySecretStore::default());
+    let (rollouts, loops) = (Arc::new(VecJournal::default()), Arc::new(VecLoopJournal::default()));
+    let (sweeps, pipelines) =
+        (Arc::new(MemorySweepJournal::default()), Arc::new(MemoryPipelineJournal::default()));
+    let (model, alias) = (ModelName::new("churn").unwrap(), Alias::new("champion").unwrap());
+    let config = LoopConfig::new(model, alias, EndpointName::new("churn").unwrap(), id("bot"));
+    let name = SecretName::new("db-password").unwrap();
+    let run = RunId::generate();
+    for (who, puts, collects, keeps_secrets, runs, journals) in [
+        ("trainer", true, false, false, true, false),
+        ("deployer", false, false, false, false, true),
+        ("keeper", false, true, true, false, false),
+        ("reader", false, false, false, false, false),
+        ("stranger", false, false, false, false, false),
+    ] {
+        macro_rules! by {
+            ($backend:expr) => {
+                Authorized::new($backend.clone(), authorizer.clone(), known.clone(), log.clone(), id(who))
+            };
+        }
+        let judge = |what: &str, done: Result<()>, may: bool| match done {
+            Ok(()) => assert!(may, "{who} may not {what}"),
+            Err(error) => assert_eq!((error.kind(), may), (ErrorKind::Auth, false), "{who}, {what}: {error}"),
+        };
+        let store = by!(artifacts);
+        judge("put", store.put_bytes(who.as_bytes().to_vec()).await.map(drop), puts);
+        judge("put a tree", store.put_tree(&tree).await.map(drop), puts);
+        let (none, look) = (BTreeSet::new(), GcOptions::default().with_dry_run(true));
+        assert!(store.collect_garbage(&none, &look).await.is_ok(), "nothing is removed");
+        let young = GcOptions::default().with_grace(Duration::from_secs(3_600));
+        judge("collect", store.collect_garbage(&none, &young).await.map(drop), collects);
+
+        let vault = by!(secrets);
+        judge("set a secret", vault.set(&name, &Secret::new("hunter2")).await, keeps_secrets);
+        assert!(vault.names().await.is_ok());
+        secrets.set(&name, &Secret::new("hunter2")).await.unwrap();
+        judge("read a secret", vault.get(&name).await.map(drop), keeps_secrets);
+        judge("remove a secret", vault.remove(&name).await, keeps_secrets);
+
+        let rollout = Digest::of(who.as_bytes());
+        let options = RolloutOptions::default();
+        let plan = RolloutPlan::first("churn".parse().unwrap(), "blue".parse().unwrap(), id("bot"), options);
+        let (at, state) = ("2026-01-01T00:00:00Z".parse().unwrap(), RolloutState::new(plan.unwrap()));
+        let entry = JournalEntry::new(1, at, Event::Tick, state, Vec::new());
+        judge("write a rollout", by!(rollouts).append(&rollout, &entry).await, journals);
+        assert_eq!(by!(rollouts).entries(&rollout).await.unwrap().len(), usize::from(journals));
+        let state = LoopState::new(config.clone(), None).with_id(IdempotencyKey::new(who).unwrap());
+        let entry = LoopEntry::new(1, at, LoopEvent::Looked("drift".into()), None, Vec::new());
+        judge("write a loop", by!(loops).append(&entry, &state).await, journals);
+        assert_eq!(by!(loops).standing(&state.id).await.unwrap().is_some(), journals);
+
+        // What the backend itself refuses is not what is asked here.
+        let refused = |done: Result<()>| done.is_err_and(|error| error.kind() == ErrorKind::Auth);
+        let resumed = PipelineEntry::new(1, at, PipelineEvent::Resumed);
+        assert_eq!(refused(by!(pipelines).append(&run, &resumed).await), !runs, "{who}");
+        assert!(by!(sweeps).entries(&run, 0).await.is_ok());
+    }
+    let said = decisions(&log).await;
+    let of = |who: &str| -> Vec<&str> {
+        said.iter().filter(|entry| entry.2 == who).map(|entry| entry.1.as_str()).collect()
+    };
+    // Who read a secret is written down, and no secret is; what is done all the time is written down when it is refused.
+    let kept = ["artifact.collect", "secret.write", "secret.read", "secret.write"];
+    let of_keeper: Vec<&str> =
+        of("keeper").into_iter().filter(|subject| !subject.starts_with("artifact.put")).collect();
+    assert!(
+        kept.iter().zip(&of_keeper).all(|(action, subject)| subject.starts_with(action)),
+        "{of_keeper:?}"
+    );
+    assert!(of("trainer").iter().all(|subject| !subject.starts_with("artifact.put")));
+    assert!(of("reader").iter().any(|subject| subject.starts_with("artifact.put")));
+    assert!(!format!("{:?}", log.read(0, 1_000).await.unwrap()).contains("hunter2"));
+}
+
 #[tokio::test]
 async fn duties_are_told_apart_by_the_model_that_is_promoted_deployed_or_given_traffic() {
     let (clock, log) = (clock(), log());
@@ -429,6 +523,7 @@ fn artifacts<T: ArtifactStore>(
 
 mlops_core::artifact_store_suite!(retrying_artifacts, artifacts(|one, _| stubborn(one)));
 mlops_core::artifact_store_suite!(teed_artifacts, artifacts(Tee::new));
+mlops_core::artifact_store_suite!(authorized_artifacts, artifacts(|one, _| authorized(one)));
 
 fn assets<T: DataAssetStore>(wrap: impl FnOnce(MemoryDataAssetStore) -> T) -> DataAssetsUnderTest {
     let artifacts = Arc::new(MemoryArtifactStore::default());
@@ -453,6 +548,7 @@ fn sweeps<T: SweepJournal>(wrap: impl FnOnce(MemorySweepJournal) -> T) -> Sweeps
 }
 
 mlops_core::sweep_journal_suite!(retrying_sweeps, sweeps(|one| stubborn(Flaky::new(one))));
+mlops_core::sweep_journal_suite!(authorized_sweeps, sweeps(authorized));
 mlops_core::sweep_journal_suite!(audited_sweeps, sweeps(|one| Audited::new(one, log(), actor())));
 
 fn pipelines<T: PipelineJournal>(wrap: impl FnOnce(MemoryPipelineJournal) -> T) -> PipelineJournalUnderTest {
@@ -460,6 +556,7 @@ fn pipelines<T: PipelineJournal>(wrap: impl FnOnce(MemoryPipelineJournal) -> T) 
 }
 
 mlops_core::pipeline_journal_suite!(retrying_pipelines, pipelines(|one| stubborn(Flaky::new(one))));
+mlops_core::pipeline_journal_suite!(authorized_pipelines, pipelines(authorized));
 mlops_core::pipeline_journal_suite!(audited_pipelines, pipelines(|one| Audited::new(one, log(), actor())));
 
 fn steps<T: StepCache>(wrap: impl FnOnce(MemoryStepCache) -> T) -> StepCacheUnderTest {
@@ -471,11 +568,25 @@ fn steps<T: StepCache>(wrap: impl FnOnce(MemoryStepCache) -> T) -> StepCacheUnde
 
 mlops_core::step_cache_suite!(retrying_steps, steps(|one| stubborn(Flaky::new(one))));
 mlops_core::step_cache_suite!(audited_steps, steps(|one| Audited::new(one, log(), actor())));
+mlops_core::step_cache_suite!(authorized_steps, steps(authorized));
+
+mlops_core::rollout_journal_suite!(
+    authorized_rollouts,
+    JournalUnderTest::new(Arc::new(authorized(VecJournal::default())))
+);
+mlops_core::loop_journal_suite!(
+    authorized_loops,
+    LoopJournalUnderTest::new(Arc::new(authorized(VecLoopJournal::default())))
+);
 
 mlops_core::audit_log_suite!(retrying_log, audit_log());
 mlops_core::secret_store_suite!(
     retrying_secrets,
     SecretsUnderTest::new(Arc::new(stubborn(Flaky::new(MemorySecretStore::default()))))
+);
+mlops_core::secret_store_suite!(
+    authorized_secrets,
+    SecretsUnderTest::new(Arc::new(authorized(MemorySecretStore::default())))
 );
 mlops_core::alert_sink_suite!(
     teed_and_retrying_alerts,

@@ -9,7 +9,7 @@ use super::support::{
 use crate::data::Table;
 use crate::deploy::{
     Deployer, DeployerCapabilities, Deployment, DeploymentSpec, DeploymentState, Endpoint, EndpointSpec,
-    InvokeRequest, InvokeResponse, Mirror, MirrorChange, OperationStats, TrafficChange, TrafficSplit,
+    InvokeRequest, InvokeResponse, Mirror, MirrorChange, OperationStats, Sticky, TrafficChange, TrafficSplit,
 };
 use crate::error::{ErrorKind, Result};
 use crate::id::{DeploymentName, EndpointName, IdempotencyKey, ModelName, Percent, Version};
@@ -69,6 +69,8 @@ macro_rules! deployer_suite {
             a_failing_shadow_harms_nobody,
             routing_meets_the_split,
             routing_is_sticky,
+            what_keeps_callers_is_kept,
+            another_salt_deals_callers_out_anew,
             any_text_is_a_routing_key,
             named_deployment_is_asked,
             endpoints_are_kept_apart,
@@ -763,6 +765,76 @@ pub async fn routing_is_sticky(under: &DeployerUnderTest) {
         seen.insert(split, answers.clone());
         before.insert("all", answers);
     }
+}
+
+/// What keeps callers at their deployment belongs to the split: it is kept with it, is part of what a key stands for, and goes with
+/// a split that does not say it. Where callers cannot be kept, nobody is told that they are.
+pub async fn what_keeps_callers_is_kept(under: &DeployerUnderTest) {
+    let deployer = under.blue_and_green().await;
+    let before = under.set(&[("blue", 100)]).await;
+    let (header, field) = (Sticky::header("x-user").unwrap(), Sticky::field("user").unwrap());
+    let sticky = |sticky: &Sticky| {
+        let change = change(&[("blue", 50), ("green", 50)], None);
+        TrafficChange { split: change.split.clone().with_sticky(sticky.clone()), ..change }
+    };
+    let by_header = sticky(&header);
+    let made = match deployer.set_traffic(&by_header).await {
+        Ok(made) => made,
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+            assert_eq!(under.now().await, before);
+            return skipped("what keeps callers is not kept with the split here");
+        }
+    };
+    assert!(under.promised.sticky_routing, "callers cannot be kept here, and nobody is told");
+    assert_eq!((&made.traffic, made.traffic.sticky()), (&by_header.split, Some(&header)));
+    assert_eq!(under.now().await, made);
+    assert_eq!(deployer.set_traffic(&by_header).await.unwrap(), made);
+    // Under the same key: by something else, and by nothing.
+    for other in [Some(field.clone()), None] {
+        let other = TrafficChange { split: made.traffic.clone().with_sticky(other), ..by_header.clone() };
+        assert_eq!(kind(deployer.set_traffic(&other).await), ErrorKind::Conflict, "{other:?}");
+    }
+    let answers = under.who_of(0..100).await;
+    assert_eq!(under.who_of(0..100).await, answers);
+    // A mirror has nothing to do with it, and a canary that is raised takes it along.
+    let raised = sticky(&header).split;
+    let shares = [(deployment("blue"), 20), (deployment("green"), 80)];
+    let shares = shares.map(|(name, share)| (name, Percent::new(share).unwrap()));
+    let raised = TrafficSplit::new(shares).unwrap().with_sticky(raised.sticky().cloned());
+    let change_to = |split| TrafficChange { split, ..change(&[("blue", 100)], None) };
+    deployer.set_traffic(&change_to(raised)).await.unwrap();
+    let later = under.who_of(0..100).await;
+    assert!((0..100).all(|i| answers[i] != "green" || later[i] == "green"), "a caller was moved back");
+    let by_field = deployer.set_traffic(&sticky(&field)).await.unwrap();
+    assert_eq!(by_field.traffic.sticky(), Some(&field));
+    assert_eq!(under.set(&[("blue", 50), ("green", 50)]).await.traffic.sticky(), None);
+}
+
+/// Another salt deals the callers out anew, and the same again gives everybody what they had.
+pub async fn another_salt_deals_callers_out_anew(under: &DeployerUnderTest) {
+    if !under.promised.sticky_routing {
+        return skipped("routing is not sticky here");
+    }
+    let deployer = under.blue_and_green().await;
+    let mut seen = Vec::new();
+    for salt in ["spring", "autumn", "spring"] {
+        let sticky = Sticky::header("x-user").unwrap().with_salt(salt).unwrap();
+        let change = change(&[("blue", 50), ("green", 50)], None);
+        let change = TrafficChange { split: change.split.clone().with_sticky(sticky), ..change };
+        match deployer.set_traffic(&change).await {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                return skipped("no split has a salt here");
+            }
+            Err(error) => panic!("{error}"),
+        }
+        seen.push(under.who_of(0..200).await);
+    }
+    let moved = (0..200).filter(|&i| seen[0][i] != seen[1][i]).count();
+    // 100 are expected; two salts agree or differ on so many callers once in 10⁹ times (standard deviation 7).
+    assert!((57..=143).contains(&moved), "{moved} of 200");
+    assert_eq!(seen[0], seen[2]);
 }
 
 /// A caller may be called anything.

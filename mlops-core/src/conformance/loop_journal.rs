@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::support::{RACERS, TEXTS, actor, at, fault, race};
 use crate::error::{Error, ErrorKind};
 use crate::hash::Digest;
-use crate::id::{Alias, EndpointName, IdempotencyKey, ModelName};
+use crate::id::{Alias, EndpointName, IdempotencyKey, ModelName, Version};
 use crate::problem::Direction;
 use crate::retrain::TriggerState;
 use crate::retrain::closed_loop::{
@@ -116,7 +116,12 @@ pub async fn an_entry_and_its_state_come_back(under: &LoopJournalUnderTest) {
     for (text, sequence) in TEXTS.iter().zip(1..) {
         let mut next = entry(sequence, text);
         next.at = at("1969-12-31T23:59:59.999999Z");
-        next.phase = Some(LoopPhase::GateFailed { reason: (*text).to_owned() });
+        let (version, until, reason) = (Version::FIRST, next.at, (*text).to_owned());
+        next.phase = Some(match sequence % 3 {
+            0 => LoopPhase::GateFailed { reason },
+            1 => LoopPhase::Superseded { version, reason },
+            _ => LoopPhase::Expired { version, until },
+        });
         standing.quarantine.insert(Digest::of(text.as_bytes()));
         let memory = TriggerState {
             seen_events: vec![(String::new(), (*text).to_owned())],

@@ -136,6 +136,7 @@ pub async fn entries_come_back_as_they_were(under: &PipelineJournalUnderTest) {
         PipelineEvent::Resumed,
         PipelineEvent::Started { step: a(), attempt: u32::MAX, reason },
         PipelineEvent::Checkpointed { step: a(), attempt: 1, blob },
+        PipelineEvent::Spent { step: a(), attempt: 1, cost: 0.1 + 0.2 },
         PipelineEvent::AttemptFailed {
             step: a(),
             attempt: 1,

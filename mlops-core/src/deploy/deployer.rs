@@ -20,7 +20,8 @@ use crate::time::Timestamp;
 /// What a deployer can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeployerCapabilities {
-    /// Requests with one routing key go to one deployment, and raising a share moves callers one way only.
+    /// Requests with one routing key go to one deployment, raising a share moves callers one way only, and a split can
+    /// [say](TrafficSplit::with_sticky) what the key is.
     pub sticky_routing: bool,
     /// Traffic changes are compare-and-set on the endpoint's revision.
     pub compare_and_set: bool,
@@ -153,12 +154,41 @@ pub struct TrafficChange {
     pub key: IdempotencyKey,
     /// The endpoint.
     pub endpoint: EndpointName,
-    /// The new split.
+    /// The new split, and what keeps callers at their deployment from then on.
     pub split: TrafficSplit,
     /// The revision the endpoint must have now; `None` takes any.
     pub expected: Option<u64>,
     /// Who.
     pub actor: ActorId,
+}
+
+impl TrafficChange {
+    /// A change at any revision, under a key of its own.
+    ///
+    /// ```
+    /// use mlops_core::deploy::{TrafficChange, TrafficSplit};
+    /// let split = TrafficSplit::all_to("blue".parse()?);
+    /// let change = TrafficChange::new("diabetes".parse()?, split, "release".parse()?).expecting(0);
+    /// assert_eq!(change.expected, Some(0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn new(endpoint: EndpointName, split: TrafficSplit, actor: ActorId) -> Self {
+        Self { key: IdempotencyKey::generate(), endpoint, split, expected: None, actor }
+    }
+
+    /// Sets the key by which a repeated change is the same change.
+    #[must_use]
+    pub fn with_key(mut self, key: IdempotencyKey) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// Sets the revision the endpoint must have now.
+    #[must_use]
+    pub fn expecting(mut self, revision: u64) -> Self {
+        self.expected = Some(revision);
+        self
+    }
 }
 
 /// Rows to predict.
@@ -168,7 +198,8 @@ pub struct InvokeRequest<'a> {
     pub endpoint: EndpointName,
     /// A deployment to ask past the split, with or without traffic: for smoke tests.
     pub deployment: Option<DeploymentName>,
-    /// Who asks: one key, one deployment, as long as the split allows it. Without a key each request is routed on its own.
+    /// Who asks: one key, one deployment, as long as the split allows it; where the split [says](TrafficSplit::sticky) what the key
+    /// is, the value of that. Without a key each request is routed on its own.
     pub routing_key: Option<String>,
     /// The rows.
     pub rows: &'a Table<'a>,
@@ -240,6 +271,10 @@ impl OperationStats {
 ///   ready; a key that was used for another change is [`ErrorKind::Conflict`](crate::ErrorKind::Conflict).
 ///   (`traffic_compare_and_set`, `traffic_change_is_idempotent`, `traffic_key_reuse_is_a_conflict`,
 ///   `traffic_needs_ready_deployments`, `of_many_racing_traffic_changes_one_wins`)
+/// * What a split says keeps callers at their deployment is kept with it, part of what a key stands for, and goes with the next split
+///   that does not say it; another salt deals the callers out anew. A deployer that cannot keep it, as one without
+///   [`sticky_routing`](DeployerCapabilities::sticky_routing), answers such a split [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)
+///   and changes nothing: [`TrafficSplit::require_plain`]. (`what_keeps_callers_is_kept`, `another_salt_deals_callers_out_anew`)
 /// * `set_mirror` is like `set_traffic`: compare-and-set on the same revision, atomic, idempotent by key. A share of the requests
 ///   that name no deployment is then asked of the shadow too; its answers are dropped, the traffic and everybody's answers stay
 ///   as they are, whatever the shadow does. It is ready and has no traffic, and gets none while it is the shadow: both are

@@ -6,6 +6,7 @@ mod observer;
 pub mod rollout;
 pub(crate) mod serving;
 mod smoke;
+mod sticky;
 mod traffic;
 
 pub use deployer::{
@@ -16,4 +17,5 @@ pub use mirror::{Mirror, MirrorChange};
 pub(crate) use observer::Observers;
 pub use observer::{EndedRequest, RequestObserver, RequestOutcome};
 pub use smoke::{SmokeCheck, SmokeReport, SmokeTest};
+pub use sticky::{Sticky, StickyKey};
 pub use traffic::TrafficSplit;

@@ -230,7 +230,7 @@ pub(crate) fn choose<'a>(
         return Ok(Chosen { live, shadow: None });
     }
     let key = request.routing_key.clone().unwrap_or_else(|| number().to_string());
-    let Some(live) = endpoint.traffic.route(endpoint.name.as_str(), &key, None) else {
+    let Some(live) = endpoint.traffic.route(endpoint.traffic.salt(&endpoint.name), &key, None) else {
         let error = Error::new(ErrorKind::Conflict, INVOKE, "the endpoint has no traffic");
         return Err(error.with("endpoint", &endpoint.name));
     };

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
+use super::Sticky;
 use crate::error::{Error, Result};
 use crate::hash::Hasher;
-use crate::id::{DeploymentName, Percent};
+use crate::id::{DeploymentName, EndpointName, Percent};
 
 /// Shares of traffic by deployment. They sum to 100, or there are none and the endpoint answers nobody.
+///
+/// A split may say what keeps callers at their deployment: [`with_sticky`](Self::with_sticky). Two splits with the same shares that
+/// say it differently are different.
 ///
 /// ```
 /// use mlops_core::deploy::TrafficSplit;
@@ -21,9 +25,11 @@ use crate::id::{DeploymentName, Percent};
 /// assert_eq!(split.to_string(), "blue 90 %, green 10 %");
 /// # Ok::<(), mlops_core::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
-#[serde(transparent)]
-pub struct TrafficSplit(BTreeMap<DeploymentName, Percent>);
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TrafficSplit {
+    shares: BTreeMap<DeploymentName, Percent>,
+    sticky: Option<Sticky>,
+}
 
 /// The number of buckets that routing keys are hashed into.
 const BUCKETS: u64 = 10_000;
@@ -36,7 +42,7 @@ impl TrafficSplit {
 
     /// All traffic to one deployment.
     pub fn all_to(deployment: DeploymentName) -> Self {
-        Self(BTreeMap::from([(deployment, Percent::ALL)]))
+        Self { shares: BTreeMap::from([(deployment, Percent::ALL)]), sticky: None }
     }
 
     /// `share` to `canary`, the rest to `stable`.
@@ -76,22 +82,66 @@ impl TrafficSplit {
             return Err(Error::invalid(OP, "shares", format!("must sum to 100, got {total}")));
         }
         map.retain(|_, share| *share != Percent::ZERO);
-        Ok(Self(map))
+        Ok(Self { shares: map, sticky: None })
+    }
+
+    /// Says what keeps callers at their deployment, or that nothing does. Where nobody is answered nothing has to.
+    ///
+    /// ```
+    /// use mlops_core::Percent;
+    /// use mlops_core::deploy::{Sticky, TrafficSplit};
+    ///
+    /// let share = Percent::new(10).unwrap_or(Percent::ZERO);
+    /// let plain = TrafficSplit::canary("blue".parse()?, "green".parse()?, share)?;
+    /// let split = plain.clone().with_sticky(Sticky::header("x-user")?);
+    /// assert_eq!(split.to_string(), "blue 90 %, green 10 %, sticky by header x-user");
+    /// assert!(split != plain && split.same_shares(&plain));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_sticky(mut self, sticky: impl Into<Option<Sticky>>) -> Self {
+        self.sticky = sticky.into().filter(|_| !self.shares.is_empty());
+        self
+    }
+
+    /// What keeps callers at their deployment, where the split says it.
+    pub fn sticky(&self) -> Option<&Sticky> {
+        self.sticky.as_ref()
+    }
+
+    /// Whether everybody has the same share, whatever keeps callers at their deployment.
+    pub fn same_shares(&self, other: &Self) -> bool {
+        self.shares == other.shares
+    }
+
+    /// For deployers that cannot keep callers at their deployment: nothing, if the split does not ask for it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if it does.
+    pub fn require_plain(&self, operation: &'static str) -> Result<()> {
+        let Some(sticky) = &self.sticky else { return Ok(()) };
+        let error = Error::unsupported(operation, "callers are not kept at their deployment here");
+        Err(error.with("sticky", sticky))
+    }
+
+    /// The salt that routing at an endpoint goes by.
+    pub(crate) fn salt<'a>(&'a self, endpoint: &'a EndpointName) -> &'a str {
+        self.sticky.as_ref().and_then(Sticky::salt).unwrap_or(endpoint.as_str())
     }
 
     /// The share of a deployment.
     pub fn share(&self, deployment: &DeploymentName) -> Percent {
-        self.0.get(deployment).copied().unwrap_or(Percent::ZERO)
+        self.shares.get(deployment).copied().unwrap_or(Percent::ZERO)
     }
 
     /// The deployments with a share, alphabetically.
     pub fn shares(&self) -> impl Iterator<Item = (&DeploymentName, Percent)> {
-        self.0.iter().map(|(name, share)| (name, *share))
+        self.shares.iter().map(|(name, share)| (name, *share))
     }
 
     /// Whether nobody is answered.
     pub fn is_none(&self) -> bool {
-        self.0.is_empty()
+        self.shares.is_empty()
     }
 
     /// Which deployment answers a request with this routing key.
@@ -127,7 +177,8 @@ impl TrafficSplit {
         // Counted from the top, so that the last deployment always holds the lowest buckets.
         let bucket = BUCKETS - 1 - u64::from_le_bytes(head) % BUCKETS;
         let last = |name: &DeploymentName| order_last == Some(name);
-        let ordered = self.0.iter().filter(|(n, _)| !last(n)).chain(self.0.iter().filter(|(n, _)| last(n)));
+        let (early, late) = (self.shares.iter(), self.shares.iter());
+        let ordered = early.filter(|(n, _)| !last(n)).chain(late.filter(|(n, _)| last(n)));
         let mut end = 0;
         for (name, share) in ordered {
             end += u64::from(share.get()) * (BUCKETS / 100);
@@ -147,15 +198,51 @@ impl fmt::Display for TrafficSplit {
         for (i, (name, share)) in self.shares().enumerate() {
             write!(f, "{}{name} {share}", if i == 0 { "" } else { ", " })?;
         }
-        Ok(())
+        self.sticky.as_ref().map_or(Ok(()), |sticky| write!(f, ", {sticky}"))
     }
 }
 
 impl<'de> Deserialize<'de> for TrafficSplit {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let map = BTreeMap::<DeploymentName, Percent>::deserialize(deserializer)?;
-        if map.is_empty() { Ok(Self::none()) } else { Self::new(map).map_err(serde::de::Error::custom) }
+        let (shares, sticky) = match Wire::deserialize(deserializer)? {
+            Wire::Plain(shares) => (shares, None),
+            Wire::Sticky(Whole { shares, sticky }) => (shares, Some(sticky)),
+        };
+        if shares.is_empty() && sticky.is_none() {
+            return Ok(Self::none());
+        }
+        let split = Self::new(shares).map_err(serde::de::Error::custom)?;
+        Ok(split.with_sticky(sticky))
     }
+}
+
+impl Serialize for TrafficSplit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Whole<'a> {
+            shares: &'a BTreeMap<DeploymentName, Percent>,
+            sticky: &'a Sticky,
+        }
+        match &self.sticky {
+            None => self.shares.serialize(serializer),
+            Some(sticky) => Whole { shares: &self.shares, sticky }.serialize(serializer),
+        }
+    }
+}
+
+/// A split without stickiness is its shares alone. A deployment may be called `shares`: its share is a number, not a map.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Wire {
+    Plain(BTreeMap<DeploymentName, Percent>),
+    Sticky(Whole),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whole {
+    shares: BTreeMap<DeploymentName, Percent>,
+    sticky: Sticky,
 }
 
 #[cfg(test)]
@@ -177,6 +264,32 @@ mod tests {
         }
         assert!(serde_json::from_str::<TrafficSplit>(r#"{"one":50,"two":51}"#).is_err());
         assert!(serde_json::from_str::<TrafficSplit>("{}").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_split_is_read_as_it_was_written_with_and_without_what_keeps_callers() {
+        let shares =
+            [(name("shares"), Percent::new(40).unwrap()), (name("sticky"), Percent::new(60).unwrap())];
+        let plain = TrafficSplit::new(shares).unwrap();
+        let sticky = plain.clone().with_sticky(Sticky::field("user").unwrap().with_salt("a").unwrap());
+        for (split, text) in [
+            (&plain, r#"{"shares":40,"sticky":60}"#),
+            (&sticky, r#"{"shares":{"shares":40,"sticky":60},"sticky":{"field":"user","salt":"a"}}"#),
+            (&TrafficSplit::none(), "{}"),
+        ] {
+            assert_eq!(serde_json::to_string(split).unwrap(), text);
+            assert_eq!(serde_json::from_str::<TrafficSplit>(text).unwrap(), *split);
+        }
+        for text in [
+            r#"{"shares":{},"sticky":{"field":"user"}}"#,
+            r#"{"shares":{"one":99},"sticky":{"field":"user"}}"#,
+            r#"{"shares":{"one":100},"sticky":null}"#,
+            r#"{"shares":{"one":100},"sticky":{"field":"user"},"more":1}"#,
+        ] {
+            assert!(serde_json::from_str::<TrafficSplit>(text).is_err(), "{text}");
+        }
+        assert_eq!(TrafficSplit::none().with_sticky(Sticky::field("user").unwrap()), TrafficSplit::none());
+        assert_eq!(sticky.with_sticky(None), plain);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::ApprovalSignature;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::Digest;
 use crate::id::ActorId;
@@ -53,10 +54,13 @@ pub struct Approval {
     pub expires_at: Timestamp,
     /// What the approver said.
     pub comment: String,
+    /// The approver's signature over everything else, where it is signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<ApprovalSignature>,
 }
 
 impl Approval {
-    /// An answer of `approver` to a request.
+    /// An answer of `approver` to a request, not signed.
     pub fn answer(
         request: &ApprovalRequest,
         decision: ApprovalDecision,
@@ -72,10 +76,12 @@ impl Approval {
             at,
             expires_at: request.expires_at,
             comment: comment.into(),
+            signature: None,
         }
     }
 
-    /// Nothing, if this is a valid yes to `subject`: approved, by somebody else than the one who asked, not expired.
+    /// Nothing, if this is a valid yes to `subject`: approved, by somebody else than the one who asked, not expired. That it is
+    /// really the approver's, [`ApproverKeys::verify`](super::ApproverKeys::verify) says.
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`] when it is about something else, else [`ErrorKind::Rejected`].

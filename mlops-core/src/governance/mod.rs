@@ -16,6 +16,11 @@ mod principals;
 mod questionnaire;
 mod role;
 mod secret;
+mod signature;
+#[cfg(feature = "signing")]
+mod signing_approver;
+#[cfg(feature = "signing")]
+pub(crate) mod signing_key;
 
 pub use approval::{Approval, ApprovalDecision, ApprovalRequest, Approver};
 #[cfg(feature = "local")]
@@ -34,3 +39,6 @@ pub use principals::Principals;
 pub use questionnaire::Questionnaire;
 pub use role::{Action, Role, Roles};
 pub use secret::{Secret, SecretStore};
+pub use signature::{ApprovalSignature, ApproverKeys};
+#[cfg(feature = "signing")]
+pub use signing_approver::SigningApprover;

@@ -19,6 +19,10 @@ use crate::error::{Error, Result};
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
+    /// Stores content.
+    ArtifactPut,
+    /// Removes content that nothing refers to.
+    ArtifactCollect,
     /// Registers a version of a data asset.
     DataRegister,
     /// Hides a data asset or shows it again.
@@ -55,6 +59,12 @@ pub enum Action {
     EndpointUndeploy,
     /// Asks an endpoint for predictions.
     EndpointInvoke,
+    /// Writes to the journal of a rollout or of a loop.
+    JournalWrite,
+    /// Reads the value of a secret.
+    SecretRead,
+    /// Sets or removes a secret.
+    SecretWrite,
     /// Makes a compute cluster or instance.
     ComputeCreate,
     /// Reads anything but secrets.
@@ -65,7 +75,9 @@ const WORKSPACE: &str = "Microsoft.MachineLearningServices/workspaces";
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
+        Self::ArtifactPut,
+        Self::ArtifactCollect,
         Self::DataRegister,
         Self::DataArchive,
         Self::ExperimentEnsure,
@@ -84,6 +96,9 @@ impl Action {
         Self::EndpointTraffic,
         Self::EndpointUndeploy,
         Self::EndpointInvoke,
+        Self::JournalWrite,
+        Self::SecretRead,
+        Self::SecretWrite,
         Self::ComputeCreate,
         Self::Read,
     ];
@@ -91,6 +106,8 @@ impl Action {
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::ArtifactPut => "artifact.put",
+            Self::ArtifactCollect => "artifact.collect",
             Self::DataRegister => "data.register",
             Self::DataArchive => "data.archive",
             Self::ExperimentEnsure => "experiment.ensure",
@@ -109,12 +126,16 @@ impl Action {
             Self::EndpointTraffic => "endpoint.traffic",
             Self::EndpointUndeploy => "endpoint.undeploy",
             Self::EndpointInvoke => "endpoint.invoke",
+            Self::JournalWrite => "journal.write",
+            Self::SecretRead => "secret.read",
+            Self::SecretWrite => "secret.write",
             Self::ComputeCreate => "compute.create",
             Self::Read => "any.read",
         }
     }
 
-    /// The operation of Azure Machine Learning that does it; `None` where Azure has none: it knows no approvals.
+    /// The operation of Azure Machine Learning that does it; `None` where it has none: it knows neither approvals nor journals, and
+    /// content and secrets are of other services, whose data no role over resources opens.
     ///
     /// ```
     /// use mlops_core::governance::Action;
@@ -138,7 +159,12 @@ impl Action {
             | Self::ModelPromote
             | Self::ModelTag
             | Self::ModelArchive => "models/versions/write",
-            Self::ApprovalDecide => return None,
+            Self::ApprovalDecide
+            | Self::ArtifactPut
+            | Self::ArtifactCollect
+            | Self::JournalWrite
+            | Self::SecretRead
+            | Self::SecretWrite => return None,
             Self::EndpointEnsure | Self::EndpointTraffic => "onlineEndpoints/write",
             Self::EndpointDeploy => "onlineEndpoints/deployments/write",
             Self::EndpointUndeploy => "onlineEndpoints/deployments/delete",
@@ -238,6 +264,7 @@ impl Roles {
                 "trainer",
                 Role::new([
                     "any.read",
+                    "artifact.put",
                     "data.*",
                     "experiment.*",
                     "run.*",
@@ -248,11 +275,14 @@ impl Roles {
                 ]),
             )
             .with("approver", Role::new(["any.read", "approval.decide"]))
-            .with("deployer", Role::new(["any.read", "model.promote", "model.alias", "endpoint.*"]))
+            .with(
+                "deployer",
+                Role::new(["any.read", "model.promote", "model.alias", "endpoint.*", "journal.write"]),
+            )
     }
 
-    /// Azure's built-in roles as far as they are about machine learning, by their names. Approvals are not in them, for Azure has
-    /// none.
+    /// Azure's built-in roles as far as they are about machine learning, by their names. What has no
+    /// [operation](Action::azure_operation) there is in none of them: approvals, journals, content, secrets.
     ///
     /// Source: Azure's list of built-in roles, definitions `f6c7c914-…` (data scientist), `e503ece1-…` (compute operator),
     /// `acdd72a7-…` (reader), `b24988ac-…` (contributor) and `8e3af657-…` (owner).

@@ -119,6 +119,35 @@ impl LocalApprovals {
         decision: ApprovalDecision,
         comment: &str,
     ) -> Result<Approval> {
+        self.answer(request, approver, decision, comment, Ok).await
+    }
+
+    /// Decides like [`decide`](Self::decide), and signs with the approver's key: whoever can write to the folder cannot answer in
+    /// the approver's name where [signatures are asked for](crate::governance::ApproverKeys).
+    ///
+    /// # Errors
+    /// As [`decide`](Self::decide).
+    #[cfg(feature = "signing")]
+    pub async fn decide_signed(
+        &self,
+        request: &Digest,
+        approver: &ActorId,
+        decision: ApprovalDecision,
+        comment: &str,
+        key: &crate::oversight::signing::SigningKey,
+    ) -> Result<Approval> {
+        let key = key.clone();
+        self.answer(request, approver, decision, comment, move |answer| answer.signed(&key)).await
+    }
+
+    async fn answer(
+        &self,
+        request: &Digest,
+        approver: &ActorId,
+        decision: ApprovalDecision,
+        comment: &str,
+        sign: impl FnOnce(Approval) -> Result<Approval> + Send + 'static,
+    ) -> Result<Approval> {
         if decision == ApprovalDecision::Pending {
             return Err(Error::invalid(DECIDE, "decision", "must be yes or no"));
         }
@@ -127,7 +156,7 @@ impl LocalApprovals {
         let (approver, comment) = (approver.clone(), comment.to_owned());
         let decide = move |tx: &Transaction<'_>| {
             let asked = the_request(tx, &request)?.request;
-            let answer = Approval::answer(&asked, decision, approver, comment, now);
+            let answer = sign(Approval::answer(&asked, decision, approver, comment, now))?;
             record(tx, &request, &asked, answer)
         };
         self.store.db.write(DECIDE, Durability::Power, decide).await

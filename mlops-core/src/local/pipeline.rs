@@ -208,7 +208,7 @@ impl PipelineJournal for LocalPipelineJournal {
     async fn append(&self, run: &RunId, entry: &PipelineEntry) -> Result<()> {
         // What is synced for the next entry is synced up to it: no entry outlives one before it.
         let durability = match entry.event {
-            PipelineEvent::Reused { .. } => Durability::Process,
+            PipelineEvent::Reused { .. } | PipelineEvent::Spent { .. } => Durability::Process,
             _ => Durability::Power,
         };
         let (run, entry) = (run.to_string(), entry.clone());

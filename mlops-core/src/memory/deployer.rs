@@ -30,7 +30,7 @@ use crate::time::{Clock, lock};
 /// with the loader and checks that the model takes and answers what it was registered with. Where the registry keeps lineage,
 /// the deployment is linked to its model version.
 ///
-/// Routing is by [`TrafficSplit::route`](crate::deploy::TrafficSplit::route) with the endpoint's name as salt and the fixed, alphabetical order of deployments.
+/// Routing is by [`TrafficSplit::route`](crate::deploy::TrafficSplit::route) with the salt of the split, else the endpoint's name, and the fixed, alphabetical order of deployments.
 /// With a fixed order, raising the share of one deployment only ever moves callers to it, whichever deployment that is, and
 /// lowering it again moves the same callers back. Requests without a key are counted, and routed by their number.
 ///

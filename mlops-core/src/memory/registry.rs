@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use crate::artifact::ArtifactStore;
 use crate::error::{Error, ErrorKind, Result};
+use crate::governance::ApproverKeys;
 use crate::id::{ActorId, Alias, IdempotencyKey, ModelName, Tags, Version, VersionSpec, check_tags};
 use crate::page::pager::Pager;
 use crate::page::{Page, PageRequest};
@@ -57,6 +58,7 @@ pub struct MemoryModelRegistry {
     artifacts: Arc<dyn ArtifactStore>,
     clock: Arc<dyn Clock>,
     protected: BTreeMap<Alias, Protection>,
+    approver_keys: ApproverKeys,
     pager: Pager,
     state: Mutex<State>,
 }
@@ -88,7 +90,7 @@ impl MemoryModelRegistry {
     /// An empty registry of models whose content lies in `artifacts`.
     pub fn new(artifacts: Arc<dyn ArtifactStore>, clock: Arc<dyn Clock>) -> Self {
         let (protected, pager, state) = (BTreeMap::new(), Pager::new(), Mutex::default());
-        Self { artifacts, clock, protected, pager, state }
+        Self { artifacts, clock, protected, approver_keys: ApproverKeys::new(), pager, state }
     }
 
     /// Protects an alias, of every model.
@@ -109,6 +111,13 @@ impl MemoryModelRegistry {
     #[must_use]
     pub fn with_protected(mut self, alias: Alias, protection: Protection) -> Self {
         self.protected.insert(alias, protection);
+        self
+    }
+
+    /// Takes approvals of promotions only if they are signed with one of these keys.
+    #[must_use]
+    pub fn with_approver_keys(mut self, keys: ApproverKeys) -> Self {
+        self.approver_keys = keys;
         self
     }
 }
@@ -357,6 +366,7 @@ impl ModelRegistry for MemoryModelRegistry {
         let model = state.model(OP, &promotion.model)?;
         let target = model.target(OP, &promotion.model, promotion.version)?;
         promotion.check_evidence(&target.spec.artifact, now)?;
+        promotion.check_signature(&self.approver_keys)?;
         if self.protected.get(&promotion.alias) == Some(&Protection::GateAndApproval) {
             promotion.require_approval()?;
         }

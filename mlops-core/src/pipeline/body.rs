@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::spending::Spending;
 use super::{Cancel, Component, ComponentRef, ParamValue, PortType, StepError, StepKey};
 use crate::artifact::{ArtifactStore, ArtifactStoreExt as _, Blob, ByteStream};
 use crate::error::{Error, Result};
@@ -370,6 +371,7 @@ pub(super) struct Inner {
     pub(super) sink: Arc<dyn CheckpointSink>,
     pub(super) cancel: Cancel,
     pub(super) made: Mutex<Made>,
+    pub(super) spending: Spending,
 }
 
 /// What a step sees: its parameters and inputs, and where its outputs go. Clones are the same context.
@@ -401,6 +403,12 @@ impl StepContext {
     /// The step's key: a name for what it makes.
     pub fn key(&self) -> StepKey {
         self.0.key
+    }
+
+    /// Says what the attempt cost, in the currency of the budget; it adds up. What is negative or not finite is left out. What a step
+    /// says counts in place of what it was [expected](super::StepCosts) to cost, for a budget that is shared and in the report.
+    pub fn spend(&self, cost: f64) {
+        self.0.spending.spend(cost);
     }
 
     /// The seed for its randomness; it is part of the key.

@@ -168,7 +168,8 @@ impl PipelineExecutor {
     }
 
     /// Asks a budget that is shared with others before each attempt of a step, which is expected to cost what `costs` says, and costs it;
-    /// a step that is reused costs nothing.
+    /// a step that is reused costs nothing. A step that [says](crate::pipeline::StepContext::spend) what it costs costs that. What an
+    /// attempt costs is in the journal from its beginning on, so that one that is cut off has cost what was expected, and in the report.
     ///
     /// When the budget does not hold an attempt, nothing new begins any more: what is at work comes to its end, all that has not begun is
     /// cancelled with the reason, and so is the run.

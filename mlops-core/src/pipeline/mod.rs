@@ -31,6 +31,7 @@ mod retry;
 #[cfg(feature = "schedule")]
 pub mod schedule;
 mod spec;
+mod spending;
 mod state;
 mod step_costs;
 mod text;

@@ -213,6 +213,10 @@ pub struct StepStatus {
     pub reason: Option<RunReason>,
     /// The last error.
     pub error: Option<String>,
+    /// What its attempts cost together, in the currency of the budget.
+    pub spent: f64,
+    /// What of it is the last attempt's.
+    last: f64,
     waits: usize,
 }
 
@@ -288,6 +292,15 @@ pub enum PipelineEvent {
         attempt: u32,
         /// What it kept.
         blob: Blob,
+    },
+    /// What an attempt costs: as it begins what is expected, at its end what it came to. Of one attempt the last counts.
+    Spent {
+        /// The step.
+        step: StepName,
+        /// Which attempt.
+        attempt: u32,
+        /// How much, in the currency of the budget.
+        cost: f64,
     },
     /// An attempt made what the step is to make.
     Succeeded {
@@ -365,6 +378,7 @@ impl PipelineEvent {
             Self::Begun(_) | Self::Resumed | Self::Ended { .. } => None,
             Self::Started { step, .. }
             | Self::Checkpointed { step, .. }
+            | Self::Spent { step, .. }
             | Self::Succeeded { step, .. }
             | Self::Reused { step, .. }
             | Self::AttemptFailed { step, .. }
@@ -440,6 +454,8 @@ impl PipelineState {
                 checkpoint: None,
                 reason: None,
                 error: None,
+                spent: 0.0,
+                last: 0.0,
                 waits,
             };
             if steps.insert(step.name.clone(), status).is_some() {
@@ -507,6 +523,11 @@ impl PipelineState {
         self.steps.iter()
     }
 
+    /// What the steps cost together, in the currency of the budget; reused ones cost nothing.
+    pub fn spent(&self) -> f64 {
+        self.steps.values().map(|step| step.spent).sum()
+    }
+
     /// Whether every step has ended.
     pub fn is_done(&self) -> bool {
         self.open == 0
@@ -542,6 +563,7 @@ impl PipelineState {
                 self.running(step, *attempt)?.checkpoint = Some(*blob);
                 Ok(())
             }
+            PipelineEvent::Spent { step, attempt, cost } => self.spend(step, *attempt, *cost),
             PipelineEvent::AttemptFailed { step, attempt, class, message, .. } => {
                 let status = self.running(step, *attempt)?;
                 status.state = StepState::Ready;
@@ -624,9 +646,22 @@ impl PipelineState {
             let message = "attempts are counted one by one";
             return Err(Error::conflict(APPLY, message, expected, attempt).with("step", step));
         }
-        status.attempts = attempt;
+        (status.attempts, status.last) = (attempt, 0.0);
         status.state = StepState::Running { attempt };
         status.reason = Some(reason.clone());
+        Ok(())
+    }
+
+    fn spend(&mut self, step: &StepName, attempt: u32, cost: f64) -> Result<()> {
+        let status = self.running(step, attempt)?;
+        let spent = (status.spent - status.last).max(0.0) + cost;
+        if !(cost >= 0.0 && spent.is_finite()) {
+            let message = "a cost is finite and not negative";
+            return Err(Error::new(ErrorKind::Conflict, APPLY, message)
+                .with("step", step)
+                .with("cost", cost));
+        }
+        (status.spent, status.last) = (spent, cost);
         Ok(())
     }
 

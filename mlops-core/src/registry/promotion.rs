@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluation::GateDecision;
-use crate::governance::Approval;
+use crate::governance::{Approval, ApproverKeys};
 use crate::hash::Digest;
 use crate::id::{ActorId, Alias, IdempotencyKey, ModelName, Version, check_text};
 use crate::time::Timestamp;
@@ -109,6 +109,14 @@ impl Promotion {
             None if self.gate.requires_approval => self.require_approval(),
             None => Ok(()),
         }
+    }
+
+    /// Checks that the approval, where there is one, is signed with one of these keys; registries that have keys call this too.
+    ///
+    /// # Errors
+    /// As [`ApproverKeys::verify`].
+    pub fn check_signature(&self, keys: &ApproverKeys) -> Result<()> {
+        self.approval.as_ref().map_or(Ok(()), |approval| keys.verify(approval))
     }
 
     /// Checks that the alias would move; backends call this first. The reason is the one of [`AliasChange::check`].

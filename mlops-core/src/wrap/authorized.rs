@@ -1,5 +1,9 @@
 //! Letting nobody do what they may not.
 
+mod artifact;
+mod journal;
+mod secret;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -44,7 +48,8 @@ use crate::registry::{
 ///
 /// Every decision is written into the audit log before anything follows from it, as `access.allow` or `access.deny`, with the action
 /// and the resource as its subject and the reason as its detail; when the log refuses, the call fails. Decisions about what is done all
-/// the time, logging to a run and asking for predictions, are written down when they deny. What only reads is not asked.
+/// the time, logging to a run, writing to a journal, storing content and asking for predictions, are written down when they deny.
+/// What only reads is not asked, unless it reads a secret.
 ///
 /// ```
 /// use std::collections::BTreeMap;
@@ -169,7 +174,7 @@ impl<T> Authorized<T> {
 
 /// What is done all the time.
 const fn is_frequent(action: Action) -> bool {
-    matches!(action, Action::RunWrite | Action::EndpointInvoke)
+    matches!(action, Action::RunWrite | Action::JournalWrite | Action::ArtifactPut | Action::EndpointInvoke)
 }
 
 impl<T: fmt::Debug> fmt::Debug for Authorized<T> {

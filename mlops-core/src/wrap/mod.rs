@@ -3,7 +3,7 @@
 //! | wrapper | what it adds | for |
 //! |---|---|---|
 //! | [`Retrying`] | tries again what may succeed later, and is one call all the same | trackers, registries, data assets, artifacts, deployers, audit logs, alerts, secrets, journals of sweeps and pipelines, caches of steps |
-//! | [`Authorized`] | asks whether somebody may, refuses who may not, and writes down what was decided | registries, data assets, deployers, trackers |
+//! | [`Authorized`] | asks whether somebody may, refuses who may not, and writes down what was decided | registries, data assets, deployers, trackers, artifacts, secrets, journals, caches of steps |
 //! | [`Audited`] | writes down who did what, before it is done and after | registries, data assets, deployers, trackers, journals of sweeps and pipelines, caches of steps |
 //! | [`Tee`] | keeps everything twice | trackers, artifacts, alerts |
 #![cfg_attr(

@@ -291,11 +291,13 @@ impl Machine {
 
     fn start(&mut self, traffic: &ObservedTraffic) -> Result<()> {
         let initial = self.state.plan.initial_split();
-        if traffic.split != initial {
+        // What kept callers until now does not matter: the first split of the plan says what does from then on.
+        if !traffic.split.same_shares(&initial) {
             let message = "the endpoint's traffic is not what the plan starts from";
             return Err(Error::conflict("rollout::step", message, initial, &traffic.split)
                 .with("endpoint", self.state.plan.endpoint()));
         }
+        self.state.settled = traffic.split.clone();
         self.state.observed = Some(traffic.clone());
         self.state.started_at = Some(self.now);
         self.state.phase = Phase::Prechecks { since: self.now };
@@ -847,6 +849,9 @@ impl Machine {
             let message = "the approval is about something else";
             return Err(Error::conflict("rollout::step", message, subject, approval.subject));
         }
+        if approval.decision != ApprovalDecision::Pending {
+            self.state.plan.options().approver_keys.verify(approval)?;
+        }
         match approval.decision {
             ApprovalDecision::Pending => Ok(()),
             ApprovalDecision::Rejected => {
@@ -1032,7 +1037,7 @@ impl Machine {
     fn taken_over(&self) -> Option<TrafficSplit> {
         let plan = &self.state.plan;
         let foreign = |split: &&TrafficSplit| {
-            **split != plan.initial_split() && split.share(plan.candidate()) == Percent::ZERO
+            !split.same_shares(&plan.initial_split()) && split.share(plan.candidate()) == Percent::ZERO
         };
         self.observed_split().filter(foreign).cloned()
     }

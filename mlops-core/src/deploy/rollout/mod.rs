@@ -21,6 +21,12 @@
 //! **Why are the members of a role part of the plan?** Who may approve is decided before anybody is asked, and by what the approval
 //! itself is bound to; a directory may change under it.
 //!
+//! **Why are their public keys part of it too?** A name in an approval is what somebody wrote; a signature with a key that the approved
+//! plan names is what they did. Without keys an approver is believed.
+//!
+//! **Why does the plan say what keeps a caller at its variant?** A step is judged by who meets the candidate in it. Who is moved back by
+//! a server that was set up otherwise has met both, and counts for neither.
+//!
 //! **Why does the last step bake too?** Full load shows what half did not. Until it has baked, going back is one change away.
 
 mod approvers;

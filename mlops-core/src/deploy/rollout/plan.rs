@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{ApproverRole, MetricGuard, OperationGuard, Release, ScoreGuard};
-use crate::deploy::{Mirror, TrafficSplit};
+use crate::deploy::{Mirror, Sticky, TrafficSplit};
 use crate::error::{Error, Result};
+use crate::governance::ApproverKeys;
 use crate::hash::{Digest, Hasher, digest_json};
 use crate::id::{ActorId, DeploymentName, EndpointName, IdempotencyKey, Percent};
 use crate::time::duration_text;
@@ -198,6 +199,14 @@ pub struct RolloutOptions {
     /// How many deployments the endpoint may have, the candidate included. Default no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_deployments: Option<u32>,
+    /// What keeps a caller at its variant: every split that the rollout sets says so. Default what each server is told. A deployer
+    /// that cannot route by it is refused before anything moves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
+    /// Public keys of those who may approve, where an approval is demanded: each answer must be signed with a key of who gave it.
+    /// Default none, and nothing has to be signed.
+    #[serde(skip_serializing_if = "ApproverKeys::is_empty")]
+    pub approver_keys: ApproverKeys,
 }
 
 impl Default for RolloutOptions {
@@ -223,6 +232,8 @@ impl Default for RolloutOptions {
             scores: Vec::new(),
             startup: half_an_hour(),
             max_deployments: None,
+            sticky: None,
+            approver_keys: ApproverKeys::new(),
         }
     }
 }
@@ -369,6 +380,31 @@ impl RolloutOptions {
         self
     }
 
+    /// Sets what keeps a caller at its variant.
+    ///
+    /// ```
+    /// use mlops_core::deploy::Sticky;
+    /// use mlops_core::deploy::rollout::{RolloutOptions, RolloutPlan};
+    ///
+    /// let options: RolloutOptions = toml::from_str(r#"sticky = { header = "x-user", salt = "autumn" }"#)?;
+    /// assert_eq!(options.sticky, Some(Sticky::header("x-user")?.with_salt("autumn")?));
+    /// let plan = RolloutPlan::canary("risk".parse()?, "blue".parse()?, "green".parse()?, "bot".parse()?, options)?;
+    /// assert!(plan.split(0).sticky().is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_sticky(mut self, sticky: Sticky) -> Self {
+        self.sticky = Some(sticky);
+        self
+    }
+
+    /// Demands an approval, signed with one of these keys, before the candidate gets all traffic.
+    #[must_use]
+    pub fn with_approver_keys(mut self, keys: ApproverKeys) -> Self {
+        (self.approval, self.approver_keys) = (true, keys);
+        self
+    }
+
     /// Checks that the options can be followed.
     ///
     /// # Errors
@@ -467,8 +503,19 @@ impl RolloutOptions {
         if self.approval_expiry.is_some_and(|expiry| !self.approval || expiry.is_zero()) {
             return bad("approval_expiry", "must be above 0, and needs `approval = true`");
         }
+        if !self.approval && !self.approver_keys.is_empty() {
+            return bad("approver_keys", "need `approval = true`");
+        }
+        let signers = self.approver_keys.approvers().count() as u64;
+        if !self.approver_keys.is_empty() && signers < u64::from(self.approvals) {
+            return bad("approver_keys", "are of fewer people than must approve");
+        }
         for (index, role) in self.approver_roles.iter().enumerate() {
             role.check(None)?;
+            let able = role.members.iter().filter(|member| self.approver_keys.has_key_of(member)).count();
+            if !self.approver_keys.is_empty() && (able as u64) < u64::from(role.count) {
+                return bad("approver_keys", &format!("are of too few who are {}", role.role));
+            }
             if self.approver_roles[..index].iter().any(|other| other.role == role.role) {
                 return bad("approver_roles", &format!("have two called {}", role.role));
             }
@@ -692,9 +739,10 @@ impl RolloutPlan {
         &self.options.steps
     }
 
-    /// The split before the rollout and after a rollback.
+    /// The split before the rollout, by its shares, and after a rollback.
     pub fn initial_split(&self) -> TrafficSplit {
-        self.stable.clone().map_or_else(TrafficSplit::none, TrafficSplit::all_to)
+        let split = self.stable.clone().map_or_else(TrafficSplit::none, TrafficSplit::all_to);
+        split.with_sticky(self.options.sticky.clone())
     }
 
     /// The split of a step, counted from 0; from the last on, all traffic to the candidate.
@@ -704,7 +752,9 @@ impl RolloutPlan {
             TrafficSplit::canary(stable.clone(), self.candidate.clone(), share).ok()
         };
         // A checked plan has two different deployments, or one step; nothing is lost here.
-        self.stable.as_ref().and_then(canary).unwrap_or_else(|| TrafficSplit::all_to(self.candidate.clone()))
+        let split = self.stable.as_ref().and_then(canary);
+        let split = split.unwrap_or_else(|| TrafficSplit::all_to(self.candidate.clone()));
+        split.with_sticky(self.options.sticky.clone())
     }
 
     /// The digest of everything in the plan: what approvals are bound to, and what a journal knows a rollout by.
@@ -777,8 +827,13 @@ mod tests {
         assert_eq!(base.digest().unwrap(), base.clone().digest().unwrap());
         let other_key = base.clone().with_key(IdempotencyKey::new("two").unwrap());
         let other_steps = plan(steps(&[20, 100])).unwrap().with_key(key.clone());
-        let approval = plan(steps(&[10, 100]).with_approval()).unwrap().with_key(key);
-        for other in [other_key, other_steps, approval] {
+        let approval = plan(steps(&[10, 100]).with_approval()).unwrap().with_key(key.clone());
+        let sticky = |name| {
+            let options = steps(&[10, 100]).with_sticky(Sticky::header(name).unwrap());
+            plan(options).unwrap().with_key(key.clone())
+        };
+        assert_ne!(sticky("x-user").digest().unwrap(), sticky("x-session").digest().unwrap());
+        for other in [other_key, other_steps, approval, sticky("x-user")] {
             assert_ne!(base.digest().unwrap(), other.digest().unwrap());
         }
     }

@@ -24,6 +24,7 @@ pub(super) async fn precheck(
     let deployments = deployer.deployments(plan.endpoint()).await?;
     check_traffic(plan, &endpoint, &mut report);
     check_mirror(plan, &endpoint, deployer.capabilities().max_mirror, &mut report);
+    check_sticky(plan, deployer.capabilities().sticky_routing, &mut report);
     check_stable(plan, &deployments, &mut report);
     check_candidate(plan, &deployments, &mut report);
     check_quota(plan, &deployments, &mut report);
@@ -37,7 +38,7 @@ pub(super) async fn precheck(
 fn check_traffic(plan: &RolloutPlan, endpoint: &Endpoint, report: &mut PrecheckReport) {
     let initial = plan.initial_split();
     let reason = format!("the traffic is {}, the plan starts from {initial}", endpoint.traffic);
-    report.push("traffic", endpoint.traffic == initial, reason);
+    report.push("traffic", endpoint.traffic.same_shares(&initial), reason);
 }
 
 fn check_mirror(plan: &RolloutPlan, endpoint: &Endpoint, largest: Percent, report: &mut PrecheckReport) {
@@ -53,6 +54,12 @@ fn check_mirror(plan: &RolloutPlan, endpoint: &Endpoint, largest: Percent, repor
         _ => return,
     };
     report.push("mirror", passed, reason);
+}
+
+fn check_sticky(plan: &RolloutPlan, able: bool, report: &mut PrecheckReport) {
+    let Some(sticky) = &plan.options().sticky else { return };
+    let able_to = if able { "routes so" } else { "keeps nobody at their deployment" };
+    report.push("sticky", able, format!("the plan is {sticky}, the deployer {able_to}"));
 }
 
 fn check_stable(plan: &RolloutPlan, deployments: &Deployments, report: &mut PrecheckReport) {

@@ -17,7 +17,7 @@ use super::*;
 use crate::deploy::serving::Change;
 use crate::deploy::{
     DeployerCapabilities, DeploymentState, Endpoint, EndpointSpec, Mirror, OperationStats, SmokeCheck,
-    SmokeReport, TrafficChange, TrafficSplit,
+    SmokeReport, Sticky, TrafficChange, TrafficSplit,
 };
 use crate::error::{ErrorKind, Result};
 use crate::evaluation::Estimate;
@@ -1194,6 +1194,15 @@ async fn what_the_plan_needs_is_looked_at_before_anything_is_done() {
     stage.deployer = Arc::new(deployer);
     let driver = stage.driver();
     assert_eq!(end(stage, driver).await, "mirror: 50 % are to be mirrored, the deployer can mirror 0 %");
+
+    let mut stage = Stage::new(quick().with_sticky(Sticky::header("x-user").unwrap()));
+    let mut deployer = TestDeployer::new(blue());
+    deployer.capabilities = DeployerCapabilities { sticky_routing: false, ..DeployerCapabilities::FULL };
+    stage.deployer = Arc::new(deployer);
+    let driver = stage.driver();
+    let expected =
+        "sticky: the plan is sticky by header x-user, the deployer keeps nobody at their deployment";
+    assert_eq!(end(stage, driver).await, expected);
 
     // The plan says what the candidate is of, and there is no registry and no gate to tell about it.
     let mut stage = Stage::new(quick());

@@ -25,6 +25,7 @@ use super::row::{self, Tally};
 use super::store::{Inner, LocalStore};
 use crate::artifact::ArtifactStore as _;
 use crate::error::{Error, ErrorKind, Result};
+use crate::governance::ApproverKeys;
 use crate::hash::Digest;
 use crate::id::{ActorId, Alias, IdempotencyKey, ModelName, Tags, Version, VersionSpec, check_tags};
 use crate::page::{Page, PageRequest};
@@ -77,6 +78,7 @@ use crate::time::{Timestamp, truncate};
 pub struct LocalModelRegistry {
     inner: Arc<Inner>,
     protected: Arc<BTreeMap<Alias, Protection>>,
+    approver_keys: Arc<ApproverKeys>,
 }
 
 impl LocalStore {
@@ -90,7 +92,8 @@ impl LocalStore {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn registry(&self) -> LocalModelRegistry {
-        LocalModelRegistry { inner: self.inner().clone(), protected: Arc::default() }
+        let (protected, approver_keys) = Default::default();
+        LocalModelRegistry { inner: self.inner().clone(), protected, approver_keys }
     }
 }
 
@@ -114,6 +117,13 @@ impl LocalModelRegistry {
         self
     }
 
+    /// Takes approvals of promotions through this handle and its clones only if they are signed with one of these keys.
+    #[must_use]
+    pub fn with_approver_keys(mut self, keys: ApproverKeys) -> Self {
+        self.approver_keys = Arc::new(keys);
+        self
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         operation: &'static str,
@@ -129,9 +139,10 @@ impl LocalModelRegistry {
         work: impl FnOnce(&Write<'_, '_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (inner, protected) = (self.inner.clone(), self.protected.clone());
+        let keys = self.approver_keys.clone();
         let work = move |transaction: &Transaction<'_>| {
             let now = truncate(inner.clock.now());
-            work(&Write { operation, transaction, protected: &protected, now })
+            work(&Write { operation, transaction, protected: &protected, approver_keys: &keys, now })
         };
         self.inner.db.write(operation, Durability::Power, work).await
     }
@@ -242,6 +253,7 @@ struct Write<'a, 't> {
     operation: &'static str,
     transaction: &'a Transaction<'t>,
     protected: &'a BTreeMap<Alias, Protection>,
+    approver_keys: &'a ApproverKeys,
     now: Timestamp,
 }
 
@@ -330,6 +342,7 @@ impl Write<'_, '_> {
         let model = ModelRow::get(self.operation, self.transaction, &promotion.model)?;
         let target = self.target(&model, promotion.version)?;
         promotion.check_evidence(&target.spec.artifact, self.now)?;
+        promotion.check_signature(self.approver_keys)?;
         if self.protected.get(&promotion.alias) == Some(&Protection::GateAndApproval) {
             promotion.require_approval()?;
         }

@@ -8,8 +8,8 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::files::ModelFiles;
-use super::key::{SigningKey, VerifyingKey};
 use super::statement::{self, SignedModel};
+use super::{SigningKey, VerifyingKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::base64;
 

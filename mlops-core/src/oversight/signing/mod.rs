@@ -39,15 +39,14 @@
 
 mod bundle;
 mod files;
-mod key;
 mod statement;
 mod version;
 
 pub use self::bundle::SignatureBundle;
 pub use self::files::{ModelFiles, ReadOptions};
-pub use self::key::{SigningKey, VerifyingKey};
 pub use self::statement::{FileDifference, SignedModel};
 pub use self::version::{sign_version, verify_version};
+pub use crate::governance::signing_key::{SigningKey, VerifyingKey};
 
 use std::path::Path;
 

@@ -2,8 +2,8 @@
 
 use super::bundle::SignatureBundle;
 use super::files::ModelFiles;
-use super::key::{SigningKey, VerifyingKey};
 use super::statement::SignedModel;
+use super::{SigningKey, VerifyingKey};
 use crate::artifact::ArtifactStore;
 use crate::error::{ErrorKind, Result};
 use crate::registry::{ModelRef, ModelRegistry, ModelVersion};

@@ -21,6 +21,9 @@ pub struct StepReport {
     pub reason: Option<RunReason>,
     /// The last error, also of one that succeeded in the end.
     pub error: Option<String>,
+    /// What its attempts cost together, in the currency of the budget: what they [said](crate::pipeline::StepContext::spend), or else
+    /// were expected to. One that is reused cost nothing.
+    pub spent: f64,
 }
 
 impl StepReport {
@@ -61,6 +64,7 @@ impl PipelineReport {
                 attempts: step.attempts,
                 reason: step.reason.clone(),
                 error: step.error.clone(),
+                spent: step.spent,
             })
         };
         let steps = pipeline.steps().filter_map(|step| report(&step.id)).collect();
@@ -80,6 +84,11 @@ impl PipelineReport {
     /// What a step made, or what was made before and used.
     pub fn outputs(&self, step: &StepName) -> Option<&BTreeMap<PortName, Content>> {
         self.step(step)?.state.outputs()
+    }
+
+    /// What the steps cost together, in the currency of the budget.
+    pub fn spent(&self) -> f64 {
+        self.steps.iter().map(|step| step.spent).sum()
     }
 
     /// How many steps were reused.
@@ -109,6 +118,9 @@ impl fmt::Display for PipelineReport {
                 let rounded =
                     std::time::Duration::from_millis(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
                 write!(f, " ({}, attempt {})", duration_text::format(rounded), step.attempts)?;
+            }
+            if step.spent > 0.0 {
+                write!(f, ", {} spent", step.spent)?;
             }
         }
         Ok(())

@@ -13,12 +13,13 @@ use super::book::Checkpoints;
 use super::drive::{Drive, Landed};
 use crate::artifact::{ArtifactStoreExt as _, Blob};
 use crate::error::{ErrorKind, Result};
-use crate::governance::{BudgetStop, Secret, Ticket};
+use crate::governance::{BudgetStop, Secret};
 use crate::id::{PortName, StepName};
 use crate::num::Random;
 use crate::pipeline::body::{Inner, Made};
 use crate::pipeline::cache::verify;
 use crate::pipeline::publish::Attempt;
+use crate::pipeline::spending::Spending;
 use crate::pipeline::{
     Cancel, Claim, Claimed, Component, Content, ErrorClass, KeyInput, KeyParts, ParamValue, PipelineEvent,
     RunReason, Source, StepContext, StepError, StepKey, StepMetric, StepRecord, StepSpec, StepStatus,
@@ -74,7 +75,7 @@ impl Drive<'_> {
         match self.way(&job, &stop).await? {
             Way::Reuse(record) => self.reuse(&job, &record).await,
             Way::Make(reason, claim) => match self.admitted(&job.step.id) {
-                Ok(_ticket) => self.attempt(&job, reason, claim, stop).await,
+                Ok(spending) => self.attempt(&job, reason, claim, stop, spending).await,
                 Err(refused) => {
                     if let Some(claim) = &claim {
                         self.executor.backends.cache.release(claim).await?;
@@ -86,10 +87,11 @@ impl Drive<'_> {
         }
     }
 
-    /// Whether an attempt may cost what it will; it has cost it when the ticket is dropped.
-    fn admitted(&self, step: &StepName) -> Result<Option<Ticket>, BudgetStop> {
-        let guard = self.executor.guard.as_ref();
-        guard.map(|(guard, costs)| guard.admit(costs.of(step))).transpose()
+    /// Whether an attempt may cost what it will.
+    fn admitted(&self, step: &StepName) -> Result<Spending, BudgetStop> {
+        let Some((guard, costs)) = self.executor.guard.as_ref() else { return Ok(Spending::default()) };
+        let cost = costs.of(step);
+        guard.admit(cost).map(|ticket| Spending::new(cost, Some(ticket)))
     }
 
     async fn job(&self, number: usize) -> Result<Job<'_>> {
@@ -218,18 +220,24 @@ impl Drive<'_> {
         reason: RunReason,
         mut claim: Option<Claim>,
         stop: Cancel,
+        spending: Spending,
     ) -> Result<Landed> {
         let backends = &self.executor.backends;
         let body = self.executor.components.body(job.component)?;
         let (step, attempt) = (job.step.id.clone(), job.status.attempts.saturating_add(1));
         let (began, clock) = (backends.clock.now(), backends.clock.monotonic());
         self.book.record(PipelineEvent::Started { step, attempt, reason: reason.clone() }).await?;
+        // An attempt that is cut off has cost what was expected, as far as anybody knows.
+        let expected = spending.expected();
+        self.spent(job, attempt, 0.0, expected).await?;
         // What watches the attempt is its own: a timeout stops it, and not the step.
         let watch = Cancel::new();
-        let context = self.context(job, attempt, watch.clone());
+        let context = self.context(job, attempt, watch.clone(), spending);
+        let bill = context.clone();
         let work = contained(async move { body.run(context.clone()).await.map(|()| context) });
         let (outcome, context) = self.race(job, work, &watch, &stop, &mut claim).await?;
         let took = backends.clock.monotonic().saturating_sub(clock);
+        self.spent(job, attempt, expected, bill.0.spending.close()).await?;
         let landed = match (outcome, context) {
             (Outcome::Made, Some(context)) => {
                 let made = std::mem::take(&mut *lock(&context.0.made));
@@ -254,7 +262,15 @@ impl Drive<'_> {
         Ok(landed)
     }
 
-    fn context(&self, job: &Job<'_>, attempt: u32, cancel: Cancel) -> StepContext {
+    /// Writes down what an attempt costs, where that is something else than what is written.
+    async fn spent(&self, job: &Job<'_>, attempt: u32, written: f64, cost: f64) -> Result<()> {
+        if written == cost {
+            return Ok(());
+        }
+        self.book.record(PipelineEvent::Spent { step: job.step.id.clone(), attempt, cost }).await
+    }
+
+    fn context(&self, job: &Job<'_>, attempt: u32, cancel: Cancel, spending: Spending) -> StepContext {
         let (book, step) = (self.book.clone(), job.step.id.clone());
         StepContext(Arc::new(Inner {
             run: self.book.run().clone(),
@@ -271,6 +287,7 @@ impl Drive<'_> {
             sink: Arc::new(Checkpoints { book, step, attempt }),
             cancel,
             made: Mutex::new(Made::default()),
+            spending,
         }))
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::deploy::rollout::{RolloutOptions, Strategy};
 use crate::error::{Error, Result};
 use crate::evaluation::ChampionRules;
+use crate::governance::ApproverKeys;
 use crate::id::{ActorId, Alias, EndpointName, ModelName};
 use crate::retrain::gates::RetrainGates;
 use crate::time::duration_text;
@@ -53,6 +54,14 @@ pub struct LoopConfig {
     /// How long an answer is waited for. Default 7 days.
     #[serde(default = "week", with = "duration_text")]
     pub approval_window: Duration,
+    /// Public keys of those who may approve: each answer must be signed with a key of who gave it. Default none, and nothing has to
+    /// be signed. The approval of a rollout has [keys of its own](RolloutOptions::approver_keys).
+    #[serde(default, skip_serializing_if = "ApproverKeys::is_empty")]
+    pub approver_keys: ApproverKeys,
+    /// Whether a newer reason, or a newer version that passed the gate, takes the place of a challenger that awaits approval.
+    /// Default no: what is newer waits until the cycle has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub supersede: bool,
     /// After how many challengers in a row that failed the gate the loop stops asking for more, at least 1. Default 3.
     #[serde(default = "three")]
     pub max_gate_failures: u32,
@@ -83,6 +92,8 @@ impl LoopConfig {
             rollout: RolloutOptions::default(),
             approval: false,
             approval_window: week(),
+            approver_keys: ApproverKeys::new(),
+            supersede: false,
             max_gate_failures: three(),
             gates: None,
             champion: None,
@@ -107,6 +118,23 @@ impl LoopConfig {
     #[must_use]
     pub fn with_approval_window(mut self, window: Duration) -> Self {
         self.approval_window = window;
+        self
+    }
+
+    /// Demands an approval, signed with one of these keys, before a challenger gets any traffic.
+    #[must_use]
+    pub fn with_approver_keys(mut self, keys: ApproverKeys) -> Self {
+        (self.approval, self.approver_keys) = (true, keys);
+        self
+    }
+
+    /// Lets what is newer take the place of a challenger that awaits approval.
+    ///
+    /// A reason does when nothing but the cycle under way holds it back, and only one that comes, or passes the other gates, while
+    /// the approval is waited for: where reasons come faster than answers, give the gates a cooldown.
+    #[must_use]
+    pub fn with_supersede(mut self) -> Self {
+        self.supersede = true;
         self
     }
 
@@ -162,6 +190,9 @@ impl LoopConfig {
                 "approval_window",
                 format!("must be at most ten years, got {got}"),
             ));
+        }
+        if !self.approval && !self.approver_keys.is_empty() {
+            return Err(Error::invalid(OP, "approver_keys", "need `approval = true`"));
         }
         if matches!(self.rollout.strategy, Strategy::Shadow { promote: false, .. }) {
             return Err(Error::invalid(OP, "rollout", "a shadow that is not promoted closes no loop"));

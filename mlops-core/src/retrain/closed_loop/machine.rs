@@ -66,6 +66,8 @@ pub enum LoopEvent {
     RevertRequested(String),
     /// Traffic and alias are back.
     Reverted,
+    /// Something newer takes the place of the challenger that awaits approval, for this reason.
+    Superseded(String),
     /// Somebody ends the cycle before anything was deployed, for this reason.
     Cancelled(String),
     /// Somebody has looked, and says this: the circuit breaker is closed and a failure forgotten.
@@ -88,6 +90,8 @@ pub enum LoopEvent {
 pub enum LoopEffect {
     /// Train, for this reason.
     Train(String),
+    /// Take up the reasons that wait: the cycle that held them back is superseded.
+    TakeUp,
     /// Ask for approval.
     RequestApproval(ApprovalRequest),
     /// Deploy the challenger without traffic and plan its rollout.
@@ -117,7 +121,8 @@ pub enum LoopEffect {
 ///
 /// # Errors
 /// [`ErrorKind::Conflict`] for an event that has no place in the phase the loop is in, an approval or a decision about something
-/// else; [`ErrorKind::Rejected`] for an approval that is not valid, or when there is no version to go back to. The state stays.
+/// else; [`ErrorKind::Rejected`] for an approval that is not valid, or when there is no version to go back to; as
+/// [`ApproverKeys::verify`](crate::governance::ApproverKeys::verify) where answers must be signed. The state stays.
 ///
 /// ```
 /// use mlops_core::retrain::closed_loop::{LoopConfig, LoopEffect, LoopEvent, LoopState, step};
@@ -173,6 +178,7 @@ impl Machine {
             LoopEvent::AliasRefused(reason) => self.alias_refused(reason),
             LoopEvent::RevertRequested(reason) => self.revert_requested(reason),
             LoopEvent::Reverted => self.reverted(),
+            LoopEvent::Superseded(reason) => self.superseded(reason),
             LoopEvent::Cancelled(reason) => self.cancelled(reason),
             LoopEvent::Reset(_) => self.reset(),
             LoopEvent::Released { artifact, .. } => {
@@ -188,7 +194,7 @@ impl Machine {
     /// What comes while somebody must look is dropped; everything else is for the gates.
     fn signalled(&mut self, input: &GateInput) -> Result<()> {
         let (GateInput::Cause(cause), Some(reason)) = (input, self.state.waits_for_somebody()) else {
-            return self.ask_gates(input);
+            return self.ask_gates_or_supersede(input);
         };
         cause.check()?;
         let outcome = GateOutcome::Suppressed { gate: Gate::Breaker, reason };
@@ -212,6 +218,24 @@ impl Machine {
             if let Some((reason, request)) = request {
                 self.begin(reason, Some(request));
             }
+        }
+        Ok(())
+    }
+
+    /// A reason that from now on nothing but the cycle under way holds back takes the place of a challenger that awaits approval,
+    /// where the loop is told so. One that waited before there was a challenger does not: its turn comes.
+    fn ask_gates_or_supersede(&mut self, input: &GateInput) -> Result<()> {
+        let held = |state: &LoopState| state.gates.deferred_by == Some(Gate::Concurrency);
+        let (was_held, newest) = (held(&self.state), self.state.gates.waiting.last().cloned());
+        self.ask_gates(input)?;
+        let LoopPhase::AwaitingApproval { challenger, .. } = &self.state.phase else { return Ok(()) };
+        let Some(cause) = self.state.gates.waiting.last().filter(|_| held(&self.state)) else {
+            return Ok(());
+        };
+        if self.state.config.supersede && (!was_held || newest.as_ref() != Some(cause)) {
+            let reason = format!("there is a newer reason to retrain: {}", clip(&cause.reason, 4_096));
+            self.state.phase = LoopPhase::Superseded { version: challenger.version, reason };
+            self.effects.push(LoopEffect::TakeUp);
         }
         Ok(())
     }
@@ -278,7 +302,12 @@ impl Machine {
         gate: &GateDecision,
         comparison: Option<&Comparison>,
     ) -> Result<()> {
-        if !matches!(self.state.phase, LoopPhase::Evaluating { .. }) {
+        let newer =
+            matches!(self.state.phase, LoopPhase::Superseded { version: before, .. } if version > before);
+        if newer {
+            // What took the place of the other one is a cycle of its own, past the gates.
+            (self.state.cycle, self.state.request) = (self.state.cycle + 1, None);
+        } else if !matches!(self.state.phase, LoopPhase::Evaluating { .. }) {
             let known = |c: &Challenger| c.version == version && c.artifact == artifact && c.gate == *gate;
             return match &self.state.phase {
                 LoopPhase::AwaitingApproval { challenger, .. }
@@ -374,18 +403,25 @@ impl Machine {
     }
 
     fn approval_given(&mut self, approval: &Approval) -> Result<()> {
-        let LoopPhase::AwaitingApproval { challenger, request, .. } = &self.state.phase else {
+        let LoopPhase::AwaitingApproval { challenger, request, until } = &self.state.phase else {
             return Ok(());
         };
+        let until = *until;
         if approval.subject != request.subject {
             let message = "the approval is about something else";
             return Err(Error::conflict("closed_loop::step", message, request.subject, approval.subject));
+        }
+        if approval.decision != ApprovalDecision::Pending {
+            self.state.config.approver_keys.verify(approval)?;
         }
         let mut challenger = challenger.clone();
         match approval.decision {
             ApprovalDecision::Pending => Ok(()),
             ApprovalDecision::Rejected => self
                 .decline(challenger.version, format!("{} refused: {}", approval.approver, approval.comment)),
+            ApprovalDecision::Approved if self.now >= until.min(approval.expires_at) => {
+                self.expire(challenger.version, until)
+            }
             ApprovalDecision::Approved => {
                 approval.require(&request.subject, self.now)?;
                 challenger.approval = Some(approval.clone());
@@ -422,6 +458,23 @@ impl Machine {
     fn decline(&mut self, version: Version, reason: String) -> Result<()> {
         self.state.phase = LoopPhase::Declined { version, reason };
         Ok(())
+    }
+
+    fn expire(&mut self, version: Version, until: Timestamp) -> Result<()> {
+        self.state.phase = LoopPhase::Expired { version, until };
+        Ok(())
+    }
+
+    fn superseded(&mut self, reason: &str) -> Result<()> {
+        match &self.state.phase {
+            LoopPhase::AwaitingApproval { challenger, .. } => {
+                let (version, reason) = (challenger.version, reason.to_owned());
+                self.state.phase = LoopPhase::Superseded { version, reason };
+                Ok(())
+            }
+            LoopPhase::Superseded { .. } => Ok(()),
+            _ => self.out_of_place("a challenger was superseded"),
+        }
     }
 
     fn rollout_promoted(&mut self) -> Result<()> {
@@ -552,9 +605,18 @@ impl Machine {
         }
         let effect = match &self.state.phase {
             LoopPhase::AwaitingApproval { challenger, until, .. } if self.now >= *until => {
-                return self.decline(challenger.version, "nobody answered in time".to_owned());
+                return self.expire(challenger.version, *until);
             }
-            LoopPhase::AwaitingApproval { request, .. } => LoopEffect::RequestApproval(request.clone()),
+            LoopPhase::AwaitingApproval { request, .. } => {
+                let request = request.clone();
+                if self.state.config.supersede && self.state.gates.waiting_since.is_some() {
+                    self.ask_gates_or_supersede(&GateInput::Tick)?;
+                }
+                if !matches!(self.state.phase, LoopPhase::AwaitingApproval { .. }) {
+                    return Ok(());
+                }
+                LoopEffect::RequestApproval(request)
+            }
             LoopPhase::Requested { reason } => LoopEffect::Train(reason.clone()),
             LoopPhase::ChallengerReady { challenger } => LoopEffect::PlanRollout(challenger.clone()),
             LoopPhase::RollingOut { plan, .. } => LoopEffect::DriveRollout(plan.clone()),

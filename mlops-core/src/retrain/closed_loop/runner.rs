@@ -51,7 +51,8 @@ pub struct LoopBackends {
 ///    [gates](crate::retrain::gates::RetrainGates). What is held back is recorded, with the reason. One cycle comes after the other.
 /// 2. The **gate** decides about exactly this content; content that was rolled back before is refused. Where the loop has
 ///    [rules for champions](super::LoopConfig::champion), the challenger must be better by them, on the same rows.
-/// 3. The **approval**, where it is demanded, is of that decision, before the challenger gets any traffic.
+/// 3. The **approval**, where it is demanded, is of that decision, before the challenger gets any traffic. A challenger that nobody
+///    answers about in time has [expired](LoopPhase::Expired); what is newer may [supersede](LoopPhase::Superseded) it.
 /// 4. The **rollout** moves the traffic. The alias stays: until the end, the champion is what most callers get, and a rollback
 ///    has no alias to move.
 /// 5. The **alias** follows by compare-and-set when the challenger has all traffic. If the registry refuses, the traffic goes
@@ -323,7 +324,11 @@ impl ClosedLoop {
 
     /// A gate judged a registered version. If it passed, the loop goes on at once as far as it can.
     ///
+    /// While another version awaits approval a newer one that passed takes its place, in a cycle of its own, where
+    /// [the loop is told so](super::LoopConfig::with_supersede).
+    ///
     /// # Errors
+    /// [`ErrorKind::Rejected`] for a newer version that did not pass while another one awaits approval;
     /// [`ErrorKind::InvalidInput`] for a version of another model; [`ErrorKind::Rejected`] where the loop has
     /// [rules for champions](super::LoopConfig::champion) and something serves: then it is
     /// [`judged_against`](Self::judged_against); as [`step`] and [`advance`](Self::advance).
@@ -366,7 +371,32 @@ impl ClosedLoop {
         }
         let (version, artifact) = (version.version, version.spec.artifact);
         let gate = Box::new(gate.clone());
-        self.feed(LoopEvent::Judged { version, artifact, gate, comparison }).await
+        let judged = LoopEvent::Judged { version, artifact, gate, comparison };
+        self.settle().await?;
+        match &self.state.phase {
+            LoopPhase::AwaitingApproval { challenger, .. }
+                if self.state.config.supersede && version > challenger.version =>
+            {
+                let reason = format!("version {version} is newer and has passed the gate");
+                self.require_better(&reason, &judged)?;
+                self.feed(LoopEvent::Superseded(reason)).await?;
+            }
+            _ => {}
+        }
+        self.feed(judged).await
+    }
+
+    /// Refuses to give up a challenger that awaits approval for one that would not come as far.
+    fn require_better(&self, reason: &str, judged: &LoopEvent) -> Result<()> {
+        let now = self.backends.clock.now();
+        let (without, _) = step(&self.state, &LoopEvent::Superseded(reason.to_owned()), now)?;
+        let (then, _) = step(&without, judged, now)?;
+        if matches!(then.phase, LoopPhase::AwaitingApproval { .. } | LoopPhase::ChallengerReady { .. }) {
+            return Ok(());
+        }
+        let message = "it does not take the place of the version that awaits approval";
+        let error = Error::new(ErrorKind::Rejected, "ClosedLoop::judged", message);
+        Err(error.with("phase", then.phase))
     }
 
     /// Does everything that can be done now: lets reasons that waited through the gates, asks for the approval, drives the rollout on
@@ -404,6 +434,14 @@ impl ClosedLoop {
             Some(event) => self.feed(event).await,
             None => Ok(&self.state.phase),
         }
+    }
+
+    /// Ends a cycle whose challenger awaits approval, because something newer takes its place: for who knows before the loop does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] when nothing awaits approval.
+    pub async fn supersede(&mut self, reason: &str) -> Result<&LoopPhase> {
+        self.feed(LoopEvent::Superseded(reason.to_owned())).await
     }
 
     /// Ends a cycle in which nothing was deployed yet.
@@ -543,6 +581,7 @@ impl ClosedLoop {
     async fn execute(&mut self, effect: LoopEffect, now: Timestamp) -> Result<Option<LoopEvent>> {
         match effect {
             LoopEffect::Train(_) => Ok(None),
+            LoopEffect::TakeUp => Ok(Some(LoopEvent::Tick)),
             LoopEffect::RequestApproval(request) => self.ask(&request, now).await,
             LoopEffect::PlanRollout(challenger) => self.plan_rollout(&challenger).await.map(Some),
             LoopEffect::DriveRollout(plan) => {
@@ -672,13 +711,11 @@ impl ClosedLoop {
         if endpoint.traffic.share(&from.deployment) == Percent::ZERO {
             return Ok(());
         }
-        let change = TrafficChange {
-            key: self.key("revert.traffic", &endpoint.revision.to_le_bytes()),
-            endpoint: config.endpoint.clone(),
-            split: to.map_or_else(TrafficSplit::none, |to| TrafficSplit::all_to(to.deployment.clone())),
-            expected: deployer.capabilities().compare_and_set.then_some(endpoint.revision),
-            actor: config.actor.clone(),
-        };
+        let split = to.map_or_else(TrafficSplit::none, |to| TrafficSplit::all_to(to.deployment.clone()));
+        let split = split.with_sticky(endpoint.traffic.sticky().cloned());
+        let change = TrafficChange::new(config.endpoint.clone(), split, config.actor.clone());
+        let mut change = change.with_key(self.key("revert.traffic", &endpoint.revision.to_le_bytes()));
+        change.expected = deployer.capabilities().compare_and_set.then_some(endpoint.revision);
         deployer.set_traffic(&change).await.map(|_| ())
     }
 

@@ -57,12 +57,13 @@ pub struct Comparison {
 ///
 /// ```text
 /// Idle → Requested → Training → Evaluating → GateFailed
-///                                          → [AwaitingApproval → Declined] → ChallengerReady → RollingOut → RolledBack | Failed
-///                                                                                → Promoting → Promoted → [Reverting → RolledBack]
+///                                          → [AwaitingApproval → Declined | Expired | Superseded]
+///                                          → ChallengerReady → RollingOut → RolledBack | Failed
+///                                                            → Promoting → Promoted → [Reverting → RolledBack]
 /// ```
 ///
-/// `GateFailed`, `Declined`, `RolledBack`, `Promoted` and `Failed` are ends of a cycle; the next one may begin there as from
-/// `Idle`, but not from `Failed`, where a person must look.
+/// `GateFailed`, `Declined`, `Expired`, `Superseded`, `RolledBack`, `Promoted` and `Failed` are ends of a cycle; the next one may
+/// begin there as from `Idle`, but not from `Failed`, where a person must look.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -103,6 +104,20 @@ pub enum LoopPhase {
         /// The version.
         version: Version,
         /// Why.
+        reason: String,
+    },
+    /// End: nobody answered in time. What was not asked again is not approved.
+    Expired {
+        /// The version.
+        version: Version,
+        /// Until when an answer was waited for.
+        until: Timestamp,
+    },
+    /// End: while it awaited approval something newer came, and takes its place.
+    Superseded {
+        /// The version.
+        version: Version,
+        /// By what.
         reason: String,
     },
     /// The challenger may serve; it is being deployed without traffic.
@@ -168,6 +183,8 @@ impl LoopPhase {
             Self::Idle
                 | Self::GateFailed { .. }
                 | Self::Declined { .. }
+                | Self::Expired { .. }
+                | Self::Superseded { .. }
                 | Self::Promoted { .. }
                 | Self::RolledBack { .. }
         )
@@ -183,6 +200,8 @@ impl LoopPhase {
             Self::GateFailed { .. } => "retrain.gate_failed",
             Self::AwaitingApproval { .. } => "retrain.await_approval",
             Self::Declined { .. } => "retrain.decline",
+            Self::Expired { .. } => "retrain.expire",
+            Self::Superseded { .. } => "retrain.supersede",
             Self::ChallengerReady { .. } => "retrain.challenger_ready",
             Self::RollingOut { .. } => "retrain.roll_out",
             Self::Promoting { .. } => "retrain.move_alias",
@@ -206,6 +225,10 @@ impl fmt::Display for LoopPhase {
                 write!(f, "version {} awaits approval", challenger.version)
             }
             Self::Declined { version, reason } => write!(f, "version {version} is declined: {reason}"),
+            Self::Expired { version, until } => {
+                write!(f, "version {version} has expired: nobody answered until {}", until.to_rfc3339())
+            }
+            Self::Superseded { version, reason } => write!(f, "version {version} is superseded: {reason}"),
             Self::ChallengerReady { challenger } => write!(f, "version {} may serve", challenger.version),
             Self::RollingOut { challenger, .. } => write!(f, "version {} is rolled out", challenger.version),
             Self::Promoting { challenger, .. } => write!(f, "version {} has all traffic", challenger.version),

@@ -12,7 +12,7 @@ use crate::deploy::rollout::support::{
 use crate::deploy::rollout::{OperationGuard, RolloutOptions, ThinData, VecJournal};
 use crate::error::{ErrorKind, Result};
 use crate::evaluation::{ChampionRules, CriterionResult, Estimate, EvaluationReport, GateDecision, Verdict};
-use crate::governance::{ApprovalDecision, AuditLog as _};
+use crate::governance::{Approval, ApprovalDecision, AuditLog as _};
 use crate::hash::Digest;
 use crate::id::{Alias, IdempotencyKey, MetricKey, ModelName, Percent, RunId, Version};
 use crate::memory::{MemoryArtifactStore, MemoryModelRegistry};
@@ -24,7 +24,7 @@ use crate::monitor::{
 use crate::num::Measured;
 use crate::problem::{Direction, Task};
 use crate::registry::{AliasChange, ModelRegistry, ModelVersion, NewModelVersion, Protection};
-use crate::retrain::gates::{CauseKind, RetrainCause, RetrainGates};
+use crate::retrain::gates::{CauseKind, GateInput, RetrainCause, RetrainGates};
 use crate::retrain::{DriftTrigger, Signal, TriggerDecision, TriggerOutcome, TriggerState};
 use crate::time::{ManualClock, lock};
 
@@ -314,8 +314,282 @@ async fn an_approval_that_does_not_come_in_time_declines() {
     plant.clock.advance(Duration::from_secs(3_599));
     assert!(matches!(one.advance().await.unwrap(), LoopPhase::AwaitingApproval { .. }));
     plant.clock.advance(Duration::from_secs(1));
-    assert!(matches!(one.advance().await.unwrap(), LoopPhase::Declined { .. }));
+    let until = at(3_600);
+    assert_eq!(*one.advance().await.unwrap(), LoopPhase::Expired { version: version.version, until });
     assert!(plant.deployer.traffic().is_none());
+    // A yes that comes now is too late, and the next cycle begins as from rest.
+    assert!(matches!(one.advance().await.unwrap(), LoopPhase::Expired { .. }));
+    assert!(one.trigger(&fired("drift")).await.unwrap());
+    let (actions, expired) = (plant.actions(), one.state().cycle);
+    assert_eq!(actions[actions.len() - 2..], ["expire", "request"]);
+    assert_eq!(expired, 2);
+}
+
+#[test]
+fn a_yes_that_comes_too_late_lets_the_challenger_expire() {
+    let config = Plant::new(Shared::default()).config.with_approval();
+    let config = config.with_approval_window(Duration::from_secs(60));
+    let artifact = Digest::of(b"one");
+    let (version, gate) = (Version::FIRST, Box::new(gate(artifact, Verdict::Pass)));
+    let mut state = LoopState::new(config, None);
+    for event in [
+        LoopEvent::Triggered("drift".into()),
+        LoopEvent::TrainingStarted(run("one")),
+        LoopEvent::TrainingFinished,
+        LoopEvent::Judged { version, artifact, gate, comparison: None },
+    ] {
+        state = step(&state, &event, at(0)).unwrap().0;
+    }
+    let LoopPhase::AwaitingApproval { request, until, .. } = state.phase.clone() else { panic!("{state:?}") };
+    let yes = Approval::answer(&request, ApprovalDecision::Approved, actor("officer"), "", at(1));
+    let (early, _) = step(&state, &LoopEvent::ApprovalGiven(yes.clone()), at(59)).unwrap();
+    assert!(matches!(early.phase, LoopPhase::ChallengerReady { .. }));
+    let (late, effects) = step(&state, &LoopEvent::ApprovalGiven(yes), at(60)).unwrap();
+    assert_eq!((late.phase, effects), (LoopPhase::Expired { version, until }, Vec::new()));
+}
+
+#[cfg(feature = "signing")]
+#[tokio::test]
+async fn an_answer_counts_only_as_its_approver_signed_it() {
+    use crate::governance::{ApproverKeys, SigningApprover};
+    use crate::oversight::signing::SigningKey;
+
+    let (key, strange) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+    let keys = ApproverKeys::new().with_key(actor("officer"), key.verifying_key().to_pem().unwrap()).unwrap();
+    let mut plant = Plant::new(Shared::default());
+    // The registry asks for the same signature when the alias moves.
+    let registry = MemoryModelRegistry::new(plant.artifacts.clone(), plant.clock.clone())
+        .with_protected(champion(), Protection::GateAndApproval)
+        .with_approver_keys(keys.clone());
+    plant.registry = Arc::new(registry);
+    plant.config = plant.config.with_approver_keys(keys);
+    let (one, version) = awaiting(&plant, "one").await;
+    drop(one);
+    let officer = |decision| Arc::new(Officer(decision));
+    let signing =
+        |key: &SigningKey, decision| SigningApprover::new(officer(decision), actor("officer"), key.clone());
+    for approver in [
+        officer(ApprovalDecision::Approved) as Arc<dyn crate::governance::Approver>,
+        officer(ApprovalDecision::Rejected),
+        Arc::new(signing(&strange, ApprovalDecision::Approved)),
+    ] {
+        let mut one = plant.resume().await.with_approver(approver);
+        assert_eq!(one.advance().await.unwrap_err().kind(), ErrorKind::Rejected);
+        assert!(matches!(one.state().phase, LoopPhase::AwaitingApproval { .. }), "as it was");
+    }
+    let approver = Arc::new(signing(&key, ApprovalDecision::Approved));
+    let mut one = plant.resume().await.with_approver(approver);
+    assert_eq!(to_rest(&plant, &mut one).await.unwrap(), LoopPhase::Promoted { version: version.version });
+    assert_eq!(plant.alias().await, Some(1));
+    let mut silent = plant.config.clone();
+    silent.approval = false;
+    assert_eq!(silent.check().unwrap_err().context("field"), Some("approver_keys"));
+}
+
+/// A loop of which a challenger awaits an approval that does not come.
+async fn awaiting(plant: &Plant, content: &str) -> (ClosedLoop, ModelVersion) {
+    let mut one = plant.resume().await.with_approver(Arc::new(Officer(ApprovalDecision::Pending)));
+    let version = plant.register(content).await;
+    assert!(one.cause(&cause(content)).await.unwrap());
+    one.training_started(&run(content)).await.unwrap();
+    one.training_finished().await.unwrap();
+    let phase = one.judged(&version, &gate(version.spec.artifact, Verdict::Pass)).await.unwrap();
+    assert!(matches!(phase, LoopPhase::AwaitingApproval { .. }), "{phase:?}");
+    (one, version)
+}
+
+#[tokio::test]
+async fn a_newer_reason_supersedes_a_challenger_that_awaits_approval() {
+    let mut plant = Plant::new(Shared::default());
+    let gates = RetrainGates::new(model()).with_cooldown(Duration::from_secs(60));
+    plant.config = plant.config.with_approval().with_supersede().with_gates(gates);
+    let (mut one, version) = awaiting(&plant, "one").await;
+    assert!(!one.cause(&cause("early")).await.unwrap(), "the cooldown holds it back");
+    assert!(matches!(one.state().phase, LoopPhase::AwaitingApproval { .. }));
+    plant.clock.advance(Duration::from_secs(60));
+    assert!(!one.cause(&cause("one")).await.unwrap(), "it is known");
+    assert!(one.cause(&cause("two")).await.unwrap());
+    assert_eq!(one.state().cycle, 2);
+    assert_eq!(one.state().request.as_ref().map(|request| request.causes.clone()), Some(vec![cause("two")]));
+    let entries = plant.loops.entries(&id(), 0, 1_000).await.unwrap();
+    let superseded: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| match &entry.phase {
+            Some(LoopPhase::Superseded { version, reason }) => Some((*version, reason.as_str())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(superseded, [(version.version, "there is a newer reason to retrain: reason two")]);
+    let actions = plant.actions();
+    assert_eq!(actions[actions.len() - 3..], ["supersede", "defer", "request"]);
+    // A yes that comes now is about nothing that waits.
+    let mut one = plant.resume().await;
+    assert!(matches!(one.advance().await.unwrap(), LoopPhase::Requested { .. }));
+    assert!(plant.deployer.traffic().is_none());
+}
+
+#[tokio::test]
+async fn a_reason_that_waited_before_there_was_a_challenger_does_not_supersede_it() {
+    for supersede in [false, true] {
+        let mut plant = Plant::new(Shared::default());
+        plant.config = plant.config.with_approval();
+        plant.config.supersede = supersede;
+        let mut one = plant.resume().await.with_approver(Arc::new(Officer(ApprovalDecision::Pending)));
+        let version = plant.register("one").await;
+        assert!(one.cause(&cause("one")).await.unwrap());
+        one.training_started(&run("one")).await.unwrap();
+        assert!(!one.cause(&cause("two")).await.unwrap());
+        one.training_finished().await.unwrap();
+        one.judged(&version, &gate(version.spec.artifact, Verdict::Pass)).await.unwrap();
+        assert!(matches!(one.advance().await.unwrap(), LoopPhase::AwaitingApproval { .. }));
+        // One that comes now does, where the loop is told so.
+        assert_eq!(one.cause(&cause("three")).await.unwrap(), supersede);
+        let waits = one.state().gates.waiting.len();
+        assert_eq!((waits, one.state().cycle), if supersede { (0, 2) } else { (2, 1) });
+    }
+}
+
+#[tokio::test]
+async fn a_reason_that_has_passed_its_debounce_supersedes() {
+    let mut plant = Plant::new(Shared::default());
+    let gates = RetrainGates::new(model()).with_debounce(Duration::from_secs(60));
+    plant.config = plant.config.with_approval().with_supersede().with_gates(gates);
+    let mut one = plant.resume().await.with_approver(Arc::new(Officer(ApprovalDecision::Pending)));
+    let version = plant.register("one").await;
+    one.trigger(&fired("drift")).await.unwrap();
+    one.training_started(&run("one")).await.unwrap();
+    one.training_finished().await.unwrap();
+    one.judged(&version, &gate(version.spec.artifact, Verdict::Pass)).await.unwrap();
+    assert!(!one.cause(&cause("two")).await.unwrap());
+    assert!(matches!(one.advance().await.unwrap(), LoopPhase::AwaitingApproval { .. }));
+    plant.clock.advance(Duration::from_secs(60));
+    assert_eq!(*one.advance().await.unwrap(), LoopPhase::Requested { reason: "reason two".into() });
+}
+
+#[tokio::test]
+async fn a_newer_version_that_passed_supersedes_one_that_awaits_approval() {
+    let mut plant = Plant::new(Shared::default());
+    plant.config = plant.config.with_approval().with_supersede();
+    let (mut one, first) = awaiting(&plant, "one").await;
+    let (second, third) = (plant.register("two").await, plant.register("three").await);
+    // What did not pass takes nobody's place.
+    let failed = gate(second.spec.artifact, Verdict::Fail);
+    assert_eq!(one.judged(&second, &failed).await.unwrap_err().kind(), ErrorKind::Rejected);
+    assert!(matches!(one.state().phase, LoopPhase::AwaitingApproval { .. }));
+    let passed = gate(third.spec.artifact, Verdict::Pass);
+    let waits = |phase: &LoopPhase, version: &ModelVersion| matches!(phase, LoopPhase::AwaitingApproval { challenger, .. } if challenger.version == version.version);
+    assert!(waits(one.judged(&third, &passed).await.unwrap(), &third));
+    assert_eq!((one.state().cycle, one.state().request.clone()), (2, None));
+    // The one before does not come back, and the same is known.
+    let old = gate(first.spec.artifact, Verdict::Pass);
+    assert_eq!(one.judged(&first, &old).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert!(waits(one.judged(&third, &passed).await.unwrap(), &third));
+    let mut one = plant.resume().await;
+    assert_eq!(to_rest(&plant, &mut one).await.unwrap(), LoopPhase::Promoted { version: third.version });
+    let actions = plant.actions();
+    assert_eq!(actions.iter().filter(|action| *action == "supersede").count(), 1, "{actions:?}");
+}
+
+#[tokio::test]
+async fn what_was_superseded_by_a_version_that_the_crash_forgot_takes_it_when_it_is_told_again() {
+    let mut plant = Plant::new(Shared::default());
+    plant.config = plant.config.with_approval().with_supersede();
+    let (mut one, first) = awaiting(&plant, "one").await;
+    let second = plant.register("two").await;
+    // The process ends between the two entries.
+    one.supersede("version 2 is newer and has passed the gate").await.unwrap();
+    drop(one);
+    let mut one = plant.resume().await;
+    assert!(matches!(&one.state().phase, LoopPhase::Superseded { version, .. } if *version == first.version));
+    let old = gate(first.spec.artifact, Verdict::Pass);
+    assert_eq!(one.judged(&first, &old).await.unwrap_err().kind(), ErrorKind::Conflict);
+    one.judged(&second, &gate(second.spec.artifact, Verdict::Pass)).await.unwrap();
+    assert_eq!(to_rest(&plant, &mut one).await.unwrap(), LoopPhase::Promoted { version: second.version });
+    assert_eq!(one.supersede("too late").await.unwrap_err().kind(), ErrorKind::Conflict);
+}
+
+#[test]
+fn what_was_written_before_there_was_superseding_reads_as_it_was() {
+    let config = r#"{"model":"diabetes","alias":"champion","endpoint":"diabetes","actor":"retraining","approval":true}"#;
+    let state = format!(
+        r#"{{"schema":1,"id":"the-loop","config":{config},"cycle":1,"phase":{{"declined":{{"version":1,"reason":"nobody answered in time"}}}},"serving":null,"previous":null,"gate_failures":0,"breaker_open":false,"quarantine":[]}}"#
+    );
+    let state: LoopState = serde_json::from_str(&state).unwrap();
+    assert!(!state.config.supersede && state.phase.is_at_rest());
+    assert_eq!(state.phase.to_string(), "version 1 is declined: nobody answered in time");
+    // Rules that say nothing about it are written as they were.
+    assert!(!serde_json::to_string(&state).unwrap().contains("supersede"));
+    let entry = r#"{"sequence":7,"at":"2026-01-01T00:00:00Z","event":"tick","phase":{"declined":{"version":1,"reason":"nobody answered in time"}},"effects":[]}"#;
+    let entry: LoopEntry = serde_json::from_str(entry).unwrap();
+    assert_eq!(entry.phase.as_ref(), Some(&state.phase));
+}
+
+/// Every pair of a phase and an event: a step that is refused changes nothing, ends are ends, and one that is superseded or has
+/// expired is not deployed by anything that comes later in its cycle.
+#[test]
+fn nothing_leads_from_an_end_back_to_the_challenger() {
+    let config = Plant::new(Shared::default()).config.with_approval().with_supersede();
+    let artifact = Digest::of(b"one");
+    let judged = |version: u64| LoopEvent::Judged {
+        version: Version::new(version).unwrap(),
+        artifact,
+        gate: Box::new(gate(artifact, Verdict::Pass)),
+        comparison: None,
+    };
+    let events = |state: &LoopState| {
+        let mut events = vec![
+            LoopEvent::Tick,
+            LoopEvent::Superseded("newer".into()),
+            LoopEvent::Cancelled("no".into()),
+            LoopEvent::Triggered("drift".into()),
+            LoopEvent::TrainingStarted(run("one")),
+            LoopEvent::TrainingFinished,
+            judged(1),
+            LoopEvent::DeployFailed("no".into()),
+            LoopEvent::RolloutPromoted,
+            LoopEvent::AliasMoved,
+            LoopEvent::Signalled(GateInput::Cause(cause("later"))),
+        ];
+        if let LoopPhase::AwaitingApproval { request, .. } = &state.phase {
+            for decision in
+                [ApprovalDecision::Approved, ApprovalDecision::Rejected, ApprovalDecision::Pending]
+            {
+                let answer = Approval::answer(request, decision, actor("officer"), "", at(1));
+                events.push(LoopEvent::ApprovalGiven(answer));
+            }
+        }
+        events
+    };
+    // Breadth first over what can be reached in five steps, at two times: in time, and too late for an answer.
+    let mut reached = vec![LoopState::new(config, None).with_id(id())];
+    let (mut ends, mut seen) = (0, 0);
+    for _ in 0..6 {
+        let mut next: Vec<LoopState> = Vec::new();
+        for state in &reached {
+            for event in events(state) {
+                for now in [at(10), at(8 * 86_400)] {
+                    let Ok((after, _)) = step(state, &event, now) else { continue };
+                    seen += 1;
+                    let ended =
+                        matches!(state.phase, LoopPhase::Superseded { .. } | LoopPhase::Expired { .. });
+                    let waits = matches!(
+                        after.phase,
+                        LoopPhase::AwaitingApproval { .. } | LoopPhase::ChallengerReady { .. }
+                    );
+                    assert!(!(ended && waits), "{event:?} led from {:?} to {:?}", state.phase, after.phase);
+                    ends += u64::from(ended);
+                    if after.cycle == state.cycle && ended {
+                        assert_eq!(after.phase, state.phase);
+                    }
+                    if after != *state && !next.contains(&after) {
+                        next.push(after);
+                    }
+                }
+            }
+        }
+        reached = next;
+    }
+    assert!(ends > 20 && seen > 500, "{ends} of {seen}");
 }
 
 #[tokio::test]

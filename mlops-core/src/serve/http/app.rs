@@ -314,8 +314,10 @@ impl App {
         check_content(&headers)?;
         let body = self.receive(body).await?;
         let place = Arc::new(self.gate.enter().await?);
-        let read = self.read(body, form, served, place.clone()).await?;
-        let key = routing_key(served, &headers, read.routing()).unwrap_or(&asked.id);
+        let view = served.view();
+        let by = served.routing_key(&view);
+        let read = self.read(body, form, by, place.clone()).await?;
+        let key = routing_key(by, &headers, read.routing()).unwrap_or(&asked.id);
         let pinned = headers.get(DEPLOYMENT).map(|value| value.to_str().unwrap_or_default());
         let slot = match (pinned, version) {
             (Some(name), _) => served.slot(name).await?,
@@ -406,10 +408,10 @@ impl App {
         &self,
         body: Bytes,
         form: Form,
-        served: &Served,
+        by: &RoutingKey,
         place: Arc<OwnedSemaphorePermit>,
     ) -> Result<Read, Failure> {
-        let field = match &served.routing_key {
+        let field = match by {
             RoutingKey::Field(field) => Some(field.clone()),
             RoutingKey::None | RoutingKey::Header(_) => None,
         };
@@ -526,8 +528,8 @@ fn predict(slot: &Slot, rows: &Table<'static>) -> Result<Predictions, Failure> {
 }
 
 /// By what a caller is told apart, if the endpoint does that and the request has it.
-fn routing_key<'r>(served: &Served, headers: &'r HeaderMap, field: Option<&'r str>) -> Option<&'r str> {
-    match &served.routing_key {
+fn routing_key<'r>(by: &RoutingKey, headers: &'r HeaderMap, field: Option<&'r str>) -> Option<&'r str> {
+    match by {
         RoutingKey::None => None,
         RoutingKey::Header(name) => text(headers, name).filter(|key| !key.is_empty()),
         RoutingKey::Field(_) => field,

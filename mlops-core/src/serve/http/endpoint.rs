@@ -9,7 +9,7 @@ use super::access::Access;
 use super::failure::{Code, Failure};
 use super::host::ModelHost;
 use super::metrics::{DeploymentMetrics, DeploymentState, Metrics};
-use crate::deploy::{Deployment, DeploymentState as State, Mirror, TrafficSplit};
+use crate::deploy::{Deployment, DeploymentState as State, Mirror, Sticky, StickyKey, TrafficSplit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{DeploymentName, EndpointName, Version};
 use crate::model::Predictor;
@@ -20,6 +20,8 @@ use crate::time::lock;
 /// The key is hashed into one of 10 000 buckets by [`TrafficSplit::route`] with the endpoint's name as salt, as the deployer's own
 /// `invoke` does it. Raising the share of a deployment moves callers to it and never one away from it. A request without the key
 /// is routed by its id.
+///
+/// It is what the server goes by as long as the traffic does not [say](TrafficSplit::with_sticky) itself what tells callers apart.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum RoutingKey {
@@ -31,6 +33,15 @@ pub enum RoutingKey {
     /// By a field of the body beside the rows, a text or a whole number; with the Open Inference Protocol by the parameter of this
     /// name.
     Field(String),
+}
+
+impl From<&Sticky> for RoutingKey {
+    fn from(sticky: &Sticky) -> Self {
+        match sticky.key() {
+            StickyKey::Header(name) => Self::Header(name.clone()),
+            StickyKey::Field(name) => Self::Field(name.clone()),
+        }
+    }
 }
 
 /// An endpoint to serve.
@@ -51,7 +62,7 @@ pub struct ServedEndpoint {
     pub name: EndpointName,
     /// Who may ask it.
     pub access: Access,
-    /// How callers are told apart.
+    /// How callers are told apart, where the deployer's endpoint does not say.
     pub routing_key: RoutingKey,
     /// The shadow, at first; without one, that of the deployer's endpoint.
     pub mirror: Option<Mirror>,
@@ -63,7 +74,7 @@ impl ServedEndpoint {
         Self { name, access, routing_key: RoutingKey::None, mirror: None }
     }
 
-    /// Sets how callers are told apart.
+    /// Sets how callers are told apart where the deployer's endpoint does not say.
     #[must_use]
     pub fn with_routing_key(mut self, routing_key: RoutingKey) -> Self {
         self.routing_key = routing_key;
@@ -107,6 +118,8 @@ impl Slot {
 #[derive(Debug, Default)]
 pub(super) struct View {
     pub(super) traffic: TrafficSplit,
+    /// How the traffic says that callers are told apart, if it does.
+    routing_key: Option<RoutingKey>,
     /// The deployer's shadow.
     mirror: Option<Mirror>,
     pub(super) slots: BTreeMap<DeploymentName, Arc<Slot>>,
@@ -134,7 +147,7 @@ struct Condition {
 #[derive(Debug)]
 pub(super) struct Served {
     pub(super) name: EndpointName,
-    pub(super) routing_key: RoutingKey,
+    routing_key: RoutingKey,
     access: RwLock<Access>,
     mirror: RwLock<Option<Mirror>>,
     host: Arc<dyn ModelHost>,
@@ -150,6 +163,17 @@ fn read<T: Clone>(slot: &RwLock<T>) -> T {
 
 fn write<T>(slot: &RwLock<T>, value: T) {
     *slot.write().unwrap_or_else(PoisonError::into_inner) = value;
+}
+
+impl View {
+    fn new(
+        traffic: TrafficSplit,
+        mirror: Option<Mirror>,
+        slots: BTreeMap<DeploymentName, Arc<Slot>>,
+    ) -> Arc<Self> {
+        let routing_key = traffic.sticky().map(RoutingKey::from);
+        Arc::new(Self { traffic, routing_key, mirror, slots })
+    }
 }
 
 impl Served {
@@ -189,6 +213,11 @@ impl Served {
 
     pub(super) fn view(&self) -> Arc<View> {
         read(&self.view)
+    }
+
+    /// How callers are told apart as long as the view is as it is.
+    pub(super) fn routing_key<'a>(&'a self, view: &'a View) -> &'a RoutingKey {
+        view.routing_key.as_ref().unwrap_or(&self.routing_key)
     }
 
     /// Whether requests are answered.
@@ -237,7 +266,7 @@ impl Served {
         }
         lock(&self.condition).unloadable.retain(|name, _| deployments.contains_key(name));
         if traffic.shares().all(|(name, _)| slots.contains_key(name)) {
-            write(&self.view, Arc::new(View { traffic, mirror, slots }));
+            write(&self.view, View::new(traffic, mirror, slots));
             return Ok(None);
         }
         // Those who have the old traffic go on, also when they were deleted since.
@@ -246,7 +275,7 @@ impl Served {
                 slots.insert(name.clone(), slot.clone());
             }
         }
-        write(&self.view, Arc::new(View { traffic: old.traffic.clone(), mirror, slots }));
+        write(&self.view, View::new(old.traffic.clone(), mirror, slots));
         Ok(Some(ErrorKind::Corrupt))
     }
 
@@ -328,7 +357,7 @@ impl Served {
     /// Who answers a caller.
     pub(super) fn route(&self, key: &str) -> Result<Arc<Slot>, Failure> {
         let view = self.view();
-        let chosen = view.traffic.route(self.name.as_str(), key, None);
+        let chosen = view.traffic.route(view.traffic.salt(&self.name), key, None);
         if let Some(slot) = chosen.and_then(|name| view.slots.get(name)) {
             return Ok(slot.clone());
         }

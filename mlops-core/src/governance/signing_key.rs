@@ -7,8 +7,8 @@ use p256::ecdsa::signature::{Signer as _, Verifier as _};
 use p256::elliptic_curve::Generate as _;
 use p256::pkcs8::{DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 
+use super::Secret;
 use crate::error::{Error, ErrorKind, Result};
-use crate::governance::Secret;
 use crate::hash::Digest;
 
 /// The longest PEM that is looked at; a key takes some two hundred bytes.
@@ -83,11 +83,11 @@ impl SigningKey {
     }
 
     /// The signature of a message, in ASN.1 DER; the same for the same message (RFC 6979).
-    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
         let signed: Result<DerSignature, _> = self.0.try_sign(message);
-        signed.map(|signature| signature.as_bytes().to_vec()).map_err(|_| {
-            Error::new(ErrorKind::Internal, "SignatureBundle::sign", "the message cannot be signed")
-        })
+        signed
+            .map(|signature| signature.as_bytes().to_vec())
+            .map_err(|_| Error::new(ErrorKind::Internal, "SigningKey::sign", "the message cannot be signed"))
     }
 }
 
@@ -141,7 +141,7 @@ impl VerifyingKey {
     }
 
     /// Whether a signature in ASN.1 DER is this key's, of this message.
-    pub(super) fn is_signed(&self, message: &[u8], signature: &[u8]) -> bool {
+    pub(crate) fn is_signed(&self, message: &[u8], signature: &[u8]) -> bool {
         DerSignature::try_from(signature).is_ok_and(|signature| self.0.verify(message, &signature).is_ok())
     }
 }
