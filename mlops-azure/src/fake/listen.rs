@@ -133,10 +133,9 @@ fn written(answer: &FakeAnswer, is_head: bool) -> Vec<u8> {
 fn led_back(mut answer: FakeAnswer, own: &str) -> FakeAnswer {
     let arm = format!("https://{}", Cloud::Public.resource_manager());
     for (_, value) in &mut answer.headers {
-        if let Some(link) = value.to_str().ok().filter(|text| text.starts_with(&arm)) {
-            if let Ok(link) = HeaderValue::try_from(link.replacen(&arm, own, 1)) {
-                *value = link;
-            }
+        let link = value.to_str().ok().filter(|text| text.starts_with(&arm));
+        if let Some(link) = link.and_then(|link| HeaderValue::try_from(link.replacen(&arm, own, 1)).ok()) {
+            *value = link;
         }
     }
     let is_json =
@@ -184,7 +183,8 @@ async fn next_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Fake
 
 /// The address that is meant: this machine is Resource Manager and the issuer of tokens, any other host itself.
 fn address(host: &str, target: &str) -> Option<Url> {
-    if !target.starts_with('/') {
+    let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
+    if !target.starts_with('/') || host.is_empty() || !host.chars().all(is_host) {
         return None;
     }
     let here: Url = format!("http://{host}{target}").parse().ok()?;
@@ -273,7 +273,9 @@ mod tests {
         let token = "/00000000-0000-0000-0000-00000000007e/oauth2/v2.0/token";
         assert!(url("localhost", token).unwrap().starts_with("https://login.microsoftonline.com/"));
         assert_eq!(url("churn.example", "/score").as_deref(), Some("https://churn.example/score"));
-        for (host, target) in [("h", "http://h/"), ("", "/x"), ("a b", "/x"), ("h", "")] {
+        for (host, target) in
+            [("h", "http://h/"), ("", "/x"), ("a b", "/x"), ("h", ""), ("a@b", "/x"), ("a/b", "/x")]
+        {
             assert_eq!(url(host, target), None, "{host} {target}");
         }
     }
