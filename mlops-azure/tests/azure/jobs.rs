@@ -96,7 +96,7 @@ async fn a_job_with_local_code_takes_four_calls_and_the_next_one_a_single_one() 
     assert_eq!(submit(&jobs, "second").await.unwrap(), 1, "this process knows the code");
     let elsewhere = Jobs::new(azure.arm(), &azure.workspace());
     assert_eq!(submit(&elsewhere, "third").await.unwrap(), 2, "Azure knows the code");
-    let uploads = code.uploads.lock().unwrap();
+    let uploads = code.uploads.lock().unwrap().clone();
     assert_eq!(uploads.len(), 1);
     assert!(uploads[0].signed.expose().contains(CANARY) && !format!("{uploads:?}").contains(CANARY));
     let job = jobs.get("second").await.unwrap();
