@@ -99,10 +99,11 @@ impl FakeAzure {
         #[cfg(feature = "storage")]
         azure.plug(super::storage::FakeStorage::default());
         azure.plug(super::compute::FakeComputes);
-        azure.plug(azure.0.jobs.clone());
         azure.plug(super::schedule::FakeSchedules);
         azure.plug(super::mlflow::FakeMlflow::new());
         azure.plug(super::run_artifact::FakeRunArtifacts::new());
+        // Whoever is plugged in last is asked first: the trials of a sweep are its own, all other runs are MLflow's.
+        azure.plug(azure.0.jobs.clone());
         azure
     }
 

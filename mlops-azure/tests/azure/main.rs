@@ -41,4 +41,3 @@ fn judged() -> mlops_azure::fake::FakeAzure {
         None => azure,
     }
 }
-mod log;
