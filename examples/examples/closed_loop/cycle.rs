@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mlops_core::deploy::SmokeTest;
-use mlops_core::deploy::rollout::{OperationGuard, PerformanceGuard, RolloutOptions};
+use mlops_core::deploy::rollout::{OperationGuard, PerformanceGuard, RolloutOptions, ThinData};
+use mlops_core::deploy::{Deployer as _, SmokeTest};
 use mlops_core::evaluation::{ChampionRules, EvaluationReport, GateDecision};
 use mlops_core::governance::{ApprovalDecision, ApprovalRequest, CallbackApprover};
 use mlops_core::model::Predictor as _;
@@ -29,6 +29,11 @@ pub async fn open(world: &World) -> Result<ClosedLoop> {
         .with_bake(Duration::from_secs(60))
         .with_limits(OperationGuard::default().with_min_requests(10).with_max_failure_rate(0.01))
         .with_guard("performance");
+    // Azure tells how many requests failed minutes later, and not to a deployer: there, labelled rows alone decide.
+    let rollout = match platform.deployer.capabilities().operation_stats {
+        true => rollout,
+        false => rollout.on_no_data(ThinData::Continue),
+    };
     let model = world.model()?;
     let config =
         LoopConfig::new(model.clone(), build::champion()?, world.endpoint()?, platform.actor.clone())
