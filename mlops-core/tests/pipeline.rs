@@ -43,8 +43,16 @@ fn cache_on_disk() -> StepCacheUnderTest {
     StepCacheUnderTest::new(Arc::new(store.step_cache()), Arc::new(store.artifacts()), clock)
 }
 
+/// The records in a folder, the content somewhere else.
+fn cache_of_content_elsewhere() -> StepCacheUnderTest {
+    let (store, clock) = common::fresh(NetworkPolicy::Refuse);
+    let content = Arc::new(MemoryArtifactStore::default());
+    StepCacheUnderTest::new(Arc::new(store.step_cache().with_artifacts(content.clone())), content, clock)
+}
+
 mlops_core::pipeline_journal_suite!(local_journal, journal_on_disk());
 mlops_core::step_cache_suite!(local_cache, cache_on_disk());
+mlops_core::step_cache_suite!(cache_elsewhere, cache_of_content_elsewhere());
 
 // ── what the tests are made of ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -67,7 +67,7 @@ impl Training {
         let space = platform.artifacts.put_bytes(canonical_json(&space)?).await?;
         let backends = Backends::new(
             Arc::clone(&platform.artifacts),
-            Arc::new(store.step_cache()),
+            Arc::new(store.step_cache().with_artifacts(Arc::clone(&platform.artifacts))),
             Arc::new(store.pipelines()),
             platform.clock.clone(),
             Arc::new(TokioPause),

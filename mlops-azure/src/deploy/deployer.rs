@@ -871,6 +871,7 @@ impl Deployer for AzureDeployer {
     }
 
     async fn set_traffic(&self, change: &TrafficChange) -> Result<Endpoint> {
+        change.split.require_plain("Deployer::set_traffic")?;
         self.change(Change::Traffic(change)).await
     }
 

@@ -207,6 +207,10 @@ impl FakeJobs {
     /// One look at a job.
     fn look(&self, azure: &FakeAzure, name: &str) {
         let Some(job) = Self::job(azure, name) else { return };
+        // The jobs of batch endpoints are their part's.
+        if job.pointer("/properties/properties/azureml.deploymentname").is_some() {
+            return;
+        }
         let mut state = self.state();
         let script = state.scripts.get(name).cloned().unwrap_or_default();
         let looks = state.looks;

@@ -13,6 +13,7 @@ use super::seal::{self, open, seal};
 use super::sql;
 use super::store::{Inner, LocalStore};
 use super::verify::{FindingKind, Findings, gaps};
+use crate::artifact::ArtifactStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ComponentName, RunId};
 use crate::pipeline::{
@@ -76,6 +77,8 @@ pub struct LocalPipelineJournal {
 #[derive(Clone)]
 pub struct LocalStepCache {
     store: Arc<Inner>,
+    /// Where content is, if it is elsewhere.
+    elsewhere: Option<Arc<dyn ArtifactStore>>,
 }
 
 impl LocalStore {
@@ -86,7 +89,27 @@ impl LocalStore {
 
     /// What steps of pipelines made.
     pub fn step_cache(&self) -> LocalStepCache {
-        LocalStepCache { store: self.inner().clone() }
+        LocalStepCache { store: self.inner().clone(), elsewhere: None }
+    }
+}
+
+impl LocalStepCache {
+    /// Records of content in another artifact store, such as one in the cloud: the folder keeps what was made of what, and the store
+    /// keeps what was made. Whoever asks whether content is there asks that store, so one folder goes with one of them.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use mlops_core::local::LocalStore;
+    /// use mlops_core::memory::MemoryArtifactStore;
+    /// # let dir = tempfile::tempdir()?;
+    /// let content = Arc::new(MemoryArtifactStore::default());
+    /// let cache = LocalStore::open(dir.path())?.step_cache().with_artifacts(content);
+    /// # drop(cache);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_artifacts(self, artifacts: Arc<dyn ArtifactStore>) -> Self {
+        Self { elsewhere: Some(artifacts), ..self }
     }
 }
 
@@ -315,7 +338,8 @@ impl StepCache for LocalStepCache {
     }
 
     async fn put(&self, record: &StepRecord, claim: &Claim) -> Result<()> {
-        check_put(record, claim, &self.store.artifacts).await?;
+        let own: &dyn ArtifactStore = &self.store.artifacts;
+        check_put(record, claim, self.elsewhere.as_deref().unwrap_or(own)).await?;
         let (record, claim) = (record.clone(), claim.clone());
         self.store.db.write(PUT, Durability::Power, move |tx| put(tx, &record, &claim)).await
     }
