@@ -6,16 +6,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use mlops_core::hash::Digest;
 use mlops_core::{Error, ErrorKind, Result};
-use serde::Deserialize;
-use serde_json::json;
 
 use super::{Known, guid};
 use crate::config::Workspace;
 use crate::http::Service;
 use crate::wire::history::SignedUrl;
-use crate::wire::{CodeVersion, Place, Resource};
+use crate::wire::pending_upload::{self, BlobReference};
+use crate::wire::{At, CodeVersion, Place, Resource};
 
-/// A folder of code that can be brought to Azure.
+/// A folder of code that can be brought to Azure. With the feature `storage`, `storage::LocalCode` is one on this machine.
 ///
 /// # Contract
 /// * [`digest`](Self::digest) is of the whole content: equal for equal content alone, on every machine.
@@ -43,25 +42,28 @@ pub struct PendingUpload {
     pub signed: SignedUrl,
 }
 
-/// What the service answers to `startPendingUpload`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer {
-    blob_reference_for_consumption: Reference,
+/// Asks where a version of code goes. Asked twice, the service answers with the upload that it has begun.
+pub(crate) async fn begin(
+    arm: &Service,
+    operation: &'static str,
+    at: &At<Resource<CodeVersion>>,
+) -> Result<PendingUpload> {
+    let started = arm.call(pending_upload::start(operation, at)?).await?;
+    let BlobReference { blob_uri, sas_uri, .. } = started.blob_reference_for_consumption;
+    let missing =
+        || Error::new(ErrorKind::Protocol, operation, "the service gives no signature for the code");
+    let signed = SignedUrl::new(sas_uri.ok_or_else(missing)?.expose());
+    signed.url(operation)?;
+    Ok(PendingUpload { blob_uri, signed })
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Reference {
-    blob_uri: String,
-    credential: Credential,
+/// The name of code: its digest, as the service wants names of what has none.
+pub(crate) fn name_of(digest: &Digest) -> String {
+    guid(digest)
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Credential {
-    sas_uri: SignedUrl,
-}
+/// The one version that code has.
+pub(crate) const VERSION: &str = "1";
 
 /// The code of a workspace. Cheap to clone.
 ///
@@ -92,7 +94,7 @@ impl Codes {
         if let Some(id) = self.known.get(&digest) {
             return Ok(id);
         }
-        let at = self.place.code(&guid(&digest), "1")?;
+        let at = self.place.code(&name_of(&digest), VERSION)?;
         match self.arm.call(at.get(OP)).await {
             Ok(there) if there.properties.properties.get("hash_sha256") == Some(&digest.hex()) => {}
             Ok(_) => {
@@ -100,13 +102,7 @@ impl Codes {
                 return Err(Error::new(ErrorKind::Integrity, OP, message).with("id", at.id()));
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                // Asked twice, the service answers with the upload that it has begun.
-                let begin = at.ask::<Answer>(OP, "startPendingUpload")?;
-                let begin = begin.json(&json!({ "pendingUploadType": "TemporaryBlobReference" }))?;
-                let Reference { blob_uri, credential } =
-                    self.arm.call(begin).await?.blob_reference_for_consumption;
-                let pending = PendingUpload { blob_uri, signed: credential.sas_uri };
-                pending.signed.url(OP)?;
+                let pending = begin(&self.arm, OP, &at).await?;
                 let folder = code.upload(&pending).await?;
                 let container = pending.blob_uri.trim_end_matches('/');
                 let version = CodeVersion::new(format!("{container}/{folder}"), digest.hex());

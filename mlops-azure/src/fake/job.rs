@@ -196,9 +196,6 @@ impl FakeJobs {
             }
             (&Method::PUT, ["jobs", name]) => self.write_again(request, azure, name),
             (&Method::POST, ["jobs", name, "cancel"]) => self.cancel(request, azure, name),
-            (&Method::POST, ["codes", name, "versions", _, "startpendingupload"]) => {
-                Some(self.pending_upload(request, azure, name))
-            }
             _ => None,
         }
     }
@@ -296,26 +293,6 @@ impl FakeJobs {
         }
         set(azure, name, |properties| drop(properties.insert("status".to_owned(), json!("CancelRequested"))));
         Some(azure.begin(request, &job_id(azure, name), Value::Null))
-    }
-
-    /// Where code is uploaded; asked twice, the same.
-    fn pending_upload(&self, request: &FakeRequest, azure: &FakeAzure, name: &str) -> FakeAnswer {
-        let kind = request.json()["pendingUploadType"].as_str().map(str::to_owned);
-        if kind.is_some_and(|kind| kind != "TemporaryBlobReference") {
-            return FakeAnswer::user_error(400, "UserError", "What kind of upload?", &["BadArgument"]);
-        }
-        let container = format!("https://stfake.blob.core.windows.net/{name}");
-        let account = azure.resource(&azure.workspace().id());
-        let account = account.and_then(|workspace| workspace.pointer("/properties/storageAccount").cloned());
-        FakeAnswer::ok(json!({
-            "pendingUploadType": "TemporaryBlobReference",
-            "pendingUploadId": name,
-            "blobReferenceForConsumption": {
-                "blobUri": container,
-                "storageAccountArmId": account,
-                "credential": { "credentialType": "SAS", "sasUri": format!("{container}?sv=2022-11-02&sr=c&sp=rcwl&sig=hunter2") },
-            },
-        }))
     }
 
     fn history(&self, request: &FakeRequest, azure: &FakeAzure) -> Option<FakeAnswer> {

@@ -24,12 +24,12 @@ use crate::wire::{At, Nothing, Place, Resource, Schedule};
 /// ```no_run
 /// use mlops_azure::schedule::Schedules;
 /// use mlops_azure::wire::job::CommandJob;
-/// use mlops_azure::wire::{Schedule, Trigger};
+/// use mlops_azure::wire::{Schedule, ScheduleTrigger};
 /// # use mlops_azure::{config::Workspace, http::Service};
 /// # async fn example(arm: Service, workspace: Workspace) -> mlops_core::Result<()> {
 /// let schedules = Schedules::new(arm, &workspace);
-/// // With the feature `schedule`, `Trigger::try_from` reads core's schedules.
-/// let nightly = Trigger::cron("30 2 * * *", "W. Europe Standard Time");
+/// // With the feature `schedule`, `ScheduleTrigger::try_from` reads core's schedules.
+/// let nightly = ScheduleTrigger::cron("30 2 * * *")?.in_time_zone("W. Europe Standard Time")?;
 /// let job = CommandJob::new("python retrain.py", "azureml:train:3");
 /// schedules.put("retrain", Schedule::new(nightly, job)).await?.wait().await?;
 /// schedules.disable("retrain").await?;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`access`] | [`DataLakeAccess`]: POSIX access lists of Data Lake Gen2 |
 //! | [`account`] | [`StorageAccount`]: where an account is |
+//! | [`code`] | [`LocalCode`]: a folder of code, as jobs are given it |
 //! | [`container`] | [`Container`]: blobs by key, with conditions, over this crate's transport; `object_store` beside it |
 //! | [`credential`] | [`StorageCredential`]: the account's key, a signature, tokens of Entra ID, a datastore's secret |
 //! | [`datastore`] | [`Datastores`]: a workspace's names for storage, and their secrets |
@@ -22,6 +23,7 @@
 pub mod access;
 pub mod account;
 mod client;
+pub mod code;
 mod connect;
 pub mod container;
 pub(crate) mod content;
@@ -35,6 +37,7 @@ pub use access::{
     AclChange, AclEntry, AclFailure, AclOptions, AclPermissions, AclReport, AclScope, DataLakeAccess,
 };
 pub use account::StorageAccount;
+pub use code::LocalCode;
 pub use container::{BlobProperties, Container, ContainerBuilder};
 pub use credential::StorageCredential;
 pub use datastore::Datastores;

@@ -25,19 +25,16 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use mlops_core::artifact::Entry;
-use mlops_core::governance::Secret;
 use mlops_core::hash::Digest;
 use mlops_core::{Error, ErrorKind, Result};
-use reqwest::Url;
 
-use super::account::StorageAccount;
+use super::code::LocalCode;
 use super::container::{BlobProperties, Condition, Container, Listed};
 use super::content::{Sending, Source, Took, md5_of, unreadable};
-use super::credential::StorageCredential;
 use super::datastore::Datastores;
 use super::folder::LocalTree;
 use crate::config::name::{check, is_asset};
-use crate::wire::pending_upload::{self, BlobReference, PendingUpload};
+use crate::environment::code::begin;
 use crate::wire::{CodeVersion, Place};
 
 /// The folder of what is uploaded to datastores.
@@ -47,7 +44,7 @@ const FOLDER: &str = "LocalUpload";
 const STATUS: &str = "upload_status";
 
 /// How many files are sent at once, where nothing else is set.
-const AT_ONCE: usize = 4;
+pub(super) const AT_ONCE: usize = 4;
 
 /// How often a file is looked at again because somebody else writes it.
 const TRIES: usize = 4;
@@ -130,9 +127,9 @@ impl Uploaded {
 }
 
 /// For what something is uploaded; it is written beside the content.
-struct Label<'a> {
-    name: &'a str,
-    version: &'a str,
+pub(super) struct Label<'a> {
+    pub name: &'a str,
+    pub version: &'a str,
 }
 
 impl Uploads {
@@ -184,78 +181,30 @@ impl Uploads {
         let label = label(OP, name, version)?;
         let container = self.datastores.container(datastore).await?;
         let root = format!("{FOLDER}/{}/{}", tree.digest().hex(), tree.name());
-        let mut uploaded = self.send(OP, &container, root, tree, &label).await?;
+        let upload =
+            Upload { operation: OP, container: &container, root: &root, tree, at_once: self.at_once };
+        let mut uploaded = upload.send(&label).await?;
         uploaded.datastore = Some(datastore.to_owned());
         Ok(uploaded)
     }
 
     /// Uploads a folder of code for a version of code, to a place that the service hands out for it. The version itself is not made:
-    /// [`Uploaded::code`] is what to make it of.
+    /// [`Uploaded::code`] is what to make it of. [`LocalCode`] does it in the same way under a name of the content's own, and
+    /// [`Codes`](crate::environment::Codes) makes the version too.
     ///
     /// # Errors
     /// As of [`asset`](Self::asset); [`ErrorKind::Protocol`] for a place that cannot be written to.
     pub async fn code(&self, source: &Path, name: &str, version: &str) -> Result<Uploaded> {
         const OP: &str = "Uploads::code";
         let label = label(OP, name, version)?;
-        let tree = LocalTree::read(source).await?;
+        let mut code = LocalCode::read(source).await?;
         let at = self.datastores.place().code(name, version)?;
-        let started: PendingUpload = self.datastores.service().call(pending_upload::start(OP, &at)?).await?;
-        let place = CodePlace::of(OP, &started.blob_reference_for_consumption)?;
-        let mut builder = Container::builder(place.account, place.container, place.credential)
-            .retry(self.datastores.blob_retry().clone());
+        let pending = begin(self.datastores.service(), OP, &at).await?;
+        code = code.at_once(self.at_once).retry(self.datastores.blob_retry().clone());
         if let Some(transport) = self.datastores.blob_transport() {
-            builder = builder.transport(transport.clone());
+            code = code.transport(transport.clone());
         }
-        let root = format!("{}{}", place.prefix, tree.name());
-        let mut uploaded = self.send(OP, &builder.build()?, root, &tree, &label).await?;
-        // Assets name the place as the service spells it.
-        uploaded.url = format!("{}/{}", place.uri, tree.name());
-        Ok(uploaded)
-    }
-
-    async fn send(
-        &self,
-        operation: &'static str,
-        container: &Container,
-        root: String,
-        tree: &LocalTree,
-        label: &Label<'_>,
-    ) -> Result<Uploaded> {
-        let upload = Upload { operation, container, root: &root, tree };
-        let mut uploaded = Uploaded {
-            datastore: None,
-            url: container.url(&root)?.to_string(),
-            path: root.clone(),
-            is_folder: tree.is_folder(),
-            digest: *tree.digest(),
-            files: tree.manifest().entries().len(),
-            sent_files: 0,
-            sent_bytes: 0,
-            kept_bytes: 0,
-        };
-        let first = tree.manifest().entries().first();
-        let first = first.ok_or_else(|| Error::invalid(operation, "source", "has no files"))?;
-        let mark = upload.key(first);
-        let marked = container.properties(operation, &mark).await?;
-        if marked.as_ref().is_some_and(|there| is_complete(there, first)) {
-            uploaded.kept_bytes = tree.size();
-            return Ok(uploaded);
-        }
-        let there = upload.there(&mark, marked).await?;
-        let sending = futures_util::stream::iter(tree.manifest().entries())
-            .map(|entry| upload.file(entry, there.get(upload.key(entry).as_str()).cloned()))
-            .buffer_unordered(self.at_once);
-        let all: Vec<Took> = sending.try_collect().await?;
-        uploaded.sent_files = all.iter().filter(|took| took.wrote).count();
-        uploaded.sent_bytes = all.iter().map(|took| took.sent).sum();
-        uploaded.kept_bytes = all.iter().map(|took| took.kept).sum();
-        let metadata = [
-            ("x-ms-meta-upload_status", "completed".to_owned()),
-            ("x-ms-meta-name", label.name.to_owned()),
-            ("x-ms-meta-version", label.version.to_owned()),
-        ];
-        container.set_metadata(operation, &mark, None, &metadata).await?;
-        Ok(uploaded)
+        code.send(OP, &pending, &label).await
     }
 }
 
@@ -278,14 +227,60 @@ enum There {
     Known(BlobProperties),
 }
 
-struct Upload<'a> {
-    operation: &'static str,
-    container: &'a Container,
-    root: &'a str,
-    tree: &'a LocalTree,
+/// Content on its way to a container.
+pub(super) struct Upload<'a> {
+    pub operation: &'static str,
+    pub container: &'a Container,
+    /// The path in the container.
+    pub root: &'a str,
+    pub tree: &'a LocalTree,
+    /// How many files are sent at once.
+    pub at_once: usize,
 }
 
 impl Upload<'_> {
+    /// Sends what is not there, and marks the whole as complete.
+    pub async fn send(&self, label: &Label<'_>) -> Result<Uploaded> {
+        let Self { operation, container, root, tree, at_once } = *self;
+        let mut uploaded = Uploaded {
+            datastore: None,
+            url: container.url(root)?.to_string(),
+            path: root.to_owned(),
+            is_folder: tree.is_folder(),
+            digest: *tree.digest(),
+            files: tree.manifest().entries().len(),
+            sent_files: 0,
+            sent_bytes: 0,
+            kept_bytes: 0,
+        };
+        let first = tree.manifest().entries().first();
+        let first = first.ok_or_else(|| Error::invalid(operation, "source", "has no files"))?;
+        let mark = self.key(first);
+        let marked = container.properties(operation, &mark).await?;
+        if marked.as_ref().is_some_and(|there| is_complete(there, first)) {
+            uploaded.kept_bytes = tree.size();
+            return Ok(uploaded);
+        }
+        let there = self.there(&mark, marked).await?;
+        let sending = futures_util::stream::iter(tree.manifest().entries().iter().cloned())
+            .map(|entry| {
+                let there = there.get(self.key(&entry).as_str()).cloned();
+                self.file(entry, there)
+            })
+            .buffer_unordered(at_once);
+        let all: Vec<Took> = sending.try_collect().await?;
+        uploaded.sent_files = all.iter().filter(|took| took.wrote).count();
+        uploaded.sent_bytes = all.iter().map(|took| took.sent).sum();
+        uploaded.kept_bytes = all.iter().map(|took| took.kept).sum();
+        let metadata = [
+            ("x-ms-meta-upload_status", "completed".to_owned()),
+            ("x-ms-meta-name", label.name.to_owned()),
+            ("x-ms-meta-version", label.version.to_owned()),
+        ];
+        container.set_metadata(operation, &mark, None, &metadata).await?;
+        Ok(uploaded)
+    }
+
     fn key(&self, entry: &Entry) -> String {
         match self.tree.is_folder() {
             true => format!("{}/{}", self.root, entry.path),
@@ -306,9 +301,9 @@ impl Upload<'_> {
         Ok(there)
     }
 
-    async fn file(&self, entry: &Entry, there: Option<There>) -> Result<Took> {
+    async fn file(&self, entry: Entry, there: Option<There>) -> Result<Took> {
         let path = self.tree.path(&entry.path);
-        self.file_at(entry, &path, there).await.map_err(|e| e.with("path", &entry.path))
+        self.file_at(&entry, &path, there).await.map_err(|e| e.with("path", &entry.path))
     }
 
     async fn file_at(&self, entry: &Entry, path: &Path, there: Option<There>) -> Result<Took> {
@@ -352,86 +347,9 @@ impl Upload<'_> {
     }
 }
 
-/// Where code goes.
-struct CodePlace {
-    account: StorageAccount,
-    container: String,
-    /// The path in the container, with a slash at its end, or nothing.
-    prefix: String,
-    /// How assets name the place.
-    uri: String,
-    credential: StorageCredential,
-}
-
-impl CodePlace {
-    fn of(operation: &'static str, reference: &BlobReference) -> Result<Self> {
-        let bad = |message: &str| Error::new(ErrorKind::Protocol, operation, message);
-        let sas =
-            reference.sas_uri.as_ref().ok_or_else(|| bad("the service gives no signature for the code"))?;
-        let url = Url::parse(sas.expose()).map_err(|_| bad("the place for the code is no URL"))?;
-        let query = url.query().ok_or_else(|| bad("the place for the code has no signature"))?;
-        let credential = StorageCredential::sas(&Secret::new(query))?;
-        let host = url.host_str().unwrap_or_default();
-        let account = host.split('.').next().unwrap_or_default();
-        let base = url.origin().ascii_serialization();
-        let account = StorageAccount::at(account, &base)?;
-        let path = url.path().trim_matches('/');
-        let (container, prefix) = path.split_once('/').unwrap_or((path, ""));
-        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        let uri = reference.blob_uri.split('?').next().unwrap_or_default().trim_end_matches('/').to_owned();
-        let same = Url::parse(&uri).is_ok_and(|uri| uri.origin() == url.origin());
-        if !same {
-            return Err(bad("the place for the code and its signature are at two hosts"));
-        }
-        Ok(Self { account, container: container.to_owned(), prefix, uri, credential })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn reference(blob: &str, sas: &str) -> BlobReference {
-        let text =
-            serde_json::json!({"blobUri": blob, "credential": {"credentialType": "SAS", "sasUri": sas}});
-        serde_json::from_value(text).unwrap()
-    }
-
-    #[test]
-    fn the_place_for_code_is_read_from_its_addresses() {
-        let place = CodePlace::of(
-            "op",
-            &reference(
-                "https://sa1.blob.core.windows.net/c1/",
-                "https://sa1.blob.core.windows.net/c1?sv=1&sig=hunter2",
-            ),
-        )
-        .unwrap();
-        assert_eq!(
-            (place.account.name(), place.container.as_str(), place.prefix.as_str()),
-            ("sa1", "c1", "")
-        );
-        assert_eq!(place.uri, "https://sa1.blob.core.windows.net/c1");
-        let place = CodePlace::of(
-            "op",
-            &reference(
-                "https://sa1.blob.core.windows.net/c1/x",
-                "https://sa1.blob.core.windows.net/c1/x?sig=hunter2",
-            ),
-        )
-        .unwrap();
-        assert_eq!((place.container.as_str(), place.prefix.as_str()), ("c1", "x/"));
-        for (blob, sas) in [
-            ("https://sa1.blob.core.windows.net/c1", "https://sa1.blob.core.windows.net/c1"),
-            ("https://sa1.blob.core.windows.net/c1", "https://sa1.blob.core.windows.net/c1?sv=hunter2"),
-            ("https://sa1.blob.core.windows.net/c1", "http://sa1.blob.core.windows.net/c1?sig=hunter2"),
-            ("https://sa1.blob.core.windows.net/c1", "https://evil.example/c1?sig=hunter2"),
-            ("https://sa1.blob.core.windows.net/c1", "hunter2"),
-        ] {
-            let error = CodePlace::of("op", &reference(blob, sas)).err().unwrap();
-            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
-        }
-    }
 
     #[test]
     fn every_asset_has_its_own_form_of_the_address() {

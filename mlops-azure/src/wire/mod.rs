@@ -8,7 +8,6 @@
 //! | [`batch`] | batch endpoints, their deployments and calls |
 //! | [`blob_service`] | soft delete and versions of a storage account |
 //! | [`component`] | steps of pipelines that are described once |
-//! | [`compute`] | clusters and instances |
 //! | [`compute`] | clusters and instances, and what there may be of machines |
 //! | [`data`] | data assets |
 //! | [`datastore`] | datastores and their secrets |
@@ -97,7 +96,7 @@ pub use monitor::ModelMonitor;
 pub use place::{At, Nothing, Place};
 pub use resource::{Identity, Properties, Resource, Sku};
 pub use run_artifact::{ContentInfo, RunArtifact, RunHistory};
-pub use schedule::{Schedule, Trigger};
+pub use schedule::Schedule;
 pub use schedule_trigger::ScheduleTrigger;
 pub use text::{IsoDuration, TextMap};
 pub use traffic::Traffic;

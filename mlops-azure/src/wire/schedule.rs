@@ -6,235 +6,8 @@ use serde_json::{Map, Value};
 use super::job::Job;
 use super::open::ProvisioningState;
 use super::resource::Properties;
+use super::schedule_trigger::ScheduleTrigger;
 use super::text::TextMap;
-
-open_enum! {
-    /// How times are told.
-    pub enum TriggerType {
-        /// As cron writes them.
-        Cron = "Cron",
-        /// Every so often.
-        Recurrence = "Recurrence",
-    }
-}
-
-open_enum! {
-    /// The unit of a recurrence.
-    pub enum Frequency {
-        /// Minutes.
-        Minute = "Minute",
-        /// Hours.
-        Hour = "Hour",
-        /// Days.
-        Day = "Day",
-        /// Weeks.
-        Week = "Week",
-        /// Months.
-        Month = "Month",
-    }
-}
-
-open_enum! {
-    /// A day of the week.
-    pub enum WeekDay {
-        /// Monday.
-        Monday = "Monday",
-        /// Tuesday.
-        Tuesday = "Tuesday",
-        /// Wednesday.
-        Wednesday = "Wednesday",
-        /// Thursday.
-        Thursday = "Thursday",
-        /// Friday.
-        Friday = "Friday",
-        /// Saturday.
-        Saturday = "Saturday",
-        /// Sunday.
-        Sunday = "Sunday",
-    }
-}
-
-/// At which times of the day, and on which days. Hours and minutes are all combined with each other.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RecurrencePattern {
-    /// Hours, 0 to 23.
-    pub hours: Vec<u8>,
-    /// Minutes, 0 to 59.
-    pub minutes: Vec<u8>,
-    /// Days of the week; of weeks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub week_days: Option<Vec<WeekDay>>,
-    /// Days of the month; of months.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub month_days: Option<Vec<u8>>,
-    /// Members that this crate does not know.
-    #[serde(flatten)]
-    pub other: Map<String, Value>,
-}
-
-/// When something happens.
-///
-/// ```
-/// use mlops_azure::wire::schedule::Trigger;
-/// let monday = serde_json::to_string(&Trigger::cron("0 2 * * 1", "UTC"))?;
-/// assert_eq!(monday, r#"{"triggerType":"Cron","expression":"0 2 * * 1","timeZone":"UTC"}"#);
-/// # Ok::<(), serde_json::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Trigger {
-    /// How times are told.
-    pub trigger_type: TriggerType,
-    /// As cron writes them: minute, hour, day of month, month, day of week.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expression: Option<String>,
-    /// The unit of a recurrence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub frequency: Option<Frequency>,
-    /// How many units lie between.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interval: Option<u32>,
-    /// At which times and on which days of the unit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub schedule: Option<RecurrencePattern>,
-    /// From when on, by a wall clock in the zone: `2026-01-05T00:00:00`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_time: Option<String>,
-    /// Up to when.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub end_time: Option<String>,
-    /// The Windows name of a time zone; none is UTC.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub time_zone: Option<String>,
-    /// Members that this crate does not know.
-    #[serde(flatten)]
-    pub other: Map<String, Value>,
-}
-
-impl Trigger {
-    fn new(trigger_type: TriggerType, time_zone: impl Into<String>) -> Self {
-        Self {
-            trigger_type,
-            expression: None,
-            frequency: None,
-            interval: None,
-            schedule: None,
-            start_time: None,
-            end_time: None,
-            time_zone: Some(time_zone.into()),
-            other: Map::new(),
-        }
-    }
-
-    /// At times as cron writes them, in a time zone by its Windows name.
-    pub fn cron(expression: impl Into<String>, time_zone: impl Into<String>) -> Self {
-        Self { expression: Some(expression.into()), ..Self::new(TriggerType::Cron, time_zone) }
-    }
-
-    /// Every so many units, in a time zone by its Windows name.
-    pub fn every(interval: u32, frequency: Frequency, time_zone: impl Into<String>) -> Self {
-        Self {
-            frequency: Some(frequency),
-            interval: Some(interval),
-            ..Self::new(TriggerType::Recurrence, time_zone)
-        }
-    }
-
-    /// The same at these times and on these days.
-    #[must_use]
-    pub fn at(mut self, pattern: RecurrencePattern) -> Self {
-        self.schedule = Some(pattern);
-        self
-    }
-
-    /// The same from when on, by a wall clock in the zone.
-    #[must_use]
-    pub fn starting(mut self, time: impl Into<String>) -> Self {
-        self.start_time = Some(time.into());
-        self
-    }
-}
-
-/// Core's schedules as triggers, and back. Zones are written by their Windows names and read by either name; calendars, and what core
-/// says of firings that were missed or overlap, the service has no words for.
-#[cfg(feature = "schedule")]
-mod core {
-    use mlops_core::pipeline::schedule::{AzureTrigger, AzureTriggerWire, Schedule};
-    use mlops_core::{Error, ErrorKind, Result};
-    use serde::Deserialize as _;
-    use serde_json::{Map, Value};
-
-    use super::Trigger;
-
-    impl TryFrom<&Schedule> for Trigger {
-        type Error = Error;
-
-        /// ```
-        /// use mlops_azure::wire::schedule::Trigger;
-        /// use mlops_core::pipeline::schedule::Schedule;
-        /// let nightly = Schedule::cron("30 2 * * *".parse()?, "Europe/Vienna".parse()?);
-        /// let trigger = Trigger::try_from(&nightly)?;
-        /// assert_eq!(trigger.time_zone.as_deref(), Some("W. Europe Standard Time"));
-        /// assert_eq!(trigger.schedule()?.next_after("2026-06-01T00:00:00Z".parse()?), Some("2026-06-01T00:30:00Z".parse()?));
-        /// # Ok::<(), Box<dyn std::error::Error>>(())
-        /// ```
-        fn try_from(schedule: &Schedule) -> Result<Self> {
-            const OP: &str = "Trigger::try_from";
-            let wire = AzureTriggerWire::from(AzureTrigger::try_from(schedule)?);
-            let bad = |e| Error::new(ErrorKind::Internal, OP, "a trigger cannot be written").with_source(e);
-            let value = serde_json::to_value(wire).map_err(|e: serde_json::Error| bad(e))?;
-            let mut trigger = Self::deserialize(without_nulls(value)).map_err(bad)?;
-            // Where the schedule gives the times of its start, the service wants them said.
-            if let Some(pattern) = &mut trigger.schedule {
-                let start = schedule.start().unwrap_or_default();
-                use chrono::Timelike as _;
-                let small = |value: u32| u8::try_from(value).unwrap_or_default();
-                if pattern.hours.is_empty() {
-                    pattern.hours.push(small(start.hour()));
-                    if pattern.minutes.is_empty() {
-                        pattern.minutes.push(small(start.minute()));
-                    }
-                }
-            }
-            Ok(trigger)
-        }
-    }
-
-    /// What is there is said; what is `null` is not, and hours and minutes are always said.
-    fn without_nulls(mut value: Value) -> Value {
-        let clean = |members: &mut Map<String, Value>| members.retain(|_, member| !member.is_null());
-        if let Some(members) = value.as_object_mut() {
-            clean(members);
-            if let Some(pattern) = members.get_mut("schedule").and_then(Value::as_object_mut) {
-                clean(pattern);
-                for name in ["hours", "minutes"] {
-                    pattern.entry(name).or_insert_with(|| Value::Array(Vec::new()));
-                }
-            }
-        }
-        value
-    }
-
-    impl Trigger {
-        /// When that is, in core's words.
-        ///
-        /// # Errors
-        /// [`ErrorKind::InvalidInput`] that names what core does not read: a unit, a zone or a time that is none.
-        pub fn schedule(&self) -> Result<Schedule> {
-            const OP: &str = "Trigger::schedule";
-            let bad = |e| Error::invalid(OP, "trigger", "is none that this library reads").with_source(e);
-            let mut known = self.clone();
-            known.other = Map::new();
-            if let Some(pattern) = &mut known.schedule {
-                pattern.other = Map::new();
-            }
-            let value = serde_json::to_value(&known).map_err(bad)?;
-            let wire = AzureTriggerWire::deserialize(value).map_err(bad)?;
-            Schedule::try_from(AzureTrigger::from(wire))
-        }
-    }
-}
 
 open_enum! {
     /// What is done.
@@ -328,10 +101,10 @@ impl<'de> Deserialize<'de> for Action {
 ///
 /// ```
 /// use mlops_azure::wire::job::CommandJob;
-/// use mlops_azure::wire::schedule::{Schedule, Trigger};
-/// use mlops_azure::wire::Resource;
+/// use mlops_azure::wire::{Resource, Schedule, ScheduleTrigger};
 ///
-/// let weekly = Schedule::new(Trigger::cron("0 2 * * 1", "UTC"), CommandJob::new("python train.py", "azureml:train:1"));
+/// let monday = ScheduleTrigger::cron("0 2 * * 1")?.in_time_zone("UTC")?;
+/// let weekly = Schedule::new(monday, CommandJob::new("python train.py", "azureml:train:1"));
 /// let body = Resource::new(weekly).body()?;
 /// assert_eq!(body["properties"]["trigger"]["triggerType"], "Cron");
 /// # Ok::<(), mlops_core::Error>(())
@@ -340,7 +113,7 @@ impl<'de> Deserialize<'de> for Action {
 #[serde(rename_all = "camelCase")]
 pub struct Schedule {
     /// When.
-    pub trigger: Trigger,
+    pub trigger: ScheduleTrigger,
     /// What.
     pub action: Action,
     /// Whether it does anything; it does, if nothing is said.
@@ -368,7 +141,7 @@ pub struct Schedule {
 
 impl Schedule {
     /// Does something at times.
-    pub fn new(trigger: Trigger, action: impl Into<Action>) -> Self {
+    pub fn new(trigger: ScheduleTrigger, action: impl Into<Action>) -> Self {
         Self {
             trigger,
             action: action.into(),

@@ -4,6 +4,9 @@ use mlops_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+#[cfg(feature = "schedule")]
+mod of_core;
+
 const OP: &str = "ScheduleTrigger";
 
 open_enum! {
@@ -71,7 +74,7 @@ pub struct RecurrenceTimes {
     pub other: Map<String, Value>,
 }
 
-/// When a schedule runs.
+/// When a schedule runs. With the feature `schedule`, `ScheduleTrigger::try_from` reads core's schedules.
 ///
 /// ```
 /// use mlops_azure::wire::schedule_trigger::{Frequency, ScheduleTrigger};

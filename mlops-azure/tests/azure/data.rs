@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mlops_azure::data::AzureDataAssets;
-use mlops_azure::fake::{FakeAzure, Schemas};
+use mlops_azure::fake::FakeAzure;
 use mlops_azure::wire::{DataType, DataVersion, Resource, TextMap};
 use mlops_core::artifact::ArtifactStoreExt as _;
 use mlops_core::conformance::data::DataAssetsUnderTest;
@@ -15,15 +15,9 @@ use mlops_core::memory::MemoryArtifactStore;
 use mlops_core::time::SystemClock;
 use mlops_core::{ActorId, AssetName, ErrorKind, IdempotencyKey, PageRequest, RelPath, Version, VersionSpec};
 
-const OP: &str = "test";
+use crate::judged;
 
-/// A fake whose bodies Azure's own types judge, where they are at hand.
-pub(crate) fn judging() -> FakeAzure {
-    match super::types() {
-        Some(types) => FakeAzure::new().judging(Schemas::open(types).unwrap()),
-        None => FakeAzure::new(),
-    }
-}
+const OP: &str = "test";
 
 fn assets(azure: &FakeAzure, content: &Arc<MemoryArtifactStore>) -> AzureDataAssets {
     let clock = Arc::new(SystemClock::new());
@@ -33,7 +27,7 @@ fn assets(azure: &FakeAzure, content: &Arc<MemoryArtifactStore>) -> AzureDataAss
 fn fresh() -> DataAssetsUnderTest {
     let content = Arc::new(MemoryArtifactStore::default());
     let damaged = content.clone();
-    let store = assets(&judging(), &content);
+    let store = assets(&judged(), &content);
     DataAssetsUnderTest::new(Arc::new(store), content).with_damage(move |digest| damaged.damage(digest))
 }
 
@@ -64,7 +58,7 @@ async fn new_asset(content: &MemoryArtifactStore, asset: &str, text: &str) -> Ne
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_clients_that_register_at_once_get_distinct_versions_and_none_is_lost() {
     const CLIENTS: u64 = 24;
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let new = new_asset(&content, "crowded", "the same content").await;
     let tasks: Vec<_> = (0..CLIENTS)
         .map(|i| {
@@ -89,7 +83,7 @@ async fn many_clients_that_register_at_once_get_distinct_versions_and_none_is_lo
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_clients_that_make_the_same_call_make_one_version() {
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let new = new_asset(&content, "patients", "content").await;
     let other = assets(&azure, &content);
     let tasks: Vec<_> = (0..16)
@@ -111,7 +105,7 @@ async fn many_clients_that_make_the_same_call_make_one_version() {
 
 #[tokio::test]
 async fn a_call_that_was_interrupted_anywhere_is_finished_by_its_repetition() {
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let container = |kind: &str| format!("{}/data/mlops--data-{kind}", azure.workspace().id());
     let new = new_asset(&content, "patients", "content").await;
     let made = assets(&azure, &content).register(&new).await.unwrap();
@@ -127,7 +121,7 @@ async fn a_call_that_was_interrupted_anywhere_is_finished_by_its_repetition() {
 
 #[tokio::test]
 async fn what_is_not_seen_everywhere_at_once_is_waited_for() {
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     azure.faults().hidden(2);
     let (one, two) = (assets(&azure, &content), assets(&azure, &content));
     for (store, number) in [(&one, 1), (&two, 2)] {
@@ -141,7 +135,7 @@ async fn what_is_not_seen_everywhere_at_once_is_waited_for() {
 
 #[tokio::test]
 async fn throttling_outages_and_lost_answers_lose_no_version_and_make_none_twice() {
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let store = assets(&azure, &content);
     for round in 1..=9 {
         match round % 3 {
@@ -168,7 +162,7 @@ async fn throttling_outages_and_lost_answers_lose_no_version_and_make_none_twice
 
 #[tokio::test]
 async fn a_version_of_another_client_is_never_overwritten() {
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let arm = azure.arm();
     let foreign = |text: &str| {
         let uri = format!("azureml://datastores/workspaceblobstore/paths/LocalUpload/{text}/");
@@ -197,7 +191,7 @@ async fn a_version_of_another_client_is_never_overwritten() {
 
 #[tokio::test]
 async fn assets_of_other_clients_are_read_as_far_as_their_digest_is_said() {
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let (arm, store) = (azure.arm(), assets(&azure, &content));
     let digest = Digest::of(b"their content");
     let uri = "azureml://datastores/workspaceblobstore/paths/LocalUpload/x/";
@@ -235,7 +229,7 @@ async fn assets_of_other_clients_are_read_as_far_as_their_digest_is_said() {
 
 #[tokio::test]
 async fn what_somebody_changed_behind_our_back_is_noticed() {
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let store = assets(&azure, &content);
     let made = store.register(&new_asset(&content, "patients", "content").await).await.unwrap();
     let id = azure.place().data("patients", "1").unwrap().id().to_owned();
@@ -267,7 +261,7 @@ async fn what_somebody_changed_behind_our_back_is_noticed() {
 
 #[tokio::test]
 async fn names_that_are_this_librarys_own_are_refused() {
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let store = assets(&azure, &content);
     for own in ["mlops--data-keys", "MLOPS--x", "Patients--u1", "patients--u0"] {
         let refused = store.register(&new_asset(&content, own, "content").await).await.unwrap_err();
@@ -280,7 +274,7 @@ async fn names_that_are_this_librarys_own_are_refused() {
 
 #[tokio::test]
 async fn round_trips_are_counted() {
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let store = assets(&azure, &content).with_patience(Duration::from_secs(5));
     let mut count = Vec::new();
     for text in ["first", "second"] {

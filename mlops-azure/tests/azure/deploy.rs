@@ -8,7 +8,7 @@ use std::time::Duration;
 use mlops_azure::deploy::{
     AutoscaleSettings, AzureDeployer, AzureDeployerBuilder, BatchEndpoints, DeploymentTemplate,
 };
-use mlops_azure::fake::{FakeAzure, FakeBatch, FakeOnline, Schemas};
+use mlops_azure::fake::{FakeAzure, FakeBatch, FakeOnline};
 use mlops_azure::http::{Call, PollPolicy};
 use mlops_azure::wire::autoscale::{AutoscaleSetting, Capacity, Profile, Rule};
 use mlops_azure::wire::batch::{BatchInputType, BatchInvoke};
@@ -32,6 +32,7 @@ use mlops_core::{
 };
 use serde_json::{Value, json};
 
+use crate::judged;
 use crate::log::Log;
 
 fn actor() -> ActorId {
@@ -96,12 +97,7 @@ struct World {
 impl World {
     /// Bodies are judged by Azure's types where those are at hand.
     fn new() -> Self {
-        let azure = FakeAzure::new();
-        let azure = match super::types() {
-            Some(types) => azure.judging(Schemas::open(types).unwrap()),
-            None => azure,
-        };
-        Self::at(azure)
+        Self::at(judged())
     }
 
     fn at(azure: FakeAzure) -> Self {

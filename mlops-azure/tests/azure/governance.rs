@@ -2,21 +2,16 @@
 
 use std::time::Duration;
 
-use mlops_azure::fake::{FakeAzure, FakeGovernance, Schemas};
+use mlops_azure::fake::{FakeAzure, FakeGovernance};
 use mlops_azure::governance::{Granted, ResourceTags, Roles, Workspaces};
 use mlops_azure::wire::role::{self, BLOB_CONTRIBUTOR, DATA_SCIENTIST, PrincipalType, RoleAssignment};
 use mlops_azure::wire::{ArmScope, Resource, TextMap};
 use mlops_core::ErrorKind;
 
+use crate::judged;
+
 const PRINCIPAL: &str = "00000000-0000-0000-0000-0000000000aa";
 const SERVICE: PrincipalType = PrincipalType::ServicePrincipal;
-
-fn judged() -> FakeAzure {
-    match super::types() {
-        Some(types) => FakeAzure::new().judging(Schemas::open(types).unwrap()),
-        None => FakeAzure::new(),
-    }
-}
 
 fn roles(azure: &FakeAzure) -> Roles {
     Roles::new(azure.arm()).with_interval(Duration::from_millis(1))

@@ -31,6 +31,9 @@ use crate::log::Log;
 /// What signatures of the fake have in them.
 const CANARY: &str = "hunter2";
 
+/// What those of storage have in them.
+const SAS: &str = "sas-canary";
+
 /// A folder of code that notes where it was uploaded.
 #[derive(Debug, Default)]
 struct Code {
@@ -98,7 +101,7 @@ async fn a_job_with_local_code_takes_four_calls_and_the_next_one_a_single_one() 
     assert_eq!(submit(&elsewhere, "third").await.unwrap(), 2, "Azure knows the code");
     let uploads = code.uploads.lock().unwrap().clone();
     assert_eq!(uploads.len(), 1);
-    assert!(uploads[0].signed.expose().contains(CANARY) && !format!("{uploads:?}").contains(CANARY));
+    assert!(uploads[0].signed.expose().contains(SAS) && !format!("{uploads:?}").contains(SAS));
     let job = jobs.get("second").await.unwrap();
     let code_id = serde_json::to_value(&job.properties).unwrap()["codeId"].as_str().unwrap().to_owned();
     let code = azure.resource(&code_id).unwrap();

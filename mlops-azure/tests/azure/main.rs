@@ -18,6 +18,8 @@ mod telemetry;
 
 use std::path::{Path, PathBuf};
 
+use mlops_azure::fake::{FakeAzure, Schemas};
+
 /// The folder of Azure's type definitions, where there is one.
 fn types() -> Option<PathBuf> {
     let named = std::env::var_os("MLOPS_TEST_AZURE_TYPES").map(PathBuf::from);
@@ -33,11 +35,15 @@ fn types() -> Option<PathBuf> {
     types
 }
 
-/// The fake, which judges every body by Azure's own types where they are at hand.
-fn judged() -> mlops_azure::fake::FakeAzure {
-    let azure = mlops_azure::fake::FakeAzure::new();
+/// A fake that judges every body by Azure's own types where they are at hand.
+fn judging(azure: FakeAzure) -> FakeAzure {
     match types() {
-        Some(types) => azure.judging(mlops_azure::fake::Schemas::open(types).unwrap()),
+        Some(types) => azure.judging(Schemas::open(types).unwrap()),
         None => azure,
     }
+}
+
+/// The fake as it is, judging.
+fn judged() -> FakeAzure {
+    judging(FakeAzure::new())
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mlops_azure::event::{EventReceiver, EventTopics};
-use mlops_azure::fake::{FakeAzure, FakeEventGrid, Schemas, breach};
+use mlops_azure::fake::{FakeAzure, FakeEventGrid, breach};
 use mlops_azure::monitor::{DriftLimit, ModelMonitors, MonitorPlan};
 use mlops_azure::wire::event::{Destination, EventSubscription, RUN_STATUS_CHANGED};
 use mlops_azure::wire::job::input::ValueType;
@@ -23,6 +23,7 @@ use mlops_core::{Error, ErrorKind};
 use serde_json::json;
 
 use super::event::webhook;
+use crate::judged;
 
 fn spec(signals: Vec<SignalSpec>) -> MonitorSpec {
     MonitorSpec { name: "watch".parse().unwrap(), endpoint: "churn".parse().unwrap(), signals }
@@ -65,16 +66,9 @@ fn monitor() -> ModelMonitor {
         .unwrap()
 }
 
-fn judged(azure: FakeAzure) -> FakeAzure {
-    match super::types() {
-        Some(types) => azure.judging(Schemas::open(types).unwrap()),
-        None => azure,
-    }
-}
-
 #[tokio::test]
 async fn a_monitor_of_core_is_made_read_stopped_listed_and_removed() {
-    let azure = judged(FakeAzure::new());
+    let azure = judged();
     let monitors = ModelMonitors::new(azure.arm(), azure.place());
     let made = monitors.create("watch", &monitor()).await.unwrap();
     assert_eq!((made.name.as_deref(), azure.refused()), (Some("watch"), vec![]));
@@ -247,7 +241,7 @@ async fn what_azure_would_refuse_or_never_compute_is_not_sent() {
 #[tokio::test]
 async fn a_breach_that_is_delivered_twice_fires_the_trigger_once() {
     for schema in ["CloudEventSchemaV1_0", "EventGridSchema"] {
-        let azure = judged(FakeAzure::new());
+        let azure = judged();
         let grid = FakeEventGrid::of(&azure);
         grid.repeating();
         let key = Secret::new("a key of many bytes");

@@ -21,7 +21,7 @@ use mlops_core::registry::{
 use mlops_core::time::{Clock as _, ManualClock, SystemClock};
 use mlops_core::{ActorId, Alias, ErrorKind, IdempotencyKey, ModelName, PageRequest, RunId, Tags, Version};
 
-use super::data::judging;
+use crate::judged;
 
 const OP: &str = "test";
 
@@ -48,12 +48,12 @@ fn under_test(
 }
 
 fn in_workspace() -> RegistryUnderTest {
-    let azure = judging();
+    let azure = judged();
     under_test(|content, clock| AzureModelRegistry::new(azure.arm(), &azure.workspace(), content, clock))
 }
 
 fn in_registry() -> RegistryUnderTest {
-    let azure = judging();
+    let azure = judged();
     let shared = azure.registry("contoso-ml");
     under_test(|content, clock| {
         AzureModelRegistry::in_registry(azure.arm(), &shared, &azure.workspace(), content, clock)
@@ -110,7 +110,7 @@ fn foreign(path: &str) -> Resource<AzureModel> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_clients_that_register_at_once_get_distinct_versions_and_none_is_lost() {
     const CLIENTS: u64 = 16;
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let new = new_version(&content, "the same content").await;
     let tasks: Vec<_> = (0..CLIENTS)
         .map(|i| {
@@ -138,7 +138,7 @@ async fn many_clients_that_register_at_once_get_distinct_versions_and_none_is_lo
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_clients_that_move_an_alias_from_the_same_place_one_wins() {
     const CLIENTS: u64 = 12;
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let registry = models(&azure, &content);
     for i in 0..CLIENTS {
         registered(&registry, &content, &i.to_string()).await;
@@ -172,7 +172,7 @@ async fn of_many_clients_that_move_an_alias_from_the_same_place_one_wins() {
 
 #[tokio::test]
 async fn azure_shows_what_counts_and_is_restored() {
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let registry = models(&azure, &content);
     let run = RunId::generate();
     let mut new = new_version(&content, "content").await.with_run(run.clone()).with_description("a model");
@@ -224,7 +224,7 @@ async fn azure_shows_what_counts_and_is_restored() {
 
 #[tokio::test]
 async fn a_registration_that_died_after_its_entry_is_there_and_is_shown_by_its_repetition() {
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let new = new_version(&content, "content").await;
     let made = models(&azure, &content).register(&new).await.unwrap();
     let container = format!("{}/models/churn", azure.workspace().id());
@@ -241,7 +241,7 @@ async fn a_registration_that_died_after_its_entry_is_there_and_is_shown_by_its_r
 
 #[tokio::test]
 async fn a_version_of_another_client_keeps_its_number_and_says_why_it_is_none_here() {
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let (arm, registry) = (azure.arm(), models(&azure, &content));
     let at = |number: &str| azure.place().model("churn", number).unwrap();
     for number in ["1", "2", "7"] {
@@ -279,7 +279,7 @@ impl mlops_azure::fake::FakePart for Faster {
 
 #[tokio::test]
 async fn whoever_takes_the_number_between_entry_and_version_keeps_it() {
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     azure.plug(Faster(std::sync::atomic::AtomicBool::new(false)));
     let registry = models(&azure, &content);
     let new = new_version(&content, "ours").await.with_run(RunId::generate());
@@ -296,7 +296,7 @@ async fn whoever_takes_the_number_between_entry_and_version_keeps_it() {
 
 #[tokio::test]
 async fn what_is_not_seen_everywhere_at_once_is_waited_for() {
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     azure.faults().hidden(2);
     let (one, two) = (models(&azure, &content), models(&azure, &content));
     for (registry, number) in [(&one, 1), (&two, 2)] {
@@ -310,7 +310,7 @@ async fn what_is_not_seen_everywhere_at_once_is_waited_for() {
 
 #[tokio::test]
 async fn throttling_outages_and_lost_answers_change_nothing() {
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let registry = models(&azure, &content);
     for round in 1..=6 {
         match round % 3 {
@@ -332,7 +332,7 @@ async fn throttling_outages_and_lost_answers_change_nothing() {
 
 #[tokio::test]
 async fn an_entry_that_was_changed_or_removed_is_noticed() {
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let registry = models(&azure, &content);
     for text in ["1", "2", "3"] {
         registered(&registry, &content, text).await;
@@ -353,7 +353,7 @@ async fn an_entry_that_was_changed_or_removed_is_noticed() {
 
 #[tokio::test]
 async fn a_model_is_published_with_its_origin_and_overwrites_nothing() {
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let registry = models(&azure, &content);
     let made = registered(&registry, &content, "content").await;
     let shared = azure.registry("contoso-ml");
@@ -402,7 +402,7 @@ async fn a_model_is_published_with_its_origin_and_overwrites_nothing() {
 
 #[tokio::test]
 async fn publishing_survives_a_lost_answer_and_tells_a_failure() {
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let registry = models(&azure, &content);
     for text in ["one", "two"] {
         registered(&registry, &content, text).await;
@@ -437,7 +437,7 @@ impl mlops_azure::fake::FakePart for LosesPublish {
 
 #[tokio::test]
 async fn round_trips_are_counted() {
-    let (azure, content) = (judging(), Arc::new(MemoryArtifactStore::default()));
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let registry = models(&azure, &content);
     registered(&registry, &content, "the first call reads the ledger").await;
     let tags = Tags::from([(TagKey::new("k").unwrap(), "v".to_owned())]);

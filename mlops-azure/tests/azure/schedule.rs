@@ -5,7 +5,7 @@ use mlops_azure::fake::FakeAzure;
 use mlops_azure::schedule::{Schedules, SchedulesView};
 use mlops_azure::wire::job::{CommandJob, Job};
 use mlops_azure::wire::schedule::Action;
-use mlops_azure::wire::{Schedule, Trigger};
+use mlops_azure::wire::{Schedule, ScheduleTrigger};
 use mlops_core::ErrorKind;
 use mlops_core::pipeline::schedule::{Calendar, Schedule as CoreSchedule};
 
@@ -19,7 +19,7 @@ fn nightly() -> CoreSchedule {
     CoreSchedule::cron("30 2 * * *".parse().unwrap(), "Europe/Vienna".parse().unwrap())
 }
 
-fn retrain(trigger: Trigger) -> Schedule {
+fn retrain(trigger: ScheduleTrigger) -> Schedule {
     Schedule::new(trigger, CommandJob::new("python retrain.py", "azureml:train:1"))
 }
 
@@ -28,7 +28,7 @@ async fn a_schedule_of_core_is_written_and_read_back_as_it_was() {
     let azure = judged();
     azure.faults().slow_operations(2);
     let schedules = schedules(&azure);
-    let trigger = Trigger::try_from(&nightly()).unwrap();
+    let trigger = ScheduleTrigger::try_from(&nightly()).unwrap();
     assert_eq!(trigger.time_zone.as_deref(), Some("W. Europe Standard Time"));
     let written = schedules.put("retrain", retrain(trigger)).await.unwrap().wait().await.unwrap();
     assert_eq!(written.properties.is_enabled, Some(true));
@@ -45,7 +45,7 @@ async fn a_schedule_of_core_is_written_and_read_back_as_it_was() {
 async fn a_schedule_is_switched_off_and_on_as_a_whole_and_keeps_what_nobody_here_knows() {
     let azure = judged();
     let schedules = schedules(&azure);
-    let trigger = Trigger::try_from(&nightly()).unwrap();
+    let trigger = ScheduleTrigger::try_from(&nightly()).unwrap();
     schedules.put("retrain", retrain(trigger)).await.unwrap().wait().await.unwrap();
     let id = format!("{}/schedules/retrain", azure.workspace().id());
     let mut stored = azure.resource(&id).unwrap();
@@ -83,7 +83,8 @@ async fn a_schedule_is_switched_off_and_on_as_a_whole_and_keeps_what_nobody_here
 async fn an_operation_that_fails_says_why() {
     let azure = judged();
     azure.faults().fail_operation("/schedules/retrain", "ValidationError", "the component is not there");
-    let begun = schedules(&azure).put("retrain", retrain(Trigger::cron("0 2 * * *", "UTC"))).await.unwrap();
+    let trigger = ScheduleTrigger::cron("0 2 * * *").unwrap();
+    let begun = schedules(&azure).put("retrain", retrain(trigger)).await.unwrap();
     let error = begun.wait().await.unwrap_err();
     assert_eq!((error.kind(), error.context("code")), (ErrorKind::InvalidInput, Some("ValidationError")));
 }
@@ -91,8 +92,8 @@ async fn an_operation_that_fails_says_why() {
 #[test]
 fn what_azure_has_no_word_for_is_refused() {
     let holidays = Calendar::new(["2026-12-25".parse().unwrap()], []).unwrap();
-    let error = Trigger::try_from(&nightly().with_calendar(holidays)).unwrap_err();
+    let error = ScheduleTrigger::try_from(&nightly().with_calendar(holidays)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
-    let nowhere = Trigger::cron("0 2 * * *", "Nowhere Standard Time");
+    let nowhere = ScheduleTrigger::cron("0 2 * * *").unwrap().in_time_zone("Nowhere Standard Time").unwrap();
     assert_eq!(nowhere.schedule().unwrap_err().kind(), ErrorKind::InvalidInput);
 }

@@ -12,13 +12,15 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use mlops_azure::artifact::BlobArtifacts;
 use mlops_azure::config::{Cloud, Workspace};
+use mlops_azure::environment::Codes;
 use mlops_azure::fake::{FakeAzure, FakeStorage};
 use mlops_azure::http::{HttpFault, HttpRequest, HttpResponse, HttpTransport, RetryPolicy, Stage};
+use mlops_azure::job::Jobs;
 use mlops_azure::storage::{
-    AclChange, AclEntry, AclOptions, Container, DataLakeAccess, Datastores, LocalTree, Protection,
+    AclChange, AclEntry, AclOptions, Container, DataLakeAccess, Datastores, LocalCode, LocalTree, Protection,
     ProtectionSettings, StorageAccount, StorageCredential, Uploads,
 };
-use mlops_azure::wire::{Credentials, Datastore, DatastoreSecrets};
+use mlops_azure::wire::{CommandJob, Credentials, Datastore, DatastoreSecrets};
 use mlops_core::ErrorKind;
 use mlops_core::artifact::{ArtifactStore, ArtifactStoreExt as _, GcOptions};
 use mlops_core::conformance::artifact::ArtifactsUnderTest;
@@ -81,6 +83,16 @@ impl Fixture {
     fn datastores(&self) -> Datastores {
         let datastores = Datastores::new(self.azure.arm(), self.azure.place());
         datastores.transport(self.azure.transport()).retry(retry()).tokens(self.azure.tokens())
+    }
+
+    /// Code of a folder named `data`, through the fake.
+    async fn code(&self, above: &tempfile::TempDir) -> LocalCode {
+        let code = LocalCode::read(&above.path().join("data")).await.unwrap();
+        code.transport(self.azure.transport()).retry(retry())
+    }
+
+    fn codes(&self) -> Codes {
+        Codes::new(self.azure.arm(), &self.azure.workspace())
     }
 
     fn uploads(&self) -> Uploads {
@@ -512,13 +524,7 @@ impl HttpTransport for Recording {
 /// What azure-ai-ml 1.35.2 was recorded to send for a data asset of one file, and what is sent here for the same file.
 #[tokio::test]
 async fn the_conversation_is_the_recorded_one_of_the_official_sdk() {
-    let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    let named = std::env::var_os("MLOPS_TEST_AZURE_TYPES").map(std::path::PathBuf::from);
-    let above = folders.map(|folder| folder.join("shared/azure/types")).find(|types| types.is_dir());
-    let Some(types) = named.or(above) else {
-        println!("skipped: MLOPS_TEST_AZURE_TYPES names no folder, and there is no shared/azure/types above");
-        return;
-    };
+    let Some(types) = crate::types() else { return };
     let file = types.parent().unwrap().join("recorded/azure-ai-ml-1.35.2-main.json");
     let recorded: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let recorded = recorded.as_array().unwrap().iter().filter(|exchange| {
@@ -665,6 +671,116 @@ async fn code_goes_to_the_place_that_the_service_hands_out() {
         .await
         .unwrap();
     println!("code of two files: {} requests", lines.len());
+}
+
+/// Source of the seven: azure-ai-ml 1.35.2, a command job with a folder of code.
+#[tokio::test]
+async fn a_job_with_a_folder_of_code_takes_four_calls_beside_the_upload() {
+    let mut fixture = Fixture::new();
+    fixture.azure = crate::judging(fixture.azure);
+    let above = folder(&[("train.py", b"print(1)\n"), ("lib/a.py", b"")]);
+    let code = fixture.code(&above).await;
+    let submit = async |jobs: &Jobs, name: &str| {
+        fixture.azure.forget_requests();
+        let id = jobs.codes().register(&code).await.unwrap();
+        let job = CommandJob::new("python train.py", "azureml:train:1").with_code(id.clone());
+        jobs.submit(name, job).await.unwrap();
+        let all = fixture.azure.count();
+        let blobs = fixture.blob_requests().len();
+        println!("{name}: {} calls and {blobs} of storage", all - blobs);
+        (id, all - blobs, blobs)
+    };
+    let jobs = || Jobs::new(fixture.azure.arm(), &fixture.azure.workspace());
+    let (here, elsewhere) = (jobs(), jobs());
+    let (id, calls, blobs) = submit(&here, "first").await;
+    assert_eq!((calls, blobs), (4, 5), "look, list, two files, mark");
+    assert_eq!(submit(&here, "second").await, (id.clone(), 1, 0));
+    assert_eq!(submit(&elsewhere, "third").await, (id.clone(), 2, 0));
+    assert_eq!(fixture.azure.refused(), Vec::<String>::new());
+    let version = fixture.azure.resource(&id).unwrap();
+    let (uri, digest) = (&version["properties"]["codeUri"], code.tree().digest().hex());
+    assert_eq!(version["properties"]["properties"]["hash_sha256"], digest.as_str());
+    let mut path = uri.as_str().unwrap().split('/').skip(3);
+    let container = path.next().unwrap();
+    assert_eq!(path.next(), Some("data"));
+    let blobs = fixture.storage.blobs(ACCOUNT, container);
+    assert_eq!(blobs.keys().collect::<Vec<_>>(), ["data/lib/a.py", "data/train.py"]);
+    assert_eq!(blobs["data/train.py"], "print(1)\n");
+    // Its place says whose it is, under the name that it has.
+    let mark = fixture.storage.metadata(ACCOUNT, container, "data/lib/a.py");
+    assert!(id.contains(&format!("/codes/{}/versions/{}", mark["name"], mark["version"])), "{id} {mark:?}");
+}
+
+#[tokio::test]
+async fn code_whose_upload_was_cut_off_is_registered_by_sending_what_is_missing() {
+    let fixture = Fixture::new();
+    let big = noise(24 * MEBI);
+    let above = folder(&[("a.py", b"1"), ("b.py", b"2"), ("z.bin", &big)]);
+    let code = fixture.code(&above).await;
+    let gate = Gate::new(fixture.azure.transport(), 4);
+    let cut = code.clone().transport(gate.clone());
+    let codes = fixture.codes();
+    tokio::select! {
+        _ = codes.register(&cut) => panic!("the upload cannot come to its end"),
+        () = gate.reached.notified() => {}
+    }
+    let writes = |lines: &[String]| lines.iter().filter(|line| line.starts_with("PUT")).count();
+    let before = writes(&fixture.blob_requests());
+    let id = fixture.codes().register(&code).await.unwrap();
+    let lines = fixture.blob_requests();
+    // Two files, three blocks, their list, and the mark.
+    println!("{before} writes before the cut, {} after it", writes(&lines));
+    assert_eq!((before, writes(&lines)), (4, 3), "{lines:#?}");
+    let uri = fixture.azure.resource(&id).unwrap()["properties"]["codeUri"].as_str().unwrap().to_owned();
+    let blobs = fixture.storage.blobs(ACCOUNT, uri.split('/').nth(3).unwrap());
+    assert_eq!((blobs.len(), &blobs["data/z.bin"][..]), (3, &big[..]));
+    // Everything was there, and only the version was missing: no content is sent.
+    fixture
+        .azure
+        .arm()
+        .call(fixture.azure.place().code(id.split('/').nth_back(2).unwrap(), "1").unwrap().delete("test"))
+        .await
+        .unwrap();
+    fixture.azure.forget_requests();
+    assert_eq!(fixture.codes().register(&code).await.unwrap(), id);
+    assert_eq!(writes(&fixture.blob_requests()), 0);
+}
+
+#[tokio::test]
+async fn no_signature_of_a_place_for_code_is_shown() {
+    /// What goes to storage is answered with all of the request.
+    #[derive(Debug)]
+    struct Echo(Arc<dyn HttpTransport>, bool);
+    #[async_trait]
+    impl HttpTransport for Echo {
+        async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpFault> {
+            let said = format!("<Error><Code>X</Code><Message>{}</Message></Error>", request.url);
+            match (request.method.as_str(), self.1) {
+                (_, true) => Err(HttpFault::new(Stage::Answer, false, said)),
+                ("PUT", _) => {
+                    Ok(HttpResponse { status: 418, headers: Default::default(), body: said.into() })
+                }
+                _ => self.0.send(request).await,
+            }
+        }
+    }
+    let fixture = Fixture::new();
+    let above = folder(&[("train.py", b"print(1)\n")]);
+    let code = fixture.code(&above).await;
+    let mut shown = format!("{code:?} {:?}", fixture.codes());
+    for lost in [false, true] {
+        let echo = Arc::new(Echo(fixture.azure.transport(), lost));
+        let none = RetryPolicy { attempts: 1, ..retry() };
+        let error = fixture.codes().register(&code.clone().transport(echo).retry(none)).await.unwrap_err();
+        shown += &format!("{error} {error:?}");
+        let mut source = std::error::Error::source(&error);
+        while let Some(below) = source {
+            shown += &format!("{below} {below:?}");
+            source = below.source();
+        }
+    }
+    shown += &format!("{:?}", fixture.azure.requests());
+    assert!(shown.contains("train.py") && !shown.contains("sas-canary"), "{shown}");
 }
 
 #[tokio::test]

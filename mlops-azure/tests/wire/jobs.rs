@@ -16,7 +16,8 @@ use mlops_azure::wire::job::input::ValueType;
 use mlops_azure::wire::job::pipeline::{Node, NodeInput, NodeOutput, PipelineJob, PipelineSettings};
 use mlops_azure::wire::job::sweep::Trial;
 use mlops_azure::wire::job::{CommandJob, Job, JobInput, JobOutput};
-use mlops_azure::wire::schedule::{Action, Frequency, RecurrencePattern, Schedule, Trigger, WeekDay};
+use mlops_azure::wire::schedule::{Action, Schedule};
+use mlops_azure::wire::schedule_trigger::{Frequency, ScheduleTrigger, WeekDay};
 use mlops_core::experiment::sampler::{Goal, GridOptions, RandomOptions, SamplerSpec, SobolOptions};
 use mlops_core::experiment::space::{Distribution, SearchSpace};
 use mlops_core::experiment::stopping::{Bandit, MedianStopping, Slack, StoppingSpec, TruncationSelection};
@@ -125,19 +126,22 @@ fn automl() -> Vec<Built> {
 fn schedules() -> Vec<Built> {
     let at = place().schedule("s").unwrap();
     let command = CommandJob::new("echo", id("environments/e/versions/1")).on(id("computes/cpu"));
-    let cron = Schedule::new(Trigger::cron("0 2 * * 1", "UTC"), command);
-    let pattern = RecurrencePattern {
-        hours: vec![10],
-        minutes: vec![0],
-        week_days: Some(vec![WeekDay::Monday]),
-        ..RecurrencePattern::default()
-    };
-    let weekly = Trigger::every(1, Frequency::Week, "UTC").at(pattern).starting("2026-01-05T00:00:00");
+    let monday = ScheduleTrigger::cron("0 2 * * 1").unwrap().in_time_zone("UTC").unwrap();
+    let cron = Schedule::new(monday, command);
+    let weekly = ScheduleTrigger::every(1, Frequency::Week)
+        .unwrap()
+        .in_time_zone("UTC")
+        .unwrap()
+        .at([10], [0])
+        .unwrap()
+        .on_week_days([WeekDay::Monday])
+        .unwrap()
+        .between(Some("2026-01-05T00:00:00"), None);
     let batch = Schedule::new(weekly, Action::InvokeBatchEndpoint(serde_json::Map::new())).enabled(true);
     let of_core = |text: &str| {
         let schedule = mlops_core::pipeline::schedule::Schedule::parse(text, PipelineFormat::Toml).unwrap();
         let job = Job::from(pipeline());
-        Resource::new(Schedule::new(Trigger::try_from(&schedule).unwrap(), job).enabled(false))
+        Resource::new(Schedule::new(ScheduleTrigger::try_from(&schedule).unwrap(), job).enabled(false))
     };
     let kind = "schedules";
     vec![
@@ -292,12 +296,12 @@ fn line<T>(call: &Call<T>) -> (String, String, Value) {
 fn a_trigger_of_the_sdk_is_read_whatever_its_case() {
     let text = r#"{"triggerType":"recurrence","frequency":"week","interval":1,"timeZone":"Eastern Standard Time",
         "schedule":{"hours":[10],"minutes":[0],"weekDays":["monday"]},"new":1}"#;
-    let trigger: Trigger = serde_json::from_str(text).unwrap();
+    let trigger: ScheduleTrigger = serde_json::from_str(text).unwrap();
     assert_eq!(serde_json::to_value(&trigger).unwrap()["frequency"], "Week");
     let schedule = trigger.schedule().unwrap();
     let next = schedule.next_after("2026-06-01T00:00:00Z".parse().unwrap());
     assert_eq!(next, Some("2026-06-01T14:00:00Z".parse().unwrap()));
-    let never = Trigger { frequency: Some("Fortnight".into()), ..trigger };
+    let never = ScheduleTrigger { frequency: Some("Fortnight".into()), ..trigger };
     assert!(never.schedule().is_err());
 }
 

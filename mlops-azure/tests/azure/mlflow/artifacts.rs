@@ -7,6 +7,7 @@ use mlops_core::hash::Digest;
 use mlops_core::{RelPath, Result};
 
 use super::*;
+use crate::log::Log;
 
 const BLOBS: &str = "strunartifacts.blob.core.windows.net";
 
@@ -236,7 +237,7 @@ async fn a_run_says_where_its_artifacts_are() {
 #[tokio::test]
 async fn no_signature_and_no_token_is_shown() {
     let field = Field::new();
-    let log = log::Log::default();
+    let log = Log::default();
     let guard = tracing::subscriber::set_default(log.clone());
     let token = field.azure.tokens();
     let scope = mlops_azure::auth::Scope::new("https://management.azure.com/.default").unwrap();
@@ -261,57 +262,5 @@ async fn no_signature_and_no_token_is_shown() {
     assert!(shown.len() > 1_000);
     for secret in [FakeRunArtifacts::SIGNATURE, token.expose()] {
         assert!(!shown.contains(secret), "{shown}");
-    }
-}
-
-/// Whatever any crate logs, at any level.
-mod log {
-    use std::fmt::{self, Write as _};
-    use std::sync::{Arc, Mutex};
-
-    use tracing::field::{Field, Visit};
-    use tracing::span::{Attributes, Id, Record};
-    use tracing::{Event, Metadata, Subscriber};
-
-    #[derive(Clone, Default)]
-    pub struct Log(Arc<Mutex<String>>);
-
-    impl Log {
-        pub fn text(&self) -> String {
-            self.0.lock().unwrap().clone()
-        }
-    }
-
-    struct Fields<'a>(&'a mut String);
-
-    impl Visit for Fields<'_> {
-        fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-            let _ = write!(self.0, " {field}={value:?}");
-        }
-    }
-
-    impl Subscriber for Log {
-        fn enabled(&self, _: &Metadata<'_>) -> bool {
-            true
-        }
-
-        fn new_span(&self, attributes: &Attributes<'_>) -> Id {
-            attributes.record(&mut Fields(&mut self.0.lock().unwrap()));
-            Id::from_u64(1)
-        }
-
-        fn record(&self, _: &Id, values: &Record<'_>) {
-            values.record(&mut Fields(&mut self.0.lock().unwrap()));
-        }
-
-        fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-        fn event(&self, event: &Event<'_>) {
-            event.record(&mut Fields(&mut self.0.lock().unwrap()));
-        }
-
-        fn enter(&self, _: &Id) {}
-
-        fn exit(&self, _: &Id) {}
     }
 }

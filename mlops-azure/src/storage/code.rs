@@ -1,0 +1,217 @@
+//! A folder of code on this machine, brought to where Azure wants it.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mlops_core::governance::Secret;
+use mlops_core::hash::Digest;
+use mlops_core::{Error, ErrorKind, Result};
+use reqwest::Url;
+
+use super::account::StorageAccount;
+use super::container::Container;
+use super::credential::StorageCredential;
+use super::folder::LocalTree;
+use super::upload::{AT_ONCE, Label, Upload, Uploaded};
+use crate::environment::code::{CodeSource, PendingUpload, VERSION, name_of};
+use crate::http::{HttpTransport, RetryPolicy};
+
+/// A folder of code on this machine, read through once, as jobs run it. Cheap to clone.
+///
+/// [`Codes::register`](crate::environment::Codes::register) puts it into the place that the service hands out, below the name of the
+/// folder, and registers it under its digest. An upload that was cut off is resumed by the next one, as every upload here is
+/// ([`upload`](super::upload)); what Azure has already is not sent, not even looked at.
+///
+/// What it takes: three calls of Resource Manager for new code, one for code that Azure has, none for code that this process knows;
+/// and of storage, for *n* new files, *n* + 3 requests.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use mlops_azure::job::Jobs;
+/// use mlops_azure::storage::LocalCode;
+/// use mlops_azure::wire::CommandJob;
+/// # async fn f(jobs: Jobs) -> mlops_core::Result<()> {
+/// let code = LocalCode::read(Path::new("src")).await?;
+/// let id = jobs.codes().register(&code).await?;
+/// jobs.submit("train-1", CommandJob::new("python train.py", "azureml:train:3").with_code(id)).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct LocalCode {
+    tree: Arc<LocalTree>,
+    transport: Option<Arc<dyn HttpTransport>>,
+    retry: RetryPolicy,
+    at_once: usize,
+}
+
+impl LocalCode {
+    /// Reads a folder through.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a file, and as [`LocalTree::read`].
+    pub async fn read(folder: &Path) -> Result<Self> {
+        let tree = Arc::new(LocalTree::read(folder).await?);
+        if !tree.is_folder() {
+            let error = Error::invalid("LocalCode::read", "folder", "must be a folder, not a file");
+            return Err(error.with("path", folder.display()));
+        }
+        Ok(Self { tree, transport: None, retry: RetryPolicy::default(), at_once: AT_ONCE })
+    }
+
+    /// Sends to storage through this transport.
+    #[must_use]
+    pub fn transport(mut self, transport: Arc<dyn HttpTransport>) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
+    /// What of the requests to storage is tried again.
+    #[must_use]
+    pub fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// So many files at once, of 1 to 64.
+    pub(super) fn at_once(mut self, files: usize) -> Self {
+        self.at_once = files;
+        self
+    }
+
+    /// What was read.
+    pub fn tree(&self) -> &LocalTree {
+        &self.tree
+    }
+
+    /// Brings the code to its place, under the name and version that it will have.
+    pub(super) async fn send(
+        &self,
+        operation: &'static str,
+        to: &PendingUpload,
+        label: &Label<'_>,
+    ) -> Result<Uploaded> {
+        let place = CodePlace::of(operation, to)?;
+        let mut builder = Container::builder(place.account, place.container, place.credential);
+        if let Some(transport) = &self.transport {
+            builder = builder.transport(transport.clone());
+        }
+        let container = builder.retry(self.retry.clone()).build()?;
+        let root = format!("{}{}", place.prefix, self.tree.name());
+        let upload =
+            Upload { operation, container: &container, root: &root, tree: &self.tree, at_once: self.at_once };
+        let mut uploaded = upload.send(label).await?;
+        // Assets name the place as the service spells it.
+        uploaded.url = format!("{}/{}", place.uri, self.tree.name());
+        Ok(uploaded)
+    }
+}
+
+impl fmt::Debug for LocalCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, digest) = (self.tree.name(), self.tree.digest());
+        f.debug_struct("LocalCode").field("name", &name).field("digest", digest).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl CodeSource for LocalCode {
+    async fn digest(&self) -> Result<Digest> {
+        Ok(*self.tree.digest())
+    }
+
+    async fn upload(&self, to: &PendingUpload) -> Result<String> {
+        let label = Label { name: &name_of(self.tree.digest()), version: VERSION };
+        self.send("LocalCode::upload", to, &label).await?;
+        Ok(self.tree.name().to_owned())
+    }
+}
+
+/// Where code goes.
+struct CodePlace {
+    account: StorageAccount,
+    container: String,
+    /// The path in the container, with a slash at its end, or nothing.
+    prefix: String,
+    /// How assets name the place.
+    uri: String,
+    credential: StorageCredential,
+}
+
+impl CodePlace {
+    fn of(operation: &'static str, pending: &PendingUpload) -> Result<Self> {
+        let bad = |message: &str| Error::new(ErrorKind::Protocol, operation, message);
+        let url = pending.signed.url(operation)?;
+        let query = url.query().ok_or_else(|| bad("the place for the code has no signature"))?;
+        let credential = StorageCredential::sas(&Secret::new(query))?;
+        let host = url.host_str().unwrap_or_default();
+        let account = host.split('.').next().unwrap_or_default();
+        let base = url.origin().ascii_serialization();
+        let account = StorageAccount::at(account, &base)?;
+        let path = url.path().trim_matches('/');
+        let (container, prefix) = path.split_once('/').unwrap_or((path, ""));
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        let uri = pending.blob_uri.split('?').next().unwrap_or_default().trim_end_matches('/').to_owned();
+        let same = Url::parse(&uri).is_ok_and(|uri| uri.origin() == url.origin());
+        if !same {
+            return Err(bad("the place for the code and its signature are at two hosts"));
+        }
+        Ok(Self { account, container: container.to_owned(), prefix, uri, credential })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::history::SignedUrl;
+
+    fn pending(blob: &str, sas: &str) -> PendingUpload {
+        PendingUpload { blob_uri: blob.to_owned(), signed: SignedUrl::new(sas) }
+    }
+
+    #[test]
+    fn the_place_for_code_is_read_from_its_addresses() {
+        let place = CodePlace::of(
+            "op",
+            &pending(
+                "https://sa1.blob.core.windows.net/c1/",
+                "https://sa1.blob.core.windows.net/c1?sv=1&sig=hunter2",
+            ),
+        )
+        .unwrap();
+        assert_eq!(
+            (place.account.name(), place.container.as_str(), place.prefix.as_str()),
+            ("sa1", "c1", "")
+        );
+        assert_eq!(place.uri, "https://sa1.blob.core.windows.net/c1");
+        let place = CodePlace::of(
+            "op",
+            &pending(
+                "https://sa1.blob.core.windows.net/c1/x",
+                "https://sa1.blob.core.windows.net/c1/x?sig=hunter2",
+            ),
+        )
+        .unwrap();
+        assert_eq!((place.container.as_str(), place.prefix.as_str()), ("c1", "x/"));
+        for (blob, sas) in [
+            ("https://sa1.blob.core.windows.net/c1", "https://sa1.blob.core.windows.net/c1"),
+            ("https://sa1.blob.core.windows.net/c1", "https://sa1.blob.core.windows.net/c1?sv=hunter2"),
+            ("https://sa1.blob.core.windows.net/c1", "http://sa1.blob.core.windows.net/c1?sig=hunter2"),
+            ("https://sa1.blob.core.windows.net/c1", "https://evil.example/c1?sig=hunter2"),
+            ("https://sa1.blob.core.windows.net/c1", "hunter2"),
+        ] {
+            let error = CodePlace::of("op", &pending(blob, sas)).err().unwrap();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_no_folder_of_code() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("train.py");
+        std::fs::write(&file, "print(1)").unwrap();
+        let error = LocalCode::read(&file).await.unwrap_err();
+        assert_eq!((error.kind(), error.context("field")), (ErrorKind::InvalidInput, Some("folder")));
+    }
+}
