@@ -18,6 +18,7 @@
 //! | [`online`] | [`FakeOnline`]: online endpoints, their keys and their scoring addresses |
 //! | [`run_artifact`] | [`FakeRunArtifacts`]: the artifacts of runs, and their blobs |
 //! | [`schema`] | [`Schemas`]: Azure's type definitions, which judge the bodies that are sent |
+//! | `storage` | `FakeStorage`: blobs, access lists, secrets of datastores (feature `storage`) |
 //!
 //! # A test against the fake
 //! ```
@@ -66,7 +67,6 @@
 //!   `RetryableErrorDueToAnotherOperation`: that is what the service says of jobs and of other resources; what it says of these is
 //!   written nowhere.
 #![allow(clippy::result_large_err, reason = "an answer that refuses a request is an answer like any other")]
-//! | `storage` | `FakeStorage`: blobs, access lists, secrets of datastores (feature `storage`) |
 
 pub mod azure;
 pub mod batch;
