@@ -8,16 +8,7 @@
 
 use std::sync::Arc;
 
-use mlops_azure::artifact::BlobArtifacts;
-use mlops_azure::auth::TokenCache;
-use mlops_azure::auth::identity::Identity;
-use mlops_azure::config::{Endpoints, Registry, Workspace};
-use mlops_azure::data::AzureDataAssets;
-use mlops_azure::fake::FakeAzure;
-use mlops_azure::http::{HttpTransport, ReqwestConfig, ReqwestTransport, Service};
-use mlops_azure::registry::{AzureModelRegistry, SharedModels};
-use mlops_azure::storage::Datastores;
-use mlops_azure::wire::Place;
+use mlops_azure::registry::SharedModels;
 use mlops_core::artifact::ArtifactStoreExt as _;
 use mlops_core::data::{AssetKind, DataAssetStore as _, DataRef, DataVerification, NewDataAsset};
 use mlops_core::evaluation::{CriterionResult, GateDecision, Verdict};
@@ -32,79 +23,31 @@ use mlops_core::registry::{
 use mlops_core::serve::ConstantPredictor;
 use mlops_core::time::{Clock as _, SystemClock};
 use mlops_core::{ActorId, Alias, AssetName, IdempotencyKey, MetricKey, ModelName, RelPath};
+use mlops_examples::azure::Azure;
 use mlops_examples::narrate::{say, step};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Where everything is.
-struct Azure {
-    workspace: Workspace,
-    registry: Option<Registry>,
-    service: Service,
-    transport: Arc<dyn HttpTransport>,
-    /// Azure in memory, where it is: it counts the requests.
-    fake: Option<FakeAzure>,
-}
-
-impl Azure {
-    fn in_memory() -> Self {
-        let fake = FakeAzure::new();
-        Self {
-            workspace: fake.workspace(),
-            registry: Some(fake.registry("contoso-ml")),
-            service: fake.arm(),
-            transport: fake.transport(),
-            fake: Some(fake),
-        }
-    }
-
-    fn real() -> Result<Self> {
-        let workspace = Workspace::discover()?;
-        let transport: Arc<dyn HttpTransport> = Arc::new(ReqwestTransport::new(&ReqwestConfig::default())?);
-        let tokens =
-            TokenCache::new(Arc::new(Identity::chain(transport.clone())?), Arc::new(SystemClock::new()));
-        let endpoints = Endpoints::of(workspace.cloud())?;
-        let service =
-            Service::resource_manager(&endpoints, Arc::new(tokens)).transport(transport.clone()).build()?;
-        let registry = match std::env::var("MLOPS_AZURE_REGISTRY") {
-            Err(_) => None,
-            Ok(named) => match *named.split('/').collect::<Vec<_>>() {
-                [subscription, group, name] => {
-                    Some(Registry::new(subscription, group, name)?.in_cloud(workspace.cloud()))
-                }
-                _ => return Err("MLOPS_AZURE_REGISTRY must be SUBSCRIPTION/RESOURCE_GROUP/NAME".into()),
-            },
-        };
-        Ok(Self { workspace, registry, service, transport, fake: None })
-    }
-
-    /// Says how many requests there were since this was last asked.
-    fn count(&self) {
-        if let Some(fake) = &self.fake {
-            say(format!("requests: {}", fake.count()));
-            fake.forget_requests();
-        }
+/// Says how many requests there were since this was last asked, where Azure is in memory.
+fn count(azure: &Azure) {
+    if let Some(fake) = azure.in_memory() {
+        say(format!("requests: {}", fake.count()));
+        fake.forget_requests();
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let azure = match std::env::args().any(|argument| argument == "--azure") {
-        true => Azure::real()?,
-        false => Azure::in_memory(),
-    };
+    let azure = Azure::from_args()?;
     let (me, clock) = (ActorId::new("example")?, Arc::new(SystemClock::new()));
 
     step(1, "Open the workspace's own datastore for content");
-    let datastores = Datastores::new(azure.service.clone(), Place::from(&azure.workspace));
-    let datastores = datastores.in_cloud(azure.workspace.cloud()).transport(azure.transport.clone());
-    let content = Arc::new(BlobArtifacts::new(datastores.container("workspaceblobstore").await?));
+    let content = Arc::new(azure.artifacts().await?);
     say(format!("{} in {}", content.container().name(), azure.workspace.name()));
-    azure.count();
+    count(&azure);
 
     step(2, "Register data");
-    let assets =
-        AzureDataAssets::new(azure.service.clone(), &azure.workspace, content.clone(), clock.clone());
+    let assets = azure.data(content.clone(), clock.clone());
     let rows = (RelPath::new("rows.csv")?, b"age,bmi,progression\n59,32.1,151\n48,21.6,75\n".to_vec().into());
     let (tree, _) = content.put_files(&[rows]).await?;
     let name = AssetName::new("mlops-example-patients")?;
@@ -116,13 +59,12 @@ async fn main() -> Result<()> {
     let found = assets.verify(&DataRef::latest(name.clone())).await?;
     assert!(matches!(found, DataVerification::Intact { .. }));
     say("every byte of it is what was registered");
-    azure.count();
+    count(&azure);
 
     step(3, "Register a model made from it");
     let champion = Alias::new("champion")?;
-    let models =
-        AzureModelRegistry::new(azure.service.clone(), &azure.workspace, content.clone(), clock.clone())
-            .with_protected(champion.clone(), Protection::Gate);
+    let models = azure.registry(content.clone(), clock.clone());
+    let models = models.with_protected(champion.clone(), Protection::Gate);
     let predictor = ConstantPredictor::new(Task::Regression, 113.0)?;
     let artifact = content.put_bytes(predictor.to_bytes()?).await?.digest;
     let (model, format) =
@@ -139,7 +81,7 @@ async fn main() -> Result<()> {
             .with_metric(MetricKey::new("mae")?, 38.0);
     let made = models.register(&new).await?;
     say(format!("{} is {}", made.reference(), made.spec.artifact.short()));
-    azure.count();
+    count(&azure);
 
     step(4, "Promote it: the alias is protected, and moves on the evidence of a gate");
     let current = models.aliases(&model).await?.into_iter().find(|(alias, _)| *alias == champion);
@@ -170,20 +112,20 @@ async fn main() -> Result<()> {
     let origin = Node::Model { name: model.clone(), version: made.version };
     let lineage = models.lineage(&origin, Direction::Upstream, 5).await?;
     say(format!("made from {}", lineage.nodes.get(1).ok_or("the lineage has no origin")?));
-    azure.count();
+    count(&azure);
 
     step(5, "Publish it to a registry that all workspaces share");
-    let Some(registry) = &azure.registry else {
+    let Some(registry) = azure.shared_registry()? else {
         say("left out: MLOPS_AZURE_REGISTRY names none");
         return Ok(());
     };
-    let published = models.publish(&made.reference(), registry, &me, clock.now()).await?;
+    let published = models.publish(&made.reference(), &registry, &me, clock.now()).await?;
     say(format!("{} (new: {})", published.uri, published.fresh));
-    let shared = SharedModels::new(azure.service.clone(), registry);
+    let shared = SharedModels::new(azure.arm.clone(), &registry);
     let there = shared.get(&model, &published.version.to_string()).await?.properties;
     let from = there.tags.as_ref().and_then(|tags| tags.get("mlops.published.from")).unwrap_or_default();
     assert!(from.ends_with(&format!("/models/{model}/versions/{}", made.version)));
     say("it says which workspace it came from");
-    azure.count();
+    count(&azure);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Phase 6 on Azure: blue/green behind a managed online endpoint, a canary that is promoted, and one that is rolled back, by core's
 //! rollout machine.
 //!
-//! `cargo run -p mlops-examples --example azure_deploy` runs against Azure in memory. With `--backend azure` it runs on the workspace of
+//! `cargo run -p mlops-examples --example azure_deploy` runs against Azure in memory. With `-- --azure` it runs on the workspace of
 //! the environment or of `config.json`, as whoever the environment says, or is logged in to `az`; the versions 1 to 3 of the model
 //! `risk` must be there, as MLflow models that take `age`.
 
@@ -9,12 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mlops_azure::auth::TokenCache;
-use mlops_azure::auth::identity::Identity;
-use mlops_azure::config::{Endpoints, Workspace};
 use mlops_azure::deploy::{AzureDeployer, DeploymentTemplate};
-use mlops_azure::fake::FakeAzure;
-use mlops_azure::http::{ReqwestConfig, ReqwestTransport, Service};
 use mlops_core::artifact::ArtifactStoreExt as _;
 use mlops_core::data::{Column, DataType, Table};
 use mlops_core::deploy::rollout::judge::{Count, Observations, Proportions};
@@ -25,6 +20,7 @@ use mlops_core::problem::Task;
 use mlops_core::registry::{ModelRegistry as _, NewModelVersion};
 use mlops_core::time::{Clock as _, ManualClock, SystemClock};
 use mlops_core::{Error, ErrorKind, IdempotencyKey, Percent};
+use mlops_examples::azure::Azure;
 use mlops_examples::narrate::{say, step};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -56,7 +52,7 @@ fn signature() -> Signature {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let on_azure = std::env::args().any(|argument| argument == "azure");
+    let azure = Azure::from_args()?;
     let store = Arc::new(MemoryArtifactStore::default());
     let registry = Arc::new(MemoryModelRegistry::new(store.clone(), Arc::new(SystemClock::new())));
     for version in 1..=3 {
@@ -72,9 +68,10 @@ async fn main() -> Result<()> {
             ))
             .await?;
     }
+    lend_models(&azure)?;
     let template = DeploymentTemplate::new("Standard_DS3_v2");
-    let deployer = if on_azure { real(registry, template)? } else { in_memory(registry, template)? };
-    let deployer = Arc::new(deployer);
+    let builder = AzureDeployer::builder(azure.arm.clone(), &azure.workspace, registry, template);
+    let deployer = Arc::new(builder.transport(azure.transport.clone()).sole_writer().build()?);
 
     step(1, "An endpoint with blue, which gets all traffic");
     deployer.ensure_endpoint(&EndpointSpec::new("risk".parse()?, "release".parse()?)).await?;
@@ -102,33 +99,15 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Azure in memory, whose deployments answer with models of this process.
-fn in_memory(registry: Arc<MemoryModelRegistry>, template: DeploymentTemplate) -> Result<AzureDeployer> {
-    let azure = FakeAzure::new();
-    for version in ["1", "2", "3"] {
-        let id = azure.place().model("risk", version)?;
-        azure.set_resource(id.id(), serde_json::json!({ "properties": { "modelType": "mlflow_model" } }));
+/// In memory, deployments answer with models of this process; in Azure the models are there.
+fn lend_models(azure: &Azure) -> Result<()> {
+    let Some(fake) = azure.in_memory() else { return Ok(()) };
+    for version in 1..=3 {
+        let id = azure.place().model("risk", &version.to_string())?;
+        fake.set_resource(id.id(), serde_json::json!({ "properties": { "modelType": "mlflow_model" } }));
+        azure.lend("risk", &version.to_string(), Arc::new(Risk { signature: signature(), version }))?;
     }
-    azure.predict_with(|model| {
-        let version = model.rsplit('/').next()?.parse().ok()?;
-        Some(Arc::new(Risk { signature: signature(), version }))
-    });
-    let builder = AzureDeployer::builder(azure.arm(), &azure.workspace(), registry, template);
-    Ok(builder.transport(azure.transport()).sole_writer().build()?)
-}
-
-/// The workspace of the environment, as whoever is logged in.
-fn real(registry: Arc<MemoryModelRegistry>, template: DeploymentTemplate) -> Result<AzureDeployer> {
-    let workspace = Workspace::discover()?;
-    let transport = Arc::new(ReqwestTransport::new(&ReqwestConfig::default())?);
-    let identity = Identity::chain(transport.clone())?;
-    let tokens = Arc::new(TokenCache::new(Arc::new(identity), Arc::new(SystemClock::new())));
-    let endpoints = Endpoints::of(workspace.cloud())?;
-    let arm = Service::resource_manager(&endpoints, tokens).transport(transport.clone()).build()?;
-    Ok(AzureDeployer::builder(arm, &workspace, registry, template)
-        .transport(transport)
-        .sole_writer()
-        .build()?)
+    Ok(())
 }
 
 async fn deploy(deployer: &AzureDeployer, name: &str, version: u64) -> Result<()> {

@@ -1,14 +1,15 @@
 //! Azure: a model monitor, the event by which it says that a threshold is breached, and the job that trains the model anew.
 //!
 //! Offline, against a stand-in for Azure in this process:
-//! `cargo run -p mlops-examples --example azure_monitor`
+//! `cargo run -p mlops-examples --example azure_monitor`. With `-- --azure` the monitor is made in the workspace that the environment
+//! or a `config.json` names, for its deployment `blue` of `diabetes`, and removed again; the rest needs a webhook that Azure can reach.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mlops_azure::event::{EventReceiver, EventTopics};
-use mlops_azure::fake::{FakeAnswer, FakeAzure, FakeEventGrid, FakeRequest, breach};
+use mlops_azure::fake::{FakeAnswer, FakeEventGrid, FakeRequest, breach};
 use mlops_azure::monitor::{Breach, DriftLimit, ModelMonitors, MonitorPlan};
 use mlops_azure::wire::event::{Destination, EventSubscription, RUN_STATUS_CHANGED};
 use mlops_azure::wire::job::input::ValueType;
@@ -20,6 +21,7 @@ use mlops_core::governance::Secret;
 use mlops_core::monitor::{MonitorSpec, PerformanceRule, SignalKind, SignalSpec};
 use mlops_core::retrain::event_source::Received;
 use mlops_core::retrain::{EventTrigger, Trigger as _, TriggerOutcome, TriggerState};
+use mlops_examples::azure::Azure;
 use mlops_examples::narrate::{say, step};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -27,11 +29,8 @@ const HOOK: &str = "https://mlops.example.com/events";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // With credentials in the environment these would be `Service::resource_manager(…)` and `Workspace::discover()`; everything
-    // below would stay as it is.
-    let azure = FakeAzure::new();
-    let (arm, workspace) = (azure.arm(), azure.workspace());
-    let grid = FakeEventGrid::of(&azure);
+    let azure = Azure::from_args()?;
+    let (arm, workspace) = (azure.arm.clone(), azure.workspace.clone());
 
     // A monitor of core says what is watched. Azure asks for more: where the data is, when to look, and how drift is measured.
     // What Azure cannot compute is refused here, by name, before anything is sent.
@@ -57,15 +56,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
     ])?;
     let monitors = ModelMonitors::new(arm.clone(), azure.place());
     monitors.create("diabetes-monitor", &plan.monitor(&watched)?).await?;
-    say(format!("made in {} requests", azure.count()));
+    say(azure.requests().map_or_else(|| "made".to_owned(), |count| format!("made in {count} requests")));
     let rule = PerformanceRule { metric: "accuracy".parse()?, limit: 0.9, min_labelled: 100 };
     let performance = spec(vec![SignalSpec::new("accuracy", SignalKind::Performance(rule))])?;
     if let Err(refusal) = plan.monitor(&performance) {
         say(format!("refused: {refusal}"));
     }
 
+    let Some(fake) = azure.in_memory() else {
+        monitors.disable("diabetes-monitor").await?;
+        monitors.delete("diabetes-monitor").await?;
+        say("removed again: what follows needs a webhook that Azure can reach");
+        return Ok(());
+    };
+
     // Event Grid asks a webhook whether it wants events before it sends any, and signs nothing: a key in a header says who sends.
     step(2, "Who hears of it");
+    let grid = FakeEventGrid::of(fake);
     let key = Secret::new("0d3c6b1a-a-key-that-nobody-guesses");
     let breaches = Arc::new(Mutex::new(Vec::new()));
     grid.webhook(
@@ -80,7 +87,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Delivery is at least once and in no order; here every event comes twice.
     step(3, "A threshold is breached");
     grid.repeating();
-    breach(&azure, &grid, "diabetes-monitor", "inputs")?;
+    breach(fake, &grid, "diabetes-monitor", "inputs")?;
     say(format!("{} deliveries arrived", grid.deliver()));
 
     // The trigger knows an event by source and id: the second delivery is suppressed, and training starts once.
@@ -89,7 +96,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut state = TriggerState::default();
     let arrived: Vec<Breach> = std::mem::take(&mut *breaches.lock().map_err(|_| "the webhook panicked")?);
     for breach in arrived {
-        let decision = trigger.evaluate(&state, &breach.signal, azure.now())?;
+        let decision = trigger.evaluate(&state, &breach.signal, fake.now())?;
         match &decision.outcome {
             TriggerOutcome::Fire(why) => {
                 let job = CommandJob::new("python train.py", "azureml:train-env:1")

@@ -6,14 +6,8 @@
 //! environment `train:1`, with a script `train.py` that is in the image: that takes minutes and costs money.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::time::Duration;
 
-use mlops_azure::auth::TokenCache;
-use mlops_azure::auth::identity::Identity;
-use mlops_azure::config::{Endpoints, Workspace};
-use mlops_azure::fake::FakeAzure;
-use mlops_azure::http::{ReqwestConfig, ReqwestTransport, Service};
 use mlops_azure::job::{Jobs, sweep_job};
 use mlops_azure::wire::job::JobStatus;
 use mlops_azure::wire::job::sweep::Trial;
@@ -21,8 +15,8 @@ use mlops_core::experiment::sampler::{Goal, SamplerSpec, SobolOptions};
 use mlops_core::experiment::space::{Assignment, Distribution, SearchSpace};
 use mlops_core::experiment::stopping::{Bandit, EvaluationSchedule, Slack};
 use mlops_core::experiment::sweep::{Budget, SweepSpec};
-use mlops_core::time::SystemClock;
 use mlops_core::{ActorId, ExperimentName, MetricKey};
+use mlops_examples::azure::Azure;
 use mlops_examples::narrate::{say, step};
 
 /// What stands in for `train.py`: the loss after each of eight epochs, which ends lowest at a rate of 0.03 and five levels.
@@ -33,23 +27,12 @@ fn losses(values: &Assignment) -> Vec<f64> {
     (1..=8).map(|epoch| end + 0.5 / f64::from(epoch)).collect()
 }
 
-/// A client of the workspace that the environment names.
-fn azure() -> Result<(Service, Workspace), mlops_core::Error> {
-    let workspace = Workspace::discover()?;
-    let transport = Arc::new(ReqwestTransport::new(&ReqwestConfig::default())?);
-    let tokens = TokenCache::new(Arc::new(Identity::chain(transport)?), Arc::new(SystemClock::new()));
-    let arm = Service::resource_manager(&Endpoints::of(workspace.cloud())?, Arc::new(tokens)).build()?;
-    Ok((arm, workspace))
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let fake = FakeAzure::new();
-    fake.jobs().trials(losses);
-    let (arm, workspace) = match std::env::args().any(|argument| argument == "--azure") {
-        true => azure()?,
-        false => (fake.arm(), fake.workspace()),
-    };
+    let azure = Azure::from_args()?;
+    if let Some(fake) = azure.in_memory() {
+        fake.jobs().trials(losses);
+    }
 
     step(1, "A sweep, in core's words");
     let space =
@@ -75,7 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "python train.py --rate ${{search_space.rate}} --depth ${{search_space.depth}}",
         "azureml:train:1",
     );
-    let job = sweep_job(trial, &spec)?.on(workspace.resource_id(&["computes", "cpu"])?);
+    let job = sweep_job(trial, &spec)?.on(azure.workspace.resource_id(&["computes", "cpu"])?);
     say(serde_json::to_string(&job.search_space)?);
     // What Azure has no word for is refused here, by name, before anything is sent.
     let mut anything = spec.clone();
@@ -85,7 +68,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     step(3, "Submitted and followed");
-    let jobs = Jobs::new(arm, &workspace);
+    let jobs = Jobs::new(azure.arm.clone(), &azure.workspace);
     let name = Jobs::new_name("digits");
     jobs.submit(&name, job).await?;
     jobs.wait_with(&name, |state| say(state)).await?;

@@ -1,4 +1,5 @@
-//! A workspace of Azure Machine Learning for the examples: one in memory, or the one that the environment names.
+//! A workspace of Azure Machine Learning for the examples: one in memory, or, with the flag `--azure`, the one that the environment
+//! names.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mlops_azure::artifact::BlobArtifacts;
 use mlops_azure::auth::identity::Identity;
 use mlops_azure::auth::{TokenCache, TokenSource};
-use mlops_azure::config::{Endpoints, Workspace};
+use mlops_azure::config::{Endpoints, Registry, Workspace};
 use mlops_azure::data::AzureDataAssets;
 use mlops_azure::deploy::{AzureDeployer, DeploymentTemplate};
 use mlops_azure::fake::FakeAzure;
@@ -16,11 +17,11 @@ use mlops_azure::mlflow::{AzureMlflow, MlflowTracker, TrackingUri};
 use mlops_azure::registry::AzureModelRegistry;
 use mlops_azure::storage::Datastores;
 use mlops_azure::wire::Place;
-use mlops_core::Result;
 use mlops_core::artifact::ArtifactStore;
 use mlops_core::model::Predictor;
 use mlops_core::registry::ModelRegistry;
 use mlops_core::time::{Clock, SystemClock};
+use mlops_core::{Error, Result};
 
 /// The datastore that every workspace has.
 const DATASTORE: &str = "workspaceblobstore";
@@ -47,6 +48,17 @@ struct Fake {
 }
 
 impl Azure {
+    /// The workspace in memory; with the argument `--azure` that of [`from_env`](Self::from_env).
+    ///
+    /// # Errors
+    /// Those of [`from_env`](Self::from_env).
+    pub fn from_args() -> Result<Self> {
+        match std::env::args().any(|argument| argument == "--azure") {
+            true => Self::from_env(),
+            false => Ok(Self::fake()),
+        }
+    }
+
     /// A workspace in memory: nothing leaves this process.
     pub fn fake() -> Self {
         let azure = FakeAzure::new();
@@ -79,7 +91,8 @@ impl Azure {
         let chain = Arc::new(Identity::chain(Arc::clone(&transport))?);
         let tokens: Arc<dyn TokenSource> = Arc::new(TokenCache::new(chain, Arc::new(SystemClock::new())));
         let endpoints = Endpoints::of(workspace.cloud())?;
-        let arm = Service::resource_manager(&endpoints, Arc::clone(&tokens)).build()?;
+        let arm = Service::resource_manager(&endpoints, Arc::clone(&tokens));
+        let arm = arm.transport(Arc::clone(&transport)).build()?;
         let named = |name| std::env::var(name).ok().filter(|id| !id.is_empty());
         let template = DeploymentTemplate::new(INSTANCE);
         let template = match (named("MLOPS_AZURE_ENVIRONMENT"), named("MLOPS_AZURE_CODE")) {
@@ -89,12 +102,43 @@ impl Azure {
         Ok(Self { workspace, arm, tokens, transport, template, fake: None })
     }
 
+    /// What the workspace's resources are below.
+    pub fn place(&self) -> Place {
+        Place::from(&self.workspace)
+    }
+
+    /// The workspace in memory, where it is one: for what an example sets up that is there in Azure.
+    pub fn in_memory(&self) -> Option<&FakeAzure> {
+        self.fake.as_ref().map(|fake| &fake.azure)
+    }
+
+    /// A registry that all workspaces share: in memory `contoso-ml`; else the one that `MLOPS_AZURE_REGISTRY` names as
+    /// `SUBSCRIPTION/RESOURCE_GROUP/NAME`, if it names one.
+    ///
+    /// # Errors
+    /// For a text that names none.
+    pub fn shared_registry(&self) -> Result<Option<Registry>> {
+        if let Some(fake) = self.in_memory() {
+            return Ok(Some(fake.registry("contoso-ml")));
+        }
+        let Ok(named) = std::env::var("MLOPS_AZURE_REGISTRY") else { return Ok(None) };
+        match *named.split('/').collect::<Vec<_>>() {
+            [subscription, group, name] => {
+                Ok(Some(Registry::new(subscription, group, name)?.in_cloud(self.workspace.cloud())))
+            }
+            _ => {
+                let reason = "must be SUBSCRIPTION/RESOURCE_GROUP/NAME";
+                Err(Error::invalid("Azure::shared_registry", "MLOPS_AZURE_REGISTRY", reason))
+            }
+        }
+    }
+
     /// Content, in the workspace's own datastore.
     ///
     /// # Errors
     /// Those of the service.
     pub async fn artifacts(&self) -> Result<BlobArtifacts> {
-        let datastores = Datastores::new(self.arm.clone(), Place::from(&self.workspace))
+        let datastores = Datastores::new(self.arm.clone(), self.place())
             .in_cloud(self.workspace.cloud())
             .tokens(Arc::clone(&self.tokens))
             .transport(Arc::clone(&self.transport));
@@ -142,7 +186,7 @@ impl Azure {
     /// For a name that no model has.
     pub fn lend(&self, model: &str, version: &str, predictor: Arc<dyn Predictor>) -> Result<()> {
         if let Some(Fake { models, .. }) = &self.fake {
-            let id = Place::from(&self.workspace).model(model, version)?.id().to_ascii_lowercase();
+            let id = self.place().model(model, version)?.id().to_ascii_lowercase();
             models.lock().unwrap_or_else(PoisonError::into_inner).insert(id, predictor);
         }
         Ok(())

@@ -8,8 +8,39 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 /// Writes down whatever any crate logs, at any level.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Log(Arc<Mutex<String>>);
+
+impl Default for Log {
+    fn default() -> Self {
+        // Whether an event is wanted is asked once, by the thread that comes first; one that listens to nothing would say no for all.
+        let _ = tracing::subscriber::set_global_default(Unheard);
+        Self(Arc::default())
+    }
+}
+
+/// Wants everything, and keeps nothing.
+struct Unheard;
+
+impl Subscriber for Unheard {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
 
 impl Log {
     /// All of it so far.
