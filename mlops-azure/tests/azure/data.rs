@@ -260,7 +260,7 @@ async fn what_somebody_changed_behind_our_back_is_noticed() {
 }
 
 #[tokio::test]
-async fn names_that_are_this_librarys_own_are_refused() {
+async fn names_that_this_library_keeps_are_refused() {
     let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
     let store = assets(&azure, &content);
     for own in ["mlops--data-keys", "MLOPS--x", "Patients--u1", "patients--u0"] {
