@@ -1,24 +1,37 @@
 //! MLflow and Azure for the mlops SDK: the traits of [`mlops_core`] over REST.
 //!
-//! | module | what it holds |
+//! | phase | module | what it holds |
+//! |---|---|---|
+//! | 2 data | [`data`] | [`AzureDataAssets`](data::AzureDataAssets): core's data assets as Azure's |
+//! | 2 data, 4 train | [`artifact`], `storage` | `BlobArtifacts`: content by digest in blobs; uploads, datastores, soft delete, access lists (feature `storage`) |
+//! | 3 experiments | [`mlflow`], [`mlflow::azure`] | tracker, registry and artifacts on any MLflow server, 2 or 3, and on a workspace's |
+//! | 3, 4 | [`job`], [`environment`] | jobs: command, sweep, pipeline, AutoML; environments, code, components |
+//! | 4 train | [`compute`], [`schedule`] | clusters, instances, quotas; what Azure starts at times |
+//! | 5 register | [`registry`] | [`AzureModelRegistry`](registry::AzureModelRegistry): models in workspaces and registries, publishing |
+//! | 6 deploy | [`deploy`] | [`AzureDeployer`](deploy::AzureDeployer) on online endpoints; keys, autoscale settings, batch endpoints |
+//! | 7 monitor | [`monitor`], [`telemetry`] | model monitors; Application Insights with a spool on disk, OTLP |
+//! | 8 retrain | [`event`] | Event Grid: from a breach to core's triggers, from core's alerts to subscribers |
+//! | across all | [`governance`] | [`KeyVault`](governance::KeyVault) as secret store; role assignments, tags, workspaces |
+//!
+//! | below them | what it holds |
 //! |---|---|
 //! | [`auth`] | tokens of Entra ID: sources, a chain that says why, a cache; where a token may go |
 //! | [`config`] | Azure's clouds with their hosts and token scopes; workspaces and registries, from code, environment or `config.json` |
-//! | [`data`] | data assets |
-//! | [`deploy`] | online and batch endpoints: core's deployer, keys, autoscale settings, batch jobs |
 //! | [`error`] | Azure's error bodies and status codes, turned into [`mlops_core::Error`] |
-//! | `fake` | what tests need to stand in for Azure (feature `fake`) |
-//! | [`governance`] | secrets in Key Vault |
-//! | [`http`] | the transport below: deadlines, retries, pages, long-running operations, webhooks, and what never leaves for another host |
-//! | [`mlflow`] | the traits on any MLflow server, 2 or 3 |
-//! | [`registry`] | models in workspaces and registries |
+//! | [`http`] | the transport: deadlines, retries, pages, long-running operations, webhooks, and what never leaves for another host |
 //! | [`wire`] | what Azure's services are told and what they answer, as types without I/O |
+//! | `fake` | Azure in memory, for tests of one's own (feature `fake`) |
+//!
+//! Every module says which permissions it takes, what Azure makes visible only after a while, and what Azure cannot do that core's embedded
+//! backend can.
 //!
 //! # Features
 //! | feature | what it adds |
 //! |---|---|
-//! | `fake` | `fake`: Azure's type definitions as a judge of bodies, a Key Vault in memory |
+//! | `fake` | `fake`: Azure in memory, a transport that makes faults, Azure's type definitions as a judge of bodies |
 //! | `identity` | `auth::identity`: the sources of `azure_identity`, over this crate's transport |
+//! | `schedule` | core's schedules as Azure's triggers, in time zones by their Windows names |
+//! | `storage` | `storage` and `artifact::BlobArtifacts`: blobs, by `object_store` over this crate's transport |
 //!
 //! # A call
 //! Builders make calls as data, a [`Service`](http::Service) sends them:

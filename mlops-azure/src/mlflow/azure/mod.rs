@@ -16,6 +16,10 @@
 //! metrics by name. The tracker's own records are cut into tags of that length; a run with more inputs, artifacts, keyed batches and
 //! tags of its own than that leaves room for is refused by the service, batch by batch, with the service's words.
 //!
+//! [`MlflowRegistry`](super::MlflowRegistry) keeps its ledger as versions whose source is `mlops-ledger:/entry`. Whether Azure takes
+//! such a source is not documented, and could not be tried; [`AzureModelRegistry`](crate::registry::AzureModelRegistry) needs
+//! nothing of the kind.
+//!
 //! # Permissions
 //! `Microsoft.MachineLearningServices/workspaces/read` to look up the address, and below `workspaces/experiments` and `workspaces/models`
 //! what is read and written: the role AzureML Data Scientist has all of it. After a role was assigned it takes minutes until it
