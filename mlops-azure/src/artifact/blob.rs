@@ -12,7 +12,7 @@ use mlops_core::hash::Digest;
 use mlops_core::{Error, ErrorKind, RelPath, Result};
 use tokio::sync::Mutex;
 
-use super::spool::{MAX_MANIFEST, Spool, is_manifest};
+use super::spool::{self, MAX_MANIFEST, Spool, is_manifest};
 use crate::storage::container::{BlobProperties, Condition, Container, Listed, Written};
 use crate::storage::content::{Sending, Source, md5_of};
 
@@ -293,13 +293,7 @@ impl BlobArtifacts {
 
     async fn manifest(&self, operation: &'static str, digest: &Digest) -> Result<Manifest> {
         let spool = self.read(operation, digest).await?;
-        let size = spool.blob.size;
-        if size > MAX_MANIFEST as u64 {
-            let error = Error::new(ErrorKind::Corrupt, operation, "is too long for a manifest");
-            return Err(error.with("digest", digest).with("size", size));
-        }
-        let bytes = spool.stream(operation, 0..size).await?.collect(MAX_MANIFEST).await?;
-        Manifest::from_bytes(&bytes).map_err(|e| e.with("digest", digest))
+        spool::manifest(operation, digest, &spool).await
     }
 }
 

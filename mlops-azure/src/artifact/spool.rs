@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use mlops_core::artifact::{Blob, ByteStream, Manifest};
-use mlops_core::hash::StreamHasher;
+use mlops_core::hash::{Digest, StreamHasher};
 use mlops_core::{Error, ErrorKind, Result};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
@@ -114,6 +114,17 @@ pub(crate) async fn is_manifest(operation: &'static str, spool: &Spool) -> Resul
     }
     let bytes = spool.stream(operation, 0..size).await?.collect(MAX_MANIFEST).await?;
     Ok(Manifest::from_bytes(&bytes).is_ok())
+}
+
+/// Content of this digest as the manifest of a tree.
+pub(crate) async fn manifest(operation: &'static str, digest: &Digest, spool: &Spool) -> Result<Manifest> {
+    let size = spool.blob.size;
+    if size > MAX_MANIFEST as u64 {
+        let error = Error::new(ErrorKind::Corrupt, operation, "is too long for a manifest");
+        return Err(error.with("digest", digest).with("size", size));
+    }
+    let bytes = spool.stream(operation, 0..size).await?.collect(MAX_MANIFEST).await?;
+    Manifest::from_bytes(&bytes).map_err(|e| e.with("digest", digest))
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use self::folder::{CONTENT, Folder, Item, Mark, items};
 use super::{MlflowClient, RawCall};
-use crate::artifact::spool::{MAX_MANIFEST, Spool, is_manifest};
+use crate::artifact::spool::{self, MAX_MANIFEST, Spool, is_manifest};
 use crate::http::HttpBody;
 
 /// Where content lies, unless something else is set.
@@ -360,13 +360,7 @@ impl MlflowArtifactStore {
 
     async fn manifest(&self, operation: &'static str, digest: &Digest) -> Result<Manifest> {
         let spool = self.read(operation, digest).await?;
-        let size = spool.blob.size;
-        if size > MAX_MANIFEST as u64 {
-            let error = Error::new(ErrorKind::Corrupt, operation, "is too long for a manifest");
-            return Err(error.with("digest", digest).with("size", size));
-        }
-        let bytes = spool.stream(operation, 0..size).await?.collect(MAX_MANIFEST).await?;
-        Manifest::from_bytes(&bytes).map_err(|e| e.with("digest", digest))
+        spool::manifest(operation, digest, &spool).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! No secret in any `Debug`, `Display` or log line.
 
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
@@ -12,52 +12,9 @@ use mlops_azure::wire::{Credentials, Datastore, DatastoreSecrets, EndpointKeys, 
 use mlops_core::governance::Secret;
 use mlops_core::time::SystemClock;
 use serde_json::{Value, json as value};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
+use crate::log::Log;
 use crate::memory::*;
-
-/// Writes down whatever any crate logs, at any level.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<String>>);
-
-struct Fields<'a>(&'a mut String);
-
-impl Visit for Fields<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let _ = write!(self.0, " {field}={value:?}");
-    }
-}
-
-impl Subscriber for Log {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
-        let mut text = self.0.lock().unwrap();
-        let _ = write!(text, "\nspan {}", attributes.metadata().name());
-        attributes.record(&mut Fields(&mut text));
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, values: &Record<'_>) {
-        values.record(&mut Fields(&mut self.0.lock().unwrap()));
-    }
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut text = self.0.lock().unwrap();
-        let _ = write!(text, "\nevent {}", event.metadata().target());
-        event.record(&mut Fields(&mut text));
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
 
 #[tokio::test(start_paused = true)]
 async fn no_log_line_and_no_error_holds_a_secret() {
@@ -112,7 +69,7 @@ async fn no_log_line_and_no_error_holds_a_secret() {
         let _ = write!(errors, "{service:?}");
     }
     drop(guard);
-    let log = log.0.lock().unwrap().clone();
+    let log = log.text();
     assert!(
         log.contains("client_request_id=") && log.contains("trying again"),
         "the log is not empty: {log}"
@@ -141,7 +98,7 @@ async fn the_sdk_below_logs_no_secret_either() {
         let _ = source.token(&Scope::new("https://ml.azure.com/.default").unwrap()).await;
     }
     drop(guard);
-    let log = log.0.lock().unwrap().clone();
+    let log = log.text();
     assert!(log.contains("login.microsoftonline.com") && !log.contains(CANARY), "{log}");
 }
 
