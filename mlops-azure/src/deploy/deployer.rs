@@ -75,7 +75,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 ///
 /// # Round trips
 /// A prediction is one request after the first, which is up to four: endpoint, key, deployments, prediction. A change of traffic is three:
-/// read, write, read back. A deployment is four with its operation: look, write, and two looks at it.
+/// read, write, read back. A deployment that has come about when it is looked at is three: look, write, look; one more where neither
+/// [`region`](AzureDeployerBuilder::region) nor an endpoint that was seen says where the workspace is.
 ///
 /// # Permissions
 /// Below `Microsoft.MachineLearningServices/workspaces`: `read`, `onlineEndpoints/read`, `write`, `listKeys/action` or `token/action`;
@@ -291,6 +292,23 @@ impl AzureDeployer {
         self.0.arm.begin(at.get(operation)).await?.wait().await
     }
 
+    /// What an operation has written. To look at the resource itself, and not at the operation first, saves a round trip where all
+    /// goes well; `None` where only the operation knows how it ended.
+    async fn outcome<R: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        at: &At<R>,
+        begun: &Operation<R>,
+    ) -> Result<Option<R>> {
+        let looking = async { self.0.arm.begin(at.get(operation)).await?.no_longer_than(begun).wait().await };
+        match looking.await {
+            Ok(resource) => Ok(Some(resource)),
+            // It failed, or it is not seen yet.
+            Err(error) if is_failure(&error) || error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// An endpoint as it is, whatever is under way there.
     async fn look(&self, operation: &'static str, endpoint: &EndpointName) -> Result<Seen> {
         let resource = self.0.arm.call(self.endpoint_at(endpoint)?.get(operation)).await;
@@ -304,6 +322,10 @@ impl AzureDeployer {
         endpoint: &EndpointName,
         resource: Resource<OnlineEndpoint>,
     ) -> Result<Seen> {
+        // Endpoints are where their workspace is.
+        if let Some(region) = &resource.location {
+            let _known_already = self.0.region.set(region.clone());
+        }
         let seen = Seen::read(operation, endpoint, resource)?;
         let split = (Instant::now(), seen.endpoint.traffic.clone());
         self.slot(endpoint).known(|known| known.traffic = Some(split));
@@ -519,7 +541,13 @@ impl AzureDeployer {
             return Ok(found);
         }
         let begun = self.begin(operation, spec).await?;
-        let resource = match begun.wait().await {
+        let at = self.deployment_at(&spec.endpoint, &spec.name)?;
+        let resource = match self.outcome(operation, &at, &begun).await {
+            Ok(Some(resource)) => Ok(resource),
+            Ok(None) => begun.wait().await,
+            Err(error) => Err(error),
+        };
+        let resource = match resource {
             Ok(resource) => resource,
             Err(error) => return Err(self.clean_up(spec, error).await),
         };
@@ -615,11 +643,9 @@ impl AzureDeployer {
                 return Err(error);
             }
         };
-        // To look at the endpoint itself, and not at the operation first, saves a round trip where all goes well.
-        let looked = match self.settled(operation, &at).await {
-            Ok(resource) => self.verify(change, resource)?,
-            Err(error) if is_failure(&error) => None,
-            Err(error) => return Err(error),
+        let looked = match self.outcome(operation, &at, &begun).await? {
+            Some(resource) => self.verify(change, resource)?,
+            None => None,
         };
         let verified = match looked {
             Some(made) => Some(made),

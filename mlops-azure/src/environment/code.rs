@@ -9,6 +9,7 @@ use mlops_core::{Error, ErrorKind, Result};
 
 use super::{Known, guid};
 use crate::config::Workspace;
+use crate::data::once::is_taken;
 use crate::http::Service;
 use crate::wire::history::SignedUrl;
 use crate::wire::pending_upload::{self, BlobReference};
@@ -27,6 +28,12 @@ pub trait CodeSource: fmt::Debug + Send + Sync + 'static {
 
     /// Puts the content into a container, and says in which folder of it.
     async fn upload(&self, to: &PendingUpload) -> Result<String>;
+
+    /// Whether Azure is asked for the code before it is sent, as it is if nothing is said. For content that is sent with one request,
+    /// the question costs as much as the answer saves.
+    fn ask_first(&self) -> bool {
+        true
+    }
 }
 
 /// Never called: that it compiles says that the trait can be an object.
@@ -67,7 +74,7 @@ pub(crate) const VERSION: &str = "1";
 
 /// The code of a workspace. Cheap to clone.
 ///
-/// Code has no name of its own: it is found by the digest of its content, in this process without a call, in another one with one.
+/// Code has no name of its own: it is found by the digest of its content, in this process without a call.
 #[derive(Clone, Debug)]
 pub struct Codes {
     arm: Service,
@@ -83,8 +90,13 @@ impl Codes {
         Self { arm, place: Place::from(workspace), known: Arc::default() }
     }
 
-    /// The id of a folder of code, which is uploaded and registered if Azure does not have it. Three calls beside the upload; one if
-    /// Azure has it; none if this process knows that.
+    /// The id of a folder of code, which is uploaded and registered if Azure does not have it. None of it takes a call if this process
+    /// knows the code. Otherwise, beside the upload:
+    ///
+    /// | | Azure has it | it is new |
+    /// |---|---|---|
+    /// | [asked for first](CodeSource::ask_first) | 1, and no upload | 3 |
+    /// | sent at once | 2 or 3, and an upload that finds everything there | 2 |
     ///
     /// # Errors
     /// Those of the [`CodeSource`]; [`ErrorKind::Integrity`] where the service has other content under this digest;
@@ -95,22 +107,47 @@ impl Codes {
             return Ok(id);
         }
         let at = self.place.code(&name_of(&digest), VERSION)?;
-        match self.arm.call(at.get(OP)).await {
-            Ok(there) if there.properties.properties.get("hash_sha256") == Some(&digest.hex()) => {}
-            Ok(_) => {
-                let message = "the service has other code under the digest of this one";
-                return Err(Error::new(ErrorKind::Integrity, OP, message).with("id", at.id()));
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let pending = begin(&self.arm, OP, &at).await?;
-                let folder = code.upload(&pending).await?;
-                let container = pending.blob_uri.trim_end_matches('/');
-                let version = CodeVersion::new(format!("{container}/{folder}"), digest.hex());
-                self.arm.call(at.put(OP, &Resource::new(version))?).await?;
-            }
-            Err(error) => return Err(error),
+        if !code.ask_first() || !self.has(&at, &digest).await? {
+            self.send(&at, &digest, code).await?;
         }
         self.known.insert(digest, at.id());
         Ok(at.id().to_owned())
+    }
+
+    /// Whether the service has the code.
+    async fn has(&self, at: &At<Resource<CodeVersion>>, digest: &Digest) -> Result<bool> {
+        match self.arm.call(at.get(OP)).await {
+            Ok(there) if there.properties.properties.get("hash_sha256") == Some(&digest.hex()) => Ok(true),
+            Ok(_) => {
+                let message = "the service has other code under the digest of this one";
+                Err(Error::new(ErrorKind::Integrity, OP, message).with("id", at.id()))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Uploads the code and registers it. That it is registered already, and lies elsewhere, is no failure.
+    async fn send(
+        &self,
+        at: &At<Resource<CodeVersion>>,
+        digest: &Digest,
+        code: &dyn CodeSource,
+    ) -> Result<()> {
+        let put = async {
+            let pending = begin(&self.arm, OP, at).await?;
+            let folder = code.upload(&pending).await?;
+            let container = pending.blob_uri.trim_end_matches('/');
+            let version = CodeVersion::new(format!("{container}/{folder}"), digest.hex());
+            self.arm.call(at.put(OP, &Resource::new(version))?).await
+        };
+        match put.await {
+            Ok(_) => Ok(()),
+            Err(error) if is_taken(&error) => match self.has(at, digest).await? {
+                true => Ok(()),
+                false => Err(error),
+            },
+            Err(error) => Err(error),
+        }
     }
 }

@@ -14,7 +14,7 @@ use super::account::StorageAccount;
 use super::container::Container;
 use super::credential::StorageCredential;
 use super::folder::LocalTree;
-use super::upload::{AT_ONCE, Label, Upload, Uploaded};
+use super::upload::{AT_ONCE, Conversation, Label, Upload, Uploaded};
 use crate::environment::code::{CodeSource, PendingUpload, VERSION, name_of};
 use crate::http::{HttpTransport, RetryPolicy};
 
@@ -24,8 +24,16 @@ use crate::http::{HttpTransport, RetryPolicy};
 /// folder, and registers it under its digest. An upload that was cut off is resumed by the next one, as every upload here is
 /// ([`upload`](super::upload)); what Azure has already is not sent, not even looked at.
 ///
-/// What it takes: three calls of Resource Manager for new code, one for code that Azure has, none for code that this process knows;
-/// and of storage, for *n* new files, *n* + 3 requests.
+/// What it takes, of Resource Manager and of storage:
+///
+/// | | new code | code that Azure has |
+/// |---|---|---|
+/// | one file of up to 1 MiB | 2 and 1 | 2 and 2 |
+/// | one file of up to 8 MiB | 3 and 1 | 1 and 0 |
+/// | *n* files | 3 and *n* + 1 | 1 and 0 |
+/// | [asked for first](Self::ask_first), whatever it is | one more of Resource Manager | 1 and 0 |
+///
+/// Code that this process knows takes nothing.
 ///
 /// ```no_run
 /// use std::path::Path;
@@ -44,7 +52,11 @@ pub struct LocalCode {
     transport: Option<Arc<dyn HttpTransport>>,
     retry: RetryPolicy,
     at_once: usize,
+    ask_first: bool,
 }
+
+/// Code of one file that is not longer is sent without a question whether it is there.
+const SHORT: u64 = 1 << 20;
 
 impl LocalCode {
     /// Reads a folder through.
@@ -57,7 +69,17 @@ impl LocalCode {
             let error = Error::invalid("LocalCode::read", "folder", "must be a folder, not a file");
             return Err(error.with("path", folder.display()));
         }
-        Ok(Self { tree, transport: None, retry: RetryPolicy::default(), at_once: AT_ONCE })
+        let ask_first = tree.manifest().entries().len() > 1 || tree.size() > SHORT;
+        Ok(Self { tree, transport: None, retry: RetryPolicy::default(), at_once: AT_ONCE, ask_first })
+    }
+
+    /// Whether Azure is asked for the code before it is sent. If nothing is set: not for a single file of up to 1 MiB.
+    ///
+    /// To ask saves the upload of what is there, and is one call in vain for what is new.
+    #[must_use]
+    pub fn ask_first(mut self, ask: bool) -> Self {
+        self.ask_first = ask;
+        self
     }
 
     /// Sends to storage through this transport.
@@ -99,8 +121,14 @@ impl LocalCode {
         }
         let container = builder.retry(self.retry.clone()).build()?;
         let root = format!("{}{}", place.prefix, self.tree.name());
-        let upload =
-            Upload { operation, container: &container, root: &root, tree: &self.tree, at_once: self.at_once };
+        let upload = Upload {
+            operation,
+            container: &container,
+            root: &root,
+            tree: &self.tree,
+            at_once: self.at_once,
+            conversation: Conversation::Short,
+        };
         let mut uploaded = upload.send(label).await?;
         // Assets name the place as the service spells it.
         uploaded.url = format!("{}/{}", place.uri, self.tree.name());
@@ -125,6 +153,10 @@ impl CodeSource for LocalCode {
         let label = Label { name: &name_of(self.tree.digest()), version: VERSION };
         self.send("LocalCode::upload", to, &label).await?;
         Ok(self.tree.name().to_owned())
+    }
+
+    fn ask_first(&self) -> bool {
+        self.ask_first
     }
 }
 

@@ -10,6 +10,8 @@
 //! | one file of up to 8 MiB | look, write with its MD5 on condition that it is not there, mark: 3 |
 //! | *n* files | look, list, *n* writes, mark: *n* + 3 |
 //! | what is there already | look: 1 |
+//! | code of one file of up to 8 MiB | write with its MD5 and the mark on condition that it is not there: 1 |
+//! | code of *n* files | list, *n* writes, the last one with the mark: *n* + 1 |
 //!
 //! # Resumed
 //! A call that was cut off is made again: files that are there, with their length and MD5, are not sent; of a file of more than
@@ -29,7 +31,7 @@ use mlops_core::hash::Digest;
 use mlops_core::{Error, ErrorKind, Result};
 
 use super::code::LocalCode;
-use super::container::{BlobProperties, Condition, Container, Listed};
+use super::container::{BlobProperties, Condition, Container, Listed, PIECE};
 use super::content::{Sending, Source, Took, md5_of, unreadable};
 use super::datastore::Datastores;
 use super::folder::LocalTree;
@@ -181,8 +183,14 @@ impl Uploads {
         let label = label(OP, name, version)?;
         let container = self.datastores.container(datastore).await?;
         let root = format!("{FOLDER}/{}/{}", tree.digest().hex(), tree.name());
-        let upload =
-            Upload { operation: OP, container: &container, root: &root, tree, at_once: self.at_once };
+        let upload = Upload {
+            operation: OP,
+            container: &container,
+            root: &root,
+            tree,
+            at_once: self.at_once,
+            conversation: Conversation::Recorded,
+        };
         let mut uploaded = upload.send(&label).await?;
         uploaded.datastore = Some(datastore.to_owned());
         Ok(uploaded)
@@ -215,6 +223,10 @@ fn label<'a>(operation: &'static str, name: &'a str, version: &'a str) -> Result
     Ok(Label { name, version })
 }
 
+fn open(operation: &'static str, path: &Path) -> Result<Arc<File>> {
+    File::open(path).map(Arc::new).map_err(|e| unreadable(operation, e))
+}
+
 fn is_complete(there: &BlobProperties, first: &Entry) -> bool {
     there.size == first.size && there.metadata.get(STATUS).is_some_and(|status| status == "completed")
 }
@@ -227,6 +239,15 @@ enum There {
     Known(BlobProperties),
 }
 
+/// In which order it is looked, written and marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Conversation {
+    /// As the official SDK does it, for places in which it looks for what it uploaded.
+    Recorded,
+    /// With as few requests as it takes, for places that only this upload has.
+    Short,
+}
+
 /// Content on its way to a container.
 pub(super) struct Upload<'a> {
     pub operation: &'static str,
@@ -236,12 +257,16 @@ pub(super) struct Upload<'a> {
     pub tree: &'a LocalTree,
     /// How many files are sent at once.
     pub at_once: usize,
+    pub conversation: Conversation,
 }
+
+/// The metadata of a file.
+type Metadata = [(&'static str, String)];
 
 impl Upload<'_> {
     /// Sends what is not there, and marks the whole as complete.
     pub async fn send(&self, label: &Label<'_>) -> Result<Uploaded> {
-        let Self { operation, container, root, tree, at_once } = *self;
+        let Self { operation, container, root, tree, .. } = *self;
         let mut uploaded = Uploaded {
             datastore: None,
             url: container.url(root)?.to_string(),
@@ -253,32 +278,88 @@ impl Upload<'_> {
             sent_bytes: 0,
             kept_bytes: 0,
         };
-        let first = tree.manifest().entries().first();
-        let first = first.ok_or_else(|| Error::invalid(operation, "source", "has no files"))?;
-        let mark = self.key(first);
-        let marked = container.properties(operation, &mark).await?;
-        if marked.as_ref().is_some_and(|there| is_complete(there, first)) {
-            uploaded.kept_bytes = tree.size();
-            return Ok(uploaded);
-        }
-        let there = self.there(&mark, marked).await?;
-        let sending = futures_util::stream::iter(tree.manifest().entries().iter().cloned())
-            .map(|entry| {
-                let there = there.get(self.key(&entry).as_str()).cloned();
-                self.file(entry, there)
-            })
-            .buffer_unordered(at_once);
-        let all: Vec<Took> = sending.try_collect().await?;
-        uploaded.sent_files = all.iter().filter(|took| took.wrote).count();
-        uploaded.sent_bytes = all.iter().map(|took| took.sent).sum();
-        uploaded.kept_bytes = all.iter().map(|took| took.kept).sum();
-        let metadata = [
+        let complete = [
             ("x-ms-meta-upload_status", "completed".to_owned()),
             ("x-ms-meta-name", label.name.to_owned()),
             ("x-ms-meta-version", label.version.to_owned()),
         ];
-        container.set_metadata(operation, &mark, None, &metadata).await?;
+        let entries = tree.manifest().entries();
+        let (first, others) =
+            entries.split_first().ok_or_else(|| Error::invalid(operation, "source", "has no files"))?;
+        let sent = match self.conversation {
+            Conversation::Recorded => self.recorded(first, entries, &complete).await?,
+            Conversation::Short => self.short(first, others, &complete).await?,
+        };
+        match sent {
+            None => uploaded.kept_bytes = tree.size(),
+            Some(all) => {
+                uploaded.sent_files = all.iter().filter(|took| took.wrote).count();
+                uploaded.sent_bytes = all.iter().map(|took| took.sent).sum();
+                uploaded.kept_bytes = all.iter().map(|took| took.kept).sum();
+            }
+        }
         Ok(uploaded)
+    }
+
+    /// Looks at the first file, writes all of them, and marks the first. `None`: everything was there.
+    async fn recorded(
+        &self,
+        first: &Entry,
+        entries: &[Entry],
+        complete: &Metadata,
+    ) -> Result<Option<Vec<Took>>> {
+        let mark = self.key(first);
+        let marked = self.container.properties(self.operation, &mark).await?;
+        if marked.as_ref().is_some_and(|there| is_complete(there, first)) {
+            return Ok(None);
+        }
+        let mut there = match entries.len() {
+            // Of one file that is known already.
+            1 => BTreeMap::new(),
+            _ => self.listed().await?,
+        };
+        if let Some(properties) = marked {
+            there.insert(mark.clone(), There::Known(properties));
+        }
+        let all = self.files(entries, &there).await?;
+        self.container.set_metadata(self.operation, &mark, None, complete).await?;
+        Ok(Some(all))
+    }
+
+    /// Writes all files, the first one last, and with the mark. `None`: everything was there.
+    async fn short(&self, first: &Entry, others: &[Entry], complete: &Metadata) -> Result<Option<Vec<Took>>> {
+        let mark = self.key(first);
+        let there = match others {
+            [] => BTreeMap::new(),
+            _ => self.listed().await?,
+        };
+        // To write one short file costs no more than to look for it.
+        let write_first = others.is_empty() && first.size <= PIECE;
+        let mut marked = match write_first || !others.is_empty() && !there.contains_key(&mark) {
+            true => None,
+            false => self.container.properties(self.operation, &mark).await?,
+        };
+        if marked.as_ref().is_some_and(|there| is_complete(there, first)) {
+            return Ok(None);
+        }
+        let mut all = self.files(others, &there).await?;
+        if write_first {
+            let path = self.tree.path(&first.path);
+            let sending = self.sending(first, &mark, open(self.operation, &path)?, Condition::New, complete);
+            if let Some(took) = sending.send(self.container).await.map_err(|e| e.with("path", &first.path))? {
+                return Ok(Some(vec![took]));
+            }
+            marked = self.container.properties(self.operation, &mark).await?;
+            if marked.as_ref().is_some_and(|there| is_complete(there, first)) {
+                return Ok(None);
+            }
+        }
+        let took = self.file(first.clone(), marked.map(There::Known), complete).await?;
+        if !took.wrote {
+            self.container.set_metadata(self.operation, &mark, None, complete).await?;
+        }
+        all.push(took);
+        Ok(Some(all))
     }
 
     fn key(&self, entry: &Entry) -> String {
@@ -288,39 +369,66 @@ impl Upload<'_> {
         }
     }
 
-    /// What of the tree is there. Of one file that is known already.
-    async fn there(&self, mark: &str, marked: Option<BlobProperties>) -> Result<BTreeMap<String, There>> {
-        let mut there = BTreeMap::new();
-        if self.tree.manifest().entries().len() > 1 {
-            let listed: Vec<Listed> = self.container.list(self.operation, self.root).await?;
-            there.extend(listed.into_iter().map(|listed| (listed.key, There::Listed)));
-        }
-        if let Some(properties) = marked {
-            there.insert(mark.to_owned(), There::Known(properties));
-        }
-        Ok(there)
+    /// What of the tree is there.
+    async fn listed(&self) -> Result<BTreeMap<String, There>> {
+        let listed: Vec<Listed> = self.container.list(self.operation, self.root).await?;
+        Ok(listed.into_iter().map(|listed| (listed.key, There::Listed)).collect())
     }
 
-    async fn file(&self, entry: Entry, there: Option<There>) -> Result<Took> {
+    /// Sends those files that are not there.
+    async fn files(&self, entries: &[Entry], there: &BTreeMap<String, There>) -> Result<Vec<Took>> {
+        let sending = futures_util::stream::iter(entries.iter().cloned())
+            .map(|entry| {
+                let there = there.get(self.key(&entry).as_str()).cloned();
+                self.file(entry, there, &[])
+            })
+            .buffer_unordered(self.at_once);
+        sending.try_collect().await
+    }
+
+    async fn file(&self, entry: Entry, there: Option<There>, metadata: &Metadata) -> Result<Took> {
         let path = self.tree.path(&entry.path);
-        self.file_at(&entry, &path, there).await.map_err(|e| e.with("path", &entry.path))
+        self.file_at(&entry, &path, there, metadata).await.map_err(|e| e.with("path", &entry.path))
     }
 
-    async fn file_at(&self, entry: &Entry, path: &Path, there: Option<There>) -> Result<Took> {
+    fn sending<'a>(
+        &self,
+        entry: &Entry,
+        key: &'a str,
+        file: Arc<File>,
+        condition: Condition,
+        metadata: &'a Metadata,
+    ) -> Sending<'a> {
+        Sending {
+            operation: self.operation,
+            key,
+            source: Source::File(file),
+            size: entry.size,
+            digest: entry.digest,
+            condition,
+            metadata,
+        }
+    }
+
+    async fn file_at(
+        &self,
+        entry: &Entry,
+        path: &Path,
+        there: Option<There>,
+        metadata: &Metadata,
+    ) -> Result<Took> {
         let (operation, key) = (self.operation, self.key(entry));
-        let opened = File::open(path).map_err(|e| unreadable(operation, e))?;
-        let file = Arc::new(opened);
+        let file = open(operation, path)?;
         let mut known = match there {
             None => None,
             Some(There::Known(properties)) => Some(properties),
             Some(There::Listed) => self.container.properties(operation, &key).await?,
         };
         for _ in 0..TRIES {
-            let source = Source::File(file.clone());
             let condition = match known {
                 None => Condition::New,
                 Some(there) if there.size == entry.size => {
-                    let md5 = md5_of(operation, &source, entry.size).await?;
+                    let md5 = md5_of(operation, &Source::File(file.clone()), entry.size).await?;
                     if there.md5 == Some(md5) {
                         return Ok(Took { sent: 0, kept: entry.size, wrote: false });
                     }
@@ -328,15 +436,7 @@ impl Upload<'_> {
                 }
                 Some(there) => Condition::Same(there.etag),
             };
-            let sending = Sending {
-                operation,
-                key: &key,
-                source,
-                size: entry.size,
-                digest: entry.digest,
-                condition,
-                metadata: &[],
-            };
+            let sending = self.sending(entry, &key, file.clone(), condition, metadata);
             if let Some(took) = sending.send(self.container).await? {
                 return Ok(took);
             }

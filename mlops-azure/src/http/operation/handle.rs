@@ -158,6 +158,13 @@ impl<T: DeserializeOwned> Operation<T> {
         }
     }
 
+    /// The same, given up when `other` would be: for a look at the resource itself in place of the operation that makes it.
+    pub(crate) fn no_longer_than<U>(mut self, other: &Operation<U>) -> Self {
+        let left = other.limit.saturating_sub(other.started.elapsed());
+        self.limit = self.limit.min(self.started.elapsed().saturating_add(left));
+        self
+    }
+
     /// How far it is, as last heard.
     pub fn progress(&self) -> OperationProgress {
         OperationProgress {
