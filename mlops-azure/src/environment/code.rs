@@ -26,6 +26,12 @@ pub trait CodeSource: fmt::Debug + Send + Sync + 'static {
     /// The digest of the content.
     async fn digest(&self) -> Result<Digest>;
 
+    /// The hash with which the code is registered, by which the official SDK finds code: that of a snapshot in version 202208. If nothing
+    /// is said, it is the [`digest`](Self::digest), and the official SDK does not find the code.
+    async fn snapshot_hash(&self) -> Result<Digest> {
+        self.digest().await
+    }
+
     /// Puts the content into a container, and says in which folder of it.
     async fn upload(&self, to: &PendingUpload) -> Result<String>;
 
@@ -107,17 +113,18 @@ impl Codes {
             return Ok(id);
         }
         let at = self.place.code(&name_of(&digest), VERSION)?;
-        if !code.ask_first() || !self.has(&at, &digest).await? {
-            self.send(&at, &digest, code).await?;
+        let snapshot = code.snapshot_hash().await?;
+        if !code.ask_first() || !self.has(&at, &snapshot).await? {
+            self.send(&at, &snapshot, code).await?;
         }
         self.known.insert(digest, at.id());
         Ok(at.id().to_owned())
     }
 
     /// Whether the service has the code.
-    async fn has(&self, at: &At<Resource<CodeVersion>>, digest: &Digest) -> Result<bool> {
+    async fn has(&self, at: &At<Resource<CodeVersion>>, snapshot: &Digest) -> Result<bool> {
         match self.arm.call(at.get(OP)).await {
-            Ok(there) if there.properties.properties.get("hash_sha256") == Some(&digest.hex()) => Ok(true),
+            Ok(there) if there.properties.properties.get("hash_sha256") == Some(&snapshot.hex()) => Ok(true),
             Ok(_) => {
                 let message = "the service has other code under the digest of this one";
                 Err(Error::new(ErrorKind::Integrity, OP, message).with("id", at.id()))
@@ -131,19 +138,19 @@ impl Codes {
     async fn send(
         &self,
         at: &At<Resource<CodeVersion>>,
-        digest: &Digest,
+        snapshot: &Digest,
         code: &dyn CodeSource,
     ) -> Result<()> {
         let put = async {
             let pending = begin(&self.arm, OP, at).await?;
             let folder = code.upload(&pending).await?;
             let container = pending.blob_uri.trim_end_matches('/');
-            let version = CodeVersion::new(format!("{container}/{folder}"), digest.hex());
+            let version = CodeVersion::new(format!("{container}/{folder}"), snapshot.hex());
             self.arm.call(at.put(OP, &Resource::new(version))?).await
         };
         match put.await {
             Ok(_) => Ok(()),
-            Err(error) if is_taken(&error) => match self.has(at, digest).await? {
+            Err(error) if is_taken(&error) => match self.has(at, snapshot).await? {
                 true => Ok(()),
                 false => Err(error),
             },

@@ -14,6 +14,7 @@ use super::account::StorageAccount;
 use super::container::Container;
 use super::credential::StorageCredential;
 use super::folder::LocalTree;
+use super::ignore::IgnoreRules;
 use super::upload::{AT_ONCE, Conversation, Label, Upload, Uploaded};
 use crate::environment::code::{CodeSource, PendingUpload, VERSION, name_of};
 use crate::http::{HttpTransport, RetryPolicy};
@@ -35,6 +36,9 @@ use crate::http::{HttpTransport, RetryPolicy};
 ///
 /// Code that this process knows takes nothing.
 ///
+/// What the folder's `.amlignore`, or else its `.gitignore`, leaves out is left behind ([`IgnoreRules`]). The hash that is registered
+/// is the one that the official SDK writes ([`LocalTree::snapshot_hash`]).
+///
 /// ```no_run
 /// use std::path::Path;
 /// use mlops_azure::job::Jobs;
@@ -49,6 +53,7 @@ use crate::http::{HttpTransport, RetryPolicy};
 #[derive(Clone)]
 pub struct LocalCode {
     tree: Arc<LocalTree>,
+    snapshot: Digest,
     transport: Option<Arc<dyn HttpTransport>>,
     retry: RetryPolicy,
     at_once: usize,
@@ -59,18 +64,28 @@ pub struct LocalCode {
 const SHORT: u64 = 1 << 20;
 
 impl LocalCode {
-    /// Reads a folder through.
+    /// Reads a folder through, but for what its file of rules leaves out.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for a file, and as [`LocalTree::read`].
+    /// [`ErrorKind::InvalidInput`] for a file, and as [`IgnoreRules::of`] and [`LocalTree::read`].
     pub async fn read(folder: &Path) -> Result<Self> {
-        let tree = Arc::new(LocalTree::read(folder).await?);
+        Self::read_with(folder, IgnoreRules::of(folder)?).await
+    }
+
+    /// The same with rules of one's own.
+    ///
+    /// # Errors
+    /// As of [`read`](Self::read).
+    pub async fn read_with(folder: &Path, rules: IgnoreRules) -> Result<Self> {
+        let tree = Arc::new(LocalTree::read_with(folder, rules).await?);
         if !tree.is_folder() {
             let error = Error::invalid("LocalCode::read", "folder", "must be a folder, not a file");
             return Err(error.with("path", folder.display()));
         }
+        let snapshot = tree.snapshot_hash().await?;
         let ask_first = tree.manifest().entries().len() > 1 || tree.size() > SHORT;
-        Ok(Self { tree, transport: None, retry: RetryPolicy::default(), at_once: AT_ONCE, ask_first })
+        let (retry, at_once) = (RetryPolicy::default(), AT_ONCE);
+        Ok(Self { tree, snapshot, transport: None, retry, at_once, ask_first })
     }
 
     /// Whether Azure is asked for the code before it is sent. If nothing is set: not for a single file of up to 1 MiB.
@@ -132,6 +147,7 @@ impl LocalCode {
         let mut uploaded = upload.send(label).await?;
         // Assets name the place as the service spells it.
         uploaded.url = format!("{}/{}", place.uri, self.tree.name());
+        uploaded.snapshot = Some(self.snapshot);
         Ok(uploaded)
     }
 }
@@ -147,6 +163,10 @@ impl fmt::Debug for LocalCode {
 impl CodeSource for LocalCode {
     async fn digest(&self) -> Result<Digest> {
         Ok(*self.tree.digest())
+    }
+
+    async fn snapshot_hash(&self) -> Result<Digest> {
+        Ok(self.snapshot)
     }
 
     async fn upload(&self, to: &PendingUpload) -> Result<String> {

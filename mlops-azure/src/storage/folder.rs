@@ -10,6 +10,7 @@ use mlops_core::hash::{Digest, StreamHasher};
 use mlops_core::{Error, ErrorKind, RelPath, Result};
 
 use super::content::unreadable;
+use super::ignore::IgnoreRules;
 
 /// The most files that one upload takes.
 const MAX_FILES: usize = 1_000_000;
@@ -26,8 +27,11 @@ const OP: &str = "LocalTree::read";
 /// with `c` and `a` with `bc` have one digest, and the second of them is taken for the first, which was uploaded already.) The
 /// name of the folder itself does not matter to the digest.
 ///
-/// A link is refused: what it leads to may lie outside of the folder, and would be uploaded unseen. Empty folders are nothing;
-/// ignore files (`.amlignore`, `.gitignore`) are files like any other: what is not to be uploaded must not lie in the folder.
+/// A link is refused: what it leads to may lie outside of the folder, and would be uploaded unseen. Empty folders are nothing.
+///
+/// Files of rules (`.amlignore`, `.gitignore`) are files like any other, and nothing is left behind, if nobody says so
+/// ([`read_with`](Self::read_with)): of data, what Git does not keep is what matters. The official SDK leaves behind what they say,
+/// also of data. [Code](super::LocalCode) is read as it reads it.
 ///
 /// ```
 /// use mlops_azure::storage::LocalTree;
@@ -56,10 +60,17 @@ impl LocalTree {
     /// without files; [`ErrorKind::LimitExceeded`] for more than a million files; [`ErrorKind::NotFound`] and
     /// [`ErrorKind::Storage`] for what cannot be read.
     pub async fn read(path: &Path) -> Result<Self> {
+        Self::read_with(path, IgnoreRules::none()).await
+    }
+
+    /// Reads a file or a folder through, without the files that the rules leave behind. What is left behind may be anything, a link,
+    /// too.
+    ///
+    /// # Errors
+    /// As of [`read`](Self::read).
+    pub async fn read_with(path: &Path, rules: IgnoreRules) -> Result<Self> {
         let root = path.to_owned();
-        let walked = tokio::task::spawn_blocking(move || walk(&root));
-        let walked =
-            walked.await.map_err(|_| Error::new(ErrorKind::Internal, OP, "a reading task ended"))??;
+        let walked = blocking(move || walk(&root, &rules)).await?;
         let root = walked.root.clone();
         let hashing = futures_util::stream::iter(walked.files)
             .map(|file| hash(root.clone(), walked.is_folder, file))
@@ -94,6 +105,60 @@ impl LocalTree {
         self.manifest.size()
     }
 
+    /// Reads the files once more, for the hash of a snapshot of code, as the service keeps it and `azure-ai-ml` writes it
+    /// (`hash_version` 202208): SHA-256 of the number of files in decimal; of `#path#size` of each, in the order of their paths in
+    /// lower case; and of their contents in this order.
+    ///
+    /// Unlike [`digest`](Self::digest) it is not one to one: names of files with `#` in them may stand for two others.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] for a file that is not what it was when the tree was read; [`ErrorKind::NotFound`] and
+    /// [`ErrorKind::Storage`] for what cannot be read.
+    ///
+    /// ```
+    /// use mlops_azure::storage::LocalTree;
+    /// # let folder = tempfile::tempdir()?;
+    /// # tokio::runtime::Builder::new_multi_thread().build()?.block_on(async {
+    /// std::fs::write(folder.path().join("train.py"), b"print(1)\n").unwrap();
+    /// let tree = LocalTree::read(folder.path()).await?;
+    /// // Source: recorded of azure-ai-ml 1.35.2.
+    /// let expected = "7e6aee81e75d7941c8a3ec46da6b49c0905194136af456e2271f263c3bbefefe";
+    /// assert_eq!(tree.snapshot_hash().await?.hex(), expected);
+    /// # Ok::<(), mlops_core::Error>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn snapshot_hash(&self) -> Result<Digest> {
+        let tree = self.clone();
+        blocking(move || tree.hash_of_snapshot()).await
+    }
+
+    fn hash_of_snapshot(&self) -> Result<Digest> {
+        const OP: &str = "LocalTree::snapshot_hash";
+        let mut entries: Vec<(String, &Entry)> =
+            self.manifest.entries().iter().map(|entry| (entry.path.as_str().to_lowercase(), entry)).collect();
+        entries.sort_by(|(one, _), (two, _)| one.cmp(two));
+        let mut snapshot = StreamHasher::new();
+        snapshot.update(entries.len().to_string().as_bytes());
+        for (_, entry) in &entries {
+            snapshot.update(format!("#{}#{}", entry.path, entry.size).as_bytes());
+        }
+        for (_, entry) in entries {
+            let mut content = StreamHasher::new();
+            let read = File::open(self.path(&entry.path)).and_then(|file| {
+                each_piece(file, |piece| {
+                    snapshot.update(piece);
+                    content.update(piece);
+                })
+            });
+            read.map_err(|e| unreadable(OP, e).with("path", &entry.path))?;
+            if content.finish() != entry.digest {
+                let message = "a file changed after the folder was read";
+                return Err(Error::new(ErrorKind::Conflict, OP, message).with("path", &entry.path));
+            }
+        }
+        Ok(snapshot.finish())
+    }
+
     /// Where a file is on this machine.
     pub(super) fn path(&self, entry: &RelPath) -> PathBuf {
         at(&self.root, self.is_folder, entry)
@@ -102,6 +167,23 @@ impl LocalTree {
 
 fn at(root: &Path, is_folder: bool, entry: &RelPath) -> PathBuf {
     if is_folder { root.join(entry.as_str()) } else { root.to_owned() }
+}
+
+/// Does what blocks, where it may.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let ended = |_| Error::new(ErrorKind::Internal, OP, "a reading task ended");
+    tokio::task::spawn_blocking(work).await.map_err(ended)?
+}
+
+/// Hands out a file's bytes, piece by piece.
+fn each_piece(mut file: File, mut take: impl FnMut(&[u8])) -> std::io::Result<()> {
+    let mut piece = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(()),
+            read => take(piece.get(..read).unwrap_or_default()),
+        }
+    }
 }
 
 struct Walked {
@@ -124,7 +206,7 @@ fn name_of(path: &Path) -> Result<String> {
     }
 }
 
-fn walk(path: &Path) -> Result<Walked> {
+fn walk(path: &Path, rules: &IgnoreRules) -> Result<Walked> {
     let fault = |path: &Path| {
         let shown = path.display().to_string();
         move |e| unreadable(OP, e).with("path", shown)
@@ -142,10 +224,16 @@ fn walk(path: &Path) -> Result<Walked> {
         for entry in fs::read_dir(&folder).map_err(fault(&folder))? {
             let entry = entry.map_err(fault(&folder))?;
             let (path, kind) = (entry.path(), entry.file_type().map_err(fault(&entry.path()))?);
-            let relative = format!("{prefix}{}", name_of(&path)?);
+            let relative = format!("{prefix}{}", entry.file_name().to_string_lossy());
             if kind.is_dir() {
-                folders.push((path, format!("{relative}/")));
+                if !rules.leaves_out_all_below(&relative) {
+                    name_of(&path)?;
+                    folders.push((path, format!("{relative}/")));
+                }
+            } else if rules.leaves_out(&relative) {
+                continue;
             } else if kind.is_file() {
+                name_of(&path)?;
                 let unfit = |e| bad(&path, "is no path in storage").with_source(e);
                 files.push(RelPath::new(&relative).map_err(unfit)?);
             } else {
@@ -170,22 +258,18 @@ fn walk(path: &Path) -> Result<Walked> {
 async fn hash(root: PathBuf, is_folder: bool, file: RelPath) -> Result<Entry> {
     let path = at(&root, is_folder, &file);
     let shown = path.display().to_string();
-    let hashing = tokio::task::spawn_blocking(move || {
-        let mut open = File::open(&path)?;
+    let (digest, size) = blocking(move || {
         let (mut hasher, mut size) = (StreamHasher::new(), 0_u64);
-        let mut piece = vec![0; 1 << 18];
-        loop {
-            match open.read(&mut piece)? {
-                0 => return Ok((hasher.finish(), size)),
-                read => {
-                    hasher.update(piece.get(..read).unwrap_or_default());
-                    size += read as u64;
-                }
-            }
-        }
-    });
-    let joined = hashing.await.map_err(|_| Error::new(ErrorKind::Internal, OP, "a reading task ended"))?;
-    let (digest, size) = joined.map_err(|e: std::io::Error| unreadable(OP, e).with("path", shown))?;
+        let read = File::open(&path).and_then(|open| {
+            each_piece(open, |piece| {
+                hasher.update(piece);
+                size += piece.len() as u64;
+            })
+        });
+        read.map_err(|e| unreadable(OP, e).with("path", shown))?;
+        Ok((hasher.finish(), size))
+    })
+    .await?;
     Ok(Entry { path: file, digest, size })
 }
 
@@ -233,6 +317,44 @@ mod tests {
         assert_eq!(LocalTree::read(empty.path()).await.unwrap_err().kind(), ErrorKind::InvalidInput);
         let missing = LocalTree::read(&empty.path().join("nothing")).await.unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
+    }
+
+    /// Source: `get_content_hash` of azure-ai-ml 1.35.2.
+    #[tokio::test]
+    async fn snapshots_have_the_hash_of_the_official_sdk() {
+        let files = [
+            ("b.py", "2"),
+            ("a/Z.py", ""),
+            ("A.txt", "1"),
+            ("\u{c9}.txt", "x"),
+            ("a.py", "#"),
+            ("C.py", "3"),
+        ];
+        let folder = tree(&files);
+        let tree = LocalTree::read(folder.path()).await.unwrap();
+        assert_eq!(
+            tree.snapshot_hash().await.unwrap().hex(),
+            "428b1021a177505825abd47dfa34259b900a4237364f72047d3a89176d624a55"
+        );
+        fs::write(folder.path().join("b.py"), "3").unwrap();
+        let error = tree.snapshot_hash().await.unwrap_err();
+        assert_eq!((error.kind(), error.context("path")), (ErrorKind::Conflict, Some("b.py")));
+        fs::remove_file(folder.path().join("b.py")).unwrap();
+        assert_eq!(tree.snapshot_hash().await.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn what_is_left_behind_is_not_looked_at() {
+        let folder = tree(&[("train.py", "1"), ("venv/x", "2"), ("a.pyc", "3")]);
+        std::os::unix::fs::symlink("/etc/hostname", folder.path().join("venv/link")).unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", folder.path().join("b.pyc")).unwrap();
+        let rules = IgnoreRules::parse("venv/\n*.pyc\n").unwrap();
+        let tree = LocalTree::read_with(folder.path(), rules).await.unwrap();
+        let paths: Vec<&str> = tree.manifest().entries().iter().map(|entry| entry.path.as_str()).collect();
+        assert_eq!(paths, ["train.py"]);
+        let all = IgnoreRules::parse("*").unwrap();
+        let error = LocalTree::read_with(folder.path(), all).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
     }
 
     #[tokio::test]

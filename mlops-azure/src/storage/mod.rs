@@ -9,6 +9,7 @@
 //! | [`credential`] | [`StorageCredential`]: the account's key, a signature, tokens of Entra ID, a datastore's secret |
 //! | [`datastore`] | [`Datastores`]: a workspace's names for storage, and their secrets |
 //! | [`folder`] | [`LocalTree`]: what is to be uploaded, and the digest that names it |
+//! | [`ignore`] | [`IgnoreRules`]: which files of a folder are left behind |
 //! | [`protection`] | [`Protection`]: soft delete and versions |
 //! | [`upload`] | [`Uploads`]: data, models, build contexts and code, as the official SDK puts them, and resumed |
 //!
@@ -30,6 +31,7 @@ pub(crate) mod content;
 pub mod credential;
 pub mod datastore;
 pub mod folder;
+pub mod ignore;
 pub mod protection;
 pub mod upload;
 
@@ -42,5 +44,6 @@ pub use container::{BlobProperties, Container, ContainerBuilder};
 pub use credential::StorageCredential;
 pub use datastore::Datastores;
 pub use folder::LocalTree;
+pub use ignore::IgnoreRules;
 pub use protection::{Protection, ProtectionSettings};
 pub use upload::{Uploaded, Uploads};

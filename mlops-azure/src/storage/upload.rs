@@ -82,6 +82,8 @@ pub struct Uploaded {
     pub is_folder: bool,
     /// What names the content.
     pub digest: Digest,
+    /// Of code: the hash that it is registered with.
+    pub snapshot: Option<Digest>,
     /// How many files it has.
     pub files: usize,
     /// How many files were sent, in whole or in part.
@@ -119,12 +121,9 @@ impl Uploaded {
         format!("{}/", self.url)
     }
 
-    /// A version of code that is this, with its digest.
-    ///
-    /// The digest is this crate's own (see [`LocalTree`]) under the version of the hash that the service asks for: what the official
-    /// SDK uploaded has another digest and is not found by this one, and the other way round.
+    /// A version of code that is this, with the hash that the official SDK writes, too ([`LocalTree::snapshot_hash`]).
     pub fn code(&self) -> CodeVersion {
-        CodeVersion::new(self.url.clone(), self.digest.hex())
+        CodeVersion::new(self.url.clone(), self.snapshot.unwrap_or(self.digest).hex())
     }
 }
 
@@ -273,6 +272,7 @@ impl Upload<'_> {
             path: root.to_owned(),
             is_folder: tree.is_folder(),
             digest: *tree.digest(),
+            snapshot: None,
             files: tree.manifest().entries().len(),
             sent_files: 0,
             sent_bytes: 0,
@@ -459,6 +459,7 @@ mod tests {
             url: "https://sa.blob.core.windows.net/c/LocalUpload/ab/data".to_owned(),
             is_folder: true,
             digest: Digest::of(b""),
+            snapshot: None,
             files: 1,
             sent_files: 1,
             sent_bytes: 1,
