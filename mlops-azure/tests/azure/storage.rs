@@ -17,8 +17,8 @@ use mlops_azure::fake::{FakeAzure, FakeStorage};
 use mlops_azure::http::{HttpFault, HttpRequest, HttpResponse, HttpTransport, RetryPolicy, Stage};
 use mlops_azure::job::Jobs;
 use mlops_azure::storage::{
-    AclChange, AclEntry, AclOptions, Container, DataLakeAccess, Datastores, LocalCode, LocalTree, Protection,
-    ProtectionSettings, StorageAccount, StorageCredential, Uploads,
+    AclChange, AclEntry, AclOptions, Container, DataLakeAccess, Datastores, IgnoreRules, LocalCode,
+    LocalTree, Protection, ProtectionSettings, StorageAccount, StorageCredential, Uploads,
 };
 use mlops_azure::wire::{CommandJob, Credentials, Datastore, DatastoreSecrets};
 use mlops_core::ErrorKind;
@@ -661,7 +661,7 @@ async fn code_goes_to_the_place_that_the_service_hands_out() {
     let code = uploaded.code();
     assert_eq!(
         (code.code_uri.as_str(), code.properties.get("hash_sha256")),
-        (uploaded.url.as_str(), Some(uploaded.digest.hex().as_str()))
+        (uploaded.url.as_str(), uploaded.snapshot.map(|hash| hash.hex()).as_deref())
     );
     let version = fixture.azure.place().code(name, "1").unwrap();
     fixture
@@ -698,7 +698,7 @@ async fn a_job_with_a_folder_of_code_takes_four_calls_beside_the_upload() {
     assert_eq!(submit(&elsewhere, "third").await, (id.clone(), 2, 0));
     assert_eq!(fixture.azure.refused(), Vec::<String>::new());
     let version = fixture.azure.resource(&id).unwrap();
-    let (uri, digest) = (&version["properties"]["codeUri"], code.tree().digest().hex());
+    let (uri, digest) = (&version["properties"]["codeUri"], code.tree().snapshot_hash().await.unwrap().hex());
     assert_eq!(version["properties"]["properties"]["hash_sha256"], digest.as_str());
     let mut path = uri.as_str().unwrap().split('/').skip(3);
     let container = path.next().unwrap();
@@ -765,6 +765,22 @@ async fn code_that_is_sent_without_a_question_finds_what_is_there() {
         assert_eq!(fixture.uploads().code(&source, name, "1").await.unwrap().sent_files, 0);
         assert_eq!(fixture.blob_requests().len(), 2);
     }
+}
+
+#[tokio::test]
+async fn what_a_folder_of_code_says_is_left_behind_is_not_sent() {
+    let fixture = Fixture::new();
+    let above =
+        folder(&[(".amlignore", b"*.pyc\n"), (".gitignore", b"*.py\n"), ("train.py", b"1"), ("a.pyc", b"2")]);
+    let id = fixture.codes().register(&fixture.code(&above).await).await.unwrap();
+    let uri = fixture.azure.resource(&id).unwrap()["properties"]["codeUri"].as_str().unwrap().to_owned();
+    let blobs = fixture.storage.blobs(ACCOUNT, uri.split('/').nth(3).unwrap());
+    assert_eq!(blobs.keys().collect::<Vec<_>>(), ["data/.amlignore", "data/.gitignore", "data/train.py"]);
+    // Of data, everything is sent.
+    let uploaded = fixture.uploads().asset(STORE, &above.path().join("data"), "d", "1").await.unwrap();
+    assert_eq!(uploaded.files, 4);
+    let all = LocalCode::read_with(&above.path().join("data"), IgnoreRules::none()).await.unwrap();
+    assert_eq!(all.tree().manifest().entries().len(), 4);
 }
 
 /// A folder of code that is somewhere in the place already.
