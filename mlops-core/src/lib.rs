@@ -81,6 +81,9 @@
 //! | `yaml` | no | gates, schemas, search spaces, sweeps, pipelines and schedules in YAML, read under budgets |
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+#[cfg(all(feature = "local", not(unix)))]
+compile_error!("the feature `local` of mlops-core is for Unix: say `default-features = false` on this system");
+
 pub mod artifact;
 pub mod config;
 #[cfg(any(test, feature = "conformance"))]
