@@ -35,6 +35,7 @@ macro_rules! drift_detector_suite {
             detection_is_deterministic,
             reports_say_what_was_looked_at,
             a_failing_feature_is_a_row,
+            what_fails_is_not_calm,
             too_little_data_is_inconclusive,
             the_reference_does_not_drift,
             a_large_shift_is_drift,
@@ -139,6 +140,17 @@ pub fn a_failing_feature_is_a_row(under: &DriftUnderTest) {
             }
         }
     }
+}
+
+/// Features that all are of another type say nothing about drift.
+pub fn what_fails_is_not_calm(under: &DriftUnderTest) {
+    let mut current = under.reference.clone();
+    for name in under.detector.features() {
+        let column = other_type(under.reference.column(&name).unwrap());
+        current = replaced(&current, &column);
+    }
+    let report = under.detect(&current);
+    assert_ne!(report.verdict, DriftVerdict::NoDrift, "{report:?}");
 }
 
 /// Nothing, and next to nothing, is neither drift nor its absence.

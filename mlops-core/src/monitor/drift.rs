@@ -290,6 +290,8 @@ impl DriftReport {
 /// * `detect` is a pure function of the fitted reference, the rows and `at`. (`detection_is_deterministic`)
 /// * Every feature of the reference has its row in the report; one that is missing, of another type or cannot be measured
 ///   is [`FeatureOutcome::Failed`] and the others are measured all the same. (`a_failing_feature_is_a_row`)
+/// * That nothing drifted is said only if it holds whatever the features that failed would have been; of features that all failed
+///   it is never said. (`what_fails_is_not_calm`)
 /// * No rows, or too few, are [`DriftVerdict::Inconclusive`], never drift and never its absence.
 ///   (`too_little_data_is_inconclusive`)
 /// * The reference held against itself is not drift. (`the_reference_does_not_drift`)

@@ -206,6 +206,13 @@ impl Bins {
         self.edges.len() + 2
     }
 
+    /// Counts that were made elsewhere on these cells, the missing cell last.
+    pub(crate) fn counted(&self, cells: &[u64]) -> Counts {
+        let mut counts = Counts::zero(self.digest, self.len());
+        counts.fill(cells);
+        counts
+    }
+
     /// What identifies these bins: equal for equal cells, different for different ones.
     ///
     /// ```

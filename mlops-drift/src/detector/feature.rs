@@ -1,5 +1,7 @@
 //! One feature of a detector: what is kept of the reference, and how a current column is measured against it.
 
+use std::borrow::Cow;
+
 use mlops_core::data::{Column, DataType, Values};
 use mlops_core::monitor::{CellCounts, SideCounts};
 use mlops_core::num::json_float;
@@ -8,9 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::method::{Family, Method, with_rule};
 use super::options::DetectorOptions;
-use super::overlay::{Overlay, category_cells};
+use super::overlay::{Overlay, category_cells, new_levels};
 use super::reading::{Failure, OnCells, Reading, folded};
 use crate::ks::refine::MOST;
+use crate::profile::ColumnCells;
 use crate::{Bins, CategoryBins, Counts, Missing, SortedReference, Tally, Workspace, chi2_homogeneity};
 
 /// What is kept of one feature of the reference.
@@ -137,9 +140,30 @@ pub(super) struct Measured {
     pub(super) cells: Vec<CellCounts>,
 }
 
+/// A column of a profile, on the cells of its reference.
+pub(super) struct Counted<'a> {
+    pub(super) cells: Vec<u64>,
+    pub(super) infinite: u64,
+    /// The most frequent unseen levels and the least they were counted.
+    pub(super) new: &'a [(String, u64)],
+}
+
+impl Counted<'_> {
+    fn side(&self, unseen: u64) -> SideCounts {
+        let rows = self.cells.iter().sum();
+        let missing = self.cells.last().copied().unwrap_or(0);
+        SideCounts { rows, used: rows, missing, infinite: self.infinite, unseen }
+    }
+}
+
 impl Fitted {
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether nothing was present to fit on.
+    pub(super) fn is_nothing(&self) -> bool {
+        matches!(self.kind, Kind::Nothing { .. })
     }
 
     pub(super) fn side(&self) -> SideCounts {
@@ -178,6 +202,81 @@ impl Fitted {
         };
         let kind = kind.map_err(|error| error.with("feature", column.name()))?;
         Ok(Self { name: column.name().to_owned(), side, method, min_score, also, kind })
+    }
+
+    /// Of a column of which only counts are kept.
+    pub(super) fn of_counts(
+        name: &str,
+        cells: &ColumnCells,
+        baseline: &Counted<'_>,
+        options: &DetectorOptions,
+    ) -> Result<Self> {
+        let categories = matches!(cells, ColumnCells::Category { .. });
+        let (method, min_score) = options.rule(name, categories);
+        if method.family() != Family::Cells {
+            let message = format!("{method} needs values, and a profile has counts");
+            return Err(Error::invalid("Reference::detect", "method", message).with("feature", name));
+        }
+        let also = options.also.iter().copied();
+        let also = also.filter(|other| *other != method && other.family() == Family::Cells).collect();
+        let (side, kind) = match cells {
+            ColumnCells::Numeric { bins, .. } => {
+                let counts = bins.counted(&baseline.cells);
+                let overlay =
+                    (options.cells > 0).then(|| Box::new(Overlay::of(bins.clone(), counts.clone())));
+                let side = baseline.side(beyond(&counts));
+                (side, Kind::Numbers { sorted: None, cells: Some((bins.clone(), counts)), overlay })
+            }
+            ColumnCells::Category { bins } => {
+                let counts = bins.counted(&baseline.cells);
+                (baseline.side(0), Kind::Levels { levels: bins.clone(), counts })
+            }
+        };
+        let side = SideCounts { unseen: 0, ..side };
+        Ok(Self { name: name.to_owned(), side, method, min_score, also, kind })
+    }
+
+    /// Measures counts of the cells of this feature.
+    pub(super) fn measure_counts(
+        &self,
+        current: &Counted<'_>,
+        options: &DetectorOptions,
+    ) -> Result<Measured, Failure> {
+        let both = |both: OnCells<'_>| {
+            let reading = self.method.on_cells(&both)?;
+            let also = self.also.iter().map(|method| (*method, method.on_cells(&both))).collect();
+            Ok::<_, Failure>((reading, also))
+        };
+        let (reading, also, side, cells) = match &self.kind {
+            Kind::Numbers { cells: Some((bins, reference)), overlay, .. } => {
+                let counts = bins.counted(&current.cells);
+                let (before, now) = (folded(reference), folded(&counts));
+                let (reading, also) = both(OnCells {
+                    reference: bins.tally(reference, Missing::Cell)?,
+                    current: bins.tally(&counts, Missing::Cell)?,
+                    counts: (&before, &now),
+                })?;
+                let shown = overlay.as_ref().map(|overlay| overlay.cells(&counts)).unwrap_or_default();
+                (reading, also, current.side(beyond(&counts)), shown)
+            }
+            Kind::Levels { levels, counts: reference } => {
+                let counts = levels.counted(&current.cells);
+                let unseen = counts.as_slice().get(levels.len() - 2).copied().unwrap_or(0);
+                let (reading, also) = both(OnCells {
+                    reference: Tally::new(reference.as_slice()),
+                    current: Tally::new(counts.as_slice()),
+                    counts: (reference.as_slice(), counts.as_slice()),
+                })?;
+                let new = || current.new.iter().map(|(name, n)| (Cow::Borrowed(name.as_str()), *n)).collect();
+                let shown = match options.cells {
+                    0 => Vec::new(),
+                    cells => category_cells(levels, reference, &counts, new, cells),
+                };
+                (reading, also, current.side(unseen), shown)
+            }
+            _ => return Err(Failure::NoReference),
+        };
+        Ok(Measured { reading, also, p: reading.p, ln_p: reading.ln_p, current: side, cells })
     }
 
     fn methods(&self) -> impl Iterator<Item = Method> + '_ {
@@ -275,7 +374,7 @@ impl Fitted {
         let also = self.also.iter().map(|method| (*method, read(*method))).collect();
         let cells = match options.cells {
             0 => Vec::new(),
-            cells => category_cells(levels, reference, &current, column, cells),
+            cells => category_cells(levels, reference, &current, || new_levels(levels, column), cells),
         };
         Ok(Measured { reading, also, p: reading.p, ln_p: reading.ln_p, current: side, cells })
     }

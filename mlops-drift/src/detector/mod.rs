@@ -7,13 +7,15 @@
 //! missing values that changes counts as drift too, whatever the method.
 //!
 //! A feature that fails (it is gone, of another type, or the statistic refuses) is a row of the report, and the others are
-//! measured all the same. Features may be looked at by several threads; the report is the same.
+//! measured all the same. That nothing drifted is said only if it holds whatever those that failed would have been: otherwise the
+//! verdict is inconclusive, and the reason names them. Features may be looked at by several threads; the report is the same.
 
 mod compare;
 mod feature;
 mod method;
 mod options;
 mod overlay;
+mod profiles;
 mod reading;
 
 use std::fmt;
@@ -118,9 +120,9 @@ impl Detector {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](mlops_core::ErrorKind::InvalidInput) for options out of range, no rows, no feature to watch, a
-    /// feature of a type that is not watched, or a method that is not defined for it;
+    /// feature of a type that is not watched, a method that is not defined for it, or a rule for a feature that is not watched;
     /// [`ErrorKind::NotFound`](mlops_core::ErrorKind::NotFound) for a feature that is not there.
-    /// A feature without a single present value is fitted as such: it is a failed row in every report.
+    /// A feature that was named and has no present value is fitted as such: it is a failed row in every report.
     pub fn fit(reference: &Table<'_>, options: DetectorOptions) -> Result<Self> {
         const OP: &str = "Detector::fit";
         options.check()?;
@@ -146,8 +148,15 @@ impl Detector {
                     Error::invalid(OP, "features", "a column of times is not watched").with("feature", name)
                 );
             }
-            features.push(Fitted::fit(column, &options)?);
+            let fitted = Fitted::fit(column, &options)?;
+            if options.features.is_some() || !fitted.is_nothing() {
+                features.push(fitted);
+            }
         }
+        if features.is_empty() {
+            return Err(Error::invalid(OP, "features", "no column has a value that is present"));
+        }
+        options.check_rules(OP, |name| features.iter().any(|fitted| fitted.name() == name))?;
         Ok(Self { options, features, rows: reference.rows() as u64 })
     }
 
@@ -298,6 +307,17 @@ impl Detector {
         Ok((features, overall))
     }
 
+    fn report(&self, rows: u64, found: Found, at: Timestamp) -> Result<DriftReport> {
+        let (features, overall) = self.decide(rows, found)?;
+        let (verdict, reason) = self.verdict(rows, &features, &overall);
+        let mut report =
+            DriftReport::new(&self.options.name, at, (self.rows, rows), features, verdict, reason);
+        report.p_value = overall.simes;
+        report.alpha = Some(self.options.alpha);
+        report.correction = Some(self.options.correction.name().to_owned());
+        Ok(report)
+    }
+
     fn verdict(&self, rows: u64, features: &[FeatureDrift], overall: &Overall) -> (DriftVerdict, String) {
         let count = |verdict| features.iter().filter(|f| f.verdict() == verdict).count();
         let (drifted, judged) =
@@ -310,24 +330,35 @@ impl Detector {
         if judged == 0 {
             return (DriftVerdict::Inconclusive, "no feature could be judged".to_owned());
         }
-        let alpha = self.options.alpha;
-        if self.options.dataset == DatasetRule::Simes
-            && let Some(p) = overall.simes
-        {
-            let drift = p <= alpha && overall.matters;
-            let verdict = if drift { DriftVerdict::Drift } else { DriftVerdict::NoDrift };
-            let reason =
-                format!("over all features p is {p:.2e} (Simes), {drifted} of {} drifted", features.len());
-            return (verdict, reason);
+        let (all, alpha) = (features.len(), self.options.alpha);
+        let drift = match (self.options.dataset, overall.simes) {
+            (DatasetRule::Simes, Some(p)) => {
+                let drift = p <= alpha && overall.matters;
+                (drift, !drift, format!("over all features p is {p:.2e} (Simes), {drifted} of {all} drifted"))
+            }
+            _ => {
+                let enough =
+                    |drifted: usize| drifted > 0 && drifted as f64 / all as f64 >= self.options.min_share;
+                // Those that could not be judged may have drifted.
+                let (drift, open) = (enough(drifted), enough(drifted + all - judged));
+                (drift, !drift && open, format!("{drifted} of {all} features drifted"))
+            }
+        };
+        let unknown = features.iter().filter(|f| f.verdict() == DriftVerdict::Inconclusive);
+        match drift {
+            (true, _, reason) => (DriftVerdict::Drift, reason),
+            (false, true, reason) if judged < all => {
+                const SHOWN: usize = 5;
+                let mut names: Vec<&str> = unknown.map(|f| f.feature.as_str()).take(SHOWN + 1).collect();
+                if names.len() > SHOWN {
+                    names.truncate(SHOWN);
+                    names.push("…");
+                }
+                let reason = format!("{reason}, {judged} could be judged, not {}", names.join(", "));
+                (DriftVerdict::Inconclusive, reason)
+            }
+            (false, _, reason) => (DriftVerdict::NoDrift, format!("{reason}, {judged} could be judged")),
         }
-        let share = drifted as f64 / features.len() as f64;
-        if drifted > 0 && share >= self.options.min_share {
-            return (DriftVerdict::Drift, format!("{drifted} of {} features drifted", features.len()));
-        }
-        (
-            DriftVerdict::NoDrift,
-            format!("{drifted} of {} features drifted, {judged} could be judged", features.len()),
-        )
     }
 }
 
@@ -368,14 +399,7 @@ impl DriftDetector for Detector {
 
     fn detect(&self, current: &Table<'_>, at: Timestamp) -> Result<DriftReport> {
         let rows = current.rows() as u64;
-        let (features, overall) = self.decide(rows, self.measure(current))?;
-        let (verdict, reason) = self.verdict(rows, &features, &overall);
-        let mut report =
-            DriftReport::new(&self.options.name, at, (self.rows, rows), features, verdict, reason);
-        report.p_value = overall.simes;
-        report.alpha = Some(self.options.alpha);
-        report.correction = Some(self.options.correction.name().to_owned());
-        Ok(report)
+        self.report(rows, self.measure(current), at)
     }
 }
 
@@ -495,6 +519,55 @@ mod tests {
         assert!(failed(0) && failed(2), "{report:?}");
         // All missing is a change that can be measured: the share of missing values went from 0 to 1.
         assert_eq!(report.features[1].verdict(), DriftVerdict::Drift);
+    }
+
+    #[test]
+    fn that_nothing_drifted_is_said_only_if_what_failed_could_not_change_it() {
+        let reference = table(500, 1, 0.0);
+        let current = table(200, 2, 0.0);
+        let fit = |options| Detector::fit(&reference, options).unwrap();
+        for dataset in [DatasetRule::Features, DatasetRule::Simes] {
+            let detector = fit(DetectorOptions::default().with_dataset(dataset));
+            assert_eq!(detector.detect(&current, now()).unwrap().verdict, DriftVerdict::NoDrift);
+            let report = detector.detect(&current.without(&["x"]), now()).unwrap();
+            assert_eq!(report.verdict, DriftVerdict::Inconclusive, "{dataset:?}");
+            assert!(report.reason.ends_with("not x"), "{}", report.reason);
+            // What is seen is seen.
+            let shifted = table(200, 2, 1.0).without(&["plan"]);
+            assert_eq!(detector.detect(&shifted, now()).unwrap().verdict, DriftVerdict::Drift);
+        }
+        // One of three is gone: with it two thirds could have drifted at most, where one drifted, and one third where none did.
+        for (share, shift, verdict) in [
+            (0.6, 1.0, DriftVerdict::Inconclusive),
+            (0.7, 1.0, DriftVerdict::NoDrift),
+            (0.3, 0.0, DriftVerdict::Inconclusive),
+            (0.4, 0.0, DriftVerdict::NoDrift),
+        ] {
+            let detector = fit(DetectorOptions { min_share: share, ..DetectorOptions::default() });
+            let current = table(200, 2, shift).without(&["plan"]);
+            assert_eq!(detector.detect(&current, now()).unwrap().verdict, verdict, "{share} {shift}");
+        }
+    }
+
+    #[test]
+    fn a_column_of_nothing_is_watched_only_if_it_is_named() {
+        let nothing = Column::f64("nothing", vec![f64::NAN; 500]).unwrap();
+        let reference = table(500, 1, 0.0).with_column(nothing.clone()).unwrap();
+        let detector = Detector::fit(&reference, DetectorOptions::default()).unwrap();
+        assert_eq!(detector.features(), ["x", "noise", "plan"]);
+        let named = DetectorOptions::default().with_features(["x", "nothing"]);
+        let report = Detector::fit(&reference, named).unwrap().detect(&reference, now()).unwrap();
+        assert_eq!(report.verdict, DriftVerdict::Inconclusive);
+        let only = Table::new(vec![nothing]).unwrap();
+        let error = Detector::fit(&only, DetectorOptions::default()).unwrap_err();
+        assert_eq!(error.context("field"), Some("features"));
+    }
+
+    #[test]
+    fn a_rule_for_a_feature_that_is_not_watched_is_refused() {
+        let options = DetectorOptions::default().with_rule("xx", FeatureRule::default());
+        let error = Detector::fit(&table(100, 1, 0.0), options).unwrap_err();
+        assert_eq!((error.context("field"), error.context("feature")), (Some("rules"), Some("xx")));
     }
 
     #[test]

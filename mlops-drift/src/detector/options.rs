@@ -47,8 +47,8 @@ pub struct FeatureRule {
 pub struct DetectorOptions {
     /// The detector's name in reports. Default: `drift`.
     pub name: String,
-    /// The features watched; `None` takes every numeric, boolean and categorical column of the reference. Columns of times
-    /// are not watched: they drift by nature.
+    /// The features watched; `None` takes every numeric, boolean and categorical column of the reference that has a present value.
+    /// Columns of times are not watched: they drift by nature. So do identifiers: name the features, or leave such columns out.
     pub features: Option<Vec<String>>,
     /// The method for numeric and boolean features. Default: Kolmogorov–Smirnov.
     pub numeric: Method,
@@ -56,7 +56,7 @@ pub struct DetectorOptions {
     pub category: Method,
     /// Methods that are computed along wherever they can be, and decide nothing. Default: none.
     pub also: Vec<Method>,
-    /// What is different for single features.
+    /// What is different for single features, which must be watched.
     pub rules: BTreeMap<String, FeatureRule>,
     /// How numeric features are cut for the methods on cells. Default: ten quantile cells.
     pub bins: BinRule,
@@ -106,6 +106,17 @@ impl Default for DetectorOptions {
 }
 
 impl DetectorOptions {
+    /// The default, with a method for numeric features that needs nothing but counts: the Jensen–Shannon distance. For
+    /// [`Reference::detect`](crate::profile::Reference::detect).
+    ///
+    /// ```
+    /// use mlops_drift::detector::{DetectorOptions, Method};
+    /// assert_eq!(DetectorOptions::on_counts().numeric, Method::JensenShannon);
+    /// ```
+    pub fn on_counts() -> Self {
+        Self::default().with_numeric(Method::JensenShannon)
+    }
+
     /// Sets the name in reports.
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
@@ -209,6 +220,22 @@ impl DetectorOptions {
         let rule = self.rules.get(feature).copied().unwrap_or_default();
         let method = rule.method.unwrap_or(if categories { self.category } else { self.numeric });
         (method, rule.min_score.or(self.min_score).unwrap_or(method.min_score()))
+    }
+
+    /// Every feature with a rule is watched.
+    pub(super) fn check_rules(
+        &self,
+        operation: &'static str,
+        is_watched: impl Fn(&str) -> bool,
+    ) -> Result<()> {
+        match self.rules.keys().find(|name| !is_watched(name)) {
+            None => Ok(()),
+            Some(name) => {
+                let error =
+                    Error::invalid(operation, "rules", "has a rule for a feature that is not watched");
+                Err(error.with("feature", name))
+            }
+        }
     }
 
     pub(super) fn check(&self) -> Result<()> {

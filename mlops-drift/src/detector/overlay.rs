@@ -4,6 +4,8 @@
 //! cells of equal, round width between its 0.5 % and 99.5 % quantiles, and one for each tail. Of categories the most frequent
 //! ones are shown, and what the reference does not have is named.
 
+use std::borrow::Cow;
+
 use mlops_core::data::{Column, Values};
 use mlops_core::monitor::{CellCounts, CellKind};
 use mlops_core::num::quantile::quantile_sorted;
@@ -34,6 +36,11 @@ impl Overlay {
         let bins = Bins::from_edges(&edges(finite, cells)).ok()?;
         let reference = bins.count(values);
         Some(Self { bins, reference })
+    }
+
+    /// Of cells that were counted already.
+    pub(super) fn of(bins: Bins, reference: Counts) -> Self {
+        Self { bins, reference }
     }
 
     pub(super) fn bins(&self) -> &Bins {
@@ -164,12 +171,13 @@ fn round_steps(low: f64, high: f64, cells: usize) -> Vec<f64> {
 }
 
 /// The cells of a categorical feature: the most frequent levels in the order of the reference, then the others, the new ones, and
-/// what is missing.
-pub(super) fn category_cells(
+/// what is missing. `new` gives the levels that the reference does not have, the most frequent first; what is unseen beyond
+/// them is summed up.
+pub(super) fn category_cells<'n>(
     levels: &CategoryBins,
     reference: &Counts,
     current: &Counts,
-    column: &Column<'_>,
+    new: impl FnOnce() -> Vec<(Cow<'n, str>, u64)>,
     cells: usize,
 ) -> Vec<CellCounts> {
     let counts = reference.as_slice().iter().copied().zip(current.as_slice().iter().copied());
@@ -202,12 +210,16 @@ pub(super) fn category_cells(
         shown.push(cell(CellKind::Others, format!("{} other levels", rest.len()), a, b));
     }
     if unseen.1 > 0 {
-        let mut new = new_levels(levels, column);
+        let mut new = new();
         let more = new.split_off(new.len().min(NEW_NAMED));
         shown.extend(new.iter().map(|(name, b)| cell(CellKind::Unseen, clip(name), 0, *b)));
-        if !more.is_empty() {
-            let b = more.iter().map(|(_, b)| b).sum();
-            shown.push(cell(CellKind::Unseen, format!("{} more new levels", more.len()), 0, b));
+        let rest = unseen.1.saturating_sub(new.iter().map(|(_, b)| b).sum());
+        if rest > 0 {
+            // How many they are is not known where only the most frequent ones were kept.
+            let known = more.iter().map(|(_, b)| b).sum::<u64>() == rest;
+            let label =
+                if known { format!("{} more new levels", more.len()) } else { "more new levels".to_owned() };
+            shown.push(cell(CellKind::Unseen, label, 0, rest));
         }
     }
     if missing.0 > 0 || missing.1 > 0 {
@@ -217,7 +229,7 @@ pub(super) fn category_cells(
 }
 
 /// The levels that the reference does not have, the most frequent first.
-fn new_levels<'c>(known: &CategoryBins, column: &'c Column<'_>) -> Vec<(&'c str, u64)> {
+pub(super) fn new_levels<'c>(known: &CategoryBins, column: &'c Column<'_>) -> Vec<(Cow<'c, str>, u64)> {
     let Values::Category { codes, levels } = column.values() else { return Vec::new() };
     let unseen = known.len() - 2;
     let new: Vec<bool> = levels.iter().map(|level| known.cell_of(Some(level)) == unseen).collect();
@@ -231,7 +243,7 @@ fn new_levels<'c>(known: &CategoryBins, column: &'c Column<'_>) -> Vec<(&'c str,
     let counted = levels.iter().map(String::as_str).zip(counts).filter(|(_, count)| *count > 0);
     let mut counted: Vec<(&str, u64)> = counted.collect();
     counted.sort_by(|x, y| y.1.cmp(&x.1).then(x.0.cmp(y.0)));
-    counted
+    counted.into_iter().map(|(name, count)| (Cow::Borrowed(name), count)).collect()
 }
 
 /// A label of bounded length.
@@ -313,7 +325,7 @@ mod tests {
         let now = ["new", "new", "l39", "l00", "a", "b", "c", "d", "e"];
         let column = Column::text("x", now).unwrap();
         let current = levels.count(now.map(Some));
-        let cells = category_cells(&levels, &reference, &current, &column, 3);
+        let cells = category_cells(&levels, &reference, &current, || new_levels(&levels, &column), 3);
         let names: Vec<&str> = cells.iter().map(|c| c.label.as_str()).collect();
         assert_eq!(
             names,
