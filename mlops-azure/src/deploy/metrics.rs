@@ -198,6 +198,7 @@ impl Answers {
 }
 
 /// Counts come as averages with a point in them.
+#[allow(clippy::cast_sign_loss, reason = "nothing below zero is added")]
 fn whole(requests: f64) -> u64 {
     requests.round() as u64
 }
@@ -279,7 +280,8 @@ pub type ByMinute = Vec<(Timestamp, f64)>;
 ///
 /// # Permissions
 /// `Microsoft.Insights/metrics/read` and `Microsoft.Insights/metricDefinitions/read` on the endpoint: the role
-/// [`MONITORING_READER`](crate::wire::role::MONITORING_READER) has them, and every role that may read all. The API's version is
+/// [`MONITORING_READER`](crate::wire::role::MONITORING_READER) has them, and every role that may read all; `AzureML Data Scientist` has
+/// not. The subscription must be registered to use `Microsoft.Insights`. The API's version is
 /// [`VERSION`](crate::wire::metrics::VERSION); its calls count against the limits of Resource Manager, and are answered with 429 or 529
 /// where they are too many, which is tried again.
 ///

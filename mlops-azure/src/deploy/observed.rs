@@ -37,9 +37,10 @@ use super::metrics::{ByMinute, EndpointMetrics, FailureRule, LatencyStatistic, M
 /// * **Copies count.** Azure counts the requests that it mirrors to a deployment among its requests.
 ///
 /// # In a plan
-/// The limits of a plan ([`OperationGuard`](mlops_core::deploy::rollout::OperationGuard)) look at the deployer's counters, of which Azure
-/// has none: say `on_no_data` is to continue and patience is nothing for the plan, and let each guard say what follows where it has no
-/// data.
+/// The limits of a plan ([`OperationGuard`](mlops_core::deploy::rollout::OperationGuard)) look at the deployer's counters. Azure has none, so
+/// they never have data: the plan's own `on_no_data` must be to continue, or no step ends well. With patience, every step waits for
+/// those counters until it is over; without, what guards on metrics say at the end of the bake is what counts, so let the bake be long
+/// enough for them, and each of them say what follows where it has no data.
 ///
 /// ```
 /// use std::sync::Arc;

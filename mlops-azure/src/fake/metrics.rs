@@ -410,13 +410,11 @@ impl State {
         let split: Vec<&String> = question.wanted.keys().filter(|name| is_known(name)).collect();
         let supports =
             |word: &String| metric.aggregations.iter().any(|known| known.eq_ignore_ascii_case(word));
-        let mut error = match question.aggregations.iter().find(|word| !supports(word)) {
-            Some(word) => Some((
-                "InvalidSamplingType".to_owned(),
-                format!("Sampling type is not found. SamplingType:{word}."),
-            )),
-            None => None,
-        };
+        let unsupported = question.aggregations.iter().find(|word| !supports(word));
+        let mut error = unsupported.map(|word| {
+            let message = format!("Sampling type is not found. SamplingType:{word}.");
+            ("InvalidSamplingType".to_owned(), message)
+        });
         if let Some(failure) = self.failures.get_mut(&lower(metric.name)).filter(|failure| failure.left > 0) {
             failure.left -= 1;
             error = Some((failure.code.clone(), failure.message.clone()));
@@ -516,8 +514,9 @@ fn aggregate(word: &str, values: &[f64]) -> Option<f64> {
 fn nearest_rank(values: &[f64], percent: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let rank = (percent / 100.0 * sorted.len() as f64).ceil().max(1.0) as usize;
-    sorted.get(rank - 1).or(sorted.last()).copied().unwrap_or_default()
+    let needed = percent / 100.0 * sorted.len() as f64;
+    let found = sorted.iter().enumerate().find(|(index, _)| (index + 1) as f64 >= needed);
+    found.map(|(_, value)| *value).or(sorted.last().copied()).unwrap_or_default()
 }
 
 fn type_of(question: &Question) -> &'static str {

@@ -473,7 +473,7 @@ async fn without_data_the_plan_decides() {
     let refuse: Prepare = |azure| azure.metrics().fail("RequestsPerMinute", "Throttled", "later", u32::MAX);
     let late: Prepare = |azure| azure.metrics().delay(Duration::from_secs(86_400));
     for (why, callers, prepare) in
-        [("nobody calls", 0, (|_| {}) as Prepare), ("refused", 30, refuse), ("late", 30, late)]
+        [("nobody calls", 0, (|_| {}) as Prepare), ("refused", 6, refuse), ("late", 6, late)]
     {
         for (policy, expected) in [
             (ThinData::Rollback, "rolled back"),
