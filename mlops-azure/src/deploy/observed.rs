@@ -49,11 +49,12 @@ use super::metrics::{ByMinute, EndpointMetrics, FailureRule, LatencyStatistic, M
 /// use mlops_azure::deploy::metrics::EndpointMetrics;
 /// use mlops_azure::fake::FakeAzure;
 /// use mlops_core::deploy::rollout::judge::{Count, Observations, Proportions, Threshold};
-/// use mlops_core::deploy::rollout::{MetricGuard, MetricQuery, RolloutOptions, ThinData};
-/// # use mlops_core::deploy::rollout::{MetricProvider as _, RolloutDriver};
+/// use mlops_core::deploy::rollout::{MetricGuard, MetricProvider as _, MetricQuery, MetricRequest, RolloutOptions, ThinData};
 /// # use mlops_core::time::ManualClock;
+/// # use mlops_core::{DeploymentName, EndpointName};
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
-/// // Failures may be two in a hundred more than at the stable version; a minute's slowest requests take a quarter of a second.
+/// // Failures may be two in a hundred more than at the stable version; of a minute's requests, 95 in a hundred take a quarter of a
+/// // second at most.
 /// let failures = MetricGuard::query("failures", MetricQuery::new("failures"), Proportions::new(0.02));
 /// let slow = MetricGuard::query("slow", MetricQuery::new("latency_p95_ms"), Threshold::at_most(250.0));
 /// let options = RolloutOptions::default()
@@ -64,12 +65,19 @@ use super::metrics::{ByMinute, EndpointMetrics, FailureRule, LatencyStatistic, M
 ///     .with_metric(slow.with_min_samples(5));
 /// options.check()?;
 ///
-/// // The source that answers them: `RolloutDriver::with_metrics`.
+/// // The source that they query, for `RolloutDriver::with_metrics`; here of Azure in memory, at ten past eight.
 /// let clock = Arc::new(ManualClock::at("2026-03-02T08:10:00Z".parse()?));
 /// let azure = FakeAzure::new().with_clock(clock.clone());
-/// let metrics = EndpointMetrics::new(azure.arm(), azure.place());
-/// let source = Arc::new(AzureMetrics::new(metrics).with_clock(clock));
-/// # let _: &dyn Fn(RolloutDriver) -> RolloutDriver = &|driver| driver.with_metrics(source.clone());
+/// # let (endpoint, green) = (EndpointName::new("churn")?, DeploymentName::new("green")?);
+/// # azure.set_resource(azure.place().online_endpoint("churn")?.id(), serde_json::json!({ "properties": {} }));
+/// let source = AzureMetrics::new(EndpointMetrics::new(azure.arm(), azure.place())).with_clock(clock);
+///
+/// // What the driver asks. Of these requests, the second is not old enough yet.
+/// azure.metrics().request("churn", "green", (424, Some(500)), 12.5, "2026-03-02T08:06:10Z".parse()?);
+/// azure.metrics().request("churn", "green", (200, Some(200)), 12.5, "2026-03-02T08:07:10Z".parse()?);
+/// let (began, now) = ("2026-03-02T08:00:00Z".parse()?, "2026-03-02T08:10:00Z".parse()?);
+/// let seen = source.observe(&MetricRequest::new("failures", &endpoint, &green, began, now)).await?;
+/// assert_eq!(seen, Some(Observations::Counts { candidate: Count::new(1, 1)?, stable: Count::default() }));
 /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
