@@ -34,7 +34,8 @@ use super::metrics::{ByMinute, EndpointMetrics, FailureRule, LatencyStatistic, M
 ///   what happens at its end is not judged in it. Should data come later still, an answer may grow between two looks.
 /// * **No requests are no data.** A deployment that nobody asked has no observations, and the guard says that there are no data; what
 ///   follows is the plan's `on_no_data`. It never passes as one without failures. Nor does a question that Azure refuses, or cannot answer.
-/// * **Copies count.** Azure counts the requests that it mirrors to a deployment among its requests.
+/// * **Copies count.** Azure's documentation says that metrics are gathered of the requests that it mirrors to a deployment too, so a
+///   shadow is judged as a canary is.
 ///
 /// # In a plan
 /// The limits of a plan ([`OperationGuard`](mlops_core::deploy::rollout::OperationGuard)) look at the deployer's counters. Azure has none, so
