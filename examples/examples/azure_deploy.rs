@@ -122,7 +122,8 @@ async fn deploy(deployer: &AzureDeployer, name: &str, version: u64) -> Result<()
 /// Failures and requests, by deployment.
 type Seen = BTreeMap<String, (u64, u64)>;
 
-/// Azure tells its counts late, so callers say what they met, and a guard judges that.
+/// Azure tells its counts some minutes late, so here callers say what they met, and a guard judges that: the example has no minutes to
+/// wait. Where a step bakes for longer, `AzureMetrics` is the source that guards query, and nobody reports.
 async fn roll_out(deployer: &Arc<AzureDeployer>, names: [&str; 2]) -> Result<bool> {
     let clock = ManualClock::at("2026-03-02T08:00:00Z".parse()?);
     let guard = MetricGuard::new("failures", Proportions::new(0.01)).with_min_samples(30);

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::http::redact;
+use crate::http::retry::is_transient;
 
 /// An answer that is not a success, without its transport: status, the headers that matter, and the body.
 ///
@@ -189,6 +190,13 @@ struct Body {
     error: Option<Detail>,
 }
 
+/// What a body says of an error: in Resource Manager's envelope, or without one, as the metrics of Azure Monitor have it.
+fn read_body(body: &[u8]) -> Option<Detail> {
+    let in_envelope = serde_json::from_slice::<Body>(body).ok().and_then(|body| body.error);
+    let bare = || serde_json::from_slice::<Detail>(body).ok().filter(|detail| detail.code.is_some());
+    in_envelope.or_else(bare)
+}
+
 #[derive(Deserialize, Default)]
 struct Detail {
     #[serde(default)]
@@ -246,7 +254,7 @@ struct Additional {
 pub fn from_response(operation: &'static str, answer: &Answer<'_>) -> Error {
     const LIMIT: usize = 64 * 1024;
     let body = answer.body.get(..LIMIT).unwrap_or(answer.body);
-    let parsed = serde_json::from_slice::<Body>(body).ok().and_then(|b| b.error);
+    let parsed = read_body(body);
     let understood = parsed.is_some();
     let said = ServiceError::read(parsed.unwrap_or_default(), answer.secrets);
     let kind = kind_of(answer.status, &said, understood);
@@ -270,7 +278,7 @@ pub fn from_response(operation: &'static str, answer: &Answer<'_>) -> Error {
 /// assert_eq!((error.kind(), error.context("state")), (ErrorKind::LimitExceeded, Some("Failed")));
 /// ```
 pub fn from_operation(operation: &'static str, state: &str, answer: &Answer<'_>) -> Error {
-    let parsed = serde_json::from_slice::<Body>(answer.body).ok().and_then(|b| b.error);
+    let parsed = read_body(answer.body);
     let said = ServiceError::read(parsed.unwrap_or_default(), answer.secrets);
     let kind = match () {
         () if state.eq_ignore_ascii_case("canceled") || state.eq_ignore_ascii_case("cancelled") => {
@@ -327,10 +335,6 @@ fn described(kind: ErrorKind, operation: &'static str, said: ServiceError, answe
     }
 }
 
-fn is_transient(status: u16) -> bool {
-    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
-}
-
 fn kind_of(status: u16, said: &ServiceError, understood: bool) -> ErrorKind {
     let has = |name: &str| said.has(name);
     match status {
@@ -347,7 +351,7 @@ fn kind_of(status: u16, said: &ServiceError, understood: bool) -> ErrorKind {
         413 => ErrorKind::LimitExceeded,
         // A scoring container failed on this request: the endpoint answered, the model did not.
         424 => ErrorKind::Internal,
-        429 => ErrorKind::RateLimited,
+        429 | 529 => ErrorKind::RateLimited,
         500 | 502 | 503 => ErrorKind::Transport,
         _ if understood => ErrorKind::Rejected,
         _ => ErrorKind::Protocol,
@@ -398,11 +402,21 @@ mod tests {
             (429, "TooManyRequests", ErrorKind::RateLimited, true),
             (500, "ServiceError", ErrorKind::Transport, true),
             (504, "GatewayTimeout", ErrorKind::Timeout, true),
+            (529, "Throttled", ErrorKind::RateLimited, true),
             (418, "Teapot", ErrorKind::Rejected, false),
         ] {
             let error = answer(status, &with_code(code));
             assert_eq!((error.kind(), error.is_retryable()), (kind, retryable), "{status} {code}");
         }
+    }
+
+    #[test]
+    fn a_code_without_an_envelope_is_read_too() {
+        // As Azure Monitor answers; the text is from github.com/Azure/azure-sdk-for-net/issues/29584.
+        let message = "Failed to find metric configuration for provider: microsoft.operationalinsights";
+        let error = answer(400, &format!(r#"{{"code":"BadRequest","message":"{message}"}}"#));
+        assert_eq!((error.kind(), error.message()), (ErrorKind::InvalidInput, message));
+        assert_eq!(error.context("code"), Some("BadRequest"));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! | 3, 4 | [`job`], [`environment`] | jobs: command, sweep, pipeline, AutoML; environments, code, components |
 //! | 4 train | [`compute`], [`schedule`] | clusters, instances, quotas; what Azure starts at times |
 //! | 5 register | [`registry`] | [`AzureModelRegistry`](registry::AzureModelRegistry): models in workspaces and registries, publishing |
-//! | 6 deploy | [`deploy`] | [`AzureDeployer`](deploy::AzureDeployer) on online endpoints; keys, autoscale settings, batch endpoints |
+//! | 6 deploy | [`deploy`] | [`AzureDeployer`](deploy::AzureDeployer) on online endpoints, with [`AzureMetrics`](deploy::AzureMetrics) for the guards of rollouts; keys, autoscale settings, batch endpoints |
 //! | 7 monitor | [`monitor`], [`telemetry`] | model monitors; Application Insights with a spool on disk, OTLP |
 //! | 8 retrain | [`event`] | Event Grid: from a breach to core's triggers, from core's alerts to subscribers |
 //! | across all | [`governance`] | [`KeyVault`](governance::KeyVault) as secret store; role assignments, tags, workspaces |

@@ -51,7 +51,7 @@ fn silent(error: &Error) {
 
 #[tokio::test]
 async fn what_may_be_repeated_is_tried_again_until_it_succeeds() {
-    for status in [408, 429, 500, 502, 503, 504] {
+    for status in [408, 429, 500, 502, 503, 504, 529] {
         let server =
             Scripted::start(vec![answer(status, &[], ""), answer(status, &[], ""), ok(r#"{"a": 1}"#)]).await;
         assert_eq!(get(&server).await.unwrap(), json!({ "a": 1 }), "{status}");

@@ -69,7 +69,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 ///   [some minutes](AzureDeployerBuilder::known_for) old where somebody else changes it.
 /// * It counts requests in Azure Monitor's metrics (`RequestsPerMinute` by deployment and status, `RequestLatency`): minutes late, for
 ///   93 days, and not since a deployment was made. So there are no `stats`; a rollout is judged by guards on metrics, which look at
-///   windows of time.
+///   windows of time: [`AzureMetrics`](super::AzureMetrics) is the source that they query, and callers may report what they met.
 /// * It mirrors at most half of the requests.
 /// * A deployment takes minutes. That its model loads is seen when it has come about; one that does not is removed again.
 ///
@@ -967,7 +967,7 @@ impl Deployer for AzureDeployer {
         const OP: &str = "Deployer::stats";
         let error = Error::unsupported(
             OP,
-            "Azure counts requests in its metrics, minutes late, and not since a deployment was made",
+            "Azure counts requests in its metrics, minutes late, and not since a deployment was made: see AzureMetrics",
         );
         Err(error.with("endpoint", endpoint).with("deployment", deployment))
     }

@@ -105,7 +105,7 @@ impl Scored {
         }
         let status = self.header("ms-azureml-model-error-statuscode").and_then(|text| text.parse().ok());
         let (kind, message) = match status {
-            Some(400_u16 | 413 | 415 | 422) => (ErrorKind::InvalidInput, "the model refused the rows"),
+            Some(status) if is_refusal(status) => (ErrorKind::InvalidInput, "the model refused the rows"),
             _ => (ErrorKind::Internal, "the model failed"),
         };
         let mut error = Error::new(kind, OP, message).with("status", 424);
@@ -117,6 +117,11 @@ impl Scored {
             None => error,
         }
     }
+}
+
+/// Whether a model's own status says that it refused the rows.
+pub(super) fn is_refusal(model_status: u16) -> bool {
+    matches!(model_status, 400 | 413 | 415 | 422)
 }
 
 /// The key or the token of one endpoint, fetched when it is needed first and again when it is refused or grows old.

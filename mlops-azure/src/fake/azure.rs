@@ -13,6 +13,7 @@ use super::arm;
 use super::exchange::{FakeAnswer, FakePart, FakeRequest};
 use super::faults::{Faults, Meets};
 use super::job::FakeJobs;
+use super::metrics::FakeMetrics;
 use super::path::ArmPath;
 use super::schema::Schemas;
 use super::state::State;
@@ -61,6 +62,7 @@ struct Inner {
     tokens: Arc<FakeTokens>,
     faults: Arc<Faults>,
     jobs: FakeJobs,
+    metrics: FakeMetrics,
     parts: Mutex<Vec<Arc<dyn FakePart>>>,
     /// Held while a request is answered: parts read and write the store in several steps.
     turn: Mutex<()>,
@@ -91,6 +93,7 @@ impl FakeAzure {
             tokens,
             faults,
             jobs: FakeJobs::new(),
+            metrics: FakeMetrics::default(),
             parts: Mutex::default(),
             turn: Mutex::default(),
             state: Mutex::new(state),
@@ -102,6 +105,7 @@ impl FakeAzure {
         azure.plug(super::schedule::FakeSchedules);
         azure.plug(super::mlflow::FakeMlflow::new());
         azure.plug(super::run_artifact::FakeRunArtifacts::new());
+        azure.plug(azure.0.metrics.clone());
         // Whoever is plugged in last is asked first: the trials of a sweep are its own, all other runs are MLflow's.
         azure.plug(azure.0.jobs.clone());
         azure
@@ -239,6 +243,11 @@ impl FakeAzure {
     /// How jobs go.
     pub fn jobs(&self) -> &FakeJobs {
         &self.0.jobs
+    }
+
+    /// What Azure Monitor knows of online endpoints.
+    pub fn metrics(&self) -> &FakeMetrics {
+        &self.0.metrics
     }
 
     /// A resource provider that the subscription is not registered to use, until somebody registers it and it is looked at so

@@ -13,6 +13,7 @@
 //! | [`job`] | [`FakeJobs`] and [`JobScript`]: jobs, run history, logs and trials |
 //! | [`key_vault`] | [`FakeKeyVault`]: a vault of secrets |
 //! | [`listen`] | [`FakeListener`]: the same fake over HTTP, for other processes |
+//! | [`metrics`] | [`FakeMetrics`]: Azure Monitor's metrics of online endpoints |
 //! | [`mlflow`] | [`FakeMlflow`]: MLflow of every workspace and registry |
 //! | [`monitor`] | [`breach`]: a model monitor finds that a signal is over its threshold |
 //! | [`online`] | [`FakeOnline`]: online endpoints, their keys and their scoring addresses |
@@ -61,7 +62,7 @@
 //! # What it does not do
 //! * It runs nothing: a job does not train and an endpoint does not score, unless a part says how.
 //! * It has no roles: whoever has a token may do everything. Roles that were just assigned are known at once.
-//! * Time has no part in it: operations take looks, limits never refill, tokens do not expire by themselves.
+//! * Time has no part in it but for metrics: operations take looks, limits never refill, tokens do not expire by themselves.
 //! * Bodies of PATCH and POST are not judged, because the types do not have them.
 //! * That a version cannot be changed is answered with 409 and `Immutable`, and that an endpoint is busy with 409 and
 //!   `RetryableErrorDueToAnotherOperation`: that is what the service says of jobs and of other resources; what it says of these is
@@ -79,6 +80,7 @@ pub mod insights;
 pub mod job;
 pub mod key_vault;
 pub mod listen;
+pub mod metrics;
 pub mod mlflow;
 pub mod monitor;
 pub mod online;
@@ -114,6 +116,7 @@ pub use insights::{FakeInsights, Ingestion};
 pub use job::{FakeJobs, JobScript};
 pub use key_vault::FakeKeyVault;
 pub use listen::FakeListener;
+pub use metrics::FakeMetrics;
 pub use mlflow::FakeMlflow;
 pub use monitor::breach;
 pub use online::{FakeCounts, FakeOnline};

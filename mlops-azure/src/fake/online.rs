@@ -41,7 +41,8 @@ pub struct FakeCounts {
 /// As Azure does, it checks traffic (whole per cent that sum to 0 or 100, deployments that are there), mirrors (one deployment, at
 /// most 50 per cent, without traffic of its own), tags, and properties that may be added and not changed; it refuses to delete a
 /// deployment with traffic; its addresses draw who answers for each request, unless a header names somebody; copies of requests go to
-/// the shadow, and nobody gets its answers. A model that fails is answered with 424.
+/// the shadow, and nobody gets its answers. A model that fails is answered with 424. What models answer is counted in the
+/// [metrics](FakeAzure::metrics).
 ///
 /// Simplified: what is drawn is drawn from a fixed seed, a deployment serves as soon as its operation is over, and there is no limit
 /// on requests but the faults of the fake.
@@ -378,9 +379,9 @@ impl FakeOnline {
             return Some(FakeAnswer::error(404, "NoValidDeployments", message));
         };
         if named.is_none() {
-            self.mirror(request, endpoint, &resource, &serving);
+            self.mirror(request, azure, endpoint, &resource, &serving);
         }
-        let answer = self.ask(request, endpoint, name, deployment);
+        let answer = self.ask(request, azure, endpoint, name, deployment);
         match self.state().silent {
             true => Some(answer),
             false => Some(answer.with("azureml-model-deployment", name)),
@@ -422,6 +423,7 @@ impl FakeOnline {
     fn mirror(
         &self,
         request: &FakeRequest,
+        azure: &FakeAzure,
         endpoint: &str,
         resource: &Value,
         serving: &BTreeMap<String, Value>,
@@ -430,13 +432,20 @@ impl FakeOnline {
         for (name, share) in mirrored {
             let drawn = self.state().draw() * 100.0 < share as f64;
             if let Some(deployment) = serving.get(&name).filter(|_| drawn) {
-                self.ask(request, endpoint, &name, deployment);
+                self.ask(request, azure, endpoint, &name, deployment);
             }
         }
     }
 
     /// Asks a deployment, and counts.
-    fn ask(&self, request: &FakeRequest, endpoint: &str, name: &str, deployment: &Value) -> FakeAnswer {
+    fn ask(
+        &self,
+        request: &FakeRequest,
+        azure: &FakeAzure,
+        endpoint: &str,
+        name: &str,
+        deployment: &Value,
+    ) -> FakeAnswer {
         let model = deployment.pointer("/properties/model").and_then(Value::as_str).unwrap_or_default();
         let body = request.json();
         // What a panic leaves half-done inside of a model is the model's.
@@ -444,21 +453,26 @@ impl FakeOnline {
         let mut state = self.state();
         let counts = state.counts.entry((endpoint.to_owned(), name.to_owned())).or_default();
         counts.requests += 1;
-        let status = match scored {
-            Ok(Ok(answer)) => return FakeAnswer::ok(answer),
+        let (scored, status) = match scored {
+            Ok(Ok(answer)) => (Some(answer), (200, 200)),
             Ok(Err(error)) if error.kind() == ErrorKind::InvalidInput => {
                 counts.bad_requests += 1;
-                "400"
+                (None, (424, 400))
             }
             Ok(Err(_)) | Err(_) => {
                 counts.failures += 1;
-                "500"
+                (None, (424, 500))
             }
         };
+        drop(state);
+        azure.metrics().answered(endpoint, name, status, azure.now());
+        if let Some(answer) = scored {
+            return FakeAnswer::ok(answer);
+        }
         // A container may well repeat the rows in its answer.
         let echo = String::from_utf8_lossy(&request.body).into_owned();
         FakeAnswer::json(424, json!({ "error": { "code": "ModelError", "message": echo } }))
-            .with("ms-azureml-model-error-statuscode", status)
+            .with("ms-azureml-model-error-statuscode", status.1.to_string())
             .with("ms-azureml-model-error-reason", "model_error")
     }
 }

@@ -21,7 +21,7 @@ pub enum Repeat {
 
 /// How often and after how long a request is tried again.
 ///
-/// Tried again are requests that got no answer and those answered with 408, 429, 500, 502, 503 or 504. With
+/// Tried again are requests that got no answer and those answered with 408, 429, 500, 502, 503, 504 or 529. With
 /// [`Repeat::Never`] only those that the peer has certainly not carried out: no connection came about, or it answered 429.
 ///
 /// The longest wait doubles from [`initial`](Self::initial) to [`max_delay`](Self::max_delay), and the wait is drawn at random
@@ -135,7 +135,8 @@ pub(crate) fn random() -> f64 {
 
 /// Whether a status says that the same request may succeed later.
 pub(crate) fn is_transient(status: u16) -> bool {
-    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+    // With 529 the metrics of Azure Monitor say that they are asked too often.
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504 | 529)
 }
 
 /// One try: an answer, a fault, or an error that no other try would heal.

@@ -17,6 +17,7 @@
 //! | [`event`] | Event Grid: topics, subscriptions, events |
 //! | [`history`] | run history: how a job went, its logs, its tags |
 //! | [`job`] | jobs |
+//! | [`metrics`] | values of Azure Monitor's metrics, and what there is to ask for |
 //! | [`model`] | registered models |
 //! | [`monitor`] | model monitors |
 //! | [`open`] | enumerations that keep values nobody here knows |
@@ -63,6 +64,7 @@ pub mod environment;
 pub mod event;
 pub mod history;
 pub mod job;
+pub mod metrics;
 pub mod model;
 pub mod monitor;
 pub mod otlp;

@@ -18,6 +18,8 @@ pub const VERSION: &str = "2022-04-01";
 pub const DATA_SCIENTIST: &str = "f6c7c914-8db3-469d-8ca1-694a8f32e121";
 /// `Storage Blob Data Contributor`: reads, writes and removes blobs.
 pub const BLOB_CONTRIBUTOR: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
+/// `Monitoring Reader`: reads metrics and logs of everything.
+pub const MONITORING_READER: &str = "43d0d8ad-25c7-4714-9337-8ba259a9fe05";
 
 open_enum! {
     /// What kind of identity a role is given to. With it, Azure does not look a new identity up in the directory, which knows it only

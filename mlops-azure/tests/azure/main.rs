@@ -9,6 +9,7 @@ mod fake;
 mod governance;
 mod jobs;
 mod log;
+mod metrics;
 mod mlflow;
 mod monitor;
 mod registry;

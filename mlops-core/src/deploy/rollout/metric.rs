@@ -122,6 +122,44 @@ pub struct MetricRequest<'a> {
     pub min_samples: u64,
 }
 
+impl<'a> MetricRequest<'a> {
+    /// A metric of a candidate without a stable version in \[`from`, `to`), of which one observation is enough.
+    ///
+    /// ```
+    /// use mlops_core::deploy::rollout::MetricRequest;
+    /// use mlops_core::{DeploymentName, EndpointName};
+    /// let (endpoint, green) = (EndpointName::new("churn")?, DeploymentName::new("green")?);
+    /// let (from, to) = ("2026-03-02T08:00:00Z".parse()?, "2026-03-02T08:05:00Z".parse()?);
+    /// let blue = DeploymentName::new("blue")?;
+    /// let request = MetricRequest::new("latency_ms", &endpoint, &green, from, to).with_stable(&blue);
+    /// assert_eq!((request.stable, request.min_samples), (Some(&blue), 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn new(
+        metric: &'a str,
+        endpoint: &'a EndpointName,
+        candidate: &'a DeploymentName,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Self {
+        Self { metric, endpoint, candidate, stable: None, from, to, min_samples: one() }
+    }
+
+    /// The same beside a stable version.
+    #[must_use]
+    pub fn with_stable(mut self, stable: &'a DeploymentName) -> Self {
+        self.stable = Some(stable);
+        self
+    }
+
+    /// The same with another number of observations that are needed to judge.
+    #[must_use]
+    pub fn with_min_samples(mut self, samples: u64) -> Self {
+        self.min_samples = samples;
+        self
+    }
+}
+
 /// Where metrics are kept: asked by the driver at every look.
 ///
 /// # Contract
