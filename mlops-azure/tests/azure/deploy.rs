@@ -13,7 +13,7 @@ use mlops_azure::fake::{FakeAzure, FakeBatch, FakeOnline};
 use mlops_azure::http::{Call, PollPolicy};
 use mlops_azure::storage::LocalCode;
 use mlops_azure::wire::autoscale::{AutoscaleSetting, Capacity, Profile, Rule};
-use mlops_azure::wire::batch::{BatchInputType, BatchInvoke};
+use mlops_azure::wire::batch::{BatchInput, BatchInvoke, BatchValueType};
 use mlops_azure::wire::deployment::ContainerType;
 use mlops_azure::wire::endpoint::{AuthMode, KeyType};
 use mlops_azure::wire::{BatchDeployment, Resource};
@@ -896,7 +896,8 @@ async fn a_batch_call_makes_one_job_however_often_it_is_sent() {
     world.azure.plug(jobs.clone());
     let batch = batch(&world.azure);
     batch.ensure("nightly").await.unwrap();
-    let data = BatchInvoke::default().with_input("in", BatchInputType::UriFolder, "azureml:claims:7");
+    let data = BatchInvoke::default()
+        .with_input("in", BatchInput::data(BatchValueType::UriFolder, "azureml:claims:7"));
     let key = IdempotencyKey::new("claims-7").unwrap();
     let error = batch.invoke("nightly", None, &data, &key).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "there is no default yet");
