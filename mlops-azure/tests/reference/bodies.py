@@ -355,6 +355,10 @@ def telemetry():
     elements = {}
     for kind, cls in track.MonitorDomain.__mapping__.items():
         members = {name: member for name, member in TYPES.members(cls, kind).items() if name != "kind"}
+        if "severityLevel" in members:
+            # The exporter sends its number.
+            names = members["severityLevel"]
+            members["severityLevel"] = {**names, "type": TYPES.any_of(TYPES.simple("Integer"), names["type"])}
         data = TYPES.put(**{"$type": "ObjectType", "name": cls.__name__, "properties": members})
         kind = SPELT.get(kind, kind)
         branch = {"baseType": {"type": TYPES.literals([kind], False), "flags": REQUIRED}, "baseData": {"type": data, "flags": REQUIRED}}

@@ -146,7 +146,7 @@ fn azure_would_take_every_change_and_action_and_not_what_one_mistake_makes_of_it
         judged += 1;
     }
     println!("{judged} bodies of {} operations judged, {mutants} mutants refused", seen.len());
-    assert!(judged >= 20 && seen.len() >= 15 && mutants > 300, "{judged} {} {mutants}", seen.len());
+    assert!(judged >= 20 && seen.len() >= 18 && mutants > 120, "{judged} {} {mutants}", seen.len());
 }
 
 /// The judge is not stricter than Azure: what the official clients sent in recorded conversations, and the minimal bodies, it takes.
@@ -282,7 +282,8 @@ fn every_body_that_this_crate_makes_has_a_judge() {
 }
 
 /// Resources that this crate reads and never writes, and what it sends instead.
-const NEVER_WRITTEN: [(&str, &str); 2] = [("WorkspaceProperties", "nothing"), ("Tags", "`TagPatch`")];
+const NEVER_WRITTEN: [(&str, &str); 3] =
+    [("WorkspaceProperties", "nothing"), ("Tags", "`TagPatch`"), ("AnySchedule", "`ModelMonitor`")];
 
 /// A type of resources that no test here writes would have no judge.
 #[test]
