@@ -385,7 +385,8 @@ impl FakeAzure {
                 return Some(FakeAnswer::error(503, "ServerUnavailable", "The service is unavailable."));
             }
         }
-        if body::judge_of(request) == body::Judge::Missing {
+        let knows = |part: &Arc<dyn FakePart>| part.judges(request);
+        if body::judge_of(request) == body::Judge::Missing && !self.parts().iter().any(knows) {
             self.state().refused.push(format!("{}: nobody judges its body", request.line()));
             return Some(body::unknown(request));
         }

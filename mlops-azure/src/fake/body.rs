@@ -195,10 +195,10 @@ pub(super) fn judge_of(request: &FakeRequest) -> Judge {
     if host == Cloud::Public.resource_manager()
         && let Some(path) = ArmPath::parse(path)
     {
-        match method {
-            &Method::PUT => return Judge::Schemas,
+        match *method {
+            Method::PUT => return Judge::Schemas,
             // What cannot be changed so is refused whatever the body is.
-            &Method::PATCH if Kind::of(&path).patch == Patch::None => return Judge::Nobody,
+            Method::PATCH if Kind::of(&path).patch == Patch::None => return Judge::Nobody,
             _ => {}
         }
     }

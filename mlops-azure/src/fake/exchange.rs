@@ -28,6 +28,13 @@ pub trait FakePart: Send + Sync {
     /// The answer to a request, if it is this part's.
     fn answer(&self, request: &FakeRequest, azure: &FakeAzure) -> Option<FakeAnswer>;
 
+    /// Whether this part knows what the body of a request may be, for one that goes to Azure and that [`Bodies`](super::Bodies) does not
+    /// know.
+    fn judges(&self, request: &FakeRequest) -> bool {
+        let _ = request;
+        false
+    }
+
     /// Adds what the service itself writes into a resource, such as the address of an endpoint, after the store took a write of
     /// it and before anybody reads it. `resource` has the envelope with `id` and `type`.
     fn complete(&self, resource: &mut Value, azure: &FakeAzure) {

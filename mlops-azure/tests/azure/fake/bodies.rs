@@ -2,7 +2,9 @@
 //! definitions; and nothing good of a body that nobody judges.
 
 use mlops_azure::config::cloud::Audience;
-use mlops_azure::fake::{Bodies, FakeAzure, FakeBatch, FakeEventGrid, FakeInsights};
+use mlops_azure::fake::{
+    Bodies, FakeAnswer, FakeAzure, FakeBatch, FakeEventGrid, FakeInsights, FakePart, FakeRequest,
+};
 use mlops_azure::http::{Call, Method};
 use mlops_core::{Error, ErrorKind};
 use serde_json::{Value, json};
@@ -157,4 +159,22 @@ async fn a_body_that_nobody_judges_is_not_taken() {
         assert_eq!(azure.refused().len(), 1);
     }
     assert!(Bodies::official().all().iter().all(|body| !body.source.is_empty()));
+
+    /// Somebody's own workflow, whose body is theirs to judge.
+    struct Workflow;
+    impl FakePart for Workflow {
+        fn answer(&self, request: &FakeRequest, _: &FakeAzure) -> Option<FakeAnswer> {
+            request.host().ends_with(".logic.azure.com").then(|| FakeAnswer::ok(request.json()))
+        }
+
+        fn judges(&self, request: &FakeRequest) -> bool {
+            request.host().ends_with(".logic.azure.com")
+        }
+    }
+    azure.plug(Workflow);
+    let base = "https://prod-1.eastus.logic.azure.com".parse().unwrap();
+    let workflow = azure.service(base, Audience::ResourceManager);
+    assert_eq!(workflow.call(sent(Method::POST, "/workflows/w")).await.unwrap(), json!({}));
+    let error = refusal(&azure, arm, Audience::ResourceManager, sent(Method::POST, &job)).await;
+    assert_eq!(error.context("status"), Some("501"));
 }
