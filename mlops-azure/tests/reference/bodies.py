@@ -1,7 +1,7 @@
 """The bodies of Azure's actions and changes, as the official clients define them.
 
 Writes ../../src/fake/bodies.json: for every operation its method, its address and its body, in the form of Bicep's `types.json`, which has
-the bodies of PUT alone. Every model and every address is read out of the clients, none is written here. Needs two folders:
+the bodies of PUT alone. Models are read out of the clients, and addresses where the clients have them. Needs two folders:
 
     pip install --no-deps --target new azure-ai-ml==1.35.2 azure-core==1.41.0 azure-mgmt-core==1.6.0 azure-mgmt-resource==26.0.0 \
         azure-keyvault-secrets==4.12.0 azure-eventgrid==4.22.1 azure-monitor-opentelemetry-exporter==1.0.0b58 mlflow-skinny==3.17.2 \
