@@ -250,7 +250,15 @@ impl FakeEventGrid {
         let Value::Array(events) = request.json() else { return bad("a batch is a list") };
         let content_type = request.header(CONTENT_TYPE.as_str()).unwrap_or_default();
         let in_clouds = content_type.starts_with("application/cloudevents-batch+json");
-        let is_of_form = |event: &Value| event.get("specversion").is_some() == in_clouds;
+        let needed: &[&str] = match in_clouds {
+            true => &["specversion", "id", "source", "type"],
+            false => &["id", "subject", "eventType", "eventTime", "dataVersion"],
+        };
+        // The types say that these are there, for one of the two forms, and not that they say something.
+        let says = |event: &Value, name: &str| {
+            event.get(name).and_then(Value::as_str).is_some_and(|text| !text.is_empty())
+        };
+        let is_of_form = |event: &Value| needed.iter().all(|name| says(event, name));
         match events.iter().all(is_of_form) {
             true => {
                 self.state().published.extend(events);

@@ -32,8 +32,8 @@ pub enum Ingestion {
 
 /// The ingestion of Application Insights in memory: `v2.1/track` at `*.applicationinsights.azure.com` and at every host that it is told.
 ///
-/// It answers as it is [told](Self::next), and takes everything where it is told nothing. What is no envelope is refused as the service
-/// does, with 206 and 400 for its place.
+/// It answers as it is [told](Self::next), and takes everything where it is told nothing, compressed by gzip or not. What is no envelope is
+/// refused as the service does, with 206 and 400 for its place.
 ///
 /// ```
 /// use mlops_azure::fake::{FakeAzure, FakeInsights};

@@ -66,6 +66,8 @@
 //! * It runs nothing: a job does not train and an endpoint does not score, unless a part says how.
 //! * It has no roles: whoever has a token may do everything. Roles that were just assigned are known at once.
 //! * Time has no part in it: operations take looks, limits never refill, tokens do not expire by themselves.
+//! * It takes no member of a body that the official clients do not have, so that a misspelt one is found; servers of MLflow pass over such
+//!   members.
 //! * That a version cannot be changed is answered with 409 and `Immutable`, and that an endpoint is busy with 409 and
 //!   `RetryableErrorDueToAnotherOperation`: that is what the service says of jobs and of other resources; what it says of these is
 //!   written nowhere.
