@@ -34,11 +34,12 @@ use crate::wire::{BatchDeployment, BatchEndpoint, Job, Place, Resource};
 /// ```no_run
 /// use mlops_azure::deploy::BatchEndpoints;
 /// use mlops_azure::http::PollPolicy;
-/// use mlops_azure::wire::batch::{BatchInputType, BatchInvoke};
+/// use mlops_azure::wire::batch::{BatchInput, BatchInvoke, BatchValueType};
 /// use mlops_core::IdempotencyKey;
 ///
 /// async fn tonight(batch: &BatchEndpoints) -> mlops_core::Result<()> {
-///     let data = BatchInvoke::default().with_input("in", BatchInputType::UriFolder, "azureml:claims:7");
+///     let claims = BatchInput::data(BatchValueType::UriFolder, "azureml:claims:7");
+///     let data = BatchInvoke::default().with_input("in", claims);
 ///     // With the same key it is the same job, however often it is asked for.
 ///     let job = batch.invoke("nightly", None, &data, &IdempotencyKey::new("claims-2026-03-02")?).await?;
 ///     let done = batch.wait(&job.name, &PollPolicy::default()).await?;

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mlops_core::time::{Clock, SystemClock, Timestamp};
-use reqwest::Url;
+use reqwest::{Method, Url};
 use serde_json::Value;
 
 use super::arm;
+use super::body::{self, Bodies};
 use super::exchange::{FakeAnswer, FakePart, FakeRequest};
 use super::faults::{Faults, Meets};
 use super::job::FakeJobs;
@@ -279,9 +280,22 @@ impl FakeAzure {
         self.0.tokens.objection(request, Cloud::Public.scope(audience).audience())
     }
 
-    /// Judges the body of a PUT by Azure's types, for parts that answer one themselves; `None` for one that is good, and where no
-    /// types are.
+    /// Judges the body of a request, for parts that answer one themselves: of a PUT at Resource Manager by Azure's types, of everything
+    /// else by [what the official clients say](super::body). `None` for one that is good, and where nobody knows.
     pub fn refuse_body(&self, request: &FakeRequest) -> Option<FakeAnswer> {
+        let bodies = Bodies::official();
+        if let Some(report) = bodies.findings(&request.method, request.host(), request.path(), &request.body)
+        {
+            return (!report.errors.is_empty()).then(|| {
+                let said: Vec<String> =
+                    report.errors.iter().map(|e| format!("{} {}", e.at, e.message)).collect();
+                self.state().refused.push(format!("{}: {}", report.type_name, said.join("; ")));
+                body::refusal(request, &report)
+            });
+        }
+        if request.method != Method::PUT || request.host() != Cloud::Public.resource_manager() {
+            return None;
+        }
         let path = ArmPath::parse(request.path())?;
         let version = request.query("api-version").unwrap_or_default();
         arm::judge(&mut self.state(), &path, &version, &request.json()).err()
@@ -380,6 +394,11 @@ impl FakeAzure {
                 return Some(FakeAnswer::error(503, "ServerUnavailable", "The service is unavailable."));
             }
         }
+        let knows = |part: &Arc<dyn FakePart>| part.judges(request);
+        if body::judge_of(request) == body::Judge::Missing && !self.parts().iter().any(knows) {
+            self.state().refused.push(format!("{}: nobody judges its body", request.line()));
+            return Some(body::unknown(request));
+        }
         let host = request.host();
         let is_arm = host == Cloud::Public.resource_manager();
         if (is_arm || host.ends_with(".api.azureml.ms"))
@@ -391,10 +410,13 @@ impl FakeAzure {
             let message = "The client does not have authorization to perform the action.";
             return Some(FakeAnswer::error(403, "AuthorizationFailed", message));
         }
+        // Parts at other hosts look at the token first, and judge then.
+        let judges = host.ends_with(".api.azureml.ms") || (is_arm && request.method != Method::PUT);
+        let refused = || judges.then(|| self.refuse_body(request)).flatten();
         let part = || self.parts().iter().find_map(|part| part.answer(request, self));
         if is_arm {
             let answer = match arm::admit(self, request) {
-                Ok(path) => part().unwrap_or_else(|| arm::answer(self, request, &path)),
+                Ok(path) => refused().or_else(part).unwrap_or_else(|| arm::answer(self, request, &path)),
                 Err(refused) => refused,
             };
             return Some(arm::dress(self, request, answer));
@@ -403,7 +425,7 @@ impl FakeAzure {
             return part().or_else(|| Some(self.0.tokens.issuer(request)));
         }
         let nothing = || host.ends_with(".api.azureml.ms").then(|| arm::not_found(request.path()));
-        part().or_else(nothing)
+        refused().or_else(part).or_else(nothing)
     }
 }
 

@@ -63,6 +63,9 @@ impl FakeBatch {
             }
             _ => return None,
         }
+        if let Some(refused) = azure.refuse_body(request).filter(|_| request.method == Method::POST) {
+            return Some(refused);
+        }
         let named = request.header("azureml-model-deployment").map(str::to_owned);
         let default = resource.pointer("/properties/defaults/deploymentName").and_then(Value::as_str);
         let deployment = named.or(default.map(str::to_owned));
@@ -87,12 +90,8 @@ impl FakeBatch {
         if inputs.is_empty() {
             return Err(refused("The input data are missing."));
         }
-        for input in inputs.values() {
-            let known = matches!(input["jobInputType"].as_str(), Some("UriFile" | "UriFolder"));
-            if !known || input["uri"].as_str().is_none_or(str::is_empty) {
-                return Err(refused("An input has no type, or no uri."));
-            }
-        }
+        let outputs = body.pointer("/properties/outputData").and_then(Value::as_object).unwrap_or(&none);
+        let outputs = as_of_job(outputs, "jobOutputType");
         let key = request.header("repeatability_request-id").map(str::to_owned);
         let mut state = self.state();
         let known = key.as_ref().and_then(|key| state.calls.get(key)).cloned();
@@ -115,7 +114,8 @@ impl FakeBatch {
         if azure.resource(&id).is_none() {
             let properties = json!({
                 "jobType": "Pipeline", "status": "Running", "displayName": deployment,
-                "inputs": inputs, "properties": { "azureml.deploymentname": deployment },
+                "inputs": as_of_job(inputs, "jobInputType"), "outputs": outputs,
+                "properties": { "azureml.deploymentname": deployment },
             });
             azure.set_resource(&id, json!({ "properties": properties }));
         }
@@ -140,11 +140,45 @@ impl FakeBatch {
         let Some(mut job) = azure.resource(id) else { return };
         let uri = format!("azureml://datastores/workspaceblobstore/paths/azureml/{name}/score/");
         job["properties"]["status"] = json!(end);
-        if end == "Completed" {
-            job["properties"]["outputs"] = json!({ "score": { "jobOutputType": "uri_folder", "uri": uri } });
+        let outputs = job["properties"]["outputs"].as_object_mut().filter(|outputs| !outputs.is_empty());
+        match outputs {
+            _ if end != "Completed" => {}
+            // What nobody chose a place for is where the service puts it.
+            Some(outputs) => outputs.values_mut().for_each(|output| {
+                if output.get("uri").is_none_or(Value::is_null) {
+                    output["uri"] = json!(uri);
+                }
+            }),
+            None => {
+                job["properties"]["outputs"] =
+                    json!({ "score": { "jobOutputType": "uri_folder", "uri": uri } })
+            }
         }
         azure.set_resource(id, job);
     }
+}
+
+/// Inputs or outputs of a call as its job has them: their types are spelt otherwise there.
+fn as_of_job(values: &Map<String, Value>, kind: &str) -> Map<String, Value> {
+    let spelt = |text: &str| {
+        Some(match text {
+            "Literal" => "literal",
+            "UriFile" => "uri_file",
+            "UriFolder" => "uri_folder",
+            "MLTable" => "mltable",
+            "CustomModel" => "custom_model",
+            "MLFlowModel" => "mlflow_model",
+            "TritonModel" => "triton_model",
+            _ => return None,
+        })
+    };
+    let mut values = values.clone();
+    for value in values.values_mut() {
+        if let Some(text) = value.get(kind).and_then(Value::as_str).and_then(spelt) {
+            value[kind] = json!(text);
+        }
+    }
+    values
 }
 
 impl FakePart for FakeBatch {

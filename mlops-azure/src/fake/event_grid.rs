@@ -244,23 +244,27 @@ impl FakeEventGrid {
         if request.query("api-version").is_none() {
             return bad("api-version is missing");
         }
+        if let Some(refused) = azure.refuse_body(request) {
+            return refused;
+        }
         let Value::Array(events) = request.json() else { return bad("a batch is a list") };
         let content_type = request.header(CONTENT_TYPE.as_str()).unwrap_or_default();
-        let needed: &[&str] = match content_type.starts_with("application/cloudevents-batch+json") {
+        let in_clouds = content_type.starts_with("application/cloudevents-batch+json");
+        let needed: &[&str] = match in_clouds {
             true => &["specversion", "id", "source", "type"],
             false => &["id", "subject", "eventType", "eventTime", "dataVersion"],
         };
-        let has_all = |event: &Value| {
-            needed
-                .iter()
-                .all(|name| event.get(name).and_then(Value::as_str).is_some_and(|text| !text.is_empty()))
+        // The types say that these are there, for one of the two forms, and not that they say something.
+        let says = |event: &Value, name: &str| {
+            event.get(name).and_then(Value::as_str).is_some_and(|text| !text.is_empty())
         };
-        match events.iter().all(has_all) {
+        let is_of_form = |event: &Value| needed.iter().all(|name| says(event, name));
+        match events.iter().all(is_of_form) {
             true => {
                 self.state().published.extend(events);
                 FakeAnswer::empty(200)
             }
-            false => bad("an event lacks a member"),
+            false => bad("an event is not in the form that the header says"),
         }
     }
 }

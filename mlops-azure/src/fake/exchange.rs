@@ -1,10 +1,14 @@
 //! Requests as a fake gets them, answers as it gives them, and parts that answer.
 
 use std::fmt;
+use std::io::Read as _;
 
 use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
 use futures_util::TryStreamExt as _;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
@@ -23,6 +27,13 @@ use crate::http::{HttpBody, HttpFault, HttpRequest, HttpResponse, Stage};
 pub trait FakePart: Send + Sync {
     /// The answer to a request, if it is this part's.
     fn answer(&self, request: &FakeRequest, azure: &FakeAzure) -> Option<FakeAnswer>;
+
+    /// Whether this part knows what the body of a request may be, for one that goes to Azure and that [`Bodies`](super::Bodies) does not
+    /// know.
+    fn judges(&self, request: &FakeRequest) -> bool {
+        let _ = request;
+        false
+    }
 
     /// Adds what the service itself writes into a resource, such as the address of an endpoint, after the store took a write of
     /// it and before anybody reads it. `resource` has the envelope with `id` and `type`.
@@ -85,6 +96,26 @@ impl FakeRequest {
     /// The body as JSON; `null` for what is none.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// The body as it was before it was compressed; `None` for one that says `gzip` and is not, or is longer than the longest that is taken.
+    ///
+    /// ```
+    /// use mlops_azure::fake::FakeRequest;
+    /// use mlops_azure::http::Method;
+    /// let mut request = FakeRequest::new(Method::POST, "https://h/".parse().unwrap());
+    /// request.body = "[]".into();
+    /// assert_eq!(request.content().as_deref(), Some(&b"[]"[..]));
+    /// request.headers.insert("content-encoding", "gzip".parse().unwrap());
+    /// assert_eq!(request.content(), None);
+    /// ```
+    pub fn content(&self) -> Option<Bytes> {
+        if self.header(CONTENT_ENCODING.as_str()) != Some("gzip") {
+            return Some(self.body.clone());
+        }
+        let (mut content, most) = (Vec::new(), Self::LARGEST as u64);
+        let read = MultiGzDecoder::new(self.body.as_ref()).take(most + 1).read_to_end(&mut content).ok()?;
+        (read <= Self::LARGEST).then(|| content.into())
     }
 
     /// A parameter of the query, decoded; the first of several. Names are those of Resource Manager and have no case.

@@ -1,6 +1,6 @@
 //! The ingestion of Application Insights.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,8 +8,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::azure::FakeAzure;
+use super::body::Bodies;
 use super::exchange::{FakeAnswer, FakePart, FakeRequest};
+use super::schema::Finding;
 use crate::config::name::is_guid;
+
+/// Where items are judged, whichever host they came to.
+const INGESTION: &str = "eastus-1.in.applicationinsights.azure.com";
 
 /// How the ingestion answers one request.
 #[non_exhaustive]
@@ -27,8 +32,8 @@ pub enum Ingestion {
 
 /// The ingestion of Application Insights in memory: `v2.1/track` at `*.applicationinsights.azure.com` and at every host that it is told.
 ///
-/// It answers as it is [told](Self::next), and takes everything where it is told nothing. What is no envelope is refused as the service
-/// does, with 206 and 400 for its place.
+/// It answers as it is [told](Self::next), and takes everything where it is told nothing, compressed by gzip or not. What is no envelope is
+/// refused as the service does, with 206 and 400 for its place.
 ///
 /// ```
 /// use mlops_azure::fake::{FakeAzure, FakeInsights};
@@ -70,9 +75,9 @@ impl FakeInsights {
 
     /// Where it is, and a key that it takes.
     pub fn connection(&self) -> String {
-        "InstrumentationKey=00000000-0000-0000-0000-00000000cafe;\
-         IngestionEndpoint=https://eastus-1.in.applicationinsights.azure.com/"
-            .to_owned()
+        format!(
+            "InstrumentationKey=00000000-0000-0000-0000-00000000cafe;IngestionEndpoint=https://{INGESTION}/"
+        )
     }
 
     /// Answers the requests to come so, one after the other.
@@ -107,7 +112,10 @@ impl FakePart for FakeInsights {
         if request.method != Method::POST || request.path() != "/v2.1/track" {
             return Some(FakeAnswer::empty(404));
         }
-        let Value::Array(items) = request.json() else { return Some(FakeAnswer::empty(400)) };
+        let Some(content) = request.content() else { return Some(FakeAnswer::empty(400)) };
+        let Ok(Value::Array(items)) = serde_json::from_slice(&content) else {
+            return Some(FakeAnswer::empty(400));
+        };
         state.requests.push((host, items.len()));
         let mut refused = match state.next.pop_front().unwrap_or(Ingestion::Takes) {
             Ingestion::Takes => Vec::new(),
@@ -118,7 +126,11 @@ impl FakePart for FakeInsights {
             }
             Ingestion::Redirects(to) => return Some(FakeAnswer::empty(307).with("location", to)),
         };
-        let wrong = items.iter().enumerate().filter(|(_, item)| !is_envelope(item));
+        let report = Bodies::official().findings(&request.method, INGESTION, request.path(), &content);
+        let judged: BTreeSet<usize> =
+            report.iter().flat_map(|report| &report.errors).filter_map(place).collect();
+        let wrong =
+            items.iter().enumerate().filter(|(place, item)| judged.contains(place) || !is_envelope(item));
         refused.extend(wrong.map(|(place, _)| (place, 400)));
         let total = items.len();
         let is_refused = |place: &usize| refused.iter().any(|(at, _)| at == place);
@@ -137,24 +149,19 @@ fn answer_body(received: usize, accepted: usize, refused: &[(usize, u16)]) -> Va
     json!({ "itemsReceived": received, "itemsAccepted": accepted, "errors": errors, "appId": null })
 }
 
-/// Whether it is an envelope: its name belongs to its data, its key is a GUID, its time is one, its properties are texts and its
-/// measurements numbers.
+/// The place in the list that a finding is about.
+fn place(finding: &Finding) -> Option<usize> {
+    finding.at.split('/').nth(1)?.parse().ok()
+}
+
+/// What the types do not say of an envelope: its name belongs to its data, its key is a GUID, its time is one, its shape is the second.
 fn is_envelope(item: &Value) -> bool {
     let text = |pointer: &str| item.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let kind = text("/data/baseType").strip_suffix("Data").unwrap_or_default();
-    let named = text("/name") == format!("Microsoft.ApplicationInsights.{kind}") && !kind.is_empty();
-    let data = item.pointer("/data/baseData").unwrap_or(&Value::Null);
-    let all = |name: &str, fits: fn(&Value) -> bool| match data.get(name) {
-        None => true,
-        Some(Value::Object(members)) => members.values().all(fits),
-        Some(_) => false,
-    };
-    named
+    text("/name") == format!("Microsoft.ApplicationInsights.{kind}")
         && is_guid(text("/iKey"))
         && text("/time").parse::<mlops_core::time::Timestamp>().is_ok()
-        && data.get("ver") == Some(&json!(2))
-        && all("properties", Value::is_string)
-        && all("measurements", Value::is_number)
+        && item.pointer("/data/baseData/ver") == Some(&json!(2))
 }
 
 impl fmt::Debug for FakeInsights {

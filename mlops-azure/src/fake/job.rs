@@ -307,18 +307,32 @@ impl FakeJobs {
             }
             (&Method::PATCH, ["experiments", experiment, "runs", name]) => {
                 let name = name.to_ascii_lowercase();
-                let job = Self::job(azure, &name)?;
-                let own =
-                    job.pointer("/properties/experimentName").and_then(Value::as_str).unwrap_or("Default");
-                if own != *experiment {
-                    let message = format!("The run '{name}' is not in the experiment '{experiment}'.");
-                    return Some(FakeAnswer::user_error(404, "UserError", message, &["NotFoundError"]));
+                if let Some(refused) = Self::refuse_experiment(azure, experiment, &name)? {
+                    return Some(refused);
                 }
                 self.update(azure, &name, &request.json());
                 self.run(azure, &name)
             }
+            (&Method::PATCH, ["experiments", experiment, "runs", name, "tags"]) => {
+                let name = name.to_ascii_lowercase();
+                if let Some(refused) = Self::refuse_experiment(azure, experiment, &name)? {
+                    return Some(refused);
+                }
+                change_tags(azure, &name, &request.json());
+                self.run(azure, &name)
+            }
             _ => None,
         }
+    }
+
+    /// What is answered where a job is not in the experiment; `None` where there is no such job.
+    fn refuse_experiment(azure: &FakeAzure, experiment: &str, name: &str) -> Option<Option<FakeAnswer>> {
+        let job = Self::job(azure, name)?;
+        let own = job.pointer("/properties/experimentName").and_then(Value::as_str).unwrap_or("Default");
+        Some((own != experiment).then(|| {
+            let message = format!("The run '{name}' is not in the experiment '{experiment}'.");
+            FakeAnswer::user_error(404, "UserError", message, &["NotFoundError"])
+        }))
     }
 
     fn run(&self, azure: &FakeAzure, name: &str) -> Option<FakeAnswer> {
@@ -347,7 +361,7 @@ impl FakeJobs {
                     properties.insert(member.to_owned(), text.clone());
                 }
             }
-            // Tags and properties are added; none is removed.
+            // Tags and properties are added; to remove tags is another call.
             for member in ["tags", "properties"] {
                 let own = properties.entry(member).or_insert_with(|| json!({}));
                 for (name, value) in change[member].as_object().into_iter().flatten() {
@@ -499,6 +513,21 @@ impl fmt::Debug for FakeJobs {
 
 fn job_id(azure: &FakeAzure, name: &str) -> String {
     format!("{}/jobs/{name}", azure.workspace().id())
+}
+
+/// Changes tags of a job and removes others.
+fn change_tags(azure: &FakeAzure, name: &str, change: &Value) {
+    set(azure, name, |properties| {
+        let own = properties.entry("tags").or_insert_with(|| json!({}));
+        for (name, value) in change["tagsToModify"].as_object().into_iter().flatten() {
+            own[name] = value.clone();
+        }
+        for name in change["tagsToDelete"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            if let Some(tags) = own.as_object_mut() {
+                tags.remove(name);
+            }
+        }
+    });
 }
 
 /// Changes the properties of a job.

@@ -11,6 +11,7 @@ use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 use super::azure::FakeAzure;
+use super::body::Bodies;
 use super::exchange::{FakeAnswer, FakePart, FakeRequest};
 use crate::config::cloud::Audience;
 use crate::http::{HttpBody, HttpFault, HttpRequest, HttpResponse, HttpTransport};
@@ -205,6 +206,11 @@ impl FakeKeyVault {
 
     fn set(&self, state: &mut State, name: &str, body: Option<&[u8]>) -> Answer {
         let Some(bytes) = body else { return Answer::error(400, "BadParameter", None) };
+        let report =
+            Bodies::official().findings(&Method::PUT, &self.host, &format!("/secrets/{name}"), bytes);
+        if report.is_some_and(|report| !report.errors.is_empty()) {
+            return Answer::error(400, "BadParameter", None);
+        }
         let body: Value = serde_json::from_slice(bytes).unwrap_or_default();
         let Some(value) = body["value"].as_str().filter(|value| (1..=25_600).contains(&value.len())) else {
             return Answer::error(400, "BadParameter", None);

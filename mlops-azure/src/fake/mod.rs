@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`azure`] | [`FakeAzure`]: Resource Manager in memory, with parts for what is behind other hosts |
 //! | [`batch`] | [`FakeBatch`]: batch endpoints and their jobs |
+//! | [`body`] | [`Bodies`]: the bodies of PATCH and POST, as Azure's own clients define them |
 //! | [`event_grid`] | [`FakeEventGrid`]: subscriptions, deliveries, topics |
 //! | [`exchange`] | [`FakePart`], [`FakeRequest`] and [`FakeAnswer`]: what parts are made of |
 //! | [`faults`] | [`Faults`]: what is to go wrong |
@@ -57,13 +58,19 @@
 //! * Versions of assets are immutable but for their words; their containers count them; nothing has an `ETag`, and the last write
 //!   wins. A version can be published to a registry.
 //! * What is left of the subscription's limits is told in the headers of every answer.
-//! * Bodies of PUT are judged by Azure's own types, if there are any: [`FakeAzure::judging`].
+//! * Bodies of PUT are judged by Azure's own types, if there are any: [`FakeAzure::judging`]. Those of PATCH and POST, and of services
+//!   behind other hosts, are judged always, by [what the official clients say](body). What is unknown, of another type or missing is
+//!   refused as each service refuses it. A body that goes to Azure and that nobody judges is answered with 501 and kept in
+//!   [`refused`](FakeAzure::refused): a fake that took it would say nothing about Azure.
 //!
 //! # What it does not do
 //! * It runs nothing: a job does not train and an endpoint does not score, unless a part says how.
 //! * It has no roles: whoever has a token may do everything. Roles that were just assigned are known at once.
 //! * Time has no part in it but for metrics: operations take looks, limits never refill, tokens do not expire by themselves.
 //! * Bodies of PATCH and POST are not judged, because the types do not have them.
+//! * Time has no part in it: operations take looks, limits never refill, tokens do not expire by themselves.
+//! * It takes no member of a body that the official clients do not have, so that a misspelt one is found; servers of MLflow pass over such
+//!   members.
 //! * That a version cannot be changed is answered with 409 and `Immutable`, and that an endpoint is busy with 409 and
 //!   `RetryableErrorDueToAnotherOperation`: that is what the service says of jobs and of other resources; what it says of these is
 //!   written nowhere.
@@ -71,6 +78,7 @@
 
 pub mod azure;
 pub mod batch;
+pub mod body;
 pub mod event_grid;
 pub mod exchange;
 pub mod faults;
@@ -107,6 +115,7 @@ mod world;
 
 pub use azure::FakeAzure;
 pub use batch::FakeBatch;
+pub use body::{Bodies, BodyOf};
 pub use event_grid::FakeEventGrid;
 pub use exchange::{FakeAnswer, FakePart, FakeRequest};
 pub use faults::Faults;

@@ -92,7 +92,7 @@ pub struct Schemas {
 }
 
 /// Patterns that were read; `None` for those that cannot be.
-type Patterns = Mutex<HashMap<String, Option<Regex>>>;
+pub(super) type Patterns = Mutex<HashMap<String, Option<Regex>>>;
 
 #[derive(Clone, Debug, Deserialize)]
 struct Entry {
@@ -116,7 +116,7 @@ struct Member {
 /// A type; which members count depends on its kind.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Type {
+pub(super) struct Type {
     #[serde(rename = "$type")]
     kind: String,
     #[serde(default)]
@@ -207,8 +207,7 @@ impl Schemas {
             || Error::new(ErrorKind::Corrupt, OP, "a type definition has no body").with("type", name);
         let resource = types.get(entry.idx).ok_or_else(broken)?;
         let root = resource.body.as_ref().and_then(|body| find(&types, body)).ok_or_else(broken)?;
-        let patterns = &self.patterns;
-        let mut judge = Judge { types: &types, patterns, answer, errors: Vec::new(), warnings: Vec::new() };
+        let mut judge = Judge::new(&types, &self.patterns, if answer { Way::Answer } else { Way::Resource });
         judge.check(root, body, "");
         Ok(Report { type_name: name.clone(), errors: judge.errors, warnings: judge.warnings })
     }
@@ -231,10 +230,40 @@ fn find<'a>(types: &'a [Type], reference: &Reference) -> Option<&'a Type> {
     types.get(reference.target.rsplit('/').next()?.parse::<usize>().ok()?)
 }
 
+/// What is judged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// A resource that is sent: its envelope is the URL's.
+    Resource,
+    /// Anything else that is sent.
+    Body,
+    /// An answer.
+    Answer,
+}
+
+/// What the type at a place of a list says of a body that is no resource; nothing where there is no such type.
+pub(super) fn judge_body(types: &[Type], place: usize, patterns: &Patterns, body: &Value) -> Report {
+    let mut judge = Judge::new(types, patterns, Way::Body);
+    if let Some(root) = types.get(place) {
+        judge.check(root, body, "");
+    }
+    Report { type_name: String::new(), errors: judge.errors, warnings: judge.warnings }
+}
+
+/// Every body that one mistake makes of a good one that is no resource.
+pub(super) fn mutants_of_body(types: &[Type], place: usize, body: &Value) -> Vec<Mutant> {
+    let mut mutants = Vec::new();
+    if let Some(root) = types.get(place) {
+        let envelope = &[];
+        Mutation { types, envelope, whole: body, out: &mut mutants }.walk(root, body, "");
+    }
+    mutants
+}
+
 struct Judge<'a> {
     types: &'a [Type],
     patterns: &'a Patterns,
-    answer: bool,
+    way: Way,
     errors: Vec<Finding>,
     warnings: Vec<Finding>,
 }
@@ -256,6 +285,10 @@ fn json_type(value: &Value) -> &'static str {
 }
 
 impl<'a> Judge<'a> {
+    fn new(types: &'a [Type], patterns: &'a Patterns, way: Way) -> Self {
+        Self { types, patterns, way, errors: Vec::new(), warnings: Vec::new() }
+    }
+
     fn error(&mut self, at: &str, rule: Rule, message: impl Into<String>) {
         self.errors.push(finding(at, rule, message));
     }
@@ -345,8 +378,7 @@ impl<'a> Judge<'a> {
         }
         let mut fewest: Option<Vec<Finding>> = None;
         for element in elements {
-            let (answer, patterns) = (self.answer, self.patterns);
-            let mut one = Judge { types, patterns, answer, errors: Vec::new(), warnings: Vec::new() };
+            let mut one = Judge::new(types, self.patterns, self.way);
             one.check(element, value, at);
             if one.errors.is_empty() {
                 self.warnings.extend(one.warnings);
@@ -404,20 +436,21 @@ impl<'a> Judge<'a> {
         at: &str,
     ) {
         let Some(members) = value.as_object() else { return self.mistyped(at, "an object", value) };
-        if !self.answer {
+        let is_sent = self.way != Way::Answer;
+        if is_sent {
             self.required(properties, members, at);
         }
-        let is_root = at.is_empty();
+        let is_root = at.is_empty() && self.way != Way::Body;
         for (name, member) in members {
             let at_member = format!("{at}/{name}");
             if is_root && ENVELOPE.contains(&name.as_str()) {
-                if !self.answer {
+                if is_sent {
                     self.error(&at_member, Rule::ReadOnly, "belongs to the URL, not to the body");
                 }
                 continue;
             }
             match properties.get(name) {
-                Some(property) if property.flags & READ_ONLY != 0 && !self.answer => {
+                Some(property) if property.flags & READ_ONLY != 0 && is_sent => {
                     self.error(&at_member, Rule::ReadOnly, "is the service's to write");
                 }
                 Some(property) => {
@@ -432,7 +465,7 @@ impl<'a> Judge<'a> {
 
     fn required(&mut self, properties: &BTreeMap<String, Member>, members: &Map<String, Value>, at: &str) {
         for (name, property) in properties {
-            let is_url = at.is_empty() && ENVELOPE.contains(&name.as_str());
+            let is_url = at.is_empty() && self.way != Way::Body && ENVELOPE.contains(&name.as_str());
             let is_needed = property.flags & REQUIRED != 0 && property.flags & READ_ONLY == 0;
             if !is_url && is_needed && members.get(name).is_none_or(Value::is_null) {
                 self.error(&format!("{at}/{name}"), Rule::Required, "is missing");
@@ -484,13 +517,18 @@ impl Schemas {
         let types = self.types(&entry.file)?;
         let root = types.get(entry.idx).and_then(|t| t.body.as_ref()).and_then(|r| find(&types, r));
         let mut mutants = Vec::new();
-        Mutation { types: &types, whole: body, out: &mut mutants }.walk(root.ok_or_else(missing)?, body, "");
+        Mutation { types: &types, envelope: &ENVELOPE, whole: body, out: &mut mutants }.walk(
+            root.ok_or_else(missing)?,
+            body,
+            "",
+        );
         Ok(mutants)
     }
 }
 
 struct Mutation<'a> {
     types: &'a [Type],
+    envelope: &'static [&'static str],
     whole: &'a Value,
     out: &'a mut Vec<Mutant>,
 }
@@ -535,7 +573,7 @@ impl<'a> Mutation<'a> {
             self.put(at, "noSuchMember", Some(Value::from(1)), "a member that is unknown");
         }
         for (name, member) in properties {
-            if at.is_empty() && ENVELOPE.contains(&name.as_str()) {
+            if at.is_empty() && self.envelope.contains(&name.as_str()) {
                 self.put(at, name, Some(Value::from("x")), "a member of the envelope");
                 continue;
             }

@@ -18,7 +18,7 @@ use crate::config::cloud::{Audience, Cloud};
 use crate::config::name::{check, is_asset};
 use crate::environment::{Codes, Components, Environments};
 use crate::http::Service;
-use crate::wire::history::{History, Run, RunUpdate};
+use crate::wire::history::{History, Run, RunUpdate, TagChange};
 use crate::wire::job::{Job, JobOutput};
 use crate::wire::{Nothing, Place, Resource};
 
@@ -282,6 +282,25 @@ impl Jobs {
     /// [`ErrorKind::NotFound`].
     pub async fn update_in(&self, experiment: &str, name: &str, change: &RunUpdate) -> Result<Run> {
         let call = self.calls.update("Jobs::update", experiment, name, change)?;
+        self.history().await?.call(call).await
+    }
+
+    /// Changes tags of a job and removes others, in run history. Two calls: the job says of which experiment it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    ///
+    /// ```no_run
+    /// # async fn promoted(jobs: &mlops_azure::job::Jobs) -> mlops_core::Result<()> {
+    /// use mlops_azure::wire::history::TagChange;
+    /// jobs.change_tags("train-1", &TagChange::removing(["candidate"]).with_tag("stage", "production")).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn change_tags(&self, name: &str, change: &TagChange) -> Result<Run> {
+        const OP: &str = "Jobs::change_tags";
+        let job = self.arm.call(self.place.job(name)?.get(OP)).await?;
+        let experiment = job.properties.experiment_name().unwrap_or("Default");
+        let call = self.calls.change_tags(OP, experiment, name, change)?;
         self.history().await?.call(call).await
     }
 

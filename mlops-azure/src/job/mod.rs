@@ -22,7 +22,7 @@
 //! * A job is changed in run history alone, and there only its name for people, description, tags, properties and whether it is hidden.
 //! * A sweep is run by the service: it has Azure's three policies of early termination and its samplers alone, and cannot be resumed.
 //! * A job goes on in Azure when this process ends, and nothing of it is lost.
-//! * Tags cannot be removed.
+//! * Tags are removed by a call of their own, [`Jobs::change_tags`]; properties cannot be removed.
 
 pub mod client;
 pub mod follow;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::deployment::CodeConfiguration;
 use super::endpoint::AuthMode;
+use super::job::input::{InputMode, OutputMode};
 use super::open::ProvisioningState;
 use super::resource::Properties;
 use super::text::{IsoDuration, TextMap};
@@ -241,56 +242,197 @@ impl Properties for BatchDeployment {
 }
 
 open_enum! {
-    /// What the data of a call are; spelt otherwise than in jobs.
-    pub enum BatchInputType {
+    /// What an input or output of a call is; spelt otherwise than in jobs.
+    pub enum BatchValueType {
+        /// A text; numbers are written as one. Inputs alone.
+        Literal = "Literal",
         /// One file.
         UriFile = "UriFile",
         /// A folder.
         UriFolder = "UriFolder",
+        /// A folder that is read as a table.
+        MlTable = "MLTable",
+        /// A model.
+        CustomModel = "CustomModel",
+        /// A model as MLflow writes it.
+        MlFlowModel = "MLFlowModel",
+        /// A model as Triton reads it.
+        TritonModel = "TritonModel",
     }
 }
 
-/// The data of a call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// An input of a call.
+///
+/// ```
+/// use mlops_azure::wire::batch::{BatchInput, BatchValueType};
+/// let rate = serde_json::to_value(BatchInput::literal(0.1))?;
+/// assert_eq!(rate, serde_json::json!({ "jobInputType": "Literal", "value": "0.1" }));
+/// let data = serde_json::to_value(BatchInput::data(BatchValueType::UriFolder, "azureml:claims:7"))?;
+/// assert_eq!(data, serde_json::json!({ "jobInputType": "UriFolder", "uri": "azureml:claims:7" }));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchInput {
-    /// What they are.
-    pub job_input_type: BatchInputType,
-    /// Where they are.
-    pub uri: String,
+    /// What it is.
+    pub job_input_type: BatchValueType,
+    /// The text of a literal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Where data are: an address, or the Resource Manager id of a data asset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// How data reach the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<InputMode>,
+    /// Members that this crate does not know.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+impl BatchInput {
+    /// A value, as text.
+    pub fn literal(value: impl ToString) -> Self {
+        Self {
+            job_input_type: BatchValueType::Literal,
+            value: Some(value.to_string()),
+            uri: None,
+            mode: None,
+            other: Map::new(),
+        }
+    }
+
+    /// Data at a place.
+    pub fn data(job_input_type: BatchValueType, uri: impl Into<String>) -> Self {
+        Self { job_input_type, value: None, uri: Some(uri.into()), ..Self::literal("") }
+    }
+}
+
+/// An output of a call: where what the job gives out goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchOutput {
+    /// What it is.
+    pub job_output_type: BatchValueType,
+    /// Where it goes; where nothing is said, the service chooses a place in the default datastore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// How it leaves the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<OutputMode>,
+    /// Members that this crate does not know.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+impl BatchOutput {
+    /// What goes to a place.
+    pub fn to(job_output_type: BatchValueType, uri: impl Into<String>) -> Self {
+        Self { job_output_type, uri: Some(uri.into()), mode: None, other: Map::new() }
+    }
 }
 
 /// A call of a batch endpoint: POST to its scoring address, with a key by which the service knows it again.
 ///
+/// Deployments of models take data under any name and give out one file or folder; deployments of pipelines take and give what their
+/// component says, by its names. What is said of a deployment's settings goes for this call alone.
+///
+/// Source: the call as `azure-ai-ml` 1.35.2 writes it (`BatchJobSchema`), and its model in `azure-ai-ml` 1.16.1 (`BatchJob`).
+///
 /// ```
-/// use mlops_azure::wire::batch::{BatchInputType, BatchInvoke};
-/// let call = BatchInvoke::default().with_input("in", BatchInputType::UriFolder, "azureml:d:1");
+/// use mlops_azure::wire::batch::{BatchInput, BatchInvoke, BatchOutput, BatchValueType};
+/// let call = BatchInvoke::default().with_input("in", BatchInput::data(BatchValueType::UriFolder, "azureml:d:1"));
 /// let body = serde_json::to_string(&call)?;
 /// assert_eq!(body, r#"{"properties":{"inputData":{"in":{"jobInputType":"UriFolder","uri":"azureml:d:1"}}}}"#);
+/// let scores = BatchOutput::to(BatchValueType::UriFile, "azureml://datastores/d/paths/scores.csv");
+/// let call = call.with_input("threshold", BatchInput::literal(0.5)).with_output("score", scores).with_instances(4);
+/// assert_eq!(call.inputs().len(), 2);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BatchInvoke {
-    properties: BatchInvokeProperties,
+    /// What is asked for.
+    pub properties: BatchInvokeProperties,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct BatchInvokeProperties {
-    input_data: BTreeMap<String, BatchInput>,
+/// What a call of a batch endpoint asks for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BatchInvokeProperties {
+    /// What goes in, by name.
+    pub input_data: BTreeMap<String, BatchInput>,
+    /// Where what comes out goes, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub output_data: BTreeMap<String, BatchOutput>,
+    /// The job's name; the service finds one where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// On how many machines it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compute: Option<BatchCompute>,
+    /// How many files make a part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mini_batch_size: Option<u64>,
+    /// How many parts may fail; -1 is any number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_threshold: Option<i64>,
+    /// The one file that rows of answers are appended to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_file_name: Option<String>,
+    /// How often a part is tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_settings: Option<BatchRetry>,
+    /// Properties of the job; `experimentName` is where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub properties: Option<TextMap>,
+    /// Members that this crate does not know.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// The machines of a call.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BatchCompute {
+    /// How many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_count: Option<u32>,
+    /// Members that this crate does not know.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
 }
 
 impl BatchInvoke {
-    /// The same with data under a name.
+    /// What goes in, by name.
+    pub fn inputs(&self) -> &BTreeMap<String, BatchInput> {
+        &self.properties.input_data
+    }
+
+    /// The same with an input under a name.
     #[must_use]
-    pub fn with_input(
-        mut self,
-        name: impl Into<String>,
-        kind: BatchInputType,
-        uri: impl Into<String>,
-    ) -> Self {
-        let input = BatchInput { job_input_type: kind, uri: uri.into() };
+    pub fn with_input(mut self, name: impl Into<String>, input: BatchInput) -> Self {
         self.properties.input_data.insert(name.into(), input);
+        self
+    }
+
+    /// The same with an output under a name.
+    #[must_use]
+    pub fn with_output(mut self, name: impl Into<String>, output: BatchOutput) -> Self {
+        self.properties.output_data.insert(name.into(), output);
+        self
+    }
+
+    /// The same on so many machines.
+    #[must_use]
+    pub fn with_instances(mut self, count: u32) -> Self {
+        self.properties.compute.get_or_insert_default().instance_count = Some(count);
+        self
+    }
+
+    /// The same as a job of an experiment.
+    #[must_use]
+    pub fn in_experiment(mut self, name: impl Into<String>) -> Self {
+        self.properties.properties.get_or_insert_default().insert("experimentName", name);
         self
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It is behind a host of its own (`https://REGION.api.azureml.ms`) and takes the tokens of Resource Manager. A job cannot be changed by
 //! writing it again (`JobPropertyImmutable`): its name for people, description, tags, properties and whether it is hidden are changed
-//! here.
+//! here. Tags are removed by a call of their own ([`History::change_tags`]); properties cannot be removed.
 //!
 //! What trials measured and ran with is read by MLflow's interface at the same host: a sweep logs both there.
 
@@ -82,6 +82,21 @@ impl History {
         change: &RunUpdate,
     ) -> Result<Call<Run>> {
         let path = path_below(OP, &self.history, &["experiments", experiment, "runs", run])?;
+        Ok(Call::patch(operation, path, change)?.query("api-version", VERSION))
+    }
+
+    /// Changes and removes tags of a run, which [`update`](Self::update) can only add and change.
+    ///
+    /// # Errors
+    /// As of [`run`](Self::run).
+    pub fn change_tags(
+        &self,
+        operation: &'static str,
+        experiment: &str,
+        run: &str,
+        change: &TagChange,
+    ) -> Result<Call<Run>> {
+        let path = path_below(OP, &self.history, &["experiments", experiment, "runs", run, "tags"])?;
         Ok(Call::patch(operation, path, change)?.query("api-version", VERSION))
     }
 
@@ -175,6 +190,48 @@ impl RunUpdate {
     #[must_use]
     pub fn with_description(mut self, text: impl Into<String>) -> Self {
         self.description = Some(text.into());
+        self
+    }
+}
+
+/// Which tags of a run are changed, and which go; the others stay.
+///
+/// Source: `DeleteOrModifyTags` of the client of run history in `azure-ai-ml` 1.35.2.
+///
+/// ```
+/// use mlops_azure::wire::history::TagChange;
+/// let change = TagChange::default().with_tag("stage", "canary").without("candidate");
+/// assert_eq!(serde_json::to_string(&change)?, r#"{"tagsToModify":{"stage":"canary"},"tagsToDelete":["candidate"]}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TagChange {
+    /// Tags that are added or changed.
+    #[serde(skip_serializing_if = "TextMap::is_empty")]
+    pub tags_to_modify: TextMap,
+    /// Names of tags that go; one that is not there is gone already.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags_to_delete: Vec<String>,
+}
+
+impl TagChange {
+    /// Tags that go.
+    pub fn removing(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { tags_to_delete: names.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+
+    /// The same with a tag.
+    #[must_use]
+    pub fn with_tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.tags_to_modify.insert(name, value);
+        self
+    }
+
+    /// The same without a tag.
+    #[must_use]
+    pub fn without(mut self, name: impl Into<String>) -> Self {
+        self.tags_to_delete.push(name.into());
         self
     }
 }
@@ -405,6 +462,7 @@ mod tests {
             assert!(history.run("op", bad).is_err() && history.logged("op", bad).is_err(), "{bad}");
             assert!(history.children("op", "1", bad, None).is_err(), "{bad}");
             assert!(history.update("op", bad, "run", &RunUpdate::hidden(true)).is_err(), "{bad}");
+            assert!(history.change_tags("op", "ex", bad, &TagChange::default()).is_err(), "{bad}");
         }
     }
 

@@ -35,7 +35,9 @@ open_enum! {
 pub enum Action {
     /// A job is started.
     CreateJob(Job),
-    /// A batch endpoint is called, with this.
+    /// A batch endpoint is called, with this: members as they are, because neither Azure's type definitions nor its documentation say which
+    /// there are (every client has a map of anything here, and names no page). What a call itself holds is a
+    /// [`BatchInvoke`](super::batch::BatchInvoke).
     InvokeBatchEndpoint(Map<String, Value>),
     /// Something that has no type here: its members as they are.
     Other(Map<String, Value>),

@@ -13,7 +13,7 @@ use mlops_azure::fake::{FakeAzure, FakeBatch, FakeOnline};
 use mlops_azure::http::{Call, PollPolicy};
 use mlops_azure::storage::LocalCode;
 use mlops_azure::wire::autoscale::{AutoscaleSetting, Capacity, Profile, Rule};
-use mlops_azure::wire::batch::{BatchInputType, BatchInvoke};
+use mlops_azure::wire::batch::{BatchInput, BatchInvoke, BatchOutput, BatchValueType};
 use mlops_azure::wire::deployment::ContainerType;
 use mlops_azure::wire::endpoint::{AuthMode, KeyType};
 use mlops_azure::wire::{BatchDeployment, Resource};
@@ -896,7 +896,8 @@ async fn a_batch_call_makes_one_job_however_often_it_is_sent() {
     world.azure.plug(jobs.clone());
     let batch = batch(&world.azure);
     batch.ensure("nightly").await.unwrap();
-    let data = BatchInvoke::default().with_input("in", BatchInputType::UriFolder, "azureml:claims:7");
+    let data = BatchInvoke::default()
+        .with_input("in", BatchInput::data(BatchValueType::UriFolder, "azureml:claims:7"));
     let key = IdempotencyKey::new("claims-7").unwrap();
     let error = batch.invoke("nightly", None, &data, &key).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "there is no default yet");
@@ -929,6 +930,48 @@ async fn a_batch_call_makes_one_job_however_often_it_is_sent() {
     let nothing = BatchInvoke::default();
     let error = batch.invoke("nightly", None, &nothing, &IdempotencyKey::generate()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
+async fn a_batch_call_says_what_goes_in_and_where_what_comes_out_goes() {
+    let world = World::new();
+    world.azure.plug(FakeBatch::default());
+    let (batch, place) = (batch(&world.azure), world.azure.place());
+    batch.ensure("nightly").await.unwrap();
+    let (model, compute) = (place.model("m", "1").unwrap(), place.compute("cpu").unwrap());
+    batch.deploy("nightly", "first", BatchDeployment::new(model.id(), compute.id())).await.unwrap();
+    let at = "azureml://datastores/workspaceblobstore/paths/scores/";
+    let call = BatchInvoke::default()
+        .with_input("claims", BatchInput::data(BatchValueType::UriFolder, "azureml:claims:7"))
+        .with_input("threshold", BatchInput::literal(0.5))
+        .with_output("scores", BatchOutput::to(BatchValueType::UriFolder, at))
+        .with_instances(2)
+        .in_experiment("nightly");
+    let job = batch.invoke("nightly", Some("first"), &call, &IdempotencyKey::generate()).await.unwrap();
+    let policy = PollPolicy::default().with_initial(Duration::ZERO).with_longest(Duration::from_millis(1));
+    let done = batch.wait(&job.name, &policy).await.unwrap();
+    assert_eq!(done.outputs.iter().collect::<Vec<_>>(), [(&"scores".to_owned(), &at.to_owned())]);
+    let resource = world.azure.resource(place.job(&job.name).unwrap().id()).unwrap();
+    assert_eq!(
+        resource["properties"]["inputs"]["threshold"],
+        json!({ "jobInputType": "literal", "value": "0.5" })
+    );
+    assert!(world.azure.refused().is_empty());
+
+    // What Azure does not know is told apart from what this crate does not know.
+    let odd = BatchInput::data(BatchValueType::Other("SafetensorsModel".to_owned()), "azureml:m:1");
+    let odd = BatchInvoke::default().with_input("in", odd);
+    let error = batch.invoke("nightly", Some("first"), &odd, &IdempotencyKey::generate()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let mut empty = BatchInput::data(BatchValueType::UriFile, "x");
+    empty.uri = None;
+    let empty = BatchInvoke::default().with_input("in", empty);
+    let error =
+        batch.invoke("nightly", Some("first"), &empty, &IdempotencyKey::generate()).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.context("inner")),
+        (ErrorKind::InvalidInput, Some("BadArgument > ArgumentInvalid > MissingArgument"))
+    );
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ const BREACHED: &str = "watch_inputs has failed due to one or more features viol
 
 #[tokio::test]
 async fn a_subscription_is_made_after_the_handshake_in_both_schemas_and_ended() {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let grid = FakeEventGrid::of(&azure);
     let topics = EventTopics::new(azure.arm(), azure.workspace());
     let error = topics.subscribe("early", &subscription()).await.unwrap_err();
@@ -99,7 +99,7 @@ async fn a_subscription_is_made_after_the_handshake_in_both_schemas_and_ended() 
 
 #[tokio::test]
 async fn a_system_topic_is_made_subscribed_to_and_removed() {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let grid = FakeEventGrid::of(&azure);
     grid.webhook(HOOK, webhook(EventReceiver::new().unwrap()).1);
     let topics = EventTopics::new(azure.arm(), azure.workspace());
@@ -114,7 +114,7 @@ async fn a_system_topic_is_made_subscribed_to_and_removed() {
 
 #[tokio::test]
 async fn only_what_the_filters_take_is_delivered_and_only_with_the_key_taken() {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let grid = FakeEventGrid::of(&azure);
     let receiver = EventReceiver::new().unwrap().with_key("X-Mlops-Key", Secret::new(KEY)).unwrap();
     let (breaches, hook) = webhook(receiver);
@@ -142,7 +142,7 @@ async fn only_what_the_filters_take_is_delivered_and_only_with_the_key_taken() {
 
 #[tokio::test]
 async fn what_cannot_be_delivered_is_tried_again_and_then_a_dead_letter() {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let grid = FakeEventGrid::of(&azure);
     let calls = Arc::new(Mutex::new(0));
     let count = calls.clone();
@@ -181,7 +181,7 @@ fn events(count: usize, bytes: usize) -> Vec<Event> {
 
 #[tokio::test]
 async fn events_are_published_with_a_token_in_batches_of_a_megabyte() {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let grid = FakeEventGrid::of(&azure);
     let publisher = EventPublisher::new(azure.service(topic_url(), Audience::EventGrid));
     let published = publisher.publish(&events(7, 300_000)).await.unwrap();
@@ -207,7 +207,7 @@ async fn events_are_published_with_a_token_in_batches_of_a_megabyte() {
 
 #[tokio::test]
 async fn a_token_for_somebody_else_and_a_wrong_key_publish_nothing() {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let grid = FakeEventGrid::of(&azure);
     let publisher = EventPublisher::new(azure.service(topic_url(), Audience::Storage));
     assert_eq!(publisher.publish(&events(1, 1)).await.unwrap_err().kind(), ErrorKind::Auth);
@@ -236,7 +236,7 @@ fn alerts_of(published: Vec<Value>) -> Vec<Alert> {
 }
 
 mlops_core::alert_sink_suite!(event_alerts, {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let grid = FakeEventGrid::of(&azure);
     let publisher = EventPublisher::new(azure.service(topic_url(), Audience::EventGrid));
     let sink = EventAlertSink::new(publisher, "/mlops/monitors");

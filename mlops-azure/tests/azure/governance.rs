@@ -40,7 +40,7 @@ async fn a_role_is_given_once_and_taken_back() {
 
 #[tokio::test]
 async fn a_role_that_somebody_gave_by_another_name_is_there() {
-    let azure = FakeAzure::new();
+    let azure = judged();
     FakeGovernance::of(&azure);
     let scope = ArmScope::of_group(&azure.workspace());
     let by_hand = RoleAssignment::new(&scope, DATA_SCIENTIST, PRINCIPAL, SERVICE).unwrap();
@@ -54,7 +54,7 @@ async fn a_role_that_somebody_gave_by_another_name_is_there() {
 
 #[tokio::test]
 async fn an_identity_that_was_just_made_is_waited_for() {
-    let azure = FakeAzure::new();
+    let azure = judged();
     let governance = FakeGovernance::of(&azure);
     let scope = ArmScope::of_workspace(&azure.workspace());
     governance.new_principal(PRINCIPAL, 3);
@@ -79,7 +79,7 @@ fn tags<const N: usize>(pairs: [(&str, &str); N]) -> TextMap {
 
 #[tokio::test]
 async fn tags_are_merged_replaced_and_removed() {
-    let azure = FakeAzure::new();
+    let azure = judged();
     FakeGovernance::of(&azure);
     azure.faults().slow_operations(2);
     let (client, scope) = (ResourceTags::new(azure.arm()), ArmScope::of_workspace(&azure.workspace()));
@@ -102,7 +102,7 @@ async fn tags_are_merged_replaced_and_removed() {
 
 #[tokio::test]
 async fn a_workspace_is_read_and_diagnosed() {
-    let azure = FakeAzure::new();
+    let azure = judged();
     let governance = FakeGovernance::of(&azure);
     let client = Workspaces::new(azure.arm(), azure.place());
     let workspace = client.get().await.unwrap();

@@ -12,7 +12,7 @@ use mlops_azure::fake::{FakeAnswer, FakeAzure, FakePart, FakeRequest, JobScript}
 use mlops_azure::job::{JobFilter, Jobs, ListView, LogOptions, sweep_job};
 use mlops_azure::wire::EnvironmentVersion;
 use mlops_azure::wire::component::{CommandComponent, Port};
-use mlops_azure::wire::history::RunUpdate;
+use mlops_azure::wire::history::{RunUpdate, TagChange};
 use mlops_azure::wire::job::command::{JobIdentity, JobIdentityType};
 use mlops_azure::wire::job::input::ValueType;
 use mlops_azure::wire::job::pipeline::{Node, NodeInput, PipelineJob};
@@ -318,6 +318,23 @@ async fn what_can_be_changed_is_changed_in_run_history() {
     assert_eq!(names(ListView::Active).await, 1);
     let error = jobs.update_in("elsewhere", "train-1", &change).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn tags_of_a_job_are_removed_and_the_others_stay() {
+    let azure = judged();
+    let jobs = jobs(&azure);
+    let tags = [("stage", "canary"), ("team", "risk"), ("old", "1")].into_iter().collect();
+    jobs.submit("train-1", command(0.1).with_tags(tags)).await.unwrap();
+    let change = TagChange::removing(["old", "never-there"]).with_tag("stage", "production");
+    for _ in 0..2 {
+        let run = jobs.change_tags("train-1", &change).await.unwrap();
+        assert_eq!(run.tags, [("stage", "production"), ("team", "risk")].into_iter().collect());
+    }
+    let job = jobs.get("train-1").await.unwrap().properties;
+    assert_eq!((job.tags().get("old"), job.tags().get("team")), (None, Some("risk")));
+    assert_eq!(jobs.change_tags("nobody", &change).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(azure.refused().is_empty(), "{:?}", azure.refused());
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mlops_azure::event::{EventReceiver, EventTopics};
-use mlops_azure::fake::{FakeAzure, FakeEventGrid, breach};
+use mlops_azure::fake::{FakeEventGrid, breach};
 use mlops_azure::monitor::{DriftLimit, ModelMonitors, MonitorPlan};
 use mlops_azure::wire::event::{Destination, EventSubscription, RUN_STATUS_CHANGED};
 use mlops_azure::wire::job::input::ValueType;
@@ -125,7 +125,7 @@ async fn a_monitor_of_core_is_made_read_stopped_listed_and_removed() {
 
 #[tokio::test]
 async fn a_monitor_that_fails_to_be_made_says_why() {
-    let azure = FakeAzure::new();
+    let azure = judged();
     azure.faults().fail_operation("/schedules/watch", "BadArgument", "The compute is not supported.");
     let error = ModelMonitors::new(azure.arm(), azure.place()).create("watch", &monitor()).await.unwrap_err();
     assert!(error.to_string().contains("The compute is not supported."), "{error}");
@@ -191,7 +191,7 @@ fn a_plan_that_lacks_something_says_what() {
 
 #[tokio::test]
 async fn what_azure_would_refuse_or_never_compute_is_not_sent() {
-    let azure = FakeAzure::new();
+    let azure = judged();
     let monitors = ModelMonitors::new(azure.arm(), azure.place());
     let with = |change: &dyn Fn(&mut Signal)| {
         let mut changed = monitor();

@@ -52,7 +52,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::at(now()));
-        let (azure, storage) = (FakeAzure::new().with_clock(clock.clone()), FakeStorage::default());
+        let (azure, storage) = (crate::judged().with_clock(clock.clone()), FakeStorage::default());
         azure.plug(storage.clone());
         storage.create(ACCOUNT, "artifacts");
         Self { azure, storage, clock }

@@ -138,7 +138,7 @@ struct Bench {
 }
 
 fn bench_with(spool: Spool) -> Bench {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let ingestion = FakeInsights::of(&azure);
     let clock = Arc::new(ManualClock::at(noon()));
     let insights = AppInsights::builder(ingestion.connection().parse().unwrap())
@@ -312,7 +312,7 @@ async fn a_token_is_sent_where_there_is_one_and_renewed() {
             azure.refuse_token(request, mlops_azure::config::cloud::Audience::Monitor)
         }
     }
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let ingestion = FakeInsights::of(&azure);
     azure.plug(WithToken(Mutex::new(0)));
     let clock = Arc::new(ManualClock::at(noon()));
@@ -532,7 +532,7 @@ impl Collector {
 }
 
 fn collector() -> (Collector, OtlpExporter) {
-    let (azure, collector) = (FakeAzure::new(), Collector::default());
+    let (azure, collector) = (crate::judged(), Collector::default());
     azure.plug(collector.clone());
     let exporter = OtlpExporter::new("https://otel.example.com/base/".parse().unwrap(), azure.transport())
         .unwrap()
@@ -725,7 +725,7 @@ async fn a_collector_that_does_not_take_it_says_whether_to_come_back() {
         (ErrorKind::Rejected, Some("2"), false)
     );
     assert!(logs().await.is_ok());
-    let plain = OtlpExporter::new("http://otel.example.com".parse().unwrap(), FakeAzure::new().transport());
+    let plain = OtlpExporter::new("http://otel.example.com".parse().unwrap(), crate::judged().transport());
     assert_eq!(plain.unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
@@ -807,4 +807,57 @@ impl FakePart for Echo {
         let said = json!({ "itemsReceived": 1, "itemsAccepted": 0, "errors": [{ "index": 0, "statusCode": 503, "message": format!("iKey {key} is busy") }] });
         Some(FakeAnswer::json(503, said))
     }
+}
+
+/// What arrives is what was sent, and shorter on the way.
+#[tokio::test]
+async fn long_bodies_go_out_compressed_and_short_ones_as_they_are() {
+    /// The lengths of bodies and whether each said that it is compressed.
+    #[derive(Clone, Default)]
+    struct Seen(Arc<Mutex<Vec<(usize, bool)>>>);
+    impl FakePart for Seen {
+        fn answer(&self, request: &FakeRequest, _: &FakeAzure) -> Option<FakeAnswer> {
+            let is_compressed = request.header("content-encoding") == Some("gzip");
+            assert_eq!(request.body.starts_with(&[0x1f, 0x8b]), is_compressed);
+            self.0.lock().unwrap().push((request.body.len(), is_compressed));
+            None
+        }
+    }
+    let bench = bench();
+    let seen = Seen::default();
+    bench.azure.plug(seen.clone());
+    let lately = || std::mem::take(&mut *seen.0.lock().unwrap());
+    let many: Vec<_> = (0..100).map(|n| event(&n.to_string())).collect();
+
+    bench.insights.track(&[event("a")]).unwrap();
+    assert_eq!(bench.insights.flush().await.unwrap().accepted, 1);
+    assert!(matches!(lately()[..], [(length, false)] if length < 1_024));
+    bench.insights.track(&many).unwrap();
+    assert_eq!(bench.insights.flush().await.unwrap().accepted, 100);
+    let [(compressed, true)] = lately()[..] else { panic!("it is not compressed") };
+    assert_eq!(bench.ingestion.items().len(), 101);
+
+    // Whoever does not take it gets it as it is, from then on.
+    bench.insights.track(&many).unwrap();
+    bench.ingestion.next([Ingestion::Refuses(415, None)]);
+    let report = bench.insights.flush().await.unwrap();
+    assert_eq!((report.accepted, report.refused, report.waiting), (100, 0, 0));
+    let [(_, true), (plain, false)] = lately()[..] else { panic!("it is not sent again") };
+    assert!(compressed * 5 < plain, "{compressed} of {plain}");
+    bench.insights.track(&many).unwrap();
+    bench.insights.flush().await.unwrap();
+    assert!(matches!(lately()[..], [(_, false)]));
+    // One that says 415 to a body that is not compressed does not take it.
+    bench.insights.track(&[event("b")]).unwrap();
+    bench.ingestion.next([Ingestion::Refuses(415, None)]);
+    assert_eq!(bench.insights.flush().await.unwrap().refused, 1);
+    lately();
+
+    let never = AppInsights::builder(bench.ingestion.connection().parse().unwrap())
+        .transport(bench.azure.transport())
+        .uncompressed()
+        .build()
+        .unwrap();
+    never.send(&many).await.unwrap();
+    assert!(matches!(lately()[..], [(_, false)]));
 }

@@ -6,6 +6,7 @@
 #![cfg(feature = "fake")]
 
 mod asset;
+mod bodies;
 mod deploy;
 mod jobs;
 mod monitor;
@@ -169,7 +170,8 @@ fn id(rest: &str) -> String {
     )
 }
 
-/// A call, the type by which its body is judged (none for actions, which have no type), and the minimal body it must equal.
+/// A call, the type by which its body is judged (none for changes and actions, which [`bodies`] judges), and the minimal body it must
+/// equal.
 struct Built {
     call: Call<Value>,
     kind: Option<&'static str>,

@@ -87,10 +87,11 @@ async fn every_operation_of_the_management_client_gets_a_status_and_headers_that
         for _ in 0..times {
             let call = Call::<Value>::new(OP, method.parse::<Method>().unwrap(), path.clone());
             let call = call.query("api-version", "2026-05-01").query("underlyingResourceAction", "Delete");
-            let call = if method == "GET" || method == "DELETE" {
-                call
-            } else {
-                call.json(&json!({ "properties": {} })).unwrap()
+            let call = match method {
+                "GET" | "DELETE" => call,
+                // Which members can be changed is another question for each.
+                "PATCH" => call.json(&json!({})).unwrap(),
+                _ => call.json(&json!({ "properties": {} })).unwrap(),
             };
             let reply = arm(&azure).reply(call).await.unwrap_or_else(|e| panic!("{method} {path}: {e}"));
             let (status, headers) = (reply.status.to_string(), goes_on(&reply));

@@ -1,6 +1,7 @@
 //! The fake itself: it answers as Azure does, the faults that it is told to make included.
 
 mod assets;
+mod bodies;
 mod contract;
 mod faults;
 mod listener;

@@ -20,7 +20,7 @@ struct Field {
 
 impl Field {
     fn new() -> Self {
-        let (azure, kept) = (FakeAzure::new(), FakeRunArtifacts::new());
+        let (azure, kept) = (crate::judged(), FakeRunArtifacts::new());
         azure.plug(kept.clone());
         let faulty = Arc::new(FaultyTransport::new(azure.transport()));
         Self { azure, kept, faulty }

@@ -137,7 +137,7 @@ async fn what_is_sent_is_what_the_official_client_sends() {
         );
         return;
     };
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let recorder = Arc::new(Recorder { inner: azure.transport(), sent: Mutex::default() });
     act(&azure, recorder.clone()).await;
     let ours = recorder.sent.lock().unwrap().clone();

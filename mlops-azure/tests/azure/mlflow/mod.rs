@@ -50,7 +50,7 @@ fn clock() -> Arc<ManualClock> {
 fn tracker_under_test() -> TrackerUnderTest {
     let clock = clock();
     // Beside it is the experiment that MLflow makes itself.
-    let tracker = mlflow(&FakeAzure::new()).tracker().with_namespace(ExperimentName::new("team").unwrap());
+    let tracker = mlflow(&crate::judged()).tracker().with_namespace(ExperimentName::new("team").unwrap());
     let tracker = tracker.with_clock(clock.clone());
     TrackerUnderTest::new(Arc::new(tracker)).with_clock(clock).with_promised(MlflowTracker::CAPABILITIES)
 }
@@ -61,7 +61,7 @@ fn registry_under_test() -> RegistryUnderTest {
     let clock = clock();
     let artifacts = Arc::new(MemoryArtifactStore::new(clock.clone()));
     let [gated, approved] = ["staging", "champion"].map(|alias| Alias::new(alias).unwrap());
-    let client = mlflow(&FakeAzure::new()).client().clone();
+    let client = mlflow(&crate::judged()).client().clone();
     let registry = MlflowRegistry::new(client, artifacts.clone(), clock.clone())
         .with_protected(gated.clone(), Protection::Gate)
         .with_protected(approved.clone(), Protection::GateAndApproval);
@@ -129,7 +129,7 @@ async fn raw_run(azure: &AzureMlflow, run: &str) -> Value {
 
 #[tokio::test]
 async fn a_workspace_says_where_its_mlflow_is() {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let workspace = azure.workspace();
     let read = TrackingUri::read(&azure.arm(), &workspace).await.unwrap();
     assert_eq!((read, azure.count()), (uri(&azure), 1));
@@ -152,7 +152,7 @@ async fn a_workspace_says_where_its_mlflow_is() {
 
 #[tokio::test]
 async fn nothing_is_asked_to_know_what_the_service_can_do() {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let mlflow = mlflow(&azure);
     let can = mlflow.client().capabilities().await.unwrap();
     assert_eq!((can.dialect, azure.count()), (Dialect::AzureMl, 0));
@@ -167,7 +167,7 @@ async fn nothing_is_asked_to_know_what_the_service_can_do() {
 
 #[tokio::test]
 async fn a_token_that_is_refused_is_renewed_once() {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let mlflow = mlflow(&azure);
     let tracker = mlflow.tracker();
     let run = start(&tracker, "a").await;
@@ -185,7 +185,7 @@ async fn a_token_that_is_refused_is_renewed_once() {
 
 #[tokio::test]
 async fn tokens_of_another_audience_are_not_taken_and_not_repeated_for_ever() {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     // A source that gives what is for scoring, whatever it is asked for.
     #[derive(Debug)]
     struct Wrong(Arc<dyn mlops_azure::auth::TokenSource>);
@@ -220,7 +220,7 @@ fn job_of(azure: &FakeAzure, run: &str) -> AzureMlflow {
 
 #[tokio::test]
 async fn a_jobs_run_is_written_to_and_its_status_is_left_to_the_service() {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let service = FakeMlflow::new();
     azure.plug(service.clone());
     service.start_job(&uri(&azure), "churn", "amiable_pin_1");
@@ -254,7 +254,7 @@ async fn a_jobs_run_is_written_to_and_its_status_is_left_to_the_service() {
 
 #[tokio::test]
 async fn a_run_is_adopted_once_however_many_do_it() {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let service = FakeMlflow::new();
     azure.plug(service.clone());
     service.start_job(&uri(&azure), "churn", "amiable_pin_1");
@@ -271,7 +271,7 @@ async fn a_run_is_adopted_once_however_many_do_it() {
 
 #[tokio::test]
 async fn runs_that_are_called_by_names_are_found_and_read() {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let service = FakeMlflow::new();
     azure.plug(service.clone());
     service.start_job(&uri(&azure), "churn", "amiable_pin_1");
@@ -288,7 +288,7 @@ async fn runs_that_are_called_by_names_are_found_and_read() {
 
 #[tokio::test]
 async fn an_ordinary_run_keeps_to_the_limits_of_the_service() {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     azure.plug(FakeMlflow::new().strict());
     let tracker = mlflow(&azure).tracker();
     tracker.ensure_experiment(&ExperimentSpec::new(experiment())).await.unwrap();
@@ -317,7 +317,7 @@ async fn an_ordinary_run_keeps_to_the_limits_of_the_service() {
 
 #[tokio::test]
 async fn lost_answers_lose_and_double_nothing() {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let lossy = Lossy::new(azure.transport());
     let tracker = through(&azure, lossy.clone()).tracker();
     let run = start(&tracker, "lossy").await;
@@ -335,7 +335,7 @@ async fn lost_answers_lose_and_double_nothing() {
 
 #[tokio::test]
 async fn metrics_can_be_logged_without_waiting() {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let mlflow = mlflow(&azure);
     let tracker = mlflow.tracker();
     let run = start(&tracker, "fast").await;
@@ -360,7 +360,7 @@ async fn metrics_can_be_logged_without_waiting() {
 
 #[tokio::test]
 async fn a_registry_is_a_server_of_its_own() {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let shared = TrackingUri::of_registry(HOST, "contoso-ml").unwrap();
     let shared = AzureMlflow::builder(shared, azure.tokens()).transport(azure.transport()).build().unwrap();
     let body = json!({ "name": "churn" });
@@ -376,7 +376,7 @@ async fn a_registry_is_a_server_of_its_own() {
 /// A server with another clock for all that is kept open.
 #[tokio::test]
 async fn a_lease_is_kept_on_the_service() {
-    let azure = FakeAzure::new();
+    let azure = crate::judged();
     let clock = clock();
     let tracker = mlflow(&azure).tracker().with_clock(clock.clone());
     let run = start(&tracker, "leased").await;
