@@ -15,7 +15,7 @@ use super::container::Container;
 use super::credential::StorageCredential;
 use super::folder::LocalTree;
 use super::ignore::IgnoreRules;
-use super::upload::{AT_ONCE, Conversation, Label, Upload, Uploaded};
+use super::upload::{AT_ONCE, Conversation, Files, Label, Upload, Uploaded};
 use crate::environment::code::{CodeSource, PendingUpload, VERSION, name_of};
 use crate::http::{HttpTransport, RetryPolicy};
 
@@ -140,11 +140,11 @@ impl LocalCode {
             operation,
             container: &container,
             root: &root,
-            tree: &self.tree,
+            files: Files::Local(&self.tree),
             at_once: self.at_once,
             conversation: Conversation::Short,
         };
-        let mut uploaded = upload.send(label).await?;
+        let mut uploaded = upload.send(&label.metadata()).await?;
         // Assets name the place as the service spells it.
         uploaded.url = format!("{}/{}", place.uri, self.tree.name());
         uploaded.snapshot = Some(self.snapshot);

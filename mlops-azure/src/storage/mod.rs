@@ -10,6 +10,7 @@
 //! | [`datastore`] | [`Datastores`]: a workspace's names for storage, and their secrets |
 //! | [`folder`] | [`LocalTree`]: what is to be uploaded, and the digest that names it |
 //! | [`ignore`] | [`IgnoreRules`]: which files of a folder are left behind |
+//! | [`model`] | [`DatastoreFiles`]: what models consist of, where endpoints read it |
 //! | [`protection`] | [`Protection`]: soft delete and versions |
 //! | [`upload`] | [`Uploads`]: data, models, build contexts and code, as the official SDK puts them, and resumed |
 //!
@@ -32,6 +33,7 @@ pub mod credential;
 pub mod datastore;
 pub mod folder;
 pub mod ignore;
+pub mod model;
 pub mod protection;
 pub mod upload;
 
@@ -45,5 +47,6 @@ pub use credential::StorageCredential;
 pub use datastore::Datastores;
 pub use folder::LocalTree;
 pub use ignore::IgnoreRules;
+pub use model::DatastoreFiles;
 pub use protection::{Protection, ProtectionSettings};
 pub use upload::{Uploaded, Uploads};
