@@ -9,6 +9,7 @@ mod asset;
 mod deploy;
 mod jobs;
 mod monitor;
+mod official;
 mod storage;
 
 use std::collections::BTreeMap;
