@@ -1,4 +1,9 @@
 //! A folder of code on this machine, brought to where Azure wants it.
+//!
+//! # Version, permission, and what differs
+//! The place is handed out by Resource Manager, Azure Machine Learning [`API_VERSION`](crate::config::API_VERSION), for
+//! `Microsoft.MachineLearningServices/workspaces/codes/versions/write` (the role `AzureML Data Scientist`), with a signature of some
+//! hours; blobs are written in version 2023-11-03, and are there at once. The local backend runs code where it is and uploads none.
 
 use std::fmt;
 use std::path::Path;

@@ -18,9 +18,17 @@
 //! Blobs and Data Lake are spoken to in version 2023-11-03, which `object_store` signs for; it signs here, lists, and is there for
 //! everything else by [`Container::object_store`]. Its requests go through this crate's transport, too.
 //!
+//! # Permission
+//! Data is read with the role `Storage Blob Data Reader` and written with `Storage Blob Data Contributor`, or with the account's key, a
+//! signature, or a datastore's secret, which the role `AzureML Data Scientist` may ask for. What else it takes says each module.
+//!
 //! # What is eventually consistent
 //! Nothing about blobs: what was written is read, and listed. Roles and signatures take minutes to be in force, and keys that
 //! were made anew keep the old ones working for as long.
+//!
+//! # What differs from the local backend
+//! The local store is one folder that processes of one machine share. Here any number of machines do, by conditions on ETags; requests
+//! cost money; what is removed may be kept by soft delete.
 
 pub mod access;
 pub mod account;

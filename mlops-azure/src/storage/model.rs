@@ -1,4 +1,10 @@
 //! What models consist of, brought to a datastore.
+//!
+//! # Version, permission, and what differs
+//! The datastore is asked for in Resource Manager, Azure Machine Learning [`API_VERSION`](crate::config::API_VERSION), blobs are written in
+//! version 2023-11-03. It takes what [`datastore`](super::datastore) and [`upload`](super::upload) take: the role `AzureML Data
+//! Scientist`, and for a datastore without credentials `Storage Blob Data Contributor`. Blobs are there at once. Local endpoints read the
+//! artifact store itself and need no copy.
 
 use async_trait::async_trait;
 use mlops_core::{Error, RelPath, Result};

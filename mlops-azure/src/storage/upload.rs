@@ -19,8 +19,10 @@
 //! A call that was cut off is made again: files that are there, with their length and MD5, are not sent; of a file of more than
 //! 8 MiB only the blocks that are missing. Nothing is marked as complete before everything is there.
 //!
-//! # Permission
-//! Whoever may ask for the datastore's secret may upload, or `Storage Blob Data Contributor` for a datastore without credentials.
+//! # Version, permission, and what differs
+//! Datastores are asked for in Resource Manager, Azure Machine Learning [`API_VERSION`](crate::config::API_VERSION), blobs are written in
+//! version 2023-11-03. Whoever may ask for the datastore's secret may upload, or `Storage Blob Data Contributor` for a datastore without
+//! credentials. Blobs are there at once. The local backend has one folder, and content by its digest alone.
 
 use std::collections::BTreeMap;
 use std::fs::File;
