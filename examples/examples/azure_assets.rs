@@ -63,7 +63,7 @@ async fn main() -> Result<()> {
 
     step(3, "Register a model made from it");
     let champion = Alias::new("champion")?;
-    let models = azure.registry(content.clone(), clock.clone());
+    let models = azure.registry(&content, clock.clone());
     let models = models.with_protected(champion.clone(), Protection::Gate);
     let predictor = ConstantPredictor::new(Task::Regression, 113.0)?;
     let artifact = content.put_bytes(predictor.to_bytes()?).await?.digest;

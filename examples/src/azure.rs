@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mlops_azure::artifact::BlobArtifacts;
@@ -11,12 +12,13 @@ use mlops_azure::auth::{TokenCache, TokenSource};
 use mlops_azure::config::{Endpoints, Registry, Workspace};
 use mlops_azure::data::AzureDataAssets;
 use mlops_azure::deploy::{AzureDeployer, DeploymentTemplate};
+use mlops_azure::environment::{Codes, Environments};
 use mlops_azure::fake::FakeAzure;
 use mlops_azure::http::{HttpTransport, ReqwestConfig, ReqwestTransport, Service};
 use mlops_azure::mlflow::{AzureMlflow, MlflowTracker, TrackingUri};
 use mlops_azure::registry::AzureModelRegistry;
-use mlops_azure::storage::Datastores;
-use mlops_azure::wire::Place;
+use mlops_azure::storage::{DatastoreFiles, Datastores, LocalCode, Uploads};
+use mlops_azure::wire::{EnvironmentVersion, Place};
 use mlops_core::artifact::ArtifactStore;
 use mlops_core::model::Predictor;
 use mlops_core::registry::ModelRegistry;
@@ -26,6 +28,10 @@ use mlops_core::{Error, Result};
 /// The datastore that every workspace has.
 const DATASTORE: &str = "workspaceblobstore";
 const INSTANCE: &str = "Standard_DS3_v2";
+/// The image that the packages of the script are put on.
+const IMAGE: &str = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04";
+/// The packages of the script.
+const PACKAGES: &str = include_str!("../config/serving.conda.yml");
 
 /// A workspace, and what it takes to talk to it.
 pub struct Azure {
@@ -37,7 +43,6 @@ pub struct Azure {
     pub tokens: Arc<dyn TokenSource>,
     /// How everything else is reached.
     pub transport: Arc<dyn HttpTransport>,
-    template: DeploymentTemplate,
     fake: Option<Fake>,
 }
 
@@ -72,16 +77,12 @@ impl Azure {
             arm: azure.arm(),
             tokens: azure.tokens(),
             transport: azure.transport(),
-            template: DeploymentTemplate::new(INSTANCE),
             fake: Some(Fake { azure, models }),
         }
     }
 
     /// The workspace that the environment or a `config.json` above this folder names, with the credentials that are there: a service
     /// principal in the environment, an identity of the machine, or what `az login` left.
-    ///
-    /// Models that are none of MLflow's need an environment and code: `MLOPS_AZURE_ENVIRONMENT` and `MLOPS_AZURE_CODE` are their
-    /// ids, and the script is `score.py`.
     ///
     /// # Errors
     /// Where no workspace is named, or its cloud is unknown.
@@ -93,13 +94,7 @@ impl Azure {
         let endpoints = Endpoints::of(workspace.cloud())?;
         let arm = Service::resource_manager(&endpoints, Arc::clone(&tokens));
         let arm = arm.transport(Arc::clone(&transport)).build()?;
-        let named = |name| std::env::var(name).ok().filter(|id| !id.is_empty());
-        let template = DeploymentTemplate::new(INSTANCE);
-        let template = match (named("MLOPS_AZURE_ENVIRONMENT"), named("MLOPS_AZURE_CODE")) {
-            (Some(environment), Some(code)) => template.with_code(environment, code, "score.py"),
-            _ => template,
-        };
-        Ok(Self { workspace, arm, tokens, transport, template, fake: None })
+        Ok(Self { workspace, arm, tokens, transport, fake: None })
     }
 
     /// What the workspace's resources are below.
@@ -138,11 +133,14 @@ impl Azure {
     /// # Errors
     /// Those of the service.
     pub async fn artifacts(&self) -> Result<BlobArtifacts> {
-        let datastores = Datastores::new(self.arm.clone(), self.place())
+        Ok(BlobArtifacts::new(self.datastores().container(DATASTORE).await?))
+    }
+
+    fn datastores(&self) -> Datastores {
+        Datastores::new(self.arm.clone(), self.place())
             .in_cloud(self.workspace.cloud())
             .tokens(Arc::clone(&self.tokens))
-            .transport(Arc::clone(&self.transport));
-        Ok(BlobArtifacts::new(datastores.container(DATASTORE).await?))
+            .transport(Arc::clone(&self.transport))
     }
 
     /// Data assets whose content is in `artifacts`.
@@ -150,9 +148,35 @@ impl Azure {
         AzureDataAssets::new(self.arm.clone(), &self.workspace, artifacts, clock)
     }
 
-    /// Model versions whose content is in `artifacts`.
-    pub fn registry(&self, artifacts: Arc<dyn ArtifactStore>, clock: Arc<dyn Clock>) -> AzureModelRegistry {
-        AzureModelRegistry::new(self.arm.clone(), &self.workspace, artifacts, clock)
+    /// Model versions whose content is in `artifacts`, and lies where endpoints read it.
+    pub fn registry(&self, artifacts: &BlobArtifacts, clock: Arc<dyn Clock>) -> AzureModelRegistry {
+        let files = DatastoreFiles::new(Uploads::new(self.datastores()), DATASTORE).with_content(artifacts);
+        let content: Arc<dyn ArtifactStore> = Arc::new(artifacts.clone());
+        AzureModelRegistry::new(self.arm.clone(), &self.workspace, content, clock).with_files(Arc::new(files))
+    }
+
+    /// What all deployments of the closed loop have in common: the machine, and what loads a model of `mlops-core` there, which is no
+    /// model of MLflow. Registers both by their content, so that the second time nothing is made: the environment, which Azure builds
+    /// when it is first used, and `score.py`.
+    ///
+    /// `MLOPS_AZURE_INSTANCE` names another type of machine, `MLOPS_AZURE_ENVIRONMENT` an environment that is there, by its id.
+    ///
+    /// # Errors
+    /// Those of the service.
+    pub async fn serving(&self) -> Result<DeploymentTemplate> {
+        let named = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let environment = match named("MLOPS_AZURE_ENVIRONMENT") {
+            Some(id) => id,
+            None => {
+                let environments = Environments::new(self.arm.clone(), &self.workspace);
+                environments.anonymous(&EnvironmentVersion::conda(IMAGE, PACKAGES)).await?
+            }
+        };
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("serving");
+        let code = LocalCode::read(&folder).await?.transport(Arc::clone(&self.transport));
+        let code = Codes::new(self.arm.clone(), &self.workspace).register(&code).await?;
+        let instance = named("MLOPS_AZURE_INSTANCE").unwrap_or_else(|| INSTANCE.to_owned());
+        Ok(DeploymentTemplate::new(instance).with_code(environment, code, "score.py"))
     }
 
     /// Runs, in the workspace's MLflow.
@@ -169,8 +193,13 @@ impl Azure {
     ///
     /// # Errors
     /// For a template that is none.
-    pub fn deployer(&self, registry: Arc<dyn ModelRegistry>, clock: Arc<dyn Clock>) -> Result<AzureDeployer> {
-        AzureDeployer::builder(self.arm.clone(), &self.workspace, registry, self.template.clone())
+    pub fn deployer(
+        &self,
+        registry: Arc<dyn ModelRegistry>,
+        template: DeploymentTemplate,
+        clock: Arc<dyn Clock>,
+    ) -> Result<AzureDeployer> {
+        AzureDeployer::builder(self.arm.clone(), &self.workspace, registry, template)
             .tokens(Arc::clone(&self.tokens))
             .transport(Arc::clone(&self.transport))
             .clock(clock)

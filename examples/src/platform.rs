@@ -78,7 +78,8 @@ impl Platform {
         })
     }
 
-    /// A platform on Azure: content, data assets, runs, models and endpoints are in the workspace. What a process writes down to go on
+    /// A platform on Azure: content, data assets, runs, models and endpoints are in the workspace, and so is what deployments need to
+    /// load a model ([`Azure::serving`]). What a process writes down to go on
     /// after a crash is in this folder, and so is what its monitors saw.
     ///
     /// # Errors
@@ -86,16 +87,18 @@ impl Platform {
     pub async fn azure(azure: Azure, folder: &Path, now: Timestamp) -> Result<Self> {
         let clock = Arc::new(ManualClock::at(now));
         let store = LocalStore::options().with_clock(clock.clone()).open(folder)?;
-        let artifacts: Arc<dyn ArtifactStore> = Arc::new(azure.artifacts().await?);
+        let blobs = azure.artifacts().await?;
         let registry = azure
-            .registry(Arc::clone(&artifacts), clock.clone())
+            .registry(&blobs, clock.clone())
             .with_protected(Alias::new("champion")?, Protection::GateAndApproval);
         let registry: Arc<dyn ModelRegistry> = Arc::new(registry);
+        let artifacts: Arc<dyn ArtifactStore> = Arc::new(blobs);
+        let template = azure.serving().await?;
         Ok(Self {
             actor: ActorId::new("training-pipeline")?,
             data: Arc::new(azure.data(Arc::clone(&artifacts), clock.clone())),
             tracker: Arc::new(azure.tracker().await?),
-            deployer: Arc::new(azure.deployer(Arc::clone(&registry), clock.clone())?),
+            deployer: Arc::new(azure.deployer(Arc::clone(&registry), template, clock.clone())?),
             host: None,
             loops: Arc::new(store.loops()),
             rollouts: Arc::new(store.rollouts()),

@@ -1,4 +1,7 @@
 //! The artifact store in a container of blobs.
+//!
+//! Blob service, version 2023-11-03; permissions, consistency and what differs from the local store are said by [`BlobArtifacts`] and by
+//! [the module above](super).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

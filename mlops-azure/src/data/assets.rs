@@ -28,6 +28,9 @@ use crate::http::Service;
 use crate::ledger::text::{ascii_json, from_json, gather, shown, spread};
 use crate::wire::{At, DataType, DataVersion, Place, Resource, TextMap};
 
+/// The property, and the tag, with the digest of the content.
+const DIGEST: &str = "mlops.digest";
+
 /// The longest text that is written a second time, for people.
 const SHOWN: usize = 5_000;
 
@@ -42,7 +45,8 @@ const TRIES: u64 = 10_000;
 /// a file `MLTable`. The place is the URI of [`Location::External`], or where the manifest of stored content lies, below
 /// [`with_sources`](Self::with_sources). Description and tags are where the studio and other clients look for them; the whole
 /// specification is in the properties `mlops.spec.000`, …, which Azure does not let be changed, and is checked against its
-/// digest whenever it is read. What others change of tags and description in Azure changes nothing here.
+/// digest whenever it is read. The digest of the content is in the tag `mlops.digest`, where people find it, and in the property of
+/// this name, which counts. What others change of tags and description in Azure changes nothing here.
 ///
 /// # Versions and keys
 /// A registration is four writes and reads in this order, each of which may be repeated by anybody who makes the same call:
@@ -285,7 +289,7 @@ impl AzureDataAssets {
             let slot = slot.field(version.to_string());
             let now = self.clock.now().timestamp_micros();
             let (text, note) = (format!("{}/{now}", claim.key), format!("{azure}:{version}"));
-            let slot = slot.finish().hex();
+            let slot = slot_name(&slot.finish());
             let written = self.numbers.write(operation, &slot, &text, TextMap::default(), note).await?;
             let parts = written.text.split_once('/').and_then(|(key, at)| Some((key, at.parse().ok()?)));
             let (key, at) = parts.ok_or_else(|| unreadable(operation, self.numbers.container(), &slot))?;
@@ -350,14 +354,17 @@ impl AzureDataAssets {
         let mut properties = TextMap::default();
         spread("mlops.spec", &claim.json, &mut properties);
         properties.insert("mlops.asked", claim.asked.to_string());
-        properties.insert("mlops.digest", asset.digest.to_string());
+        properties.insert(DIGEST, asset.digest.to_string());
         properties.insert("mlops.name", asset.name.as_str());
         properties.insert("mlops.key", asset.key.as_str());
         properties.insert("mlops.actor", asset.actor.as_str());
         properties.insert("mlops.created_at", created_at.timestamp_micros().to_string());
         let tags = asset.tags.iter().map(|(key, value)| (key.as_str(), shown(value, SHOWN)));
+        let mut tags: TextMap = tags.collect();
+        // For people and for searches; what counts is the property, which nobody can change.
+        tags.insert(DIGEST, asset.digest.to_string());
         let mut data = DataVersion::new(kind, self.place_of(asset)).with_properties(properties);
-        data.tags = Some(tags.collect());
+        data.tags = Some(tags);
         data.description = (!asset.description.is_empty()).then(|| shown(&asset.description, SHOWN));
         Resource::new(data)
     }
@@ -493,7 +500,7 @@ fn foreign(
     let data = &found.properties;
     let unsupported =
         |message| Error::new(ErrorKind::Unsupported, operation, message).with("data_type", &data.data_type);
-    let said = [&data.properties, &data.tags].into_iter().flatten().find_map(|map| map.get("mlops.digest"));
+    let said = said_digest(data);
     let digest: Digest = said
         .ok_or_else(|| {
             unsupported("another client registered it, and neither `mlops.digest` nor anything else says what its content is")
@@ -525,6 +532,17 @@ fn foreign(
     Ok(asset)
 }
 
+/// What a version says of its content's digest: the property goes before the tag, which anybody may change.
+fn said_digest(data: &DataVersion) -> Option<&str> {
+    [&data.properties, &data.tags].into_iter().flatten().find_map(|map| map.get(DIGEST))
+}
+
+/// A digest as the version of a data asset: its first 120 bits, because the service takes no version of more than 30 characters
+/// (it answers "Argument 'version' exceeded maximum length of 30 for DatasetId": <https://github.com/Azure/azureml-assets/issues/295>).
+fn slot_name(digest: &Digest) -> String {
+    digest.hex().chars().take(30).collect()
+}
+
 /// Names that are this library's own.
 fn check_name(operation: &'static str, name: &AssetName) -> Result<()> {
     let bad = |reason| Err(Error::invalid(operation, "name", reason).with("value", name));
@@ -549,7 +567,7 @@ impl DataAssetStore for AzureDataAssets {
         check_name(OP, &asset.name)?;
         let json = ascii_json(OP, asset)?;
         let asked = Digest::of(json.as_bytes());
-        let key = Hasher::new("mlops.data-key/v1").field(asset.key.as_str()).finish().hex();
+        let key = slot_name(&Hasher::new("mlops.data-key/v1").field(asset.key.as_str()).finish());
         let claim = Claim { asset, json, asked, key };
         let _turn = self.turn.lock().await;
         let (azure, first) = match self.check_content(OP, &claim).await? {
@@ -573,9 +591,7 @@ impl DataAssetStore for AzureDataAssets {
             VersionSpec::Digest(digest) => {
                 let text = digest.to_string();
                 for (_, version) in self.newest_first(OP, name, "All").await? {
-                    let data = &version.properties;
-                    let said = [&data.properties, &data.tags];
-                    if said.into_iter().flatten().any(|map| map.get("mlops.digest") == Some(&text)) {
+                    if said_digest(&version.properties) == Some(text.as_str()) {
                         return read(OP, name, version);
                     }
                 }

@@ -1,8 +1,11 @@
 //! Batch endpoints: models that score files, as jobs.
 //!
-//! A call makes a job; the job's outputs are where its predictions are. The permissions are those of
+//! A call makes a job; the job's outputs are where its predictions are. Resource Manager, version
+//! [`API_VERSION`](crate::config::API_VERSION), and the endpoint's own address. The permissions are those of
 //! `Microsoft.MachineLearningServices/workspaces/batchEndpoints` (`read`, `write`, `deployments/write`, `jobs/write`) and
-//! `…/workspaces/jobs/read`; callers are known by a token of Entra ID for Azure Machine Learning, and by nothing else.
+//! `…/workspaces/jobs/read`; callers are known by a token of Entra ID for Azure Machine Learning, and by nothing else. The role
+//! `AzureML Data Scientist` has all of it. Endpoints and deployments are long-running operations; a job that a call just made may be
+//! answered with 404 for a moment.
 //!
 //! Core has no trait for it: its own batch scoring (`mlops_core::serve::batch`) reads and writes files in its own process, resumes
 //! after a crash, and needs no cluster.

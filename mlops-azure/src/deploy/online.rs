@@ -1,4 +1,9 @@
 //! What online endpoints do beyond core's trait.
+//!
+//! Resource Manager, version [`API_VERSION`](crate::config::API_VERSION). Keys take
+//! `Microsoft.MachineLearningServices/workspaces/onlineEndpoints/listKeys/action` and `…/regenerateKeys/action`, tokens `…/token/action`, logs
+//! `…/deployments/getLogs/action`, sizes `…/deployments/write`; the role `AzureML Data Scientist` has them. A key that was replaced may
+//! be taken for some minutes more; another number of instances is a long-running operation. The local deployers have none of it.
 
 use mlops_core::Result;
 use serde_json::json;

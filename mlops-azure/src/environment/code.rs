@@ -1,4 +1,8 @@
 //! Folders of code.
+//!
+//! Resource Manager, version [`API_VERSION`](crate::config::API_VERSION): `…/workspaces/codes/versions/read` and `…/write`, which the role
+//! `AzureML Data Scientist` has. A version is there as soon as it was written, and cannot be changed. The local backend runs code where it
+//! is, and keeps its digest alone.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,8 @@
 //! Components: steps of pipelines.
+//!
+//! Resource Manager, version [`API_VERSION`](crate::config::API_VERSION): `…/workspaces/components/versions/read` and `…/write`, which the
+//! role `AzureML Data Scientist` has. A version is there as soon as it was written. Core's components are functions of this process, known
+//! by their fingerprints; Azure's are commands in an environment.
 
 use std::sync::Arc;
 

@@ -14,6 +14,10 @@
 //! # What differs from the local backend
 //! Azure would let a version be written again. [`Environments::register`] and [`Components::register`] look first and refuse to: a
 //! version names one content. There is no compare-and-set, so of two who register at the same moment the last one wins.
+//!
+//! An environment's version has the digest of what was registered in its property `mlops.asked`, because the service may give back the
+//! packages of conda in other words than they were written in. By it the same registration is known again; everything else of the
+//! version is compared as it is.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -69,7 +73,7 @@ async fn register<P: Properties + DeserializeOwned>(
     resource: &Resource<P>,
 ) -> Result<Resource<P>> {
     match arm.call(at.get(operation)).await {
-        Ok(there) if says(&there.body()?, &resource.body()?) => Ok(there),
+        Ok(there) if is_same(&there.body()?, &resource.body()?) => Ok(there),
         Ok(_) => {
             let message = "the version is there already, with other content";
             Err(Error::new(ErrorKind::AlreadyExists, operation, message).with("id", at.id()))
@@ -77,6 +81,26 @@ async fn register<P: Properties + DeserializeOwned>(
         Err(error) if error.kind() == ErrorKind::NotFound => arm.call(at.put(operation, resource)?).await,
         Err(error) => Err(error),
     }
+}
+
+/// The property with the digest of what was registered.
+const ASKED: &str = "mlops.asked";
+
+/// Whether `there` is what was registered: it says all of it, but that packages of conda may be in other words where the digest of
+/// the registration is the same.
+fn is_same(there: &Value, wanted: &Value) -> bool {
+    const CONDA: &str = "condaFile";
+    let conda = |of: &Value| of.pointer("/properties/condaFile").is_some_and(Value::is_string);
+    let asked = |of: &Value| of.pointer("/properties/properties").and_then(|all| all.get(ASKED).cloned());
+    let mut wanted = wanted.clone();
+    if conda(there) && conda(&wanted) && asked(&wanted).is_some() && asked(there) == asked(&wanted) {
+        wanted["properties"].as_object_mut().map(|members| members.remove(CONDA));
+    } else if asked(there).is_none() {
+        // Registered by another client, or by an earlier release.
+        let properties = wanted.pointer_mut("/properties/properties").and_then(Value::as_object_mut);
+        properties.map(|members| members.remove(ASKED));
+    }
+    says(there, &wanted)
 }
 
 /// Whether `there` says everything that `wanted` says; the service fills in what was not said.
@@ -107,6 +131,27 @@ mod tests {
             (json!({ "tags": [] }), false),
         ] {
             assert_eq!(says(&there, &wanted), expected, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn packages_in_other_words_are_the_same_where_the_digest_says_so() {
+        let version = |image: &str, conda: &str, asked: Option<&str>| {
+            let properties = asked.map_or(json!({}), |asked| json!({ ASKED: asked }));
+            json!({ "properties": { "image": image, "condaFile": conda, "properties": properties } })
+        };
+        let wanted = version("i", "a: [b]", Some("1"));
+        for (there, expected) in [
+            (version("i", "a: [b]", Some("1")), true),
+            (version("i", "a:\n- b\n", Some("1")), true),
+            (version("i", "a:\n- b\n", Some("2")), false),
+            (version("i", "a: [b]", Some("2")), false),
+            (version("j", "a:\n- b\n", Some("1")), false),
+            (version("i", "a: [b]", None), true),
+            (version("i", "a: [c]", None), false),
+            (json!({ "properties": { "image": "i", "properties": { ASKED: "1" } } }), false),
+        ] {
+            assert_eq!(is_same(&there, &wanted), expected, "{there}");
         }
     }
 

@@ -1,4 +1,8 @@
 //! Environments: images and packages.
+//!
+//! Resource Manager, version [`API_VERSION`](crate::config::API_VERSION): `…/workspaces/environments/versions/read` and `…/write`, which the
+//! role `AzureML Data Scientist` has. A version is there as soon as it was written; its image is built when it is first used, for some
+//! minutes. The local backend runs in the environment that it finds, and notes it in a capsule.
 
 use std::sync::Arc;
 
@@ -8,7 +12,7 @@ use mlops_core::ErrorKind;
 use mlops_core::hash::digest_json;
 use mlops_core::{Error, Result};
 
-use super::{Known, register};
+use super::{ASKED, Known, register};
 use crate::config::Workspace;
 use crate::http::Service;
 use crate::wire::{EnvironmentVersion, Place, Resource};
@@ -43,7 +47,8 @@ impl Environments {
         Self { arm, place: Place::from(workspace), known: Arc::default() }
     }
 
-    /// Registers a version. One that is there with the same content is returned as it is. Two calls, or one.
+    /// Registers a version, with the digest of what is registered in its property `mlops.asked`. One that is there with the same content
+    /// is returned as it is. Two calls, or one.
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`] for a version that is there with other content; [`ErrorKind::InvalidInput`] for names that a URL
@@ -52,9 +57,11 @@ impl Environments {
         &self,
         name: &str,
         version: &str,
-        environment: EnvironmentVersion,
+        mut environment: EnvironmentVersion,
     ) -> Result<Resource<EnvironmentVersion>> {
         let at = self.place.environment(name, version)?;
+        let asked = digest_json(&environment)?.to_string();
+        environment.properties.get_or_insert_default().insert(ASKED, asked);
         register(&self.arm, "Environments::register", &at, &Resource::new(environment)).await
     }
 

@@ -132,6 +132,8 @@ pub(super) fn is_name(path: &ArmPath) -> bool {
             is_endpoint(name)
         }
         "workspaces/datastores" => is_datastore(name),
+        // "Argument 'version' exceeded maximum length of 30 for DatasetId": https://github.com/Azure/azureml-assets/issues/295
+        "workspaces/data/versions" if name.len() > 30 => false,
         _ if super::asset::container(path).is_some() => is_asset(name) && is_container(path),
         _ => is_segment(name),
     }

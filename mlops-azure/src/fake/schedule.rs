@@ -27,9 +27,9 @@ impl FakePart for FakeSchedules {
         match (&request.method, below.as_str()) {
             (&Method::GET, "") => {
                 let view = request.query("listViewType").unwrap_or_default().to_ascii_lowercase();
-                // All of them are a list as any other.
+                // All of them are a list as any other. If nothing is said, they are those that are on.
                 let wanted = match view.as_str() {
-                    "enabledonly" => true,
+                    "" | "enabledonly" => true,
                     "disabledonly" => false,
                     _ => return None,
                 };

@@ -1,4 +1,12 @@
 //! The artifact store on an MLflow server's artifact proxy.
+//!
+//! # Version, permission, and what is eventually consistent
+//! `mlflow-artifacts` of MLflow's REST API 2.0, in servers that serve artifacts; Azure Machine Learning has no such proxy. With
+//! authentication on, the server's default permission counts, because the paths name no experiment. What was written is read at once
+//! where the store behind the server is consistent, as files and object stores are.
+//!
+//! # What differs from the local backend
+//! The proxy checks nothing and overwrites in place, so content counts once it is marked; ages are by the clocks of clients.
 
 mod folder;
 mod multipart;

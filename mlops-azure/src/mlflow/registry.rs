@@ -1,4 +1,12 @@
 //! The model registry on MLflow's REST API.
+//!
+//! # Version, permission, and what is eventually consistent
+//! MLflow's REST API 2.0, as servers of MLflow 2 and 3 speak it. With authentication on, the user needs `EDIT` on the registered models,
+//! and `MANAGE` to remove aliases. A server over one SQL database is consistent; where it has replicas, what was written is waited for.
+//!
+//! # What differs from the local backend
+//! MLflow has no compare-and-set, no protection, no history of aliases and no keys: a ledger of versions has them, see
+//! [`MlflowRegistry`] for what remains. MLflow's own interface shows the versions, and other clients may change what it shows.
 
 mod names;
 mod server;

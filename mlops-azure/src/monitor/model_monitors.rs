@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::http::{Operation, Service};
 use crate::wire::monitor::{ModelMonitor, ProductionData, Signal, SignalType};
+use crate::wire::text::without_nulls;
 use crate::wire::{At, Nothing, Place, Properties, Resource};
 
 /// The model monitors of a workspace.
@@ -63,14 +64,16 @@ impl ModelMonitors {
         }
     }
 
-    /// All monitors; schedules that are none are passed over.
+    /// All monitors, also those that are [disabled](Self::disable); schedules that are none are passed over. So are monitors that are not
+    /// of the stable shape, which other clients can make: the log warns of each by its name, and [`get`](Self::get) says what is odd.
     ///
     /// # Errors
     /// Those of [`Service::call`].
     pub async fn list(&self) -> Result<Vec<Resource<ModelMonitor>>> {
         const OP: &str = "ModelMonitors::list";
-        let call = self.schedule("all")?.list(OP)?;
-        let items = self.service.items(call).map(|item| item.and_then(|item| monitor(OP, item)));
+        // If nothing is said, the service may list those alone that are on.
+        let call = self.schedule("all")?.list(OP)?.query("listViewType", "All");
+        let items = self.service.items(call).map(|item| item.map(|item| read_listed(OP, item)));
         items.try_filter_map(|monitor| std::future::ready(Ok(monitor))).try_collect().await
     }
 
@@ -133,6 +136,15 @@ impl Properties for AnySchedule {
     const READ_ONLY: &'static [&'static str] = ModelMonitor::READ_ONLY;
 }
 
+/// A schedule of a list as a monitor, if it is one that can be read.
+fn read_listed(operation: &'static str, read: Resource<AnySchedule>) -> Option<Resource<ModelMonitor>> {
+    let name = read.name.clone().unwrap_or_default();
+    monitor(operation, read).unwrap_or_else(|error| {
+        tracing::warn!(operation, name, %error, "a monitor is left out of the list: it cannot be read");
+        None
+    })
+}
+
 /// A schedule as a monitor, if it is one.
 fn monitor(operation: &'static str, read: Resource<AnySchedule>) -> Result<Option<Resource<ModelMonitor>>> {
     let kind = read.properties.0.get("action").and_then(|action| action.get("actionType"));
@@ -143,7 +155,9 @@ fn monitor(operation: &'static str, read: Resource<AnySchedule>) -> Result<Optio
         Error::new(ErrorKind::Protocol, operation, "the monitor is not of the stable shape").with_source(e)
     };
     let value = serde_json::to_value(read).map_err(bad)?;
-    serde_json::from_value(value).map(Some).map_err(bad)
+    let parsed =
+        serde_json::from_value(value.clone()).or_else(|_| serde_json::from_value(without_nulls(&value)));
+    parsed.map(Some).map_err(bad)
 }
 
 /// Checks what Azure would refuse with a message that says little, or take and never compute.

@@ -2,6 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`files`] | [`ModelFiles`]: where Azure finds what models consist of |
 //! | [`models`] | [`AzureModelRegistry`]: core's model registry on the models of a workspace or a registry |
 //! | [`shared`] | [`SharedModels`]: what lies in a registry, as Azure has it, and publishing into it |
 //!
@@ -17,7 +18,9 @@
 //! [`AzureModelRegistry`]. Nobody who does not use this library is bound by it.
 //!
 //! # What the local registry cannot do
-//! Models here are deployed by endpoints, seen in the studio and shared between workspaces.
+//! Models here are deployed by endpoints, seen in the studio and shared between workspaces. For that their files must lie where Azure
+//! reads them: [`AzureModelRegistry::with_files`] says how they get there. A folder with a file `MLmodel` is registered as a model of
+//! MLflow, which endpoints serve without code; everything else needs an environment and code.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -63,8 +66,10 @@
 //! # Ok::<(), mlops_core::Error>(()) })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+pub mod files;
 pub mod models;
 pub mod shared;
 
+pub use files::{ModelContent, ModelFiles};
 pub use models::AzureModelRegistry;
 pub use shared::{Published, SharedModels};

@@ -23,6 +23,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::files::{ModelContent, ModelFiles, Sources};
 use crate::config::{Registry, Workspace};
 use crate::data::case;
 use crate::data::once::{self, Once, PATIENCE, RESERVED, Written, is_taken};
@@ -42,9 +43,10 @@ const TRIES: u32 = 1_000;
 /// Models of a workspace or a registry, whose content lies in an artifact store.
 ///
 /// # What Azure shows, and what counts
-/// A version is an Azure model version of the same name and number, of the type `custom_model`. Its description and tags are
-/// where the studio and other clients look for them, its content is at its `modelUri`, and what it was made from is in its
-/// properties `mlops.run`, `mlops.data.0`, …. The aliases of a model are tags of its container, `mlops.alias.champion = 3`, so that people see
+/// A version is an Azure model version of the same name and number. Its type is `mlflow_model` if its artifact is a tree with a file
+/// `MLmodel` at its root, and `custom_model` otherwise. Its description and tags are where the studio and other clients look for
+/// them, its content is at its `modelUri` (a folder for a tree, a file for anything else: [`with_files`](Self::with_files)), its
+/// digest is in its property `mlops.artifact`, and what it was made from in `mlops.run`, `mlops.data.0`, …. The aliases of a model are tags of its container, `mlops.alias.champion = 3`, so that people see
 /// them; whether a version is archived is Azure's own `isArchived`.
 ///
 /// What counts is the ledger: entries that can only be added, each a version of the data asset `mlops--ledger` of the workspace,
@@ -69,6 +71,8 @@ const TRIES: u32 = 1_000;
 /// * Whether Azure tells names apart that differ in case only is not documented. So the one that comes second is kept under
 ///   another: `Churn` beside `churn` as `Churn--u1`. Names of that form are refused.
 /// * A version that is deleted in Azure with another client is still one here; [`restore`](Self::restore) writes it again.
+/// * Azure changes neither type nor place of a version. What earlier releases registered as a tree is read as before, and stands in
+///   Azure as a `custom_model` that is the manifest alone; registered again, it can be deployed.
 /// * A call sees what is in the ledger when it is asked, but for entries that were written so recently that Azure does not
 ///   show them yet; every writer reads its entry back until it is seen. What is not seen yet is never overwritten: the place
 ///   is taken, and read then.
@@ -76,7 +80,7 @@ const TRIES: u32 = 1_000;
 /// # Cost
 /// The first call of a handle reads the ledger from its beginning, a page of entries in one request; a handle keeps every
 /// specification that it has read. After that every call asks for what is new (one request). A registration takes six
-/// requests, a move of an alias, new tags and archiving five.
+/// requests, besides what it takes to bring its files to Azure; a move of an alias, new tags and archiving five.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -107,7 +111,7 @@ pub struct AzureModelRegistry {
     artifacts: Arc<dyn ArtifactStore>,
     clock: Arc<dyn Clock>,
     protected: BTreeMap<Alias, Protection>,
-    sources: String,
+    files: Arc<dyn ModelFiles>,
     pub(super) patience: Duration,
     /// Changes of this handle wait for each other: a race between them would cost more requests.
     turn: Mutex<()>,
@@ -203,7 +207,7 @@ impl AzureModelRegistry {
             artifacts,
             clock,
             protected: BTreeMap::new(),
-            sources,
+            files: Arc::new(Sources(sources)),
             patience: PATIENCE,
             turn: Mutex::default(),
             state: Mutex::default(),
@@ -218,11 +222,23 @@ impl AzureModelRegistry {
         self
     }
 
-    /// Where Azure finds the content: the URI of the folder of the artifact store, below which content with the digest `ab…` is at
-    /// `/ab/ab…`. Default: `mlops/cas/sha256` in the workspace's own datastore.
+    /// Says how what models consist of gets to where Azure reads it: with the feature `storage`, by `storage::DatastoreFiles`, whatever
+    /// the artifact store is. It happens before anything is registered.
+    ///
+    /// Without it the content is taken to lie below [`with_sources`](Self::with_sources), and nothing is sent: right for an artifact
+    /// store in a container of the workspace, and for models of one file. A model that is a tree is then refused as
+    /// [`ErrorKind::Unsupported`], because no endpoint could read it.
+    #[must_use]
+    pub fn with_files(mut self, files: Arc<dyn ModelFiles>) -> Self {
+        self.files = files;
+        self
+    }
+
+    /// Where Azure finds the content, where [`with_files`](Self::with_files) does not say it: the URI of the folder of the artifact
+    /// store, below which content with the digest `ab…` is at `/ab/ab…`. Default: `mlops/cas/sha256` in the workspace's own datastore.
     #[must_use]
     pub fn with_sources(mut self, uri: impl Into<String>) -> Self {
-        self.sources = uri.into();
+        self.files = Arc::new(Sources(uri.into()));
         self
     }
 
@@ -414,14 +430,17 @@ impl AzureModelRegistry {
         self.place.model(&self.azure_name(model).await, &version.to_string())
     }
 
-    /// The place of a version's content.
-    fn source(&self, artifact: &Digest) -> String {
-        let hex = artifact.hex();
-        format!("{}/{}/{hex}", self.sources, hex.get(..2).unwrap_or_default())
+    /// Lets the content of a version lie where Azure reads it.
+    async fn placed(&self, operation: &'static str, spec: &NewModelVersion) -> Result<Placed> {
+        let content = ModelContent::read(&*self.artifacts, &spec.artifact).await?;
+        let missing = || Error::not_found(operation, "artifact", spec.artifact).with("model", &spec.model);
+        let content = content.ok_or_else(missing)?;
+        let uri = self.files.place(&content).await.map_err(|e| e.with("model", &spec.model))?;
+        Ok(Placed { kind: content.model_type(), uri })
     }
 
     /// A version as Azure is to show it.
-    fn resource(&self, spec: &NewModelVersion, kept: &Kept) -> Resource<AzureModel> {
+    fn resource(spec: &NewModelVersion, kept: &Kept, placed: &Placed) -> Resource<AzureModel> {
         let mut properties = TextMap::default();
         properties.insert("mlops.asked", kept.asked.to_string());
         properties.insert("mlops.key", spec.key.as_str());
@@ -435,8 +454,7 @@ impl AzureModelRegistry {
             let text = format!("{}:{} ({}) {}", input.asset, input.version, input.role, input.digest);
             properties.insert(format!("mlops.data.{i}"), shown(&text, SHOWN));
         }
-        let mut model =
-            AzureModel::new(ModelType::Custom, self.source(&spec.artifact)).with_properties(properties);
+        let mut model = AzureModel::new(placed.kind.clone(), placed.uri.clone()).with_properties(properties);
         model.description = (!spec.description.is_empty()).then(|| shown(&spec.description, SHOWN));
         model.tags = Some(shown_tags(&kept.tags));
         model.is_archived = kept.archived.then_some(true);
@@ -455,7 +473,8 @@ impl AzureModelRegistry {
         match self.service.call(at.get(operation)).await {
             Ok(found) => self.adjust(operation, &at, found, &kept).await.map_err(|e| e.with("model", model)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let written = self.write(operation, &at, &self.resource(&spec, &kept)).await;
+                let placed = self.placed(operation, &spec).await?;
+                let written = self.write(operation, &at, &Self::resource(&spec, &kept, &placed)).await;
                 written.map_err(|e| e.with("model", model))
             }
             Err(error) => Err(error.with("model", model)),
@@ -540,6 +559,13 @@ impl AzureModelRegistry {
     }
 }
 
+/// What a version consists of, as Azure is told it.
+#[derive(Clone, Debug)]
+struct Placed {
+    kind: ModelType,
+    uri: String,
+}
+
 /// The aliases of a model that are set.
 fn set_aliases(state: &State, operation: &'static str, model: &ModelName) -> Result<Vec<(Alias, Version)>> {
     let model = state.ledger.model(operation, model)?;
@@ -582,10 +608,24 @@ fn made(operation: &'static str, ledger: &Ledger, model: &ModelName, kept: &Kept
 enum Standing {
     /// It was made before.
     Made(Version),
-    /// It was entered now.
-    Entered(Version),
+    /// It was entered now, and its content is there.
+    Entered(Version, Placed),
     /// Somebody was faster.
     Again,
+}
+
+/// The version that a registration has, if it was made before.
+fn entered(
+    operation: &'static str,
+    state: &State,
+    new: &NewModelVersion,
+    asked: &Digest,
+) -> Result<Option<Version>> {
+    match state.ledger.registration(operation, &new.key, asked)? {
+        None => Ok(None),
+        Some(Call::Registered { version, .. }) => Ok(Some(*version)),
+        Some(_) => Err(Error::new(ErrorKind::Corrupt, operation, "the ledger has a claim of a key")),
+    }
 }
 
 impl AzureModelRegistry {
@@ -611,24 +651,31 @@ impl AzureModelRegistry {
         Version::new(next).ok_or_else(bad)
     }
 
-    /// Enters a registration with the next number.
+    /// Enters a registration with the next number. Its content is brought to Azure before, while nobody waits for the ledger.
     async fn enter(
         &self,
         operation: &'static str,
         new: &NewModelVersion,
         asked: &Digest,
         least: u64,
+        placed: &mut Option<Placed>,
     ) -> Result<Standing> {
         let mut state = self.current(operation).await?;
-        if let Some(call) = state.ledger.registration(operation, &new.key, asked)? {
-            return match call {
-                Call::Registered { version, .. } => Ok(Standing::Made(*version)),
-                _ => Err(Error::new(ErrorKind::Corrupt, operation, "the ledger has a claim of a key")),
-            };
+        if let Some(made) = entered(operation, &state, new, asked)? {
+            return Ok(Standing::Made(made));
         }
-        if self.artifacts.head(&new.artifact).await?.is_none() {
-            return Err(Error::not_found(operation, "artifact", new.artifact).with("model", &new.model));
-        }
+        let ours = match placed {
+            Some(placed) => placed.clone(),
+            None => {
+                drop(state);
+                let ours = placed.insert(self.placed(operation, new).await?).clone();
+                state = self.state.lock().await;
+                if let Some(made) = entered(operation, &state, new, asked)? {
+                    return Ok(Standing::Made(made));
+                }
+                ours
+            }
+        };
         let known =
             state.ledger.models().get(&new.model).and_then(|m| m.versions.keys().next_back().copied());
         let least = known.map_or(1, |last| last.get().saturating_add(1)).max(least);
@@ -640,7 +687,7 @@ impl AzureModelRegistry {
         let (at, spec) = (self.clock.now(), new.clone());
         let record = Record::Numbered(Box::new(Numbered { asked: *asked, version, at, spec }));
         match self.append(operation, &mut state, record).await? {
-            Ok(Verdict::New) => Ok(Standing::Entered(version)),
+            Ok(Verdict::New) => Ok(Standing::Entered(version, ours)),
             Ok(Verdict::Same) => Ok(Standing::Again),
             Err(error) if error.kind() == ErrorKind::Busy => Ok(Standing::Again),
             Err(error) => Err(error),
@@ -653,6 +700,7 @@ impl AzureModelRegistry {
         operation: &'static str,
         new: &NewModelVersion,
         version: Version,
+        placed: &Placed,
     ) -> Result<bool> {
         let (spec, kept) = {
             let state = self.state.lock().await;
@@ -661,7 +709,7 @@ impl AzureModelRegistry {
             (spec_of(operation, &state.ledger, &new.model, version)?, kept)
         };
         let at = self.at(&new.model, version).await?;
-        match self.write(operation, &at, &self.resource(&spec, &kept)).await {
+        match self.write(operation, &at, &Self::resource(&spec, &kept, placed)).await {
             Err(error) if !is_taken(&error) => return Err(error.with("model", &new.model)),
             _ => {}
         }
@@ -686,21 +734,23 @@ impl ModelRegistry for AzureModelRegistry {
         }
         let asked = asked(OP, new)?;
         let _turn = self.turn.lock().await;
-        let mut least = 1;
+        let (mut least, mut placed) = (1, None);
         for _ in 0..TRIES {
-            let version = match self.enter(OP, new, &asked, least).await? {
+            let version = match self.enter(OP, new, &asked, least, &mut placed).await? {
                 Standing::Again => continue,
                 Standing::Made(version) => {
                     self.show(OP, &new.model, version).await?;
                     version
                 }
-                Standing::Entered(version) if self.project(OP, new, version).await? => version,
-                Standing::Entered(version) => {
-                    let (key, model) = (new.key.clone(), new.model.clone());
-                    let mut state = self.state.lock().await;
-                    self.ask(OP, &mut state, Record::Withdrawn { key, model, version }).await?;
-                    least = version.get().saturating_add(1);
-                    continue;
+                Standing::Entered(version, ours) => {
+                    if !self.project(OP, new, version, &ours).await? {
+                        let (key, model) = (new.key.clone(), new.model.clone());
+                        let mut state = self.state.lock().await;
+                        self.ask(OP, &mut state, Record::Withdrawn { key, model, version }).await?;
+                        least = version.get().saturating_add(1);
+                        continue;
+                    }
+                    version
                 }
             };
             let state = self.state.lock().await;

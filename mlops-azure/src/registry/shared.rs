@@ -1,4 +1,8 @@
 //! Models in a registry that workspaces share, as Azure has them, and publishing into it.
+//!
+//! Resource Manager, version [`API_VERSION`](crate::config::API_VERSION). To read takes the role `AzureML Registry User`, to write
+//! `…/registries/assets/write`, to publish also `…/workspaces/models/versions/publish/action`. Writes are long-running operations, and what was
+//! written is waited for; of two who change tags at once the last one wins. The local registry is not shared: it has nothing to publish to.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! Where a storage account is.
+//!
+//! An address alone, from which nothing is asked: no version, no permission, nothing that could be late. A name that was given up can be
+//! somebody else's account a moment later. The local backend has a folder in its place.
 
 use mlops_core::{Error, Result};
 use reqwest::Url;

@@ -1,4 +1,9 @@
 //! A folder of code on this machine, brought to where Azure wants it.
+//!
+//! # Version, permission, and what differs
+//! The place is handed out by Resource Manager, Azure Machine Learning [`API_VERSION`](crate::config::API_VERSION), for
+//! `Microsoft.MachineLearningServices/workspaces/codes/versions/write` (the role `AzureML Data Scientist`), with a signature of some
+//! hours; blobs are written in version 2023-11-03, and are there at once. The local backend runs code where it is and uploads none.
 
 use std::fmt;
 use std::path::Path;
@@ -15,7 +20,7 @@ use super::container::Container;
 use super::credential::StorageCredential;
 use super::folder::LocalTree;
 use super::ignore::IgnoreRules;
-use super::upload::{AT_ONCE, Conversation, Label, Upload, Uploaded};
+use super::upload::{AT_ONCE, Conversation, Files, Label, Upload, Uploaded};
 use crate::environment::code::{CodeSource, PendingUpload, VERSION, name_of};
 use crate::http::{HttpTransport, RetryPolicy};
 
@@ -140,11 +145,11 @@ impl LocalCode {
             operation,
             container: &container,
             root: &root,
-            tree: &self.tree,
+            files: Files::Local(&self.tree),
             at_once: self.at_once,
             conversation: Conversation::Short,
         };
-        let mut uploaded = upload.send(label).await?;
+        let mut uploaded = upload.send(&label.metadata()).await?;
         // Assets name the place as the service spells it.
         uploaded.url = format!("{}/{}", place.uri, self.tree.name());
         uploaded.snapshot = Some(self.snapshot);

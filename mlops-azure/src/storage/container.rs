@@ -1,4 +1,9 @@
 //! One container of blobs.
+//!
+//! # Version, permission, and what differs
+//! Blob service, version 2023-11-03. To read and list takes the role `Storage Blob Data Reader`, to write and remove `Storage Blob Data
+//! Contributor`, or a signature with `rl` and `cwd`. Blobs are consistent: what was written is read, and listed; a role that was just
+//! assigned is refused for some minutes. Core has no trait for it: its local store is one folder.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,9 @@
 //! By what storage is opened.
+//!
+//! # Version, permission, and what differs
+//! Signatures and keys are of version 2023-11-03. The account's key and a signature need no role; tokens of Entra ID need `Storage Blob
+//! Data Reader` or `…Contributor`, which count some minutes after they were assigned. A key that was made anew and a signature whose
+//! policy was taken back work for some minutes more. The local backend is opened by the file system's own permissions.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

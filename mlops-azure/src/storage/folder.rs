@@ -1,4 +1,7 @@
 //! A file or a folder on this machine, as it is to be uploaded.
+//!
+//! Nothing is asked of Azure here: files are read with the permissions of this process. What changes after a tree was read is noticed
+//! when it is sent, by its digest. The digest is that of the same files in the local artifact store.
 
 use std::fs::{self, File};
 use std::io::Read as _;

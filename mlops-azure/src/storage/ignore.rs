@@ -1,4 +1,6 @@
 //! Which files of a folder are left behind.
+//!
+//! Nothing is asked of Azure here; the rules are those of Git, read as the official SDK reads them. The local backend leaves out nothing.
 
 use std::fs;
 use std::io::ErrorKind as IoKind;

@@ -12,13 +12,17 @@
 //! | what is there already | look: 1 |
 //! | code of one file of up to 8 MiB | write with its MD5 and the mark on condition that it is not there: 1 |
 //! | code of *n* files | list, *n* writes, the last one with the mark: *n* + 1 |
+//! | a tree of an artifact store of *n* files ([`Uploads::stored`]) | list, *n* writes, the last one with the mark: *n* + 1 |
+//! | such a tree that is there already | list, look: 2 |
 //!
 //! # Resumed
 //! A call that was cut off is made again: files that are there, with their length and MD5, are not sent; of a file of more than
 //! 8 MiB only the blocks that are missing. Nothing is marked as complete before everything is there.
 //!
-//! # Permission
-//! Whoever may ask for the datastore's secret may upload, or `Storage Blob Data Contributor` for a datastore without credentials.
+//! # Version, permission, and what differs
+//! Datastores are asked for in Resource Manager, Azure Machine Learning [`API_VERSION`](crate::config::API_VERSION), blobs are written in
+//! version 2023-11-03. Whoever may ask for the datastore's secret may upload, or `Storage Blob Data Contributor` for a datastore without
+//! credentials. Blobs are there at once. The local backend has one folder, and content by its digest alone.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -26,15 +30,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use mlops_core::artifact::Entry;
+use mlops_core::artifact::{ArtifactStore, Blob, Entry, Manifest};
 use mlops_core::hash::Digest;
-use mlops_core::{Error, ErrorKind, Result};
+use mlops_core::{Error, ErrorKind, RelPath, Result};
 
 use super::code::LocalCode;
 use super::container::{BlobProperties, Condition, Container, Listed, PIECE};
 use super::content::{Sending, Source, Took, md5_of, unreadable};
 use super::datastore::Datastores;
 use super::folder::LocalTree;
+use crate::artifact::spool::Spool;
 use crate::config::name::{check, is_asset};
 use crate::environment::code::begin;
 use crate::wire::{CodeVersion, Place};
@@ -44,6 +49,9 @@ const FOLDER: &str = "LocalUpload";
 
 /// The metadata that says that everything is there.
 const STATUS: &str = "upload_status";
+
+/// The metadata with the SHA-256 of a file that came from an artifact store, in hexadecimal digits.
+const SHA: &str = "mlops_sha256";
 
 /// How many files are sent at once, where nothing else is set.
 pub(super) const AT_ONCE: usize = 4;
@@ -105,15 +113,8 @@ impl Uploaded {
 
     /// How models name it: with the workspace in it.
     pub fn model_uri(&self, place: &Place) -> String {
-        let Some(datastore) = &self.datastore else { return self.data_uri() };
-        let parts: Vec<&str> = place.id().split('/').collect();
-        match parts.as_slice() {
-            ["", "subscriptions", subscription, _, group, "providers", _, kind, name] => format!(
-                "azureml://subscriptions/{subscription}/resourcegroups/{group}/{kind}/{name}/datastores/{datastore}/paths/{}",
-                self.path
-            ),
-            _ => self.data_uri(),
-        }
+        let long = self.datastore.as_ref().and_then(|datastore| long_uri(place, datastore, &self.path));
+        long.unwrap_or_else(|| self.data_uri())
     }
 
     /// How environments name their build context: the address, with a slash at its end.
@@ -127,10 +128,34 @@ impl Uploaded {
     }
 }
 
+/// The URI of a path of a workspace's datastore with the workspace in it.
+pub(super) fn long_uri(place: &Place, datastore: &str, path: &str) -> Option<String> {
+    let parts: Vec<&str> = place.id().split('/').collect();
+    match parts.as_slice() {
+        ["", "subscriptions", subscription, _, group, "providers", _, kind, name] => Some(format!(
+            "azureml://subscriptions/{subscription}/resourcegroups/{group}/{kind}/{name}/datastores/{datastore}/paths/{path}"
+        )),
+        _ => None,
+    }
+}
+
 /// For what something is uploaded; it is written beside the content.
 pub(super) struct Label<'a> {
     pub name: &'a str,
     pub version: &'a str,
+}
+
+impl Label<'_> {
+    /// What is written on the first file when everything is there.
+    pub fn metadata(&self) -> Vec<(&'static str, String)> {
+        let [status] = completed();
+        vec![status, ("x-ms-meta-name", self.name.to_owned()), ("x-ms-meta-version", self.version.to_owned())]
+    }
+}
+
+/// The mark that everything is there.
+fn completed() -> [(&'static str, String); 1] {
+    [("x-ms-meta-upload_status", "completed".to_owned())]
 }
 
 impl Uploads {
@@ -186,11 +211,65 @@ impl Uploads {
             operation: OP,
             container: &container,
             root: &root,
-            tree,
+            files: Files::Local(tree),
             at_once: self.at_once,
             conversation: Conversation::Recorded,
         };
-        let mut uploaded = upload.send(&label).await?;
+        let mut uploaded = upload.send(&label.metadata()).await?;
+        uploaded.datastore = Some(datastore.to_owned());
+        Ok(uploaded)
+    }
+
+    /// Brings content of an artifact store to a path of a datastore: a tree as a folder of its files, under their own names, other
+    /// content as one file.
+    ///
+    /// Nothing else may lie at the path, so it should have the content's digest in it. What is there already is not sent: of each file its
+    /// length and the SHA-256 in its metadata are compared. The first file comes last and has the mark that everything is there, so
+    /// that a call that was cut off is resumed by the next one. Each file that is sent is read from the store, verified by its digest,
+    /// and held in memory up to 8 MiB and in a temporary file beyond.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a path that storage cannot hold; [`ErrorKind::NotFound`] and [`ErrorKind::Integrity`] for content
+    /// that is not in the store as it should be; [`ErrorKind::Busy`] for a file that somebody else keeps writing; those of the
+    /// datastore and of storage.
+    ///
+    /// ```no_run
+    /// use mlops_azure::storage::Uploads;
+    /// use mlops_core::RelPath;
+    /// use mlops_core::artifact::{ArtifactStore, Blob, Manifest};
+    /// # async fn f(uploads: Uploads, store: &dyn ArtifactStore, tree: Blob) -> mlops_core::Result<()> {
+    /// let files: Manifest = store.tree(&tree.digest).await?;
+    /// let path = RelPath::new(&format!("models/{}/model", tree.digest.hex()))?;
+    /// let uploaded = uploads.stored("workspaceblobstore", &path, store, &tree, Some(&files)).await?;
+    /// println!("{}", uploaded.data_uri());
+    /// # Ok(()) }
+    /// ```
+    pub async fn stored(
+        &self,
+        datastore: &str,
+        path: &RelPath,
+        store: &dyn ArtifactStore,
+        content: &Blob,
+        tree: Option<&Manifest>,
+    ) -> Result<Uploaded> {
+        const OP: &str = "Uploads::stored";
+        let container = self.datastores.container(datastore).await?;
+        let name = path.as_str().rsplit('/').next().unwrap_or_default();
+        let one = [Entry { path: RelPath::new(name)?, digest: content.digest, size: content.size }];
+        let upload = Upload {
+            operation: OP,
+            container: &container,
+            root: path.as_str(),
+            files: Files::Stored {
+                store,
+                entries: tree.map_or(one.as_slice(), Manifest::entries),
+                is_folder: tree.is_some(),
+                digest: content.digest,
+            },
+            at_once: self.at_once,
+            conversation: Conversation::Short,
+        };
+        let mut uploaded = upload.send(&completed()).await?;
         uploaded.datastore = Some(datastore.to_owned());
         Ok(uploaded)
     }
@@ -222,10 +301,6 @@ fn label<'a>(operation: &'static str, name: &'a str, version: &'a str) -> Result
     Ok(Label { name, version })
 }
 
-fn open(operation: &'static str, path: &Path) -> Result<Arc<File>> {
-    File::open(path).map(Arc::new).map_err(|e| unreadable(operation, e))
-}
-
 fn is_complete(there: &BlobProperties, first: &Entry) -> bool {
     there.size == first.size && there.metadata.get(STATUS).is_some_and(|status| status == "completed")
 }
@@ -236,6 +311,88 @@ enum There {
     /// By the list: its properties are still to be asked for.
     Listed,
     Known(BlobProperties),
+}
+
+/// Where the files are that go up.
+#[derive(Clone, Copy)]
+pub(super) enum Files<'a> {
+    /// On this machine.
+    Local(&'a LocalTree),
+    /// In an artifact store.
+    Stored { store: &'a dyn ArtifactStore, entries: &'a [Entry], is_folder: bool, digest: Digest },
+}
+
+/// The content of one file, to be read again from the start.
+enum Held {
+    File(Arc<File>),
+    Spool(Spool),
+}
+
+impl Held {
+    fn source(&self) -> Source<'_> {
+        match self {
+            Self::File(file) => Source::File(file.clone()),
+            Self::Spool(spool) => Source::Spool(spool),
+        }
+    }
+}
+
+impl Files<'_> {
+    fn entries(&self) -> &[Entry] {
+        match self {
+            Self::Local(tree) => tree.manifest().entries(),
+            Self::Stored { entries, .. } => entries,
+        }
+    }
+
+    fn is_folder(&self) -> bool {
+        match self {
+            Self::Local(tree) => tree.is_folder(),
+            Self::Stored { is_folder, .. } => *is_folder,
+        }
+    }
+
+    fn digest(&self) -> Digest {
+        match self {
+            Self::Local(tree) => *tree.digest(),
+            Self::Stored { digest, .. } => *digest,
+        }
+    }
+
+    fn size(&self) -> u64 {
+        self.entries().iter().fold(0, |sum, entry| sum.saturating_add(entry.size))
+    }
+
+    /// What of a file's content is written beside it.
+    fn metadata(&self, entry: &Entry) -> Option<(&'static str, String)> {
+        match self {
+            Self::Local(_) => None,
+            Self::Stored { .. } => Some(("x-ms-meta-mlops_sha256", entry.digest.hex())),
+        }
+    }
+
+    /// Whether what is there says of itself that it is the file, as it was sent from here.
+    fn is_said_by(&self, entry: &Entry, there: &BlobProperties) -> bool {
+        let is_stored = matches!(self, Self::Stored { .. });
+        is_stored && there.size == entry.size && there.metadata.get(SHA) == Some(&entry.digest.hex())
+    }
+
+    async fn open(&self, operation: &'static str, entry: &Entry) -> Result<Held> {
+        match self {
+            Self::Local(tree) => {
+                let file = File::open(tree.path(&entry.path)).map_err(|e| unreadable(operation, e))?;
+                Ok(Held::File(Arc::new(file)))
+            }
+            Self::Stored { store, .. } => {
+                let spool = Spool::read(operation, store.get(&entry.digest, None).await?).await?;
+                if spool.blob == (Blob { digest: entry.digest, size: entry.size }) {
+                    return Ok(Held::Spool(spool));
+                }
+                let error = Error::new(ErrorKind::Integrity, operation, "the store has other content");
+                Err(error.with("expected", entry.digest).with("found", spool.blob.digest))
+            }
+        }
+    }
 }
 
 /// In which order it is looked, written and marked.
@@ -253,7 +410,7 @@ pub(super) struct Upload<'a> {
     pub container: &'a Container,
     /// The path in the container.
     pub root: &'a str,
-    pub tree: &'a LocalTree,
+    pub files: Files<'a>,
     /// How many files are sent at once.
     pub at_once: usize,
     pub conversation: Conversation,
@@ -264,34 +421,29 @@ type Metadata = [(&'static str, String)];
 
 impl Upload<'_> {
     /// Sends what is not there, and marks the whole as complete.
-    pub async fn send(&self, label: &Label<'_>) -> Result<Uploaded> {
-        let Self { operation, container, root, tree, .. } = *self;
+    pub async fn send(&self, complete: &Metadata) -> Result<Uploaded> {
+        let Self { operation, container, root, ref files, .. } = *self;
         let mut uploaded = Uploaded {
             datastore: None,
             url: container.url(root)?.to_string(),
             path: root.to_owned(),
-            is_folder: tree.is_folder(),
-            digest: *tree.digest(),
+            is_folder: files.is_folder(),
+            digest: files.digest(),
             snapshot: None,
-            files: tree.manifest().entries().len(),
+            files: files.entries().len(),
             sent_files: 0,
             sent_bytes: 0,
             kept_bytes: 0,
         };
-        let complete = [
-            ("x-ms-meta-upload_status", "completed".to_owned()),
-            ("x-ms-meta-name", label.name.to_owned()),
-            ("x-ms-meta-version", label.version.to_owned()),
-        ];
-        let entries = tree.manifest().entries();
+        let entries = files.entries();
         let (first, others) =
             entries.split_first().ok_or_else(|| Error::invalid(operation, "source", "has no files"))?;
         let sent = match self.conversation {
-            Conversation::Recorded => self.recorded(first, entries, &complete).await?,
-            Conversation::Short => self.short(first, others, &complete).await?,
+            Conversation::Recorded => self.recorded(first, entries, complete).await?,
+            Conversation::Short => self.short(first, others, complete).await?,
         };
         match sent {
-            None => uploaded.kept_bytes = tree.size(),
+            None => uploaded.kept_bytes = files.size(),
             Some(all) => {
                 uploaded.sent_files = all.iter().filter(|took| took.wrote).count();
                 uploaded.sent_bytes = all.iter().map(|took| took.sent).sum();
@@ -321,8 +473,8 @@ impl Upload<'_> {
         if let Some(properties) = marked {
             there.insert(mark.clone(), There::Known(properties));
         }
-        let all = self.files(entries, &there).await?;
-        self.container.set_metadata(self.operation, &mark, None, complete).await?;
+        let all = self.all(entries, &there).await?;
+        self.container.set_metadata(self.operation, &mark, None, &self.marked(first, complete)).await?;
         Ok(Some(all))
     }
 
@@ -333,8 +485,9 @@ impl Upload<'_> {
             [] => BTreeMap::new(),
             _ => self.listed().await?,
         };
-        // To write one short file costs no more than to look for it.
-        let write_first = others.is_empty() && first.size <= PIECE;
+        // To write one short file costs no more than to look for it, where it need not be fetched first.
+        let is_local = matches!(self.files, Files::Local(_));
+        let write_first = others.is_empty() && is_local && first.size <= PIECE;
         let mut marked = match write_first || !others.is_empty() && !there.contains_key(&mark) {
             true => None,
             false => self.container.properties(self.operation, &mark).await?,
@@ -342,10 +495,11 @@ impl Upload<'_> {
         if marked.as_ref().is_some_and(|there| is_complete(there, first)) {
             return Ok(None);
         }
-        let mut all = self.files(others, &there).await?;
+        let mut all = self.all(others, &there).await?;
+        let complete = self.marked(first, complete);
         if write_first {
-            let path = self.tree.path(&first.path);
-            let sending = self.sending(first, &mark, open(self.operation, &path)?, Condition::New, complete);
+            let file = self.files.open(self.operation, first).await?;
+            let sending = self.sending(first, &mark, file.source(), Condition::New, &complete);
             if let Some(took) = sending.send(self.container).await.map_err(|e| e.with("path", &first.path))? {
                 return Ok(Some(vec![took]));
             }
@@ -354,16 +508,21 @@ impl Upload<'_> {
                 return Ok(None);
             }
         }
-        let took = self.file(first.clone(), marked.map(There::Known), complete).await?;
+        let took = self.file(first.clone(), marked.map(There::Known), &complete).await?;
         if !took.wrote {
-            self.container.set_metadata(self.operation, &mark, None, complete).await?;
+            self.container.set_metadata(self.operation, &mark, None, &complete).await?;
         }
         all.push(took);
         Ok(Some(all))
     }
 
+    /// The metadata of the first file when everything is there.
+    fn marked(&self, first: &Entry, complete: &Metadata) -> Vec<(&'static str, String)> {
+        complete.iter().cloned().chain(self.files.metadata(first)).collect()
+    }
+
     fn key(&self, entry: &Entry) -> String {
-        match self.tree.is_folder() {
+        match self.files.is_folder() {
             true => format!("{}/{}", self.root, entry.path),
             false => self.root.to_owned(),
         }
@@ -376,67 +535,63 @@ impl Upload<'_> {
     }
 
     /// Sends those files that are not there.
-    async fn files(&self, entries: &[Entry], there: &BTreeMap<String, There>) -> Result<Vec<Took>> {
+    async fn all(&self, entries: &[Entry], there: &BTreeMap<String, There>) -> Result<Vec<Took>> {
         let sending = futures_util::stream::iter(entries.iter().cloned())
-            .map(|entry| {
+            .map(|entry| async move {
                 let there = there.get(self.key(&entry).as_str()).cloned();
-                self.file(entry, there, &[])
+                let metadata: Vec<_> = self.files.metadata(&entry).into_iter().collect();
+                self.file(entry, there, &metadata).await
             })
             .buffer_unordered(self.at_once);
         sending.try_collect().await
     }
 
     async fn file(&self, entry: Entry, there: Option<There>, metadata: &Metadata) -> Result<Took> {
-        let path = self.tree.path(&entry.path);
-        self.file_at(&entry, &path, there, metadata).await.map_err(|e| e.with("path", &entry.path))
+        self.file_at(&entry, there, metadata).await.map_err(|e| e.with("path", &entry.path))
     }
 
     fn sending<'a>(
         &self,
         entry: &Entry,
         key: &'a str,
-        file: Arc<File>,
+        source: Source<'a>,
         condition: Condition,
         metadata: &'a Metadata,
     ) -> Sending<'a> {
-        Sending {
-            operation: self.operation,
-            key,
-            source: Source::File(file),
-            size: entry.size,
-            digest: entry.digest,
-            condition,
-            metadata,
-        }
+        let (operation, size, digest) = (self.operation, entry.size, entry.digest);
+        Sending { operation, key, source, size, digest, condition, metadata }
     }
 
-    async fn file_at(
-        &self,
-        entry: &Entry,
-        path: &Path,
-        there: Option<There>,
-        metadata: &Metadata,
-    ) -> Result<Took> {
+    async fn file_at(&self, entry: &Entry, there: Option<There>, metadata: &Metadata) -> Result<Took> {
         let (operation, key) = (self.operation, self.key(entry));
-        let file = open(operation, path)?;
+        let kept = Took { sent: 0, kept: entry.size, wrote: false };
         let mut known = match there {
             None => None,
             Some(There::Known(properties)) => Some(properties),
             Some(There::Listed) => self.container.properties(operation, &key).await?,
         };
+        let mut open = None;
         for _ in 0..TRIES {
+            if known.as_ref().is_some_and(|there| self.files.is_said_by(entry, there)) {
+                return Ok(kept);
+            }
+            let file = match open.take() {
+                Some(file) => file,
+                None => self.files.open(operation, entry).await?,
+            };
+            let file = open.insert(file);
             let condition = match known {
                 None => Condition::New,
                 Some(there) if there.size == entry.size => {
-                    let md5 = md5_of(operation, &Source::File(file.clone()), entry.size).await?;
+                    let md5 = md5_of(operation, &file.source(), entry.size).await?;
                     if there.md5 == Some(md5) {
-                        return Ok(Took { sent: 0, kept: entry.size, wrote: false });
+                        return Ok(kept);
                     }
                     Condition::Same(there.etag)
                 }
                 Some(there) => Condition::Same(there.etag),
             };
-            let sending = self.sending(entry, &key, file.clone(), condition, metadata);
+            let sending = self.sending(entry, &key, file.source(), condition, metadata);
             if let Some(took) = sending.send(self.container).await? {
                 return Ok(took);
             }

@@ -119,9 +119,9 @@ pub struct EndpointKeys {
     /// The first key.
     #[serde(deserialize_with = "secret")]
     pub primary_key: Secret,
-    /// The second key.
-    #[serde(deserialize_with = "secret")]
-    pub secondary_key: Secret,
+    /// The second key, where there is one.
+    #[serde(default, deserialize_with = "maybe_secret")]
+    pub secondary_key: Option<Secret>,
 }
 
 /// The answer to POST `…/token`. Its `Debug` does not show the token.
@@ -148,6 +148,10 @@ pub struct EndpointToken {
 
 pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
     String::deserialize(deserializer).map(Secret::new)
+}
+
+fn maybe_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
 }
 
 /// Seconds since 1970.

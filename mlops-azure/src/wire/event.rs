@@ -125,19 +125,41 @@ pub struct DeliveryHeader {
     pub value: Option<DeliveryValue>,
 }
 
+impl DeliveryHeader {
+    /// A header whose value is read from a member of the event, such as `data.RunId`.
+    ///
+    /// ```
+    /// use mlops_azure::wire::event::DeliveryHeader;
+    /// let header = serde_json::to_value(DeliveryHeader::of_event("x-run", "data.runId"))?;
+    /// assert_eq!((&header["type"], &header["properties"]["sourceField"]), (&"Dynamic".into(), &"data.runId".into()));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub fn of_event(name: impl Into<String>, source_field: impl Into<String>) -> Self {
+        Self { name: name.into(), value: Some(DeliveryValue::OfEvent(source_field.into())) }
+    }
+}
+
 /// The value of a header.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryValue {
     /// One that anybody may see.
     Open(String),
     /// One that nobody may see.
     Secret(Hidden),
+    /// That of this member of each event.
+    OfEvent(String),
 }
 
 impl Serialize for DeliveryHeader {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Some(DeliveryValue::OfEvent(member)) = &self.value {
+            let properties = json!({ "sourceField": member });
+            return json!({ "name": self.name, "type": "Dynamic", "properties": properties })
+                .serialize(serializer);
+        }
         let properties = match &self.value {
-            None => json!({ "isSecret": true }),
+            None | Some(DeliveryValue::OfEvent(_)) => json!({ "isSecret": true }),
             Some(DeliveryValue::Open(value)) => json!({ "value": value, "isSecret": false }),
             Some(DeliveryValue::Secret(Hidden(value))) => {
                 json!({ "value": value.expose(), "isSecret": true })
@@ -153,10 +175,16 @@ impl<'de> Deserialize<'de> for DeliveryHeader {
         struct Raw {
             #[serde(default)]
             name: String,
+            #[serde(default, rename = "type")]
+            kind: String,
             #[serde(default)]
             properties: Value,
         }
         let raw = Raw::deserialize(deserializer)?;
+        let member = raw.properties.get("sourceField").and_then(Value::as_str);
+        if let Some(member) = member.filter(|_| raw.kind.eq_ignore_ascii_case("Dynamic")) {
+            return Ok(Self::of_event(raw.name, member));
+        }
         let text = raw.properties.get("value").and_then(Value::as_str);
         let secret = raw.properties.get("isSecret").and_then(Value::as_bool).unwrap_or_default();
         let value = text.map(|text| match secret {
@@ -407,6 +435,9 @@ pub struct DeadLetter {
     pub endpoint_type: String,
     /// Which.
     pub properties: DeadLetterProperties,
+    /// Members that this crate does not know.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
 }
 
 /// Which container undelivered events go to.
@@ -432,7 +463,7 @@ impl DeadLetter {
             blob_container_name: Some(container.into()),
             other: Map::new(),
         };
-        Self { endpoint_type: "StorageBlob".to_owned(), properties }
+        Self { endpoint_type: "StorageBlob".to_owned(), properties, other: Map::new() }
     }
 }
 

@@ -80,10 +80,12 @@ impl<'de> Deserialize<'de> for Action {
         // What has members besides these is kept as it is.
         let plain = members.len() == 2;
         match kind {
-            Some(ActionType::CreateJob) if plain => match members.remove("jobDefinition") {
-                Some(job) => Job::deserialize(job).map(Self::CreateJob).map_err(serde::de::Error::custom),
-                None => Ok(Self::Other(members)),
-            },
+            Some(ActionType::CreateJob) if plain => {
+                match members.get("jobDefinition").map(Job::deserialize) {
+                    Some(Ok(job)) => Ok(Self::CreateJob(job)),
+                    _ => Ok(Self::Other(members)),
+                }
+            }
             Some(ActionType::InvokeBatchEndpoint) if plain => {
                 match members.remove("endpointInvocationDefinition") {
                     Some(Value::Object(definition)) => Ok(Self::InvokeBatchEndpoint(definition)),

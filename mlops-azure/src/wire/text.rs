@@ -59,6 +59,28 @@ impl<'de> Deserialize<'de> for TextMap {
     }
 }
 
+/// Without members that are `null`, which say what members that are not there say. In lists `null` stays, so that places stay.
+pub(crate) fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let said = members.iter().filter(|(_, member)| !member.is_null());
+            Value::Object(said.map(|(name, member)| (name.clone(), without_nulls(member))).collect())
+        }
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        other => other.clone(),
+    }
+}
+
+/// Reads a text; numbers and truth values as the text that JSON has for them.
+pub(crate) fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text)),
+        value @ (Value::Number(_) | Value::Bool(_)) => Ok(Some(value.to_string())),
+        _ => Err(serde::de::Error::custom("is neither a text nor a number")),
+    }
+}
+
 /// A duration as ISO 8601 writes it. One that was read is written back as it was, also if it has no length in seconds.
 ///
 /// ```

@@ -201,14 +201,18 @@ impl fmt::Display for Traffic {
 }
 
 impl<'de> Deserialize<'de> for Traffic {
-    /// Whole numbers, also those written with a point; names as the service says them. `null` is no traffic.
+    /// Whole numbers, also those written with a point; names as the service says them. `null` is no traffic, also of one deployment.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Option::<BTreeMap<String, f64>>::deserialize(deserializer)?.unwrap_or_default();
+        let raw = Option::<BTreeMap<String, Option<f64>>>::deserialize(deserializer)?.unwrap_or_default();
         let share = |(name, x): (String, f64)| match (0..=1000).find(|n| f64::from(*n) == x) {
             Some(share) => Ok((name, share)),
             None => Err(serde::de::Error::custom(format!("{x} is not a whole number of per cent"))),
         };
-        raw.into_iter().map(share).collect::<Result<_, _>>().map(Self)
+        raw.into_iter()
+            .filter_map(|(name, x)| Some((name, x?)))
+            .map(share)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }
 
@@ -272,6 +276,7 @@ mod tests {
         let read = |text| serde_json::from_str::<Traffic>(text);
         assert_eq!(read(r#"{"blue":90.0,"x":20}"#).unwrap().total(), 110);
         assert!(read("null").unwrap().is_empty());
+        assert_eq!(read(r#"{"blue":100,"green":null}"#).unwrap().get("green"), None);
         for bad in [r#"{"blue":0.5}"#, r#"{"blue":-1}"#, r#"{"blue":1e30}"#, r#"{"blue":"1"}"#] {
             assert!(read(bad).is_err(), "{bad}");
         }

@@ -301,3 +301,30 @@ async fn round_trips_are_counted() {
     store.set_archived(&name("patients"), version(1), true).await.unwrap();
     assert_eq!(azure.count(), 2);
 }
+
+#[tokio::test]
+async fn the_digest_is_shown_as_a_tag_and_names_of_this_library_are_as_short_as_azure_wants() {
+    let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
+    let store = assets(&azure, &content);
+    let made = store.register(&new_asset(&content, "patients", "content").await).await.unwrap();
+    let shown = store.azure("patients", "1").await.unwrap().properties;
+    let digest = made.spec.digest.to_string();
+    assert_eq!(shown.tags.unwrap().get("mlops.digest"), Some(digest.as_str()));
+    assert_eq!(shown.properties.unwrap().get("mlops.digest"), Some(digest.as_str()));
+    // What others change of the tag changes nothing here.
+    let id = format!("{}/data/patients/versions/1", azure.workspace().id());
+    let mut changed = azure.resource(&id).unwrap();
+    changed["properties"]["tags"]["mlops.digest"] = Digest::of(b"other").to_string().into();
+    azure.set_resource(&id, changed);
+    assert_eq!(assets(&azure, &content).get(&made.reference()).await.unwrap(), made);
+    let by_digest = DataRef { name: name("patients"), version: VersionSpec::Digest(made.spec.digest) };
+    assert_eq!(store.get(&by_digest).await.unwrap(), made);
+    let by_tag = DataRef { version: VersionSpec::Digest(Digest::of(b"other")), ..by_digest };
+    assert_eq!(store.get(&by_tag).await.unwrap_err().kind(), ErrorKind::NotFound);
+    // "Argument 'version' exceeded maximum length of 30 for DatasetId", as Azure says it.
+    let long = "a".repeat(31);
+    let body =
+        Resource::new(DataVersion::new(DataType::UriFile, "azureml://datastores/workspaceblobstore/paths/x"));
+    let put = azure.place().data("mine", &long).unwrap().put(OP, &body).unwrap();
+    assert_eq!(azure.arm().call(put).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+}

@@ -24,6 +24,7 @@ use mlops_core::experiment::stopping::{Bandit, EvaluationSchedule, Slack};
 use mlops_core::experiment::sweep::{Budget, SweepSpec};
 use mlops_core::hash::Digest;
 use mlops_core::{ActorId, ErrorKind, ExperimentName, MetricKey};
+use serde_json::json;
 
 use crate::judged;
 use crate::log::Log;
@@ -147,6 +148,38 @@ async fn a_version_names_one_content() {
     let listed: Vec<_> = environments.versions("train").unwrap().try_collect().await.unwrap();
     assert_eq!(listed.iter().filter_map(|e| e.name.as_deref()).collect::<Vec<_>>(), ["2"]);
     assert_eq!(environments.latest("nothing").await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn packages_that_come_back_in_other_words_are_the_same_version() {
+    let azure = judged();
+    let environments = Environments::new(azure.arm(), &azure.workspace());
+    let conda = |packages: &str| EnvironmentVersion::conda("mcr.microsoft.com/a", packages);
+    let written = "name: t\ndependencies: [python=3.12]\n";
+    let made = environments.register("train", "1", conda(written)).await.unwrap();
+    let id = format!("{}/environments/train/versions/1", azure.workspace().id());
+    let mut there = azure.resource(&id).unwrap();
+    there["properties"]["condaFile"] = "{\"dependencies\":[\"python=3.12\"],\"name\":\"t\"}".into();
+    azure.set_resource(&id, there.clone());
+    azure.forget_requests();
+    let again = environments.register("train", "1", conda(written)).await.unwrap();
+    assert_eq!((again.id, azure.count()), (made.id, 1));
+    let other = environments.register("train", "1", conda("name: t\n")).await.unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::AlreadyExists);
+    there["properties"]["image"] = "mcr.microsoft.com/b".into();
+    azure.set_resource(&id, there);
+    let other = environments.register("train", "1", conda(written)).await.unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::AlreadyExists);
+}
+
+#[tokio::test]
+async fn an_odd_job_makes_no_list_unreadable() {
+    let azure = judged();
+    let jobs = jobs(&azure);
+    let odd = json!({ "properties": { "jobType": "Command", "command": null, "environmentId": null, "status": "Completed" } });
+    azure.set_resource(&format!("{}/jobs/old", azure.workspace().id()), odd);
+    let read = jobs.get("old").await.unwrap().properties;
+    assert_eq!((read.job_type(), read.status().unwrap().is_final()), ("Command", true));
 }
 
 #[tokio::test]

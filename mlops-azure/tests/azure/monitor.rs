@@ -279,3 +279,25 @@ async fn a_breach_that_is_delivered_twice_fires_the_trigger_once() {
     }
     assert!(EventFilter::threshold_breached().is_ok());
 }
+
+#[tokio::test]
+async fn a_list_has_monitors_that_are_off_and_no_odd_one_makes_it_unreadable() {
+    let azure = judged();
+    let monitors = ModelMonitors::new(azure.arm(), azure.place());
+    monitors.create("on", &monitor()).await.unwrap();
+    monitors.create("off", &monitor()).await.unwrap();
+    monitors.disable("off").await.unwrap();
+    let workspace = azure.workspace().id();
+    let mut odd = azure.resource(&format!("{workspace}/schedules/on")).unwrap();
+    odd["name"] = json!("odd");
+    odd["properties"]["action"]["monitorDefinition"]["signals"] = json!("of a preview");
+    azure.set_resource(&format!("{workspace}/schedules/odd"), odd);
+    let mut nulls = azure.resource(&format!("{workspace}/schedules/on")).unwrap();
+    nulls["properties"]["action"]["monitorDefinition"]["signals"]["gone"] = json!(null);
+    azure.set_resource(&format!("{workspace}/schedules/nulls"), nulls);
+    let listed = monitors.list().await.unwrap();
+    let mut names: Vec<&str> = listed.iter().filter_map(|monitor| monitor.name.as_deref()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["nulls", "off", "on"]);
+    assert_eq!(monitors.get("odd").await.unwrap_err().kind(), ErrorKind::Protocol);
+}

@@ -460,3 +460,264 @@ async fn round_trips_are_counted() {
     println!("read by alias: {} request", azure.count());
     assert_eq!(azure.count(), 1);
 }
+
+// ------------------------------------------------------------------------------------------------- where the content lies
+
+mod content {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use async_trait::async_trait;
+    use mlops_azure::artifact::BlobArtifacts;
+    use mlops_azure::fake::FakeStorage;
+    use mlops_azure::http::{HttpFault, HttpRequest, HttpResponse, HttpTransport, Method};
+    use mlops_azure::storage::{DatastoreFiles, Datastores, Uploads};
+    use mlops_core::RelPath;
+    use mlops_core::artifact::{ArtifactStore, Blob, Entry, Manifest};
+    use mlops_core::hash::Digest;
+
+    use super::*;
+
+    const STORE: &str = "workspaceblobstore";
+
+    struct Fixture {
+        azure: FakeAzure,
+        storage: FakeStorage,
+        account: String,
+        container: String,
+    }
+
+    impl Fixture {
+        async fn new() -> Self {
+            let (azure, storage) = (judged(), FakeStorage::default());
+            azure.plug(storage.clone());
+            let datastores = Datastores::new(azure.arm(), azure.place()).transport(azure.transport());
+            let container = datastores.container(STORE).await.unwrap();
+            let (account, container) = (container.account().name().to_owned(), container.name().to_owned());
+            storage.create(&account, &container);
+            Self { azure, storage, account, container }
+        }
+
+        fn datastores(&self, transport: Arc<dyn HttpTransport>) -> Datastores {
+            Datastores::new(self.azure.arm(), self.azure.place()).transport(transport)
+        }
+
+        fn files(&self) -> DatastoreFiles {
+            DatastoreFiles::new(Uploads::new(self.datastores(self.azure.transport())), STORE)
+        }
+
+        async fn blobs(&self) -> BlobArtifacts {
+            BlobArtifacts::new(self.datastores(self.azure.transport()).container(STORE).await.unwrap())
+        }
+
+        fn registry(&self, store: Arc<dyn ArtifactStore>, files: DatastoreFiles) -> AzureModelRegistry {
+            let clock = Arc::new(SystemClock::new());
+            AzureModelRegistry::new(self.azure.arm(), &self.azure.workspace(), store, clock)
+                .with_files(Arc::new(files))
+        }
+
+        /// What lies below a path, by what comes after it.
+        fn below(&self, path: &str) -> Vec<(String, Vec<u8>)> {
+            let blobs = self.storage.blobs(&self.account, &self.container);
+            let below = blobs
+                .iter()
+                .filter_map(|(key, bytes)| Some((key.strip_prefix(path)?.to_owned(), bytes.to_vec())));
+            below.collect()
+        }
+
+        /// How many blobs were written since the last time.
+        fn writes(&self) -> usize {
+            let lines = self.azure.requests();
+            self.azure.forget_requests();
+            lines.iter().filter(|line| line.starts_with("PUT") && line.contains(".blob.")).count()
+        }
+    }
+
+    async fn tree(store: &dyn ArtifactStore, files: &[(&str, Vec<u8>)]) -> Blob {
+        let mut entries = Vec::new();
+        for (path, bytes) in files {
+            let blob = store.put_bytes(bytes.clone()).await.unwrap();
+            entries.push(Entry { path: RelPath::new(path).unwrap(), digest: blob.digest, size: blob.size });
+        }
+        store.put_tree(&Manifest::new(entries).unwrap()).await.unwrap()
+    }
+
+    fn of(artifact: Digest) -> NewModelVersion {
+        let signature = Signature::new(Task::Regression, vec![Feature::required("age", DataType::F64)]);
+        let format = ModelFormat::new("mlflow.sklearn/v1").unwrap();
+        NewModelVersion::new(churn(), artifact, format, signature, actor())
+    }
+
+    fn mlflow() -> Vec<(&'static str, Vec<u8>)> {
+        vec![
+            ("MLmodel", b"flavors: {}\n".to_vec()),
+            ("code/score.py", b"print(1)\n".to_vec()),
+            ("model.pkl", b"weights".to_vec()),
+        ]
+    }
+
+    #[tokio::test]
+    async fn a_tree_lies_in_azure_as_the_folder_that_it_is() {
+        let fixture = Fixture::new().await;
+        let store: Arc<dyn ArtifactStore> = Arc::new(MemoryArtifactStore::default());
+        let registry = fixture.registry(store.clone(), fixture.files());
+        let mlflow_tree = tree(&*store, &mlflow()).await.digest;
+        let plain = tree(&*store, &[("model/MLmodel", b"x".to_vec()), ("w", b"y".to_vec())]).await.digest;
+        fixture.azure.forget_requests();
+        for (number, artifact, kind, files) in [
+            (1, mlflow_tree, ModelType::MlFlow, mlflow()),
+            (2, plain, ModelType::Custom, vec![("model/MLmodel", b"x".to_vec()), ("w", b"y".to_vec())]),
+        ] {
+            let made = registry.register(&of(artifact)).await.unwrap();
+            assert_eq!((made.version, made.spec.artifact), (version(number), artifact));
+            let shown = registry.azure("churn", &number.to_string()).await.unwrap().properties;
+            let path = format!("mlops/models/sha256/{}/model", artifact.hex());
+            let uri = shown.model_uri.unwrap();
+            assert!(uri.starts_with("azureml://subscriptions/"), "{uri}");
+            assert!(uri.ends_with(&format!("/datastores/{STORE}/paths/{path}")), "{uri}");
+            assert_eq!(shown.model_type, Some(kind));
+            let properties = shown.properties.unwrap();
+            assert_eq!(properties.get("mlops.artifact"), Some(artifact.to_string().as_str()));
+            let there = fixture.below(&format!("{path}/"));
+            let there: Vec<(&str, Vec<u8>)> = there.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
+            assert_eq!(there, files);
+            let (first, _) = &files[0];
+            let mark =
+                fixture.storage.metadata(&fixture.account, &fixture.container, &format!("{path}/{first}"));
+            assert_eq!(mark.get("upload_status").map(String::as_str), Some("completed"));
+        }
+        assert_eq!(fixture.writes(), 5);
+        // The same content once more: nothing is sent, and the place is the same.
+        let again = registry.register(&of(mlflow_tree)).await.unwrap();
+        assert_eq!((again.version, fixture.writes()), (version(3), 0));
+        let place = async |number: &str| registry.azure("churn", number).await.unwrap().properties.model_uri;
+        assert_eq!(place("1").await, place("3").await);
+        assert_eq!(fixture.azure.refused(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn one_content_lies_where_the_artifact_store_has_it_or_is_brought_to_azure() {
+        let fixture = Fixture::new().await;
+        let blobs = fixture.blobs().await;
+        let artifact = blobs.put_bytes(b"weights".to_vec()).await.unwrap().digest;
+        let in_place = fixture.registry(Arc::new(blobs.clone()), fixture.files().with_content(&blobs));
+        fixture.azure.forget_requests();
+        in_place.register(&of(artifact)).await.unwrap();
+        assert_eq!(fixture.writes(), 0, "it lies in the datastore's container already");
+        let shown = in_place.azure("churn", "1").await.unwrap().properties;
+        assert!(shown.model_uri.unwrap().ends_with(&format!("/paths/{}", blobs.key(&artifact))));
+        assert_eq!(shown.model_type, Some(ModelType::Custom));
+        // From elsewhere, or where nobody says that it is there.
+        let memory = Arc::new(MemoryArtifactStore::default());
+        let other = memory.put_bytes(b"other weights".to_vec()).await.unwrap().digest;
+        // Nothing is there of what the store in memory has.
+        let files = fixture.files().with_root(&RelPath::new("elsewhere").unwrap());
+        let brought = fixture.registry(memory, files);
+        brought.register(&of(other)).await.unwrap();
+        let path = format!("elsewhere/{}/model", other.hex());
+        assert_eq!(fixture.below(&path), [(String::new(), b"other weights".to_vec())]);
+        let shown = brought.azure("churn", "2").await.unwrap().properties;
+        assert!(shown.model_uri.unwrap().ends_with(&format!("/paths/{path}")));
+        assert_eq!(shown.model_type, Some(ModelType::Custom));
+    }
+
+    #[tokio::test]
+    async fn a_tree_that_nobody_brings_to_azure_is_refused_and_nothing_is_registered() {
+        let (azure, content) = (judged(), Arc::new(MemoryArtifactStore::default()));
+        let registry = models(&azure, &content);
+        let artifact = tree(&*content, &mlflow()).await.digest;
+        let error = registry.register(&of(artifact)).await.unwrap_err();
+        assert_eq!((error.kind(), error.context("model")), (ErrorKind::Unsupported, Some("churn")));
+        assert_eq!(registry.get(&exact(1)).await.unwrap_err().kind(), ErrorKind::NotFound);
+        let missing = registry.register(&of(Digest::of(b"nothing"))).await.unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn what_earlier_releases_registered_as_a_manifest_is_read_and_changed_as_before() {
+        let fixture = Fixture::new().await;
+        let store: Arc<dyn ArtifactStore> = Arc::new(MemoryArtifactStore::default());
+        let registry = fixture.registry(store.clone(), fixture.files());
+        let artifact = tree(&*store, &mlflow()).await.digest;
+        let new = of(artifact);
+        let made = registry.register(&new).await.unwrap();
+        let id = format!("{}/models/churn/versions/1", fixture.azure.workspace().id());
+        let mut old = fixture.azure.resource(&id).unwrap();
+        old["properties"]["modelType"] = "custom_model".into();
+        old["properties"]["modelUri"] =
+            "azureml://datastores/workspaceblobstore/paths/mlops/cas/sha256/ab/ab".into();
+        fixture.azure.set_resource(&id, old);
+        let later = fixture.registry(store, fixture.files());
+        assert_eq!(later.get(&exact(1)).await.unwrap(), made);
+        assert_eq!(later.register(&new).await.unwrap(), made);
+        let tags = Tags::from([(TagKey::new("k").unwrap(), "v".to_owned())]);
+        later.set_tags(&churn(), version(1), &tags, &actor()).await.unwrap();
+        let shown = later.azure("churn", "1").await.unwrap().properties;
+        assert_eq!(shown.model_type, Some(ModelType::Custom));
+        assert!(shown.model_uri.unwrap().ends_with("/ab/ab"));
+        // What somebody removed is written anew, as it is written now.
+        assert!(fixture.azure.remove_resource(&id));
+        later.restore(&churn()).await.unwrap();
+        assert_eq!(later.azure("churn", "1").await.unwrap().properties.model_type, Some(ModelType::MlFlow));
+    }
+
+    /// Lets so many writes of blobs through; the next one never ends.
+    #[derive(Debug)]
+    struct Cut {
+        inner: Arc<dyn HttpTransport>,
+        left: AtomicI64,
+        reached: tokio::sync::Notify,
+    }
+
+    #[async_trait]
+    impl HttpTransport for Cut {
+        async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpFault> {
+            let is_blob = request.url.host_str().is_some_and(|host| host.contains(".blob."));
+            if is_blob && request.method == Method::PUT && self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
+                self.reached.notify_one();
+                std::future::pending::<()>().await;
+            }
+            self.inner.send(request).await
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_was_cut_off_is_complete_after_the_next_call_and_not_before() {
+        let fixture = Fixture::new().await;
+        let store: Arc<dyn ArtifactStore> = Arc::new(MemoryArtifactStore::default());
+        let large: Vec<u8> = (0..9_u32 << 20).map(|i| (i % 251) as u8).collect();
+        let files =
+            vec![("MLmodel", b"x".to_vec()), ("a", b"1".to_vec()), ("b", b"2".to_vec()), ("c", large)];
+        let artifact = tree(&*store, &files).await.digest;
+        let cut = Arc::new(Cut {
+            inner: fixture.azure.transport(),
+            left: AtomicI64::new(2),
+            reached: tokio::sync::Notify::new(),
+        });
+        let uploads = Uploads::new(fixture.datastores(cut.clone())).with_at_once(1).unwrap();
+        let registry = fixture.registry(store.clone(), DatastoreFiles::new(uploads, STORE));
+        let new = of(artifact);
+        tokio::select! {
+            _ = registry.register(&new) => panic!("the upload cannot come to its end"),
+            () = cut.reached.notified() => {}
+        }
+        let path = format!("mlops/models/sha256/{}/model/", artifact.hex());
+        let there: Vec<String> = fixture.below(&path).into_iter().map(|(key, _)| key).collect();
+        assert_eq!(there, ["a", "b"], "the first file, with the mark, comes last");
+        let again = fixture.registry(store, fixture.files());
+        assert_eq!(again.get(&exact(1)).await.unwrap_err().kind(), ErrorKind::NotFound);
+        fixture.azure.forget_requests();
+        again.register(&new).await.unwrap();
+        let lines = fixture.azure.requests();
+        let writes = lines.iter().filter(|line| line.starts_with("PUT") && line.contains(".blob."));
+        assert_eq!(writes.count(), 4, "two blocks, their list, and the first file: {lines:#?}");
+        let there: Vec<(String, Vec<u8>)> = fixture.below(&path);
+        let expected: Vec<(String, Vec<u8>)> = files.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+        assert!(there == expected);
+        // Another program damages a file: it is written again, and the mark with it.
+        let mark = format!("{path}MLmodel");
+        let now = SystemClock::new().now();
+        fixture.storage.overwrite(&fixture.account, &fixture.container, &mark, b"y".to_vec(), now);
+        again.register(&of(artifact)).await.unwrap();
+        assert_eq!(fixture.below(&path)[0], ("MLmodel".to_owned(), b"x".to_vec()));
+    }
+}

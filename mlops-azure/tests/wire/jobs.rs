@@ -360,3 +360,55 @@ fn a_job_says_alike_what_all_jobs_have() {
         );
     }
 }
+
+/// Jobs as the service has them at times, which are not as the schema has them: each is read, one way or the other.
+#[test]
+fn an_odd_job_is_read_with_all_of_its_members() {
+    let node = |input: Value| {
+        json!({ "jobType": "Pipeline", "status": "Completed", "jobs": {
+            "train": { "type": "command", "componentId": "c", "inputs": { "lr": input } } } })
+    };
+    let command = |name: &str, value: Value| {
+        let mut job =
+            json!({ "jobType": "Command", "command": "x", "environmentId": "e", "status": "Completed" });
+        job[name] = value;
+        job
+    };
+    let sweep = json!({ "jobType": "Sweep", "status": "Completed", "trial": { "command": "x", "environmentId": "e" },
+        "objective": { "primaryMetric": "auc", "goal": "Maximize" }, "searchSpace": {},
+        "samplingAlgorithm": { "samplingAlgorithmType": "Random", "seed": -1 } });
+    let untyped =
+        json!({ "jobType": "Pipeline", "status": "Completed", "jobs": { "train": { "componentId": "c" } } });
+    for (job, typed) in [
+        (command("environmentId", Value::Null), false),
+        (command("command", Value::Null), false),
+        (command("inputs", json!({ "a": null, "b": { "jobInputType": "literal", "value": 0.5 } })), true),
+        (node(json!({ "job_input_type": "literal", "value": 0.1 })), true),
+        (node(json!({ "job_input_type": "literal", "value": true })), true),
+        (node(json!("${{parent.inputs.lr}}")), false),
+        (untyped, false),
+        (sweep, false),
+    ] {
+        let read: Resource<Job> = serde_json::from_value(json!({ "name": "j", "properties": job })).unwrap();
+        let read = read.properties;
+        assert_eq!(!matches!(read, Job::Other(_)), typed, "{job}");
+        assert_eq!(
+            (read.job_type(), read.status().unwrap().is_final()),
+            (job["jobType"].as_str().unwrap(), true)
+        );
+        if !typed {
+            assert_eq!(serde_json::to_value(&read).unwrap(), job, "nothing is lost");
+        }
+        // Such a job in a schedule, and a schedule without one.
+        for definition in [job, Value::Null, json!("x")] {
+            let action = json!({ "actionType": "CreateJob", "jobDefinition": definition });
+            let read: Action = serde_json::from_value(action.clone()).unwrap();
+            if matches!(read, Action::Other(_)) || matches!(read, Action::CreateJob(Job::Other(_))) {
+                assert_eq!(serde_json::to_value(&read).unwrap(), action);
+            }
+        }
+    }
+    let PipelineJob { jobs, .. } =
+        serde_json::from_value(node(json!({ "job_input_type": "literal", "value": 0.1 }))).unwrap();
+    assert_eq!(jobs.unwrap()["train"].inputs.as_ref().unwrap()["lr"].value.as_deref(), Some("0.1"));
+}

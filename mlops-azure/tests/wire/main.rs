@@ -10,6 +10,7 @@ mod bodies;
 mod deploy;
 mod jobs;
 mod monitor;
+mod official;
 mod storage;
 
 use std::collections::BTreeMap;

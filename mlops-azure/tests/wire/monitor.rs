@@ -267,6 +267,23 @@ fn what_the_official_sdk_sends_for_a_monitor_is_refused_by_the_stable_types() {
     }
 }
 
+/// A subscription that somebody else made is written back with what nobody here knows.
+#[test]
+fn a_subscription_passes_through_its_type_unchanged() {
+    let body = json!({ "properties": {
+        "destination": { "endpointType": "WebHook", "properties": {
+            "endpointUrl": "https://x/hook",
+            "deliveryAttributeMappings": [
+                { "name": "x-run", "type": "Dynamic", "properties": { "sourceField": "data.runId" } },
+                { "name": "x-who", "type": "Static", "properties": { "value": "me", "isSecret": false } },
+            ] } },
+        "deadLetterDestination": { "endpointType": "StorageBlob", "new": { "a": 1 },
+            "properties": { "resourceId": "/x", "blobContainerName": "dead", "new": 2 } },
+    } });
+    let read: Resource<EventSubscription> = serde_json::from_value(body.clone()).unwrap();
+    assert_eq!(read.body().unwrap(), body);
+}
+
 #[test]
 fn a_published_event_is_the_minimal_one() {
     let Some(material) = material() else { return };

@@ -1,4 +1,13 @@
 //! The experiment tracker on MLflow's REST API.
+//!
+//! # Version, permission, and what is eventually consistent
+//! MLflow's REST API 2.0, as servers of MLflow 2 and 3 and Azure Machine Learning speak it. With MLflow's authentication on, the user needs
+//! `EDIT` on the experiments; in Azure the role `AzureML Data Scientist` has `…/workspaces/experiments/*`. A server over one SQL
+//! database is consistent; Azure's searches may show a run some seconds after it was started.
+//!
+//! # What differs from the local backend
+//! A batch goes in several steps and is completed by repeating it, times are in milliseconds, and searches know less: see
+//! [`MlflowTracker`]. MLflow's own interface shows the runs, and other clients may write to them.
 
 mod cell;
 mod experiments;

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::wire::text::lenient;
+
 open_enum! {
     /// What an input or output is.
     pub enum ValueType {
@@ -69,8 +71,8 @@ open_enum! {
 pub struct JobInput {
     /// What it is.
     pub job_input_type: ValueType,
-    /// The text of a literal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The text of a literal. A number that the service says is read as its text.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
     pub value: Option<String>,
     /// Where data are: an address, or the Resource Manager id of a data asset.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -29,7 +29,7 @@ pub use sweep::SweepJob;
 
 use self::command::{JobIdentity, JobIdentityType};
 use super::resource::Properties;
-use super::text::TextMap;
+use super::text::{TextMap, without_nulls};
 
 open_enum! {
     /// How far a job is.
@@ -78,6 +78,18 @@ impl JobStatus {
 }
 
 /// What a job is.
+///
+/// What the service says of a job is read by its type. Where it does not say what a job of this type has (an old job without an
+/// environment, a step in a form of its own), the job is [`Other`](Self::Other), with all of its members: one odd job makes no list
+/// unreadable.
+///
+/// ```
+/// use mlops_azure::wire::Job;
+/// let odd: Job = serde_json::from_str(r#"{"jobType":"Command","command":null,"environmentId":"e","status":"Completed"}"#)?;
+/// assert!(matches!(odd, Job::Other(_)));
+/// assert_eq!((odd.job_type(), odd.status().is_some_and(|status| status.is_final())), ("Command", true));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Job {
@@ -89,7 +101,7 @@ pub enum Job {
     Pipeline(Box<PipelineJob>),
     /// One command for many values of its parameters.
     Sweep(Box<SweepJob>),
-    /// A job of a type that has no type here: its members as they are.
+    /// A job of a type that has no type here, or one that its type does not fit: its members as they are.
     Other(Map<String, Value>),
 }
 
@@ -217,15 +229,23 @@ impl Serialize for Job {
 impl<'de> Deserialize<'de> for Job {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let members = Map::deserialize(deserializer)?;
-        let kind = members.get("jobType").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
-        let job = match kind.as_str() {
-            "automl" => AutoMlJob::deserialize(Value::Object(members)).map(Self::from),
-            "command" => CommandJob::deserialize(Value::Object(members)).map(Self::from),
-            "pipeline" => PipelineJob::deserialize(Value::Object(members)).map(Self::from),
-            "sweep" => SweepJob::deserialize(Value::Object(members)).map(Self::from),
-            _ => Ok(Self::Other(members)),
-        };
-        job.map_err(serde::de::Error::custom)
+        Ok(typed(&members).unwrap_or(Self::Other(members)))
+    }
+}
+
+/// A job by its type, if it is one of a type that has a type here; members that are `null` say nothing.
+fn typed(members: &Map<String, Value>) -> Option<Job> {
+    fn read<J: for<'de> Deserialize<'de> + Into<Job>>(members: &Map<String, Value>) -> Option<Job> {
+        let whole = Value::Object(members.clone());
+        let job = J::deserialize(&whole).or_else(|_| J::deserialize(without_nulls(&whole)));
+        job.ok().map(J::into)
+    }
+    match text(members, "jobType").unwrap_or_default().to_ascii_lowercase().as_str() {
+        "automl" => read::<AutoMlJob>(members),
+        "command" => read::<CommandJob>(members),
+        "pipeline" => read::<PipelineJob>(members),
+        "sweep" => read::<SweepJob>(members),
+        _ => None,
     }
 }
 

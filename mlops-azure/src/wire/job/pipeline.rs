@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::JobStatus;
 use super::command::{JobIdentity, JobResources};
 use super::input::{InputMode, JobInput, JobOutput, OutputMode, ValueType};
-use crate::wire::text::TextMap;
+use crate::wire::text::{TextMap, lenient};
 
 open_enum! {
     /// `Pipeline`, the discriminator of pipeline jobs.
@@ -55,8 +55,9 @@ pub struct PipelineSettings {
 pub struct NodeInput {
     /// What it is; a text also where it stands for data that come from elsewhere in the pipeline.
     pub job_input_type: ValueType,
-    /// The text, or `${{parent.inputs.NAME}}` and `${{parent.jobs.STEP.outputs.NAME}}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The text, or `${{parent.inputs.NAME}}` and `${{parent.jobs.STEP.outputs.NAME}}`. A number that the service says is read as its
+    /// text.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
     pub value: Option<String>,
     /// Where data are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
