@@ -135,11 +135,25 @@ impl ServiceError {
         self.code.iter().chain(&self.inner).any(|c| c.eq_ignore_ascii_case(code))
     }
 
-    fn read(detail: Detail, secrets: &[Secret]) -> Self {
+    /// Whether it has one of these codes.
+    fn has_any(&self, codes: &[&str]) -> bool {
+        codes.iter().any(|code| self.has(code))
+    }
+
+    /// Whether the code or one of the inner codes ends so, in any case.
+    fn has_ending(&self, end: &str) -> bool {
+        let ends = |code: &String| code.to_ascii_lowercase().ends_with(end);
+        self.code.iter().chain(&self.inner).any(ends)
+    }
+
+    fn read(body: Body, secrets: &[Secret]) -> Self {
+        let Body { error, correlation: ids, location: place, time: when, component: part } = body;
+        let detail = error.unwrap_or_default();
         let text = |text: &str| redact::text(text, secrets, MAX_TEXT);
         let info = |name: &str| detail.info(name);
         let name = |value: &Value| value.as_str().map(text);
-        let correlation = info("Correlation").map(|ids| {
+        // The control plane has these in its additional information, the services behind it beside the error.
+        let correlation = info("Correlation").or(ids.as_ref()).map(|ids| {
             let id = |name: &str| ids.get(name).and_then(name_of).map(|id| text(&id));
             ["operation", "request"].into_iter().filter_map(id).collect()
         });
@@ -154,10 +168,10 @@ impl ServiceError {
             target: detail.target.as_deref().map(|t| text(t.split('?').next().unwrap_or_default())),
             inner: inner_codes(&detail).iter().map(|code| text(code)).collect(),
             details: details.collect(),
-            component: info("ComponentName").and_then(name),
+            component: info("ComponentName").or(part.as_ref()).and_then(name),
             correlation: correlation.unwrap_or_default(),
-            location: info("Location").and_then(name),
-            time: info("Time").and_then(|t| t.as_str()?.parse().ok()),
+            location: info("Location").or(place.as_ref()).and_then(name),
+            time: info("Time").or(when.as_ref()).and_then(|t| t.as_str()?.parse().ok()),
         }
     }
 }
@@ -184,17 +198,32 @@ impl fmt::Display for ServiceError {
 
 impl std::error::Error for ServiceError {}
 
+/// What an error's body holds. Run history and its neighbours have what support asks for beside the error.
 #[derive(Deserialize, Default)]
 struct Body {
     #[serde(default)]
     error: Option<Detail>,
+    #[serde(default)]
+    correlation: Option<Value>,
+    #[serde(default)]
+    location: Option<Value>,
+    #[serde(default)]
+    time: Option<Value>,
+    #[serde(default, rename = "componentName")]
+    component: Option<Value>,
 }
 
-/// What a body says of an error: in Resource Manager's envelope, or without one, as the metrics of Azure Monitor have it.
-fn read_body(body: &[u8]) -> Option<Detail> {
-    let in_envelope = serde_json::from_slice::<Body>(body).ok().and_then(|body| body.error);
-    let bare = || serde_json::from_slice::<Detail>(body).ok().filter(|detail| detail.code.is_some());
-    in_envelope.or_else(bare)
+impl Body {
+    /// The body of an answer, if it is one of Azure's errors: in Resource Manager's envelope, or without one, as the metrics of Azure
+    /// Monitor have it.
+    fn of(body: &[u8]) -> Option<Self> {
+        let in_envelope = serde_json::from_slice::<Self>(body).ok().filter(|body| body.error.is_some());
+        let bare = || {
+            let detail: Detail = serde_json::from_slice(body).ok()?;
+            detail.code.is_some().then(|| Self { error: Some(detail), ..Self::default() })
+        };
+        in_envelope.or_else(bare)
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -240,7 +269,9 @@ struct Additional {
 
 /// Turns an answer that is not a success into an error.
 ///
-/// The kind follows from the code where Azure's status is too coarse (409 is many things), else from the status. A body that
+/// The kind follows from the code where Azure's status is too coarse (409 is many things), else from the status. 409 is
+/// [`ErrorKind::Busy`] if the code says that another operation holds the resource, or if the answer says when to come back; what
+/// else says so only a look at the resource tells, which a [`Service`](crate::http::Service) takes. A body that
 /// is not Azure's error shape is [`ErrorKind::Protocol`] unless the status says enough. Bodies are read to 64 KiB.
 ///
 /// ```
@@ -254,10 +285,34 @@ struct Additional {
 pub fn from_response(operation: &'static str, answer: &Answer<'_>) -> Error {
     const LIMIT: usize = 64 * 1024;
     let body = answer.body.get(..LIMIT).unwrap_or(answer.body);
-    let parsed = read_body(body);
+    let parsed = Body::of(body);
     let understood = parsed.is_some();
     let said = ServiceError::read(parsed.unwrap_or_default(), answer.secrets);
-    let kind = kind_of(answer.status, &said, understood);
+    let kind = match kind_of(answer.status, &said, understood) {
+        // Whoever is told when to come back is not told that it is in vain.
+        ErrorKind::Conflict
+            if answer.status == 409 && answer.retry_after.is_some() && !said.has_any(&DEFINITE) =>
+        {
+            ErrorKind::Busy
+        }
+        kind => kind,
+    };
+    told(kind, operation, said, answer)
+}
+
+/// The error of a conflict whose body does not say what it is, as that of a resource that is busy: of it the caller knows.
+pub(crate) fn busy(operation: &'static str, answer: &Answer<'_>) -> Error {
+    let said = ServiceError::read(Body::of(answer.body).unwrap_or_default(), answer.secrets);
+    told(ErrorKind::Busy, operation, said, answer)
+}
+
+/// Whether an error is a conflict of which its body does not say whether another operation is its cause.
+pub(crate) fn is_open_conflict(error: &Error) -> bool {
+    let definite = ServiceError::of(error).is_some_and(|said| said.has_any(&DEFINITE));
+    error.kind() == ErrorKind::Conflict && error.context("status") == Some("409") && !definite
+}
+
+fn told(kind: ErrorKind, operation: &'static str, said: ServiceError, answer: &Answer<'_>) -> Error {
     let mut error = described(kind, operation, said, answer);
     error = error.with("status", answer.status);
     if let Some(wait) = answer.retry_after {
@@ -278,8 +333,7 @@ pub fn from_response(operation: &'static str, answer: &Answer<'_>) -> Error {
 /// assert_eq!((error.kind(), error.context("state")), (ErrorKind::LimitExceeded, Some("Failed")));
 /// ```
 pub fn from_operation(operation: &'static str, state: &str, answer: &Answer<'_>) -> Error {
-    let parsed = read_body(answer.body);
-    let said = ServiceError::read(parsed.unwrap_or_default(), answer.secrets);
+    let said = ServiceError::read(Body::of(answer.body).unwrap_or_default(), answer.secrets);
     let kind = match () {
         () if state.eq_ignore_ascii_case("canceled") || state.eq_ignore_ascii_case("cancelled") => {
             ErrorKind::Cancelled
@@ -335,6 +389,30 @@ fn described(kind: ErrorKind, operation: &'static str, said: ServiceError, answe
     }
 }
 
+/// Codes of 409 that say that another operation holds the resource, as services of Azure write them.
+const BUSY: [&str; 6] = [
+    "RetryableErrorDueToAnotherOperation",
+    "AnotherOperationInProgress",
+    "OperationInProgress",
+    "StorageAccountOperationInProgress",
+    "DeploymentActive",
+    "RequestConflict",
+];
+
+/// Codes of 409 for which no waiting helps: locks, dependants, subscriptions and names that are not to be had.
+const DEFINITE: [&str; 10] = [
+    "ScopeLocked",
+    "CannotDeleteResource",
+    "ReadOnlyDisabledSubscription",
+    "SubscriptionNotRegistered",
+    "InvalidResourceLocation",
+    "FlagMustBeSetForRestore",
+    "ObjectIsDeletedButRecoverable",
+    "ObjectIsBeingDeleted",
+    "ObjectIsBeingRecovered",
+    "ResourceGroupBeingDeleted",
+];
+
 fn kind_of(status: u16, said: &ServiceError, understood: bool) -> ErrorKind {
     let has = |name: &str| said.has(name);
     match status {
@@ -344,9 +422,13 @@ fn kind_of(status: u16, said: &ServiceError, understood: bool) -> ErrorKind {
         401 | 403 => ErrorKind::Auth,
         404 => ErrorKind::NotFound,
         408 | 504 => ErrorKind::Timeout,
-        409 if has("RoleAssignmentExists") || has("ResourceExists") => ErrorKind::AlreadyExists,
+        409 if said.has_any(&["RoleAssignmentExists", "ResourceExists"])
+            || said.has_ending("alreadyexists") =>
+        {
+            ErrorKind::AlreadyExists
+        }
         409 if has("MissingSubscriptionRegistration") => ErrorKind::Unsupported,
-        409 if has("RetryableErrorDueToAnotherOperation") => ErrorKind::Busy,
+        409 if said.has_any(&BUSY) => ErrorKind::Busy,
         409 | 412 => ErrorKind::Conflict,
         413 => ErrorKind::LimitExceeded,
         // A scoring container failed on this request: the endpoint answered, the model did not.
@@ -396,6 +478,9 @@ mod tests {
             (409, "MissingSubscriptionRegistration", ErrorKind::Unsupported, false),
             (409, "RoleAssignmentExists", ErrorKind::AlreadyExists, false),
             (409, "RetryableErrorDueToAnotherOperation", ErrorKind::Busy, true),
+            (409, "anotherOperationInProgress", ErrorKind::Busy, true),
+            (409, "StorageAccountAlreadyExists", ErrorKind::AlreadyExists, false),
+            (409, "ScopeLocked", ErrorKind::Conflict, false),
             (409, "Conflict", ErrorKind::Conflict, false),
             (404, "NotFound", ErrorKind::NotFound, false),
             (403, "AuthorizationFailed", ErrorKind::Auth, false),
@@ -454,6 +539,30 @@ mod tests {
         assert_eq!(said.time.map(|t| t.timestamp()), Some(1_702_939_403));
         assert_eq!(said.details, [("A".to_owned(), "why sig=(secret)".to_owned())]);
         assert!(ServiceError::of(&answer(400, "")).is_none());
+    }
+
+    /// The shape of run history and of the services behind the control plane.
+    #[test]
+    fn what_support_asks_for_is_read_beside_the_error_too() {
+        let body = r#"{"error":{"code":"UserError","message":"m","innerError":{"code":"NotFoundError","innerError":null},
+            "additionalInfo":null},"correlation":{"operation":"op-1","request":"rq-1"},"environment":"eastus2",
+            "location":"eastus2","time":"2023-12-18T22:43:23.3580957+00:00","componentName":"RunHistory","statusCode":404}"#;
+        let error = answer(404, body);
+        assert_eq!(error.context("correlation_id"), Some("op-1"));
+        assert_eq!(error.context("time"), Some("2023-12-18T22:43:23.358095700+00:00"));
+        let said = ServiceError::of(&error).unwrap();
+        assert_eq!(
+            (said.correlation.as_slice(), said.inner.as_slice()),
+            (&["op-1".to_owned(), "rq-1".to_owned()][..], &["NotFoundError".to_owned()][..])
+        );
+        assert_eq!(
+            (said.component.as_deref(), said.location.as_deref()),
+            (Some("RunHistory"), Some("eastus2"))
+        );
+        // What is of another kind than expected does not cost the rest.
+        let odd = r#"{"error":{"code":"X","message":"m"},"correlation":7,"location":{},"time":"soon","componentName":null}"#;
+        let said = ServiceError::of(&answer(404, odd)).unwrap().clone();
+        assert_eq!((said.code.as_deref(), said.component, said.time), (Some("X"), None, None));
     }
 
     #[test]

@@ -40,7 +40,8 @@ impl std::error::Error for NoToken {}
 /// Sources that are asked in order until one has a token.
 ///
 /// The one that had the first token stays the one that is asked, alone: a process does not change who it is because a request
-/// failed. If none has a token, the error says of each why; its source is a [`NoToken`]. A source that does not answer in time
+/// failed. If none has a token, the error says of each why; its source is a [`NoToken`]. It is
+/// [retryable](mlops_core::Error::is_retryable) if one of them failed in a way that may pass. A source that does not answer in time
 /// counts as one without a token, so that a machine outside Azure does not wait for Azure's metadata service.
 ///
 /// ```
@@ -71,6 +72,8 @@ struct Link {
     name: &'static str,
     source: Result<Arc<dyn TokenSource>, String>,
     patience: Duration,
+    /// Whether no answer means that it is not there.
+    probed: bool,
 }
 
 impl TokenChain {
@@ -91,14 +94,27 @@ impl TokenChain {
     /// Adds a source that must answer in so much time.
     #[must_use]
     pub fn or_within(mut self, name: &'static str, patience: Duration, source: Arc<dyn TokenSource>) -> Self {
-        self.links.push(Link { name, source: Ok(source), patience });
+        self.links.push(Link { name, source: Ok(source), patience, probed: false });
+        self
+    }
+
+    /// Adds a source of which only asking tells whether it is there: that it cannot be reached in so much time says that it is not, and
+    /// not that a later try may find it.
+    #[must_use]
+    pub fn or_if_there(
+        mut self,
+        name: &'static str,
+        patience: Duration,
+        source: Arc<dyn TokenSource>,
+    ) -> Self {
+        self.links.push(Link { name, source: Ok(source), patience, probed: true });
         self
     }
 
     /// Adds a source that is known not to be there, so that the error can say why.
     #[must_use]
     pub fn or_unavailable(mut self, name: &'static str, reason: impl Into<String>) -> Self {
-        self.links.push(Link { name, source: Err(reason.into()), patience: Duration::ZERO });
+        self.links.push(Link { name, source: Err(reason.into()), patience: Duration::ZERO, probed: false });
         self
     }
 
@@ -146,7 +162,10 @@ impl TokenSource for TokenChain {
                     return Ok(token);
                 }
                 Err(error) => {
-                    may_pass |= error.kind() == ErrorKind::RateLimited;
+                    may_pass |= match link.probed {
+                        true => error.kind() == ErrorKind::RateLimited,
+                        false => error.is_retryable(),
+                    };
                     failures.push(LinkFailure { link: link.name, reason: error.message().to_owned() });
                 }
             }

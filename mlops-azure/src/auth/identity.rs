@@ -27,8 +27,8 @@ use azure_identity::{
 use chrono::DateTime;
 use mlops_core::governance::Secret;
 use mlops_core::{Error, ErrorKind, Result};
-use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::{Method, Url};
 use serde_json::Value;
 
 use super::chain::TokenChain;
@@ -39,6 +39,13 @@ use crate::config::{Cloud, Endpoints, Variables};
 use crate::http::{HttpBody, HttpRequest, HttpTransport, Repeat, RetryPolicy, guard, redact, retry};
 
 const OP: &str = "Identity::token";
+
+/// Where the platform answers who a process is, if it is not a virtual machine's.
+const IDENTITY_ENDPOINT: &str = "IDENTITY_ENDPOINT";
+/// The metadata service of virtual machines.
+const METADATA: &str = "http://169.254.169.254/";
+/// The variable for which there is no source.
+const CERTIFICATE: &str = "AZURE_CLIENT_CERTIFICATE_PATH";
 
 /// A source of `azure_identity`: whatever is a `TokenCredential`.
 ///
@@ -112,10 +119,15 @@ impl Identity {
 
     /// The managed identity of a virtual machine, a container or an App Service; the system's own, or one by its client id.
     ///
+    /// Who answers is named by the process's environment, as everywhere in Azure: `IDENTITY_ENDPOINT` in App Service, Functions and
+    /// Container Apps, else the metadata service of a virtual machine. Such an endpoint may be a host of the link (169.254.0.0/16), which
+    /// has no certificate: it is then asked in clear text, never through a proxy of [`ReqwestConfig`](crate::http::ReqwestConfig), and
+    /// gets nothing but the secret that came with its name (`IDENTITY_HEADER`).
+    ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] where the environment is one whose protocol is not known.
     pub fn managed(transport: Arc<dyn HttpTransport>, client: Option<&str>) -> Result<Self> {
-        let bridge = Bridge { patience: Duration::from_secs(5), attempts: 2, ..Bridge::new(transport) };
+        let bridge = Bridge::new(transport).on_the_link(&ProcessVariables);
         let options = ManagedIdentityCredentialOptions {
             user_assigned_id: client.map(|id| UserAssignedId::ClientId(id.to_owned())),
             client_options: ClientOptions {
@@ -155,10 +167,13 @@ impl Identity {
     /// | environment | `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_CLIENT_SECRET` are set |
     /// | workload identity | `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_FEDERATED_TOKEN_FILE` are set |
     /// | job identity | `MSI_ENDPOINT` and `MSI_SECRET` are set: Azure Machine Learning's compute |
-    /// | managed identity | always; it has five seconds to answer, because outside Azure nobody does |
+    /// | managed identity | always; where no `IDENTITY_ENDPOINT` is set it has five seconds to answer, because outside Azure nobody does |
     /// | developer tools | always |
     ///
-    /// `AZURE_CLIENT_ID`, else `DEFAULT_IDENTITY_CLIENT_ID`, says which managed identity is meant.
+    /// `AZURE_CLIENT_ID`, else `DEFAULT_IDENTITY_CLIENT_ID`, says which managed identity is meant. A service principal by a certificate
+    /// (`AZURE_CLIENT_CERTIFICATE_PATH`) is not among them: to sign with its key takes a library for RSA, which this crate does without;
+    /// the link `environment` then says so. Federation (a workload identity) does without a certificate and without a secret; a
+    /// credential of the Azure SDK can be given to [`Identity::new`].
     pub fn chain_from(
         variables: &(impl Variables + ?Sized),
         endpoints: &Endpoints,
@@ -174,8 +189,13 @@ impl Identity {
             Self::workload_environment(variables, endpoints, transport.clone()),
         );
         let chain = link(chain, "job identity", JobIdentity::from_variables(variables, transport.clone()));
+        const PATIENCE: Duration = Duration::from_secs(12);
         let chain = match Self::managed(transport, managed_client.as_deref()) {
-            Ok(source) => chain.or_within("managed identity", Duration::from_secs(12), Arc::new(source)),
+            // The platform says that it is there.
+            Ok(source) if ProcessVariables.read(IDENTITY_ENDPOINT).is_some() => {
+                chain.or("managed identity", Arc::new(source))
+            }
+            Ok(source) => chain.or_if_there("managed identity", PATIENCE, Arc::new(source)),
             Err(error) => chain.or_unavailable("managed identity", error.message()),
         };
         link(chain, "developer tools", Self::developer_tools())
@@ -186,6 +206,12 @@ impl Identity {
         endpoints: &Endpoints,
         transport: Arc<dyn HttpTransport>,
     ) -> Result<Self> {
+        if variables.read(CERTIFICATE).is_some() && variables.read("AZURE_CLIENT_SECRET").is_none() {
+            let message = format!(
+                "{CERTIFICATE} is set, and certificates are not supported: use a federated credential"
+            );
+            return Err(Error::new(ErrorKind::Unsupported, OP, message));
+        }
         let [tenant, client, secret] =
             required(variables, ["AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"])?;
         Self::client_secret(endpoints, transport, &tenant, &client, &Secret::new(secret))
@@ -233,6 +259,18 @@ fn said(error: &azure_core::Error, secrets: &[Secret]) -> String {
     redact::text(&text, secrets, 400)
 }
 
+/// What an error of the SDK is: that nobody answered is not that nobody may.
+fn cause(error: &azure_core::Error) -> ErrorKind {
+    let mut below: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = below {
+        if let Some(own) = error.downcast_ref::<Error>().filter(|own| own.kind().is_retryable()) {
+            return own.kind();
+        }
+        below = error.source();
+    }
+    ErrorKind::Auth
+}
+
 fn unfit(name: &'static str, error: &azure_core::Error, secrets: &[Secret]) -> Error {
     Error::invalid(OP, "credential", said(error, secrets)).with("link", name)
 }
@@ -247,7 +285,7 @@ impl fmt::Debug for Identity {
 impl TokenSource for Identity {
     async fn token(&self, scope: &Scope) -> Result<AccessToken> {
         let token = self.credential.get_token(&[scope.as_str()], None).await.map_err(|error| {
-            Error::new(ErrorKind::Auth, OP, said(&error, &self.secrets)).with("link", self.name)
+            Error::new(cause(&error), OP, said(&error, &self.secrets)).with("link", self.name)
         })?;
         let late = || Error::new(ErrorKind::Protocol, OP, "the token's end is not a time");
         let expires = DateTime::from_timestamp(token.expires_on.unix_timestamp(), 0).ok_or_else(late)?;
@@ -264,6 +302,8 @@ struct Bridge {
     inner: Arc<dyn HttpTransport>,
     patience: Duration,
     attempts: u32,
+    /// Hosts of the link that may be asked in clear text: those that the platform names.
+    link: Vec<Url>,
 }
 
 impl Bridge {
@@ -273,7 +313,28 @@ impl Bridge {
     const LIFE: i64 = 366 * 86_400;
 
     fn new(inner: Arc<dyn HttpTransport>) -> Self {
-        Self { inner, patience: Duration::from_secs(30), attempts: 4 }
+        Self { inner, patience: Duration::from_secs(30), attempts: 4, link: Vec::new() }
+    }
+
+    /// Towards the platform's own endpoints. Where the environment names none, it is not known whether anybody is there.
+    fn on_the_link(self, variables: &(impl Variables + ?Sized)) -> Self {
+        let named = variables.read(IDENTITY_ENDPOINT);
+        let (patience, attempts) = match named {
+            Some(_) => (self.patience, self.attempts),
+            None => (Duration::from_secs(5), 2),
+        };
+        let link =
+            named.as_deref().into_iter().chain([METADATA]).filter_map(|url| url.parse().ok()).collect();
+        Self { patience, attempts, link, ..self }
+    }
+
+    /// Whether a request goes to an endpoint of the platform on the link, with nothing that is somebody else's.
+    fn stays_on_the_link(&self, request: &Request) -> bool {
+        let url = request.url();
+        let named = self.link.iter().any(|own| own.origin() == url.origin());
+        let bears =
+            request.headers().iter().any(|(name, _)| name.as_str().eq_ignore_ascii_case("authorization"));
+        named && guard::is_link_local(url) && !bears
     }
 
     fn into_transport(self) -> Transport {
@@ -294,8 +355,7 @@ impl Bridge {
 
     async fn send(&self, request: &Request) -> Result<AsyncRawResponse> {
         let url = request.url().clone();
-        // The metadata service of a machine has no certificate and is not asked through a network.
-        if !guard::is_metadata_service(&url) {
+        if !self.stays_on_the_link(request) {
             guard::may_carry_secrets(OP, "url", &url)?;
         }
         let mut sent = HttpRequest::new(method(request.method())?, url);
@@ -317,6 +377,10 @@ impl Bridge {
         let answer = retry::send(&*self.inner, &policy, OP, Repeat::Safe, Some(Self::LIMIT), sent).await?;
         let status = answer.status;
         let body = answer.body.collect(Self::LIMIT).await?;
+        // The platform's own endpoints are asked again by the SDK, which knows what they mean.
+        if retry::is_transient(status) && self.link.is_empty() {
+            return Err(passing(status));
+        }
         if status == 200 && !is_plausible(&body) {
             return Err(Error::new(
                 ErrorKind::Protocol,
@@ -326,6 +390,16 @@ impl Bridge {
         }
         Ok(AsyncRawResponse::from_bytes(StatusCode::from(status), Headers::new(), body))
     }
+}
+
+/// The error of an issuer that cannot answer now. Its words may repeat what it was sent, and would pass through the SDK's log.
+fn passing(status: u16) -> Error {
+    let kind = match status {
+        429 => ErrorKind::RateLimited,
+        408 | 504 => ErrorKind::Timeout,
+        _ => ErrorKind::Transport,
+    };
+    Error::new(kind, OP, format!("the issuer answered with status {status}"))
 }
 
 fn method(method: AzureMethod) -> Result<Method> {
@@ -349,7 +423,8 @@ impl HttpClient for Bridge {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         // Not a kind that the SDK itself would try again.
         self.send(request).await.map_err(|error| {
-            azure_core::Error::with_message(azure_core::error::ErrorKind::Other, error.message().to_owned())
+            let message = error.message().to_owned();
+            azure_core::Error::with_error(azure_core::error::ErrorKind::Other, error, message)
         })
     }
 }

@@ -50,7 +50,7 @@ impl JobIdentity {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] where the environment is not that of such a compute; [`ErrorKind::InvalidInput`] for an endpoint
-    /// that is no URL or not on this machine, and for a client id that is no GUID.
+    /// that is no URL or neither on this machine nor on its link (169.254.0.0/16), and for a client id that is no GUID.
     pub fn from_variables(
         variables: &(impl Variables + ?Sized),
         transport: Arc<dyn HttpTransport>,
@@ -68,7 +68,10 @@ impl JobIdentity {
         let client_id = client.map(|(_, id)| id);
         let endpoint = Url::parse(&endpoint)
             .map_err(|_| Error::invalid(Self::OP, "MSI_ENDPOINT", "MSI_ENDPOINT is not a URL"))?;
-        guard::may_carry_secrets(Self::OP, "MSI_ENDPOINT", &endpoint)?;
+        // The secret is the endpoint's own.
+        if !guard::is_link_local(&endpoint) {
+            guard::may_carry_secrets(Self::OP, "MSI_ENDPOINT", &endpoint)?;
+        }
         Ok(Self { transport, endpoint, secret, client_id })
     }
 

@@ -1,4 +1,4 @@
-//! Workspaces from the environment and from the `config.json` that Azure Machine Learning's portal hands out.
+//! Workspaces and registries from the environment and from `config.json`, as Azure Machine Learning's portal hands it out for workspaces.
 
 use std::fs;
 use std::io::Read as _;
@@ -8,6 +8,8 @@ use mlops_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
 
 use super::cloud::Cloud;
+use super::registry::Registry;
+use super::version::ApiVersion;
 use super::workspace::Workspace;
 
 /// Where variables come from: the process's environment, or a list in a test.
@@ -62,10 +64,32 @@ const SUBSCRIPTION: [&str; 2] = ["AZUREML_ARM_SUBSCRIPTION", "AZURE_SUBSCRIPTION
 const RESOURCE_GROUP: [&str; 2] = ["AZUREML_ARM_RESOURCEGROUP", "AZURE_RESOURCE_GROUP"];
 const NAME: [&str; 2] = ["AZUREML_ARM_WORKSPACE_NAME", "AZUREML_WORKSPACE_NAME"];
 
+/// The variables that name a part of a registry. What is not said of it is as for a workspace, but for its name.
+const REGISTRY_SUBSCRIPTION: [&str; 3] =
+    ["AZUREML_REGISTRY_SUBSCRIPTION_ID", "AZUREML_ARM_SUBSCRIPTION", "AZURE_SUBSCRIPTION_ID"];
+const REGISTRY_GROUP: [&str; 3] =
+    ["AZUREML_REGISTRY_RESOURCE_GROUP", "AZUREML_ARM_RESOURCEGROUP", "AZURE_RESOURCE_GROUP"];
+const REGISTRY_NAME: [&str; 1] = ["AZUREML_REGISTRY_NAME"];
+
+/// The first of these variables that is set.
+fn first<const N: usize>(
+    variables: &(impl Variables + ?Sized),
+    operation: &'static str,
+    what: &str,
+    names: [&'static str; N],
+    usual: &'static str,
+) -> Result<String> {
+    names.into_iter().find_map(|name| variables.read(name)).ok_or_else(|| {
+        let message = format!("the environment does not name a {what}");
+        Error::new(ErrorKind::NotFound, operation, message).with("variable", usual)
+    })
+}
+
 impl Workspace {
     /// The workspace that the environment names: inside a job by `AZUREML_ARM_SUBSCRIPTION`, `AZUREML_ARM_RESOURCEGROUP` and
     /// `AZUREML_ARM_WORKSPACE_NAME`, elsewhere by `AZURE_SUBSCRIPTION_ID`, `AZURE_RESOURCE_GROUP` and
-    /// `AZUREML_WORKSPACE_NAME`; the cloud as by [`Cloud::from_variables`].
+    /// `AZUREML_WORKSPACE_NAME`; the cloud as by [`Cloud::from_variables`], and the version of the API as by
+    /// [`ApiVersion::from_variables`].
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] that names the `variable` that is not set; [`ErrorKind::InvalidInput`] for a part that Azure
@@ -84,15 +108,19 @@ impl Workspace {
     /// # Ok::<(), mlops_core::Error>(())
     /// ```
     pub fn from_variables(variables: &(impl Variables + ?Sized)) -> Result<Self> {
-        let read = |names: [&'static str; 2]| {
-            let [_, usual] = names;
-            names.into_iter().find_map(|name| variables.read(name)).ok_or_else(|| {
-                let message = "the environment does not name a workspace";
-                Error::new(ErrorKind::NotFound, "Workspace::from_variables", message).with("variable", usual)
-            })
-        };
+        const OP: &str = "Workspace::from_variables";
+        let read = |names: [&'static str; 2]| first(variables, OP, "workspace", names, names[1]);
         let (subscription, group, name) = (read(SUBSCRIPTION)?, read(RESOURCE_GROUP)?, read(NAME)?);
-        Ok(Self::new(&subscription, &group, &name)?.in_cloud(Cloud::from_variables(variables)?))
+        Self::new(&subscription, &group, &name)?.with_variables(variables)
+    }
+
+    /// The same in the cloud that the environment names, and spoken to in the version that it names.
+    fn with_variables(self, variables: &(impl Variables + ?Sized)) -> Result<Self> {
+        let workspace = self.in_cloud(Cloud::from_variables(variables)?);
+        Ok(match ApiVersion::from_variables(variables)? {
+            Some(version) => workspace.with_api_version(version),
+            None => workspace,
+        })
     }
 
     /// The workspace that the process's environment names.
@@ -111,12 +139,73 @@ impl Workspace {
     pub fn discover() -> Result<Self> {
         match Self::from_env() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let folder = std::env::current_dir().map_err(|e| {
-                    Error::new(ErrorKind::Storage, "Workspace::discover", "there is no current folder")
-                        .with_source(e)
-                })?;
-                let workspace = ConfigFile::find(&folder)?.read()?;
-                Ok(workspace.in_cloud(Cloud::from_variables(&ProcessVariables)?))
+                ConfigFile::find(&here("Workspace::discover")?)?.read()?.with_variables(&ProcessVariables)
+            }
+            result => result,
+        }
+    }
+}
+
+fn here(operation: &'static str) -> Result<PathBuf> {
+    let none = |e| Error::new(ErrorKind::Storage, operation, "there is no current folder").with_source(e);
+    std::env::current_dir().map_err(none)
+}
+
+impl Registry {
+    /// The registry that the environment names: by `AZUREML_REGISTRY_NAME`, with `AZUREML_REGISTRY_SUBSCRIPTION_ID` and
+    /// `AZUREML_REGISTRY_RESOURCE_GROUP` where it is not in the subscription and the resource group of the
+    /// [workspace](Workspace::from_variables). Cloud and version as for a workspace.
+    ///
+    /// # Errors
+    /// As of [`Workspace::from_variables`].
+    ///
+    /// ```
+    /// use mlops_azure::config::Registry;
+    /// let variables = [
+    ///     ("AZURE_SUBSCRIPTION_ID", "00000000-0000-0000-0000-000000000000"),
+    ///     ("AZUREML_REGISTRY_RESOURCE_GROUP", "rg-shared"),
+    ///     ("AZUREML_REGISTRY_NAME", "contoso-ml"),
+    /// ];
+    /// assert_eq!(Registry::from_variables(&variables[..])?.name(), "contoso-ml");
+    /// let error = Registry::from_variables(&variables[..2]).unwrap_err();
+    /// assert_eq!(error.context("variable"), Some("AZUREML_REGISTRY_NAME"));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn from_variables(variables: &(impl Variables + ?Sized)) -> Result<Self> {
+        const OP: &str = "Registry::from_variables";
+        // The name first: without it nothing else is about a registry.
+        let name = first(variables, OP, "registry", REGISTRY_NAME, REGISTRY_NAME[0])?;
+        let subscription = first(variables, OP, "registry", REGISTRY_SUBSCRIPTION, REGISTRY_SUBSCRIPTION[0])?;
+        let group = first(variables, OP, "registry", REGISTRY_GROUP, REGISTRY_GROUP[0])?;
+        Self::new(&subscription, &group, &name)?.with_variables(variables)
+    }
+
+    fn with_variables(self, variables: &(impl Variables + ?Sized)) -> Result<Self> {
+        let registry = self.in_cloud(Cloud::from_variables(variables)?);
+        Ok(match ApiVersion::from_variables(variables)? {
+            Some(version) => registry.with_api_version(version),
+            None => registry,
+        })
+    }
+
+    /// The registry that the process's environment names.
+    ///
+    /// # Errors
+    /// As of [`from_variables`](Self::from_variables).
+    pub fn from_env() -> Result<Self> {
+        Self::from_variables(&ProcessVariables)
+    }
+
+    /// The registry of the environment, else of the nearest [`ConfigFile`] from the current folder upwards.
+    ///
+    /// # Errors
+    /// As of [`Workspace::discover`], with [`ConfigFile::read_registry`] in place of [`ConfigFile::read`].
+    pub fn discover() -> Result<Self> {
+        match Self::from_env() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                ConfigFile::find(&here("Registry::discover")?)?
+                    .read_registry()?
+                    .with_variables(&ProcessVariables)
             }
             result => result,
         }
@@ -177,47 +266,109 @@ impl ConfigFile {
     }
 
     /// The workspace that it names, in the public cloud: by `subscription_id`, `resource_group` and `workspace_name`, or by a
-    /// Resource Manager id under `Scope`. Other members are left alone.
+    /// Resource Manager id under `Scope`; with the version of the API under `api_version`, if it is there. Other members are left
+    /// alone.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] and [`ErrorKind::Storage`] for a file that cannot be read; [`ErrorKind::Corrupt`] for one that
     /// is not JSON, too large, or names no workspace; [`ErrorKind::InvalidInput`] for a part that Azure would refuse.
     pub fn read(&self) -> Result<Workspace> {
         const OP: &str = "ConfigFile::read";
+        let raw = self.raw(OP)?;
+        let path = |error: Error| error.with("path", self.0.display());
+        let workspace = match &raw.scope {
+            Some(id) => Workspace::from_id(id).map_err(path)?,
+            None => {
+                let subscription = self.member(OP, "workspace", "subscription_id", &raw.subscription_id)?;
+                let group = self.member(OP, "workspace", "resource_group", &raw.resource_group)?;
+                let name = self.member(OP, "workspace", "workspace_name", &raw.workspace_name)?;
+                Workspace::new(subscription, group, name).map_err(path)?
+            }
+        };
+        Ok(match self.version(&raw)? {
+            Some(version) => workspace.with_api_version(version),
+            None => workspace,
+        })
+    }
+
+    /// The registry that it names, in the public cloud: by `registry_name`, `subscription_id` and `resource_group`, as the official SDK
+    /// takes them, or by a Resource Manager id of a registry under `Scope`; with the version under `api_version`.
+    ///
+    /// # Errors
+    /// As of [`read`](Self::read).
+    ///
+    /// ```
+    /// use mlops_azure::config::ConfigFile;
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("config.json");
+    /// std::fs::write(
+    ///     &path,
+    ///     r#"{"subscription_id": "00000000-0000-0000-0000-000000000000", "resource_group": "rg", "registry_name": "contoso-ml"}"#,
+    /// )?;
+    /// assert_eq!(ConfigFile::at(&path).read_registry()?.name(), "contoso-ml");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn read_registry(&self) -> Result<Registry> {
+        const OP: &str = "ConfigFile::read_registry";
+        let raw = self.raw(OP)?;
+        let path = |error: Error| error.with("path", self.0.display());
+        let registry = match (&raw.scope, &raw.registry_name) {
+            (Some(id), None) => Registry::from_id(id).map_err(path)?,
+            (_, name) => {
+                let name = self.member(OP, "registry", "registry_name", name)?;
+                let subscription = self.member(OP, "registry", "subscription_id", &raw.subscription_id)?;
+                let group = self.member(OP, "registry", "resource_group", &raw.resource_group)?;
+                Registry::new(subscription, group, name).map_err(path)?
+            }
+        };
+        Ok(match self.version(&raw)? {
+            Some(version) => registry.with_api_version(version),
+            None => registry,
+        })
+    }
+
+    fn version(&self, raw: &Raw) -> Result<Option<ApiVersion>> {
+        let version = raw.api_version.as_deref().map(str::parse).transpose();
+        version.map_err(|error: Error| error.with("path", self.0.display()))
+    }
+
+    fn member<'a>(
+        &self,
+        operation: &'static str,
+        what: &str,
+        name: &'static str,
+        value: &'a Option<String>,
+    ) -> Result<&'a str> {
+        let missing = || {
+            Error::new(ErrorKind::Corrupt, operation, format!("the file names no {what}"))
+                .with("missing", name)
+                .with("path", self.0.display())
+        };
+        value.as_deref().ok_or_else(missing)
+    }
+
+    fn raw(&self, operation: &'static str) -> Result<Raw> {
         let path = |error: Error| error.with("path", self.0.display());
         let text = self.text().map_err(|e| {
             let kind = match e.kind() {
                 std::io::ErrorKind::NotFound => ErrorKind::NotFound,
                 _ => ErrorKind::Storage,
             };
-            path(Error::new(kind, OP, "the file cannot be read").with_source(e))
+            path(Error::new(kind, operation, "the file cannot be read").with_source(e))
         })?;
         if text.len() as u64 > Self::MAX_BYTES {
             return Err(path(Error::new(
                 ErrorKind::Corrupt,
-                OP,
+                operation,
                 "the file is too large to name a workspace",
             )));
         }
-        let raw: Raw = serde_json::from_slice(strip_mark(&text)).map_err(|e| {
+        serde_json::from_slice(strip_mark(&text)).map_err(|e| {
             path(
-                Error::new(ErrorKind::Corrupt, OP, "the file is not a workspace's config.json")
+                Error::new(ErrorKind::Corrupt, operation, "the file is not a workspace's config.json")
                     .with_source(e),
             )
-        })?;
-        if let Some(id) = raw.scope {
-            return Workspace::from_id(&id).map_err(path);
-        }
-        let member = |name: &'static str, value: Option<String>| {
-            let missing = || {
-                path(Error::new(ErrorKind::Corrupt, OP, "the file names no workspace").with("missing", name))
-            };
-            value.ok_or_else(missing)
-        };
-        let subscription = member("subscription_id", raw.subscription_id)?;
-        let group = member("resource_group", raw.resource_group)?;
-        let name = member("workspace_name", raw.workspace_name)?;
-        Workspace::new(&subscription, &group, &name).map_err(path)
+        })
     }
 
     fn text(&self) -> std::io::Result<Vec<u8>> {
@@ -239,6 +390,8 @@ struct Raw {
     subscription_id: Option<String>,
     resource_group: Option<String>,
     workspace_name: Option<String>,
+    registry_name: Option<String>,
+    api_version: Option<String>,
 }
 
 #[cfg(test)]
@@ -267,6 +420,59 @@ mod tests {
         assert_eq!(workspace.cloud(), Cloud::China);
         let wrong = [("AZUREML_CURRENT_CLOUD", "AzureMoonCloud")];
         assert_eq!(Cloud::from_variables(&wrong[..]).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_registry_has_variables_and_a_file_too() {
+        let variables = [
+            ("AZUREML_ARM_SUBSCRIPTION", GUID),
+            ("AZUREML_ARM_RESOURCEGROUP", "rg-job"),
+            ("AZUREML_REGISTRY_NAME", "contoso-ml"),
+            ("AZUREML_CURRENT_CLOUD", "AzureUSGovernment"),
+            ("MLOPS_AZURE_API_VERSION", "2025-12-01"),
+        ];
+        let registry = Registry::from_variables(&variables[..]).unwrap();
+        assert_eq!((registry.subscription(), registry.resource_group()), (GUID, "rg-job"));
+        assert_eq!((registry.cloud(), registry.api_version().as_str()), (Cloud::UsGovernment, "2025-12-01"));
+        let other: Vec<_> =
+            variables.into_iter().chain([("AZUREML_REGISTRY_RESOURCE_GROUP", "rg-shared")]).collect();
+        assert_eq!(Registry::from_variables(&other[..]).unwrap().resource_group(), "rg-shared");
+        let error = Registry::from_variables(&[("AZUREML_REGISTRY_NAME", "contoso-ml")][..]).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.context("variable")),
+            (ErrorKind::NotFound, Some("AZUREML_REGISTRY_SUBSCRIPTION_ID"))
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        let id = format!(
+            "/subscriptions/{GUID}/resourceGroups/rg/providers/Microsoft.MachineLearningServices/registries/contoso-ml"
+        );
+        fs::write(&path, format!(r#"{{"Scope":"{id}","api_version":"2026-03-01"}}"#)).unwrap();
+        let registry = ConfigFile::at(&path).read_registry().unwrap();
+        assert_eq!((registry.id(), registry.api_version().as_str()), (id, "2026-03-01"));
+        assert_eq!(ConfigFile::at(&path).read().unwrap_err().kind(), ErrorKind::InvalidInput);
+        fs::write(&path, config("mlw-one")).unwrap();
+        let error = ConfigFile::at(&path).read_registry().unwrap_err();
+        assert_eq!((error.kind(), error.context("missing")), (ErrorKind::Corrupt, Some("registry_name")));
+    }
+
+    #[test]
+    fn the_version_of_the_api_is_named_where_the_workspace_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        fs::write(&path, config("mlw-one").replace("\"extra\":1", "\"api_version\":\"2025-12-01\"")).unwrap();
+        let workspace = ConfigFile::at(&path).read().unwrap();
+        assert_eq!(workspace.api_version().as_str(), "2025-12-01");
+        // The environment has the last word.
+        let newer = [("MLOPS_AZURE_API_VERSION", "2026-03-01")];
+        assert_eq!(
+            workspace.clone().with_variables(&newer[..]).unwrap().api_version().as_str(),
+            "2026-03-01"
+        );
+        assert_eq!(workspace.clone().with_variables(&newer[..0]).unwrap(), workspace);
+        fs::write(&path, config("mlw-one").replace("\"extra\":1", "\"api_version\":\"new\"")).unwrap();
+        let error = ConfigFile::at(&path).read().unwrap_err();
+        assert!(error.kind() == ErrorKind::InvalidInput && error.context("path").is_some());
     }
 
     #[test]

@@ -119,3 +119,16 @@ pub(crate) fn path_below(operation: &'static str, root: &str, segments: &[&str])
     }
     Ok(path)
 }
+/// Subscription, resource group and name of an id of a resource of Azure Machine Learning of a kind; the fixed words in any case.
+pub(super) fn parts_of_id<'a>(id: &'a str, kind: &str) -> Option<[&'a str; 3]> {
+    let words = ["subscriptions", "resourceGroups", "providers", "Microsoft.MachineLearningServices", kind];
+    let parts: Vec<&str> = id.trim_matches('/').split('/').collect();
+    match parts.as_slice() {
+        [a, subscription, b, group, c, d, e, name]
+            if [a, b, c, d, e].iter().zip(words).all(|(part, word)| part.eq_ignore_ascii_case(word)) =>
+        {
+            Some([subscription, group, name])
+        }
+        _ => None,
+    }
+}

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use mlops_core::Result;
+use mlops_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::cloud::Cloud;
-use super::name::{check_scope, path_below};
+use super::name::{check_scope, parts_of_id, path_below};
+use super::version::ApiVersion;
 
 /// A registry: models, data, environments and components that workspaces of one organisation share.
 ///
@@ -22,6 +23,8 @@ pub struct Registry {
     subscription: String,
     resource_group: String,
     name: String,
+    #[serde(skip_serializing_if = "ApiVersion::is_default")]
+    api_version: ApiVersion,
 }
 
 impl Registry {
@@ -37,6 +40,7 @@ impl Registry {
             subscription: subscription.to_ascii_lowercase(),
             resource_group: resource_group.to_owned(),
             name: name.to_owned(),
+            api_version: ApiVersion::default(),
         })
     }
 
@@ -45,6 +49,18 @@ impl Registry {
     pub fn in_cloud(mut self, cloud: Cloud) -> Self {
         self.cloud = cloud;
         self
+    }
+
+    /// The same registry, spoken to in another version of the API.
+    #[must_use]
+    pub fn with_api_version(mut self, version: ApiVersion) -> Self {
+        self.api_version = version;
+        self
+    }
+
+    /// The version of the API in which it is spoken to.
+    pub fn api_version(&self) -> &ApiVersion {
+        &self.api_version
     }
 
     /// The cloud.
@@ -73,6 +89,36 @@ impl Registry {
         path_below("Registry", &self.id(), segments)
     }
 
+    /// Reads a Resource Manager id; the fixed words in any case, as Azure itself returns them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](mlops_core::ErrorKind::InvalidInput) that names the part.
+    ///
+    /// ```
+    /// use mlops_azure::config::Registry;
+    /// let registry = Registry::new("00000000-0000-0000-0000-000000000000", "rg-shared", "contoso-ml")?;
+    /// assert_eq!(Registry::from_id(&registry.id().to_uppercase())?.id(), registry.id().replace("rg-shared", "RG-SHARED").replace("contoso-ml", "CONTOSO-ML"));
+    /// assert!(Registry::from_id("/subscriptions/x").is_err());
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn from_id(id: &str) -> Result<Self> {
+        let shape = "is not /subscriptions/…/resourceGroups/…/providers/Microsoft.MachineLearningServices/registries/…";
+        let parts = parts_of_id(id, "registries");
+        let [subscription, group, name] =
+            parts.ok_or_else(|| Error::invalid("Registry", "id", shape).with("value", id))?;
+        Self::new(subscription, group, name)
+    }
+
+    /// The subscription's id.
+    pub fn subscription(&self) -> &str {
+        &self.subscription
+    }
+
+    /// The resource group.
+    pub fn resource_group(&self) -> &str {
+        &self.resource_group
+    }
+
     /// The URI by which workspaces name an asset of the registry.
     ///
     /// # Errors
@@ -99,10 +145,14 @@ impl<'de> Deserialize<'de> for Registry {
             subscription: String,
             resource_group: String,
             name: String,
+            #[serde(default)]
+            api_version: ApiVersion,
         }
         let raw = Raw::deserialize(deserializer)?;
         let registry = Self::new(&raw.subscription, &raw.resource_group, &raw.name);
-        registry.map(|r| r.in_cloud(raw.cloud)).map_err(serde::de::Error::custom)
+        registry
+            .map(|r| r.in_cloud(raw.cloud).with_api_version(raw.api_version))
+            .map_err(serde::de::Error::custom)
     }
 }
 

@@ -6,7 +6,8 @@ use mlops_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::cloud::Cloud;
-use super::name::{check, check_scope, is_api_version, path_below};
+use super::name::{check, check_scope, is_api_version, parts_of_id, path_below};
+use super::version::ApiVersion;
 
 /// An Azure Machine Learning workspace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -15,6 +16,8 @@ pub struct Workspace {
     subscription: String,
     resource_group: String,
     name: String,
+    #[serde(skip_serializing_if = "ApiVersion::is_default")]
+    api_version: ApiVersion,
 }
 
 impl Workspace {
@@ -31,6 +34,7 @@ impl Workspace {
             subscription: subscription.to_ascii_lowercase(),
             resource_group: resource_group.to_owned(),
             name: name.to_owned(),
+            api_version: ApiVersion::default(),
         })
     }
 
@@ -39,6 +43,18 @@ impl Workspace {
     pub fn in_cloud(mut self, cloud: Cloud) -> Self {
         self.cloud = cloud;
         self
+    }
+
+    /// The same workspace, spoken to in another version of the API.
+    #[must_use]
+    pub fn with_api_version(mut self, version: ApiVersion) -> Self {
+        self.api_version = version;
+        self
+    }
+
+    /// The version of the API in which it is spoken to.
+    pub fn api_version(&self) -> &ApiVersion {
+        &self.api_version
     }
 
     /// The cloud.
@@ -97,25 +113,11 @@ impl Workspace {
     /// # Ok::<(), mlops_core::Error>(())
     /// ```
     pub fn from_id(id: &str) -> Result<Self> {
-        const WORDS: [&str; 5] = [
-            "subscriptions",
-            "resourceGroups",
-            "providers",
-            "Microsoft.MachineLearningServices",
-            "workspaces",
-        ];
-        let parts: Vec<&str> = id.trim_matches('/').split('/').collect();
-        match parts.as_slice() {
-            [a, subscription, b, group, c, d, e, name]
-                if [a, b, c, d, e].iter().zip(WORDS).all(|(part, word)| part.eq_ignore_ascii_case(word)) =>
-            {
-                Self::new(subscription, group, name)
-            }
-            _ => {
-                let shape = "is not /subscriptions/…/resourceGroups/…/providers/Microsoft.MachineLearningServices/workspaces/…";
-                Err(Error::invalid("Workspace", "id", shape).with("value", id))
-            }
-        }
+        let shape = "is not /subscriptions/…/resourceGroups/…/providers/Microsoft.MachineLearningServices/workspaces/…";
+        let parts = parts_of_id(id, "workspaces");
+        let [subscription, group, name] =
+            parts.ok_or_else(|| Error::invalid("Workspace", "id", shape).with("value", id))?;
+        Self::new(subscription, group, name)
     }
 
     /// The subscription's id.
@@ -150,10 +152,14 @@ impl<'de> Deserialize<'de> for Workspace {
             subscription: String,
             resource_group: String,
             name: String,
+            #[serde(default)]
+            api_version: ApiVersion,
         }
         let raw = Raw::deserialize(deserializer)?;
         let workspace = Self::new(&raw.subscription, &raw.resource_group, &raw.name);
-        workspace.map(|w| w.in_cloud(raw.cloud)).map_err(serde::de::Error::custom)
+        workspace
+            .map(|w| w.in_cloud(raw.cloud).with_api_version(raw.api_version))
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -196,7 +202,13 @@ mod tests {
         let good =
             format!(r#"{{"subscription":"{GUID}","resource_group":"rg","name":"mlw-one","cloud":"china"}}"#);
         let workspace: Workspace = serde_json::from_str(&good).unwrap();
-        assert_eq!(workspace.cloud(), Cloud::China);
+        assert_eq!((workspace.cloud(), workspace.api_version().as_str()), (Cloud::China, "2026-05-01"));
+        let older = good.replace("}", r#","api_version":"2025-12-01"}"#);
+        let workspace: Workspace = serde_json::from_str(&older).unwrap();
+        assert_eq!(workspace.api_version().as_str(), "2025-12-01");
+        let text = serde_json::to_string(&workspace).unwrap();
+        assert_eq!(serde_json::from_str::<Workspace>(&text).unwrap(), workspace);
+        assert!(serde_json::from_str::<Workspace>(&older.replace("2025-12-01", "new")).is_err());
         for bad in [good.replace("mlw-one", "x"), good.replace("cloud", "clod"), good.replace(GUID, "1")] {
             assert!(serde_json::from_str::<Workspace>(&bad).is_err(), "{bad}");
         }

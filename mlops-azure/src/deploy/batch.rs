@@ -205,31 +205,50 @@ impl BatchEndpoints {
     }
 
     /// Waits until a job is over: [`PollPolicy::initial`] before the second look, half as long again before each further one, up to
-    /// [`PollPolicy::longest`]. To stop waiting does not stop the job.
+    /// [`PollPolicy::longest`], and never less than a tenth of a second. Looks that fail in a way that may pass are passed over, so many
+    /// in a row as [`PollPolicy::failures`] lets: a job that was made a moment ago is not yet known everywhere. To stop waiting does not
+    /// stop the job.
     ///
     /// # Errors
     /// [`ErrorKind::Rejected`] for a job that failed and [`ErrorKind::Cancelled`] for one that was cancelled, with the `job`;
     /// [`ErrorKind::Timeout`] after [`PollPolicy::deadline`]; those of [`job`](Self::job).
     pub async fn wait(&self, name: &str, policy: &PollPolicy) -> Result<BatchJob> {
         const OP: &str = "BatchEndpoints::wait";
-        let (started, mut pause) = (Instant::now(), policy.initial);
+        const LEAST: Duration = Duration::from_millis(100);
+        let (started, mut pause) = (Instant::now(), policy.initial.max(LEAST));
+        let (mut failures, mut status) = (0_u32, None);
         loop {
-            let job = self.job(name).await?;
-            let ended = |kind, message| Err(Error::new(kind, OP, message).with("job", &job.name));
-            match &job.status {
-                Some(JobStatus::Completed) => return Ok(job),
-                Some(JobStatus::Failed) => return ended(ErrorKind::Rejected, "the job failed"),
-                Some(JobStatus::Canceled) => return ended(ErrorKind::Cancelled, "the job was cancelled"),
-                _ => {}
+            match self.job(name).await {
+                Ok(job) => {
+                    failures = 0;
+                    let ended = |kind, message| Err(Error::new(kind, OP, message).with("job", &job.name));
+                    match &job.status {
+                        Some(JobStatus::Completed) => return Ok(job),
+                        Some(JobStatus::Failed) => return ended(ErrorKind::Rejected, "the job failed"),
+                        Some(JobStatus::Canceled) => {
+                            return ended(ErrorKind::Cancelled, "the job was cancelled");
+                        }
+                        _ => status = job.status,
+                    }
+                }
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    let may_pass = error.is_retryable() || error.kind() == ErrorKind::NotFound;
+                    if !may_pass || failures > policy.failures {
+                        return Err(error);
+                    }
+                }
             }
             if started.elapsed().saturating_add(pause) > policy.deadline {
-                let status = job.status.as_ref().map_or("", JobStatus::as_str);
+                let status = status.as_ref().map_or("", JobStatus::as_str);
                 let error = Error::new(ErrorKind::Timeout, OP, "the job did not end in time; it goes on");
-                return Err(error.with("job", &job.name).with("status", status).with_retryable(false));
+                return Err(error.with("job", name).with("status", status).with_retryable(false));
             }
             sleep(pause).await;
-            pause =
-                pause.saturating_add(pause / 2).clamp(policy.shortest.min(policy.longest), policy.longest);
+            pause = pause
+                .saturating_add(pause / 2)
+                .clamp(policy.shortest.min(policy.longest), policy.longest)
+                .max(LEAST);
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use mlops_core::deploy::{
     Deployer, DeployerCapabilities, Deployment, DeploymentSpec, DeploymentState, Endpoint, EndpointSpec,
@@ -33,6 +34,7 @@ use super::template::{DeploymentTemplate, ModelSource};
 use crate::auth::TokenSource;
 use crate::config::Workspace;
 use crate::config::cloud::{Audience, Cloud};
+use crate::error;
 use crate::http::{HttpTransport, Operation, RetryPolicy, Service, Url, guard};
 use crate::wire::endpoint::AuthMode;
 use crate::wire::open::ProvisioningState;
@@ -181,22 +183,33 @@ impl Slot {
 struct Patience {
     started: Instant,
     next: Duration,
+    doubts: u32,
 }
 
 impl Patience {
     fn new() -> Self {
-        Self { started: Instant::now(), next: Duration::from_millis(100) }
+        Self { started: Instant::now(), next: Duration::from_millis(100), doubts: 0 }
     }
 
-    /// Waits; the error, if it has taken too long.
+    /// Waits; the error, if it has taken too long, or if nobody but the error itself says that something is under way.
     async fn wait(&mut self, last: Error) -> Result<()> {
-        if self.started.elapsed().saturating_add(self.next) > PATIENCE {
+        const DOUBTS: u32 = 2;
+        if last.kind() != ErrorKind::Busy {
+            self.doubts += 1;
+        }
+        if self.doubts > DOUBTS || self.started.elapsed().saturating_add(self.next) > PATIENCE {
             return Err(last);
         }
         tokio::time::sleep(self.next).await;
         self.next = self.next.saturating_mul(2).min(Duration::from_secs(5));
         Ok(())
     }
+}
+
+/// Whether a write was turned away because of another operation, or may have been: of one that ended before anybody looked there is
+/// nothing to see.
+fn may_be_busy(error: &Error) -> bool {
+    error.kind() == ErrorKind::Busy || error::is_open_conflict(error)
 }
 
 /// What became of a write of an endpoint's traffic.
@@ -633,7 +646,7 @@ impl AzureDeployer {
         let put = at.put(operation, &resource)?.unless_busy();
         let begun = match self.0.arm.begin(put).await {
             Ok(begun) => begun,
-            Err(error) if error.kind() == ErrorKind::Busy => return Ok(Written::Again(error)),
+            Err(error) if may_be_busy(&error) => return Ok(Written::Again(error)),
             Err(error) => {
                 // What was thought of the deployments was perhaps not so.
                 self.slot(change.endpoint()).known(|known| known.deployments = None);
@@ -716,7 +729,7 @@ impl AzureDeployer {
             }
             _ => {
                 let (online, clock) = (self.0.online.clone(), self.0.clock.clone());
-                Arc::new(EndpointSecret::new(online, endpoint.as_str(), mode, clock))
+                Arc::new(EndpointSecret::new(online, endpoint.as_str(), mode.clone(), clock))
             }
         };
         let scope = self.0.cloud.scope(Audience::MachineLearning);
@@ -727,7 +740,34 @@ impl AzureDeployer {
             .register_providers(false)
             .build()?;
         let (timeout, clock) = (self.0.timeout, self.0.clock.clone());
-        Ok(Scoring { service, tokens, scope, url, timeout, clock })
+        Ok(Scoring { service, tokens, scope, url, timeout, clock, mode, since: Instant::now() })
+    }
+
+    /// Asks once more where an endpoint is elsewhere by now, or is opened in another way: somebody has made it anew. What was found out a
+    /// [moment](AzureDeployerBuilder::known_for) ago is not found out again.
+    async fn ask_anew(
+        &self,
+        slot: &Slot,
+        request: &InvokeRequest<'_>,
+        known: Arc<Scoring>,
+        chosen: Option<&DeploymentName>,
+        body: Bytes,
+        asked: Result<Scored>,
+    ) -> Result<(Arc<Scoring>, Scored)> {
+        if known.since.elapsed() < self.0.known_for {
+            return asked.map(|scored| (known, scored));
+        }
+        slot.known(|known| known.scoring = None);
+        match self.scoring(slot, &request.endpoint).await {
+            Ok(fresh) if !fresh.is_as(&known) => {
+                let scored = fresh.ask(chosen, body).await?;
+                Ok((fresh, scored))
+            }
+            Ok(fresh) => asked.map(|scored| (fresh, scored)),
+            Err(gone) if gone.kind() == ErrorKind::NotFound => Err(gone),
+            // What was asked first says more.
+            Err(_) => asked.map(|scored| (known, scored)),
+        }
     }
 
     /// The deployment that is named to the service: the caller's choice, or with sticky routing that of the key.
@@ -839,7 +879,11 @@ impl Deployer for AzureDeployer {
         let made = match self.0.arm.begin(at.put(OP, &resource)?.unless_busy()).await {
             Ok(begun) => begun.wait().await?,
             // Somebody else is making it; to write it again would take away what they give it.
-            Err(error) if error.kind() == ErrorKind::Busy => self.settled(OP, &at).await?,
+            Err(error) if may_be_busy(&error) => match self.settled(OP, &at).await {
+                // Nobody is: the name is somebody else's elsewhere, or whatever the conflict is about.
+                Err(absent) if absent.kind() == ErrorKind::NotFound => return Err(error),
+                settled => settled?,
+            },
             Err(error) => return Err(error),
         };
         Ok(self.read(OP, &spec.name, made)?.endpoint)
@@ -879,7 +923,7 @@ impl Deployer for AzureDeployer {
         let mut patience = Patience::new();
         let made = loop {
             match self.made(OP, spec).await {
-                Err(error) if error.kind() == ErrorKind::Busy => patience.wait(error).await?,
+                Err(error) if may_be_busy(&error) => patience.wait(error).await?,
                 made => break made?,
             }
         };
@@ -931,7 +975,7 @@ impl Deployer for AzureDeployer {
             unused(&self.look(OP, endpoint).await?.endpoint)?;
             match self.remove(OP, endpoint, deployment).await {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Busy => patience.wait(error).await?,
+                Err(error) if may_be_busy(&error) => patience.wait(error).await?,
                 // It may have been given traffic after the look.
                 Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Conflict) => {
                     unused(&self.look(OP, endpoint).await?.endpoint)?;
@@ -948,7 +992,12 @@ impl Deployer for AzureDeployer {
         let slot = self.slot(&request.endpoint);
         let scoring = self.scoring(&slot, &request.endpoint).await?;
         let chosen = self.choose(&slot, request).await?;
-        let scored = scoring.ask(chosen.as_ref(), body.into()).await?;
+        let body = Bytes::from(body);
+        let asked = scoring.ask(chosen.as_ref(), body.clone()).await;
+        let (scoring, scored) = match asked {
+            Ok(scored) if !matches!(scored.status, 401 | 403) => (scoring, scored),
+            asked => self.ask_anew(&slot, request, scoring, chosen.as_ref(), body, asked).await?,
+        };
         if !(200..300).contains(&scored.status) {
             let secrets = scoring.secrets().await;
             return Err(self.refusal(&slot, request, chosen.as_ref(), &scored, &secrets).await);

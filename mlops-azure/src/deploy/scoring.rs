@@ -11,6 +11,7 @@ use mlops_core::id::DeploymentName;
 use mlops_core::time::{Clock, Timestamp};
 use mlops_core::{Error, ErrorKind, Result};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::online::OnlineEndpoints;
 use crate::auth::{AccessToken, Scope, TokenSource};
@@ -35,6 +36,9 @@ pub(super) struct Scoring {
     pub(super) url: Url,
     pub(super) timeout: Duration,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) mode: AuthMode,
+    /// When this was found out.
+    pub(super) since: Instant,
 }
 
 /// What the address answered, whatever it is.
@@ -50,6 +54,11 @@ impl Scoring {
     pub(super) async fn ask(&self, deployment: Option<&DeploymentName>, body: Bytes) -> Result<Scored> {
         let first = self.send(deployment, body.clone()).await?;
         if first.status == 401 { self.send(deployment, body).await } else { Ok(first) }
+    }
+
+    /// Whether another one says the same.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        self.url == other.url && self.mode == other.mode
     }
 
     /// What must not be in an error: the key in force, which a service may repeat.

@@ -24,7 +24,8 @@ use crate::wire::{At, CodeVersion, Place, Resource};
 /// # Contract
 /// * [`digest`](Self::digest) is of the whole content: equal for equal content alone, on every machine.
 /// * [`upload`](Self::upload) returns when everything is there. Called again it may find a part of it, and leaves that as it is.
-/// * The signature of the address appears in no error, and goes to no other host.
+/// * The signature of the address appears in no error, and goes to no other host. That the host is a storage is checked before anything
+///   is sent there, as [`SignedUrl::url_at`] does it.
 #[async_trait]
 pub trait CodeSource: fmt::Debug + Send + Sync + 'static {
     /// The digest of the content.
@@ -70,7 +71,7 @@ pub(crate) async fn begin(
     let missing =
         || Error::new(ErrorKind::Protocol, operation, "the service gives no signature for the code");
     let signed = SignedUrl::new(sas_uri.ok_or_else(missing)?.expose());
-    signed.url(operation)?;
+    signed.well_formed(operation)?;
     Ok(PendingUpload { blob_uri, signed })
 }
 

@@ -174,9 +174,23 @@ impl State {
     pub(super) fn refuse_busy(&mut self, path: &ArmPath) -> Result<(), FakeAnswer> {
         let Some(other) = self.operations.of_family(kind::family(path)) else { return Ok(()) };
         self.look(other);
-        let message = "Another operation on the same resource is under way.";
-        let inner = &["RetryableErrorDueToAnotherOperation"];
-        Err(FakeAnswer::user_error(409, "Conflict", message, inner).retry_after(0))
+        Err(self.turn_away())
+    }
+
+    /// The answer to somebody who is turned away because of another operation. Azure documents the status alone, so the words are
+    /// others every time: nobody can rely on them.
+    pub(super) fn turn_away(&mut self) -> FakeAnswer {
+        self.turned_away += 1;
+        let message = "Another operation on this or dependent resource is in progress.";
+        let state = "Cannot change a deployment in endpoint because it is in Updating provisioning state.";
+        match self.turned_away % 6 {
+            0 => FakeAnswer::error(409, "RetryableErrorDueToAnotherOperation", message).retry_after(0),
+            1 => FakeAnswer::user_error(409, "UserError", state, &["Conflict"]),
+            2 => FakeAnswer::error(409, "Conflict", message),
+            3 => FakeAnswer::error(409, "AnotherOperationInProgress", message),
+            4 => FakeAnswer::error(409, "Conflict", message).retry_after(0),
+            _ => FakeAnswer::empty(409),
+        }
     }
 }
 

@@ -37,9 +37,7 @@ impl FakeComputes {
         if azure.is_busy(&id) {
             // Time passes while whoever is refused waits.
             azure.finish(&id);
-            let inner = &["RetryableErrorDueToAnotherOperation"];
-            let message = "Another operation on the same resource is under way.";
-            return Some(FakeAnswer::user_error(409, "Conflict", message, inner).retry_after(0));
+            return Some(azure.state().turn_away());
         }
         if let Some(own) = compute.pointer_mut("/properties/properties").and_then(Value::as_object_mut) {
             own.insert("state".to_owned(), json!(state));

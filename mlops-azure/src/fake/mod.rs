@@ -54,7 +54,8 @@
 //! * Endpoints, deployments, computes, schedules and what is in registries take an operation: 201 with `Azure-AsyncOperation`, or
 //!   202 with `Location` for removals and for the workspace itself. The resource says how it is by `provisioningState`. An operation
 //!   that failed is told with HTTP 200, and leaves the resource `Failed`.
-//! * Only one operation at a time works on a resource, and on an endpoint with all its deployments: the others get 409.
+//! * Only one operation at a time works on a resource, and on an endpoint with all its deployments: the others get 409, with another
+//!   body every time, for what the service says of it is written nowhere.
 //! * Versions of assets are immutable but for their words; their containers count them; nothing has an `ETag`, and the last write
 //!   wins. A version can be published to a registry.
 //! * What is left of the subscription's limits is told in the headers of every answer.
@@ -74,6 +75,8 @@
 //! * That a version cannot be changed is answered with 409 and `Immutable`, and that an endpoint is busy with 409 and
 //!   `RetryableErrorDueToAnotherOperation`: that is what the service says of jobs and of other resources; what it says of these is
 //!   written nowhere.
+//! * That a version cannot be changed is answered with 409 and `Immutable`: that is what the service says of jobs; what it says of
+//!   versions is written nowhere.
 #![allow(clippy::result_large_err, reason = "an answer that refuses a request is an answer like any other")]
 
 pub mod azure;

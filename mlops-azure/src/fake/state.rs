@@ -16,6 +16,8 @@ pub(super) struct State {
     pub(super) store: Store,
     pub(super) operations: Operations,
     pub(super) operations_begun: u64,
+    /// How often somebody was turned away because of another operation.
+    pub(super) turned_away: u64,
     pub(super) faults: Arc<Faults>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) schemas: Option<Arc<Schemas>>,
@@ -39,6 +41,7 @@ impl State {
             store: Store::default(),
             operations: Operations::default(),
             operations_begun: 0,
+            turned_away: 0,
             faults,
             clock,
             schemas: None,

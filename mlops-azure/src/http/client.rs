@@ -17,8 +17,8 @@ use super::transport::{HttpBody, HttpFault, HttpRequest, HttpResponse, HttpTrans
 pub(crate) const USER_AGENT: &str = concat!("mlops-azure/", env!("CARGO_PKG_VERSION"));
 
 /// Hosts that are never reached through a proxy: what is said to this machine in clear text stays on it, and so does what the
-/// metadata service of a virtual machine answers.
-const DIRECT: &str = "localhost,127.0.0.0/8,::1,169.254.169.254";
+/// platform's identity endpoints on the link answer.
+const DIRECT: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16";
 
 /// Through what connections are made.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +39,8 @@ pub enum ProxySetting {
 
 /// How a [`ReqwestTransport`] connects.
 ///
-/// However proxies are set, this machine itself and the metadata service of a virtual machine are reached directly.
+/// However proxies are set, this machine itself and hosts of the link (169.254.0.0/16, where the platform answers who a process is)
+/// are reached directly.
 #[derive(Clone, Debug)]
 pub struct ReqwestConfig {
     /// How long a connection may take to come about.

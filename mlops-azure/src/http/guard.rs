@@ -3,7 +3,7 @@
 //! Three rules, checked before a request leaves: over `https`, or in clear text to this machine alone; to the host that the
 //! client was set up for, whatever an answer says; and to an address that holds no credentials of its own.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use mlops_core::{Error, ErrorKind, Result};
 use reqwest::Url;
@@ -21,10 +21,15 @@ pub fn is_loopback(url: &Url) -> bool {
     host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Whether a URL names the metadata service of a virtual machine, which has no certificate and is reached over no network.
-#[cfg(feature = "identity")]
-pub(crate) fn is_metadata_service(url: &Url) -> bool {
-    url.scheme() == "http" && url.host_str() == Some("169.254.169.254")
+/// Whether a URL names a host of the link in clear text: an address of 169.254.0.0/16, which no router passes on (RFC 3927, section
+/// 7). There the platform answers who a process is: at 169.254.169.254 on a virtual machine, at another such address in App Service
+/// and Functions on Linux. None of them has a certificate.
+///
+/// Only what the platform itself gave out for it may go there: see [`Identity::managed`](crate::auth::Identity::managed).
+pub(crate) fn is_link_local(url: &Url) -> bool {
+    let address = url.host_str().unwrap_or_default().parse::<Ipv4Addr>();
+    let plain = url.username().is_empty() && url.password().is_none();
+    url.scheme() == "http" && plain && address.is_ok_and(|ip| ip.is_link_local())
 }
 
 /// Checks that a token or a key may be sent to a URL.
@@ -95,6 +100,23 @@ mod tests {
             ("http://169.254.169.254/", false),
         ] {
             assert_eq!(is_loopback(&url.parse().unwrap()), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_host_of_the_link_is_known_by_its_address_alone() {
+        for (url, expected) in [
+            ("http://169.254.169.254/metadata", true),
+            ("http://169.254.129.3:8081/msi/token", true),
+            ("http://0xa9fe8103:8081/", true),
+            ("https://169.254.129.3/", false),
+            ("http://user@169.254.129.3/", false),
+            ("http://169.255.0.1/", false),
+            ("http://169.254.129.3.evil.example/", false),
+            ("http://10.0.0.1/", false),
+            ("http://[::ffff:169.254.1.1]/", false),
+        ] {
+            assert_eq!(is_link_local(&url.parse().unwrap()), expected, "{url}");
         }
     }
 

@@ -7,6 +7,7 @@
 //! | [`call`] | [`Call`]: a call as data, with the type of its answer |
 //! | [`client`] | [`ReqwestTransport`]: no redirects, no referer, no decompression, always a deadline |
 //! | [`guard`] | where a token may go: over `https`, and to the host that it is for |
+//! | [`hosts`] | [`StorageHosts`]: to which hosts content goes at addresses that an answer holds |
 //! | [`limits`] | [`RateLimits`]: what Resource Manager says is left |
 //! | [`operation`] | [`Operation`]: what takes longer than a request, with progress, deadline, cancellation and resumption |
 //! | [`page`] | [`Page`]: lists that come in pages |
@@ -24,6 +25,7 @@
 pub mod call;
 pub mod client;
 pub mod guard;
+pub mod hosts;
 pub mod limits;
 pub mod operation;
 pub mod page;
@@ -36,6 +38,7 @@ pub mod webhook;
 
 pub use call::Call;
 pub use client::{ProxySetting, ReqwestConfig, ReqwestTransport};
+pub use hosts::StorageHosts;
 pub use limits::RateLimits;
 pub use operation::{Operation, OperationProgress, OperationState, PollPolicy};
 pub use page::Page;

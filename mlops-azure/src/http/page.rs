@@ -5,21 +5,37 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use futures_util::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
 use mlops_core::{Error, ErrorKind, Result};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 use super::call::Call;
 use super::service::Service;
 
-/// A page of a list: `{"value": […], "nextLink": "…"}`. Without a link, or with an empty one, it is the last.
+/// A page of a list: `{"value": […], "nextLink": "…"}`. Without a link, or with an empty one, it is the last. What has no `value` is
+/// no page: an answer of another kind is not an empty list.
+///
+/// ```
+/// use mlops_azure::http::Page;
+/// assert!(serde_json::from_str::<Page<u8>>(r#"{"value":[1]}"#).is_ok_and(|page| page.value == [1]));
+/// assert!(serde_json::from_str::<Page<u8>>(r#"{"error":{"code":"X"}}"#).is_err());
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 pub struct Page<T> {
     /// The items; a page may have none and not be the last.
-    #[serde(default = "Vec::new")]
+    #[serde(deserialize_with = "items_or_null", bound(deserialize = "T: Deserialize<'de>"))]
     pub value: Vec<T>,
     /// Where the next page is.
     #[serde(rename = "nextLink", default)]
     pub next_link: Option<String>,
+}
+
+/// `null` is how some services write that there are none.
+fn items_or_null<'de, D, T>(from: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(from).map(Option::unwrap_or_default)
 }
 
 enum Next<T> {

@@ -93,6 +93,12 @@ impl RetryPolicy {
         full.min(self.max_delay).mul_f64(random.clamp(0.0, 1.0))
     }
 
+    /// How long one call may take with everything that is tried again: the deadline, or where there is none until the last try that
+    /// the budget lets begin has had its time.
+    pub(crate) fn total(&self, timeout: Duration) -> Duration {
+        self.deadline.unwrap_or_else(|| self.budget.saturating_add(timeout))
+    }
+
     /// What remains of the time that one call may take.
     fn left(&self, started: Instant) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.saturating_sub(started.elapsed()))
@@ -149,8 +155,8 @@ enum Failure {
 /// body is read to its end, at most so many bytes, within the try: an answer that breaks off is a lost answer.
 ///
 /// # Errors
-/// That of the last fault; [`ErrorKind::UnknownOutcome`] when the request may not be repeated and may have been carried out.
-/// The context has the number of `attempts`.
+/// That of the last fault; [`ErrorKind::UnknownOutcome`] when the request may not be repeated and may have been carried out;
+/// [`ErrorKind::Timeout`] when the deadline passed before a try, which is then not sent. The context has the number of `attempts`.
 pub async fn send(
     transport: &dyn HttpTransport,
     policy: &RetryPolicy,
@@ -161,8 +167,12 @@ pub async fn send(
 ) -> Result<HttpResponse> {
     let (started, mut next, mut draws) = (Instant::now(), request, policy.draws(operation));
     for tried in 1.. {
+        let left = policy.left(started);
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(unsent(operation).with("attempts", tried - 1));
+        }
         let spare = next.again();
-        next.timeout = policy.left(started).map_or(next.timeout, |left| left.min(next.timeout));
+        next.timeout = left.map_or(next.timeout, |left| left.min(next.timeout));
         let result = attempt(transport, collect, next).await;
         let wait = match &result {
             _ if spare.is_none() => None,
@@ -240,6 +250,26 @@ fn settle(
         }
         Err(Failure::Fault(fault)) => Err(fault.into_error(operation).with("attempts", tried)),
         Err(Failure::Final(error)) => Err(error),
+    }
+}
+
+/// The error of a call for which no time was left: it was not sent, or every try before was refused.
+fn unsent(operation: &'static str) -> Error {
+    Error::new(ErrorKind::Timeout, operation, "the deadline passed before the request was sent")
+}
+
+/// Waits for what a call needs before it is sent, such as a token, as long as there is time.
+///
+/// # Errors
+/// [`ErrorKind::Timeout`] when there is none left; those of the work.
+pub(crate) async fn before<T>(
+    operation: &'static str,
+    left: Option<Duration>,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    match left {
+        None => work.await,
+        Some(left) => tokio::time::timeout(left, work).await.unwrap_or_else(|_| Err(unsent(operation))),
     }
 }
 

@@ -13,6 +13,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT}
 use reqwest::{Method, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -20,7 +21,7 @@ use uuid::Uuid;
 use super::call::Call;
 use super::client::{ReqwestConfig, ReqwestTransport};
 use super::limits::RateLimits;
-use super::operation::{Operation, OperationState, PollPolicy};
+use super::operation::{self, Operation, OperationState, PollPolicy};
 use super::page::{self, Page};
 use super::retry::{self, Draws, Repeat, RetryPolicy};
 use super::transport::{HttpBody, HttpRequest, HttpResponse, HttpTransport};
@@ -37,7 +38,11 @@ use crate::error::{self, Answer, ServiceError};
 /// # What it does with every call
 /// * The token goes to this host alone. Redirects are not followed; links in answers are checked by [`guard::same_origin`].
 /// * 401 is answered with a new token, once. 408, 429, 5xx and lost connections are tried again as [`RetryPolicy`] and the call's
-///   [`Repeat`] say. 409 because of another operation on the same resource is waited for: such a call was not taken.
+///   [`Repeat`] say. 409 because of another operation on the same resource is waited for: such a call was not taken. Whether it is
+///   because of one is read from the code where that says so, else from `Retry-After`, else from the resources around: the one
+///   that the call is about with the one above it, and of an endpoint all its deployments. If `provisioningState` says nowhere that
+///   something is under way, the call is tried once more, for it may have ended meanwhile; then it is a conflict.
+/// * All of it, the token included, ends at the deadline.
 /// * 409 `MissingSubscriptionRegistration` registers the resource provider in the subscription, waits until it is, and sends the
 ///   call again under a new id, because the service remembers the old id's answer. To register takes the permission
 ///   `*/register/action`.
@@ -300,9 +305,19 @@ impl Service {
     /// A token for the service, as a client of its own may need it (`x-azureml-token`).
     ///
     /// # Errors
-    /// Those of the [`TokenSource`].
+    /// Those of the [`TokenSource`]; [`ErrorKind::Timeout`] when it does not answer before a call's deadline.
     pub async fn token(&self, scope: &Scope) -> Result<AccessToken> {
-        self.0.tokens.token(scope).await
+        retry::before("Service::token", Some(self.total()), self.0.tokens.token(scope)).await
+    }
+
+    /// How long a call may take with everything that is tried again and with its token.
+    fn total(&self) -> Duration {
+        self.0.settings.retry.total(self.0.settings.timeout)
+    }
+
+    /// A token for a call that has so much time left.
+    async fn authorize(&self, operation: &'static str, left: Option<Duration>) -> Result<AccessToken> {
+        retry::before(operation, left, self.0.tokens.token(&self.0.scope)).await
     }
 
     /// Sends a call and reads its answer.
@@ -330,7 +345,7 @@ impl Service {
             repeat: call.repeat,
             settling: call.settling,
             waits: call.waits,
-            deadline: self.0.settings.retry.deadline,
+            deadline: Some(self.total()),
         };
         self.exchange(request).await
     }
@@ -385,8 +400,7 @@ impl Service {
         deadline: Option<Duration>,
     ) -> Result<Reply> {
         let url = guard::same_origin(operation, &self.0.base, link)?;
-        let own = self.0.settings.retry.deadline;
-        let deadline = own.into_iter().chain(deadline).min();
+        let deadline = Some(deadline.map_or(self.total(), |deadline| deadline.min(self.total())));
         self.exchange(Outgoing { deadline, ..Outgoing::get(operation, url) }).await
     }
 
@@ -428,10 +442,13 @@ impl Service {
     ) -> Result<HttpResponse> {
         guard::same_origin(operation, &self.0.base, request.url.as_str())?;
         let id = Uuid::new_v4().to_string();
-        let token = self.0.tokens.token(&self.0.scope).await?;
+        let (started, retry) = (Instant::now(), &self.0.settings.retry);
+        let token = self.authorize(operation, Some(retry.total(request.timeout))).await?;
         self.dress(operation, &mut request.headers, &token, &id)?;
         let span = span(operation, &request.method, &request.url, &id);
-        let sent = retry::send(&*self.0.transport, &self.0.settings.retry, operation, repeat, None, request);
+        let left = retry.deadline.map(|deadline| deadline.saturating_sub(started.elapsed()));
+        let policy = RetryPolicy { deadline: left, ..retry.clone() };
+        let sent = retry::send(&*self.0.transport, &policy, operation, repeat, None, request);
         let response = sent.instrument(span).await?;
         self.note(&response.headers);
         if response.status == 401 {
@@ -448,16 +465,22 @@ impl Service {
     }
 
     async fn exchange_as(&self, request: Outgoing, mut id: String) -> Result<Reply> {
-        let mut state = Progress { started: Instant::now(), refused: false, registered: false, waits: 0 };
+        let started = Instant::now();
+        let mut state = Progress { started, refused: false, registered: false, doubted: false, waits: 0 };
         let mut draws = self.draws(request.operation);
         loop {
-            let token = self.0.tokens.token(&self.0.scope).await?;
-            let reply = self.attempt(&request, &token, &id, state.started).await?;
+            let token = self.authorize(request.operation, request.left(started)).await?;
+            let reply = self.attempt(&request, &token, &id, started).await?;
             if (200..300).contains(&reply.status) {
                 tracing::debug!(status = reply.status, "answered");
                 return Ok(reply);
             }
-            let error = self.error(&request, &reply, &token);
+            let mut error = self.error(&request, &reply, &token);
+            if error::is_open_conflict(&error) && self.is_under_way(&request, started).await {
+                let secrets = request.secrets(&token);
+                let answer = reply.answer(self.0.clock.now()).with_secrets(&secrets);
+                error = error::busy(request.operation, &answer);
+            }
             match self.remedy(&request, &reply, &error, &mut state, &mut draws) {
                 Remedy::None => return Err(error),
                 Remedy::Token => self.0.tokens.refuse(&self.0.scope, &token).await,
@@ -488,8 +511,7 @@ impl Service {
         sent.body = request.body.clone().map_or(HttpBody::Empty, HttpBody::Bytes);
         sent.timeout = settings.timeout;
         self.dress(request.operation, &mut sent.headers, token, id)?;
-        let left = request.deadline.map(|deadline| deadline.saturating_sub(started.elapsed()));
-        let policy = RetryPolicy { deadline: left, ..settings.retry.clone() };
+        let policy = RetryPolicy { deadline: request.left(started), ..settings.retry.clone() };
         let (operation, limit) = (request.operation, settings.max_answer);
         let response =
             retry::send(&*self.0.transport, &policy, operation, request.repeat, Some(limit), sent).await?;
@@ -530,10 +552,26 @@ impl Service {
 
     /// The error of an answer, without the token and without what the call's own headers hold.
     fn error(&self, request: &Outgoing, reply: &Reply, token: &AccessToken) -> Error {
-        let own = request.headers.values().filter(|value| value.is_sensitive());
-        let own = own.filter_map(|value| value.to_str().ok().map(Secret::new));
-        let secrets: Vec<Secret> = own.chain([token.secret.clone()]).collect();
+        let secrets = request.secrets(token);
         error::from_response(request.operation, &reply.answer(self.0.clock.now()).with_secrets(&secrets))
+    }
+
+    /// Whether an operation is under way around what a call is about. A look that fails has seen nothing.
+    async fn is_under_way(&self, request: &Outgoing, started: Instant) -> bool {
+        for path in around(&request.method, request.url.path()) {
+            let mut url = request.url.clone();
+            url.set_path(&path);
+            let version = url.query_pairs().find(|(name, _)| name == "api-version");
+            let version = version.map(|(_, version)| format!("api-version={version}"));
+            url.set_query(version.as_deref());
+            let look = Outgoing { deadline: request.left(started), ..Outgoing::get(request.operation, url) };
+            // Boxed, because it is an exchange within an exchange; it looks at nothing else.
+            let Ok(reply) = Box::pin(self.attempt_plain(&look)).await else { continue };
+            if reply.json::<Value>(request.operation).is_ok_and(|value| has_pending(&value)) {
+                return true;
+            }
+        }
+        false
     }
 
     /// What to do about an answer that is not a success.
@@ -563,6 +601,14 @@ impl Service {
                 namespace(request.url.path(), error).map_or(Remedy::None, Remedy::Register)
             }
             409 if request.waits && error.kind() == ErrorKind::Busy => {
+                self.patience(reply, state, draws, request.deadline)
+            }
+            409 if request.waits
+                && !state.doubted
+                && error::is_open_conflict(error)
+                && !around(&request.method, request.url.path()).is_empty() =>
+            {
+                state.doubted = true;
                 self.patience(reply, state, draws, request.deadline)
             }
             _ => Remedy::None,
@@ -623,9 +669,10 @@ impl Service {
 
     /// One exchange without remedies.
     async fn attempt_plain(&self, request: &Outgoing) -> Result<Reply> {
-        let token = self.0.tokens.token(&self.0.scope).await?;
+        let started = Instant::now();
+        let token = self.authorize(request.operation, request.left(started)).await?;
         let id = Uuid::new_v4().to_string();
-        let reply = self.attempt(request, &token, &id, Instant::now()).await?;
+        let reply = self.attempt(request, &token, &id, started).await?;
         match reply.status {
             200..=299 => Ok(reply),
             _ => Err(self.error(request, &reply, &token)),
@@ -689,6 +736,18 @@ impl Outgoing {
             deadline: None,
         }
     }
+
+    /// What remains of its time.
+    fn left(&self, started: Instant) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_sub(started.elapsed()))
+    }
+
+    /// What may be in no error: the token, and what its own headers hold.
+    fn secrets(&self, token: &AccessToken) -> Vec<Secret> {
+        let own = self.headers.values().filter(|value| value.is_sensitive());
+        let own = own.filter_map(|value| value.to_str().ok().map(Secret::new));
+        own.chain([token.secret.clone()]).collect()
+    }
 }
 
 /// What became of a call so far.
@@ -696,6 +755,8 @@ struct Progress {
     started: Instant,
     refused: bool,
     registered: bool,
+    /// Whether it was tried again although nothing was seen to be under way.
+    doubted: bool,
     waits: u32,
 }
 
@@ -739,6 +800,44 @@ fn subscription(path: &str) -> Option<&str> {
     rest.split('/').next().filter(|id| crate::config::name::is_guid(id))
 }
 
+/// Where in Resource Manager an operation may be seen for which a call to this path was turned away: the resource and the one above
+/// it; an endpoint and the list of its deployments, of which the service lets only one change at a time.
+fn around(method: &Method, path: &str) -> Vec<String> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let is_provider = |part: &&str| part.eq_ignore_ascii_case("providers");
+    let Some(at) = parts.iter().rposition(is_provider).filter(|_| subscription(path).is_some()) else {
+        return Vec::new();
+    };
+    // The namespace, and then names of kinds and of resources; what is left over is an act.
+    let first = at + 2;
+    let pairs = parts.len().saturating_sub(first) / 2;
+    let upto = |pairs: usize| parts.get(..first + 2 * pairs).unwrap_or_default().join("/");
+    let is_endpoint = |kind: &&str| {
+        ["onlineEndpoints", "batchEndpoints"].iter().any(|endpoints| kind.eq_ignore_ascii_case(endpoints))
+    };
+    let kinds: Vec<&str> = parts.iter().skip(first).step_by(2).take(pairs).copied().collect();
+    match (kinds.iter().position(is_endpoint), pairs) {
+        _ if *method == Method::GET || *method == Method::HEAD => Vec::new(),
+        (Some(endpoint), _) => {
+            let endpoint = upto(endpoint + 1);
+            vec![endpoint.clone(), format!("{endpoint}/deployments")]
+        }
+        (None, 0) => Vec::new(),
+        (None, 1) => vec![upto(1)],
+        (None, pairs) => vec![upto(pairs), upto(pairs - 1)],
+    }
+}
+
+/// Whether a resource, or one of the first page of a list, says that something is under way.
+fn has_pending(value: &Value) -> bool {
+    let is_pending = |resource: &Value| {
+        let state = resource.pointer("/properties/provisioningState").and_then(Value::as_str);
+        state.is_some_and(operation::is_pending)
+    };
+    let items = value.get("value").and_then(Value::as_array);
+    is_pending(value) || items.is_some_and(|items| items.iter().any(is_pending))
+}
+
 /// The resource provider that is missing: one that the path names, and of several the one that the error quotes.
 fn namespace(path: &str, error: &Error) -> Option<String> {
     let parts: Vec<&str> = path.split('/').collect();
@@ -761,6 +860,45 @@ fn namespace(path: &str, error: &Error) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_operation_is_looked_for_at_the_resource_and_above_it() {
+        let group = "/subscriptions/01234567-89ab-cdef-0123-456789abcdef/resourceGroups/g";
+        let workspace = "/providers/Microsoft.MachineLearningServices/workspaces/w";
+        for (method, path, expected) in [
+            (Method::PUT, "/computes/c", &["/computes/c", ""][..]),
+            (Method::POST, "/computes/c/start", &["/computes/c", ""]),
+            (Method::PUT, "", &[""]),
+            (Method::POST, "/diagnose", &[""]),
+            (Method::GET, "/computes/c", &[]),
+            (Method::PUT, "/models/m/versions/1", &["/models/m/versions/1", "/models/m"]),
+            (Method::PATCH, "/onlineEndpoints/e", &["/onlineEndpoints/e", "/onlineEndpoints/e/deployments"]),
+            (
+                Method::DELETE,
+                "/batchendpoints/e/deployments/d",
+                &["/batchendpoints/e", "/batchendpoints/e/deployments"],
+            ),
+            (
+                Method::PUT,
+                "/onlineEndpoints/e/providers/Microsoft.Insights/autoscaleSettings/a",
+                &["/onlineEndpoints/e/providers/Microsoft.Insights/autoscaleSettings/a"],
+            ),
+        ] {
+            let full = |path: &&str| format!("{group}{workspace}{path}");
+            let expected: Vec<String> = expected.iter().map(full).collect();
+            assert_eq!(around(&method, &full(&path)), expected, "{method} {path}");
+        }
+        for path in [
+            "",
+            "/x",
+            group,
+            "/secrets/s",
+            "/history/v1.0/subscriptions/s/providers/A.B/c/d",
+            "/subscriptions/evil/providers/A.B/c/d",
+        ] {
+            assert!(around(&Method::PUT, path).is_empty(), "{path}");
+        }
+    }
 
     #[test]
     fn the_missing_provider_is_one_of_the_path() {

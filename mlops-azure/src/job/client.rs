@@ -17,7 +17,7 @@ use crate::config::Workspace;
 use crate::config::cloud::{Audience, Cloud};
 use crate::config::name::{check, is_asset};
 use crate::environment::{Codes, Components, Environments};
-use crate::http::Service;
+use crate::http::{Service, StorageHosts};
 use crate::wire::history::{History, Run, RunUpdate, TagChange};
 use crate::wire::job::{Job, JobOutput};
 use crate::wire::{Nothing, Place, Resource};
@@ -47,6 +47,7 @@ pub struct Jobs {
     pub(super) place: Place,
     pub(super) calls: History,
     pub(super) deadline: Duration,
+    pub(super) hosts: StorageHosts,
     workspace: Workspace,
     history: Arc<OnceCell<Service>>,
     environments: Environments,
@@ -110,6 +111,7 @@ impl Jobs {
             place: Place::from(workspace),
             calls: History::from(workspace),
             deadline: Self::DEADLINE,
+            hosts: StorageHosts::azure(),
             history: Arc::default(),
             environments: Environments::new(arm.clone(), workspace),
             codes: Codes::new(arm.clone(), workspace),
@@ -130,6 +132,13 @@ impl Jobs {
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// The same, but logs may be at these hosts: run history says where they are.
+    #[must_use]
+    pub fn with_storage_hosts(mut self, hosts: StorageHosts) -> Self {
+        self.hosts = hosts;
         self
     }
 

@@ -209,7 +209,7 @@ impl Tail {
     async fn look(&self, url: &SignedUrl) -> Result<Look> {
         let piece = self.options.piece as u64;
         let last = self.offset.saturating_add(piece).saturating_sub(1);
-        let mut request = HttpRequest::new(Method::GET, url.url(OP)?);
+        let mut request = HttpRequest::new(Method::GET, url.url_at(OP, &self.jobs.hosts)?);
         let range = HeaderValue::from_str(&format!("bytes={}-{last}", self.offset));
         request.headers.insert(RANGE, range.map_err(|_| Error::invalid(OP, "from", "is no place in a log"))?);
         request.timeout = Duration::from_secs(120);

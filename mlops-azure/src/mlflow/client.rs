@@ -12,12 +12,13 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValu
 use reqwest::{Method, Url};
 use serde_json::Value;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use super::auth::MlflowAuth;
 use super::capabilities::{Dialect, ServerCapabilities, ServerInfo};
 use super::config::{MlflowBuilder, Settings};
 use super::error;
-use crate::http::{HttpBody, HttpRequest, HttpResponse, HttpTransport, Repeat, retry};
+use crate::http::{HttpBody, HttpRequest, HttpResponse, HttpTransport, Repeat, RetryPolicy, retry};
 
 /// What a path segment may hold as it is: the unreserved characters of RFC 3986.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -46,9 +47,8 @@ struct Inner {
     server: OnceCell<ServerCapabilities>,
 }
 
-/// A request beyond JSON: artifacts, and whatever the API does not cover.
+/// A request beyond JSON: artifacts, and whatever the API does not cover. Its `Debug` shows neither the query nor any header's value.
 #[must_use]
-#[derive(Debug)]
 pub struct RawCall {
     /// The method.
     pub method: Method,
@@ -62,6 +62,18 @@ pub struct RawCall {
     pub body: HttpBody,
     /// Whether it may be sent twice. A stream is sent once in any case.
     pub repeat: Repeat,
+}
+
+impl fmt::Debug for RawCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawCall")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("body", &self.body)
+            .field("repeat", &self.repeat)
+            .finish_non_exhaustive()
+    }
 }
 
 impl RawCall {
@@ -212,13 +224,17 @@ impl MlflowClient {
         repeat: Repeat,
     ) -> Result<Value> {
         let text = Bytes::from(body.to_string());
-        let policy = &self.0.settings.retry;
+        let (policy, time) = (&self.0.settings.retry, self.time());
         for tried in 0.. {
             let mut call = RawCall::new(method.clone(), path).body(text.clone()).repeat(repeat);
             call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            match self.json(operation, call).await {
+            match self.json_within(operation, call, &time).await {
                 Err(error) if repeat == Repeat::Safe && is_race(&error) && tried + 1 < policy.attempts => {
-                    tokio::time::sleep(policy.delay(tried, retry::random())).await;
+                    let wait = policy.delay(tried, retry::random());
+                    if wait >= time.left() {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(wait).await;
                 }
                 result => return result,
             }
@@ -227,7 +243,11 @@ impl MlflowClient {
     }
 
     async fn json(&self, operation: &'static str, call: RawCall) -> Result<Value> {
-        let bytes = self.read(operation, call).await?;
+        self.json_within(operation, call, &self.time()).await
+    }
+
+    async fn json_within(&self, operation: &'static str, call: RawCall, time: &Time) -> Result<Value> {
+        let bytes = self.read_within(operation, call, time).await?;
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Value::Object(serde_json::Map::new()));
         }
@@ -238,9 +258,23 @@ impl MlflowClient {
 
     /// Sends a call and reads the whole answer, which must be a success.
     async fn read(&self, operation: &'static str, call: RawCall) -> Result<Bytes> {
+        self.read_within(operation, call, &self.time()).await
+    }
+
+    async fn read_within(&self, operation: &'static str, call: RawCall, time: &Time) -> Result<Bytes> {
         let limit = self.0.settings.max_answer;
-        let response = self.exchange(operation, call, self.0.settings.timeout, Some(limit)).await?;
+        let response = self.exchange(operation, call, time, Some(limit)).await?;
         response.body.collect(limit).await
+    }
+
+    /// The time of a call of the API, from now on.
+    fn time(&self) -> Time {
+        Time::of(&self.0.settings.retry, self.0.settings.timeout)
+    }
+
+    /// The time of a transfer, from now on.
+    fn transfer_time(&self) -> Time {
+        Time::of(&self.0.settings.retry, self.0.settings.transfer_timeout)
     }
 
     /// Sends any call, and returns the answer with its body to come. An answer that is not a success is an error.
@@ -248,14 +282,14 @@ impl MlflowClient {
     /// # Errors
     /// As by [`error::from_answer`].
     pub async fn raw(&self, operation: &'static str, call: RawCall) -> Result<HttpResponse> {
-        self.exchange(operation, call, self.0.settings.transfer_timeout, None).await
+        self.exchange(operation, call, &self.transfer_time(), None).await
     }
 
     async fn exchange(
         &self,
         operation: &'static str,
         call: RawCall,
-        timeout: Duration,
+        time: &Time,
         collect: Option<usize>,
     ) -> Result<HttpResponse> {
         let mut url = self.url(operation, &call.path)?;
@@ -263,18 +297,18 @@ impl MlflowClient {
             url.query_pairs_mut().extend_pairs(&call.query);
         }
         let mut request = HttpRequest::new(call.method, url);
-        (request.headers, request.body, request.timeout) = (call.headers, call.body, timeout);
+        (request.headers, request.body, request.timeout) = (call.headers, call.body, time.of_one_try);
         request.headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         let Some(provider) = self.0.auth.provider() else {
-            return self.authorized(operation, request, call.repeat, collect).await.1;
+            return self.authorized(operation, request, call.repeat, collect, time).await.1;
         };
         let spare = request.again();
-        match self.authorized(operation, request, call.repeat, collect).await {
+        match self.authorized(operation, request, call.repeat, collect, time).await {
             // What was refused for its token was not carried out.
             (Some(token), Err(error)) if error.context("status") == Some("401") => {
                 provider.refuse(&token).await;
                 match spare {
-                    Some(request) => self.authorized(operation, request, call.repeat, collect).await.1,
+                    Some(request) => self.authorized(operation, request, call.repeat, collect, time).await.1,
                     None => Err(error),
                 }
             }
@@ -289,9 +323,10 @@ impl MlflowClient {
         mut request: HttpRequest,
         repeat: Repeat,
         collect: Option<usize>,
+        time: &Time,
     ) -> (Option<Secret>, Result<HttpResponse>) {
         let mut secrets = Vec::new();
-        match self.0.auth.header(operation).await {
+        match retry::before(operation, Some(time.left()), self.0.auth.header(operation)).await {
             Ok(Some((header, hidden))) => {
                 request.headers.insert(AUTHORIZATION, header);
                 secrets = hidden;
@@ -299,14 +334,15 @@ impl MlflowClient {
             Ok(None) => {}
             Err(error) => return (None, Err(error)),
         }
-        let result = self.dispatch(operation, request, repeat, collect, &secrets).await;
+        let result = self.dispatch(operation, request, repeat, collect, &secrets, time).await;
         (secrets.into_iter().next(), result)
     }
 
     /// Sends a request to a host that the server named (a presigned URL), without credentials of the server.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for a URL that is not `http` or `https`; else as by [`error::from_answer`].
+    /// [`ErrorKind::InvalidInput`] for a URL that is none; [`ErrorKind::Protocol`] for one at a host that is neither the server's own
+    /// nor one of the [hosts of storage](MlflowBuilder::storage_hosts); else as by [`error::from_answer`].
     pub async fn foreign(
         &self,
         operation: &'static str,
@@ -320,12 +356,16 @@ impl MlflowClient {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(bad("must begin with http:// or https://"));
         }
+        if url.origin() != self.0.url.origin() {
+            self.0.settings.hosts.check(operation, &url)?;
+        }
         let secrets: Vec<Secret> = url.query().map(Secret::new).into_iter().collect();
         let mut request = HttpRequest::new(method, url);
         (request.headers, request.body) = (headers, body);
         request.headers.remove(AUTHORIZATION);
-        request.timeout = self.0.settings.transfer_timeout;
-        self.dispatch(operation, request, Repeat::Safe, None, &secrets).await
+        let time = self.transfer_time();
+        request.timeout = time.of_one_try;
+        self.dispatch(operation, request, Repeat::Safe, None, &secrets, &time).await
     }
 
     async fn dispatch(
@@ -335,10 +375,11 @@ impl MlflowClient {
         repeat: Repeat,
         collect: Option<usize>,
         secrets: &[Secret],
+        time: &Time,
     ) -> Result<HttpResponse> {
         const ERROR_BODY: usize = 1 << 20;
-        let policy = &self.0.settings.retry;
-        let response = retry::send(&*self.0.transport, policy, operation, repeat, collect, request).await?;
+        let policy = RetryPolicy { deadline: Some(time.left()), ..self.0.settings.retry.clone() };
+        let response = retry::send(&*self.0.transport, &policy, operation, repeat, collect, request).await?;
         if (200..300).contains(&response.status) {
             return Ok(response);
         }
@@ -362,6 +403,23 @@ impl MlflowClient {
         let mut url = self.0.url.clone();
         url.set_path(&format!("{}{prefix}{}", self.0.url.path(), encoded.join("/")));
         Ok(url)
+    }
+}
+
+/// How long one call may take, with everything that is tried again and with its token.
+struct Time {
+    started: Instant,
+    of_one_try: Duration,
+    total: Duration,
+}
+
+impl Time {
+    fn of(policy: &RetryPolicy, of_one_try: Duration) -> Self {
+        Self { started: Instant::now(), of_one_try, total: policy.total(of_one_try) }
+    }
+
+    fn left(&self) -> Duration {
+        self.total.saturating_sub(self.started.elapsed())
     }
 }
 

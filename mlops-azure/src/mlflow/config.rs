@@ -9,7 +9,9 @@ use reqwest::Url;
 use super::auth::MlflowAuth;
 use super::capabilities::Dialect;
 use super::client::MlflowClient;
-use crate::http::{HttpRequest, HttpTransport, ReqwestConfig, ReqwestTransport, RetryPolicy, guard};
+use crate::http::{
+    HttpRequest, HttpTransport, ReqwestConfig, ReqwestTransport, RetryPolicy, StorageHosts, guard,
+};
 
 /// Builds a [`MlflowClient`].
 ///
@@ -32,6 +34,7 @@ pub struct MlflowBuilder {
     http: ReqwestConfig,
     transport: Option<Arc<dyn HttpTransport>>,
     dialect: Option<Dialect>,
+    clear: bool,
     settings: Settings,
 }
 
@@ -42,6 +45,7 @@ pub(super) struct Settings {
     pub(super) timeout: Duration,
     pub(super) transfer_timeout: Duration,
     pub(super) max_answer: usize,
+    pub(super) hosts: StorageHosts,
 }
 
 impl MlflowBuilder {
@@ -54,6 +58,7 @@ impl MlflowBuilder {
             timeout: HttpRequest::TIMEOUT,
             transfer_timeout: Duration::from_secs(3600),
             max_answer: Self::MAX_ANSWER,
+            hosts: StorageHosts::object_stores(),
         };
         Self {
             url: url.to_owned(),
@@ -61,6 +66,7 @@ impl MlflowBuilder {
             http: ReqwestConfig::default(),
             transport: None,
             dialect: None,
+            clear: false,
             settings,
         }
     }
@@ -95,7 +101,22 @@ impl MlflowBuilder {
         self
     }
 
-    /// What is tried again.
+    /// Sends a token or a password over `http` to another machine: for a server in a private network that has no certificate. Whoever is
+    /// on the way there can read it, and be the client from then on.
+    pub fn credentials_in_clear_text(mut self, yes: bool) -> Self {
+        self.clear = yes;
+        self
+    }
+
+    /// Lets the server name places for parts of artifacts at these hosts; if nothing is set, at its own, and at
+    /// [those of the usual clouds](StorageHosts::object_stores).
+    pub fn storage_hosts(mut self, hosts: StorageHosts) -> Self {
+        self.settings.hosts = hosts;
+        self
+    }
+
+    /// What is tried again. Where the policy sets no deadline, a call with all that is tried again, its token included, may take its
+    /// budget and the time of one try, which is five minutes if nothing else is set either.
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.settings.retry = retry;
         self
@@ -123,11 +144,17 @@ impl MlflowBuilder {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](mlops_core::ErrorKind::InvalidInput) for a URL that is not `http` or `https`, or that holds
-    /// credentials, a query or a fragment, for certificates that are none, and for tokens of a [provider](MlflowAuth::Provider)
-    /// over `http` to another machine: they are those of Entra ID, and open more than this server.
+    /// credentials, a query or a fragment, for certificates that are none, and for credentials over `http` to another machine, unless
+    /// it was [said](Self::credentials_in_clear_text) that they may go there. Tokens of a [provider](MlflowAuth::Provider) never may:
+    /// they are those of Entra ID, and open more than this server.
     pub fn build(self) -> Result<MlflowClient> {
         let url = parse(&self.url)?;
-        if matches!(self.auth, MlflowAuth::Provider(_)) {
+        let guarded = match &self.auth {
+            MlflowAuth::None => false,
+            MlflowAuth::Basic { .. } | MlflowAuth::Bearer(_) => !self.clear,
+            MlflowAuth::Provider(_) => true,
+        };
+        if guarded {
             guard::may_carry_secrets("MlflowBuilder::build", "url", &url)?;
         }
         let dialect = self.dialect.or_else(|| is_azure(&url).then_some(Dialect::AzureMl));
@@ -186,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_providers_tokens_go_in_clear_text_to_this_machine_alone() {
+    fn credentials_go_in_clear_text_to_this_machine_alone_unless_somebody_says_so() {
         #[derive(Debug)]
         struct Nobody;
 
@@ -197,11 +224,21 @@ mod tests {
             }
         }
 
+        let secret = || mlops_core::governance::Secret::new("hunter2");
+        let basic = MlflowAuth::Basic { user: "ann".to_owned(), password: secret() };
         for (url, fits) in
             [("http://h", false), ("https://h", true), ("http://127.0.0.1:1", true), ("azureml://h/x", true)]
         {
-            let auth = MlflowAuth::Provider(Arc::new(Nobody));
-            assert_eq!(MlflowBuilder::new(url).auth(auth).build().is_ok(), fits, "{url}");
+            let provider = MlflowAuth::Provider(Arc::new(Nobody));
+            for (auth, may_be_let) in
+                [(provider, false), (MlflowAuth::Bearer(secret()), true), (basic.clone(), true)]
+            {
+                let builder = MlflowBuilder::new(url).auth(auth);
+                assert_eq!(builder.clone().build().is_ok(), fits, "{url}");
+                let let_through = builder.credentials_in_clear_text(true).build().is_ok();
+                assert_eq!(let_through, fits || may_be_let, "{url}");
+            }
+            assert!(MlflowBuilder::new(url).build().is_ok(), "{url}");
         }
     }
 

@@ -16,6 +16,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::account::StorageAccount;
 use super::connect::outgoing;
@@ -108,15 +109,18 @@ impl Client {
     /// Sends a request and returns the answer, whatever its status; an answer that breaks off is asked for again. A
     /// credential that is refused is replaced, once.
     pub async fn answer(&self, url: &Url, call: &Signed) -> Result<Answered> {
-        let used = self.credential.get(call.operation).await?;
-        let answer = self.attempt(url, call, &used).await?;
+        let (started, total) = (Instant::now(), self.retry.total(self.timeout));
+        let left = || total.saturating_sub(started.elapsed());
+        let used = retry::before(call.operation, Some(left()), self.credential.get(call.operation)).await?;
+        let answer = self.attempt(url, call, &used, left()).await?;
         let refused =
             answer.status == 401 || (answer.status == 403 && answer.code() == "AuthenticationFailed");
         if !refused || !self.credential.refuse(&used).await {
             return Ok(answer);
         }
-        let renewed = self.credential.get(call.operation).await?;
-        self.attempt(url, call, &renewed).await
+        let renewed =
+            retry::before(call.operation, Some(left()), self.credential.get(call.operation)).await?;
+        self.attempt(url, call, &renewed, left()).await
     }
 
     /// As [`answer`](Self::answer), but an answer that is not a success is an error.
@@ -128,13 +132,20 @@ impl Client {
         }
     }
 
-    async fn attempt(&self, url: &Url, call: &Signed, credential: &AzureCredential) -> Result<Answered> {
+    async fn attempt(
+        &self,
+        url: &Url,
+        call: &Signed,
+        credential: &AzureCredential,
+        left: Duration,
+    ) -> Result<Answered> {
         let operation = call.operation;
         let request = self.signed(url, call, credential)?;
         let secrets = secrets_in(&request, credential);
-        let (transport, policy) = (&*self.transport, &self.retry);
+        let (transport, policy) =
+            (&*self.transport, RetryPolicy { deadline: Some(left), ..self.retry.clone() });
         // Every request here says the same when it is sent twice: what is created carries its condition.
-        let sent = retry::send(transport, policy, operation, Repeat::Safe, Some(MAX_ANSWER), request).await;
+        let sent = retry::send(transport, &policy, operation, Repeat::Safe, Some(MAX_ANSWER), request).await;
         let response = sent.map_err(|e| hide(e, &secrets))?;
         let body = response.body.collect(MAX_ANSWER).await?;
         self.note(&response.headers);

@@ -22,7 +22,7 @@ use super::folder::LocalTree;
 use super::ignore::IgnoreRules;
 use super::upload::{AT_ONCE, Conversation, Files, Label, Upload, Uploaded};
 use crate::environment::code::{CodeSource, PendingUpload, VERSION, name_of};
-use crate::http::{HttpTransport, RetryPolicy};
+use crate::http::{HttpTransport, RetryPolicy, StorageHosts};
 
 /// A folder of code on this machine, read through once, as jobs run it. Cheap to clone.
 ///
@@ -61,6 +61,7 @@ pub struct LocalCode {
     snapshot: Digest,
     transport: Option<Arc<dyn HttpTransport>>,
     retry: RetryPolicy,
+    hosts: StorageHosts,
     at_once: usize,
     ask_first: bool,
 }
@@ -90,7 +91,8 @@ impl LocalCode {
         let snapshot = tree.snapshot_hash().await?;
         let ask_first = tree.manifest().entries().len() > 1 || tree.size() > SHORT;
         let (retry, at_once) = (RetryPolicy::default(), AT_ONCE);
-        Ok(Self { tree, snapshot, transport: None, retry, at_once, ask_first })
+        let hosts = StorageHosts::azure();
+        Ok(Self { tree, snapshot, transport: None, retry, hosts, at_once, ask_first })
     }
 
     /// Whether Azure is asked for the code before it is sent. If nothing is set: not for a single file of up to 1 MiB.
@@ -116,6 +118,13 @@ impl LocalCode {
         self
     }
 
+    /// Lets the service name places at these hosts; if nothing is set, at storages of Azure's clouds.
+    #[must_use]
+    pub fn storage_hosts(mut self, hosts: StorageHosts) -> Self {
+        self.hosts = hosts;
+        self
+    }
+
     /// So many files at once, of 1 to 64.
     pub(super) fn at_once(mut self, files: usize) -> Self {
         self.at_once = files;
@@ -134,7 +143,7 @@ impl LocalCode {
         to: &PendingUpload,
         label: &Label<'_>,
     ) -> Result<Uploaded> {
-        let place = CodePlace::of(operation, to)?;
+        let place = CodePlace::of(operation, to, &self.hosts)?;
         let mut builder = Container::builder(place.account, place.container, place.credential);
         if let Some(transport) = &self.transport {
             builder = builder.transport(transport.clone());
@@ -197,9 +206,9 @@ struct CodePlace {
 }
 
 impl CodePlace {
-    fn of(operation: &'static str, pending: &PendingUpload) -> Result<Self> {
+    fn of(operation: &'static str, pending: &PendingUpload, hosts: &StorageHosts) -> Result<Self> {
         let bad = |message: &str| Error::new(ErrorKind::Protocol, operation, message);
-        let url = pending.signed.url(operation)?;
+        let url = pending.signed.url_at(operation, hosts)?;
         let query = url.query().ok_or_else(|| bad("the place for the code has no signature"))?;
         let credential = StorageCredential::sas(&Secret::new(query))?;
         let host = url.host_str().unwrap_or_default();
@@ -235,6 +244,7 @@ mod tests {
                 "https://sa1.blob.core.windows.net/c1/",
                 "https://sa1.blob.core.windows.net/c1?sv=1&sig=hunter2",
             ),
+            &StorageHosts::azure(),
         )
         .unwrap();
         assert_eq!(
@@ -248,6 +258,7 @@ mod tests {
                 "https://sa1.blob.core.windows.net/c1/x",
                 "https://sa1.blob.core.windows.net/c1/x?sig=hunter2",
             ),
+            &StorageHosts::azure(),
         )
         .unwrap();
         assert_eq!((place.container.as_str(), place.prefix.as_str()), ("c1", "x/"));
@@ -256,9 +267,12 @@ mod tests {
             ("https://sa1.blob.core.windows.net/c1", "https://sa1.blob.core.windows.net/c1?sv=hunter2"),
             ("https://sa1.blob.core.windows.net/c1", "http://sa1.blob.core.windows.net/c1?sig=hunter2"),
             ("https://sa1.blob.core.windows.net/c1", "https://evil.example/c1?sig=hunter2"),
+            // Both at one host, which is in nobody's cloud.
+            ("https://evil.example/c1", "https://evil.example/c1?sig=hunter2"),
+            ("https://10.0.0.7/c1", "https://10.0.0.7/c1?sig=hunter2"),
             ("https://sa1.blob.core.windows.net/c1", "hunter2"),
         ] {
-            let error = CodePlace::of("op", &pending(blob, sas)).err().unwrap();
+            let error = CodePlace::of("op", &pending(blob, sas), &StorageHosts::azure()).err().unwrap();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
         }
     }

@@ -536,7 +536,7 @@ impl AppInsights {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let Some(auth) = &self.0.auth else { return Ok(None) };
-        let token = auth.tokens.token(&auth.scope).await?;
+        let token = retry::before(FLUSH, Some(self.0.timeout), auth.tokens.token(&auth.scope)).await?;
         let bearer = Secret::new(format!("Bearer {}", token.secret.expose()));
         let bad = |_| Error::new(ErrorKind::Auth, FLUSH, "the token has a character that no header can hold");
         let mut value = HeaderValue::from_str(bearer.expose()).map_err(bad)?;
@@ -564,8 +564,11 @@ impl AppInsights {
             200..=299 => Outcome::Taken,
             413 => Outcome::TooLarge,
             402 | 439 => Outcome::Later { wait: asked, quota: true, why: why() },
-            status if may_pass(status) => Outcome::Later { wait: asked, quota: false, why: why() },
-            _ => Outcome::Refused(why()),
+            // That it is no telemetry will not change.
+            400 | 422 => Outcome::Refused(why()),
+            // Everything else is not about what was sent: the resource is not there or not there any more, the address is another
+            // one, or something between here and there answers in its place.
+            _ => Outcome::Later { wait: asked, quota: false, why: why() },
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Source: Azure's type definitions of `Microsoft.Insights/autoscalesettings`, version [`VERSION`]. Numbers of instances are texts, and
 //! the members of a dimension begin with a capital letter.
 
+use std::fmt;
 use std::time::Duration;
 
 use mlops_core::{Error, Result};
@@ -19,8 +20,9 @@ use crate::wire::Nothing;
 /// The version of the API that is spoken.
 pub const VERSION: &str = "2022-10-01";
 
-/// By which rules instances of a resource are added and removed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// By which rules instances of a resource are added and removed. Its `Debug` shows how many notifications there are and not what is in
+/// them: the address of a webhook may hold a key.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AutoscaleSetting {
     /// Whether it is on.
@@ -37,6 +39,18 @@ pub struct AutoscaleSetting {
     /// Members that this crate does not know.
     #[serde(flatten)]
     pub other: Map<String, Value>,
+}
+
+impl fmt::Debug for AutoscaleSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AutoscaleSetting")
+            .field("enabled", &self.enabled)
+            .field("target_resource_uri", &self.target_resource_uri)
+            .field("profiles", &self.profiles)
+            .field("notifications", &self.notifications.as_ref().map(Vec::len))
+            .field("other", &self.other.keys())
+            .finish()
+    }
 }
 
 impl AutoscaleSetting {

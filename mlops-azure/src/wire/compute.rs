@@ -11,7 +11,7 @@ use super::open::ProvisioningState;
 use super::resource::Properties;
 use super::text::IsoDuration;
 use crate::config::name::check;
-use crate::config::{API_VERSION, Workspace};
+use crate::config::{ApiVersion, Workspace};
 use crate::http::{Call, Page};
 
 open_enum! {
@@ -453,6 +453,7 @@ pub struct VmSize {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Region {
     root: String,
+    version: ApiVersion,
 }
 
 impl Region {
@@ -466,11 +467,12 @@ impl Region {
         check("Region", "location", location, is_region, reason)?;
         let subscription = workspace.subscription();
         let provider = "Microsoft.MachineLearningServices";
-        Ok(Self { root: format!("/subscriptions/{subscription}/providers/{provider}/locations/{location}") })
+        let root = format!("/subscriptions/{subscription}/providers/{provider}/locations/{location}");
+        Ok(Self { root, version: workspace.api_version().clone() })
     }
 
     fn list<T>(&self, operation: &'static str, what: &str) -> Call<Page<T>> {
-        Call::get(operation, format!("{}/{what}", self.root)).query("api-version", API_VERSION)
+        Call::get(operation, format!("{}/{what}", self.root)).query("api-version", self.version.as_str())
     }
 
     /// How much is used.

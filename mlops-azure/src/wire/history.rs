@@ -20,7 +20,7 @@ use super::job::JobStatus;
 use super::text::TextMap;
 use crate::config::Workspace;
 use crate::config::name::path_below;
-use crate::http::{Call, Repeat};
+use crate::http::{Call, Repeat, StorageHosts};
 
 /// The version of the interface.
 pub const VERSION: &str = "v1.0";
@@ -275,15 +275,28 @@ impl SignedUrl {
         Self(Secret::new(url))
     }
 
-    /// The address.
+    /// The address, if it is one of a storage of Azure's clouds.
     ///
     /// # Errors
-    /// [`ErrorKind::Protocol`] for a text that is none, and for one to which no secret may be sent.
+    /// As of [`url_at`](Self::url_at).
     pub fn url(&self, operation: &'static str) -> Result<Url> {
-        let bad = || Error::new(ErrorKind::Protocol, operation, "the service's signed address is none");
-        let url = Url::parse(self.0.expose()).map_err(|_| bad())?;
-        crate::http::guard::may_carry_secrets(operation, "url", &url).map_err(|_| bad())?;
+        self.url_at(operation, &StorageHosts::azure())
+    }
+
+    /// The address, if it is one of these hosts.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Protocol`] for a text that is no address, and for one at [another host](StorageHosts::check).
+    pub fn url_at(&self, operation: &'static str, hosts: &StorageHosts) -> Result<Url> {
+        let url = self.well_formed(operation)?;
+        hosts.check(operation, &url)?;
         Ok(url)
+    }
+
+    /// The address, wherever it leads; nothing may be sent there yet.
+    pub(crate) fn well_formed(&self, operation: &'static str) -> Result<Url> {
+        let bad = |_| Error::new(ErrorKind::Protocol, operation, "the service's signed address is none");
+        Url::parse(self.0.expose()).map_err(bad)
     }
 
     /// The text, signature included.

@@ -21,13 +21,13 @@ use super::model::ModelVersion;
 use super::resource::{Properties, Resource};
 use super::schedule::Schedule;
 use crate::config::name::{check, is_datastore, is_endpoint, path_below};
-use crate::config::{API_VERSION, Registry, Workspace};
+use crate::config::{ApiVersion, Registry, Workspace};
 use crate::http::{Call, Page, Repeat};
 
 /// An answer that nobody reads.
 pub type Nothing = IgnoredAny;
 
-/// A workspace or a registry: what its resources are below.
+/// A workspace or a registry: what its resources are below. Its calls speak the workspace's [version](ApiVersion) of the API.
 ///
 /// ```
 /// use mlops_azure::config::Workspace;
@@ -42,17 +42,18 @@ pub type Nothing = IgnoredAny;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     root: String,
+    version: ApiVersion,
 }
 
 impl From<&Workspace> for Place {
     fn from(workspace: &Workspace) -> Self {
-        Self { root: workspace.id() }
+        Self { root: workspace.id(), version: workspace.api_version().clone() }
     }
 }
 
 impl From<&Registry> for Place {
     fn from(registry: &Registry) -> Self {
-        Self { root: registry.id() }
+        Self { root: registry.id(), version: registry.api_version().clone() }
     }
 }
 
@@ -64,17 +65,23 @@ impl Place {
         &self.root
     }
 
+    /// The version of the API of all its calls.
+    pub fn api_version(&self) -> &ApiVersion {
+        &self.version
+    }
+
     /// Any resource below, by the segments of its path.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](mlops_core::ErrorKind::InvalidInput) that names the segment.
     pub fn at<R>(&self, segments: &[&str]) -> Result<At<R>> {
-        Ok(At { path: path_below(OP, &self.root, segments)?, resource: PhantomData })
+        let path = path_below(OP, &self.root, segments)?;
+        Ok(At { path, version: self.version.clone(), resource: PhantomData })
     }
 
     /// The resource itself.
     pub fn itself<R>(&self) -> At<R> {
-        At { path: self.root.clone(), resource: PhantomData }
+        At { path: self.root.clone(), version: self.version.clone(), resource: PhantomData }
     }
 
     /// A version of a data asset.
@@ -206,6 +213,7 @@ fn check_endpoint(field: &'static str, name: &str) -> Result<()> {
 /// `operation` is how errors name what is being done.
 pub struct At<R> {
     path: String,
+    version: ApiVersion,
     resource: PhantomData<fn() -> R>,
 }
 
@@ -217,12 +225,12 @@ impl<R> At<R> {
 
     /// Reads it.
     pub fn get(&self, operation: &'static str) -> Call<R> {
-        Call::get(operation, &self.path).query("api-version", API_VERSION)
+        Call::get(operation, &self.path).query("api-version", self.version.as_str())
     }
 
     /// Removes it.
     pub fn delete(&self, operation: &'static str) -> Call<Nothing> {
-        Call::delete(operation, &self.path).query("api-version", API_VERSION)
+        Call::delete(operation, &self.path).query("api-version", self.version.as_str())
     }
 
     /// Changes a part of it; which parts a resource lets be changed so, its documentation says.
@@ -230,7 +238,7 @@ impl<R> At<R> {
     /// # Errors
     /// [`ErrorKind::InvalidInput`](mlops_core::ErrorKind::InvalidInput) for a body that JSON cannot hold.
     pub fn patch(&self, operation: &'static str, body: &impl Serialize) -> Result<Call<R>> {
-        Ok(Call::patch(operation, &self.path, body)?.query("api-version", API_VERSION))
+        Ok(Call::patch(operation, &self.path, body)?.query("api-version", self.version.as_str()))
     }
 
     /// Does something with it that changes nothing, such as to list its keys; may be repeated.
@@ -247,7 +255,7 @@ impl<R> At<R> {
     /// As of [`ask`](Self::ask).
     pub fn act<T: DeserializeOwned>(&self, operation: &'static str, action: &str) -> Result<Call<T>> {
         let path = path_below(OP, &self.path, &[action])?;
-        Ok(Call::post(operation, path).query("api-version", API_VERSION))
+        Ok(Call::post(operation, path).query("api-version", self.version.as_str()))
     }
 
     /// The list that it is in: the same without its name.
@@ -260,7 +268,7 @@ impl<R> At<R> {
             .rsplit_once('/')
             .filter(|(list, _)| !list.is_empty())
             .ok_or_else(|| Error::invalid(operation, "resource", "is in no list"))?;
-        Ok(Call::get(operation, list).query("api-version", API_VERSION))
+        Ok(Call::get(operation, list).query("api-version", self.version.as_str()))
     }
 }
 
@@ -281,7 +289,7 @@ impl<P: Properties> At<Resource<P>> {
     /// # Ok::<(), mlops_core::Error>(())
     /// ```
     pub fn put(&self, operation: &'static str, resource: &Resource<P>) -> Result<Call<Resource<P>>> {
-        Ok(Call::put(operation, &self.path, &resource.body()?)?.query("api-version", API_VERSION))
+        Ok(Call::put(operation, &self.path, &resource.body()?)?.query("api-version", self.version.as_str()))
     }
 }
 
@@ -293,6 +301,42 @@ impl<R> fmt::Debug for At<R> {
 
 impl<R> Clone for At<R> {
     fn clone(&self) -> Self {
-        Self { path: self.path.clone(), resource: PhantomData }
+        Self { path: self.path.clone(), version: self.version.clone(), resource: PhantomData }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::model::ModelType;
+
+    #[test]
+    fn every_call_speaks_the_version_of_its_place() {
+        let workspace = Workspace::new("00000000-0000-0000-0000-000000000000", "rg", "mlw-churn").unwrap();
+        let registry = Registry::new("00000000-0000-0000-0000-000000000000", "rg", "contoso-ml").unwrap();
+        for named in ["2026-05-01", "2025-12-01"] {
+            let version: ApiVersion = named.parse().unwrap();
+            let places = [
+                Place::from(&workspace.clone().with_api_version(version.clone())),
+                Place::from(&registry.clone().with_api_version(version)),
+            ];
+            for place in places {
+                let at = place.model("churn", "3").unwrap().clone();
+                let model =
+                    Resource::new(ModelVersion::new(ModelType::Custom, "azureml://datastores/d/paths/m"));
+                for target in [
+                    at.get("op").target(),
+                    at.delete("op").target(),
+                    at.patch("op", &1).unwrap().target(),
+                    at.put("op", &model).unwrap().target(),
+                    at.act::<Nothing>("op", "publish").unwrap().target(),
+                    at.ask::<Nothing>("op", "publish").unwrap().target(),
+                    at.list("op").unwrap().target(),
+                    place.itself::<Nothing>().get("op").target(),
+                ] {
+                    assert!(target.ends_with(&format!("?api-version={named}")), "{target}");
+                }
+            }
+        }
     }
 }

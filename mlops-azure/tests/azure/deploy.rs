@@ -588,6 +588,22 @@ async fn tokens_of_entra_id_are_those_for_machine_learning() {
     assert_eq!(error.kind(), ErrorKind::Auth);
 }
 
+/// Somebody has made the endpoint anew, or has changed who may ask it.
+#[tokio::test]
+async fn an_endpoint_that_is_opened_in_another_way_by_now_is_asked_in_that_way() {
+    let world = World::new();
+    let builder = world.builder().tokens(world.azure.tokens());
+    let deployer = builder.known_for(Duration::ZERO).build().unwrap();
+    world.serving(&deployer).await;
+    ask(&deployer, None, 1.0).await.unwrap();
+    for mode in ["AADToken", "AMLToken", "Key", "AADToken"] {
+        let mut endpoint = world.azure.resource(&world.id("")).unwrap();
+        endpoint["properties"]["authMode"] = json!(mode);
+        world.azure.set_resource(&world.id(""), endpoint);
+        ask(&deployer, None, 1.0).await.unwrap_or_else(|e| panic!("{mode}: {e}"));
+    }
+}
+
 #[tokio::test]
 async fn a_model_that_fails_and_rows_that_are_refused_are_told_apart_and_nothing_is_shown() {
     let world = World::new();
@@ -926,6 +942,22 @@ async fn a_batch_call_makes_one_job_however_often_it_is_sent() {
     let failing = batch.invoke("nightly", None, &data, &other).await.unwrap();
     let error = batch.wait(&failing.name, &policy).await.unwrap_err();
     assert_eq!((error.kind(), error.context("job")), (ErrorKind::Rejected, Some(failing.name.as_str())));
+    // Looks that find nothing or nobody are passed over, and not for ever; and nobody looks a thousand times a second.
+    let patient = batch.invoke("nightly", None, &data, &IdempotencyKey::generate()).await.unwrap();
+    let id = format!("{}/jobs/{}", world.azure.workspace().id(), patient.name);
+    let (mut job, started) = (world.azure.resource(&id).unwrap(), std::time::Instant::now());
+    job["properties"]["status"] = json!("Completed");
+    world.azure.remove_resource(&id);
+    let waiting = batch.wait(&patient.name, &policy);
+    let coming = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        world.azure.set_resource(&id, job);
+    };
+    let (done, ()) = tokio::join!(waiting, coming);
+    assert_eq!(done.unwrap().name, patient.name);
+    assert!(started.elapsed() >= Duration::from_millis(100));
+    let error = batch.wait("nobody", &policy).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
     let third = batch.invoke("nightly", None, &data, &IdempotencyKey::generate()).await.unwrap();
     let now = policy.clone().with_deadline(Duration::ZERO).with_initial(Duration::from_secs(1));
     assert_eq!(batch.wait(&third.name, &now).await.unwrap_err().kind(), ErrorKind::Timeout);

@@ -4,6 +4,7 @@
 mod compute;
 mod data;
 mod deploy;
+mod dropped;
 mod event;
 mod fake;
 mod governance;

@@ -212,6 +212,12 @@ async fn a_quota_that_is_used_up_is_waited_for_long_and_a_busy_service_as_it_ask
         (503, None, 1, 2),
         (401, None, 1, 2),
         (403, None, 1, 2),
+        // Not about what was sent, but about where to: it is kept, and told.
+        (404, None, 1, 2),
+        (405, None, 1, 2),
+        (407, None, 1, 2),
+        (410, None, 1, 2),
+        (421, None, 1, 2),
         (500, Some(u32::MAX), 86_400, 86_400),
     ] {
         let bench = bench();

@@ -232,6 +232,7 @@ async fn a_chain_says_of_each_link_why() {
     let started = tokio::time::Instant::now();
     let error = chain.token(&scope()).await.unwrap_err();
     assert!(started.elapsed() < Duration::from_secs(8) && error.kind() == ErrorKind::Auth);
+    assert!(error.is_retryable(), "a source that is there could not be reached");
     let source = std::error::Error::source(&error).unwrap().downcast_ref::<NoToken>().unwrap();
     let expected = [
         ("environment", "AZURE_TENANT_ID is not set"),
@@ -242,6 +243,112 @@ async fn a_chain_says_of_each_link_why() {
     assert_eq!(source.failures, expected);
     assert!(expected.iter().all(|failure| error.message().contains(&failure.reason)));
     assert_eq!(chain.chosen(), None);
+}
+
+/// A machine outside Azure has no metadata service, and will have none a minute later.
+#[tokio::test(start_paused = true)]
+async fn what_is_not_there_is_not_asked_again() {
+    let clock = clock();
+    let failing = Slow::new(&clock);
+    *failing.fails.lock().unwrap() = true;
+    let never = Slow { takes: Duration::from_secs(1 << 30), ..Arc::into_inner(Slow::new(&clock)).unwrap() };
+    let chain = TokenChain::new()
+        .or_unavailable("environment", "AZURE_TENANT_ID is not set")
+        .or_if_there("failing", Duration::from_secs(5), failing)
+        .or_if_there("managed identity", Duration::from_secs(5), Arc::new(never));
+    let error = chain.token(&scope()).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Auth, false));
+}
+
+/// The time for a token is part of a call's.
+#[tokio::test(start_paused = true)]
+async fn no_call_waits_for_its_token_beyond_its_deadline() {
+    let clock = clock();
+    let never = || {
+        let slow = Arc::into_inner(Slow::new(&clock)).unwrap();
+        Arc::new(Slow { takes: Duration::from_secs(1 << 30), ..slow })
+    };
+    let memory = Memory::steps(vec![json(200, "1")]);
+    let retry = mlops_azure::http::RetryPolicy { deadline: Some(Duration::from_secs(10)), ..quick() };
+    let endpoints = mlops_azure::config::Endpoints::of(mlops_azure::config::Cloud::Public).unwrap();
+    let service = mlops_azure::http::Service::resource_manager(&endpoints, never());
+    let service = service.transport(memory.clone()).retry(retry.clone()).build().unwrap();
+    let get = || mlops_azure::http::Call::<serde_json::Value>::get("test", "/x");
+    let request = || {
+        mlops_azure::http::HttpRequest::new(
+            mlops_azure::http::Method::GET,
+            "https://management.azure.com/x".parse().unwrap(),
+        )
+    };
+    let list = || mlops_azure::http::Call::<mlops_azure::http::Page<serde_json::Value>>::get("test", "/x");
+    for which in 0..4 {
+        let started = tokio::time::Instant::now();
+        let error = match which {
+            0 => service.call(get()).await.unwrap_err(),
+            1 => service.begin(get()).await.unwrap_err(),
+            2 => service.send("test", mlops_azure::http::Repeat::Safe, request()).await.unwrap_err(),
+            _ => futures_util::TryStreamExt::try_collect::<Vec<_>>(service.items(list())).await.unwrap_err(),
+        };
+        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Timeout, true), "{which}");
+        let took = started.elapsed();
+        assert!((Duration::from_secs(10)..Duration::from_millis(10_010)).contains(&took), "{which} {took:?}");
+    }
+    assert_eq!(memory.count(), 0);
+}
+
+/// Never gives a token.
+#[derive(Debug)]
+struct Never;
+
+#[async_trait]
+impl TokenSource for Never {
+    async fn token(&self, _: &Scope) -> Result<AccessToken> {
+        std::future::pending().await
+    }
+
+    async fn refuse(&self, _: &Scope, _: &AccessToken) {}
+}
+
+#[async_trait]
+impl mlops_azure::mlflow::TokenProvider for Never {
+    async fn token(&self) -> Result<mlops_core::governance::Secret> {
+        std::future::pending().await
+    }
+}
+
+/// Where nobody sets a deadline there is one all the same: five minutes.
+#[tokio::test(start_paused = true)]
+async fn every_client_has_a_deadline_and_the_token_is_part_of_it() {
+    use mlops_azure::governance::KeyVault;
+    use mlops_azure::http::{Repeat, RetryPolicy};
+    use mlops_azure::mlflow::{Dialect, MlflowAuth, MlflowClient};
+    use mlops_core::governance::SecretStore as _;
+
+    let within = |started: tokio::time::Instant| started.elapsed() <= Duration::from_millis(300_010);
+    let mlflow = |auth: MlflowAuth, step: Step, retry: RetryPolicy| {
+        let builder = MlflowClient::builder("https://h").auth(auth).dialect(Dialect::Mlflow2).retry(retry);
+        builder.transport(Memory::steps(vec![step])).build().unwrap()
+    };
+    let started = tokio::time::Instant::now();
+    let client = mlflow(MlflowAuth::Provider(Arc::new(Never)), json(200, "{}"), RetryPolicy::default());
+    let error = client.get("test", "x", &[]).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Timeout && error.is_retryable() && within(started), "{error}");
+    // However often a server says that others write, and however long it is silent.
+    let race = r#"{"error_code":"BAD_REQUEST","message":"UNIQUE constraint failed: tags.key"}"#;
+    for step in [Step::Silence, json(503, ""), json(400, race), Step::Lost] {
+        let retry = RetryPolicy { attempts: u32::MAX, ..RetryPolicy::default() };
+        let started = tokio::time::Instant::now();
+        let client = mlflow(MlflowAuth::None, step.clone(), retry);
+        assert!(client.post("test", "x", &serde_json::json!({}), Repeat::Safe).await.is_err());
+        assert!(within(started), "{step:?}: {:?}", started.elapsed());
+    }
+    let challenge = r#"Bearer authorization="https://login.microsoftonline.com/72f988bf-0000-0000-0000-2d7cd011db47", resource="https://vault.azure.net""#;
+    let memory = Memory::steps(vec![with(401, &[("www-authenticate", challenge)], "")]);
+    let vault = KeyVault::named("kv-churn", mlops_azure::config::Cloud::Public, Arc::new(Never)).unwrap();
+    let vault = vault.transport(memory).build().unwrap();
+    let started = tokio::time::Instant::now();
+    let error = vault.get(&mlops_core::SecretName::new("a").unwrap()).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Timeout && within(started), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -300,6 +407,7 @@ fn what_is_not_a_jobs_environment_says_what_is_missing() {
     assert_eq!((error.kind(), error.message()), (ErrorKind::NotFound, "MSI_SECRET is not set"));
     for (name, bad) in [
         ("MSI_ENDPOINT", "http://10.0.0.1/MSI/auth"),
+        ("MSI_ENDPOINT", "http://user:pass@169.254.129.3/MSI/auth"),
         ("MSI_ENDPOINT", "not a URL"),
         ("DEFAULT_IDENTITY_CLIENT_ID", "me"),
     ] {
@@ -307,6 +415,18 @@ fn what_is_not_a_jobs_environment_says_what_is_missing() {
         let error = JobIdentity::from_variables(&variables[..], memory.clone()).unwrap_err();
         assert_eq!((error.kind(), error.context("field")), (ErrorKind::InvalidInput, Some(name)));
     }
+}
+
+#[tokio::test]
+async fn a_job_s_endpoint_may_be_on_the_link() {
+    let variables: Vec<_> = JOB
+        .iter()
+        .map(|(n, v)| (*n, if *n == "MSI_ENDPOINT" { "http://169.254.129.3:8081/MSI/auth" } else { *v }))
+        .collect();
+    let memory = Memory::steps(vec![json(200, r#"{"access_token":"t","expires_on":"1798761600"}"#)]);
+    let identity = JobIdentity::from_variables(&variables[..], memory.clone()).unwrap();
+    assert!(identity.token(&scope()).await.is_ok());
+    assert!(memory.seen()[0].header("authorization").is_none());
 }
 
 #[cfg(feature = "identity")]
@@ -354,21 +474,26 @@ mod identity {
         let refused = format!(
             r#"{{"error":"invalid_client","error_codes":[7000215],"error_description":"AADSTS7000215: Invalid client secret {CANARY} provided.\r\nTrace ID: x"}}"#
         );
-        for step in [
-            json(401, &refused),
-            json(200, "<html>"),
-            json(200, r#"{"token_type":"Bearer","expires_in":9223372036854775807,"access_token":"t"}"#),
-            json(200, r#"{"token_type":"Bearer","expires_in":-1,"access_token":"t"}"#),
-            json(302, ""),
-            Step::Lost,
-            Step::Unreachable,
+        for (step, kind) in [
+            (json(401, &refused), ErrorKind::Auth),
+            (json(200, "<html>"), ErrorKind::Auth),
+            (
+                json(200, r#"{"token_type":"Bearer","expires_in":9223372036854775807,"access_token":"t"}"#),
+                ErrorKind::Auth,
+            ),
+            (json(200, r#"{"token_type":"Bearer","expires_in":-1,"access_token":"t"}"#), ErrorKind::Auth),
+            (json(302, ""), ErrorKind::Auth),
+            // That nobody answers is not that nobody may.
+            (Step::Lost, ErrorKind::Transport),
+            (Step::Unreachable, ErrorKind::Transport),
+            (Step::Silence, ErrorKind::Timeout),
+            (json(503, &refused), ErrorKind::Transport),
+            (json(504, ""), ErrorKind::Timeout),
+            (json(429, &refused), ErrorKind::RateLimited),
         ] {
             let error = principal(&Memory::steps(vec![step.clone()])).token(&scope()).await.unwrap_err();
-            assert_eq!(
-                (error.kind(), error.context("link")),
-                (ErrorKind::Auth, Some("client secret")),
-                "{step:?}"
-            );
+            assert_eq!((error.kind(), error.context("link")), (kind, Some("client secret")), "{step:?}");
+            assert_eq!(error.is_retryable(), kind != ErrorKind::Auth, "{step:?}");
             let text = shown(&error);
             assert!(!text.contains(CANARY) && !text.contains('\r') && text.len() < 2000, "{text}");
         }
@@ -410,6 +535,69 @@ mod identity {
         let chain = Identity::chain_from(&JOB[..], &endpoints(), memory);
         assert_eq!(chain.token(&scope()).await.unwrap().secret.expose(), "t3");
         assert_eq!(chain.chosen(), Some("job identity"));
+    }
+
+    /// Asks as App Service on Linux has it; the variables are those of a process of its own, started by the test below.
+    #[tokio::test]
+    #[ignore = "is run by another test, in a process with variables of its own"]
+    async fn child_of_app_service() {
+        let endpoint = std::env::var("IDENTITY_ENDPOINT").unwrap_or_default();
+        let memory = Memory::steps(vec![json(
+            200,
+            r#"{"access_token":"t4","expires_on":"4102444800","resource":"r","token_type":"Bearer"}"#,
+        )]);
+        let identity = Identity::managed(memory.clone(), None).unwrap();
+        match identity.token(&scope()).await {
+            Ok(token) => {
+                assert_eq!(token.secret.expose(), "t4");
+                let seen = memory.seen().remove(0);
+                assert!(seen.url.starts_with(&endpoint) && seen.url.contains("resource="), "{}", seen.url);
+                assert_eq!(seen.header("x-identity-header"), Some(CANARY));
+                assert!(seen.header("authorization").is_none());
+                println!("a token came");
+            }
+            Err(error) => {
+                assert!(memory.seen().is_empty() && !shown(&error).contains(CANARY), "{error:?}");
+                println!("nothing was sent");
+            }
+        }
+    }
+
+    #[test]
+    fn the_platform_s_endpoint_on_the_link_is_asked_and_no_other_in_clear_text() {
+        let ask = |endpoint: &str| {
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+            child.args(["--exact", "auth::identity::child_of_app_service", "--ignored", "--nocapture"]);
+            for name in ["MSI_ENDPOINT", "MSI_SECRET", "IMDS_ENDPOINT", "IDENTITY_SERVER_THUMBPRINT"] {
+                child.env_remove(name);
+            }
+            let output =
+                child.env("IDENTITY_ENDPOINT", endpoint).env("IDENTITY_HEADER", CANARY).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success(), "{endpoint}: {text}");
+            text.contains("a token came")
+        };
+        for (endpoint, asked) in [
+            ("http://169.254.129.3:8081/msi/token", true),
+            ("http://169.254.255.2:8081/msi/token", true),
+            ("http://127.0.0.1:41741/msi/token", true),
+            ("http://localhost:42356/msi/token", true),
+            ("http://10.0.0.4:8081/msi/token", false),
+            ("http://metadata.example/msi/token", false),
+        ] {
+            assert_eq!(ask(endpoint), asked, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_said_to_be_none_of_the_ways() {
+        let variables = [
+            ("AZURE_TENANT_ID", TENANT),
+            ("AZURE_CLIENT_ID", CLIENT),
+            ("AZURE_CLIENT_CERTIFICATE_PATH", "/etc/sp.pem"),
+        ];
+        let chain = Identity::chain_from(&variables[..], &endpoints(), Memory::steps(vec![json(400, "")]));
+        assert!(format!("{chain:?}").contains("AZURE_CLIENT_CERTIFICATE_PATH is set"), "{chain:?}");
     }
 
     /// Whether a developer of this machine may be logged in to Azure.

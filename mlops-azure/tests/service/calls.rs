@@ -161,6 +161,22 @@ async fn no_call_lasts_beyond_its_deadline() {
     }
 }
 
+/// What was not sent is not of unknown outcome.
+#[tokio::test(start_paused = true)]
+async fn a_call_without_time_is_not_sent() {
+    for (deadline, first, sent) in [(0, json(200, "1"), 0), (10, with(429, &[("retry-after", "9")], ""), 2)] {
+        let memory = Memory::new(move |n, _| if n == 0 { first.clone() } else { json(200, "1") });
+        let retry = RetryPolicy { deadline: Some(Duration::from_secs(deadline)), ..quick() };
+        let service = builder(&memory, &Tokens::new()).retry(retry).build().unwrap();
+        let result = service.call(post()).await;
+        assert_eq!(memory.count(), sent);
+        if sent == 0 {
+            let error = result.unwrap_err();
+            assert!(error.kind() == ErrorKind::Timeout && error.is_retryable(), "{error}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_resource_on_which_something_else_works_is_waited_for() {
     let busy = with(
@@ -176,10 +192,122 @@ async fn a_resource_on_which_something_else_works_is_waited_for() {
     let memory = Memory::steps(vec![busy]);
     let error = service(&memory).call(post()).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Busy && error.is_retryable() && started.elapsed().as_secs() <= 340);
-    // Any other conflict is the caller's matter.
+    // Whoever is told when to come back is not told that it is in vain, whatever the words.
+    let words = with(409, &[("retry-after", "20")], r#"{"error":{"code":"UserError","message":"m"}}"#);
+    let memory = Memory::steps(vec![words, json(200, "1")]);
+    service(&memory).call(post()).await.unwrap();
+    assert_eq!(memory.count(), 2);
+    // A conflict that is about nothing in Resource Manager is the caller's matter.
     let memory = Memory::steps(vec![json(409, r#"{"error":{"code":"Conflict","message":"m"}}"#)]);
     assert_eq!(service(&memory).call(post()).await.unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(memory.count(), 1);
+}
+
+const WORKSPACE: &str = "/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w";
+
+/// Answers to those that are turned away, as services of Azure write them.
+const TURNED_AWAY: [&str; 5] = [
+    r#"{"error":{"code":"UserError","message":"Cannot create a deployment in endpoint e because it is in Updating provisioning state."}}"#,
+    r#"{"error":{"code":"Conflict","message":"Another operation on this or dependent resource is in progress."}}"#,
+    r#"{"error":{"code":"AnotherOperationInProgress","message":"m"}}"#,
+    r#"{"error":{"code":"UserError","message":"m","additionalInfo":[{"type":"InnerError","info":{"value":{"code":"Conflict"}}}]}}"#,
+    "",
+];
+
+/// What the words of a 409 do not say, the resources around say: whether something is under way there.
+#[tokio::test(start_paused = true)]
+async fn whether_something_is_under_way_is_looked_at_and_not_read_from_words() {
+    let endpoint = format!("{SUBSCRIPTION}{WORKSPACE}/onlineEndpoints/e");
+    let own = |path: &str, state: &str| {
+        (path.to_owned(), format!(r#"{{"properties":{{"provisioningState":"{state}"}}}}"#))
+    };
+    let list = |state: &str| {
+        let body = format!(
+            r#"{{"value":[{{"properties":{{"provisioningState":"Succeeded"}}}},{{"properties":{{"provisioningState":"{state}"}}}}]}}"#
+        );
+        (format!("{endpoint}/deployments"), body)
+    };
+    let compute = format!("{SUBSCRIPTION}{WORKSPACE}/computes/c");
+    let parent = format!("{SUBSCRIPTION}{WORKSPACE}");
+    for (method, path, found) in [
+        ("PUT", endpoint.clone(), vec![own(&endpoint, "Updating")]),
+        ("PUT", format!("{endpoint}/deployments/blue"), vec![own(&endpoint, "updating")]),
+        (
+            "DELETE",
+            format!("{endpoint}/deployments/blue"),
+            vec![own(&endpoint, "Succeeded"), list("Creating")],
+        ),
+        ("PUT", endpoint.clone(), vec![own(&endpoint, "Failed"), list("Deleting")]),
+        ("POST", format!("{endpoint}/regenerateKeys"), vec![own(&endpoint, "Updating")]),
+        ("PUT", compute.clone(), vec![own(&compute, "Creating")]),
+        ("POST", format!("{compute}/start"), vec![own(&compute, "Updating")]),
+        ("PUT", compute.clone(), vec![own(&compute, "Succeeded"), own(&parent, "Updating")]),
+    ] {
+        for words in TURNED_AWAY {
+            let (found, before) = (found.clone(), std::sync::atomic::AtomicUsize::new(0));
+            let memory = Memory::new(move |_, seen| {
+                let path = seen.url.split('?').next().unwrap().replace("https://management.azure.com", "");
+                assert!(seen.url.ends_with("?api-version=2026-05-01"), "{}", seen.url);
+                if seen.method != "GET" {
+                    let calls = before.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    return if calls < 3 { json(409, words) } else { json(200, "1") };
+                }
+                let answer = found.iter().find(|(at, _)| *at == path);
+                answer.map_or_else(|| json(404, ""), |(_, body)| json(200, body))
+            });
+            let call = |waits: bool| {
+                let call = Call::<Value>::new("test", method.parse().unwrap(), path.clone())
+                    .query("api-version", "2026-05-01");
+                if waits { call } else { call.unless_busy() }
+            };
+            let error = service(&memory).call(call(false)).await.unwrap_err();
+            assert!(
+                error.kind() == ErrorKind::Busy && error.is_retryable(),
+                "{method} {path} {words}: {error}"
+            );
+            assert_eq!(error.context("status"), Some("409"));
+            service(&memory)
+                .call(call(true))
+                .await
+                .unwrap_or_else(|e| panic!("{method} {path} {words}: {e}"));
+        }
+    }
+}
+
+/// Where nothing is under way, the operation may have ended before the look: one more try, and then it is a conflict.
+#[tokio::test(start_paused = true)]
+async fn a_conflict_without_an_operation_is_tried_once_more_and_then_told() {
+    let path = format!("{SUBSCRIPTION}{WORKSPACE}/onlineEndpoints/e");
+    let put = || Call::<Value>::put("test", &path, &1).unwrap().query("api-version", "2026-05-01");
+    let words = r#"{"error":{"code":"UserError","message":"There is already an endpoint with this name in the region."}}"#;
+    let gone = |seen: &Seen| if seen.method == "GET" { json(404, "") } else { json(409, words) };
+    let memory = Memory::new(move |_, seen| gone(seen));
+    let error = service(&memory).call(put()).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Conflict, false));
+    assert_eq!(memory.lines().iter().filter(|line| line.starts_with("PUT")).count(), 2);
+    let memory = Memory::new(move |_, seen| gone(seen));
+    assert_eq!(service(&memory).call(put().unless_busy()).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(memory.lines().iter().filter(|line| line.starts_with("PUT")).count(), 1);
+    let memory = Memory::new(move |n, _| if n == 0 { json(409, words) } else { json(200, "{}") });
+    service(&memory).call(put()).await.unwrap();
+    // What the code says is not asked again.
+    for (code, kind) in [
+        ("RoleAssignmentExists", ErrorKind::AlreadyExists),
+        ("StorageAccountAlreadyExists", ErrorKind::AlreadyExists),
+        ("ScopeLocked", ErrorKind::Conflict),
+        ("CannotDeleteResource", ErrorKind::Conflict),
+        ("ReadOnlyDisabledSubscription", ErrorKind::Conflict),
+        ("FlagMustBeSetForRestore", ErrorKind::Conflict),
+    ] {
+        let memory =
+            Memory::steps(vec![json(409, &format!(r#"{{"error":{{"code":"{code}","message":"m"}}}}"#))]);
+        let error = service(&memory).call(put()).await.unwrap_err();
+        assert_eq!((error.kind(), memory.count()), (kind, 1), "{code}");
+    }
+    // A look that fails says nothing.
+    let memory =
+        Memory::new(move |_, seen| if seen.method == "GET" { json(403, "") } else { json(409, words) });
+    assert_eq!(service(&memory).call(put()).await.unwrap_err().kind(), ErrorKind::Conflict);
 }
 
 #[tokio::test(start_paused = true)]
@@ -315,7 +443,14 @@ async fn pages_are_asked_for_one_after_the_other() {
     let first =
         service(&memory).items(Call::<Page<u32>>::get(OP, "/list")).take(2).try_collect::<Vec<_>>().await;
     assert_eq!((first.unwrap(), memory.count()), (vec![1, 2], 1));
-    assert_eq!(pages(&Memory::steps(vec![json(200, "{}")])).await.unwrap(), [0; 0]);
+    for nothing in [r#"{"value":[]}"#, r#"{"value":null,"nextLink":null}"#] {
+        assert_eq!(pages(&Memory::steps(vec![json(200, nothing)])).await.unwrap(), [0; 0]);
+    }
+    // What is no list is not an empty one.
+    for other in ["{}", r#"{"error":{"code":"X"}}"#, r#"{"values":[1]}"#, "", "[]", r#"{"value":{}}"#] {
+        let error = pages(&Memory::steps(vec![json(200, other)])).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{other}");
+    }
 }
 
 #[tokio::test]

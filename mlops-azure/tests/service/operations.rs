@@ -82,6 +82,38 @@ async fn the_result_is_where_the_last_answer_says() {
     assert_eq!(memory.count(), 2);
 }
 
+/// The address of an act cannot be read: what is answered to it, or at its `Location`, is its result, whatever state a resource in it
+/// is in, unless that is a failure.
+#[tokio::test(start_paused = true)]
+async fn an_act_is_never_asked_how_it_goes() {
+    let state = |state: &str| format!(r#"{{"properties":{{"provisioningState":"{state}"}}}}"#);
+    let accepted = || with(202, &[("location", "/l")], "");
+    let post = || Call::<Value>::post(OP, "/act");
+    let memory = Memory::steps(vec![accepted(), json(202, ""), json(200, &state("Updating"))]);
+    assert_eq!(run(&memory, post()).await.unwrap()["properties"]["provisioningState"], "Updating");
+    assert_eq!(memory.lines(), ["POST /act", "GET /l", "GET /l"]);
+    for step in [json(200, &state("Updating")), json(202, ""), json(202, &state("Creating"))] {
+        let memory = Memory::steps(vec![step]);
+        assert!(run(&memory, post()).await.is_ok());
+        assert_eq!(memory.count(), 1);
+    }
+    let memory = Memory::steps(vec![accepted(), json(200, &state("Failed"))]);
+    assert_eq!(run(&memory, post()).await.unwrap_err().kind(), ErrorKind::Rejected);
+}
+
+/// Where a resource was that is removed there is nothing any more, whatever the status says.
+#[tokio::test(start_paused = true)]
+async fn what_is_removed_is_not_looked_for() {
+    let gone = r#"{"status":"Succeeded","resourceLocation":"/thing"}"#;
+    let memory = Memory::new(move |n, _| match n {
+        0 => with(202, &[("azure-asyncoperation", "/s"), ("location", "/l")], ""),
+        1 => json(200, gone),
+        _ => json(404, ""),
+    });
+    assert_eq!(run(&memory, Call::delete(OP, "/thing")).await.unwrap(), Value::Null);
+    assert_eq!(memory.count(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_location_is_asked_until_it_has_the_result() {
     let accepted = |link: &str| with(202, &[("location", link)], "");

@@ -15,7 +15,8 @@
 //! 2. `Location`, with 201 or 202: an address that answers 202 until it answers with the result.
 //! 3. Neither: the resource itself, whose `properties.provisioningState` says how it goes.
 //!
-//! A failure is an answer of status 200. Every address is checked: one at another host gets no token.
+//! After POST the answer at `Location` is the result, whatever state is in it, for the POST's own address cannot be read; after
+//! DELETE there is none. A failure is an answer of status 200. Every address is checked: one at another host gets no token.
 
 pub mod duration;
 pub mod handle;
@@ -23,3 +24,4 @@ pub mod state;
 
 pub use handle::{Operation, OperationProgress, PollPolicy};
 pub use state::OperationState;
+pub(super) use state::is_pending;

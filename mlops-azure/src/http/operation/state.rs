@@ -43,6 +43,8 @@ pub struct OperationState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Begun {
+    /// GET: the result is the resource once nothing is under way.
+    Read,
     /// PUT and PATCH: the result is the resource.
     Write,
     /// DELETE: the result is that it is gone.
@@ -102,6 +104,7 @@ impl OperationState {
         now: Timestamp,
     ) -> Result<Self> {
         let begun = match *method {
+            Method::GET => Begun::Read,
             Method::PUT | Method::PATCH => Begun::Write,
             Method::DELETE => Begun::Delete,
             _ => Begun::Act,
@@ -214,10 +217,11 @@ impl OperationState {
             Outcome::Succeeded => {
                 let elsewhere = said.resource_location.map(|link| self.resource.link(operation, &link));
                 let place = match (elsewhere.transpose()?, self.begun) {
+                    // Where it was there is nothing any more.
+                    (_, Begun::Delete) => None,
                     (Some(place), _) => Some(place),
-                    (None, Begun::Write) => Some(self.resource.clone()),
+                    (None, Begun::Read | Begun::Write) => Some(self.resource.clone()),
                     (None, Begun::Act) => self.location.clone(),
-                    (None, Begun::Delete) => None,
                 };
                 match place {
                     Some(place) => self.phase = Phase::Result(place),
@@ -239,7 +243,7 @@ impl OperationState {
         let empty = reply.body.iter().all(u8::is_ascii_whitespace);
         match self.begun {
             // The answer says that it is over; the resource is where it was.
-            Begun::Write if empty => {
+            Begun::Read | Begun::Write if empty => {
                 self.heard("Succeeded");
                 self.phase = Phase::Result(self.resource.clone());
             }
@@ -257,7 +261,8 @@ impl OperationState {
         self.judge(operation, &value, reply, otherwise)
     }
 
-    /// Reads `properties.provisioningState`; what has none is in state `otherwise`.
+    /// Reads `properties.provisioningState`; what has none is in state `otherwise`. The address of an act is not one that can be
+    /// read: what it is answered with is its result, whatever state the resource is in, unless that is a failure.
     fn judge(
         &mut self,
         operation: &'static str,
@@ -272,11 +277,11 @@ impl OperationState {
             Outcome::Failed => {
                 Err(error::from_operation(operation, &self.status, &reply.answer(self.started)))
             }
-            Outcome::Pending => {
+            Outcome::Pending if self.begun != Begun::Act => {
                 self.phase = Phase::Resource;
                 Ok(())
             }
-            Outcome::Succeeded => {
+            Outcome::Pending | Outcome::Succeeded => {
                 self.succeed(value.clone());
                 Ok(())
             }
@@ -309,6 +314,11 @@ enum Outcome {
     Pending,
     Succeeded,
     Failed,
+}
+
+/// Whether a `provisioningState` says that something is under way.
+pub(in super::super) fn is_pending(state: &str) -> bool {
+    matches!(outcome(state), Outcome::Pending)
 }
 
 /// What a state means, in any case; one that is not known means that it goes on.

@@ -15,7 +15,9 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH
 use reqwest::{Method, Url};
 
 use crate::artifact::spool::Spool;
-use crate::http::{HttpBody, HttpRequest, HttpResponse, HttpTransport, Repeat, RetryPolicy, guard, retry};
+use crate::http::{
+    HttpBody, HttpRequest, HttpResponse, HttpTransport, Repeat, RetryPolicy, StorageHosts, retry,
+};
 
 /// The version of Storage's API.
 const VERSION: HeaderValue = HeaderValue::from_static("2023-11-03");
@@ -41,6 +43,8 @@ pub(super) struct Blobs {
     pub timeout: Duration,
     /// From how many bytes on content goes up in blocks, and how long one is.
     pub part: u64,
+    /// Where signed addresses may lead.
+    pub hosts: StorageHosts,
 }
 
 impl fmt::Debug for Blobs {
@@ -81,15 +85,6 @@ impl Stored {
     }
 }
 
-/// The signed address, checked: it comes from a service, but over the wire.
-fn address(operation: &'static str, signed: &Secret) -> Result<Url> {
-    let bad = |message| Error::new(ErrorKind::Protocol, operation, message);
-    let url = Url::parse(signed.expose()).map_err(|_| bad("the signed address is none"))?;
-    guard::may_carry_secrets(operation, "content_uri", &url)
-        .map_err(|_| bad("the signed address is not one to which content may go"))?;
-    Ok(url)
-}
-
 fn refused(operation: &'static str, response: &HttpResponse) -> Error {
     let kind = match response.status {
         401 | 403 => ErrorKind::Auth,
@@ -120,6 +115,14 @@ fn is_there(response: &HttpResponse) -> bool {
         || (response.status == 412)
 }
 
+/// The signed address, checked: it comes from a service, but over the wire.
+fn address(hosts: &StorageHosts, operation: &'static str, signed: &Secret) -> Result<Url> {
+    let bad = |message| Error::new(ErrorKind::Protocol, operation, message);
+    let url = Url::parse(signed.expose()).map_err(|_| bad("the signed address is none"))?;
+    hosts.check(operation, &url)?;
+    Ok(url)
+}
+
 impl Blobs {
     async fn send(
         &self,
@@ -137,7 +140,7 @@ impl Blobs {
 
     /// Puts content where nothing is yet.
     pub(super) async fn put(&self, operation: &'static str, signed: &Secret, spool: &Spool) -> Result<Put> {
-        let url = address(operation, signed)?;
+        let url = address(&self.hosts, operation, signed)?;
         let mut headers = HeaderMap::new();
         headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
         if let Ok(digest) = HeaderValue::from_str(&spool.blob.digest.hex()) {
@@ -221,7 +224,7 @@ impl Blobs {
 
     /// What is at an address; nothing, if nothing was put there yet.
     pub(super) async fn look(&self, operation: &'static str, signed: &Secret) -> Result<Option<Stored>> {
-        let url = address(operation, signed)?;
+        let url = address(&self.hosts, operation, signed)?;
         let sent =
             self.send(operation, (Method::HEAD, url), HeaderMap::new(), HttpBody::Empty, Some(MAX_ANSWER));
         let response = sent.await?;
@@ -238,7 +241,7 @@ impl Blobs {
         operation: &'static str,
         signed: &Secret,
     ) -> Result<Option<(Stored, ByteStream)>> {
-        let url = address(operation, signed)?;
+        let url = address(&self.hosts, operation, signed)?;
         let response =
             self.send(operation, (Method::GET, url.clone()), HeaderMap::new(), HttpBody::Empty, None).await?;
         match response.status {
@@ -382,12 +385,15 @@ mod tests {
             "https://u:hunter2@h/c",
             "file:///etc/passwd",
         ] {
-            let error = address("op", &Secret::new(bad)).unwrap_err();
+            let error = address(&StorageHosts::azure(), "op", &Secret::new(bad)).unwrap_err();
             assert!(
                 error.kind() == ErrorKind::Protocol && !format!("{error:?}").contains("hunter2"),
                 "{bad}"
             );
         }
-        assert!(address("op", &Secret::new("https://sa.blob.core.windows.net/c?sig=x")).is_ok());
+        assert!(
+            address(&StorageHosts::azure(), "op", &Secret::new("https://sa.blob.core.windows.net/c?sig=x"))
+                .is_ok()
+        );
     }
 }

@@ -50,7 +50,9 @@ use super::tracker::MlflowTracker;
 use super::wire::{self, Metric, RunAnswer};
 use crate::auth::{MlflowTokens, TokenSource};
 use crate::config::cloud::Audience;
-use crate::http::{HttpTransport, Repeat, ReqwestConfig, ReqwestTransport, RetryPolicy, Service};
+use crate::http::{
+    HttpTransport, Repeat, ReqwestConfig, ReqwestTransport, RetryPolicy, Service, StorageHosts,
+};
 use crate::wire::RunHistory;
 
 /// MLflow of one workspace, or of one registry.
@@ -88,6 +90,7 @@ pub struct AzureMlflowBuilder {
     retry: RetryPolicy,
     transfer_timeout: Duration,
     part: u64,
+    hosts: StorageHosts,
 }
 
 impl AzureMlflowBuilder {
@@ -122,6 +125,12 @@ impl AzureMlflowBuilder {
         self
     }
 
+    /// Lets the service name places for artifacts at these hosts; if nothing is set, at storages of Azure's clouds.
+    pub fn storage_hosts(mut self, hosts: StorageHosts) -> Self {
+        self.hosts = hosts;
+        self
+    }
+
     /// The client. Nothing is sent yet.
     ///
     /// # Errors
@@ -144,7 +153,8 @@ impl AzureMlflowBuilder {
                 .retry(self.retry.clone())
                 .transport(transport.clone())
                 .build()?;
-        let blobs = Blobs { transport, retry: self.retry, timeout: self.transfer_timeout, part: self.part };
+        let Self { retry, transfer_timeout: timeout, part, hosts, .. } = self;
+        let blobs = Blobs { transport, retry, timeout, part, hosts };
         Ok(AzureMlflow { uri: self.uri, client, history, blobs, job: self.job })
     }
 }
@@ -179,6 +189,7 @@ impl AzureMlflow {
             retry: RetryPolicy::default(),
             transfer_timeout: Duration::from_secs(3600),
             part: Self::PART,
+            hosts: StorageHosts::azure(),
         }
     }
 
