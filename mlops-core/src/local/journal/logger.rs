@@ -203,7 +203,7 @@ impl LocalTracker {
         let row = inner.db.write_now(OP, Durability::Process, |tx| {
             let found = rows::read_bare(OP, tx, run, &inner.tracker.leases)?;
             let row = found.ok_or_else(|| Error::not_found(OP, "run", run))?;
-            write::check_open(OP, &row.run)?;
+            row.run.check_open(OP)?;
             if let Some(lease) = options.lease {
                 let until = inner.tracker.leases.give(row.id, lease);
                 let give = || tx.execute("UPDATE run SET lease_until = ?2 WHERE id = ?1", (row.id, until));
