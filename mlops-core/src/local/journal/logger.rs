@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::experiment::{Run, RunEnd};
 use crate::id::{MetricKey, RunId};
 use crate::local::db::{Durability, failed};
-use crate::local::tracker::{LocalTracker, rows, write};
+use crate::local::tracker::{LocalTracker, rows};
 use crate::time::{Timestamp, lock};
 
 /// How a [`RunLogger`] works.
