@@ -1,5 +1,6 @@
 //! The embedded cache of steps and journal of pipelines.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +16,11 @@ use super::store::{Inner, LocalStore};
 use super::verify::{FindingKind, Findings};
 use crate::artifact::ArtifactStore;
 use crate::error::{Error, ErrorKind, Result};
+use crate::hash::Digest;
 use crate::id::{ComponentName, RunId};
 use crate::pipeline::{
-    Claim, Claimed, PipelineEntry, PipelineEvent, PipelineJournal, PipelineState, PipelineStatus, StepCache,
-    StepKey, StepRecord, check_put, lease_end,
+    Claim, Claimed, PipelineEntry, PipelineEvent, PipelineJournal, PipelineState, StepCache, StepKey,
+    StepRecord, check_put, lease_end,
 };
 use crate::time::Timestamp;
 
@@ -60,8 +62,8 @@ pub struct LocalPipelineJournal {
 /// What steps made, in a folder, for all processes that have it open: single flight across them.
 ///
 /// A record that was put survives a power cut; a claim survives the process being killed, until its lease ends by the wall clock.
-/// Content that is collected as garbage takes its record with it only when somebody looks: a record whose content is gone is no
-/// hit.
+/// A record keeps no content from being collected as garbage, and one whose content is gone is no hit. But finding a record makes
+/// its content as young as storing it would, so that a collection with a grace leaves it to the run that found it.
 ///
 /// ```
 /// use mlops_core::hash::Digest;
@@ -110,6 +112,25 @@ impl LocalStepCache {
     #[must_use]
     pub fn with_artifacts(self, artifacts: Arc<dyn ArtifactStore>) -> Self {
         Self { elsewhere: Some(artifacts), ..self }
+    }
+}
+
+impl LocalStepCache {
+    /// Makes the content of a record that was found young, until whoever found it has written down that it needs it.
+    async fn keep(&self, record: &StepRecord) -> Result<()> {
+        if self.elsewhere.is_some() || self.store.db.check_writable(GET).is_err() {
+            return Ok(());
+        }
+        let outputs = record.contents().map(|(_, content)| content.digest);
+        for digest in outputs.chain(record.log.map(|log| log.digest)) {
+            match self.store.artifacts.renew(&digest).await {
+                Ok(_) => {}
+                // Who looks at the content says what is wrong with it.
+                Err(e) if matches!(e.kind(), ErrorKind::Integrity | ErrorKind::Corrupt) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -165,6 +186,11 @@ fn unfinished(operation: &'static str, connection: &Connection) -> Result<Vec<(R
 
 fn unsigned(operation: &'static str, table: &'static str, number: i64) -> Result<u64> {
     u64::try_from(number).map_err(|e| corrupt(operation, table, e))
+}
+
+/// What the runs that have not ended need to go on.
+pub(crate) fn roots(operation: &'static str, connection: &Connection) -> Result<BTreeSet<Digest>> {
+    Ok(unfinished(operation, connection)?.iter().flat_map(|(_, state)| state.contents()).collect())
 }
 
 /// Checks every entry and record: that they are what was written, that journals have no gaps and tell what can have happened.
@@ -285,7 +311,12 @@ impl StepCache for LocalStepCache {
     async fn get(&self, key: &StepKey) -> Result<Option<StepRecord>> {
         let key = key.to_string();
         let query = "SELECT key, body, digest FROM step_record WHERE key = ?1";
-        self.store.db.read(GET, move |c| sql::first(GET, c, query, [&key], |row| record(GET, row))).await
+        let read = move |c: &Connection| sql::first(GET, c, query, [&key], |row| record(GET, row));
+        let found = self.store.db.read(GET, read).await?;
+        if let Some(record) = &found {
+            self.keep(record).await?;
+        }
+        Ok(found)
     }
 
     async fn put(&self, record: &StepRecord, claim: &Claim) -> Result<()> {
