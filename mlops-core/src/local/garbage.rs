@@ -23,21 +23,23 @@ impl LocalStore {
     ///
     /// What stays: the content of every registered model version and data asset, archived ones too, with all files where it
     /// is a tree, and the files of every run, deleted ones too. So what a deployment serves stays, for it refers to
-    /// registered versions. What runs of [pipelines](crate::pipeline) need to go on stays until they have ended: what they work
-    /// on, what their steps made, their checkpoints; and content whose digest a trial of a [sweep](crate::experiment::sweep) keeps as
-    /// its checkpoint, until the trial has ended. What the cache of steps knows of does not stay for that.
+    /// registered versions.
+    ///
+    /// What runs of [pipelines](crate::pipeline) need to go on stays until they have ended: what they work on, what their steps
+    /// made, their checkpoints. Whoever gives a run up resumes it, cancelled. Content whose digest a trial of a
+    /// [sweep](crate::experiment::sweep) keeps as its checkpoint stays until the trial has ended. What only the cache of steps
+    /// knows of does not stay.
     ///
     /// Give a grace that is longer than anything takes between storing content, or finding it in the cache of steps, and
-    /// registering it, logging it to a run or writing it down in a journal, a wait in a
-    /// [spool](crate::wrap::Spooled) included: content that is younger stays in any case.
+    /// registering it, logging it to a run or writing it down in a journal, a wait in a [spool](crate::wrap::Spooled) included:
+    /// content that is younger stays in any case.
     ///
     /// Somebody who registers content at the same moment, in any process, either has it registered before the references are
     /// read, or looks for the content after the collection ended: what is registered is never removed.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] when the references cannot be read in full, the journals of what has not ended included; nothing is removed
-    /// then. [`ErrorKind::Busy`] when
-    /// others register or collect all the time. Otherwise as
+    /// [`ErrorKind::Corrupt`] when the references cannot be read in full, the journals of what has not ended included;
+    /// nothing is removed then. [`ErrorKind::Busy`] when others register or collect all the time. Otherwise as
     /// [`ArtifactStore::collect_garbage`](crate::artifact::ArtifactStore::collect_garbage).
     ///
     /// ```
