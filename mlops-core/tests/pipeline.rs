@@ -22,11 +22,11 @@ use mlops_core::memory::{
     MemoryTracker,
 };
 use mlops_core::pipeline::{
-    Backends, Cancel, Component, Components, Content, ErrorClass, ExecutorOptions, Force, GraphFault,
-    ParamSpec, ParamValue, Part, Pipeline, PipelineEntry, PipelineEvent, PipelineExecutor, PipelineFormat,
-    PipelineJournal, PipelineReport, PipelineSpec, PipelineState, PipelineStatus, PortType, Publishing,
-    RunOptions, RunReason, RunWhen, SkipReason, StepContext, StepCosts, StepError, StepRetry, StepSpec,
-    StepState, VerifyPolicy,
+    Backends, Cancel, Claim, Claimed, Component, Components, Content, ErrorClass, ExecutorOptions, Force,
+    GraphFault, ParamSpec, ParamValue, Part, Pipeline, PipelineEntry, PipelineEvent, PipelineExecutor,
+    PipelineFormat, PipelineJournal, PipelineReport, PipelineSpec, PipelineState, PipelineStatus, PortType,
+    Publishing, RunOptions, RunReason, RunWhen, SkipReason, StepCache, StepContext, StepCosts, StepError,
+    StepKey, StepRecord, StepRetry, StepSpec, StepState, VerifyPolicy,
 };
 use mlops_core::time::{Clock, ManualClock, SystemClock, TokioPause};
 use mlops_core::{ActorId, AssetName, ErrorKind, ExperimentName, MetricKey, RunId, SecretName};
@@ -468,6 +468,90 @@ async fn of_equal_steps_at_once_one_runs() {
         succeeded += report.succeeded();
     }
     assert_eq!((ran.of("slow"), succeeded), (1, 1));
+}
+
+/// A cache that counts how often it is asked for the records of a component.
+#[derive(Debug)]
+struct Counting {
+    inner: Arc<dyn StepCache>,
+    looked: AtomicUsize,
+    compared: AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl StepCache for Counting {
+    async fn get(&self, key: &StepKey) -> mlops_core::Result<Option<StepRecord>> {
+        self.looked.fetch_add(1, Ordering::SeqCst);
+        self.inner.get(key).await
+    }
+
+    async fn put(&self, record: &StepRecord, claim: &Claim) -> mlops_core::Result<()> {
+        self.inner.put(record, claim).await
+    }
+
+    async fn claim(&self, key: &StepKey, holder: &str, lease: Duration) -> mlops_core::Result<Claimed> {
+        self.inner.claim(key, holder, lease).await
+    }
+
+    async fn renew(&self, claim: &Claim, lease: Duration) -> mlops_core::Result<Claim> {
+        self.inner.renew(claim, lease).await
+    }
+
+    async fn release(&self, claim: &Claim) -> mlops_core::Result<()> {
+        self.inner.release(claim).await
+    }
+
+    async fn recent(&self, component: &ComponentName, limit: usize) -> mlops_core::Result<Vec<StepRecord>> {
+        self.compared.fetch_add(1, Ordering::SeqCst);
+        self.inner.recent(component, limit).await
+    }
+
+    async fn remove(&self, key: &StepKey) -> mlops_core::Result<bool> {
+        self.inner.remove(key).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changed_is_looked_for_only_by_who_runs_the_step() {
+    let slow = component("slow", "1").with_output(port("out"), PortType::UriFile);
+    let spec = pipeline_spec().with_step(StepSpec::new(step("slow"), slow.reference()));
+    let (begun, go) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
+    let (begins, goes) = (begun.clone(), go.clone());
+    let components = Components::new()
+        .with_fn(slow, move |context: StepContext| {
+            let (begins, goes) = (begins.clone(), goes.clone());
+            async move {
+                begins.notify_one();
+                goes.notified().await;
+                context.write("out", b"x".to_vec()).await?;
+                Ok(())
+            }
+        })
+        .unwrap();
+    let pipeline = Arc::new(Pipeline::new(spec, &components).unwrap());
+    let mut backends = backends();
+    let (looked, compared) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let cache = Arc::new(Counting { inner: backends.cache.clone(), looked, compared });
+    backends.cache = cache.clone();
+    let mut options = ExecutorOptions::default();
+    options.poll = Duration::from_millis(1);
+    let executor = Arc::new(PipelineExecutor::new(backends, components).with_options(options));
+    let start = || {
+        let (executor, pipeline) = (executor.clone(), pipeline.clone());
+        tokio::spawn(async move { executor.run(&pipeline, &RunOptions::new()).await.unwrap() })
+    };
+    let first = start();
+    begun.notified().await;
+    let second = start();
+    let looked = cache.looked.load(Ordering::SeqCst);
+    while cache.looked.load(Ordering::SeqCst) < looked + 20 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    go.notify_one();
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    assert_eq!((first.succeeded(), second.reused()), (1, 1));
+    assert_eq!(first.step(&step("slow")).unwrap().reason, Some(RunReason::NeverRan));
+    assert_eq!(cache.compared.load(Ordering::SeqCst), 1);
 }
 
 // ── failures ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -1140,6 +1224,58 @@ async fn outputs_become_data_assets_with_lineage_and_attempts_nested_runs() {
     assert_eq!(reused.metrics[&MetricKey::new("sum").unwrap()].last.value, 20.0);
     let parent = runs.iter().find(|run| run.id == first.run).unwrap();
     assert_eq!((parent.name.as_str(), parent.params["rows"].as_str()), ("p", "10"));
+}
+
+/// Whatever call of the tracker fails: who resumes the run brings the tracker to where the journal is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_tracker_failed_at_any_call_is_shown_to_its_end_when_it_is_resumed() {
+    let (mut over, mut cut_off) = (0, 0);
+    for calls in 0.. {
+        let tracker = Arc::new(common::FailingTracker::after(calls));
+        let publishing = Publishing::new(ActorId::new("nightly").unwrap())
+            .with_tracker(tracker.clone(), ExperimentName::new("e").unwrap());
+        let components = classic(&Ran::default());
+        let pipeline = classic_pipeline(&components);
+        let backends = backends();
+        let executor = PipelineExecutor::new(backends.clone(), components).with_publishing(publishing);
+        let options = RunOptions::new();
+        let Err(error) = executor.run(&pipeline, &options).await else { break };
+        assert_eq!(error.kind(), ErrorKind::Transport, "after {calls} calls");
+        tracker.mend();
+        let entries = backends.journal.entries(&options.run).await.unwrap();
+        over += usize::from(PipelineState::replay(&entries).unwrap().status() != PipelineStatus::Running);
+        let report = executor.resume(&pipeline, &options.run, &Cancel::new()).await.unwrap();
+        assert!(report.is_success(), "after {calls} calls: {report}");
+        let runs = tracker.search_runs(&RunQuery::everywhere()).await.unwrap().items;
+        for run in &runs {
+            assert!(run.status.is_final(), "after {calls} calls: {} is {:?}", run.name, run.status);
+        }
+        let run = tracker.run(&options.run).await.unwrap();
+        assert_eq!(run.status, RunStatus::Finished, "after {calls} calls");
+        let ended = backends.journal.entries(&options.run).await.unwrap().last().unwrap().at;
+        assert!(run.ended_at.is_some_and(|at| at >= ended), "after {calls} calls");
+        cut_off += runs.iter().filter(|run| run.status == RunStatus::Killed).count();
+        // Once more changes nothing.
+        assert_eq!(executor.resume(&pipeline, &options.run, &Cancel::new()).await.unwrap(), report);
+        assert_eq!(tracker.search_runs(&RunQuery::everywhere()).await.unwrap().items, runs);
+    }
+    assert_eq!(over, 1, "the journal had the end, and the tracker had not");
+    assert!(cut_off > 0, "no attempt was cut off while it was shown");
+}
+
+/// Who resumes a run that has ended may show runs elsewhere than who ran it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_ended_before_there_was_a_tracker_is_not_shown() {
+    let components = classic(&Ran::default());
+    let pipeline = classic_pipeline(&components);
+    let executor = PipelineExecutor::new(backends(), components);
+    let report = executor.run(&pipeline, &RunOptions::new()).await.unwrap();
+    let tracker = Arc::new(MemoryTracker::default());
+    let publishing = Publishing::new(ActorId::new("nightly").unwrap())
+        .with_tracker(tracker.clone(), ExperimentName::new("e").unwrap());
+    let executor = executor.with_publishing(publishing);
+    assert_eq!(executor.resume(&pipeline, &report.run, &Cancel::new()).await.unwrap(), report);
+    assert!(tracker.search_runs(&RunQuery::everywhere()).await.unwrap().items.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

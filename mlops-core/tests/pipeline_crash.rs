@@ -19,6 +19,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mlops_core::artifact::GcOptions;
 use mlops_core::hash::Digest;
 use mlops_core::id::{ComponentName, ComponentVersion, PortName, StepName};
 use mlops_core::local::LocalStore;
@@ -206,6 +207,18 @@ type Settled = BTreeMap<String, usize>;
 
 fn check(folder: &Path, run: &RunId, settled: &mut Settled) -> Option<PipelineState> {
     let store = LocalStore::open(folder.join("store")).unwrap();
+    for component in ["work", "roll"] {
+        let component = ComponentName::new(component).unwrap();
+        for record in wait(store.step_cache().recent(&component, 1000)).unwrap() {
+            let damage = wait(verify(&record, VerifyPolicy::Always, &store.artifacts())).unwrap();
+            assert_eq!(damage, None, "a record of {} dangles", record.step);
+        }
+    }
+    check_run(folder, &store, run, settled)
+}
+
+/// What holds whatever becomes of the records of the cache.
+fn check_run(folder: &Path, store: &LocalStore, run: &RunId, settled: &mut Settled) -> Option<PipelineState> {
     let entries = wait(store.pipelines().entries(run)).unwrap();
     // Once a success is written down, nothing else is about that step.
     let mut over = BTreeSet::new();
@@ -222,13 +235,6 @@ fn check(folder: &Path, run: &RunId, settled: &mut Settled) -> Option<PipelineSt
         let count = ran[step.as_str()];
         let before = *settled.entry(step.to_string()).or_insert(count);
         assert_eq!(count, before, "step {step} ran after its success was written down");
-    }
-    for component in ["work", "roll"] {
-        let component = ComponentName::new(component).unwrap();
-        for record in wait(store.step_cache().recent(&component, 1000)).unwrap() {
-            let damage = wait(verify(&record, VerifyPolicy::Always, &store.artifacts())).unwrap();
-            assert_eq!(damage, None, "a record of {} dangles", record.step);
-        }
     }
     let report = wait(store.verify()).unwrap();
     assert!(report.is_sound(), "{report:?}");
@@ -292,6 +298,41 @@ fn a_run_that_is_killed_at_any_moment_goes_on_to_the_same_end() {
     }
     println!("{killed} kills in {runs} runs, {in_the_middle} with a step at work, {resumed} resumptions");
     assert!(in_the_middle > kills / 4, "only {in_the_middle} of {killed} kills hit a step at work");
+}
+
+/// Between a kill and the resumption everything is collected that nothing refers to, however young it is.
+#[test]
+fn a_run_that_is_killed_goes_on_after_its_garbage_was_collected() {
+    let kills = std::env::var("MLOPS_CRASH_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(50_u64) / 2;
+    let expected = unkilled();
+    let mut random = Random::new(2026).stream("pipeline kills and garbage");
+    let below = |random: &mut Random, bound: u64| random.below(bound.try_into().unwrap());
+    let (mut killed, mut runs, mut removed, mut checkpoints) = (0, 0, 0, 0);
+    while killed < kills {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, mut settled) = (RunId::generate(), Settled::new());
+        runs += 1;
+        loop {
+            let lines = if killed >= kills { 1_000 } else { below(&mut random, 8) };
+            let moment = Duration::from_micros(below(&mut random, 4_000));
+            killed += u64::from(!run_and_kill(dir.path(), &run, lines, moment));
+            let store = LocalStore::open(dir.path().join("store")).unwrap();
+            let state = check_run(dir.path(), &store, &run, &mut settled);
+            if let Some(state) = &state {
+                checkpoints += state.steps().filter(|(_, step)| step.checkpoint.is_some()).count();
+            }
+            let Some(state) = state.filter(|state| state.status() != PipelineStatus::Running) else {
+                removed += wait(store.collect_garbage(&GcOptions::default())).unwrap().removed.len();
+                continue;
+            };
+            assert_eq!(state.status(), PipelineStatus::Succeeded);
+            assert_eq!(outputs(&state), expected);
+            assert_eq!(trace(dir.path()).len(), 11, "every step ran");
+            break;
+        }
+    }
+    println!("{killed} kills in {runs} runs, {removed} blobs collected");
+    assert!(checkpoints > 0);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Sweeps: the rules, the engine, the journals.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -155,6 +157,83 @@ async fn a_greater_budget_goes_on_with_the_same_suggestions() {
     at_once.run(train).await.unwrap();
     let state = SweepState::replay(&entries(&*journal, &spec).await).unwrap().unwrap();
     assert_eq!(shape(&state), shape(&at_once.state().await.unwrap().unwrap()));
+}
+
+/// What a tracker shows of the rounds is what the journal says of them, each as it was when it ended.
+async fn check_rounds(tracker: &dyn ExperimentTracker, spec: &SweepSpec, state: &SweepState) {
+    let trials = state.trials();
+    assert_eq!(state.rounds().len(), 2);
+    for (round, many) in [(0, 4), (1, 9)] {
+        let value = |trial: &&mlops_core::experiment::sweep::Trial| match trial.phase {
+            TrialPhase::Completed { value } => value,
+            _ => panic!("{trial:?}"),
+        };
+        let best = trials[..many].iter().min_by(|a, b| value(a).total_cmp(&value(b))).unwrap();
+        let end = state.rounds()[round].end.as_ref().unwrap();
+        assert_eq!((end.reason, end.best), (EndReason::Trials, Some(best.number)), "round {round}");
+        let run = tracker.run(&spec.round_run(round)).await.unwrap();
+        assert_eq!((run.status, run.ended_at), (RunStatus::Finished, Some(end.at)), "round {round}");
+        assert_eq!(run.metric("loss"), Some(value(&best)), "round {round}");
+        assert_eq!(run.tags["mlops.sweep.ended"], "trials");
+        assert_eq!(run.tags["mlops.sweep.best_trial"], best.number.to_string(), "round {round}");
+        assert_eq!(run.tags["mlops.sweep.best_run"], spec.trial_run(best.number).to_string());
+        assert_eq!(run.params["sweep.metric"], "loss");
+        let within = (round > 0).then(|| spec.id());
+        assert_eq!((run.parent, run.tags.contains_key("mlops.sweep.round")), (within, round > 0));
+    }
+    let shown = runs(tracker).await;
+    assert_eq!(shown.len(), 2 + 9);
+    assert!(shown.iter().all(|run| run.status == RunStatus::Finished));
+}
+
+#[tokio::test]
+async fn a_sweep_that_goes_on_has_a_run_for_each_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalStore::open(folder.path()).unwrap();
+    let trackers: [Arc<dyn ExperimentTracker>; 2] =
+        [Arc::new(MemoryTracker::default()), Arc::new(store.tracker())];
+    let first = spec("rounds", Budget::trials(4));
+    assert_eq!(first.round_run(0), first.id());
+    for tracker in trackers {
+        let journal = memory();
+        let sweep = |budget| {
+            let sweep = Sweep::new(spec("rounds", budget), journal.clone()).unwrap();
+            sweep.with_tracker(tracker.clone())
+        };
+        let summary = sweep(Budget::trials(4)).run(train).await.unwrap();
+        assert_eq!((&summary.run, summary.tracker_problem), (&first.id(), None));
+        let before = tracker.run(&first.id()).await.unwrap();
+        // The same again changes nothing; more of it is another round.
+        for budget in [4, 9, 9] {
+            let summary = sweep(Budget::trials(budget)).run(train).await.unwrap();
+            assert_eq!(summary.tracker_problem, None);
+            assert_eq!(summary.run, first.round_run(usize::from(budget == 9)));
+        }
+        assert_eq!(tracker.run(&first.id()).await.unwrap(), before);
+        let state = sweep(Budget::trials(9)).state().await.unwrap().unwrap();
+        check_rounds(&*tracker, &first, &state).await;
+    }
+}
+
+#[tokio::test]
+async fn a_round_that_a_tracker_was_not_told_of_is_told_as_it_was_in_the_next() {
+    for calls in 0.. {
+        let (journal, tracker) = (memory(), Arc::new(common::FailingTracker::after(calls)));
+        let sweep = |budget| {
+            let sweep = Sweep::new(spec("late", budget), journal.clone()).unwrap();
+            sweep.with_tracker(tracker.clone())
+        };
+        let summary = sweep(Budget::trials(4)).run(train).await.unwrap();
+        let failed = summary.tracker_problem.is_some();
+        tracker.mend();
+        let summary = sweep(Budget::trials(9)).run(train).await.unwrap();
+        assert_eq!(summary.tracker_problem, None, "after {calls} calls");
+        let sweep = sweep(Budget::trials(9));
+        check_rounds(&*tracker, sweep.spec(), &sweep.state().await.unwrap().unwrap()).await;
+        if !failed {
+            break;
+        }
+    }
 }
 
 #[tokio::test]

@@ -473,6 +473,36 @@ impl Run {
         }
     }
 
+    /// Refuses to take this run for another under the same id.
+    pub(crate) fn check_same(&self, spec: &RunSpec) -> Result<()> {
+        let shown = |parent: &Option<RunId>| parent.as_ref().map_or_else(String::new, ToString::to_string);
+        let fields = [
+            ("experiment", spec.experiment.to_string(), self.experiment.to_string()),
+            ("name", spec.name.clone(), self.name.clone()),
+            ("parent", shown(&spec.parent), shown(&self.parent)),
+            ("actor", spec.actor.to_string(), self.actor.to_string()),
+        ];
+        match fields.into_iter().find(|(_, asked, there)| asked != there) {
+            None => Ok(()),
+            Some((field, asked, there)) => {
+                let message = "the run id is taken by a run that differs";
+                let error = Error::conflict("ExperimentTracker::start_run", message, asked, there);
+                Err(error.with("field", field).with("run", &self.id))
+            }
+        }
+    }
+
+    /// Refuses writes once it has ended or is deleted.
+    pub(crate) fn check_open(&self, operation: &'static str) -> Result<()> {
+        let found = match (self.deleted, self.status.is_final()) {
+            (true, _) => "deleted",
+            (_, true) => self.status.as_str(),
+            _ => return Ok(()),
+        };
+        let error = Error::conflict(operation, "the run takes no more writes", "an open run", found);
+        Err(error.with("run", &self.id))
+    }
+
     /// The last value of a metric.
     pub fn metric(&self, key: &str) -> Option<f64> {
         self.metrics.get(key).map(|summary| summary.last.value)

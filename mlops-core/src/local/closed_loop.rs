@@ -1,22 +1,20 @@
 //! The embedded journal of loops.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Row, Transaction};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use rusqlite::{Connection, Transaction};
 
-use super::db::{Durability, corrupt, failed};
-use super::seal::{self, Sealed, open, seal};
+use super::db::Durability;
+use super::numbered::{self, Numbered};
+use super::seal::{self, open, seal_exactly};
 use super::sql;
 use super::store::{Inner, LocalStore};
-use super::verify::{FindingKind, Findings, gaps};
+use super::verify::{FindingKind, Findings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::IdempotencyKey;
-use crate::retrain::closed_loop::{ENTRIES, LoopEntry, LoopJournal, LoopStanding, LoopState, driven_twice};
+use crate::retrain::closed_loop::{ENTRIES, LoopEntry, LoopJournal, LoopStanding, LoopState};
 
 const APPEND: &str = "LoopJournal::append";
 const READ: &str = "LoopJournal::entries";
@@ -68,29 +66,13 @@ impl fmt::Debug for LocalLoopJournal {
     }
 }
 
-/// The entry in a row of number, body and digest.
-fn entry(operation: &'static str, id: &str, row: &Row<'_>) -> Result<LoopEntry> {
-    let sequence: u64 = row
-        .get::<_, i64>(0)
-        .map_err(failed(operation))?
-        .try_into()
-        .map_err(|e: std::num::TryFromIntError| corrupt(operation, "loop_entry", e))?;
-    let entry: LoopEntry = open(operation, "loop_entry", &key(id, sequence), row, 1)?;
-    if entry.sequence == sequence {
-        return Ok(entry);
+impl Numbered for LoopEntry {
+    const TABLE: &'static str = "loop_entry";
+    const OF: &'static str = "loop";
+
+    fn sequence(&self) -> u64 {
+        self.sequence
     }
-    let error = Error::new(ErrorKind::Corrupt, operation, "an entry of the journal has another number");
-    Err(error.with("loop", id).with("expected", sequence).with("found", entry.sequence))
-}
-
-fn key(id: &str, sequence: u64) -> String {
-    format!("{id}/{sequence}")
-}
-
-fn last(operation: &'static str, connection: &Connection, id: &str) -> Result<Option<LoopEntry>> {
-    let query =
-        "SELECT sequence, body, digest FROM loop_entry WHERE loop = ?1 ORDER BY sequence DESC LIMIT 1";
-    sql::first(operation, connection, query, [id], |row| entry(operation, id, row))
 }
 
 /// The state and the last entry, of which there is both or neither.
@@ -102,7 +84,7 @@ fn standing(
     let query = "SELECT body, digest FROM loop_state WHERE loop = ?1";
     let state: Option<LoopState> =
         sql::first(operation, connection, query, [id], |row| open(operation, "loop_state", id, row, 0))?;
-    match (last(operation, connection, id)?, state) {
+    match (numbered::last(operation, connection, id)?, state) {
         (Some(entry), Some(state)) => Ok(Some((entry, state))),
         (None, None) => Ok(None),
         (entry, _) => {
@@ -119,71 +101,24 @@ fn append(tx: &Transaction<'_>, new: &LoopEntry, state: &LoopState) -> Result<()
     if known.as_ref().is_some_and(|(entry, known)| entry == new && known == state) {
         return Ok(());
     }
-    let expected = known.map_or(0, |(entry, _)| entry.sequence) + 1;
-    if new.sequence != expected {
-        return Err(driven_twice(expected, new.sequence));
-    }
-    let row = sealed("loop_entry", &key(id, new.sequence), new)?;
-    let insert = "INSERT INTO loop_entry (loop, sequence, body, digest) VALUES (?1, ?2, ?3, ?4)";
-    let sequence = sql::signed(APPEND, "the number of an entry", new.sequence)?;
-    sql::execute(APPEND, tx, insert, (id, sequence, row.body, row.digest))?;
-    let row = sealed("loop_state", id, state)?;
+    numbered::add(APPEND, tx, id, known.as_ref().map(|(entry, _)| entry), new)?;
+    let row = seal_exactly(APPEND, "loop_state", id, "state", state)?;
     let replace = "INSERT INTO loop_state (loop, body, digest) VALUES (?1, ?2, ?3)
         ON CONFLICT (loop) DO UPDATE SET body = excluded.body, digest = excluded.digest";
     sql::execute(APPEND, tx, replace, (id, row.body, row.digest)).map(drop)
 }
 
-/// Seals what reads back as what it was: JSON has no NaN, for one.
-fn sealed<T: Serialize + DeserializeOwned + PartialEq>(
-    table: &'static str,
-    key: &str,
-    value: &T,
-) -> Result<Sealed> {
-    let row = seal(APPEND, table, key, value)?;
-    if serde_json::from_str::<T>(&row.body).is_ok_and(|kept| kept == *value) {
-        return Ok(row);
-    }
-    Err(Error::invalid(APPEND, "entry", "cannot be kept exactly: it holds a number that is none"))
-}
-
-/// The entries after a number, each checked, without gaps.
-fn read(connection: &Connection, id: &str, after: u64, limit: usize) -> Result<Vec<LoopEntry>> {
-    let query = "SELECT sequence, body, digest FROM loop_entry WHERE loop = ?1 AND sequence > ?2
-        ORDER BY sequence LIMIT ?3";
-    let from = i64::try_from(after).unwrap_or(i64::MAX);
-    let limit = i64::try_from(limit.min(ENTRIES)).unwrap_or_default();
-    let entries = sql::all(READ, connection, query, (id, from, limit), |row| entry(READ, id, row))?;
-    match entries.iter().zip(after.saturating_add(1)..).find(|(entry, expected)| entry.sequence != *expected)
-    {
-        None => Ok(entries),
-        Some((entry, expected)) => Err(Error::new(ErrorKind::Corrupt, READ, "the journal has a gap")
-            .with("loop", id)
-            .with("expected", expected)
-            .with("found", entry.sequence)),
-    }
-}
-
 /// Checks every entry and state, and that entries are contiguous.
 pub(crate) fn check(connection: &Connection, findings: &mut Findings) -> Result<()> {
-    let query = "SELECT loop || '/' || sequence, body, digest FROM loop_entry";
-    let entries: Vec<(String, LoopEntry)> = seal::check(connection, findings, "loop_entry", query)?;
+    let journals = numbered::check::<LoopEntry>(connection, findings)?;
     let query = "SELECT loop, body, digest FROM loop_state";
     let states: Vec<(String, LoopState)> = seal::check(connection, findings, "loop_state", query)?;
-    let mut found: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-    for (key, entry) in &entries {
-        let id = key.rsplit_once('/').map_or(key.as_str(), |(id, _)| id);
-        found.entry(id).or_default().push(entry.sequence);
-    }
     for (id, _) in &states {
-        if !found.contains_key(id.as_str()) {
+        if !journals.contains_key(id) {
             findings.add(FindingKind::Missing, format!("loop_entry {id}"), "the loop has no entry");
         }
     }
-    for (id, found) in found {
-        let last = found.iter().copied().max().unwrap_or_default();
-        for gap in gaps(last, found) {
-            findings.add(FindingKind::Missing, format!("loop_entry {id}/{gap}"), "the entry is gone");
-        }
+    for id in journals.keys() {
         if !states.iter().any(|(state, _)| state == id) {
             findings.add(FindingKind::Missing, format!("loop_state {id}"), "the state is gone");
         }
@@ -207,6 +142,11 @@ impl LoopJournal for LocalLoopJournal {
 
     async fn entries(&self, id: &IdempotencyKey, after: u64, limit: usize) -> Result<Vec<LoopEntry>> {
         let id = id.clone();
-        self.store.db.read(READ, move |connection| read(connection, id.as_str(), after, limit)).await
+        self.store
+            .db
+            .read(READ, move |connection| {
+                numbered::entries_after(READ, connection, id.as_str(), after, limit.min(ENTRIES))
+            })
+            .await
     }
 }

@@ -311,14 +311,16 @@ impl LocalDataAssetStore {
     }
 
     async fn check_content(&self, asset: &NewDataAsset) -> Result<()> {
-        match self.inner.artifacts.tree(&asset.digest).await {
-            Ok(_) => Ok(()),
+        let artifacts = &self.inner.artifacts;
+        let looked = match artifacts.tree(&asset.digest).await {
+            Ok(_) => artifacts.whole(REGISTER, &asset.digest).await.map(drop),
             Err(e) if e.kind() == ErrorKind::Corrupt => {
                 let error = Error::invalid(REGISTER, "digest", "names content that is not a manifest");
-                Err(error.with("digest", asset.digest).with_source(e))
+                return Err(error.with("digest", asset.digest).with_source(e));
             }
-            Err(e) => Err(e.with("asset", &asset.name)),
-        }
+            Err(e) => Err(e),
+        };
+        looked.map_err(|e| e.with("asset", &asset.name))
     }
 }
 

@@ -11,7 +11,7 @@ use super::blocking::blocking;
 use super::folder::Folder;
 use super::storage::storage;
 use super::store::{Inner, LocalStore};
-use super::{data, registry, tracker};
+use super::{data, pipeline, registry, tracker};
 use crate::artifact::{ArtifactStore as _, GcOptions, GcReport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::Digest;
@@ -23,15 +23,23 @@ impl LocalStore {
     ///
     /// What stays: the content of every registered model version and data asset, archived ones too, with all files where it
     /// is a tree, and the files of every run, deleted ones too. So what a deployment serves stays, for it refers to
-    /// registered versions. Give a grace that is longer than anything takes between storing content and registering it, or
-    /// logging it to a run: content that is younger stays in any case.
+    /// registered versions.
+    ///
+    /// What runs of [pipelines](crate::pipeline) need to go on stays until they have ended: what they work on, what their steps
+    /// made, their checkpoints. Whoever gives a run up resumes it, cancelled. Content whose digest a trial of a
+    /// [sweep](crate::experiment::sweep) keeps as its checkpoint stays until the trial has ended. What only the cache of steps
+    /// knows of does not stay.
+    ///
+    /// Give a grace that is longer than anything takes between storing content, or finding it in the cache of steps, and
+    /// registering it, logging it to a run or writing it down in a journal, a wait in a [spool](crate::wrap::Spooled) included:
+    /// content that is younger stays in any case.
     ///
     /// Somebody who registers content at the same moment, in any process, either has it registered before the references are
     /// read, or looks for the content after the collection ended: what is registered is never removed.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] when the references cannot be read in full; nothing is removed then. [`ErrorKind::Busy`] when
-    /// others register or collect all the time. Otherwise as
+    /// [`ErrorKind::Corrupt`] when the references cannot be read in full, the journals of what has not ended included;
+    /// nothing is removed then. [`ErrorKind::Busy`] when others register or collect all the time. Otherwise as
     /// [`ArtifactStore::collect_garbage`](crate::artifact::ArtifactStore::collect_garbage).
     ///
     /// ```
@@ -53,7 +61,10 @@ impl LocalStore {
         inner.db.check_writable(OP)?;
         let root = inner.root.clone();
         let _nobody_registers = blocking(OP, move || hold(OP, &root, File::try_lock)).await?;
-        let roots = inner.db.read(OP, |connection| roots(OP, connection)).await?;
+        let mut roots = inner.db.read(OP, |connection| roots(OP, connection)).await?;
+        for sweep in self.sweeps().unfinished().await? {
+            roots.extend(sweep.contents());
+        }
         inner.artifacts.collect_garbage(&roots, options).await
     }
 }
@@ -63,6 +74,7 @@ pub(crate) fn roots(operation: &'static str, connection: &Connection) -> Result<
     let mut roots = registry::roots(operation, connection)?;
     roots.extend(data::roots(operation, connection)?);
     roots.extend(tracker::feed::roots(operation, connection)?);
+    roots.extend(pipeline::roots(operation, connection)?);
     Ok(roots)
 }
 

@@ -80,6 +80,7 @@ pub(crate) mod journal;
 mod lineage;
 mod monitor;
 mod names;
+mod numbered;
 mod pipeline;
 mod projection;
 mod registry;

@@ -1,6 +1,6 @@
 //! The embedded cache of steps and journal of pipelines.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +9,18 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Row, Transaction};
 
 use super::db::{Durability, corrupt, failed};
-use super::seal::{self, open, seal};
+use super::numbered::{self, Numbered};
+use super::seal::{self, open, seal_exactly};
 use super::sql;
 use super::store::{Inner, LocalStore};
-use super::verify::{FindingKind, Findings, gaps};
+use super::verify::{FindingKind, Findings};
 use crate::artifact::ArtifactStore;
 use crate::error::{Error, ErrorKind, Result};
+use crate::hash::Digest;
 use crate::id::{ComponentName, RunId};
 use crate::pipeline::{
-    Claim, Claimed, PipelineEntry, PipelineEvent, PipelineJournal, PipelineState, PipelineStatus, StepCache,
-    StepKey, StepRecord, check_put, lease_end,
+    Claim, Claimed, PipelineEntry, PipelineEvent, PipelineJournal, PipelineState, StepCache, StepKey,
+    StepRecord, check_put, lease_end,
 };
 use crate::time::Timestamp;
 
@@ -60,8 +62,8 @@ pub struct LocalPipelineJournal {
 /// What steps made, in a folder, for all processes that have it open: single flight across them.
 ///
 /// A record that was put survives a power cut; a claim survives the process being killed, until its lease ends by the wall clock.
-/// Content that is collected as garbage takes its record with it only when somebody looks: a record whose content is gone is no
-/// hit.
+/// A record keeps no content from being collected as garbage, and one whose content is gone is no hit. But finding a record makes
+/// its content as young as storing it would, so that a collection with a grace leaves it to the run that found it.
 ///
 /// ```
 /// use mlops_core::hash::Digest;
@@ -113,6 +115,25 @@ impl LocalStepCache {
     }
 }
 
+impl LocalStepCache {
+    /// Makes the content of a record that was found young, until whoever found it has written down that it needs it.
+    async fn keep(&self, record: &StepRecord) -> Result<()> {
+        if self.elsewhere.is_some() || self.store.db.check_writable(GET).is_err() {
+            return Ok(());
+        }
+        let outputs = record.contents().map(|(_, content)| content.digest);
+        for digest in outputs.chain(record.log.map(|log| log.digest)) {
+            match self.store.artifacts.renew(&digest).await {
+                Ok(_) => {}
+                // Who looks at the content says what is wrong with it.
+                Err(e) if matches!(e.kind(), ErrorKind::Integrity | ErrorKind::Corrupt) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}
+
 impl LocalPipelineJournal {
     /// The runs that have not ended, by id, which is the order in which they were made: each goes on with
     /// [`PipelineExecutor::resume`](crate::pipeline::PipelineExecutor::resume).
@@ -120,7 +141,9 @@ impl LocalPipelineJournal {
     /// # Errors
     /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) for a journal that is damaged.
     pub async fn unfinished(&self) -> Result<Vec<RunId>> {
-        self.store.db.read("LocalPipelineJournal::unfinished", unfinished).await
+        const OP: &str = "LocalPipelineJournal::unfinished";
+        let open = self.store.db.read(OP, |connection| unfinished(OP, connection)).await?;
+        Ok(open.into_iter().map(|(run, _)| run).collect())
     }
 }
 
@@ -136,87 +159,45 @@ impl fmt::Debug for LocalStepCache {
     }
 }
 
-fn unfinished(connection: &Connection) -> Result<Vec<RunId>> {
-    const OP: &str = "LocalPipelineJournal::unfinished";
-    let query = "SELECT DISTINCT run FROM pipeline_entry ORDER BY run";
-    let runs: Vec<String> = sql::all(OP, connection, query, [], |row| row.get(0).map_err(failed(OP)))?;
+impl Numbered for PipelineEntry {
+    const TABLE: &'static str = "pipeline_entry";
+    const OF: &'static str = "run";
+
+    fn sequence(&self) -> u64 {
+        self.sequence
+    }
+}
+
+/// The runs that have not ended, by id.
+fn unfinished(operation: &'static str, connection: &Connection) -> Result<Vec<(RunId, PipelineState)>> {
     let mut open = Vec::new();
-    for run in runs {
-        let state = PipelineState::replay(&read(connection, &run)?)?;
-        if state.status() == PipelineStatus::Running {
-            open.push(RunId::new(&run).map_err(|e| corrupt(OP, "pipeline_entry", e))?);
+    for run in numbered::names::<PipelineEntry>(operation, connection)? {
+        // Nothing comes after the end, so that the others need not be read.
+        let last: Option<PipelineEntry> = numbered::last(operation, connection, &run)?;
+        if last.is_some_and(|last| matches!(last.event, PipelineEvent::Ended { .. })) {
+            continue;
         }
+        let state = PipelineState::replay(&numbered::entries(operation, connection, &run)?)?;
+        let run = RunId::new(&run).map_err(|e| corrupt(operation, PipelineEntry::TABLE, e))?;
+        open.push((run, state));
     }
     Ok(open)
-}
-
-/// All entries of a run, each checked, without gaps.
-fn read(connection: &Connection, run: &str) -> Result<Vec<PipelineEntry>> {
-    let query = "SELECT sequence, body, digest FROM pipeline_entry WHERE run = ?1 ORDER BY sequence";
-    let entries = sql::all(ENTRIES, connection, query, [run], |row| entry(ENTRIES, run, row))?;
-    match entries.iter().zip(1..).find(|(entry, expected)| entry.sequence != *expected) {
-        None => Ok(entries),
-        Some((entry, expected)) => Err(Error::new(ErrorKind::Corrupt, ENTRIES, "the journal has a gap")
-            .with("run", run)
-            .with("expected", expected)
-            .with("found", entry.sequence)),
-    }
-}
-
-/// The entry in a row of number, body and digest.
-fn entry(operation: &'static str, run: &str, row: &Row<'_>) -> Result<PipelineEntry> {
-    let sequence = unsigned(operation, "pipeline_entry", row.get(0).map_err(failed(operation))?)?;
-    let entry: PipelineEntry = open(operation, "pipeline_entry", &format!("{run}/{sequence}"), row, 1)?;
-    if entry.sequence == sequence {
-        return Ok(entry);
-    }
-    let error = Error::new(ErrorKind::Corrupt, operation, "an entry of the journal has another number");
-    Err(error.with("run", run).with("expected", sequence).with("found", entry.sequence))
 }
 
 fn unsigned(operation: &'static str, table: &'static str, number: i64) -> Result<u64> {
     u64::try_from(number).map_err(|e| corrupt(operation, table, e))
 }
 
-fn append(tx: &Transaction<'_>, run: &str, new: &PipelineEntry) -> Result<()> {
-    let query =
-        "SELECT sequence, body, digest FROM pipeline_entry WHERE run = ?1 ORDER BY sequence DESC LIMIT 1";
-    let last = sql::first(APPEND, tx, query, [run], |row| entry(APPEND, run, row))?;
-    if last.as_ref() == Some(new) {
-        return Ok(());
-    }
-    let expected = last.map_or(0, |last| last.sequence) + 1;
-    if new.sequence != expected {
-        let message = "the journal is at another entry: is the run driven twice?";
-        return Err(Error::conflict(APPEND, message, expected, new.sequence));
-    }
-    let row = seal(APPEND, "pipeline_entry", &format!("{run}/{}", new.sequence), new)?;
-    let kept: Option<PipelineEntry> = serde_json::from_str(&row.body).ok();
-    if kept.as_ref() != Some(new) {
-        return Err(Error::invalid(APPEND, "entry", "cannot be kept exactly"));
-    }
-    let insert = "INSERT INTO pipeline_entry (run, sequence, body, digest) VALUES (?1, ?2, ?3, ?4)";
-    let sequence = sql::signed(APPEND, "the number of an entry", new.sequence)?;
-    sql::execute(APPEND, tx, insert, (run, sequence, row.body, row.digest)).map(drop)
+/// What the runs that have not ended need to go on.
+pub(crate) fn roots(operation: &'static str, connection: &Connection) -> Result<BTreeSet<Digest>> {
+    Ok(unfinished(operation, connection)?.iter().flat_map(|(_, state)| state.contents()).collect())
 }
 
 /// Checks every entry and record: that they are what was written, that journals have no gaps and tell what can have happened.
 pub(crate) fn check(connection: &Connection, findings: &mut Findings) -> Result<()> {
-    let query = "SELECT run || '/' || sequence, body, digest FROM pipeline_entry ORDER BY run, sequence";
-    let entries: Vec<(String, PipelineEntry)> = seal::check(connection, findings, "pipeline_entry", query)?;
-    let mut runs: BTreeMap<String, Vec<PipelineEntry>> = BTreeMap::new();
-    for (key, entry) in entries {
-        let run = key.split_once('/').map_or(key.as_str(), |(run, _)| run);
-        runs.entry(run.to_owned()).or_default().push(entry);
-    }
-    for (run, entries) in runs {
-        let found: Vec<u64> = entries.iter().map(|entry| entry.sequence).collect();
-        let last = found.iter().copied().max().unwrap_or_default();
-        let missing = gaps(last, found);
-        for gap in &missing {
-            findings.add(FindingKind::Missing, format!("pipeline_entry {run}/{gap}"), "the entry is gone");
-        }
-        if missing.is_empty()
+    for (run, entries) in numbered::check::<PipelineEntry>(connection, findings)? {
+        // What has a gap is known to be wrong.
+        if entries.last().is_some_and(|last| last.sequence == entries.len() as u64)
             && let Err(e) = PipelineState::replay(&entries)
         {
             findings.add(FindingKind::Database, format!("pipeline_entry {run}"), e.to_string());
@@ -235,12 +216,12 @@ impl PipelineJournal for LocalPipelineJournal {
             _ => Durability::Power,
         };
         let (run, entry) = (run.to_string(), entry.clone());
-        self.store.db.write(APPEND, durability, move |tx| append(tx, &run, &entry)).await
+        self.store.db.write(APPEND, durability, move |tx| numbered::append(APPEND, tx, &run, &entry)).await
     }
 
     async fn entries(&self, run: &RunId) -> Result<Vec<PipelineEntry>> {
         let run = run.to_string();
-        self.store.db.read(ENTRIES, move |connection| read(connection, &run)).await
+        self.store.db.read(ENTRIES, move |connection| numbered::entries(ENTRIES, connection, &run)).await
     }
 }
 
@@ -311,11 +292,7 @@ fn take(
 fn put(tx: &Transaction<'_>, record: &StepRecord, claim: &Claim) -> Result<()> {
     held(PUT, tx, claim)?;
     let key = record.key.to_string();
-    let row = seal(PUT, "step_record", &key, record)?;
-    let kept: Option<StepRecord> = serde_json::from_str(&row.body).ok();
-    if kept.as_ref() != Some(record) {
-        return Err(Error::invalid(PUT, "record", "cannot be kept exactly"));
-    }
+    let row = seal_exactly(PUT, "step_record", &key, "record", record)?;
     // A new row, and so a new number: the newest is what was put last.
     sql::execute(PUT, tx, "DELETE FROM step_record WHERE key = ?1", [&key])?;
     let insert = "INSERT INTO step_record (key, component, body, digest) VALUES (?1, ?2, ?3, ?4)";
@@ -334,7 +311,12 @@ impl StepCache for LocalStepCache {
     async fn get(&self, key: &StepKey) -> Result<Option<StepRecord>> {
         let key = key.to_string();
         let query = "SELECT key, body, digest FROM step_record WHERE key = ?1";
-        self.store.db.read(GET, move |c| sql::first(GET, c, query, [&key], |row| record(GET, row))).await
+        let read = move |c: &Connection| sql::first(GET, c, query, [&key], |row| record(GET, row));
+        let found = self.store.db.read(GET, read).await?;
+        if let Some(record) = &found {
+            self.keep(record).await?;
+        }
+        Ok(found)
     }
 
     async fn put(&self, record: &StepRecord, claim: &Claim) -> Result<()> {

@@ -1,19 +1,17 @@
 //! The embedded journal of rollouts.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Row, Transaction};
+use rusqlite::Connection;
 
-use super::db::{Durability, corrupt, failed};
-use super::seal::{self, open, seal};
-use super::sql;
+use super::db::Durability;
+use super::numbered::{self, Numbered};
 use super::store::{Inner, LocalStore};
-use super::verify::{FindingKind, Findings, gaps};
+use super::verify::Findings;
 use crate::deploy::rollout::{JournalEntry, RolloutJournal, RolloutState};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::hash::Digest;
 
 const APPEND: &str = "RolloutJournal::append";
@@ -75,13 +73,20 @@ impl fmt::Debug for LocalRolloutJournal {
     }
 }
 
+impl Numbered for JournalEntry {
+    const TABLE: &'static str = "rollout_entry";
+    const OF: &'static str = "rollout";
+
+    fn sequence(&self) -> u64 {
+        self.sequence
+    }
+}
+
 fn unfinished(connection: &Connection) -> Result<Vec<RolloutState>> {
     const OP: &str = "LocalRolloutJournal::unfinished";
-    let query = "SELECT DISTINCT rollout FROM rollout_entry";
-    let rollouts: Vec<String> = sql::all(OP, connection, query, [], |row| row.get(0).map_err(failed(OP)))?;
     let mut standing = Vec::new();
-    for rollout in rollouts {
-        let entries = read(connection, &rollout)?;
+    for rollout in numbered::names::<JournalEntry>(OP, connection)? {
+        let entries: Vec<JournalEntry> = numbered::entries(OP, connection, &rollout)?;
         let Some((first, last)) = entries.first().zip(entries.last()) else { continue };
         if !last.state.phase.is_terminal() {
             standing.push((first.at, last.state.clone()));
@@ -91,92 +96,23 @@ fn unfinished(connection: &Connection) -> Result<Vec<RolloutState>> {
     Ok(standing.into_iter().map(|(_, state)| state).collect())
 }
 
-/// All entries of a rollout, each checked, without gaps.
-fn read(connection: &Connection, rollout: &str) -> Result<Vec<JournalEntry>> {
-    let query = "SELECT sequence, body, digest FROM rollout_entry WHERE rollout = ?1 ORDER BY sequence";
-    let entries = sql::all(ENTRIES, connection, query, [rollout], |row| entry(ENTRIES, rollout, row))?;
-    match entries.iter().zip(1..).find(|(entry, expected)| entry.sequence != *expected) {
-        None => Ok(entries),
-        Some((entry, expected)) => Err(Error::new(ErrorKind::Corrupt, ENTRIES, "the journal has a gap")
-            .with("rollout", rollout)
-            .with("expected", expected)
-            .with("found", entry.sequence)),
-    }
-}
-
-/// The entry in a row of number, body and digest.
-fn entry(operation: &'static str, rollout: &str, row: &Row<'_>) -> Result<JournalEntry> {
-    let sequence: u64 = row
-        .get::<_, i64>(0)
-        .map_err(failed(operation))?
-        .try_into()
-        .map_err(|e: std::num::TryFromIntError| corrupt(operation, "rollout_entry", e))?;
-    let entry: JournalEntry = open(operation, "rollout_entry", &key(rollout, sequence), row, 1)?;
-    if entry.sequence == sequence {
-        return Ok(entry);
-    }
-    let error = Error::new(ErrorKind::Corrupt, operation, "an entry of the journal has another number");
-    Err(error.with("rollout", rollout).with("expected", sequence).with("found", entry.sequence))
-}
-
-fn key(rollout: &str, sequence: u64) -> String {
-    format!("{rollout}/{sequence}")
-}
-
-fn append(tx: &Transaction<'_>, rollout: &str, new: &JournalEntry) -> Result<()> {
-    let query = "SELECT sequence, body, digest FROM rollout_entry WHERE rollout = ?1
-        ORDER BY sequence DESC LIMIT 1";
-    let last = sql::first(APPEND, tx, query, [rollout], |row| entry(APPEND, rollout, row))?;
-    if last.as_ref() == Some(new) {
-        return Ok(());
-    }
-    let expected = last.map_or(0, |last| last.sequence) + 1;
-    if new.sequence != expected {
-        let message = "the journal is at another entry: is the rollout driven twice?";
-        return Err(Error::conflict(APPEND, message, expected, new.sequence));
-    }
-    let row = seal(APPEND, "rollout_entry", &key(rollout, new.sequence), new)?;
-    let kept: Option<JournalEntry> = serde_json::from_str(&row.body).ok();
-    if kept.as_ref() != Some(new) {
-        // JSON has no NaN, for one: what was decided must be read as what it was.
-        return Err(Error::invalid(
-            APPEND,
-            "entry",
-            "cannot be kept exactly: it holds a number that is none",
-        ));
-    }
-    let insert = "INSERT INTO rollout_entry (rollout, sequence, body, digest) VALUES (?1, ?2, ?3, ?4)";
-    let sequence = sql::signed(APPEND, "the number of an entry", new.sequence)?;
-    sql::execute(APPEND, tx, insert, (rollout, sequence, row.body, row.digest)).map(drop)
-}
-
 /// Checks every entry, and that they are contiguous.
 pub(crate) fn check(connection: &Connection, findings: &mut Findings) -> Result<()> {
-    let query = "SELECT rollout || '/' || sequence, body, digest FROM rollout_entry";
-    let entries: Vec<(String, JournalEntry)> = seal::check(connection, findings, "rollout_entry", query)?;
-    let mut found: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-    for (key, entry) in &entries {
-        let rollout = key.split_once('/').map_or(key.as_str(), |(rollout, _)| rollout);
-        found.entry(rollout).or_default().push(entry.sequence);
-    }
-    for (rollout, found) in found {
-        let last = found.iter().copied().max().unwrap_or_default();
-        for gap in gaps(last, found) {
-            findings.add(FindingKind::Missing, format!("rollout_entry {rollout}/{gap}"), "the entry is gone");
-        }
-    }
-    Ok(())
+    numbered::check::<JournalEntry>(connection, findings).map(drop)
 }
 
 #[async_trait]
 impl RolloutJournal for LocalRolloutJournal {
     async fn append(&self, rollout: &Digest, entry: &JournalEntry) -> Result<()> {
         let (rollout, entry) = (rollout.hex(), entry.clone());
-        self.store.db.write(APPEND, Durability::Power, move |tx| append(tx, &rollout, &entry)).await
+        self.store
+            .db
+            .write(APPEND, Durability::Power, move |tx| numbered::append(APPEND, tx, &rollout, &entry))
+            .await
     }
 
     async fn entries(&self, rollout: &Digest) -> Result<Vec<JournalEntry>> {
         let rollout = rollout.hex();
-        self.store.db.read(ENTRIES, move |connection| read(connection, &rollout)).await
+        self.store.db.read(ENTRIES, move |c| numbered::entries(ENTRIES, c, &rollout)).await
     }
 }

@@ -34,6 +34,21 @@ pub(super) fn seal<T: Serialize>(
     Ok(Sealed { body, digest })
 }
 
+/// Seals what reads back as what it was, and refuses the rest as the argument it is: JSON has no NaN, for one.
+pub(super) fn seal_exactly<T: Serialize + DeserializeOwned + PartialEq>(
+    operation: &'static str,
+    table: &'static str,
+    key: &str,
+    argument: &str,
+    value: &T,
+) -> Result<Sealed> {
+    let row = seal(operation, table, key, value)?;
+    if serde_json::from_str::<T>(&row.body).is_ok_and(|kept| kept == *value) {
+        return Ok(row);
+    }
+    Err(Error::invalid(operation, argument, "cannot be kept exactly: it holds a number that is none"))
+}
+
 /// Opens the row `key` of `table`, whose body and digest are the columns `at` and `at + 1`.
 pub(super) fn open<T: DeserializeOwned>(
     operation: &'static str,

@@ -142,35 +142,6 @@ impl Kept {
         }
     }
 
-    fn check_same(&self, spec: &RunSpec) -> Result<()> {
-        let run = &self.run;
-        let shown = |parent: &Option<RunId>| parent.as_ref().map_or_else(String::new, ToString::to_string);
-        let fields = [
-            ("experiment", spec.experiment.to_string(), run.experiment.to_string()),
-            ("name", spec.name.clone(), run.name.clone()),
-            ("parent", shown(&spec.parent), shown(&run.parent)),
-            ("actor", spec.actor.to_string(), run.actor.to_string()),
-        ];
-        match fields.into_iter().find(|(_, asked, there)| asked != there) {
-            Some((field, asked, there)) => {
-                let message = "the run id is taken by a run that differs";
-                let error = Error::conflict("ExperimentTracker::start_run", message, asked, there);
-                Err(error.with("field", field).with("run", &run.id))
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn check_open(&self, operation: &'static str) -> Result<()> {
-        let found = match (self.run.deleted, self.run.status.is_final()) {
-            (true, _) => "deleted".to_owned(),
-            (_, true) => format!("{:?}", self.run.status).to_lowercase(),
-            _ => return Ok(()),
-        };
-        let error = Error::conflict(operation, "the run takes no more writes", "an open run", found);
-        Err(error.with("run", &self.run.id))
-    }
-
     /// The receipt of this batch, if it was written under its key before.
     fn replay(&self, key: &IdempotencyKey, content: Digest) -> Result<Option<WriteReceipt>> {
         match self.writes.get(key) {
@@ -318,7 +289,7 @@ impl ExperimentTracker for MemoryTracker {
         let mut state = lock(&self.state);
         if state.runs.contains_key(&spec.id) {
             let kept = state.run(OP, &spec.id, self.clock.monotonic())?;
-            kept.check_same(spec)?;
+            kept.run.check_same(spec)?;
             return Ok(kept.run.clone());
         }
         if !state.experiments.contains_key(&spec.experiment) {
@@ -345,7 +316,7 @@ impl ExperimentTracker for MemoryTracker {
         {
             return Ok(receipt);
         }
-        kept.check_open(OP)?;
+        kept.run.check_open(OP)?;
         kept.check(batch)?;
         let receipt = kept.apply(batch);
         if let Some((key, digest)) = keyed {
@@ -362,7 +333,7 @@ impl ExperimentTracker for MemoryTracker {
         let now = self.clock.monotonic();
         let mut state = lock(&self.state);
         let kept = state.run(OP, run, now)?;
-        kept.check_open(OP)?;
+        kept.run.check_open(OP)?;
         let span = TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX);
         let until = self.clock.now().checked_add_signed(span).unwrap_or(Timestamp::MAX_UTC);
         kept.lease_end = Some(now.saturating_add(lease));
@@ -381,7 +352,7 @@ impl ExperimentTracker for MemoryTracker {
         if kept.run.status == end.status {
             return Ok(kept.run.clone());
         }
-        kept.check_open(OP)?;
+        kept.run.check_open(OP)?;
         kept.run.status = end.status;
         kept.run.ended_at = Some(end.at.unwrap_or_else(|| self.clock.now()));
         kept.run.lease_until = None;

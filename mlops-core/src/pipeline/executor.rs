@@ -15,8 +15,8 @@ pub use self::report::{PipelineReport, StepReport};
 use self::book::Book;
 use self::drive::Drive;
 use super::{
-    Cancel, Components, Content, Force, Pipeline, PipelineState, PipelineStatus, PlannedStep, Publishing,
-    RunPlan, StepCosts,
+    Cancel, Components, Content, Force, Pipeline, PipelineEntry, PipelineState, PipelineStatus, PlannedStep,
+    Publishing, RunPlan, StepCosts,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::governance::{BudgetGuard, Secret, SecretStore};
@@ -213,7 +213,7 @@ impl PipelineExecutor {
         self.drive(pipeline, plan, book, &options.cancel).await
     }
 
-    /// Goes on with a run that was cut off; of one that has ended, returns the report.
+    /// Goes on with a run that was cut off; of one that has ended, returns the report, once its run in the tracker has ended too.
     ///
     /// The run must not be driven by anybody else: whoever drives it is stopped by a conflict at its next step forward.
     ///
@@ -230,7 +230,11 @@ impl PipelineExecutor {
         }
         self.check(pipeline)?;
         if state.status() != PipelineStatus::Running {
+            self.show_end(run, &state, &entries).await?;
             return Ok(PipelineReport::new(run.clone(), pipeline, &state));
+        }
+        if let Some(publishing) = &self.publishing {
+            publishing.cut_off(run, &state, self.backends.clock.now()).await?;
         }
         let plan = state.plan().clone();
         let book = Book::resume(run.clone(), &self.backends, state, &entries).await?;
@@ -255,6 +259,16 @@ impl PipelineExecutor {
             publishing.end(book.run(), state.status(), self.backends.clock.now()).await?;
         }
         Ok(PipelineReport::new(book.run().clone(), pipeline, &state))
+    }
+
+    /// Ends the run that is shown of one that has ended: whoever wrote the end down may not have come to it.
+    async fn show_end(&self, run: &RunId, state: &PipelineState, entries: &[PipelineEntry]) -> Result<()> {
+        let Some((publishing, last)) = self.publishing.as_ref().zip(entries.last()) else { return Ok(()) };
+        match publishing.end(run, state.status(), last.at).await {
+            // It was shown elsewhere, or nowhere.
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+            told => told,
+        }
     }
 
     fn plan(&self, pipeline: &Pipeline, options: &RunOptions) -> Result<RunPlan> {

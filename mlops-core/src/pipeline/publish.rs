@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Content, ParamValue, PipelineStatus, PortType, RunPlan, StepKey, StepMetric, StepSpec};
+use super::{
+    Content, ParamValue, PipelineState, PipelineStatus, PortType, RunPlan, StepKey, StepMetric, StepSpec,
+    StepState,
+};
 use crate::artifact::{ArtifactStore, Blob, Entry, Manifest};
 use crate::data::{AssetKind, DataAssetStore, DataRef, NewDataAsset};
 use crate::error::{Error, ErrorKind, Result};
@@ -23,7 +26,8 @@ use crate::time::Timestamp;
 /// A run of a pipeline is a run of the tracker, and every attempt of a step and every reuse a run nested in it, with parameters,
 /// metrics, data that went in and files that came out. An output that a step names as an asset becomes the next version of that
 /// data asset, unless a version has the same content already; a step that reads it has it as an input, which is its lineage.
-/// Everything has ids that follow from the run, the step and the attempt, so that a run that is resumed writes nothing twice.
+/// Everything has ids that follow from the run, the step and the attempt, so that a run that is resumed writes nothing twice. An attempt
+/// that was cut off while it was shown ends as killed when its run is resumed.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -149,6 +153,26 @@ impl Publishing {
         }
         let status = if attempt.error.is_some() { RunStatus::Failed } else { RunStatus::Finished };
         tracker.finish_run(&spec.id, &RunEnd { status, at: Some(attempt.ended) }).await.map(drop)
+    }
+
+    /// Ends the runs of attempts that were cut off while they were shown: the attempts after them have runs of their own.
+    pub(super) async fn cut_off(&self, run: &RunId, state: &PipelineState, at: Timestamp) -> Result<()> {
+        let Some((tracker, _)) = &self.tracker else { return Ok(()) };
+        for (step, status) in state.steps() {
+            let StepState::Running { attempt } = status.state else { continue };
+            let nested = nested_run(run, step, attempt)?;
+            match tracker.run(&nested).await {
+                Ok(shown) if shown.status.is_final() => {}
+                Ok(_) => {
+                    let end = RunEnd { status: RunStatus::Killed, at: Some(at) };
+                    tracker.finish_run(&nested, &end).await?;
+                }
+                // It had not come to that.
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
     }
 
     /// The outputs, with the data assets that they are now.

@@ -523,6 +523,29 @@ impl PipelineState {
         self.steps.iter()
     }
 
+    /// The content that the run needs to go on: what it works on, what its steps made, and how far they said that they came. For a run that
+    /// has not ended these are roots of [garbage collection](crate::artifact::ArtifactStore::collect_garbage); the embedded store
+    /// finds them itself.
+    ///
+    /// ```
+    /// # use mlops_core::artifact::Blob;
+    /// # use mlops_core::hash::Digest;
+    /// # use mlops_core::id::{ComponentName, PortName};
+    /// # use mlops_core::pipeline::{Content, PipelineState, PortType, RunPlan};
+    /// let rows = Blob { digest: Digest::of(b"age\n59\n"), size: 7 };
+    /// let mut plan = RunPlan::new(ComponentName::new("p")?, Digest::of(b"pipeline"), vec![]);
+    /// plan.inputs.insert(PortName::new("rows")?, Content::new(PortType::UriFile, rows));
+    /// let state = PipelineState::begin(plan)?;
+    /// assert_eq!(state.contents().collect::<Vec<_>>(), [rows.digest]);
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn contents(&self) -> impl Iterator<Item = Digest> {
+        let made = self.steps.values().filter_map(|step| step.state.outputs());
+        let inputs = std::iter::once(&self.plan.inputs);
+        let contents = inputs.chain(made).flat_map(BTreeMap::values).map(|content| content.digest);
+        contents.chain(self.steps.values().filter_map(|step| step.checkpoint).map(|blob| blob.digest))
+    }
+
     /// What the steps cost together, in the currency of the budget; reused ones cost nothing.
     pub fn spent(&self) -> f64 {
         self.steps.values().map(|step| step.spent).sum()

@@ -1,12 +1,19 @@
-//! What the tests of the embedded store share.
+//! What tests share.
 #![allow(dead_code)] // each test binary uses its part
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use mlops_core::experiment::{
+    Experiment, ExperimentSpec, ExperimentTracker, HistoryQuery, LogBatch, MetricPoint, Run, RunEnd,
+    RunQuery, RunSpec, TrackerCapabilities, WriteReceipt,
+};
 use mlops_core::local::{LocalStore, NetworkPolicy};
+use mlops_core::memory::MemoryTracker;
 use mlops_core::time::{Clock, ManualClock, Timestamp};
+use mlops_core::{Error, ErrorKind, ExperimentName, Page, PageRequest, Result, RunId};
 use tempfile::TempDir;
 
 /// A clock that owns the folder of the store that has it, so that the folder goes when the store has gone.
@@ -72,4 +79,83 @@ pub fn children(count: usize, name: &str, variable: &str, value: &Path) -> Vec<S
         String::from_utf8(output.stdout).unwrap()
     };
     children.into_iter().map(finish).collect()
+}
+
+/// A tracker in memory that takes so many changes, and then none until it is mended.
+#[derive(Debug)]
+pub struct FailingTracker {
+    inner: MemoryTracker,
+    left: AtomicUsize,
+}
+
+impl FailingTracker {
+    pub fn after(changes: usize) -> Self {
+        Self { inner: MemoryTracker::default(), left: AtomicUsize::new(changes) }
+    }
+
+    pub fn mend(&self) {
+        self.left.store(usize::MAX, Ordering::SeqCst);
+    }
+
+    fn change(&self) -> Result<()> {
+        let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        left.map(drop).map_err(|_| Error::new(ErrorKind::Transport, "FailingTracker", "nobody answers"))
+    }
+}
+
+#[async_trait::async_trait]
+impl ExperimentTracker for FailingTracker {
+    fn capabilities(&self) -> TrackerCapabilities {
+        self.inner.capabilities()
+    }
+
+    async fn ensure_experiment(&self, spec: &ExperimentSpec) -> Result<Experiment> {
+        self.change()?;
+        self.inner.ensure_experiment(spec).await
+    }
+
+    async fn experiment(&self, name: &ExperimentName) -> Result<Experiment> {
+        self.inner.experiment(name).await
+    }
+
+    async fn experiments(&self, page: &PageRequest) -> Result<Page<Experiment>> {
+        self.inner.experiments(page).await
+    }
+
+    async fn start_run(&self, spec: &RunSpec) -> Result<Run> {
+        self.change()?;
+        self.inner.start_run(spec).await
+    }
+
+    async fn write(&self, run: &RunId, batch: &LogBatch) -> Result<WriteReceipt> {
+        self.change()?;
+        self.inner.write(run, batch).await
+    }
+
+    async fn heartbeat(&self, run: &RunId, lease: Duration) -> Result<()> {
+        self.change()?;
+        self.inner.heartbeat(run, lease).await
+    }
+
+    async fn finish_run(&self, run: &RunId, end: &RunEnd) -> Result<Run> {
+        self.change()?;
+        self.inner.finish_run(run, end).await
+    }
+
+    async fn run(&self, run: &RunId) -> Result<Run> {
+        self.inner.run(run).await
+    }
+
+    async fn search_runs(&self, query: &RunQuery) -> Result<Page<Run>> {
+        self.inner.search_runs(query).await
+    }
+
+    async fn history(&self, run: &RunId, query: &HistoryQuery) -> Result<Page<MetricPoint>> {
+        self.inner.history(run, query).await
+    }
+
+    async fn set_deleted(&self, run: &RunId, deleted: bool) -> Result<Run> {
+        self.change()?;
+        self.inner.set_deleted(run, deleted).await
+    }
 }

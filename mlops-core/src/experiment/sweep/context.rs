@@ -179,7 +179,8 @@ impl TrialContext {
         Message::Report { trial, attempt, step, value, cost: self.shared.take(), answer }
     }
 
-    /// Saves from where the trial can go on: a path, a digest. The next attempt is given it.
+    /// Saves from where the trial can go on: a path, a digest. The next attempt is given it. A digest in full, `sha256:` and
+    /// all, keeps its content from garbage collection until the trial has ended; see [`SweepState::contents`](super::SweepState::contents).
     ///
     /// # Errors
     /// [`ErrorKind::LimitExceeded`] for a text that is too long; [`ErrorKind::Cancelled`] when the engine is gone.

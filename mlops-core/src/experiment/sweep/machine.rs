@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{
-    Budget, Decision, EndReason, FailureClass, SweepEntry, SweepEvent, SweepState, Trial, TrialOutcome,
-    TrialPhase,
+    Budget, Decision, EndReason, FailureClass, RoundEnd, SweepEntry, SweepEvent, SweepRound, SweepState,
+    Trial, TrialOutcome, TrialPhase,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::experiment::sampler::{Observation, Outcome, Sampler, SuggestRequest, Suggestion};
@@ -81,6 +81,7 @@ impl SweepState {
             paused: false,
             refused: None,
             ended: None,
+            rounds: vec![SweepRound { began_at: first.at, end: None }],
             cost: 0.0,
             worked: Duration::ZERO,
             last_at: first.at,
@@ -212,6 +213,9 @@ impl SweepState {
         match event {
             SweepEvent::Created { .. } => {}
             SweepEvent::Opened { budget } => {
+                if self.ended.is_some() {
+                    self.rounds.push(SweepRound { began_at: at, end: None });
+                }
                 self.spec.budget = budget.clone();
                 (self.paused, self.refused, self.ended) = (false, None, None);
             }
@@ -271,7 +275,12 @@ impl SweepState {
             }
             SweepEvent::Paused => self.paused = true,
             SweepEvent::Refused { reason } => self.refused = Some(reason.clone()),
-            SweepEvent::Ended { reason } => self.ended = Some(*reason),
+            SweepEvent::Ended { reason } => {
+                self.ended = Some(*reason);
+                if let Some(round) = self.rounds.last_mut() {
+                    round.end = Some(RoundEnd { reason: *reason, at, best: self.best });
+                }
+            }
         }
     }
 

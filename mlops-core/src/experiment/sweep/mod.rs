@@ -28,6 +28,9 @@
 //! * **One engine.** Entry n + 1 is written after entry n and nothing else; of two engines one is told.
 //! * **One run for each trial.** A trial's run has an id that follows from the sweep's and its number, its parent is the sweep's
 //!   run. The journal is the truth; the runs are made to agree with it when a sweep is resumed.
+//! * **A result is never changed.** The sweep's run ends when the sweep does, with why, and which trial was best. A sweep that goes on
+//!   after that, with a greater budget, has a run within its own for each further [round](SweepState::rounds), with how the whole sweep
+//!   stands when that ends; [`SweepSummary::run`] is the last of them.
 
 mod azure;
 #[cfg(feature = "runtime")]
@@ -56,5 +59,5 @@ pub use progress::{SweepProgress, TerminalProgress};
 #[cfg(feature = "runtime")]
 pub use runner::{Sweep, SweepControl};
 pub use spec::{Budget, SweepSpec};
-pub use state::{SweepState, Trial, TrialPhase};
+pub use state::{RoundEnd, SweepRound, SweepState, Trial, TrialPhase};
 pub use summary::{BestTrial, SweepSummary, TrialCounts};

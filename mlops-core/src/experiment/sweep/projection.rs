@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Sweep, SweepEntry, SweepEvent, SweepState, TrialPhase};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::experiment::{
     Capsule, ExperimentSpec, ExperimentTracker, LogBatch, MetricPoint, RunEnd, RunSpec, RunStatus,
 };
@@ -28,10 +28,10 @@ pub(super) struct Projection {
     stale: BTreeSet<u64>,
     /// Trials whose runs have begun.
     begun: BTreeSet<u64>,
-    /// Whether the run of the sweep itself has begun.
-    parent: bool,
+    /// How many rounds' runs have begun.
+    rounds: usize,
     problem: Option<String>,
-    /// Last report of each trial that was told or is pending, in the order of the journal.
+    /// Whether what was there before was told.
     opened: bool,
 }
 
@@ -44,7 +44,7 @@ impl Projection {
             pending: BTreeMap::new(),
             stale: BTreeSet::new(),
             begun: BTreeSet::new(),
-            parent: false,
+            rounds: 0,
             problem: None,
             opened: false,
         };
@@ -93,7 +93,7 @@ impl Projection {
 
     /// The run of the sweep, and those of trials that were there before.
     async fn open(&mut self, tracker: &dyn ExperimentTracker, state: &SweepState) -> Result<()> {
-        self.begin_parent(tracker, state).await?;
+        self.begin_rounds(tracker, state).await?;
         for trial in std::mem::take(&mut self.stale) {
             if let Err(error) = self.tell(tracker, state, trial).await {
                 self.stale.insert(trial);
@@ -103,26 +103,34 @@ impl Projection {
         Ok(())
     }
 
-    async fn begin_parent(&mut self, tracker: &dyn ExperimentTracker, state: &SweepState) -> Result<()> {
-        if self.parent {
-            return Ok(());
-        }
+    /// Begins the runs of the rounds: the first is the sweep's, the others are within it.
+    async fn begin_rounds(&mut self, tracker: &dyn ExperimentTracker, state: &SweepState) -> Result<()> {
         let spec = state.spec();
-        tracker.ensure_experiment(&ExperimentSpec::new(spec.experiment.clone())).await?;
-        let mut run = RunSpec::new(spec.experiment.clone(), spec.name.clone(), spec.actor.clone());
-        (run.id, run.started_at) = (state.id().clone(), Some(state.created_at()));
-        (run.tags, run.capsule) = (spec.tags.clone(), self.capsule.clone());
-        let run = tracker.start_run(&run).await?;
-        if !run.status.is_final() {
-            let goal = format!("{:?}", spec.goal).to_lowercase();
-            let batch = LogBatch::new()
-                .param(ParamKey::new("sweep.metric")?, &spec.metric)
-                .param(ParamKey::new("sweep.goal")?, goal)
-                .param(ParamKey::new("sweep.sampler")?, &state.sampler().name)
-                .param(ParamKey::new("sweep.seed")?, spec.seed);
-            tracker.write(&run.id, &batch).await?;
+        if self.rounds == 0 {
+            tracker.ensure_experiment(&ExperimentSpec::new(spec.experiment.clone())).await?;
         }
-        self.parent = true;
+        while let Some(round) = state.rounds().get(self.rounds) {
+            let mut run = RunSpec::new(spec.experiment.clone(), spec.name.clone(), spec.actor.clone());
+            run.id = super::spec::round_run(state.id(), self.rounds);
+            (run.started_at, run.tags) = (Some(round.began_at), spec.tags.clone());
+            run.capsule = self.capsule.clone();
+            if self.rounds > 0 {
+                run.name = format!("{} round {}", spec.name, self.rounds);
+                run = run.with_parent(state.id().clone());
+                run = run.with_tag(TagKey::new("mlops.sweep.round")?, self.rounds.to_string());
+            }
+            let run = tracker.start_run(&run).await?;
+            if !run.status.is_final() {
+                let goal = format!("{:?}", spec.goal).to_lowercase();
+                let batch = LogBatch::new()
+                    .param(ParamKey::new("sweep.metric")?, &spec.metric)
+                    .param(ParamKey::new("sweep.goal")?, goal)
+                    .param(ParamKey::new("sweep.sampler")?, &state.sampler().name)
+                    .param(ParamKey::new("sweep.seed")?, spec.seed);
+                tracker.write(&run.id, &batch).await?;
+            }
+            self.rounds += 1;
+        }
         Ok(())
     }
 
@@ -131,7 +139,7 @@ impl Projection {
         let Some(trial) = state.trial(number) else { return Ok(()) };
         // A trial that was cancelled in the queue has no run.
         let Some(started_at) = trial.started_at else { return Ok(()) };
-        self.begin_parent(tracker, state).await?;
+        self.begin_rounds(tracker, state).await?;
         let id = super::spec::trial_run(state.id(), number);
         let first = !self.begun.contains(&number);
         if first {
@@ -210,7 +218,7 @@ impl Projection {
         Ok(Some((point, tags)))
     }
 
-    /// Tries again what failed, and ends the run of a sweep that is over; what is still wrong.
+    /// Tries again what failed, and ends the runs of the rounds that are over; what is still wrong.
     pub(super) async fn finish(&mut self, state: &SweepState) -> Option<String> {
         let tracker = self.tracker.clone()?;
         // A sweep that was over when it was opened has written no entry.
@@ -221,34 +229,40 @@ impl Projection {
             self.note(told);
         }
         if self.problem.is_none() {
-            let told = self.end_parent(&*tracker, state).await;
+            let told = self.end_rounds(&*tracker, state).await;
             self.note(told);
         }
         self.problem.take()
     }
 
-    async fn end_parent(&mut self, tracker: &dyn ExperimentTracker, state: &SweepState) -> Result<()> {
-        let Some(reason) = state.ended() else { return Ok(()) };
-        self.begin_parent(tracker, state).await?;
-        if tracker.run(state.id()).await?.status.is_final() {
-            return Ok(());
+    /// Ends the runs of the rounds that have ended, each as it did.
+    async fn end_rounds(&mut self, tracker: &dyn ExperimentTracker, state: &SweepState) -> Result<()> {
+        for (number, round) in state.rounds().iter().enumerate() {
+            let Some(end) = &round.end else { continue };
+            self.begin_rounds(tracker, state).await?;
+            let run = super::spec::round_run(state.id(), number);
+            if tracker.run(&run).await?.status.is_final() {
+                continue;
+            }
+            let mut batch = LogBatch::new().tag(TagKey::new("mlops.sweep.ended")?, end.reason.as_str());
+            let best = end.best.and_then(|best| state.trial(best));
+            if let Some((trial, value)) = best.and_then(|trial| Some((trial, trial.value()?))) {
+                let best_run = super::spec::trial_run(state.id(), trial.number);
+                let at = trial.ended_at.unwrap_or(state.created_at());
+                batch = batch
+                    .tag(TagKey::new("mlops.sweep.best_trial")?, trial.number.to_string())
+                    .tag(TagKey::new("mlops.sweep.best_run")?, best_run.to_string())
+                    .metric(MetricPoint::new(self.metric.clone(), value, at));
+            }
+            tracker.write(&run, &batch).await?;
+            let status = match end.reason {
+                super::EndReason::Cancelled => RunStatus::Killed,
+                super::EndReason::Failures => RunStatus::Failed,
+                _ => RunStatus::Finished,
+            };
+            tracker.finish_run(&run, &RunEnd { status, at: Some(end.at) }).await?;
         }
-        let mut batch =
-            LogBatch::new().tag(TagKey::new("mlops.sweep.ended").map_err(Error::from)?, reason.as_str());
-        if let Some(best) = super::SweepSummary::of(state).best {
-            batch = batch
-                .tag(TagKey::new("mlops.sweep.best_trial")?, best.number.to_string())
-                .tag(TagKey::new("mlops.sweep.best_run")?, best.run.to_string());
-            let at = state.trial(best.number).and_then(|trial| trial.ended_at).unwrap_or(state.created_at());
-            batch = batch.metric(MetricPoint::new(self.metric.clone(), best.value, at));
-        }
-        tracker.write(state.id(), &batch).await?;
-        let status = match reason {
-            super::EndReason::Cancelled => RunStatus::Killed,
-            super::EndReason::Failures => RunStatus::Failed,
-            _ => RunStatus::Finished,
-        };
-        tracker.finish_run(state.id(), &RunEnd { status, at: None }).await.map(drop)
+        Ok(())
     }
 }
 

@@ -108,7 +108,7 @@ impl Sweep {
         })
     }
 
-    /// Keeps a run for the sweep, and a run within it for each trial.
+    /// Keeps a run for the sweep, and a run within it for each trial and each further [round](SweepState::rounds).
     #[must_use]
     pub fn with_tracker(mut self, tracker: Arc<dyn ExperimentTracker>) -> Self {
         self.tracker = Some(tracker);

@@ -321,6 +321,11 @@ impl SweepSpec {
         trial_run(&self.id(), trial)
     }
 
+    /// The id of the run of a [round](super::SweepState::rounds): of the first, 0, it is that of the sweep.
+    pub fn round_run(&self, round: usize) -> RunId {
+        round_run(&self.id(), round)
+    }
+
     /// Checks name, tags and budget, and that the sampler can sample the space.
     ///
     /// # Errors
@@ -366,6 +371,16 @@ fn json<T: Serialize>(value: &T) -> String {
 /// The id of the run of a trial of a sweep.
 pub(super) fn trial_run(sweep: &RunId, trial: u64) -> RunId {
     let hasher = Hasher::new("mlops.sweep.trial/v1").field(sweep.as_str()).field(trial.to_le_bytes());
+    run_id(&hasher.finish().hex())
+}
+
+/// The id of the run of a round of a sweep.
+pub(super) fn round_run(sweep: &RunId, round: usize) -> RunId {
+    if round == 0 {
+        return sweep.clone();
+    }
+    let hasher =
+        Hasher::new("mlops.sweep.round/v1").field(sweep.as_str()).field((round as u64).to_le_bytes());
     run_id(&hasher.finish().hex())
 }
 

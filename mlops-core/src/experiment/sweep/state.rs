@@ -7,6 +7,7 @@ use super::{EndReason, FailureClass, SamplerRecord, SweepSpec};
 use crate::experiment::sampler::{Observation, Outcome};
 use crate::experiment::space::Assignment;
 use crate::experiment::stopping::{Evidence, Standing, TrialReports};
+use crate::hash::Digest;
 use crate::id::RunId;
 use crate::time::Timestamp;
 
@@ -84,6 +85,38 @@ pub struct Trial {
     pub(super) cursor: Option<u64>,
 }
 
+impl Trial {
+    /// The value that it completed with, if it did.
+    pub(super) const fn value(&self) -> Option<f64> {
+        match self.phase {
+            TrialPhase::Completed { value } => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// From the beginning of a sweep to its first end, or from where it went on after an end to the next.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq)]
+pub struct SweepRound {
+    /// When it began.
+    pub began_at: Timestamp,
+    /// How it ended, once it has.
+    pub end: Option<RoundEnd>,
+}
+
+/// How a round of a sweep ended.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoundEnd {
+    /// Why.
+    pub reason: EndReason,
+    /// When.
+    pub at: Timestamp,
+    /// The trial of the whole sweep that was best then.
+    pub best: Option<u64>,
+}
+
 /// Where a sweep stands: what its journal says.
 ///
 /// Made of entries alone, by [`SweepState::replay`] and [`SweepState::apply`]; the same entries make the same state.
@@ -106,6 +139,7 @@ pub struct SweepState {
     pub(super) paused: bool,
     pub(super) refused: Option<String>,
     pub(super) ended: Option<EndReason>,
+    pub(super) rounds: Vec<SweepRound>,
     pub(super) cost: f64,
     pub(super) worked: Duration,
     pub(super) last_at: Timestamp,
@@ -144,6 +178,14 @@ impl SweepState {
         self.trials.get(usize::try_from(number).ok()?)
     }
 
+    /// The content that its trials need to go on, as far as their [checkpoints](super::TrialContext::save_checkpoint) are digests. For a sweep
+    /// that is not over these are roots of [garbage collection](crate::artifact::ArtifactStore::collect_garbage); the embedded store
+    /// finds them itself.
+    pub fn contents(&self) -> impl Iterator<Item = Digest> {
+        let open = self.trials.iter().filter(|trial| !trial.phase.is_final());
+        open.filter_map(|trial| trial.checkpoint.as_ref()?.parse().ok())
+    }
+
     /// What a trial runs with.
     pub fn assignment(&self, number: u64) -> Option<&Assignment> {
         self.history.get(usize::try_from(number).ok()?).map(|observation| &observation.assignment)
@@ -167,6 +209,11 @@ impl SweepState {
     /// Why it is over, once it is.
     pub const fn ended(&self) -> Option<EndReason> {
         self.ended
+    }
+
+    /// Its rounds: one, and one more for each time that it went on after an end.
+    pub fn rounds(&self) -> &[SweepRound] {
+        &self.rounds
     }
 
     /// Whether somebody asked that no trial begins.

@@ -76,8 +76,10 @@ pub struct BestTrial {
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepSummary {
-    /// The sweep's id, and that of its run.
+    /// The sweep's id, and that of the run that all others are within.
     pub id: RunId,
+    /// The run that says in a tracker how it went: that of the last [round](SweepState::rounds).
+    pub run: RunId,
     /// Why it is over; `None` when it is not: it was paused.
     pub ended: Option<EndReason>,
     /// Why a budget that is shared with others let no more trials begin, where it did not.
@@ -100,13 +102,14 @@ impl SweepSummary {
     /// The summary of a state.
     pub fn of(state: &SweepState) -> Self {
         let best = state.best().and_then(|trial| {
-            let TrialPhase::Completed { value } = trial.phase else { return None };
+            let value = trial.value()?;
             let assignment = state.assignment(trial.number)?.clone();
             let run = super::spec::trial_run(state.id(), trial.number);
             Some(BestTrial { number: trial.number, value, assignment, run })
         });
         Self {
             id: state.id().clone(),
+            run: super::spec::round_run(state.id(), state.rounds().len() - 1),
             ended: state.ended(),
             refused: state.refused().map(str::to_owned),
             trials: TrialCounts::of(state),

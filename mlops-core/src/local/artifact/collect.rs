@@ -58,7 +58,7 @@ impl Cas {
     pub(super) fn needed(&self, roots: &BTreeSet<Digest>) -> Result<BTreeSet<Digest>> {
         let mut needed = roots.clone();
         for root in roots {
-            if let Some(manifest) = self.manifest_of(root).map_err(|error| error.with("root", root))? {
+            if let Some(manifest) = self.manifest_of_root(root).map_err(|error| error.with("root", root))? {
                 needed.extend(manifest.entries().iter().map(|entry| entry.digest));
             }
         }
@@ -66,13 +66,18 @@ impl Cas {
     }
 
     /// The tree of `root`, if it is one.
-    fn manifest_of(&self, root: &Digest) -> Result<Option<Manifest>> {
+    fn manifest_of_root(&self, root: &Digest) -> Result<Option<Manifest>> {
         match self.head(OP, root)? {
-            None => return Ok(None),
-            Some(blob) if blob.size > ALWAYS_READ && !self.begins_as_manifest(root)? => return Ok(None),
-            Some(_) => {}
+            Some(blob) if blob.size <= ALWAYS_READ || self.begins_as_manifest(OP, &blob)? => {
+                self.manifest_of(OP, &blob)
+            }
+            _ => Ok(None),
         }
-        let content = match self.verified(OP, root) {
+    }
+
+    /// The manifest that content is, if it is one; read through and verified.
+    pub(super) fn manifest_of(&self, operation: &'static str, blob: &Blob) -> Result<Option<Manifest>> {
+        let content = match self.verified(operation, &blob.digest) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None), // collected by another process
             content => content?,
         };
@@ -80,17 +85,20 @@ impl Cas {
             return Ok(None);
         }
         if content.size() > MAX_MANIFEST {
-            return Err(Error::limit(OP, "the manifest", MAX_MANIFEST, content.size()));
+            return Err(Error::limit(operation, "the manifest", MAX_MANIFEST, content.size()));
         }
         Ok(Manifest::from_bytes(&content.bytes()?).ok())
     }
 
-    fn begins_as_manifest(&self, root: &Digest) -> Result<bool> {
+    /// Whether content begins as manifests do.
+    pub(super) fn begins_as_manifest(&self, operation: &'static str, blob: &Blob) -> Result<bool> {
         let mut head = [0; MANIFEST.len()];
-        let file = self.file(OP, root)?;
-        // It is longer than that.
+        if blob.size < head.len() as u64 {
+            return Ok(false);
+        }
+        let file = self.file(operation, &blob.digest)?;
         file.read_exact_at(&mut head, 0)
-            .map_err(|error| storage(OP, format_args!("cas/sha256/{}", root.hex()), error))?;
+            .map_err(|error| storage(operation, format_args!("cas/sha256/{}", blob.digest.hex()), error))?;
         Ok(head == MANIFEST)
     }
 }

@@ -89,12 +89,15 @@ impl LocalArtifactStore {
         Cas::open(dir, clock).map(|cas| Self { cas: Arc::new(cas) })
     }
 
-    /// Makes content young again, as a put of it would, without sending it: for content that is about to be registered.
+    /// Makes content young again, as a put of it would, without sending it: for content that is about to be registered. A tree is made
+    /// young with its files, as by [`put_tree`](ArtifactStore::put_tree). Reads a manifest; of other content no more than how it begins.
     ///
-    /// Returns what is there, if anything; garbage collection with a grace then leaves it alone for that long.
+    /// Returns what is there, if anything; garbage collection with a grace then leaves it alone for that long. A tree of which a
+    /// file is gone is not there.
     ///
     /// # Errors
-    /// [`ErrorKind::Integrity`] for something else in its place; [`ErrorKind::Storage`].
+    /// [`ErrorKind::Integrity`] for something else in its place, for a damaged manifest and for a file of another size than it says;
+    /// [`ErrorKind::Storage`].
     ///
     /// ```
     /// use std::sync::Arc;
@@ -116,10 +119,27 @@ impl LocalArtifactStore {
         let (cas, digest) = (self.cas.clone(), *digest);
         blocking(OP, move || {
             let _nothing_is_collected = cas.lock_to_store(OP)?;
-            let blob = cas.head(OP, &digest)?;
-            blob.map(|blob| cas.renew(OP, &digest).map(|()| blob)).transpose()
+            match cas.whole(OP, &digest) {
+                Ok(Some((blob, manifest))) => {
+                    let files = manifest.as_ref().map(Manifest::entries).unwrap_or_default();
+                    files.iter().try_for_each(|file| cas.renew(OP, &file.digest))?;
+                    cas.renew(OP, &digest).map(|()| Some(blob))
+                }
+                Ok(None) => Ok(None),
+                Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+                Err(e) => Err(e),
+            }
         })
         .await
+    }
+
+    /// Looks whether content is there, and all files of it where it is a tree.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] or [`ErrorKind::Integrity`] with the path of the first file that is not what the manifest says.
+    pub(crate) async fn whole(&self, operation: &'static str, digest: &Digest) -> Result<Option<Blob>> {
+        let (cas, digest) = (self.cas.clone(), *digest);
+        blocking(operation, move || Ok(cas.whole(operation, &digest)?.map(|(blob, _)| blob))).await
     }
 
     /// Stores a folder of the file system as a tree, as it is at one moment.
@@ -290,7 +310,7 @@ impl Cas {
         writer.write(&[bytes.into()])?;
         writer.commit(None, || {
             // All are looked at before any is changed.
-            manifest.entries().iter().try_for_each(|entry| self.check_file(entry))?;
+            manifest.entries().iter().try_for_each(|entry| self.check_file(PUT_TREE, entry))?;
             manifest.entries().iter().try_for_each(|entry| self.renew(PUT_TREE, &entry.digest))
         })
     }
@@ -317,15 +337,27 @@ impl Cas {
         Ok(())
     }
 
-    fn check_file(&self, entry: &Entry) -> Result<()> {
-        let found = self.head(PUT_TREE, &entry.digest).map_err(|error| error.with("path", &entry.path))?;
+    /// What is there under a digest; where it is a tree its manifest, whose files are there too.
+    fn whole(&self, operation: &'static str, digest: &Digest) -> Result<Option<(Blob, Option<Manifest>)>> {
+        let Some(blob) = self.head(operation, digest)? else { return Ok(None) };
+        let manifest = match self.begins_as_manifest(operation, &blob)? {
+            true => self.manifest_of(operation, &blob)?,
+            false => None,
+        };
+        let files = manifest.as_ref().map(Manifest::entries).unwrap_or_default();
+        files.iter().try_for_each(|file| self.check_file(operation, file))?;
+        Ok(Some((blob, manifest)))
+    }
+
+    fn check_file(&self, operation: &'static str, entry: &Entry) -> Result<()> {
+        let found = self.head(operation, &entry.digest).map_err(|error| error.with("path", &entry.path))?;
         let Some(found) = found else {
-            return Err(Error::not_found(PUT_TREE, "content", entry.digest).with("path", &entry.path));
+            return Err(Error::not_found(operation, "content", entry.digest).with("path", &entry.path));
         };
         if found.size == entry.size {
             return Ok(());
         }
-        let error = Error::new(ErrorKind::Integrity, PUT_TREE, "a file has another size");
+        let error = Error::new(ErrorKind::Integrity, operation, "a file has another size");
         Err(error.with("path", &entry.path).with("expected", entry.size).with("found", found.size))
     }
 

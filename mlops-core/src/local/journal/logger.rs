@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::experiment::{Run, RunEnd};
 use crate::id::{MetricKey, RunId};
 use crate::local::db::{Durability, failed};
-use crate::local::tracker::{LocalTracker, rows, write};
+use crate::local::tracker::{LocalTracker, rows};
 use crate::time::{Timestamp, lock};
 
 /// How a [`RunLogger`] works.
@@ -203,7 +203,7 @@ impl LocalTracker {
         let row = inner.db.write_now(OP, Durability::Process, |tx| {
             let found = rows::read_bare(OP, tx, run, &inner.tracker.leases)?;
             let row = found.ok_or_else(|| Error::not_found(OP, "run", run))?;
-            write::check_open(OP, &row.run)?;
+            row.run.check_open(OP)?;
             if let Some(lease) = options.lease {
                 let until = inner.tracker.leases.give(row.id, lease);
                 let give = || tx.execute("UPDATE run SET lease_until = ?2 WHERE id = ?1", (row.id, until));

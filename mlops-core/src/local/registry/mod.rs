@@ -23,7 +23,6 @@ use super::garbage::keep;
 use super::names;
 use super::row::{self, Tally};
 use super::store::{Inner, LocalStore};
-use crate::artifact::ArtifactStore as _;
 use crate::error::{Error, ErrorKind, Result};
 use crate::governance::ApproverKeys;
 use crate::hash::Digest;
@@ -504,7 +503,8 @@ impl ModelRegistry for LocalModelRegistry {
         }
         // From here to the end of the transaction nothing is collected.
         let kept = keep(&self.inner, OP).await?;
-        if self.inner.artifacts.head(&new.artifact).await?.is_none() {
+        let found = self.inner.artifacts.whole(OP, &new.artifact).await;
+        if found.map_err(|e| e.with("model", &new.model))?.is_none() {
             return Err(Error::not_found(OP, "artifact", new.artifact).with("model", &new.model));
         }
         let new = new.clone();

@@ -200,7 +200,7 @@ impl LocalTracker {
         let run = self.write_transaction(OP, |tx| match rows::find_run(OP, tx, &spec.id)? {
             Some(id) => {
                 let run = rows::read_one(OP, tx, id, self.leases(), &mut dead)?;
-                write::check_same(&run, spec)?;
+                run.check_same(spec)?;
                 Ok(run)
             }
             None => self.insert_run(OP, tx, spec),
@@ -258,7 +258,7 @@ impl LocalTracker {
             {
                 return Ok(receipt);
             }
-            write::check_open(OP, &row.run)?;
+            row.run.check_open(OP)?;
             write::check(tx, row.id, batch)?;
             let receipt = write::apply(tx, row.id, batch)?;
             if let Some((key, digest)) = keyed {
@@ -278,7 +278,7 @@ impl LocalTracker {
         let answer = self.write_transaction(OP, |tx| {
             let found = rows::read_bare(OP, tx, run, self.leases())?;
             let row = found.ok_or_else(|| Error::not_found(OP, "run", run))?;
-            write::check_open(OP, &row.run)?;
+            row.run.check_open(OP)?;
             let until = self.leases().give(row.id, lease);
             let give = || {
                 let mut statement = tx.prepare_cached("UPDATE run SET lease_until = ?2 WHERE id = ?1")?;
@@ -302,7 +302,7 @@ impl LocalTracker {
             let found = rows::read_bare(OP, tx, run, self.leases())?;
             let row = found.ok_or_else(|| Error::not_found(OP, "run", run))?;
             if row.run.status != end.status {
-                write::check_open(OP, &row.run)?;
+                row.run.check_open(OP)?;
                 let at = end.at.unwrap_or_else(|| self.inner.clock.now()).timestamp_micros();
                 let change = rows::change(OP, tx)?;
                 let sql = "UPDATE run SET status = ?2, ended_at = ?3, lease_until = NULL, change = ?4 WHERE id = ?1";

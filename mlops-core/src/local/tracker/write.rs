@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params};
 use super::points::{self, Point};
 use super::rows;
 use crate::error::{Error, ErrorKind, Result};
-use crate::experiment::{ArtifactLink, DataInput, LogBatch, Run, RunSpec, WriteReceipt};
+use crate::experiment::{ArtifactLink, DataInput, LogBatch, WriteReceipt};
 use crate::hash::Digest;
 use crate::id::{IdempotencyKey, MAX_ENTRIES, MetricKey, ParamKey, RunId, TagKey};
 use crate::local::db::failed;
@@ -55,36 +55,6 @@ pub(crate) fn remember(
 ) -> Result<()> {
     let sql = "INSERT INTO write_call (run, key, digest, receipt) VALUES (?1, ?2, ?3, ?4)";
     execute(db, sql, (id, key.as_str(), content.hex(), rows::json(OP, receipt)?))
-}
-
-/// Refuses writes to a run that has ended or is deleted.
-pub(crate) fn check_open(operation: &'static str, run: &Run) -> Result<()> {
-    let found = match (run.deleted, run.status.is_final()) {
-        (true, _) => "deleted",
-        (_, true) => run.status.as_str(),
-        _ => return Ok(()),
-    };
-    let error = Error::conflict(operation, "the run takes no more writes", "an open run", found);
-    Err(error.with("run", &run.id))
-}
-
-/// Refuses to take one run for another.
-pub(crate) fn check_same(run: &Run, spec: &RunSpec) -> Result<()> {
-    let shown = |parent: &Option<RunId>| parent.as_ref().map_or_else(String::new, ToString::to_string);
-    let fields = [
-        ("experiment", spec.experiment.to_string(), run.experiment.to_string()),
-        ("name", spec.name.clone(), run.name.clone()),
-        ("parent", shown(&spec.parent), shown(&run.parent)),
-        ("actor", spec.actor.to_string(), run.actor.to_string()),
-    ];
-    match fields.into_iter().find(|(_, asked, there)| asked != there) {
-        Some((field, asked, there)) => {
-            let message = "the run id is taken by a run that differs";
-            let error = Error::conflict("ExperimentTracker::start_run", message, asked, there);
-            Err(error.with("field", field).with("run", &run.id))
-        }
-        None => Ok(()),
-    }
 }
 
 /// Finds everything that is wrong with a batch, before any of it is kept.

@@ -45,6 +45,8 @@ struct Job<'a> {
 enum Lookup {
     Hit(Box<StepRecord>),
     Miss(RunReason),
+    /// Nobody made this before.
+    Unknown,
 }
 
 /// How a step comes to its outputs.
@@ -158,6 +160,10 @@ impl Drive<'_> {
                             Ok(Way::Reuse(record))
                         }
                         Lookup::Miss(reason) => Ok(Way::Make(again(reason), Some(claim))),
+                        Lookup::Unknown if job.status.attempts > 0 => {
+                            Ok(Way::Make(RunReason::Again, Some(claim)))
+                        }
+                        Lookup::Unknown => Ok(Way::Make(self.why(job).await?, Some(claim))),
                     };
                 }
             }
@@ -178,7 +184,7 @@ impl Drive<'_> {
             return Ok(Lookup::Miss(RunReason::ReuseOff));
         }
         let Some(record) = backends.cache.get(&job.key).await? else {
-            return Ok(Lookup::Miss(self.why(job).await?));
+            return Ok(Lookup::Unknown);
         };
         if let Some(at) = record.expires_at.filter(|_| record.is_expired(backends.clock.now())) {
             return Ok(Lookup::Miss(RunReason::Expired { at }));
@@ -189,7 +195,8 @@ impl Drive<'_> {
         }
     }
 
-    /// What is different from the record of the component that is most like it, the newest of those.
+    /// Why a step runs that nobody made before: what is different from the record of the component that is most like it, the newest
+    /// of those.
     async fn why(&self, job: &Job<'_>) -> Result<RunReason> {
         let records = self.executor.backends.cache.recent(&job.component.name, COMPARED).await?;
         let compared = records.iter().map(|record| (record, record.parts.differences(&job.parts)));

@@ -144,12 +144,6 @@ struct Kept {
     state: LoopState,
 }
 
-/// What a loop is told that is not the only one.
-pub(crate) fn driven_twice(expected: u64, got: u64) -> Error {
-    let message = "the journal is at another entry: is the loop driven twice?";
-    Error::conflict("LoopJournal::append", message, expected, got)
-}
-
 #[async_trait]
 impl LoopJournal for VecLoopJournal {
     async fn append(&self, entry: &LoopEntry, state: &LoopState) -> Result<()> {
@@ -160,7 +154,8 @@ impl LoopJournal for VecLoopJournal {
         }
         let expected = known.as_ref().map_or(0, |kept| kept.entries.len() as u64) + 1;
         if entry.sequence != expected {
-            return Err(driven_twice(expected, entry.sequence));
+            let message = "the journal is at another entry: is the loop driven twice?";
+            return Err(Error::conflict("LoopJournal::append", message, expected, entry.sequence));
         }
         match known {
             Some(kept) => {

@@ -15,8 +15,6 @@ mod trigger;
 
 pub use config::LoopConfig;
 pub(crate) use journal::ENTRIES;
-#[cfg(feature = "local")]
-pub(crate) use journal::driven_twice;
 pub use journal::{LoopEntry, LoopJournal, LoopStanding, VecLoopJournal};
 pub use machine::{LoopEffect, LoopEvent, step};
 pub use runner::{ClosedLoop, LoopBackends};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::experiment::{Experiment, LogBatch, MetricSummary, Run, RunSpec};
 use crate::id::{ExperimentName, RunId};
 use crate::time::Timestamp;
@@ -97,32 +97,12 @@ impl Views {
     /// The run that is here already under the id of one that is to be started.
     pub(super) fn same(&self, spec: &RunSpec) -> Result<Option<Run>> {
         let Some(run) = self.runs.get(&spec.id) else { return Ok(None) };
-        let shown = |parent: &Option<RunId>| parent.as_ref().map_or_else(String::new, ToString::to_string);
-        let fields = [
-            ("experiment", spec.experiment.to_string(), run.experiment.to_string()),
-            ("name", spec.name.clone(), run.name.clone()),
-            ("parent", shown(&spec.parent), shown(&run.parent)),
-            ("actor", spec.actor.to_string(), run.actor.to_string()),
-        ];
-        match fields.into_iter().find(|(_, asked, there)| asked != there) {
-            None => Ok(Some(run.clone())),
-            Some((field, asked, there)) => {
-                let message = "the run id is taken by a run that differs";
-                let error = Error::conflict("ExperimentTracker::start_run", message, asked, there);
-                Err(error.with("field", field).with("run", &run.id))
-            }
-        }
+        run.check_same(spec)?;
+        Ok(Some(run.clone()))
     }
 
     /// Refuses what a run that is known here does not take any more.
     pub(super) fn check_open(&self, operation: &'static str, run: &RunId) -> Result<()> {
-        let Some(run) = self.runs.get(run) else { return Ok(()) };
-        let found = match (run.deleted, run.status.is_final()) {
-            (true, _) => "deleted",
-            (_, true) => run.status.as_str(),
-            _ => return Ok(()),
-        };
-        let error = Error::conflict(operation, "the run takes no more writes", "an open run", found);
-        Err(error.with("run", &run.id))
+        self.runs.get(run).map_or(Ok(()), |run| run.check_open(operation))
     }
 }
