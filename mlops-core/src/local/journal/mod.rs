@@ -3,7 +3,7 @@
 //! Each store handle that logs has a file of its own in `journal/`, held by its lock as long as the process lives. A value is
 //! one record, appended by one write: what the kernel has taken survives the process. The committer moves records into the
 //! database, in one transaction with how far it came, so that each is moved once, whenever somebody is killed. When a store is
-//! opened, the files that nobody holds are replayed.
+//! opened, the files that nobody holds are replayed. A file is removed only after the disk has the commits that took its records in.
 
 mod commit;
 mod file;
@@ -27,7 +27,6 @@ use self::writer::Writer;
 use super::db::Db;
 use super::tracker::lease::Leases;
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::RunId;
 use crate::time::{Clock, lock};
 
 /// The folder of the journals.
@@ -72,15 +71,10 @@ impl Journal {
     }
 
     /// Takes no more values for a run that has ended.
-    pub(crate) fn end(&self, run: &RunId, row: i64) {
+    pub(crate) fn end(&self, row: i64) {
         if self.shared.is_used() {
             self.shared.let_go(row);
-            let mut writer = lock(&self.shared.writer);
-            if let Some(number) = writer.run_number(run)
-                && let Some(logged) = writer.runs.get_mut(number as usize)
-            {
-                logged.closed = true;
-            }
+            lock(&self.shared.writer).close(row);
         }
     }
 }

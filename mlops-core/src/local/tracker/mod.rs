@@ -316,7 +316,7 @@ impl LocalTracker {
         });
         self.bury(OP, &dead);
         let (row, ended) = self.bury_if_refused(OP, answer, run)?;
-        self.inner.tracker.journal.end(run, row);
+        self.inner.tracker.journal.end(row);
         Ok(ended)
     }
 
