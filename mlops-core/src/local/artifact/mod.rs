@@ -89,6 +89,12 @@ impl LocalArtifactStore {
         Cas::open(dir, clock).map(|cas| Self { cas: Arc::new(cas) })
     }
 
+    /// As [`open`](Self::open), for one who changes nothing: what is not there is not made, and every write is
+    /// [`ErrorKind::Storage`].
+    pub(crate) fn open_read_only(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        Cas::open_read_only(dir, clock).map(|cas| Self { cas: Arc::new(cas) })
+    }
+
     /// Makes content young again, as a put of it would, without sending it: for content that is about to be registered.
     ///
     /// Returns what is there, if anything; garbage collection with a grace then leaves it alone for that long.

@@ -27,7 +27,8 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(cas: Arc<Cas>, operation: &'static str) -> Result<Self> {
-        let temp = TempFile::new(&cas.temporary).map_err(|error| storage(operation, "cas/tmp", error))?;
+        let temp = TempFile::new(cas.temporary(operation)?);
+        let temp = temp.map_err(|error| storage(operation, "cas/tmp", error))?;
         Ok(Self { cas, operation, temp, hasher: StreamHasher::new(), size: 0 })
     }
 
