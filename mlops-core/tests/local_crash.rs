@@ -665,7 +665,7 @@ fn child_does() {
         }
         "spool" => {
             let (clock, folder) = (Arc::new(SystemClock::new()), folder.join("a").join("spool"));
-            drop(Spooled::open(MemoryTracker::new(), &folder, clock).unwrap());
+            drop(Spooled::open(MemoryTracker::new(clock.clone()), &folder, clock).unwrap());
         }
         "sync" => {
             let (store, run) = begun(open());

@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\ntwo\nthree\n");
     }
 
-    /// A write that fails half-way: the file may not grow any more.
+    /// A write that failed half-way, of which a part could not be cut off at once.
     #[test]
     #[cfg(target_os = "linux")]
     fn what_a_write_that_failed_has_left_is_cut_off() {
@@ -136,11 +136,11 @@ mod tests {
         let path = folder.path().join("lines");
         let mut lines = LineFile::open(&path).unwrap().unwrap();
         lines.append(b"one\n", true).unwrap();
-        // A file that is open for reading only cannot be written to.
+        // A file that is open for reading only can be neither written to nor cut.
         let writable = std::mem::replace(&mut lines.file, File::open(&path).unwrap());
+        std::fs::write(&path, "one\ntw").unwrap();
         assert!(lines.append(b"two\n", false).is_err());
         assert!(lines.torn);
-        std::fs::write(&path, "one\ntw").unwrap();
         lines.file = writable;
         lines.append(b"three\n", false).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\nthree\n");

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::blocking::blocking;
-use super::storage::{read_only, storage};
+use crate::disk::blocking;
 use crate::disk::sync_folder_of;
+use crate::disk::{read_only, storage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::lock;
 

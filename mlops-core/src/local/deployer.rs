@@ -15,7 +15,6 @@ use rusqlite::{Connection, Transaction};
 use serde::{Deserialize, Serialize};
 
 use self::ledger::Ledger;
-use super::blocking::blocking;
 use super::db::{Durability, failed};
 use super::seal::{self, open, seal};
 use super::sql;
@@ -27,6 +26,7 @@ use crate::deploy::{
     Deployer, DeployerCapabilities, Deployment, DeploymentSpec, Endpoint, EndpointSpec, InvokeRequest,
     InvokeResponse, MirrorChange, Observers, OperationStats, RequestObserver, TrafficChange,
 };
+use crate::disk::blocking;
 use crate::disk::{self, lock::Sharing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{DeploymentName, EndpointName, IdempotencyKey, check_tags};

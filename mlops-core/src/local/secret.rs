@@ -13,11 +13,11 @@ use async_trait::async_trait;
 use rustix::fs::FileType;
 use secrecy::zeroize::Zeroize as _;
 
-use super::blocking::blocking;
-use super::folder::{Folder, Found, file_type, word};
-use super::storage::{read_only, storage};
-use super::temp::{self, TempFile};
+use crate::disk::blocking;
+use crate::disk::folder::{Folder, Found, file_type, word};
 use crate::disk::make_folders;
+use crate::disk::temp::{self, TempFile};
+use crate::disk::{read_only, storage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::governance::{Secret, SecretStore};
 use crate::id::SecretName;

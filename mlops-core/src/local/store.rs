@@ -494,19 +494,21 @@ mod tests {
 
     #[tokio::test]
     async fn who_opens_for_reading_changes_nothing_and_every_write_is_refused() {
-        use crate::artifact::{ArtifactStore as _, ArtifactStoreExt as _, GcOptions, Manifest};
+        use crate::artifact::{ArtifactStore as _, ArtifactStoreExt as _, Entry, GcOptions, Manifest};
         use crate::experiment::sweep::{SweepEntry, SweepEvent, SweepJournal as _};
         use crate::governance::{Secret, SecretStore as _};
-        use crate::id::{RunId, SecretName};
+        use crate::id::{RelPath, RunId, SecretName};
 
         let dir = tempfile::tempdir().unwrap();
         let (name, run) = (SecretName::new("token").unwrap(), RunId::generate());
+        let path = RelPath::new("weights").unwrap();
         let entry = |n| SweepEntry::new(n, chrono::DateTime::UNIX_EPOCH, SweepEvent::Promoted { trial: n });
         let writer = LocalStore::open(dir.path()).unwrap();
         let blob = writer.artifacts().put_bytes(b"weights".to_vec()).await.unwrap();
         writer.secrets().unwrap().set(&name, &Secret::new("hunter2")).await.unwrap();
         writer.sweeps().append(&run, &entry(1)).await.unwrap();
         drop(writer);
+        let manifest = Manifest::new(vec![Entry { path, digest: blob.digest, size: blob.size }]).unwrap();
         fs::write(dir.path().join("cas/tmp/.tmp-left"), "by a process that died").unwrap();
         for gone in ["", "secrets", "cas"] {
             if !gone.is_empty() {
@@ -519,13 +521,13 @@ mod tests {
             assert_eq!(read.0.is_some(), gone != "cas");
             assert_eq!(read.1.is_empty(), !gone.is_empty());
             assert_eq!(secrets.get(&name).await.is_ok(), gone.is_empty());
-            assert_eq!(content.stats().await.unwrap().blobs, u64::from(gone != "cas"));
+            assert_eq!(content.stats().await.unwrap().blobs, usize::from(gone != "cas"));
             assert_eq!(store.sweeps().entries(&run, 0).await.unwrap().len(), 1);
             assert!(store.verify().await.is_ok());
             let refused = [
                 content.put_bytes(b"other".to_vec()).await.err(),
                 content.put_bytes(b"weights".to_vec()).await.err(),
-                content.put_tree(&Manifest::new(Vec::new()).unwrap()).await.err(),
+                content.put_tree(&manifest).await.err(),
                 content.put_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/disk").as_path()).await.err(),
                 content.renew(&blob.digest).await.err(),
                 content.collect_garbage(&Default::default(), &GcOptions::default()).await.err(),

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use super::blocking::blocking;
-use super::storage::storage;
 use super::store::{Inner, LocalStore};
 use super::verify::{FindingKind, Findings};
+use crate::disk::blocking;
+use crate::disk::storage;
 use crate::disk::{LineFile, make_folders};
 use crate::error::{Error, ErrorKind, Result};
 use crate::experiment::sweep::{SweepEntry, SweepEvent, SweepJournal, SweepState};

@@ -13,12 +13,12 @@ use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
 use crate::artifact::Blob;
+use crate::disk::folder::{Folder, Found, file_type, word};
 use crate::disk::make_folders;
+use crate::disk::temp;
+use crate::disk::{read_only, storage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::Digest;
-use crate::local::folder::{Folder, Found, file_type, word};
-use crate::local::storage::{read_only, storage};
-use crate::local::temp;
 use crate::time::{Clock, Timestamp};
 
 const LOCK: &str = "gc.lock";
@@ -122,6 +122,11 @@ impl Cas {
     ) -> Self {
         let folders = (0..=u8::MAX).map(|_| AtomicU8::new(UNKNOWN)).collect();
         Self { write, contents, temporary, clock, folders, above: AtomicBool::new(false) }
+    }
+
+    /// Refuses what would write to a store that was opened for reading.
+    pub(super) fn check_writable(&self, operation: &'static str) -> Result<()> {
+        self.writable(operation).map(drop)
     }
 
     fn writable(&self, operation: &'static str) -> Result<&Write> {

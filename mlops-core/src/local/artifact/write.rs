@@ -9,11 +9,11 @@ use bytes::Bytes;
 use super::cas::{Cas, Place, make_young, not_a_file, shown};
 use super::read::verify;
 use crate::artifact::Blob;
+use crate::disk::folder::Found;
+use crate::disk::storage;
+use crate::disk::temp::TempFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{Digest, StreamHasher};
-use crate::local::folder::Found;
-use crate::local::storage::storage;
-use crate::local::temp::TempFile;
 use crate::time::Timestamp;
 
 /// Content on its way into the store. Dropping it leaves nothing behind.

@@ -13,9 +13,9 @@ use rusqlite::{Connection, Row, Transaction};
 
 use super::super::db::{Db, Durability, corrupt, failed};
 use super::super::sql;
-use super::super::storage::storage;
 use crate::deploy::{OperationStats, serving};
 use crate::disk::lock::take;
+use crate::disk::storage;
 use crate::error::Result;
 use crate::model::Predictions;
 use crate::time::lock;

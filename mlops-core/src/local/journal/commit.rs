@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::frame::{Found, Frames, HEAD};
 use super::record::{self, Record};
 use super::writer::{Writer, Written};
+use crate::disk::frame::{Found, Frames, HEAD};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::db::{Db, Durability, failed};
 use crate::local::tracker::lease::Leases;

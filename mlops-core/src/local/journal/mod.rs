@@ -7,7 +7,6 @@
 
 mod commit;
 mod file;
-pub(crate) mod frame;
 mod logger;
 mod record;
 mod recover;
@@ -26,6 +25,7 @@ use self::commit::Shared;
 use self::writer::Writer;
 use super::db::Db;
 use super::tracker::lease::Leases;
+use crate::disk::storage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::{Clock, lock};
 
@@ -92,17 +92,9 @@ impl Drop for Journal {
 
 /// Why the journal could not be written.
 fn unwritable(e: io::Error) -> Error {
-    let reason = match e.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "no space",
-        io::ErrorKind::FileTooLarge => "file too large",
-        io::ErrorKind::ReadOnlyFilesystem => "read-only",
-        io::ErrorKind::PermissionDenied => "denied",
-        _ => "i/o",
-    };
-    let error = Error::new(ErrorKind::Storage, "RunLogger::metric", "the journal cannot be written");
-    error.with("reason", reason).with_source(e)
+    storage("RunLogger::metric", "the journal", e)
 }
 
 fn unreadable(operation: &'static str) -> impl Fn(io::Error) -> Error {
-    move |e| Error::new(ErrorKind::Storage, operation, "the journal cannot be read").with_source(e)
+    move |e| storage(operation, "the journal", e)
 }

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::commit::{self, Group};
 use super::file::{self, JournalFile, MAGIC, VERSION};
-use super::frame::{Found, Frames, Header, NoHeader};
 use super::record::{self, Record};
+use crate::disk::frame::{Found, Frames, Header, NoHeader};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{MetricKey, RunId};
 use crate::local::db::{Db, Durability, failed};

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::commit::Closed;
 use super::file::JournalFile;
-use super::frame::{self, HEAD, Header};
 use super::record::{self, Record};
+use crate::disk::frame::{self, HEAD, Header};
 use crate::error::Error;
 use crate::id::{MetricKey, RunId};
 
@@ -127,11 +127,6 @@ impl Writer {
         self.runs.push(Logged { id: id.clone(), row, closed: false, counts: Counts::default() });
         self.run_numbers.insert(id.clone(), number);
         number
-    }
-
-    /// The number of a run that is logged to already.
-    pub(crate) fn run_number(&self, id: &RunId) -> Option<u32> {
-        self.run_numbers.get(id).copied()
     }
 
     pub(crate) fn counts(&mut self, run: u32) -> Option<&mut Counts> {

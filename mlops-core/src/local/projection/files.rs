@@ -9,12 +9,12 @@ use futures_util::StreamExt as _;
 
 use super::{SYNC, SyncReport, artifacts, storage};
 use crate::artifact::ArtifactStore as _;
+use crate::disk::blocking;
+use crate::disk::folder::Folder;
 use crate::disk::{make_folders, sync_folder_of};
 use crate::error::{ErrorKind, Result};
 use crate::hash::Digest;
 use crate::id::RelPath;
-use crate::local::blocking::blocking;
-use crate::local::folder::Folder;
 use crate::local::store::Inner;
 
 /// Lays out files that are not there yet, and returns after the disk has them and their names. Content that is missing or damaged, and

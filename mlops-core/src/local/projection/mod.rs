@@ -22,11 +22,11 @@ use serde::{Deserialize, Serialize};
 pub use follow::Follower;
 pub use import::{Edit, EditKind, ImportReport, RefusedEdit};
 
-use super::blocking::blocking;
 use super::db::failed;
 use super::store::Inner;
 use super::{LocalModelRegistry, LocalStore, LocalTracker};
 use crate::disk::lock::{self, Sharing};
+use crate::disk::{self, blocking};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ModelName;
 use crate::page::PageRequest;
@@ -399,5 +399,5 @@ fn refused(e: rusqlite::Error) -> Error {
 }
 
 fn storage(e: std::io::Error) -> Error {
-    Error::new(ErrorKind::Storage, SYNC, "the projection cannot be written").with_source(e)
+    disk::storage(SYNC, "the projection", e)
 }

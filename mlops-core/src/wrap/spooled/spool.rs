@@ -11,10 +11,10 @@ use uuid::Uuid;
 use super::call::{Refusal, SpoolId, SpooledCall};
 use super::file::{self, Place, SpoolFile, TakeOver};
 use super::views::Views;
+use crate::disk::frame::{Found, HEAD, MAX_PAYLOAD};
 use crate::disk::make_folders;
+use crate::disk::storage;
 use crate::error::{Error, ErrorKind, Result};
-use crate::local::journal::frame::{Found, HEAD, MAX_PAYLOAD};
-use crate::local::storage::storage;
 use crate::time::{Timestamp, lock};
 
 /// A call that waits.

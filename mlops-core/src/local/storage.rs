@@ -1,3 +1,0 @@
-//! See [`disk`](crate::disk).
-
-pub(crate) use crate::disk::{read_only, storage};
