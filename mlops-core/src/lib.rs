@@ -90,6 +90,7 @@ pub mod config;
 pub mod conformance;
 pub mod data;
 pub mod deploy;
+mod disk;
 pub mod error;
 pub mod evaluation;
 pub mod experiment;

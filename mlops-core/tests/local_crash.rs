@@ -12,19 +12,27 @@ use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mlops_core::artifact::{ArtifactStoreExt as _, GcOptions};
 use mlops_core::data::{AssetKind, DataAssetStore, DataRef, NewDataAsset};
+use mlops_core::experiment::sweep::{SweepEntry, SweepEvent, SweepJournal as _};
 use mlops_core::experiment::{
-    ExperimentSpec, ExperimentTracker, ExperimentTrackerExt as _, LogBatch, MetricPoint, RunEnd, RunSpec,
+    ArtifactLink, ExperimentSpec, ExperimentTracker, ExperimentTrackerExt as _, LogBatch, MetricPoint,
+    RunEnd, RunSpec,
 };
 use mlops_core::governance::{AuditEntry, AuditLog};
 use mlops_core::local::{LocalStore, LoggerOptions};
+use mlops_core::memory::MemoryTracker;
 use mlops_core::model::{ModelFormat, Signature};
+use mlops_core::monitor::sink::FileAlertSink;
+use mlops_core::monitor::{Alert, AlertSink as _, Severity};
 use mlops_core::num::Random;
 use mlops_core::problem::Task;
 use mlops_core::registry::{AliasChange, ModelRef, ModelRegistry, NewModelVersion};
+use mlops_core::time::SystemClock;
+use mlops_core::wrap::Spooled;
 use mlops_core::{
     ActorId, Alias, AssetName, ErrorKind, ExperimentName, IdempotencyKey, MetricKey, ModelName, PageRequest,
     ParamKey, RelPath, RunId, Version,
@@ -613,4 +621,181 @@ fn eight_processes_may_do_everything_at_once() {
         all = joined(&all, heard);
     }
     check(dir.path(), &all, "eight processes");
+}
+
+// ------------------------------------------------------------------------------------------- what a power cut would have taken
+
+/// One thing that a child does in its folder, named by `MLOPS_CRASH_DO`, and says when it is acknowledged.
+#[test]
+fn child_does() {
+    let Ok(folder) = std::env::var("MLOPS_CRASH_FOLDER") else { return };
+    let Ok(what) = std::env::var("MLOPS_CRASH_DO") else { return };
+    let folder = Path::new(&folder);
+    let open = || LocalStore::open(folder.join("a").join("store")).unwrap();
+    match what.as_str() {
+        "open" => drop(open()),
+        "log" => {
+            let (store, run) = begun(open());
+            let logger = store.tracker().logger(&run, quiet()).unwrap();
+            logger.metric(&MetricKey::new("loss").unwrap(), 0.5, 1);
+        }
+        "log and die" => {
+            let (store, run) = begun(open());
+            let logger = store.tracker().logger(&run, quiet()).unwrap();
+            logger.metric(&MetricKey::new("loss").unwrap(), 0.5, 1);
+            std::process::abort();
+        }
+        "commit and die" => {
+            let (store, run) = begun(open());
+            let logger = store.tracker().logger(&run, quiet()).unwrap();
+            logger.metric(&MetricKey::new("loss").unwrap(), 0.5, 1);
+            logger.flush().unwrap();
+            std::process::abort();
+        }
+        "append to a sweep" => {
+            let event = SweepEvent::Promoted { trial: 1 };
+            let entry = SweepEntry::new(1, chrono::DateTime::UNIX_EPOCH, event);
+            now(open().sweeps().synced().append(&RunId::generate(), &entry)).unwrap();
+        }
+        "deliver" => {
+            let at = chrono::DateTime::UNIX_EPOCH;
+            let endpoint = "e".parse().unwrap();
+            let alert = Alert::new(key("k"), endpoint, "inputs", Severity::Warning, "drift", at);
+            now(FileAlertSink::open(folder.join("alerts")).unwrap().deliver(&alert)).unwrap();
+        }
+        "spool" => {
+            let (clock, folder) = (Arc::new(SystemClock::new()), folder.join("a").join("spool"));
+            drop(Spooled::open(MemoryTracker::new(clock.clone()), &folder, clock).unwrap());
+        }
+        "sync" => {
+            let (store, run) = begun(open());
+            let blob = now(store.artifacts().put_bytes(b"dear diary".to_vec())).unwrap();
+            let path = RelPath::new("deep/notes.txt").unwrap();
+            let link = ArtifactLink { path, digest: blob.digest, size: blob.size };
+            now(store.tracker().write(&run, &LogBatch::new().artifact(link))).unwrap();
+            println!("\nlogged {run}");
+            now(store.mlflow().sync()).unwrap();
+        }
+        other => panic!("{other}"),
+    }
+    println!("\nacknowledged");
+}
+
+/// Nothing is committed unless somebody says so.
+fn quiet() -> LoggerOptions {
+    LoggerOptions::default().with_lease(None).with_commit_every(Duration::from_secs(3600))
+}
+
+/// A store with a run.
+fn begun(store: LocalStore) -> (LocalStore, RunId) {
+    let (tracker, name) = (store.tracker(), ExperimentName::new("e").unwrap());
+    now(tracker.ensure_experiment(&ExperimentSpec::new(name.clone()))).unwrap();
+    let run = now(tracker.start_run(&RunSpec::new(name, "run", actor()))).unwrap();
+    (store, run.id)
+}
+
+/// Runs [`child_does`] under `strace`; what it printed, and its system calls.
+fn traced(folder: &Path, what: &str, more: &[&str]) -> (String, Vec<String>) {
+    let log = folder.join("strace");
+    let calls = "trace=fsync,fdatasync,write,pwrite64,unlink,unlinkat,rename,renameat,renameat2";
+    let mut command = Command::new("strace");
+    command.args(["-f", "-y", "-qq", "-o"]).arg(&log).args(["-e", calls]).args(more);
+    command.arg(std::env::current_exe().unwrap());
+    command.args(["child_does", "--exact", "--nocapture", "--test-threads=1"]);
+    command.env("MLOPS_CRASH_FOLDER", folder).env("MLOPS_CRASH_DO", what);
+    let output = command.output().unwrap();
+    let calls = std::fs::read_to_string(&log).unwrap_or_default().lines().map(str::to_owned).collect();
+    (String::from_utf8_lossy(&output.stdout).into_owned(), calls)
+}
+
+/// Where the first call is that has all of these words in it.
+fn first(calls: &[String], words: &[&str]) -> Option<usize> {
+    calls.iter().position(|call| words.iter().all(|word| call.contains(word)))
+}
+
+/// A name is durable when the folder above it was synced: before what was done is acknowledged.
+#[test]
+fn names_are_durable_before_what_is_in_them_is_acknowledged() {
+    if !strace() {
+        return;
+    }
+    for (what, folders) in [
+        // Folders are made from above, so the last one that was made is the last that is synced.
+        ("open", vec!["", "/a", "/a/store"]),
+        ("append to a sweep", vec!["/a/store", "/a/store/sweeps"]),
+        ("deliver", vec![""]),
+        ("spool", vec!["", "/a", "/a/spool"]),
+        ("sync", vec!["/a/store/mlflow", "/a/store/mlflow/runs"]),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let (_, calls) = traced(&root, what, &[]);
+        let acknowledged = first(&calls, &["write(", "acknowledged"]);
+        let acknowledged = acknowledged.unwrap_or_else(|| panic!("{what} failed"));
+        for folder in folders {
+            let folder = format!("<{}{folder}>", root.display());
+            let synced = first(&calls, &["fsync(", &folder]);
+            assert!(synced.is_some_and(|at| at < acknowledged), "{what}: {folder} is not synced");
+        }
+    }
+}
+
+/// What is taken out of a journal is durable before the journal is removed.
+#[test]
+fn a_journal_is_removed_after_the_disk_has_what_was_in_it() {
+    if !strace() {
+        return;
+    }
+    for (before, what) in [(None, "log"), (Some("log and die"), "open"), (Some("commit and die"), "open")] {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        if let Some(before) = before {
+            traced(&root, before, &[]);
+        }
+        let (_, calls) = traced(&root, what, &[]);
+        let gone =
+            first(&calls, &["unlink", ".mlj"]).unwrap_or_else(|| panic!("{before:?}, {what}: {calls:?}"));
+        // The commit that took the values in is the last thing that was written to the log before.
+        let synced = calls[..gone].iter().rposition(|call| call.contains("mlops.db-wal"));
+        let synced = synced.and_then(|at| calls.get(at)).is_some_and(|call| call.contains("sync("));
+        assert!(synced, "{before:?}, {what}: {:?}", &calls[gone.saturating_sub(5)..=gone]);
+    }
+}
+
+/// A copy has its name after the disk has all of it: what is there under its name is never looked into again.
+#[test]
+fn a_projected_file_is_durable_before_it_has_its_name() {
+    if !strace() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (_, calls) = traced(dir.path(), "sync", &[]);
+    let named = first(&calls, &["rename", "notes.txt"]).unwrap();
+    let synced = first(&calls, &["sync(", "/mlflow/", "part"]);
+    assert!(synced.is_some_and(|at| at < named), "{calls:?}");
+}
+
+/// Wherever a synchronisation is killed, the next one lays out what it did not.
+#[test]
+fn a_projection_that_was_killed_is_finished_by_the_next_one() {
+    if !strace() {
+        return;
+    }
+    let mut kills = 0;
+    for nth in 1..100 {
+        let dir = tempfile::tempdir().unwrap();
+        let kill = format!("inject=rename,renameat,renameat2,fsync,fdatasync:signal=SIGKILL:when={nth}");
+        let (said, _) = traced(dir.path(), "sync", &["-e", &kill]);
+        if said.contains("acknowledged") {
+            break;
+        }
+        let Some(run) = said.lines().find_map(|line| line.strip_prefix("logged ")) else { continue };
+        kills += 1;
+        let store = LocalStore::open(dir.path().join("a").join("store")).unwrap();
+        let report = now(store.mlflow().sync()).unwrap();
+        let file = store.folder().join("mlflow/runs").join(run).join("artifacts/deep/notes.txt");
+        let content = std::fs::read_to_string(file).unwrap_or_default();
+        assert_eq!(content, "dear diary", "killed at call {nth}: {report:?}");
+    }
+    assert!(kills > 3, "{kills}");
 }

@@ -569,6 +569,47 @@ async fn counts_are_written_while_a_process_serves() {
     assert_eq!(requests(&world.deployer(), "green").await, 8);
 }
 
+/// What killed writers left is added up by the next one that counts; what the living count stays theirs.
+#[tokio::test]
+async fn counts_of_killed_processes_are_added_up() {
+    let world = World::new();
+    let lives = serving(&world).await;
+    ask(&lives, Some("green")).await.unwrap();
+    let reader = world.deployer();
+    let patience = std::time::Instant::now() + Duration::from_secs(60);
+    while requests(&reader, "green").await < 1 {
+        assert!(std::time::Instant::now() < patience, "nobody writes");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for writer in ["dead", "dead too", "dead without a file"] {
+        let green = "SELECT id FROM deployment WHERE name = 'green'";
+        damage(
+            &world.folder,
+            &format!("INSERT INTO operation_count VALUES (({green}), '{writer}', 10, 1, 2, 30, 7)"),
+        );
+    }
+    let counts = world.folder.folder.path().join("counts");
+    std::fs::create_dir_all(&counts).unwrap();
+    for writer in ["dead", "dead too"] {
+        std::fs::write(counts.join(writer), "").unwrap();
+    }
+    assert_eq!(requests(&reader, "green").await, 31);
+    ask(&reader, Some("green")).await.unwrap();
+    drop(reader);
+    let writers = || {
+        let sql = "SELECT count(*) FROM operation_count WHERE writer <> ''";
+        let db = rusqlite::Connection::open(world.folder.folder.path().join("mlops.db")).unwrap();
+        db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(writers(), 1, "the one that lives");
+    assert_eq!(std::fs::read_dir(&counts).unwrap().count(), 1);
+    let stats = world.deployer().stats(&endpoint(), &deployment("green")).await.unwrap();
+    assert_eq!((stats.requests, stats.failures, stats.bad_requests), (32, 3, 6));
+    drop(lives);
+    assert_eq!((writers(), requests(&world.deployer(), "green").await), (0, 32));
+    assert_eq!(std::fs::read_dir(&counts).unwrap().count(), 0);
+}
+
 #[tokio::test]
 async fn a_read_only_store_serves_and_changes_nothing() {
     let world = World::new();

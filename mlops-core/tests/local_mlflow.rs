@@ -156,6 +156,35 @@ async fn points_that_come_later_are_added() {
     }
 }
 
+/// A run may have `a` and `a/b`; a file system cannot. What has no place is said, and holds up nothing.
+#[tokio::test]
+async fn a_file_in_a_file_is_reported_and_the_rest_is_laid_out() {
+    let world = world().await;
+    let (tracker, name) = (world.store.tracker(), ExperimentName::new("ward").unwrap());
+    let mut runs = Vec::new();
+    for paths in [["a", "a/b"], ["c/d", "c"], ["e", "f"]] {
+        let run = tracker.start_run(&RunSpec::new(name.clone(), "paths", actor())).await.unwrap();
+        for path in paths {
+            let blob = world.store.artifacts().put_bytes(path.as_bytes().to_vec()).await.unwrap();
+            let link =
+                ArtifactLink { path: RelPath::new(path).unwrap(), digest: blob.digest, size: blob.size };
+            tracker.write(&run.id, &LogBatch::new().artifact(link)).await.unwrap();
+        }
+        runs.push(run.id);
+    }
+    let file = |run: usize, path: &str| {
+        let folder = world.store.folder().join("mlflow/runs").join(runs[run].as_str()).join("artifacts");
+        std::fs::read_to_string(folder.join(path)).ok()
+    };
+    let report = world.sync().await;
+    let there = |run, path: &str| file(run, path).as_deref() == Some(path);
+    assert!(there(2, "e") && there(2, "f"), "{report:?}");
+    assert!(there(0, "a") ^ there(0, "a/b"));
+    assert!(there(1, "c") ^ there(1, "c/d"));
+    assert_eq!(report.missing.len(), 2, "{report:?}");
+    assert_eq!(world.sync().await, SyncReport::default());
+}
+
 #[tokio::test]
 async fn a_projection_that_is_deleted_ruined_or_half_migrated_is_made_again() {
     let world = world().await;

@@ -470,3 +470,23 @@ async fn a_file_keeps_whole_lines_through_a_crash() {
     let error = FileAlertSink::open(folder.path().join("none/alerts.jsonl")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
 }
+
+/// The line of another handle is never cut off: of two, one alone has the file.
+#[tokio::test]
+async fn a_file_has_one_sink_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("alerts.jsonl");
+    let first = FileAlertSink::open(&path).unwrap();
+    first.deliver(&alert("one")).await.unwrap();
+    let second = FileAlertSink::open(&path);
+    // Were there a second, its line would be there still after the first one has written again.
+    if let Ok(second) = &second {
+        second.deliver(&alert("two")).await.unwrap();
+    }
+    first.deliver(&alert("three")).await.unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().count(), if second.is_ok() { 3 } else { 2 }, "{text}");
+    assert_eq!(second.unwrap_err().kind(), ErrorKind::Busy);
+    drop(first);
+    assert!(FileAlertSink::open(&path).unwrap().deliver(&alert("three")).await.unwrap().duplicate);
+}

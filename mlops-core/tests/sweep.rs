@@ -839,6 +839,13 @@ async fn the_local_store_keeps_sweeps_and_vouches_for_them() {
     assert_eq!((summary.trials.completed, summary.tracker_problem), (5, None));
     assert_eq!(runs(&store.tracker()).await.len(), 6);
     assert!(store.sweeps().unfinished().await.unwrap().is_empty());
+    // With its end the file is let go of, also while the handle that wrote it lives.
+    let journal = Arc::new(store.sweeps());
+    let ended = entries(&*journal, &spec).await;
+    journal.append(&spec.id(), ended.last().unwrap()).await.unwrap();
+    let more = Sweep::new(self::spec("local", Budget::trials(6)), Arc::new(store.sweeps())).unwrap();
+    assert_eq!(more.run(train).await.unwrap().trials.completed, 6);
+    drop(journal);
 
     let report = store.verify().await.unwrap();
     assert!(report.is_sound(), "{report:?}");

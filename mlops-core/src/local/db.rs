@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::blocking::blocking;
+use crate::disk::blocking;
+use crate::disk::sync_folder_of;
+use crate::disk::{read_only, storage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::lock;
 
@@ -212,8 +214,7 @@ impl Db {
         if self.access == Access::Write {
             return Ok(());
         }
-        let message = "the store was opened for reading only";
-        Err(Error::new(ErrorKind::Storage, operation, message).with("reason", "read-only"))
+        Err(read_only(operation))
     }
 
     /// [`Self::read_now`], off the threads that drive futures.
@@ -372,12 +373,12 @@ fn back_up(connection: &Connection, path: &Path, version: usize) -> Result<()> {
     const OP: &str = "LocalStore::open";
     let target = path.with_extension(format!("v{version}.bak"));
     let partial = path.with_extension(format!("v{version}.bak.part"));
-    let io = |e: std::io::Error| {
-        Error::new(ErrorKind::Storage, OP, "the backup before a migration cannot be written").with_source(e)
-    };
+    let io = |e| storage(OP, "the backup before a migration", e);
     connection.backup("main", &partial, None::<fn(rusqlite::backup::Progress)>).map_err(failed(OP))?;
     std::fs::File::open(&partial).and_then(|file| file.sync_all()).map_err(io)?;
-    std::fs::rename(&partial, &target).map_err(io)
+    std::fs::rename(&partial, &target).map_err(io)?;
+    // The migration may be on the disk before the new name is.
+    sync_folder_of(&target).map_err(io)
 }
 
 /// Turns an error of SQLite into one of ours.

@@ -6,16 +6,15 @@ mod ledger;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, Transaction};
 use serde::{Deserialize, Serialize};
 
 use self::ledger::Ledger;
-use super::blocking::blocking;
 use super::db::{Durability, failed};
 use super::seal::{self, open, seal};
 use super::sql;
@@ -27,6 +26,8 @@ use crate::deploy::{
     Deployer, DeployerCapabilities, Deployment, DeploymentSpec, Endpoint, EndpointSpec, InvokeRequest,
     InvokeResponse, MirrorChange, Observers, OperationStats, RequestObserver, TrafficChange,
 };
+use crate::disk::blocking;
+use crate::disk::{self, lock::Sharing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{DeploymentName, EndpointName, IdempotencyKey, check_tags};
 use crate::model::{ModelLoader, Predictor};
@@ -48,7 +49,8 @@ use crate::time::lock;
 /// * Requests without a routing key are numbered by each deployer from 1; each meets the split on its own.
 /// * Requests are counted in memory and written once a second, and when the last clone is dropped. `stats` gives what this
 ///   deployer counted and what others have written: their last second may be missing, nothing is ever counted twice. A process
-///   that is killed loses the requests of its last second from the counts, and nothing else.
+///   that is killed loses the requests of its last second from the counts, and nothing else; the next one that counts adds what it
+///   left to the sum of all that ended.
 /// * Latency is measured by the clock's monotonic time; only requests that were answered count towards it.
 ///
 /// A shadow is asked on the caller's task too, once the answer is there: who asks waits for it, and its time is in no latency but
@@ -160,7 +162,7 @@ impl LocalDeployer {
     pub const MAX_MODEL: usize = serving::MAX_MODEL;
 
     fn new(store: Arc<Inner>, models: Models, observers: Observers) -> Self {
-        let ledger = Arc::new(Ledger::new(store.db.clone()));
+        let ledger = Arc::new(Ledger::new(store.db.clone(), &store.root));
         let handle = Handle {
             store,
             models,
@@ -314,7 +316,8 @@ impl Handle {
     async fn hold(&self) -> Result<File> {
         self.store.db.check_writable("Deployer::deploy")?;
         let path = self.store.root.join("deploy.lock");
-        blocking("Deployer::deploy", move || hold(&path)).await
+        let (op, busy) = ("Deployer::deploy", "another process is deploying");
+        blocking(op, move || disk::lock::hold(op, &path, Sharing::Alone, busy)).await
     }
 }
 
@@ -322,24 +325,6 @@ impl Snapshot {
     fn live(&self, operation: &'static str, name: &DeploymentName) -> Result<&Arc<Live>> {
         let live = self.deployments.get(name);
         live.ok_or_else(|| serving::no_deployment(operation, &self.endpoint.name, name))
-    }
-}
-
-fn hold(path: &std::path::Path) -> Result<File> {
-    const OP: &str = "Deployer::deploy";
-    const PATIENCE: Duration = Duration::from_secs(30);
-    let io = |e| Error::new(ErrorKind::Storage, OP, "deploy.lock cannot be held").with_source(e);
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(io)?;
-    let began = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::Error(e)) => return Err(io(e)),
-            Err(TryLockError::WouldBlock) if began.elapsed() > PATIENCE => {
-                return Err(Error::new(ErrorKind::Busy, OP, "another process is deploying"));
-            }
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(2)),
-        }
     }
 }
 

@@ -1,19 +1,17 @@
 //! Garbage collection: what is referred to from anywhere in the database stays.
 
 use std::collections::BTreeSet;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::blocking::blocking;
-use super::folder::Folder;
-use super::storage::storage;
 use super::store::{Inner, LocalStore};
 use super::{data, pipeline, registry, tracker};
 use crate::artifact::{ArtifactStore as _, GcOptions, GcReport};
-use crate::error::{Error, ErrorKind, Result};
+use crate::disk::blocking;
+use crate::disk::lock::{self, Sharing};
+use crate::error::Result;
 use crate::hash::Digest;
 
 const OP: &str = "LocalStore::collect_garbage";
@@ -38,8 +36,9 @@ impl LocalStore {
     /// read, or looks for the content after the collection ended: what is registered is never removed.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] when the references cannot be read in full, the journals of what has not ended included;
-    /// nothing is removed then. [`ErrorKind::Busy`] when others register or collect all the time. Otherwise as
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when the references cannot be read in full, the journals of what has not
+    /// ended included; nothing is removed then. [`ErrorKind::Busy`](crate::ErrorKind::Busy) when others register or collect all the
+    /// time. Otherwise as
     /// [`ArtifactStore::collect_garbage`](crate::artifact::ArtifactStore::collect_garbage).
     ///
     /// ```
@@ -60,7 +59,7 @@ impl LocalStore {
         let inner = self.inner();
         inner.db.check_writable(OP)?;
         let root = inner.root.clone();
-        let _nobody_registers = blocking(OP, move || hold(OP, &root, File::try_lock)).await?;
+        let _nobody_registers = blocking(OP, move || hold(OP, &root, Sharing::Alone)).await?;
         let mut roots = inner.db.read(OP, |connection| roots(OP, connection)).await?;
         for sweep in self.sweeps().unfinished().await? {
             roots.extend(sweep.contents());
@@ -85,28 +84,10 @@ pub(crate) fn roots(operation: &'static str, connection: &Connection) -> Result<
 pub(crate) async fn keep(inner: &Inner, operation: &'static str) -> Result<File> {
     inner.db.check_writable(operation)?;
     let root = inner.root.clone();
-    blocking(operation, move || hold(operation, &root, File::try_lock_shared)).await
+    blocking(operation, move || hold(operation, &root, Sharing::Shared)).await
 }
 
-fn hold(
-    operation: &'static str,
-    root: &Path,
-    lock: impl Fn(&File) -> Result<(), TryLockError>,
-) -> Result<File> {
-    const PATIENCE: Duration = Duration::from_secs(30);
-    let fault = |e| storage(operation, "roots.lock", e);
-    let file = Folder::open(root).and_then(|folder| folder.open_or_make_file("roots.lock", 0o666));
-    let file = file.map_err(fault)?;
-    let began = Instant::now();
-    loop {
-        match lock(&file) {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::Error(e)) => return Err(fault(e)),
-            Err(TryLockError::WouldBlock) if began.elapsed() > PATIENCE => {
-                let message = "content is being collected, or others register all the time";
-                return Err(Error::new(ErrorKind::Busy, operation, message));
-            }
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(2)),
-        }
-    }
+fn hold(operation: &'static str, root: &Path, sharing: Sharing) -> Result<File> {
+    let busy = "content is being collected, or others register all the time";
+    lock::hold(operation, &root.join("roots.lock"), sharing, busy)
 }

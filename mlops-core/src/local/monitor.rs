@@ -10,13 +10,13 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Row, Transaction};
 
 use self::block::Rows;
-use super::blocking::blocking;
 use super::db::{Durability, failed};
 use super::row::damaged;
 use super::seal::{self, open, seal};
 use super::sql;
 use super::store::{Inner, LocalStore};
 use super::verify::Findings;
+use crate::disk::blocking;
 use crate::error::{Error, Result};
 use crate::evaluation::Evaluator;
 use crate::id::{DeploymentName, EndpointName, MonitorName};

@@ -13,10 +13,11 @@ use async_trait::async_trait;
 use rustix::fs::FileType;
 use secrecy::zeroize::Zeroize as _;
 
-use super::blocking::blocking;
-use super::folder::{Folder, Found, file_type, make_folders, word};
-use super::storage::storage;
-use super::temp::{self, TempFile};
+use crate::disk::blocking;
+use crate::disk::folder::{Folder, Found, file_type, word};
+use crate::disk::make_folders;
+use crate::disk::temp::{self, TempFile};
+use crate::disk::{read_only, storage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::governance::{Secret, SecretStore};
 use crate::id::SecretName;
@@ -162,7 +163,9 @@ impl SecretStore for EnvSecretStore {
 /// ```
 #[derive(Clone)]
 pub struct FileSecretStore {
-    folder: Arc<Folder>,
+    /// None where there is none and none may be made.
+    folder: Option<Arc<Folder>>,
+    writable: bool,
 }
 
 impl FileSecretStore {
@@ -176,26 +179,48 @@ impl FileSecretStore {
     pub fn open(dir: &Path) -> Result<Self> {
         const OP: &str = "FileSecretStore::open";
         let folder = open_private(dir).map_err(|error| storage(OP, "secrets", error))?;
-        let stat = folder.stat_self().map_err(|error| storage(OP, "secrets", error))?;
-        if stat.st_mode & 0o077 != 0 {
-            let error = Error::new(ErrorKind::Rejected, OP, "others may look into the folder of secrets");
-            return Err(error
-                .with("expected", "0700")
-                .with("found", format!("{:04o}", stat.st_mode & 0o7777)));
-        }
+        check_private(OP, &folder)?;
         // What cannot be removed now, somebody else can later.
         let _ = temp::remove_stale(&folder);
-        Ok(Self { folder: Arc::new(folder) })
+        Ok(Self { folder: Some(Arc::new(folder)), writable: true })
     }
 
-    /// Does `work` with the folder where it may wait for the disk.
+    /// As [`open`](Self::open), for one who changes nothing: a folder that is not there is not made and holds nothing, and every
+    /// write is [`ErrorKind::Storage`].
+    pub(crate) fn open_read_only(dir: &Path) -> Result<Self> {
+        const OP: &str = "FileSecretStore::open";
+        let folder = match Folder::open(dir) {
+            Ok(folder) => folder,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self { folder: None, writable: false });
+            }
+            Err(error) => return Err(storage(OP, "secrets", error)),
+        };
+        check_private(OP, &folder)?;
+        Ok(Self { folder: Some(Arc::new(folder)), writable: false })
+    }
+
+    /// Does `work` with the folder where it may wait for the disk; without a folder there is `nothing`.
     async fn with<T: Send + 'static>(
         &self,
         operation: &'static str,
+        nothing: impl FnOnce() -> Result<T> + Send,
         work: impl FnOnce(&Arc<Folder>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let folder = self.folder.clone();
+        let Some(folder) = self.folder.clone() else { return nothing() };
         blocking(operation, move || work(&folder)).await
+    }
+
+    /// Changes what is in the folder, if that may be.
+    async fn change(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Arc<Folder>) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        if !self.writable {
+            return Err(read_only(operation));
+        }
+        self.with(operation, || Err(read_only(operation)), work).await
     }
 }
 
@@ -208,23 +233,33 @@ impl fmt::Debug for FileSecretStore {
 #[async_trait]
 impl SecretStore for FileSecretStore {
     async fn get(&self, name: &SecretName) -> Result<Secret> {
-        let name = name.clone();
-        self.with(GET, move |folder| read(folder, &name)).await
+        let (missing, name) = (Error::not_found(GET, "secret", name), name.clone());
+        self.with(GET, || Err(missing), move |folder| read(folder, &name)).await
     }
 
     async fn set(&self, name: &SecretName, value: &Secret) -> Result<()> {
         let (name, value) = (name.clone(), value.clone());
-        self.with(SET, move |folder| write(folder, &name, &value)).await
+        self.change(SET, move |folder| write(folder, &name, &value)).await
     }
 
     async fn remove(&self, name: &SecretName) -> Result<()> {
         let name = name.clone();
-        self.with(REMOVE, move |folder| remove(folder, &name)).await
+        self.change(REMOVE, move |folder| remove(folder, &name)).await
     }
 
     async fn names(&self) -> Result<Vec<SecretName>> {
-        self.with(NAMES, |folder| names(folder)).await
+        self.with(NAMES, || Ok(Vec::new()), |folder| names(folder)).await
     }
+}
+
+/// Refuses a folder that others may look into.
+fn check_private(operation: &'static str, folder: &Folder) -> Result<()> {
+    let stat = folder.stat_self().map_err(|error| storage(operation, "secrets", error))?;
+    if stat.st_mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let error = Error::new(ErrorKind::Rejected, operation, "others may look into the folder of secrets");
+    Err(error.with("expected", "0700").with("found", format!("{:04o}", stat.st_mode & 0o7777)))
 }
 
 /// Opens a folder, made with mode 0700 where it is not there: from the start, so that nobody gets in before.

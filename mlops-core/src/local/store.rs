@@ -1,10 +1,9 @@
 //! The store: one folder, opened.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -15,6 +14,8 @@ use super::file_system;
 use super::journal::{self, RecoveryReport};
 use super::secret::FileSecretStore;
 use super::tracker::TrackerState;
+use crate::disk::lock::{self, Sharing};
+use crate::disk::{self, make_folders};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::pager::Pager;
 use crate::time::{Clock, SystemClock};
@@ -111,9 +112,11 @@ impl LocalOptions {
 /// | `cas/` | content by its digest |
 /// | `secrets/` | secrets, one file each |
 /// | `sweeps/` | journals of sweeps, one file each |
+/// | `counts/` | a file for each process that counts requests, held as long as it lives |
 /// | `audit.checkpoints` | how far the audit log had come, outside the database |
 /// | `mlflow.db` | what MLflow's user interface shows; can be made again at any time |
-/// | `store.json`, `lock`, `roots.lock` | what this folder is; held while somebody opens it, and while content is collected |
+/// | `store.json`, `lock` | what this folder is; held while somebody opens it |
+/// | `roots.lock`, `deploy.lock`, `mlflow.lock` | held while content is collected, deployments are made, MLflow's tables are written |
 ///
 /// A handle is cheap to clone. See the [module](super) for what is promised.
 #[derive(Clone)]
@@ -194,7 +197,7 @@ impl LocalStore {
 
     fn open_to_write(folder: &Path, options: &LocalOptions) -> Result<Self> {
         let io = |e| storage(folder, e);
-        fs::create_dir_all(folder).map_err(io)?;
+        make_folders(folder).map_err(io)?;
         // Absolute, so that the store stays where it is when the process goes elsewhere.
         let root = fs::canonicalize(folder).map_err(io)?;
         let mode = journal_mode(&root, options.network)?;
@@ -231,7 +234,11 @@ impl LocalStore {
         recovery: RecoveryReport,
     ) -> Result<Self> {
         let (clock, db) = (options.clock.clone(), Arc::new(db));
-        let artifacts = LocalArtifactStore::open(&root.join("cas"), clock.clone())?;
+        let cas = root.join("cas");
+        let artifacts = match db.check_writable(OPEN) {
+            Ok(()) => LocalArtifactStore::open(&cas, clock.clone())?,
+            Err(_) => LocalArtifactStore::open_read_only(&cas, clock.clone())?,
+        };
         let pager = Pager::with_secret(identity.secret);
         let tracker = TrackerState::new(&root, identity.id, &db, &clock);
         let inner = Inner { root, id: identity.id, db, clock, pager, artifacts, tracker, recovery };
@@ -264,7 +271,7 @@ impl LocalStore {
     /// The secrets of this store, one file each, which only their owner may read.
     ///
     /// # Errors
-    /// As [`FileSecretStore::open`].
+    /// As [`FileSecretStore::open`]. A store that was opened for reading only has no secrets where it has no folder of them.
     ///
     /// ```
     /// use mlops_core::SecretName;
@@ -280,7 +287,11 @@ impl LocalStore {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn secrets(&self) -> Result<FileSecretStore> {
-        FileSecretStore::open(&self.inner.root.join("secrets"))
+        let folder = self.inner.root.join("secrets");
+        match self.inner.db.check_writable(OPEN) {
+            Ok(()) => FileSecretStore::open(&folder),
+            Err(_) => FileSecretStore::open_read_only(&folder),
+        }
     }
 
     /// What the backends share; for them.
@@ -306,24 +317,9 @@ fn journal_mode(root: &Path, policy: NetworkPolicy) -> Result<JournalMode> {
     }
 }
 
-/// Holds the store's lock while it is opened, so that of many that open a new store at once one makes it. The kernel
-/// lets go of it when the process dies.
+/// Holds the store's lock while it is opened, so that of many that open a new store at once one makes it.
 fn hold(root: &Path) -> Result<File> {
-    const PATIENCE: Duration = Duration::from_secs(30);
-    let path = root.join("lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(|e| storage(root, e))?;
-    let began = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::Error(e)) => return Err(storage(root, e)),
-            Err(TryLockError::WouldBlock) if began.elapsed() > PATIENCE => {
-                return Err(Error::new(ErrorKind::Busy, OPEN, "somebody else is opening the store"));
-            }
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(2)),
-        }
-    }
+    lock::hold(OPEN, &root.join("lock"), Sharing::Alone, "somebody else is opening the store")
 }
 
 fn read_marker(root: &Path) -> Result<Option<Marker>> {
@@ -415,15 +411,7 @@ fn same(found: Identity, marker: Option<&Marker>) -> Result<Identity> {
 }
 
 fn storage(root: &Path, e: std::io::Error) -> Error {
-    use std::io::ErrorKind as Io;
-    let reason = match e.kind() {
-        Io::StorageFull | Io::QuotaExceeded => "no space",
-        Io::ReadOnlyFilesystem => "read-only",
-        Io::PermissionDenied => "denied",
-        _ => "i/o",
-    };
-    let error = Error::new(ErrorKind::Storage, OPEN, "the store's folder cannot be read or written");
-    error.with("reason", reason).with("folder", root.display()).with_source(e)
+    disk::storage(OPEN, root.display(), e)
 }
 
 #[cfg(test)]
@@ -482,6 +470,85 @@ mod tests {
             threads.into_iter().map(|t| t.join().unwrap().unwrap()).collect()
         });
         assert!(ids.iter().all(|id| *id == ids[0]));
+    }
+
+    /// Everything below a folder: names, contents, and when it was changed last. SQLite's shared memory is no file of the store's.
+    fn everything(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>, std::time::SystemTime)> {
+        let mut found = Vec::new();
+        let mut open = vec![folder.to_owned()];
+        while let Some(folder) = open.pop() {
+            found.push((folder.clone(), None, fs::metadata(&folder).unwrap().modified().unwrap()));
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    open.push(path);
+                } else {
+                    let changed = fs::metadata(&path).unwrap().modified().unwrap();
+                    found.push((path.clone(), Some(fs::read(&path).unwrap()), changed));
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    #[tokio::test]
+    async fn who_opens_for_reading_changes_nothing_and_every_write_is_refused() {
+        use crate::artifact::{ArtifactStore as _, ArtifactStoreExt as _, Entry, GcOptions, Manifest};
+        use crate::experiment::sweep::{SweepEntry, SweepEvent, SweepJournal as _};
+        use crate::governance::{Secret, SecretStore as _};
+        use crate::id::{RelPath, RunId, SecretName};
+
+        let dir = tempfile::tempdir().unwrap();
+        let (name, run) = (SecretName::new("token").unwrap(), RunId::generate());
+        let path = RelPath::new("weights").unwrap();
+        let entry = |n| SweepEntry::new(n, chrono::DateTime::UNIX_EPOCH, SweepEvent::Promoted { trial: n });
+        let writer = LocalStore::open(dir.path()).unwrap();
+        let blob = writer.artifacts().put_bytes(b"weights".to_vec()).await.unwrap();
+        writer.secrets().unwrap().set(&name, &Secret::new("hunter2")).await.unwrap();
+        writer.sweeps().append(&run, &entry(1)).await.unwrap();
+        drop(writer);
+        let manifest = Manifest::new(vec![Entry { path, digest: blob.digest, size: blob.size }]).unwrap();
+        fs::write(dir.path().join("cas/tmp/.tmp-left"), "by a process that died").unwrap();
+        for gone in ["", "secrets", "cas"] {
+            if !gone.is_empty() {
+                fs::remove_dir_all(dir.path().join(gone)).unwrap();
+            }
+            let before = everything(dir.path());
+            let store = LocalStore::options().with_read_only(true).open(dir.path()).unwrap();
+            let (content, secrets) = (store.artifacts(), store.secrets().unwrap());
+            let read = (content.head(&blob.digest).await.unwrap(), secrets.names().await.unwrap());
+            assert_eq!(read.0.is_some(), gone != "cas");
+            assert_eq!(read.1.is_empty(), !gone.is_empty());
+            assert_eq!(secrets.get(&name).await.is_ok(), gone.is_empty());
+            assert_eq!(content.stats().await.unwrap().blobs, usize::from(gone != "cas"));
+            assert_eq!(store.sweeps().entries(&run, 0).await.unwrap().len(), 1);
+            assert!(store.verify().await.is_ok());
+            let refused = [
+                content.put_bytes(b"other".to_vec()).await.err(),
+                content.put_bytes(b"weights".to_vec()).await.err(),
+                content.put_tree(&manifest).await.err(),
+                content.put_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/disk").as_path()).await.err(),
+                content.renew(&blob.digest).await.err(),
+                content.collect_garbage(&Default::default(), &GcOptions::default()).await.err(),
+                store.collect_garbage(&GcOptions::default()).await.err(),
+                secrets.set(&name, &Secret::new("other")).await.err(),
+                secrets.remove(&name).await.err(),
+                store.sweeps().append(&run, &entry(2)).await.err(),
+                store.mlflow().sync().await.err(),
+                store.mlflow().rebuild().await.err(),
+            ];
+            for (at, error) in refused.into_iter().enumerate() {
+                let error = error.unwrap_or_else(|| panic!("write {at} was not refused"));
+                assert_eq!(
+                    (error.kind(), error.context("reason")),
+                    (ErrorKind::Storage, Some("read-only")),
+                    "{at}"
+                );
+            }
+            drop(store);
+            assert_eq!(everything(dir.path()), before, "without {gone:?}");
+        }
     }
 
     #[test]

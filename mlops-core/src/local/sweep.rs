@@ -2,17 +2,18 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use super::blocking::blocking;
 use super::store::{Inner, LocalStore};
 use super::verify::{FindingKind, Findings};
+use crate::disk::blocking;
+use crate::disk::storage;
+use crate::disk::{LineFile, make_folders};
 use crate::error::{Error, ErrorKind, Result};
 use crate::experiment::sweep::{SweepEntry, SweepEvent, SweepJournal, SweepState};
 use crate::id::RunId;
@@ -25,6 +26,8 @@ const MAGIC: &str = "mlops.sweep/v1 ";
 const EXTENSION: &str = "sweep";
 /// The longest file that is read: 1 GiB.
 const MAX_FILE: u64 = 1 << 30;
+/// The end of a file is looked at first; a line that says that a sweep is over is far shorter.
+const MAX_LAST: u64 = 1 << 12;
 
 /// The journal of sweeps in a folder: a sweep goes on where it was, in whatever process.
 ///
@@ -33,8 +36,8 @@ const MAX_FILE: u64 = 1 << 30;
 /// [`synced`](Self::synced) a power cut. A line that was cut off is cut away when the file is next written to; any other damage
 /// is [`ErrorKind::Corrupt`], with the line: no sweep goes on from what nobody wrote.
 ///
-/// The first entry a handle appends to a sweep takes the file's lock, and dropping all clones of the handle lets go of it, as
-/// the process' end does. While it is held, other handles are told [`ErrorKind::Busy`].
+/// The first entry a handle appends to a sweep takes the file's lock. The entry that ends the sweep lets go of it, and so does
+/// dropping all clones of the handle, or the process' end. While it is held, other handles are told [`ErrorKind::Busy`].
 ///
 /// ```
 /// use mlops_core::local::LocalStore;
@@ -53,18 +56,17 @@ const MAX_FILE: u64 = 1 << 30;
 pub struct LocalSweepJournal {
     store: Arc<Inner>,
     synced: bool,
-    open: Arc<Mutex<HashMap<RunId, Arc<Mutex<Writer>>>>>,
+    open: Arc<Mutex<HashMap<RunId, Slot>>>,
 }
+
+/// The file of one sweep, while it is open. Locked across waiting for the disk, which the map of all of them never is.
+type Slot = Arc<Mutex<Option<Writer>>>;
 
 /// A file that is open, locked and known to be whole.
 #[derive(Debug)]
 struct Writer {
-    file: File,
-    /// Where the next line goes.
-    end: u64,
+    lines: LineFile,
     last: Option<SweepEntry>,
-    /// Whether a write failed in between: what the file holds must be looked at again.
-    broken: bool,
 }
 
 impl LocalStore {
@@ -82,7 +84,8 @@ impl LocalSweepJournal {
         self
     }
 
-    /// Where every sweep stands that is not over, in the order in which they began.
+    /// Where every sweep stands that is not over, in the order in which they began. Of those that are over, the last line alone is
+    /// read.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] for a journal that is damaged.
@@ -91,6 +94,9 @@ impl LocalSweepJournal {
         blocking("LocalSweepJournal::unfinished", move || {
             let mut standing = Vec::new();
             for path in files(&root)? {
+                if is_over(&path)? {
+                    continue;
+                }
                 let bytes = read_file(&path)?;
                 let entries = parse(None, &bytes, &path)?.entries;
                 standing.extend(SweepState::replay(&entries)?.filter(|state| state.ended().is_none()));
@@ -101,14 +107,17 @@ impl LocalSweepJournal {
         .await
     }
 
-    fn writer(&self, sweep: &RunId) -> Result<Arc<Mutex<Writer>>> {
+    fn slot(&self, sweep: &RunId) -> Slot {
+        lock(&self.open).entry(sweep.clone()).or_default().clone()
+    }
+
+    /// Forgets a file that is closed, unless somebody is about to open it.
+    fn forget(&self, sweep: &RunId, slot: &Slot) {
         let mut open = lock(&self.open);
-        if let Some(writer) = open.get(sweep) {
-            return Ok(writer.clone());
+        // The map's and ours: nobody else has it, and while the map is locked nobody gets it.
+        if Arc::strong_count(slot) == 2 && lock(slot).is_none() {
+            open.remove(sweep);
         }
-        let writer = Arc::new(Mutex::new(Writer::open(&self.store.root, sweep)?));
-        open.insert(sweep.clone(), writer.clone());
-        Ok(writer)
     }
 }
 
@@ -133,10 +142,10 @@ fn files(root: &Path) -> Result<Vec<PathBuf>> {
     let listed = match fs::read_dir(folder(root)) {
         Ok(listed) => listed,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(found),
-        Err(e) => return Err(storage(ENTRIES, &folder(root), e)),
+        Err(e) => return Err(storage(ENTRIES, "sweeps", e)),
     };
     for entry in listed {
-        let path = entry.map_err(|e| storage(ENTRIES, &folder(root), e))?.path();
+        let path = entry.map_err(|e| storage(ENTRIES, "sweeps", e))?.path();
         if path.extension().is_some_and(|extension| extension == EXTENSION) {
             found.push(path);
         }
@@ -145,9 +154,30 @@ fn files(root: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn storage(operation: &'static str, path: &Path, source: io::Error) -> Error {
-    let error = Error::new(ErrorKind::Storage, operation, "the journal cannot be read or written");
-    error.with("file", path.display()).with_source(source)
+/// A file for a message.
+fn name(path: &Path) -> String {
+    format!("sweeps/{}", path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// Whether the last line says that the sweep is over.
+fn is_over(path: &Path) -> Result<bool> {
+    let read = || -> io::Result<Vec<u8>> {
+        let (mut file, mut tail) = (File::open(path)?, Vec::new());
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(MAX_LAST)))?;
+        file.take(MAX_LAST).read_to_end(&mut tail)?;
+        Ok(tail)
+    };
+    let tail = match read() {
+        Ok(tail) => tail,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(storage(ENTRIES, name(path), e)),
+    };
+    // Anything else than a whole line is for who reads all of it to judge.
+    let last = tail.strip_suffix(b"\n").and_then(|rest| rest.rsplit(|byte| *byte == b'\n').next());
+    let sweep = path.file_stem().and_then(|stem| stem.to_str());
+    let entry = last.zip(sweep).and_then(|(last, sweep)| read_line(sweep, &[last, b"\n"].concat()));
+    Ok(entry.is_some_and(|entry| matches!(entry.event, SweepEvent::Ended { .. })))
 }
 
 /// The bytes of a file; none when it is not there.
@@ -156,11 +186,11 @@ fn read_file(path: &Path) -> Result<Vec<u8>> {
     match File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes)) {
         Ok(_) => {}
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(storage(ENTRIES, path, e)),
+        Err(e) => return Err(storage(ENTRIES, name(path), e)),
     }
     if bytes.len() as u64 > MAX_FILE {
         return Err(
-            Error::limit(ENTRIES, "the journal's size", MAX_FILE, bytes.len()).with("file", path.display())
+            Error::limit(ENTRIES, "the journal's size", MAX_FILE, bytes.len()).with("path", name(path))
         );
     }
     Ok(bytes)
@@ -188,7 +218,7 @@ fn checksum(sweep: &str, json: &[u8]) -> u32 {
 fn parse(sweep: Option<&RunId>, bytes: &[u8], path: &Path) -> Result<Parsed> {
     let damaged = |line: usize, message: &str| {
         let error = Error::new(ErrorKind::Corrupt, ENTRIES, message);
-        Err(error.with("file", path.display()).with("line", line))
+        Err(error.with("path", name(path)).with("line", line))
     };
     let mut parsed = Parsed { entries: Vec::new(), end: 0 };
     let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').enumerate();
@@ -246,38 +276,19 @@ fn line(sweep: &RunId, entry: &SweepEntry, first: bool) -> Result<Vec<u8>> {
 impl Writer {
     fn open(root: &Path, sweep: &RunId) -> Result<Self> {
         let path = path(root, sweep);
-        let fault = |e| storage(APPEND, &path, e);
-        fs::create_dir_all(folder(root)).map_err(fault)?;
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(fault)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::Error(e)) => return Err(fault(e)),
-            Err(TryLockError::WouldBlock) => {
-                let message = "another engine writes to this sweep";
-                return Err(Error::new(ErrorKind::Busy, APPEND, message).with("sweep", sweep));
-            }
-        }
-        let mut writer = Self { file, end: 0, last: None, broken: false };
-        writer.look(sweep, &path)?;
-        Ok(writer)
+        let fault = |e| storage(APPEND, name(&path), e);
+        make_folders(&folder(root)).map_err(fault)?;
+        let Some(mut lines) = LineFile::open(&path).map_err(fault)? else {
+            let message = "another engine writes to this sweep";
+            return Err(Error::new(ErrorKind::Busy, APPEND, message).with("sweep", sweep));
+        };
+        // What is no line is cut away.
+        let mut parsed = parse(Some(sweep), &read_file(&path)?, &path)?;
+        lines.keep(parsed.end as u64).map_err(fault)?;
+        Ok(Self { lines, last: parsed.entries.pop() })
     }
 
-    /// Looks at what the file holds, and cuts away what is no line.
-    fn look(&mut self, sweep: &RunId, path: &Path) -> Result<()> {
-        let bytes = read_file(path)?;
-        let mut parsed = parse(Some(sweep), &bytes, path)?;
-        if parsed.end < bytes.len() {
-            self.file.set_len(parsed.end as u64).map_err(|e| storage(APPEND, path, e))?;
-        }
-        (self.end, self.last, self.broken) = (parsed.end as u64, parsed.entries.pop(), false);
-        Ok(())
-    }
-
-    fn append(&mut self, root: &Path, sweep: &RunId, entry: &SweepEntry, synced: bool) -> Result<()> {
-        if self.broken {
-            self.look(sweep, &path(root, sweep))?;
-        }
+    fn append(&mut self, sweep: &RunId, entry: &SweepEntry, synced: bool) -> Result<()> {
         if self.last.as_ref().is_some_and(|last| last.is_same(entry)) {
             return Ok(());
         }
@@ -286,31 +297,55 @@ impl Writer {
             let message = "the journal is at another entry: is the sweep driven twice?";
             return Err(Error::conflict(APPEND, message, expected, entry.sequence).with("sweep", sweep));
         }
-        let bytes = line(sweep, entry, self.end == 0)?;
-        let written = self.file.write_all_at(&bytes, self.end);
-        let written = written.and_then(|()| if synced { self.file.sync_data() } else { Ok(()) });
-        if let Err(e) = written {
-            // Of what was written a part, nothing counts.
-            self.broken = true;
-            let _ = self.file.set_len(self.end);
-            return Err(storage(APPEND, &path(root, sweep), e));
-        }
-        self.end += bytes.len() as u64;
+        let bytes = line(sweep, entry, self.lines.end() == 0)?;
+        self.lines.append(&bytes, synced).map_err(|e| storage(APPEND, format_args!("sweeps/{sweep}"), e))?;
         self.last = Some(entry.clone());
         Ok(())
     }
 }
 
+/// Appends to the file, which is opened where it is not; with the entry that ends the sweep it is closed.
+fn append_to(
+    slot: &mut Option<Writer>,
+    root: &Path,
+    sweep: &RunId,
+    entry: &SweepEntry,
+    synced: bool,
+) -> Result<()> {
+    let mut writer = match slot.take() {
+        Some(writer) => writer,
+        None => Writer::open(root, sweep)?,
+    };
+    let answer = writer.append(sweep, entry, synced);
+    if answer.is_err() || !matches!(entry.event, SweepEvent::Ended { .. }) {
+        *slot = Some(writer);
+    }
+    answer
+}
+
 #[async_trait]
 impl SweepJournal for LocalSweepJournal {
     async fn append(&self, sweep: &RunId, entry: &SweepEntry) -> Result<()> {
-        let writer = self.writer(sweep)?;
-        if !self.synced {
+        self.store.db.check_writable(APPEND)?;
+        let slot = self.slot(sweep);
+        let here = match slot.try_lock() {
             // One system call, which does not wait for the disk.
-            return lock(&writer).append(&self.store.root, sweep, entry, false);
-        }
-        let (root, sweep, entry) = (self.store.root.clone(), sweep.clone(), entry.clone());
-        blocking(APPEND, move || lock(&writer).append(&root, &sweep, &entry, true)).await
+            Ok(mut open) if open.is_some() && !self.synced => {
+                Some(append_to(&mut open, &self.store.root, sweep, entry, false))
+            }
+            _ => None,
+        };
+        let answer = match here {
+            Some(answer) => answer,
+            None => {
+                let (slot, root, synced) = (slot.clone(), self.store.root.clone(), self.synced);
+                let (sweep, entry) = (sweep.clone(), entry.clone());
+                let work = move || append_to(&mut lock(&slot), &root, &sweep, &entry, synced);
+                blocking(APPEND, work).await
+            }
+        };
+        self.forget(sweep, &slot);
+        answer
     }
 
     async fn entries(&self, sweep: &RunId, after: u64) -> Result<Vec<SweepEntry>> {

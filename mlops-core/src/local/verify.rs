@@ -95,7 +95,7 @@ impl LocalStore {
     pub async fn verify(&self) -> Result<StoreReport> {
         let inner = self.inner().clone();
         let check = move || check_database(&inner);
-        let (mut findings, contents) = super::blocking::blocking(OP, check).await?;
+        let (mut findings, contents) = crate::disk::blocking(OP, check).await?;
         for (digest, what) in contents.trees {
             let read = self.artifacts().verify_tree(&digest).await.map(drop);
             findings.content(digest, &what, read)?;

@@ -13,27 +13,36 @@ use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
 use crate::artifact::Blob;
+use crate::disk::folder::{Folder, Found, file_type, word};
+use crate::disk::make_folders;
+use crate::disk::temp;
+use crate::disk::{read_only, storage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::Digest;
-use crate::local::folder::{Folder, Found, file_type, make_folders, word};
-use crate::local::storage::storage;
-use crate::local::temp;
 use crate::time::{Clock, Timestamp};
 
 const LOCK: &str = "gc.lock";
 
 /// The folder of a store, held open.
 pub(super) struct Cas {
-    /// The folder above, unless it is somebody else's.
-    parent: Option<Folder>,
-    root: Folder,
-    contents: Folder,
-    pub(super) temporary: Arc<Folder>,
+    /// What only who may write needs.
+    write: Option<Write>,
+    /// Folders that are missing were not made, for one who may only read.
+    contents: Option<Arc<Folder>>,
+    temporary: Option<Arc<Folder>>,
     pub(super) clock: Arc<dyn Clock>,
     /// What this handle knows of each of the 256 folders.
     folders: Vec<AtomicU8>,
     /// Whether the store's own folders are known to be durable.
     above: AtomicBool,
+}
+
+struct Write {
+    /// The folder above, unless it is somebody else's.
+    parent: Option<Folder>,
+    root: Folder,
+    contents: Arc<Folder>,
+    temporary: Arc<Folder>,
 }
 
 /// Nothing is known of a folder yet.
@@ -88,34 +97,70 @@ impl Cas {
         };
         root.make_folder("sha256", 0o777).map_err(fault("cas/sha256"))?;
         root.make_folder("tmp", 0o700).map_err(fault("cas/tmp"))?;
-        let contents = root.folder("sha256").map_err(fault("cas/sha256"))?;
+        let contents = Arc::new(root.folder("sha256").map_err(fault("cas/sha256"))?);
         let temporary = Arc::new(root.folder("tmp").map_err(fault("cas/tmp"))?);
-        let folders = (0..=u8::MAX).map(|_| AtomicU8::new(UNKNOWN)).collect();
-        let above = AtomicBool::new(false);
-        let cas = Self { parent, root, contents, temporary, clock, folders, above };
+        let read = (Some(contents.clone()), Some(temporary.clone()));
+        let cas = Self::new(Some(Write { parent, root, contents, temporary }), read, clock);
         cas.remove_stale();
         Ok(cas)
+    }
+
+    /// Opens the folder and changes nothing: what is not there is not made, and holds nothing.
+    pub(super) fn open_read_only(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        let find = |name: &str| match Folder::open(&dir.join(name)) {
+            Ok(folder) => Ok(Some(Arc::new(folder))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(storage("LocalArtifactStore::open", format_args!("cas/{name}"), error)),
+        };
+        Ok(Self::new(None, (find("sha256")?, find("tmp")?), clock))
+    }
+
+    fn new(
+        write: Option<Write>,
+        (contents, temporary): (Option<Arc<Folder>>, Option<Arc<Folder>>),
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let folders = (0..=u8::MAX).map(|_| AtomicU8::new(UNKNOWN)).collect();
+        Self { write, contents, temporary, clock, folders, above: AtomicBool::new(false) }
+    }
+
+    /// Refuses what would write to a store that was opened for reading.
+    pub(super) fn check_writable(&self, operation: &'static str) -> Result<()> {
+        self.writable(operation).map(drop)
+    }
+
+    fn writable(&self, operation: &'static str) -> Result<&Write> {
+        self.write.as_ref().ok_or_else(|| read_only(operation))
+    }
+
+    /// Where files that are not ready are written.
+    pub(super) fn temporary(&self, operation: &'static str) -> Result<&Arc<Folder>> {
+        self.writable(operation).map(|write| &write.temporary)
     }
 
     /// Removes what dead writers left. What cannot be removed now, from a store that can only be read for one, stays
     /// until somebody can: it does no harm, nothing reads there.
     pub(super) fn remove_stale(&self) {
-        let _ = temp::remove_stale(&self.temporary);
+        if let Some(write) = &self.write {
+            let _ = temp::remove_stale(&write.temporary);
+        }
     }
 
     /// The place of `digest`, made where it is not there. The folder is durable once [`Cas::sync`] was called with it.
     pub(super) fn make_place(&self, operation: &'static str, digest: &Digest) -> Result<Place> {
         let place = Names::of(digest);
         let fault = |error| storage(operation, place.shown(), error);
-        self.contents.make_folder(&place.folder, 0o777).map_err(fault)?;
-        let folder = self.contents.folder(&place.folder).map_err(fault)?;
+        let contents = &self.writable(operation)?.contents;
+        contents.make_folder(&place.folder, 0o777).map_err(fault)?;
+        let folder = contents.folder(&place.folder).map_err(fault)?;
         Ok(Place { folder, name: place.file, first: digest.as_bytes()[0] })
     }
 
     /// The place of `digest`, if its folder is there.
     pub(super) fn place(&self, operation: &'static str, digest: &Digest) -> Result<Option<Place>> {
         let place = Names::of(digest);
-        match self.contents.folder(&place.folder) {
+        let Some(contents) = &self.contents else { return Ok(None) };
+        match contents.folder(&place.folder) {
             Ok(folder) => Ok(Some(Place { folder, name: place.file, first: digest.as_bytes()[0] })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(storage(operation, place.shown(), error)),
@@ -129,6 +174,7 @@ impl Cas {
     /// answers well to the next.
     pub(super) fn sync(&self, operation: &'static str, place: &Place) -> Result<()> {
         let fault = |error| storage(operation, shown(place), error);
+        let write = self.writable(operation)?;
         let Some(known) = self.folders.get(usize::from(place.first)) else { return Ok(()) };
         if known.load(Ordering::Acquire) == FAILED {
             return Err(fault(io::Error::other("an earlier fsync of this folder failed")));
@@ -137,7 +183,7 @@ impl Cas {
             place.folder.sync()?;
             match known.load(Ordering::Acquire) {
                 DURABLE => Ok(()),
-                _ => self.contents.sync().and_then(|()| self.sync_above()),
+                _ => write.contents.sync().and_then(|()| self.sync_above(write)),
             }
         };
         let answer = sync();
@@ -150,13 +196,13 @@ impl Cas {
     }
 
     /// Makes the store's own folders durable: another process may have made them and not have come to that.
-    fn sync_above(&self) -> io::Result<()> {
+    fn sync_above(&self, write: &Write) -> io::Result<()> {
         if self.above.load(Ordering::Acquire) {
             return Ok(());
         }
-        self.root.sync()?;
+        write.root.sync()?;
         // One that cannot be read is not ours, so its names were durable before.
-        self.parent.as_ref().map_or(Ok(()), Folder::sync)?;
+        write.parent.as_ref().map_or(Ok(()), Folder::sync)?;
         self.above.store(true, Ordering::Release);
         Ok(())
     }
@@ -202,10 +248,11 @@ impl Cas {
     pub(super) fn list(&self, operation: &'static str) -> Result<(BTreeMap<Digest, Stored>, Vec<String>)> {
         let fault = |error| storage(operation, "cas/sha256", error);
         let (mut stored, mut foreign) = (BTreeMap::new(), Vec::new());
-        for outer in self.contents.names().map_err(fault)? {
+        let Some(contents) = &self.contents else { return Ok((stored, foreign)) };
+        for outer in contents.names().map_err(fault)? {
             let outer = outer.map_err(fault)?.to_string_lossy().into_owned();
             let is_place = outer.len() == 2 && outer.bytes().all(is_hex);
-            let folder = match is_place.then(|| self.contents.folder(&outer)) {
+            let folder = match is_place.then(|| contents.folder(&outer)) {
                 Some(Ok(folder)) => folder,
                 Some(Err(error)) if !is_no_folder(&error) => return Err(fault(error)),
                 _ => {
@@ -245,7 +292,7 @@ impl Cas {
     /// ends, and holds between threads as between processes.
     fn lock(&self, operation: &'static str, lock: impl Fn(&File) -> io::Result<()>) -> Result<File> {
         let fault = |error| storage(operation, "cas/gc.lock", error);
-        let file = self.root.open_or_make_file(LOCK, 0o666).map_err(fault)?;
+        let file = self.writable(operation)?.root.open_or_make_file(LOCK, 0o666).map_err(fault)?;
         loop {
             match lock(&file) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -276,7 +323,8 @@ impl Cas {
 
     /// How many files are being written.
     pub(super) fn temporary_files(&self, operation: &'static str) -> Result<usize> {
-        temp::count(&self.temporary).map_err(|error| storage(operation, "cas/tmp", error))
+        let count = self.temporary.as_deref().map_or(Ok(0), temp::count);
+        count.map_err(|error| storage(operation, "cas/tmp", error))
     }
 }
 

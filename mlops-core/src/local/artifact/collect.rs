@@ -7,9 +7,9 @@ use rustix::fs::FileType;
 
 use super::cas::{Cas, Removal};
 use crate::artifact::{Blob, GcOptions, GcReport, Manifest};
+use crate::disk::storage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::Digest;
-use crate::local::storage::storage;
 
 const OP: &str = "ArtifactStore::collect_garbage";
 
@@ -28,6 +28,9 @@ impl Cas {
     ///
     /// A root that cannot be read ends it before anything is removed: nobody knows which files it needs.
     pub(super) fn collect_garbage(&self, roots: &BTreeSet<Digest>, options: &GcOptions) -> Result<GcReport> {
+        if !options.dry_run {
+            self.check_writable(OP)?;
+        }
         self.remove_stale();
         let needed = self.needed(roots)?;
         let (stored, _) = self.list(OP)?;

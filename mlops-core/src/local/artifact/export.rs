@@ -7,10 +7,10 @@ use std::path::Path;
 use super::cas::Cas;
 use super::parallel::parallel;
 use crate::artifact::Entry;
+use crate::disk::folder::Folder;
+use crate::disk::storage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::Digest;
-use crate::local::folder::Folder;
-use crate::local::storage::storage;
 
 const OP: &str = "LocalArtifactStore::get_dir";
 

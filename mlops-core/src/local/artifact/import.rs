@@ -18,10 +18,10 @@ use super::parallel::parallel;
 use super::read::PIECE;
 use super::write::Writer;
 use crate::artifact::{Blob, Entry, Manifest};
+use crate::disk::folder::{Folder, Found, file_type, word};
+use crate::disk::storage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::RelPath;
-use crate::local::folder::{Folder, Found, file_type, word};
-use crate::local::storage::storage;
 
 const OP: &str = "LocalArtifactStore::put_dir";
 

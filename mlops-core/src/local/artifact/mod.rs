@@ -22,9 +22,9 @@ use self::cas::Cas;
 pub use self::check::{ContentReport, ContentStats, DamagedContent};
 use self::parallel::parallel;
 use self::write::{Batch, Writer};
-use super::blocking::blocking;
-use super::storage::storage;
 use crate::artifact::{ArtifactStore, Blob, ByteStream, Entry, GcOptions, GcReport, Manifest};
+use crate::disk::blocking;
+use crate::disk::storage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::Digest;
 use crate::time::Clock;
@@ -87,6 +87,12 @@ impl LocalArtifactStore {
     /// [`ErrorKind::Storage`] for a folder that can be neither opened nor made.
     pub fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
         Cas::open(dir, clock).map(|cas| Self { cas: Arc::new(cas) })
+    }
+
+    /// As [`open`](Self::open), for one who changes nothing: what is not there is not made, and every write is
+    /// [`ErrorKind::Storage`].
+    pub(crate) fn open_read_only(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        Cas::open_read_only(dir, clock).map(|cas| Self { cas: Arc::new(cas) })
     }
 
     /// Makes content young again, as a put of it would, without sending it: for content that is about to be registered. A tree is made

@@ -11,10 +11,10 @@ use futures_util::stream::try_unfold;
 
 use super::cas::Cas;
 use crate::artifact::ByteStream;
+use crate::disk::blocking;
+use crate::disk::storage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{Digest, StreamHasher};
-use crate::local::blocking::blocking;
-use crate::local::storage::storage;
 
 /// How much is read, verified and handed out at a time.
 pub(super) const PIECE: usize = 1 << 20;

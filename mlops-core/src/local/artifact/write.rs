@@ -9,11 +9,11 @@ use bytes::Bytes;
 use super::cas::{Cas, Place, make_young, not_a_file, shown};
 use super::read::verify;
 use crate::artifact::Blob;
+use crate::disk::folder::Found;
+use crate::disk::storage;
+use crate::disk::temp::TempFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{Digest, StreamHasher};
-use crate::local::folder::Found;
-use crate::local::storage::storage;
-use crate::local::temp::TempFile;
 use crate::time::Timestamp;
 
 /// Content on its way into the store. Dropping it leaves nothing behind.
@@ -27,7 +27,8 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(cas: Arc<Cas>, operation: &'static str) -> Result<Self> {
-        let temp = TempFile::new(&cas.temporary).map_err(|error| storage(operation, "cas/tmp", error))?;
+        let temp = TempFile::new(cas.temporary(operation)?);
+        let temp = temp.map_err(|error| storage(operation, "cas/tmp", error))?;
         Ok(Self { cas, operation, temp, hasher: StreamHasher::new(), size: 0 })
     }
 

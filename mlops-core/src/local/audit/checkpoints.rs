@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use crate::disk::folder::{Folder, Found, word};
+use crate::disk::storage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::governance::Checkpoint;
 use crate::hash::{Digest, Hasher};
-use crate::local::folder::{Folder, Found, word};
-use crate::local::storage::storage;
 
 const FILE: &str = "audit.checkpoints";
 

@@ -385,6 +385,6 @@ impl AuditLog for LocalAuditLog {
 
     async fn verify(&self, checkpoint: Option<&Checkpoint>) -> Result<AuditVerification> {
         let (inner, checkpoint) = (self.inner.clone(), checkpoint.copied());
-        super::blocking::blocking(VERIFY, move || verify(&inner, checkpoint.as_ref())).await
+        crate::disk::blocking(VERIFY, move || verify(&inner, checkpoint.as_ref())).await
     }
 }

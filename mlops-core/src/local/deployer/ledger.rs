@@ -1,6 +1,10 @@
 //! How requests are counted by many processes at once, without a write for each.
 
 use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
@@ -10,6 +14,8 @@ use rusqlite::{Connection, Row, Transaction};
 use super::super::db::{Db, Durability, corrupt, failed};
 use super::super::sql;
 use crate::deploy::{OperationStats, serving};
+use crate::disk::lock::take;
+use crate::disk::storage;
 use crate::error::Result;
 use crate::model::Predictions;
 use crate::time::lock;
@@ -20,14 +26,28 @@ const OP: &str = "Deployer::stats";
 ///
 /// A writer has a row of its own for each deployment, which says how much it has counted in all: a write that is repeated,
 /// or whose answer was lost, counts nothing twice. What the process counts itself is never read back.
+///
+/// A writer that ends adds its rows to those of the writers before it. As long as it lives it holds the lock of a file that is called
+/// like it: who finds rows of a writer whose file nobody holds adds them up in its place, before its own first ones.
 pub(super) struct Ledger {
     db: Arc<Db>,
+    folder: PathBuf,
     writer: String,
     counts: Mutex<HashMap<i64, Counted>>,
     /// Who writes once a second; nobody where there can be no thread.
     thread: OnceLock<Option<Thread>>,
-    /// Whether the writer has ended; held while it writes.
-    closed: Mutex<bool>,
+    /// How the writer stands; held while it writes.
+    standing: Mutex<Standing>,
+}
+
+enum Standing {
+    /// It has written nothing yet.
+    New,
+    /// It writes, and holds its file.
+    Open {
+        _held: File,
+    },
+    Closed,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -41,9 +61,10 @@ impl Ledger {
     /// How often counts are written.
     const INTERVAL: Duration = Duration::from_secs(1);
 
-    pub(super) fn new(db: Arc<Db>) -> Self {
+    pub(super) fn new(db: Arc<Db>, root: &Path) -> Self {
         let writer = uuid::Uuid::new_v4().simple().to_string();
-        Self { db, writer, counts: Mutex::default(), thread: OnceLock::new(), closed: Mutex::new(false) }
+        let (folder, standing) = (root.join("counts"), Mutex::new(Standing::New));
+        Self { db, folder, writer, counts: Mutex::default(), thread: OnceLock::new(), standing }
     }
 
     /// Counts a request to a deployment.
@@ -70,7 +91,7 @@ impl Ledger {
                 let Some(ledger) = writer.upgrade() else { return };
                 // Nothing is lost by a failure: the next write says it all.
                 let _failed = ledger.write();
-                if *lock(&ledger.closed) {
+                if matches!(*lock(&ledger.standing), Standing::Closed) {
                     return;
                 }
             }
@@ -81,14 +102,12 @@ impl Ledger {
 
     /// Writes what is new.
     fn write(&self) -> Result<()> {
-        let closed = lock(&self.closed);
-        if *closed {
-            return Ok(());
-        }
+        let mut standing = lock(&self.standing);
         let new = self.unwritten();
-        if new.is_empty() {
+        if matches!(*standing, Standing::Closed) || new.is_empty() {
             return Ok(());
         }
+        self.begin(&mut standing)?;
         let gone = self.db.write_now(OP, Durability::Process, |tx| self.put(tx, &new))?;
         let mut counts = lock(&self.counts);
         for (deployment, counted) in new {
@@ -99,6 +118,49 @@ impl Ledger {
         // They took their counts with them.
         counts.retain(|deployment, _| !gone.contains(deployment));
         Ok(())
+    }
+
+    /// Before the first row: holds the file by which others know that the writer lives, and adds up what dead writers left.
+    fn begin(&self, standing: &mut Standing) -> Result<()> {
+        if matches!(standing, Standing::New) {
+            self.db.check_writable(OP)?;
+            let held = hold(&self.folder, &self.writer).map_err(|e| storage(OP, "counts", e))?;
+            *standing = Standing::Open { _held: held };
+            self.bury()?;
+        }
+        Ok(())
+    }
+
+    /// Adds up the rows of writers that are gone.
+    fn bury(&self) -> Result<()> {
+        let query = "SELECT DISTINCT writer FROM operation_count WHERE writer NOT IN ('', ?1)";
+        let read = |row: &Row<'_>| row.get(0).map_err(failed(OP));
+        let writers: Vec<String> =
+            self.db.read_now(OP, |db| sql::all(OP, db, query, [&self.writer], read))?;
+        // Held until their rows are added up.
+        let mut dead: Vec<(String, Option<File>)> = Vec::new();
+        for writer in writers {
+            match is_dead(&self.folder.join(&writer)) {
+                Ok(Some(held)) => dead.push((writer, held)),
+                // They count as they are.
+                Ok(None) | Err(_) => {}
+            }
+        }
+        if dead.is_empty() {
+            return Ok(());
+        }
+        self.db.write_now(OP, Durability::Process, |tx| {
+            dead.iter().try_for_each(|(writer, _)| merge(tx, writer))
+        })?;
+        for (writer, _) in &dead {
+            self.remove(writer);
+        }
+        Ok(())
+    }
+
+    /// Removes the file of a writer that has no rows any more; one that stays is no harm.
+    fn remove(&self, writer: &str) {
+        let _ = fs::remove_file(self.folder.join(writer));
     }
 
     fn unwritten(&self) -> Vec<(i64, OperationStats)> {
@@ -132,24 +194,61 @@ impl Ledger {
         if let Some(Some(thread)) = self.thread.get() {
             thread.unpark();
         }
-        let mut closed = lock(&self.closed);
-        if std::mem::replace(&mut *closed, true) || lock(&self.counts).is_empty() {
+        let mut standing = lock(&self.standing);
+        if matches!(*standing, Standing::Closed) {
             return Ok(());
         }
+        let nothing = lock(&self.counts).is_empty();
+        let answer = if nothing { Ok(()) } else { self.finish(&mut standing) };
+        *standing = Standing::Closed;
+        answer
+    }
+
+    fn finish(&self, standing: &mut Standing) -> Result<()> {
         let new = self.unwritten();
-        let add = "INSERT INTO operation_count
-            SELECT deployment, '', requests, failures, bad_requests, total_nanos, max_nanos
-            FROM operation_count WHERE writer = ?1
-            ON CONFLICT (deployment, writer) DO UPDATE SET requests = requests + excluded.requests,
-                failures = failures + excluded.failures, bad_requests = bad_requests + excluded.bad_requests,
-                total_nanos = total_nanos + excluded.total_nanos, max_nanos = max(max_nanos, excluded.max_nanos)";
+        self.begin(standing)?;
         self.db.write_now(OP, Durability::Process, |tx| {
             self.put(tx, &new)?;
-            sql::execute(OP, tx, add, [&self.writer])?;
-            sql::execute(OP, tx, "DELETE FROM operation_count WHERE writer = ?1", [&self.writer])?;
-            Ok(())
-        })
+            merge(tx, &self.writer)
+        })?;
+        self.remove(&self.writer);
+        Ok(())
     }
+}
+
+/// Adds the rows of a writer to what earlier ones left.
+fn merge(tx: &Transaction<'_>, writer: &str) -> Result<()> {
+    let add = "INSERT INTO operation_count
+        SELECT deployment, '', requests, failures, bad_requests, total_nanos, max_nanos
+        FROM operation_count WHERE writer = ?1
+        ON CONFLICT (deployment, writer) DO UPDATE SET requests = requests + excluded.requests,
+            failures = failures + excluded.failures, bad_requests = bad_requests + excluded.bad_requests,
+            total_nanos = total_nanos + excluded.total_nanos, max_nanos = max(max_nanos, excluded.max_nanos)";
+    sql::execute(OP, tx, add, [writer])?;
+    sql::execute(OP, tx, "DELETE FROM operation_count WHERE writer = ?1", [writer])?;
+    Ok(())
+}
+
+/// Makes and holds the file of a writer.
+fn hold(folder: &Path, writer: &str) -> io::Result<File> {
+    fs::create_dir_all(folder)?;
+    loop {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(writer))?;
+        // Before it was locked it looked like that of a dead writer: somebody may have removed it.
+        if take(&file)? && file.metadata()?.nlink() > 0 {
+            return Ok(file);
+        }
+    }
+}
+
+/// Whether nobody holds a writer's file; with the file, held, if there is one.
+fn is_dead(path: &Path) -> io::Result<Option<Option<File>>> {
+    let file = match OpenOptions::new().write(true).open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Some(None)),
+        Err(e) => return Err(e),
+    };
+    Ok(take(&file)?.then_some(Some(file)))
 }
 
 fn read(row: &Row<'_>) -> Result<OperationStats> {

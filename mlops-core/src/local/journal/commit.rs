@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::frame::{Found, Frames, HEAD};
 use super::record::{self, Record};
 use super::writer::{Writer, Written};
+use crate::disk::frame::{Found, Frames, HEAD};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::db::{Db, Durability, failed};
 use crate::local::tracker::lease::Leases;
 use crate::local::tracker::points::{self, Point};
+use crate::local::tracker::rows::{self, Standing};
 use crate::local::tracker::touch;
 use crate::time::{Clock, lock};
 
@@ -182,28 +183,24 @@ impl Shared {
             match work {
                 Work::Piece { file, name, salt, start, end } => {
                     let (records, damaged, next) = read(operation, &file, salt, start, end)?;
-                    self.commit(operation, &records, Some((&name, next)), gone)?;
+                    let closed = self.commit(operation, &records, Some((&name, next)), gone)?;
                     let counts = by_run(&records);
                     let mut writer = lock(&self.writer);
                     if damaged {
                         let message = "a part of the journal was damaged on the disk; what was in it is lost";
                         writer.note(Error::new(ErrorKind::Corrupt, operation, message).with("file", &name));
                     }
-                    writer.committed(&counts, false);
+                    writer.committed(&counts, false, &closed);
                     moved(&mut writer, &name, next);
-                    let mut done = Vec::new();
-                    while writer.sealed.front().is_some_and(|file| file.committed == file.end) {
-                        done.extend(writer.sealed.pop_front());
-                    }
-                    // Nobody who logs waits for the removal of a file.
+                    // Nobody who logs waits for the disk, or for the removal of a file.
                     drop(writer);
-                    gone.extend(done.into_iter().map(Writer::remove));
+                    self.remove_done(operation, gone)?;
                 }
                 Work::Queue(records) => {
-                    self.commit(operation, &records, None, gone)?;
+                    let closed = self.commit(operation, &records, None, gone)?;
                     let counts = by_run(&records);
                     let mut writer = lock(&self.writer);
-                    writer.committed(&counts, true);
+                    writer.committed(&counts, true, &closed);
                     writer.queue.drain(..records.len());
                 }
             }
@@ -230,24 +227,42 @@ impl Shared {
         }
     }
 
-    /// One transaction: the points, and how far they came.
+    /// Removes the files that are full and all of whose records are in the database.
+    fn remove_done(&self, operation: &'static str, gone: &mut Vec<String>) -> Result<()> {
+        let is_done = |file: &&Written| file.committed == file.end;
+        let name = |file: &Written| (file.file.name.clone(), file.end);
+        let done: Vec<_> = lock(&self.writer).sealed.iter().take_while(is_done).map(name).collect();
+        if done.is_empty() {
+            return Ok(());
+        }
+        settle(operation, &self.db, &done)?;
+        let files: Vec<Written> = lock(&self.writer).sealed.drain(..done.len()).collect();
+        gone.extend(files.into_iter().map(Writer::remove));
+        Ok(())
+    }
+
+    /// One transaction: the points, and how far they came. The runs that take no more points, whose points were left out.
     fn commit(
         &self,
         operation: &'static str,
         records: &[Record],
         file: Option<(&str, u64)>,
         gone: &mut Vec<String>,
-    ) -> Result<()> {
-        let groups = self.groups(records);
-        self.db.write_now(operation, Durability::Process, |tx| {
+    ) -> Result<Vec<Closed>> {
+        let mut groups = self.groups(records);
+        let closed = self.db.write_now(operation, Durability::Process, |tx| {
+            // Somebody else may have ended the run, in any process.
+            let closed = closed(operation, tx, &groups, &self.leases)?;
+            groups.retain(|group| closed.iter().all(|closed| closed.row != group.run));
             add(operation, tx, groups)?;
             if let Some((name, committed)) = file {
                 note(operation, tx, name, committed)?;
             }
-            forget(operation, tx, gone)
+            forget(operation, tx, gone)?;
+            Ok(closed)
         })?;
         gone.clear();
-        Ok(())
+        Ok(closed)
     }
 
     /// The points of each metric of each run, in the order of logging.
@@ -275,7 +290,7 @@ impl Shared {
         }
         let alive = self.db.write_now(OP, Durability::Process, |tx| {
             let mut alive = Vec::new();
-            for (row, lease) in due {
+            for &(row, lease) in &due {
                 if renew_one(tx, row, lease, &self.leases).map_err(failed(OP))? {
                     alive.push(row);
                 }
@@ -289,6 +304,10 @@ impl Shared {
             }
             !was_due || alive.contains(&renewal.row)
         });
+        let mut writer = lock(&self.writer);
+        for (row, _) in due.iter().filter(|(row, _)| !alive.contains(row)) {
+            writer.close(*row);
+        }
         Ok(())
     }
 
@@ -298,12 +317,43 @@ impl Shared {
         drop(self.drain(OP));
         let mut writer = lock(&self.writer);
         let open = std::mem::take(&mut writer.sealed).into_iter().chain(writer.current.take());
-        let gone: Vec<String> = open.filter(|file| file.committed == file.end).map(Writer::remove).collect();
+        let done: Vec<Written> = open.filter(|file| file.committed == file.end).collect();
         drop(writer);
-        if !gone.is_empty() {
-            drop(self.db.write_now(OP, Durability::Process, |tx| forget(OP, tx, &gone)));
+        let names: Vec<_> = done.iter().map(|file| (file.file.name.clone(), file.end)).collect();
+        if done.is_empty() || settle(OP, &self.db, &names).is_err() {
+            return;
+        }
+        let gone: Vec<String> = done.into_iter().map(Writer::remove).collect();
+        drop(self.db.write_now(OP, Durability::Process, |tx| forget(OP, tx, &gone)));
+    }
+}
+
+/// A run that takes no more points.
+pub(crate) struct Closed {
+    /// The id of its row.
+    pub(crate) row: i64,
+    /// Whether it ended; one that was deleted may come back.
+    pub(crate) ended: bool,
+}
+
+/// Which of these runs take no more points.
+fn closed(
+    operation: &'static str,
+    db: &Connection,
+    groups: &[Group],
+    leases: &Leases,
+) -> Result<Vec<Closed>> {
+    let mut closed = Vec::new();
+    // The groups of a run follow one another.
+    for groups in groups.chunk_by(|left, right| left.run == right.run) {
+        let Some(&Group { run: row, .. }) = groups.first() else { continue };
+        match rows::standing(operation, db, row, leases)? {
+            Standing::Open => {}
+            Standing::Deleted => closed.push(Closed { row, ended: false }),
+            Standing::Ended => closed.push(Closed { row, ended: true }),
         }
     }
+    Ok(closed)
 }
 
 /// Gives an open run its lease again; whether it is open.
@@ -354,6 +404,20 @@ pub(crate) fn note(operation: &'static str, db: &Connection, name: &str, committ
                ON CONFLICT (name) DO UPDATE SET committed = excluded.committed";
     let write = || db.prepare_cached(sql)?.execute((name, committed.cast_signed()));
     write().map(drop).map_err(failed(operation))
+}
+
+/// Has the disk take everything that was committed, before files are removed: a removal may come to the disk before the commits do
+/// that made it right, and a power cut would take both.
+fn settle(operation: &'static str, db: &Db, files: &[(String, u64)]) -> Result<()> {
+    db.write_now(operation, Durability::Power, |tx| {
+        files.iter().try_for_each(|(name, end)| note_anew(operation, tx, name, *end))
+    })
+}
+
+/// As [`note`], but so that there is always something to write, and so to sync.
+pub(crate) fn note_anew(operation: &'static str, db: &Connection, name: &str, committed: u64) -> Result<()> {
+    forget(operation, db, std::slice::from_ref(&name.to_owned()))?;
+    note(operation, db, name, committed)
 }
 
 /// Forgets files that are gone.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::frame::Header;
+use crate::disk::frame::Header;
 
 pub(crate) const MAGIC: [u8; 8] = *b"MLOPSJNL";
 /// The version of the records.

@@ -3,11 +3,10 @@
 //! Each store handle that logs has a file of its own in `journal/`, held by its lock as long as the process lives. A value is
 //! one record, appended by one write: what the kernel has taken survives the process. The committer moves records into the
 //! database, in one transaction with how far it came, so that each is moved once, whenever somebody is killed. When a store is
-//! opened, the files that nobody holds are replayed.
+//! opened, the files that nobody holds are replayed. A file is removed only after the disk has the commits that took its records in.
 
 mod commit;
 mod file;
-pub(crate) mod frame;
 mod logger;
 mod record;
 mod recover;
@@ -26,8 +25,8 @@ use self::commit::Shared;
 use self::writer::Writer;
 use super::db::Db;
 use super::tracker::lease::Leases;
+use crate::disk::storage;
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::RunId;
 use crate::time::{Clock, lock};
 
 /// The folder of the journals.
@@ -72,15 +71,10 @@ impl Journal {
     }
 
     /// Takes no more values for a run that has ended.
-    pub(crate) fn end(&self, run: &RunId, row: i64) {
+    pub(crate) fn end(&self, row: i64) {
         if self.shared.is_used() {
             self.shared.let_go(row);
-            let mut writer = lock(&self.shared.writer);
-            if let Some(number) = writer.run_number(run)
-                && let Some(logged) = writer.runs.get_mut(number as usize)
-            {
-                logged.closed = true;
-            }
+            lock(&self.shared.writer).close(row);
         }
     }
 }
@@ -98,17 +92,9 @@ impl Drop for Journal {
 
 /// Why the journal could not be written.
 fn unwritable(e: io::Error) -> Error {
-    let reason = match e.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "no space",
-        io::ErrorKind::FileTooLarge => "file too large",
-        io::ErrorKind::ReadOnlyFilesystem => "read-only",
-        io::ErrorKind::PermissionDenied => "denied",
-        _ => "i/o",
-    };
-    let error = Error::new(ErrorKind::Storage, "RunLogger::metric", "the journal cannot be written");
-    error.with("reason", reason).with_source(e)
+    storage("RunLogger::metric", "the journal", e)
 }
 
 fn unreadable(operation: &'static str) -> impl Fn(io::Error) -> Error {
-    move |e| Error::new(ErrorKind::Storage, operation, "the journal cannot be read").with_source(e)
+    move |e| storage(operation, "the journal", e)
 }

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::commit::{self, Group};
 use super::file::{self, JournalFile, MAGIC, VERSION};
-use super::frame::{Found, Frames, Header, NoHeader};
 use super::record::{self, Record};
+use crate::disk::frame::{Found, Frames, Header, NoHeader};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{MetricKey, RunId};
 use crate::local::db::{Db, Durability, failed};
@@ -234,7 +234,8 @@ fn move_in(db: &Db, name: &str, end: u64, content: &Content, report: &mut Recove
     let same = |left: &&Record, right: &&Record| (left.run, left.key) == (right.run, right.key);
     let mut strangers = 0;
     let mut unattributed = 0;
-    let points = db.write_now(OP, Durability::Process, |tx| {
+    // The file is removed after this, and the removal may come to the disk first: the disk has the values before.
+    let points = db.write_now(OP, Durability::Power, |tx| {
         let mut groups = Vec::new();
         for records in sorted.chunk_by(same) {
             let Some(first) = records.first() else { continue };
@@ -254,7 +255,7 @@ fn move_in(db: &Db, name: &str, end: u64, content: &Content, report: &mut Recove
         }
         let points = commit::add(OP, tx, groups)?;
         if strangers == 0 {
-            commit::note(OP, tx, name, end)?;
+            commit::note_anew(OP, tx, name, end)?;
         }
         Ok(points)
     })?;

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::commit::Closed;
 use super::file::JournalFile;
-use super::frame::{self, HEAD, Header};
 use super::record::{self, Record};
+use crate::disk::frame::{self, HEAD, Header};
 use crate::error::Error;
 use crate::id::{MetricKey, RunId};
 
@@ -128,11 +129,6 @@ impl Writer {
         number
     }
 
-    /// The number of a run that is logged to already.
-    pub(crate) fn run_number(&self, id: &RunId) -> Option<u32> {
-        self.run_numbers.get(id).copied()
-    }
-
     pub(crate) fn counts(&mut self, run: u32) -> Option<&mut Counts> {
         self.runs.get_mut(run as usize).map(|logged| &mut logged.counts)
     }
@@ -143,13 +139,28 @@ impl Writer {
         Some((run, self.keys.get(record.key as usize)?.as_str().to_owned()))
     }
 
-    /// So many records of each run are in the database now; whether they were in memory before.
-    pub(crate) fn committed(&mut self, by_run: &BTreeMap<u32, u64>, from_memory: bool) {
+    /// So many records of each run are in the database now, but for runs that are closed: theirs are refused. Whether they were in
+    /// memory before.
+    pub(crate) fn committed(&mut self, by_run: &BTreeMap<u32, u64>, from_memory: bool, closed: &[Closed]) {
         for (run, number) in by_run {
-            if let Some(counts) = self.counts(*run) {
-                counts.committed += number;
-                counts.in_memory -= if from_memory { *number } else { 0 };
+            let Some(logged) = self.runs.get_mut(*run as usize) else { continue };
+            let counts = &mut logged.counts;
+            counts.in_memory -= if from_memory { *number } else { 0 };
+            match closed.iter().find(|closed| closed.row == logged.row) {
+                None => counts.committed += number,
+                Some(closed) => {
+                    counts.accepted -= number;
+                    counts.refused += number;
+                    logged.closed |= closed.ended;
+                }
             }
+        }
+    }
+
+    /// Takes no more values for a run, by its row.
+    pub(crate) fn close(&mut self, row: i64) {
+        for logged in self.runs.iter_mut().filter(|logged| logged.row == row) {
+            logged.closed = true;
         }
     }
 

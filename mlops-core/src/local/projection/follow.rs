@@ -25,6 +25,8 @@ pub(super) struct Step {
     pub(super) experiments: u64,
     pub(super) runs: Vec<Run>,
     pub(super) points: u64,
+    /// The change up to which everything is written, but for the files of the runs.
+    pub(super) upto: u64,
     pub(super) done: bool,
 }
 
@@ -37,16 +39,14 @@ struct Written {
     series: Vec<(i64, i64, i64)>,
 }
 
-/// Writes at most `limit` runs that changed, and all experiments.
+/// Writes at most `limit` runs that changed, and all experiments. That it did is noted by [`done`].
 pub(super) fn tracker(inner: &Inner, limit: usize) -> Result<Step> {
     // What was logged through this handle is shown, too; what cannot be committed now comes with a later synchronisation.
     drop(inner.tracker.journal.drain(SYNC));
     let leases = &inner.tracker.leases;
-    if inner.db.check_writable(SYNC).is_ok() {
-        let dead = inner.db.read_now(SYNC, |db| rows::overdue(SYNC, db, leases))?;
-        if !dead.is_empty() {
-            inner.db.write_now(SYNC, Durability::Process, |tx| rows::bury(SYNC, tx, &dead, leases))?;
-        }
+    let dead = inner.db.read_now(SYNC, |db| rows::overdue(SYNC, db, leases))?;
+    if !dead.is_empty() {
+        inner.db.write_now(SYNC, Durability::Process, |tx| rows::bury(SYNC, tx, &dead, leases))?;
     }
     let mut mlflow = connect(inner)?;
     let after = i64::try_from(progress(&mlflow, CHANGES)?).unwrap_or(i64::MAX);
@@ -75,10 +75,15 @@ pub(super) fn tracker(inner: &Inner, limit: usize) -> Result<Step> {
                 tx.prepare_cached(sql)?.execute(params![id, count, chunk])?;
             }
         }
-        set_progress(tx, CHANGES, upto)
+        Ok(())
     })?;
     let runs = written.into_iter().map(|written| written.run).collect();
-    Ok(Step { experiments: changes.experiments.len() as u64, runs, points, done: changes.done })
+    Ok(Step { experiments: changes.experiments.len() as u64, runs, points, upto, done: changes.done })
+}
+
+/// Notes that everything up to a change was followed.
+pub(super) fn done(inner: &Inner, upto: u64) -> Result<()> {
+    transact(&mut connect(inner)?, |tx| set_progress(tx, CHANGES, upto))
 }
 
 fn new_points(db: &Connection, mlflow: &Connection, changed: feed::ChangedRun) -> Result<Written> {

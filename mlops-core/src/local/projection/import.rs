@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::kept::{self, Difference, Owner};
 use super::write::{DEFAULT, NOTE};
 use super::{MlflowProjection, SYNC, connect, refused, transact};
+use crate::disk::blocking;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ActorId, Alias, IdempotencyKey, ModelName, RunId, TagKey, Version, check_text};
-use crate::local::blocking::blocking;
 use crate::registry::{AliasChange, ModelRef, ModelRegistry as _};
 
 const IMPORT: &str = "MlflowProjection::import";

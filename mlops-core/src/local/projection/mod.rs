@@ -11,7 +11,7 @@ mod kept;
 mod write;
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +22,11 @@ use serde::{Deserialize, Serialize};
 pub use follow::Follower;
 pub use import::{Edit, EditKind, ImportReport, RefusedEdit};
 
-use super::blocking::blocking;
 use super::db::failed;
 use super::store::Inner;
 use super::{LocalModelRegistry, LocalStore, LocalTracker};
+use crate::disk::lock::{self, Sharing};
+use crate::disk::{self, blocking};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ModelName;
 use crate::page::PageRequest;
@@ -51,7 +52,8 @@ pub struct SyncReport {
     pub models: u64,
     /// Files of runs and models laid out for MLflow.
     pub files: u64,
-    /// Content that could not be laid out because it is missing or damaged, by its place.
+    /// Content that could not be laid out, by its place: it is missing or damaged, or a file has the name of its folder, or a folder its
+    /// own.
     pub missing: Vec<String>,
 }
 
@@ -136,9 +138,11 @@ impl MlflowProjection {
     ///
     /// Processes that do this at once take turns.
     ///
+    /// What is kept of how far it came is kept after all of it is there: a synchronisation that was killed is done again.
+    ///
     /// # Errors
-    /// [`ErrorKind::Storage`] where the disk says no, [`ErrorKind::Busy`] while MLflow holds the database for longer than
-    /// 30 s, [`ErrorKind::Unsupported`] when an MLflow that is too new has changed its tables beyond recognition:
+    /// [`ErrorKind::Storage`] where the disk says no, and for a store that was opened for reading only; [`ErrorKind::Busy`] while
+    /// MLflow holds the database, or another process the projection, for longer than 30 s, [`ErrorKind::Unsupported`] when an MLflow that is too new has changed its tables beyond recognition:
     /// [`rebuild`](Self::rebuild) helps.
     pub async fn sync(&self) -> Result<SyncReport> {
         let lock = self.hold().await?;
@@ -165,14 +169,10 @@ impl MlflowProjection {
 
     /// Holds the projection's lock; the kernel lets go of it when the process dies.
     async fn hold(&self) -> Result<File> {
+        self.inner.db.check_writable(SYNC)?;
         let path = self.inner.root.join("mlflow.lock");
-        blocking(SYNC, move || {
-            let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-            let file = file.map_err(storage)?;
-            file.lock().map_err(storage)?;
-            Ok(file)
-        })
-        .await
+        let busy = "another process brings the projection up to date";
+        blocking(SYNC, move || lock::hold(SYNC, &path, Sharing::Alone, busy)).await
     }
 
     /// Opens or makes the database; whether it was made.
@@ -203,6 +203,9 @@ impl MlflowProjection {
                 let files = run.artifacts.iter().map(|link| (link.path.clone(), link.digest));
                 files::lay_out(&self.inner, &folder, files, report).await?;
             }
+            // Last of all: who is killed before it writes all of them again, which changes nothing.
+            let inner = self.inner.clone();
+            blocking(SYNC, move || follow::done(&inner, step.upto)).await?;
             if step.done {
                 return Ok(());
             }
@@ -396,5 +399,5 @@ fn refused(e: rusqlite::Error) -> Error {
 }
 
 fn storage(e: std::io::Error) -> Error {
-    Error::new(ErrorKind::Storage, SYNC, "the projection cannot be written").with_source(e)
+    disk::storage(SYNC, "the projection", e)
 }

@@ -20,10 +20,10 @@ use async_trait::async_trait;
 use self::lease::Leases;
 use self::listing::Listings;
 use self::points::Place;
-use super::blocking::blocking;
 use super::db::{Db, Durability, failed};
 use super::journal::Journal;
 use super::store::{Inner, LocalStore};
+use crate::disk::blocking;
 use crate::error::{Error, ErrorKind, Result};
 use crate::experiment::{
     Experiment, ExperimentSpec, ExperimentTracker, HistoryQuery, LogBatch, MetricPoint, Run, RunEnd,
@@ -316,7 +316,7 @@ impl LocalTracker {
         });
         self.bury(OP, &dead);
         let (row, ended) = self.bury_if_refused(OP, answer, run)?;
-        self.inner.tracker.journal.end(run, row);
+        self.inner.tracker.journal.end(row);
         Ok(ended)
     }
 

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{BufRead as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 
+use crate::disk::{LineFile, storage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{IdempotencyKey, check_text};
 use crate::monitor::{Alert, AlertReceipt, AlertSink};
@@ -21,11 +21,12 @@ const MAX_LINE: u64 = 16 << 20;
 
 /// Appends alerts to a file, one JSON object a line.
 ///
-/// * A line is on the disk (`fdatasync`) before `deliver` returns.
+/// * A line is on the disk (`fdatasync`) before `deliver` returns, and so is the file's name.
 /// * Every key in the file is known: after a restart, an alert that is there is not written again. Keys are held in memory.
 /// * A crash can leave half a line at the end. It was never confirmed; opening the file cuts it off. A line elsewhere that is no
 ///   alert is [`ErrorKind::Corrupt`], with its number.
-/// * One process writes to a file at a time.
+/// * One sink writes to a file at a time: it holds the file's lock, which ends with it or its process. Who opens the file meanwhile is
+///   told [`ErrorKind::Busy`].
 ///
 /// Writing blocks the calling thread for the time of one write and one sync.
 ///
@@ -50,9 +51,7 @@ pub struct FileAlertSink {
 }
 
 struct To {
-    file: File,
-    /// The length up to which lines are whole.
-    length: u64,
+    lines: LineFile,
     keys: HashSet<IdempotencyKey>,
 }
 
@@ -60,37 +59,36 @@ impl FileAlertSink {
     /// Opens a file, or makes it; its folder has to be there.
     ///
     /// # Errors
-    /// [`ErrorKind::Storage`] for what the file system refuses; [`ErrorKind::Corrupt`] for a line that is no alert.
+    /// [`ErrorKind::Storage`] for what the file system refuses; [`ErrorKind::Busy`] while another sink has the file;
+    /// [`ErrorKind::Corrupt`] for a line that is no alert.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_owned();
-        let fault = |source: std::io::Error| fault(OPEN, &path, source);
-        let file = OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(fault)?;
-        let (length, keys) = read(&file, &path)?;
-        file.set_len(length).map_err(fault)?;
-        Ok(Self { to: Mutex::new(To { file, length, keys }), path })
+        let fault = |e| storage(OPEN, path.display(), e);
+        let Some(mut lines) = LineFile::open(&path).map_err(fault)? else {
+            let error = Error::new(ErrorKind::Busy, OPEN, "another sink writes to the file");
+            return Err(error.with("path", path.display()));
+        };
+        let (end, keys) = read(&lines, &path)?;
+        lines.keep(end).map_err(fault)?;
+        Ok(Self { to: Mutex::new(To { lines, keys }), path })
     }
 }
 
-fn fault(operation: &'static str, path: &Path, source: std::io::Error) -> Error {
-    let error =
-        Error::new(ErrorKind::Storage, operation, "the file system refused").with("file", path.display());
-    error.with_source(source)
-}
-
 /// The length of all whole lines, and the keys in them.
-fn read(file: &File, path: &Path) -> Result<(u64, HashSet<IdempotencyKey>)> {
+fn read(lines: &LineFile, path: &Path) -> Result<(u64, HashSet<IdempotencyKey>)> {
     #[derive(serde::Deserialize)]
     struct Keyed {
         key: IdempotencyKey,
     }
-    let (mut reader, mut keys, mut length, mut line) = (BufReader::new(file), HashSet::new(), 0, Vec::new());
+    let fault = |e| storage(OPEN, path.display(), e);
+    let mut reader = lines.read().map_err(fault)?;
+    let (mut keys, mut length, mut line) = (HashSet::new(), 0, Vec::new());
     for number in 1_u64.. {
         line.clear();
-        let read = std::io::Read::take(&mut reader, MAX_LINE).read_until(b'\n', &mut line);
-        let read = read.map_err(|source| fault(OPEN, path, source))? as u64;
+        let read = (&mut reader).take(MAX_LINE).read_until(b'\n', &mut line).map_err(fault)? as u64;
         let corrupt = |message: &str| {
             let error = Error::new(ErrorKind::Corrupt, OPEN, message.to_owned());
-            error.with("file", path.display()).with("line", number)
+            error.with("path", path.display()).with("line", number)
         };
         if read == MAX_LINE {
             return Err(corrupt("the line is too long for an alert"));
@@ -112,19 +110,6 @@ impl fmt::Debug for FileAlertSink {
     }
 }
 
-impl To {
-    /// Appends a line; what a failed write has left is cut off before the next one.
-    fn append(&mut self, line: &[u8]) -> std::io::Result<()> {
-        if self.file.seek(SeekFrom::End(0))? != self.length {
-            self.file.set_len(self.length)?;
-        }
-        self.file.write_all(line)?;
-        self.file.sync_data()?;
-        self.length += line.len() as u64;
-        Ok(())
-    }
-}
-
 #[async_trait]
 impl AlertSink for FileAlertSink {
     async fn deliver(&self, alert: &Alert) -> Result<AlertReceipt> {
@@ -139,7 +124,7 @@ impl AlertSink for FileAlertSink {
             Error::new(ErrorKind::Internal, DELIVER, "cannot write the alert down").with_source(source)
         })?;
         line.push(b'\n');
-        to.append(&line).map_err(|source| fault(DELIVER, &self.path, source))?;
+        to.lines.append(&line, true).map_err(|e| storage(DELIVER, self.path.display(), e))?;
         to.keys.insert(alert.key.clone());
         Ok(receipt(false))
     }

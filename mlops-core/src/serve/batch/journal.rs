@@ -1,12 +1,12 @@
 //! How far the work has come, written down line by line.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{BufRead as _, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::{BatchCounts, OP, storage};
+use crate::disk::LineFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{Digest, Hasher};
 
@@ -67,7 +67,7 @@ fn text<T: Serialize>(value: &T) -> Result<String> {
 #[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
-    file: File,
+    lines: LineFile,
     last: Digest,
 }
 
@@ -84,35 +84,23 @@ impl Journal {
     ///
     /// [`ErrorKind::Busy`] when somebody has it; [`ErrorKind::Conflict`] when it is of other work; [`ErrorKind::Corrupt`] when it is no journal.
     pub(super) fn open(path: &Path, job: &Digest, restart: bool) -> Result<(Self, Found)> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(path).map_err(storage(path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(busy()),
-            Err(TryLockError::Error(e)) => return Err(storage(path)(e)),
-        }
-        if !is_there(&file, path) {
-            return Err(busy());
-        }
+        let lines = LineFile::open(path).map_err(storage(path))?.ok_or_else(busy)?;
         let head = Head { format: FORMAT.to_owned(), job: *job };
         let first = check(&Digest::of(b""), &head)?;
-        let mut journal = Self { path: path.to_owned(), file, last: first };
+        let mut journal = Self { path: path.to_owned(), lines, last: first };
         if !restart && let Some((length, found)) = journal.read(&head)? {
             // What a write that was cut off has left goes.
-            journal.file.set_len(length).map_err(storage(path))?;
-            journal.file.seek(SeekFrom::End(0)).map_err(storage(path))?;
+            journal.lines.keep(length).map_err(storage(path))?;
             return Ok((journal, found));
         }
-        journal.file.set_len(0).map_err(storage(path))?;
-        journal.file.seek(SeekFrom::Start(0)).map_err(storage(path))?;
+        journal.lines.keep(0).map_err(storage(path))?;
         journal.put(&Line { entry: head, check: first })?;
         Ok((journal, Found::default()))
     }
 
     /// The length of what is sound in it, and what it says; none where not even its first line was written to the end.
     fn read(&mut self, head: &Head) -> Result<Option<(u64, Found)>> {
-        let mut reader = BufReader::new(&self.file);
+        let mut reader = self.lines.read().map_err(storage(&self.path))?;
         let (mut line, mut length, mut found) = (Vec::new(), 0, Found::default());
         let mut ours = true;
         for number in 0_u64.. {
@@ -161,8 +149,7 @@ impl Journal {
     fn put<T: Serialize>(&mut self, line: &Line<T>) -> Result<()> {
         let mut json = text(line)?;
         json.push('\n');
-        self.file.write_all(json.as_bytes()).map_err(storage(&self.path))?;
-        self.file.sync_data().map_err(storage(&self.path))
+        self.lines.append(json.as_bytes(), true).map_err(storage(&self.path))
     }
 
     /// Writes a checkpoint down; what it speaks of is on the disk by then.
@@ -176,19 +163,6 @@ impl Journal {
 
 fn busy() -> Error {
     Error::new(ErrorKind::Busy, OP, "somebody else is writing these results")
-}
-
-/// Whether the file is still the one that has this name: who finished the work has removed it.
-#[cfg(unix)]
-fn is_there(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let both = file.metadata().and_then(|ours| std::fs::metadata(path).map(|named| (ours, named)));
-    both.is_ok_and(|(ours, named)| (ours.dev(), ours.ino()) == (named.dev(), named.ino()))
-}
-
-#[cfg(not(unix))]
-fn is_there(_: &File, path: &Path) -> bool {
-    path.exists()
 }
 
 #[cfg(test)]

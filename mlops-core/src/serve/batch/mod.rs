@@ -40,7 +40,8 @@ pub use progress::{BatchCounts, BatchProgress, BatchReport};
 
 use std::path::Path;
 
-use crate::error::{Error, ErrorKind};
+use crate::disk;
+use crate::error::Error;
 
 const OP: &str = "BatchScoring::score";
 
@@ -52,7 +53,5 @@ fn name(path: &Path) -> String {
 /// What the file system said.
 fn storage(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let file = name(path);
-    move |source| {
-        Error::new(ErrorKind::Storage, OP, "the file system refused").with("file", file).with_source(source)
-    }
+    move |source| disk::storage(OP, file, source)
 }

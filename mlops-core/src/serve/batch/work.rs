@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::journal::{Checkpoint, Extent, Journal};
 use super::part::{self, Part};
 use super::{BatchCounts, BatchOptions, OP, name, storage};
+use crate::disk::sync_folder_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::Digest;
 
@@ -46,18 +47,8 @@ impl Places {
 
     /// Makes what happened to names in the folder of the results last.
     fn sync(&self) -> Result<()> {
-        sync_folder(self.output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+        sync_folder_of(&self.output).map_err(storage(&self.output))
     }
-}
-
-#[cfg(unix)]
-fn sync_folder(path: &Path) -> Result<()> {
-    fs::File::open(path).and_then(|folder| folder.sync_all()).map_err(storage(path))
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> Result<()> {
-    Ok(())
 }
 
 /// Work that is going on.
@@ -118,7 +109,7 @@ impl Work {
         let from = found.before;
         let results = Part::open(places.results(), from.as_ref().map(|from| from.results))?;
         let refused = Part::open(places.refused(), from.as_ref().map(|from| from.refused))?;
-        sync_folder(&places.folder)?;
+        sync_folder_of(&places.results()).map_err(storage(&places.folder))?;
         places.sync()?;
         let (reached, written) = (found.last, from.as_ref().map_or(0, |from| from.batches));
         Ok(Opened::Work(Box::new(Self { places, journal, results, refused, from, reached, written })))

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use crate::local::journal::frame::{self, Found, Frames, HEAD, Header, NoHeader};
+use crate::disk::frame::{self, Found, Frames, HEAD, Header, NoHeader};
 
 const MAGIC: [u8; 8] = *b"MLOPSSPL";
 /// The version of what the frames mean.

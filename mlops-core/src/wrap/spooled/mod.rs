@@ -20,13 +20,13 @@ pub use self::spool::{DamagedSpool, SpoolRecovery};
 use self::call::Refusal;
 use self::spool::Spool;
 use self::views::Views;
+use crate::disk::blocking;
 use crate::error::{Error, ErrorKind, Result};
 use crate::experiment::{
     Degradation, Experiment, ExperimentSpec, ExperimentTracker, HistoryQuery, LogBatch, MetricPoint, Run,
     RunEnd, RunQuery, RunSpec, TrackerCapabilities, WriteReceipt,
 };
 use crate::id::{ExperimentName, IdempotencyKey, RunId, check_tags};
-use crate::local::blocking::blocking;
 use crate::page::{Page, PageRequest};
 use crate::time::{Clock, Timestamp, lock};
 

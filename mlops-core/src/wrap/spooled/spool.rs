@@ -1,7 +1,6 @@
 //! The spool: what waits, in order, and what was refused; in a file of this process and those of processes that are gone.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,9 +11,10 @@ use uuid::Uuid;
 use super::call::{Refusal, SpoolId, SpooledCall};
 use super::file::{self, Place, SpoolFile, TakeOver};
 use super::views::Views;
+use crate::disk::frame::{Found, HEAD, MAX_PAYLOAD};
+use crate::disk::make_folders;
+use crate::disk::storage;
 use crate::error::{Error, ErrorKind, Result};
-use crate::local::journal::frame::{Found, HEAD, MAX_PAYLOAD};
-use crate::local::storage::storage;
 use crate::time::{Timestamp, lock};
 
 /// A call that waits.
@@ -137,7 +137,7 @@ impl Content {
 impl Spool {
     pub(super) fn open(folder: &Path, limit: u64, count: Arc<AtomicU64>) -> Result<Self> {
         const OP: &str = "Spooled::open";
-        fs::create_dir_all(folder).map_err(|e| storage(OP, "the spool's folder", e))?;
+        make_folders(folder).map_err(|e| storage(OP, "the spool's folder", e))?;
         let own = Uuid::now_v7();
         let file = SpoolFile::create(folder, own).map_err(|e| storage(OP, "a spool", e))?;
         Ok(Self {

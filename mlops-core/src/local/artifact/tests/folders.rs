@@ -125,7 +125,7 @@ async fn what_is_no_folder_of_files_is_refused() {
         let error = fixture.store.put_dir(&bad).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
     }
-    let folder = super::super::super::folder::Folder::open(&dir).unwrap();
+    let folder = crate::disk::folder::Folder::open(&dir).unwrap();
     assert_eq!(import::scan(&folder, 3).unwrap().len(), 3);
     let error = import::scan(&folder, 2).unwrap_err();
     assert_eq!((error.kind(), error.context("limit")), (ErrorKind::LimitExceeded, Some("2")));
@@ -150,7 +150,7 @@ fn a_file_swapped_for_a_link_is_never_followed() {
                 std::fs::rename(&spare, &target).unwrap();
             }
         });
-        let folder = super::super::super::folder::Folder::open(&dir).unwrap();
+        let folder = crate::disk::folder::Folder::open(&dir).unwrap();
         let path = RelPath::new("readme").unwrap();
         let (mut opened, mut refused) = (0, 0);
         for _ in 0..10_000 {

@@ -1,11 +1,12 @@
 //! Files that are not ready: written under a name that nobody guesses, then moved into place.
 
 use std::ffi::OsStr;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
 use super::folder::{Folder, Found};
+use super::lock::take;
 
 const PREFIX: &str = ".tmp-";
 
@@ -36,13 +37,8 @@ impl TempFile {
 
     /// Locks the file. Between making and locking it, it looked like that of a dead process: somebody may have removed it.
     fn is_held(&self) -> io::Result<bool> {
-        loop {
-            match self.file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) => return Ok(false),
-                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(TryLockError::Error(error)) => return Err(error),
-            }
+        if !take(&self.file)? {
+            return Ok(false);
         }
         match self.folder.stat(&self.name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

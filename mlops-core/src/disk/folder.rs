@@ -158,22 +158,6 @@ impl Folder {
     }
 }
 
-/// Makes a folder and those above it, each made durable in the one above.
-pub(crate) fn make_folders(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let above = match path.parent() {
-        Some(above) if !above.as_os_str().is_empty() => above,
-        _ => Path::new("."),
-    };
-    make_folders(above)?;
-    match std::fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Folder::open(above)?.sync(),
-    }
-}
-
 /// What kind of thing it is.
 pub(crate) fn file_type(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)

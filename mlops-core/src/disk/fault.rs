@@ -3,13 +3,11 @@
 use std::fmt;
 use std::io;
 
-use rustix::io::Errno;
-
 use crate::error::{Error, ErrorKind};
 
 /// [`ErrorKind::Storage`] for what the operating system answered about `path`.
 ///
-/// `path` is shown as it is given: hand it in relative to the store, so that no message tells where the store lies. The
+/// `path` is shown as it is given: hand it in relative to what the caller knows, so that no message tells where that lies. The
 /// context has a `reason`: `no space`, `read-only`, `denied`, `open files` or `i/o`. Only running out of open files passes by
 /// itself, so only that says that a retry may help; above all a failed `fsync` must never be tried again into a success.
 pub(crate) fn storage(operation: &'static str, path: impl fmt::Display, error: io::Error) -> Error {
@@ -21,20 +19,35 @@ pub(crate) fn storage(operation: &'static str, path: impl fmt::Display, error: i
         .with_source(error)
 }
 
+/// [`ErrorKind::Storage`] for a write to what was opened for reading only.
+#[cfg(feature = "local")]
+pub(crate) fn read_only(operation: &'static str) -> Error {
+    let message = "the store was opened for reading only";
+    Error::new(ErrorKind::Storage, operation, message).with("reason", "read-only")
+}
+
 fn reason(error: &io::Error) -> &'static str {
-    let errno = |errno: Errno| error.raw_os_error() == Some(errno.raw_os_error());
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => "no space",
         io::ErrorKind::ReadOnlyFilesystem => "read-only",
         io::ErrorKind::PermissionDenied => "denied",
-        _ if errno(Errno::MFILE) || errno(Errno::NFILE) => "open files",
+        _ if error.raw_os_error().is_some_and(|number| OPEN_FILES.contains(&number)) => "open files",
         _ => "i/o",
     }
 }
 
-#[cfg(test)]
+/// `ENFILE` and `EMFILE`, which have the same numbers on every Unix.
+#[cfg(unix)]
+const OPEN_FILES: [i32; 2] = [23, 24];
+/// `ERROR_TOO_MANY_OPEN_FILES`.
+#[cfg(not(unix))]
+const OPEN_FILES: [i32; 1] = [4];
+
+#[cfg(all(test, feature = "local"))]
 mod tests {
     use std::error::Error as _;
+
+    use rustix::io::Errno;
 
     use super::*;
 
