@@ -31,7 +31,7 @@ pub(super) struct Projection {
     /// Whether the run of the sweep itself has begun.
     parent: bool,
     problem: Option<String>,
-    /// Last report of each trial that was told or is pending, in the order of the journal.
+    /// Whether `open` was called, as it is at the first entry, or at the end where there was none.
     opened: bool,
 }
 
