@@ -13,7 +13,10 @@ use crate::deploy::{Deployment, DeploymentState as State, Mirror, Sticky, Sticky
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{DeploymentName, EndpointName, Percent, Version};
 use crate::model::Predictor;
-use crate::time::lock;
+use crate::time::{Backoff, lock};
+
+/// When a deployment that could not be loaded is tried again.
+const AGAIN: Backoff = Backoff { base: Duration::from_millis(400), longest: Duration::from_millis(51_200) };
 
 /// How callers are told apart, so that each meets one deployment as long as the traffic allows it.
 ///
@@ -356,7 +359,7 @@ impl Served {
             }
             Err(e) => {
                 let attempts = failed.map_or(1, |failed| failed.attempts.saturating_add(1));
-                let again = Instant::now() + Duration::from_millis(200 << attempts.min(8));
+                let again = Instant::now() + AGAIN.most(attempts);
                 let failed = Unloadable { deployment: deployment.clone(), kind: e.kind(), attempts, again };
                 lock(&self.condition).unloadable.insert(name.clone(), failed);
                 None
