@@ -1,5 +1,6 @@
 //! Time as something handed in: every timer, lease and record asks a [`Clock`], so that tests turn hours by hand.
 
+mod backoff;
 pub mod duration_text;
 mod pause;
 
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
+pub(crate) use self::backoff::Backoff;
 #[cfg(feature = "local")]
 pub use self::pause::TokioPause;
 pub use self::pause::{NoPause, Pause};

@@ -36,6 +36,7 @@ use mlops_core::registry::{ModelRegistry, NewModelVersion, Node};
 use mlops_core::retrain::closed_loop::{
     LoopConfig, LoopEntry, LoopEvent, LoopJournal, LoopStanding, LoopState,
 };
+use mlops_core::serve::batch::DeployedModel;
 use mlops_core::time::{Clock, ManualClock, Timestamp};
 use mlops_core::wrap::Authorized;
 use mlops_core::{
@@ -528,6 +529,31 @@ async fn a_model_that_cannot_be_loaded_any_more_is_a_failure_that_is_counted() {
 }
 
 #[tokio::test]
+async fn a_version_that_is_not_what_was_deployed_is_refused_everywhere_with_the_same_words() {
+    let world = World::new();
+    drop(serving(&world).await);
+    // Another registry has other content under the version that blue is of.
+    let registry = Arc::new(MemoryModelRegistry::new(world.artifacts.clone(), world.folder.clone()));
+    let other = World {
+        registry: registry.clone(),
+        artifacts: world.artifacts.clone(),
+        loader: world.loader.clone(),
+        folder: world.folder.clone(),
+    };
+    let (found, _) = other.put("scaled", "5 ok").await;
+    let deployer = other.deployer();
+    let asked = ask(&deployer, Some("blue")).await.unwrap_err();
+    let (artifacts, loader, blue) = (world.artifacts.clone(), world.loader.clone(), deployment("blue"));
+    let scored = DeployedModel::find(&deployer, registry, artifacts, loader, &endpoint(), Some(&blue)).await;
+    for error in [asked, scored.unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::Integrity, "{error}");
+        assert!(error.to_string().contains("the registered version is not what was deployed"), "{error}");
+        let shown = error.context("found").map(|shown| shown.trim_end_matches('…').to_owned());
+        assert!(shown.is_some_and(|shown| found.to_string().starts_with(&shown)), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn counts_of_all_processes_add_up_and_outlive_them() {
     let world = World::new();
     let keeps = serving(&world).await;
@@ -952,6 +978,42 @@ async fn decisions_are_final_and_are_made_by_somebody_else_in_time() {
     let digest = desk.pending(&PageRequest::default()).await.unwrap().items[0].digest;
     folder.clock.advance(Duration::from_secs(3_600));
     assert_eq!(kind(&digest, "officer", yes).await, ErrorKind::Rejected);
+}
+
+#[tokio::test]
+async fn what_has_expired_is_not_read_to_list_what_is_open() {
+    let folder = folder();
+    let (approver, desk) = (store_in(&folder).approvals(actor("office")), store_in(&folder).approval_desk());
+    let mut soon = request("churn:4", 1);
+    soon.expires_at += Duration::from_millis(500);
+    let later = request("churn:5", 2);
+    for asked in [&soon, &later] {
+        approver.decide(asked, folder.now()).await.unwrap();
+    }
+    let open = async || {
+        let page = desk.pending(&PageRequest::default()).await?;
+        Ok::<_, Error>(page.items.into_iter().map(|open| open.request.subject).collect::<Vec<_>>())
+    };
+    // To the moment, though the column has whole seconds.
+    folder.clock.advance(Duration::from_millis(3_600_499));
+    assert_eq!(open().await.unwrap(), [soon.subject, later.subject]);
+    folder.clock.advance(Duration::from_millis(1));
+    assert_eq!(open().await.unwrap(), [later.subject]);
+    folder.clock.advance(Duration::from_millis(500));
+    damage(&folder, "UPDATE approval_request SET body = 'noise' WHERE number = 1");
+    assert_eq!(open().await.unwrap(), [later.subject], "what has expired is not read");
+    damage(&folder, "UPDATE approval_request SET expires_at = NULL WHERE number = 1");
+    assert_eq!(
+        open().await.unwrap_err().kind(),
+        ErrorKind::Corrupt,
+        "what was asked before there was a column is"
+    );
+
+    damage(&folder, "DELETE FROM approval_request WHERE number = 1");
+    damage(&folder, "UPDATE approval_request SET expires_at = expires_at - 7200 WHERE number = 2");
+    let report = store_in(&folder).verify().await.unwrap();
+    assert_eq!(report.findings.len(), 1, "{report:?}");
+    assert!(report.findings[0].subject.starts_with("approval_request "), "{report:?}");
 }
 
 #[tokio::test]

@@ -71,6 +71,9 @@ enum Story {
     BadWhilePaused(usize),
     /// Somebody freezes at this step, the candidate fails for a while, and then somebody lets it go on.
     Frozen(usize),
+    /// Somebody else gives the candidate all traffic at this step, or while it is waited for; when it is paused for that somebody
+    /// aborts, or does not and it gets late.
+    Given(Option<usize>, bool),
 }
 
 /// An endpoint, a process that may stop, and what it wrote down.
@@ -88,6 +91,8 @@ struct World {
     strike: (usize, bool),
     story: Story,
     acted: bool,
+    /// Whether somebody else has given the candidate traffic.
+    given: bool,
     asked: u32,
 }
 
@@ -109,8 +114,8 @@ impl World {
         let traffic = ObservedTraffic::new(before, 3);
         let journal = state.clone();
         let made = BTreeMap::new();
-        let (acted, asked, looks) = (false, 0, 0);
-        Self { state, journal, now: 0, traffic, made, looks, effects: 0, strike, story, acted, asked }
+        let (acted, given, asked, looks, effects) = (false, false, 0, 0, 0);
+        Self { state, journal, now: 0, traffic, made, looks, effects, strike, story, acted, given, asked }
     }
 
     /// Runs to the end; whether it was stopped on the way.
@@ -146,11 +151,14 @@ impl World {
             Phase::Shadowing { .. } => Some(0),
             _ => None,
         };
+        if let Story::Given(place, late) = self.story {
+            return self.give(place == here, late);
+        }
         let (step, event) = match self.story {
             Story::Abort(step) => (step, Event::AbortRequested("enough".into())),
             Story::BadWhilePaused(step) => (step, Event::PauseRequested("lunch".into())),
             Story::Frozen(step) => (step, Event::FreezeRequested("sale".into())),
-            Story::Good | Story::Bad(_) => return Ok(()),
+            Story::Good | Story::Bad(_) | Story::Given(..) => return Ok(()),
         };
         if let (Story::Frozen(_), Phase::Frozen { .. }) = (self.story, &self.state.phase) {
             self.acted = self.now > 30;
@@ -161,6 +169,23 @@ impl World {
         }
         self.acted = !matches!(self.story, Story::Frozen(_));
         self.feed(event)
+    }
+
+    /// Somebody else gives the candidate all traffic, and acts again when the rollout has paused for it.
+    fn give(&mut self, here: bool, late: bool) -> Result<(), Stopped> {
+        if matches!(self.state.phase, Phase::Paused { .. }) {
+            self.acted = true;
+            self.now += if late { 1_000 } else { 0 };
+            return if late { Ok(()) } else { self.feed(Event::AbortRequested("not so".into())) };
+        }
+        let plan = &self.state.plan;
+        let all = plan.split(plan.steps().len() - 1);
+        if here && self.traffic.split != all {
+            self.traffic.split = all;
+            self.traffic.revision += 1;
+            self.given = true;
+        }
+        Ok(())
     }
 
     fn feed(&mut self, event: Event) -> Result<(), Stopped> {
@@ -260,7 +285,7 @@ impl World {
         let shadow = self.traffic.mirror.as_ref().map(|_| 0);
         let place = step.map(|step| step + usize::from(self.state.plan.shadow().is_some())).or(shadow);
         let bad = match self.story {
-            Story::Good | Story::Abort(_) => false,
+            Story::Good | Story::Abort(_) | Story::Given(..) => false,
             Story::Bad(from) => place >= Some(from),
             Story::BadWhilePaused(_) => matches!(self.state.phase, Phase::Paused { .. }),
             Story::Frozen(_) => matches!(self.state.phase, Phase::Frozen { .. }),
@@ -299,7 +324,9 @@ impl World {
         if let Some(answer) = self.answered(EffectKind::SetMirror, epoch, key, change.expected, &made) {
             return answer;
         }
-        assert_eq!(self.traffic.split, self.state.plan.initial_split(), "a shadow while traffic is moved");
+        let initial = self.state.plan.initial_split();
+        let given = self.given && change.mirror.is_none();
+        assert!(given || self.traffic.split == initial, "a shadow while traffic is moved");
         assert!(change.mirror.is_none() || change.mirror == self.state.plan.shadow());
         self.traffic.mirror.clone_from(&change.mirror);
         self.traffic.revision += 1;
@@ -422,6 +449,8 @@ fn a_stop_after_any_effect_at_any_step_ends_at_one_end_or_the_other() {
                 Story::Frozen(step),
             ]);
         }
+        let before_traffic = std::iter::once(None).chain((0..shadows).map(Some));
+        stories.extend(before_traffic.flat_map(|place| [false, true].map(|late| Story::Given(place, late))));
         for story in stories {
             for after in [false, true] {
                 // First without a stop, then with one at each effect.
@@ -430,7 +459,9 @@ fn a_stop_after_any_effect_at_any_step_ends_at_one_end_or_the_other() {
                     let stopped = world.run();
                     runs += 1;
                     stops += usize::from(stopped);
-                    let good = matches!(story, Story::Good | Story::Frozen(_));
+                    // Stopped at the wrong moment it is past where somebody else would have acted.
+                    let missed = matches!(story, Story::Given(..)) && !world.given;
+                    let good = missed || matches!(story, Story::Good | Story::Frozen(_));
                     let phase = &world.state.phase;
                     let end = if shadow_only { Phase::Shadowed } else { Phase::Promoted };
                     assert_eq!(*phase == end, good, "{story:?} {strike} {after}: {phase:?}");

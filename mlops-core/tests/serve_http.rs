@@ -20,10 +20,10 @@ use mlops_core::problem::Task;
 use mlops_core::registry::{ModelRegistry, NewModelVersion};
 use mlops_core::serve::http::{
     Access, Capture, CaptureSink, CapturedRows, Limits, Mirror, ModelHost, Redaction, RoutingKey, Running,
-    ServedEndpoint, Server,
+    ServedEndpoint, ServedMirror, Server,
 };
 use mlops_core::time::SystemClock;
-use mlops_core::{DeploymentName, Error, ErrorKind, IdempotencyKey, Percent, Result};
+use mlops_core::{DeploymentName, EndpointName, Error, ErrorKind, IdempotencyKey, Percent, Result};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -1120,7 +1120,7 @@ async fn a_deployment_that_cannot_be_loaded_is_told_and_not_served() {
     let failed = &told.json()["endpoints"][0]["deployments"][1];
     assert_eq!(
         (&failed["name"], &failed["state"], &failed["reason"]),
-        (&json!("green"), &json!("failed"), &json!("Corrupt"))
+        (&json!("green"), &json!("failed"), &json!("corrupt data"))
     );
     assert_eq!(score(address, "", ROW).await.deployment(), "blue");
     score(address, "azureml-model-deployment: green\r\n", ROW).await.is_error(503, "not_ready");
@@ -1166,13 +1166,13 @@ async fn a_shadow_is_asked_and_changes_nothing() {
     assert_eq!(stats("blue").await, 400);
     // A shadow that does not answer: nobody waits, and what does not fit is counted. It holds one request itself.
     let held = Mirror::new("held".parse().unwrap(), Percent::ALL);
-    running.set_mirror(&scores, Some(held)).unwrap();
+    running.set_mirror(&scores, held).unwrap();
     for _ in 0..Mirror::MAX_WAITING + 50 {
         assert_eq!(client.ask(&post("/score", "", ROW)).await.status, 200);
     }
     assert!((49.0..=50.0).contains(&metric(address, "mlops_mirror_dropped_total").await));
     release("held in the shadow");
-    running.set_mirror(&scores, None).unwrap();
+    running.set_mirror(&scores, ServedMirror::Off).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -1205,6 +1205,38 @@ async fn the_deployers_mirror_is_the_shadow_where_the_server_has_none_of_its_own
         asked().await == before
     })
     .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shadow_that_the_server_takes_away_is_away_whatever_the_deployer_has() {
+    let world = World::new().await;
+    let scores: EndpointName = "scores".parse().unwrap();
+    let green = || Mirror::new("green".parse().unwrap(), Percent::ALL);
+    let (key, actor) = (IdempotencyKey::generate(), "me".parse().unwrap());
+    let (endpoint, mirror) = (scores.clone(), Some(green()));
+    let change = MirrorChange { key, endpoint, mirror, expected: None, actor };
+    world.deployer.set_mirror(&change).await.unwrap();
+    let running = world.start_with(by_user().with_mirror(ServedMirror::Off), |server| server).await;
+    let mut client = Client::to(running.local_addr()).await;
+    let asked = async || world.deployer.stats(&scores, &"green".parse().unwrap()).await.unwrap().requests;
+    let mut ask = async || {
+        for _ in 0..5 {
+            assert_eq!(client.ask(&post("/score", "x-user: u1\r\n", ROW)).await.deployment(), "blue");
+        }
+    };
+    ask().await;
+    // Set, and taken away: what was mirrored in between is the last.
+    running.set_mirror(&scores, green()).unwrap();
+    ask().await;
+    eventually("the shadow is asked", async || asked().await == 5).await;
+    running.set_mirror(&scores, None::<Mirror>).unwrap();
+    ask().await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(asked().await, 5);
+    running.set_mirror(&scores, ServedMirror::Deployer).unwrap();
+    ask().await;
+    eventually("the deployer's shadow is asked", async || asked().await == 10).await;
     running.stop().await;
 }
 

@@ -10,7 +10,9 @@ use std::time::Duration;
 use mlops_core::conformance::sweep_journal::SweepsUnderTest;
 use mlops_core::experiment::sampler::{Goal, GridOptions, RandomOptions, SamplerSpec, TpeOptions};
 use mlops_core::experiment::space::{Assignment, Distribution, SearchSpace};
-use mlops_core::experiment::stopping::{Asha, Bandit, MedianStopping, Percentile, Slack};
+use mlops_core::experiment::stopping::{
+    Asha, Bandit, MedianStopping, Percentile, Slack, StoppingPolicy, TrialReports, Verdict,
+};
 use mlops_core::experiment::sweep::{
     Action, Budget, Decision, EndReason, FailureClass, SamplerRecord, Signal, Sweep, SweepEntry, SweepEvent,
     SweepJournal, SweepProgress, SweepSpec, SweepState, SweepSummary, TerminalProgress, TrialContext,
@@ -720,6 +722,52 @@ async fn interrupted(
             () = alarm.2.notified() => {}
             summary = sweep.run(train) => return summary.unwrap(),
         }
+    }
+}
+
+/// Looks at what it is shown, and lets everybody go on.
+#[derive(Debug, Default)]
+struct Looking {
+    decided: AtomicUsize,
+}
+
+impl StoppingPolicy for Looking {
+    fn decide(&self, trial: &TrialReports, all: &[TrialReports], _: Goal) -> Verdict {
+        let known = &all[usize::try_from(trial.number).unwrap()];
+        assert_eq!(known, trial, "all trials are as they are just after the report");
+        assert!(std::ptr::eq(known, trial), "nothing is copied to be shown");
+        self.decided.fetch_add(1, Ordering::SeqCst);
+        Verdict::Continue
+    }
+}
+
+/// The first attempt fails half way; the second one says something else from the third epoch on.
+async fn failing_half_way(trial: TrialContext) -> Result<f64, TrialError> {
+    for epoch in 1..=6 {
+        let other = if trial.attempt() > 1 && epoch > 2 { 0.5 } else { 0.0 };
+        trial.report(epoch, curve(trial.assignment(), epoch) + other).await?;
+        if trial.attempt() == 1 && epoch == 4 {
+            return Err(mlops_core::Error::new(ErrorKind::Busy, "test", "try again").into());
+        }
+    }
+    Ok(1.0)
+}
+
+#[tokio::test]
+async fn a_policy_is_shown_all_trials_as_they_are_after_the_report() {
+    let (journal, policy) = (memory(), Arc::new(Looking::default()));
+    let spec = spec("shown", Budget::trials(5).with_attempts(2));
+    let sweep = Sweep::new(spec.clone(), journal.clone()).unwrap().with_policy(policy.clone());
+    let summary = sweep.run(failing_half_way).await.unwrap();
+    assert_eq!(summary.trials.completed, 5);
+    // Four reports, and four that were not said before.
+    assert_eq!(policy.decided.load(Ordering::SeqCst), 5 * (4 + 4));
+    let state = sweep.state().await.unwrap().unwrap();
+    for reports in state.reports() {
+        let assignment = state.assignment(reports.number).unwrap();
+        let other = |epoch| if epoch > 2 { 0.5 } else { 0.0 };
+        let expected: Vec<f64> = (1..=6).map(|epoch| curve(assignment, epoch) + other(epoch)).collect();
+        assert_eq!(reports.reports.iter().map(|report| report.value).collect::<Vec<_>>(), expected);
     }
 }
 

@@ -38,7 +38,7 @@ use mlops_core::governance::{
     Action, Actor, AuditEntry, AuditLog, Denial, Denied, Duty, DutyLog, Principals, Role, RoleAuthorizer,
     Roles, Secret, SecretStore, SeparationOfDuties,
 };
-use mlops_core::hash::Digest;
+use mlops_core::hash::{Digest, digest_json};
 use mlops_core::id::ComponentName;
 use mlops_core::memory::{
     MemoryAlertSink, MemoryArtifactStore, MemoryAuditLog, MemoryDataAssetStore, MemoryDeployer,
@@ -710,6 +710,71 @@ async fn a_change_that_fails_is_written_down_with_its_outcome() {
         .collect();
     // Repeated, it is the same change, and the same records.
     assert_eq!(shown, [("somebody", "model.alias.begin", ""), ("somebody", "model.alias.end", "not found")]);
+}
+
+#[tokio::test]
+async fn a_change_of_traffic_is_written_down_with_what_it_is_to() {
+    let log = log();
+    let artifacts = Arc::new(MemoryArtifactStore::default());
+    let registry = Arc::new(MemoryModelRegistry::new(artifacts.clone(), Arc::new(SystemClock::new())));
+    let (loader, clock) = (Arc::new(BuiltinLoader), Arc::new(SystemClock::new()));
+    let deployer = MemoryDeployer::new(registry, artifacts, loader, clock);
+    let deployer = Audited::new(deployer, log.clone(), actor());
+    let endpoint: EndpointName = "scores".parse().unwrap();
+    let (blue, green): (DeploymentName, DeploymentName) = ("blue".parse().unwrap(), "green".parse().unwrap());
+    // There is nothing of all this: what was asked for is written down all the same.
+    let split = TrafficSplit::canary(blue, green.clone(), Percent::new(10).unwrap()).unwrap();
+    let forth = TrafficChange::new(endpoint.clone(), split, actor());
+    let back = TrafficChange::new(endpoint.clone(), TrafficSplit::none(), actor());
+    for change in [&forth, &back, &forth] {
+        assert_eq!(deployer.set_traffic(change).await.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+    let mirror = |mirror| MirrorChange {
+        key: IdempotencyKey::generate(),
+        endpoint: endpoint.clone(),
+        mirror,
+        expected: Some(3),
+        actor: actor(),
+    };
+    let on = mirror(Some(Mirror::new(green.clone(), Percent::new(25).unwrap())));
+    let off = mirror(None);
+    for change in [&on, &off] {
+        assert_eq!(deployer.set_mirror(change).await.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+    let model = ModelName::new("risk").unwrap();
+    let spec = DeploymentSpec::new(endpoint, green, model, Version::new(3).unwrap(), actor());
+    deployer.deploy(&spec).await.unwrap_err();
+    let records = log.read(0, 100).await.unwrap();
+    let begun: Vec<_> = records
+        .iter()
+        .filter(|record| record.entry.action.ends_with(".begin"))
+        .map(|record| (record.entry.detail.as_str(), record.entry.digest.unwrap()))
+        .collect();
+    assert_eq!(
+        begun,
+        [
+            ("blue 90 %, green 10 %", digest_json(&forth).unwrap()),
+            ("no traffic", digest_json(&back).unwrap()),
+            ("25 % to green", digest_json(&on).unwrap()),
+            ("no mirror", digest_json(&off).unwrap()),
+            ("risk:3", digest_json(&spec).unwrap()),
+        ]
+    );
+    let ended: Vec<_> = records.iter().filter(|record| record.entry.action.ends_with(".end")).collect();
+    assert!(ended.iter().zip(&begun).all(|(end, (_, digest))| end.entry.digest == Some(*digest)));
+    assert!(ended.iter().all(|end| end.entry.detail == "not found"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn an_experiment_that_is_made_is_written_down() {
+    let log = log();
+    let tracker = Audited::new(MemoryTracker::default(), log.clone(), actor());
+    let spec = ExperimentSpec::new(ExperimentName::new("diabetes").unwrap());
+    tracker.ensure_experiment(&spec).await.unwrap();
+    let told = told(&log).await;
+    let actions: Vec<_> = told.iter().map(|(action, _)| action.as_str()).collect();
+    assert_eq!(actions, ["experiment.ensure.begin", "experiment.ensure.end"]);
+    assert_eq!(log.read(0, 1).await.unwrap()[0].entry.subject, "experiment/diabetes");
 }
 
 /// The actions of a log's records, one after the other, and who acted.

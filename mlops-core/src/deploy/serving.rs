@@ -37,6 +37,23 @@ impl Models {
         self.registry.get(&ModelRef::new(spec.model.clone(), spec.version)).await
     }
 
+    /// The registered version that a deployment is of, which has the content that was deployed.
+    pub(crate) async fn deployed(
+        &self,
+        operation: &'static str,
+        deployment: &Deployment,
+    ) -> Result<ModelVersion> {
+        let Deployment { spec, artifact, .. } = deployment;
+        let version = self.version(spec).await?;
+        if version.spec.artifact == *artifact {
+            return Ok(version);
+        }
+        let message = "the registered version is not what was deployed";
+        let error = Error::new(ErrorKind::Integrity, operation, message).with("model", &spec.model);
+        let error = error.with("version", spec.version).with("expected", artifact);
+        Err(error.with("found", version.spec.artifact))
+    }
+
     /// Reads and loads the model of a version.
     pub(crate) async fn load(
         &self,

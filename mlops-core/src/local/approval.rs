@@ -256,8 +256,14 @@ fn ask(tx: &Transaction<'_>, new: &PendingApproval) -> Result<()> {
     }
     let key = new.digest.hex();
     let row = seal(ASK, "approval_request", &key, new)?;
-    let insert = "INSERT INTO approval_request (request, body, digest) VALUES (?1, ?2, ?3)";
-    sql::execute(ASK, tx, insert, (&key, row.body, row.digest)).map(drop)
+    let insert = "INSERT INTO approval_request (request, body, digest, expires_at) VALUES (?1, ?2, ?3, ?4)";
+    let expires_at = whole_seconds(new.request.expires_at);
+    sql::execute(ASK, tx, insert, (&key, row.body, row.digest, expires_at)).map(drop)
+}
+
+/// A moment in seconds, rounded up: nothing expires early.
+fn whole_seconds(moment: Timestamp) -> i64 {
+    moment.timestamp().saturating_add(i64::from(moment.timestamp_subsec_nanos() > 0))
 }
 
 /// The open requests after the one with this number, enough for a page.
@@ -268,12 +274,15 @@ fn pending(
     now: Timestamp,
 ) -> Result<std::vec::IntoIter<(i64, PendingApproval)>> {
     let query = "SELECT number, request, body, digest FROM approval_request WHERE number > ?1
-        AND request NOT IN (SELECT request FROM approval) ORDER BY number LIMIT ?2";
+        AND (expires_at IS NULL OR expires_at > ?3)
+        AND NOT EXISTS (SELECT 1 FROM approval WHERE approval.request = approval_request.request)
+        ORDER BY number LIMIT ?2";
     let mut open_ones = Vec::new();
     let mut last = after.unwrap_or_default();
-    // Those that have expired are passed over: their time is in the body, which is looked at only as a whole.
+    // The seconds of the column are rounded: the body says exactly what has expired.
     loop {
-        let rows = sql::all(PENDING, connection, query, (last, sql::one_more(page)), |row| {
+        let params = (last, sql::one_more(page), now.timestamp());
+        let rows = sql::all(PENDING, connection, query, params, |row| {
             let (number, key): (i64, String) = sql::head(PENDING, row)?;
             let found: PendingApproval = open(PENDING, "approval_request", &key, row, 2)?;
             Ok((number, found))
@@ -288,6 +297,24 @@ fn pending(
     Ok(open_ones.into_iter())
 }
 
+/// Checks that what is passed over has expired by its body too.
+fn check_expiry(
+    connection: &Connection,
+    requests: &HashMap<String, ApprovalRequest>,
+    findings: &mut Findings,
+) -> Result<()> {
+    const OP: &str = "LocalStore::verify";
+    let query = "SELECT request, expires_at FROM approval_request WHERE expires_at IS NOT NULL";
+    for (key, found) in sql::all(OP, connection, query, [], |row| sql::head::<String, i64>(OP, row))? {
+        let expected = requests.get(&key).map(|asked| whole_seconds(asked.expires_at));
+        if expected.is_some_and(|expected| expected != found) {
+            let reason = "its expiry is not that of the request";
+            findings.add(FindingKind::Inconsistent, format!("approval_request {key}"), reason);
+        }
+    }
+    Ok(())
+}
+
 /// Checks requests and answers, and that each answer is about its request.
 pub(crate) fn check(connection: &Connection, findings: &mut Findings) -> Result<()> {
     let query = "SELECT request, body, digest FROM approval_request";
@@ -295,6 +322,7 @@ pub(crate) fn check(connection: &Connection, findings: &mut Findings) -> Result<
         seal::check(connection, findings, "approval_request", query)?;
     let requests: HashMap<String, ApprovalRequest> =
         requests.into_iter().map(|(key, asked)| (key, asked.request)).collect();
+    check_expiry(connection, &requests, findings)?;
     let query = "SELECT request, body, digest FROM approval";
     for (key, answer) in seal::check::<Approval>(connection, findings, "approval", query)? {
         let about = |asked: &ApprovalRequest| {

@@ -29,6 +29,7 @@ const MIGRATIONS: &[&[&str]] = &[
     ],
     &[include_str!("schema/pipeline.sql")],
     &[include_str!("schema/loop.sql")],
+    &[include_str!("schema/approval.sql")],
 ];
 
 /// How long a call waits for other writers.

@@ -40,7 +40,8 @@ use crate::time::lock;
 /// Endpoints, deployments and traffic survive a power cut once a call returned, and everybody who has the store open sees a
 /// change at their next call. A change of traffic is compare-and-set and idempotent by its key, in one transaction; every
 /// change that was made stays in the store. A row that is not what was written is
-/// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) and names itself.
+/// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) and names itself; a registered version that is not what was deployed is
+/// [`ErrorKind::Integrity`](crate::ErrorKind::Integrity).
 ///
 /// A deployment refers to a model version, never to a file. `deploy` loads the model to see that it loads; any other process
 /// loads it from the version's artifact when it is first asked, and both keep it in memory as long as the deployment is there.
@@ -271,16 +272,7 @@ impl Handle {
         if let Some(predictor) = &*slot {
             return Ok(predictor.clone());
         }
-        let deployment = &live.deployment;
-        let version = self.models.version(&deployment.spec).await?;
-        if version.spec.artifact != deployment.artifact {
-            let message = "the registered version is not the content that was deployed";
-            let error = Error::new(ErrorKind::Corrupt, OP, message);
-            return Err(error
-                .with("expected", deployment.artifact)
-                .with("found", version.spec.artifact)
-                .with("model", &deployment.spec.model));
-        }
+        let version = self.models.deployed(OP, &live.deployment).await?;
         let predictor = self.models.load(OP, &version).await?;
         Ok(slot.insert(predictor).clone())
     }

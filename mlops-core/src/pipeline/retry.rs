@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::num::Random;
-use crate::time::duration_text;
+use crate::time::{Backoff, duration_text};
 
 /// What kind of failure ended an attempt.
 #[non_exhaustive]
@@ -185,10 +185,8 @@ impl StepRetry {
 
     /// The wait after the `failed`-th attempt that failed, counted from 1; a pure function of both arguments.
     pub fn wait(&self, failed: u32, random: &Random) -> Duration {
-        let doubled = 2_u32.checked_pow(failed.saturating_sub(1)).unwrap_or(u32::MAX);
-        let longest = self.base.saturating_mul(doubled).min(self.longest);
-        let share = 1.0 - self.jitter.clamp(0.0, 1.0) * random.nth(u64::from(failed)).next_f64();
-        longest.mul_f64(share.clamp(0.0, 1.0))
+        let drawn = random.nth(u64::from(failed)).next_f64();
+        Backoff { base: self.base, longest: self.longest }.wait(failed, self.jitter, drawn)
     }
 
     /// Whether a step goes on after an error, when so many of its attempts failed and were preempted, this one included.
@@ -220,6 +218,7 @@ mod tests {
         assert_eq!(exact.wait(2, &Random::new(1)), Duration::from_millis(200));
         let endless = StepRetry { base: Duration::MAX, longest: Duration::MAX, ..retry };
         assert!(endless.wait(9, &Random::new(1)) > Duration::from_secs(1));
+        assert_eq!(StepRetry { jitter: 0.0, ..endless }.wait(9, &Random::new(1)), Duration::MAX);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::experiment::{
     RunQuery, RunSpec, TrackerCapabilities, WriteReceipt,
 };
 use crate::governance::{AuditEntry, AuditLog};
-use crate::hash::{Digest, Hasher};
+use crate::hash::{Digest, Hasher, digest_json};
 use crate::id::{
     ActorId, Alias, AssetName, ComponentName, DeploymentName, EndpointName, ExperimentName, IdempotencyKey,
     ModelName, RunId, Tags, Version,
@@ -41,8 +41,9 @@ use crate::registry::{
 /// the log. A process that is killed in between leaves a record of what was about to be done.
 ///
 /// Changes are written in the name of whoever the call names, and else of the actor given to [`Audited::new`]. The detail of
-/// the second record is `done`, or the kind of the error. What only reads is not written down, neither are metrics, and the
-/// requests that a deployment answers. Of a sweep or a pipeline it is written down that it begins, is taken up, paused, refused by a budget and over:
+/// the second record is `done`, or the kind of the error. Of a deployment and a change of traffic or of the mirror, the detail of the
+/// first record says to what, and both have the digest of the change, which is that of its canonical JSON. What only reads is not written
+/// down, neither is what runs log (metrics, parameters, tags, artifacts) and renew, nor the requests that a deployment answers. Of a sweep or a pipeline it is written down that it begins, is taken up, paused, refused by a budget and over:
 /// what its trials and steps do is in its own journal. Of a cache of steps it is records that are put and removed, and not claims.
 ///
 /// ```
@@ -81,16 +82,25 @@ struct Change<'a> {
     action: &'static str,
     subject: String,
     digest: Option<Digest>,
+    /// To what, where the subject does not say it.
+    to: String,
     key: IdempotencyKey,
 }
 
 impl<'a> Change<'a> {
     fn new(actor: &'a ActorId, action: &'static str, subject: String) -> Self {
-        Self { actor, action, subject, digest: None, key: IdempotencyKey::generate() }
+        Self { actor, action, subject, digest: None, to: String::new(), key: IdempotencyKey::generate() }
     }
 
     fn with_digest(mut self, digest: Digest) -> Self {
         self.digest = Some(digest);
+        self
+    }
+
+    /// Says to what, in words and by the digest of everything that was asked for.
+    fn to(mut self, to: impl fmt::Display, asked: &impl serde::Serialize) -> Self {
+        // What has no digest is refused by every backend.
+        (self.to, self.digest) = (to.to_string(), digest_json(asked).ok());
         self
     }
 
@@ -128,7 +138,7 @@ impl<T> Audited<T> {
     }
 
     async fn around<A>(&self, change: Change<'_>, call: impl Future<Output = Result<A>>) -> Result<A> {
-        self.log.append(&change.entry("begin", "")?).await?;
+        self.log.append(&change.entry("begin", &change.to)?).await?;
         let answer = call.await;
         let outcome = answer.as_ref().map_or_else(|e| e.kind().as_str(), |_| "done");
         self.log.append(&change.entry("end", outcome)?).await?;
@@ -292,7 +302,9 @@ impl<T: Deployer> Deployer for Audited<T> {
 
     async fn deploy(&self, spec: &DeploymentSpec) -> Result<Deployment> {
         let subject = format!("endpoint/{}/{}", spec.endpoint, spec.name);
-        self.around(Change::new(&spec.actor, "endpoint.deploy", subject), self.inner.deploy(spec)).await
+        let change = Change::new(&spec.actor, "endpoint.deploy", subject);
+        let change = change.to(format_args!("{}:{}", spec.model, spec.version), spec);
+        self.around(change, self.inner.deploy(spec)).await
     }
 
     async fn deployments(&self, endpoint: &EndpointName) -> Result<BTreeMap<DeploymentName, Deployment>> {
@@ -302,12 +314,15 @@ impl<T: Deployer> Deployer for Audited<T> {
     async fn set_traffic(&self, change: &TrafficChange) -> Result<Endpoint> {
         let subject = format!("endpoint/{}", change.endpoint);
         let audit = Change::new(&change.actor, "endpoint.traffic", subject).with_key(&change.key);
+        let audit = audit.to(&change.split, change);
         self.around(audit, self.inner.set_traffic(change)).await
     }
 
     async fn set_mirror(&self, change: &MirrorChange) -> Result<Endpoint> {
         let subject = format!("endpoint/{}", change.endpoint);
         let audit = Change::new(&change.actor, "endpoint.mirror", subject).with_key(&change.key);
+        let to = change.mirror.as_ref().map_or_else(|| "no mirror".to_owned(), ToString::to_string);
+        let audit = audit.to(to, change);
         self.around(audit, self.inner.set_mirror(change)).await
     }
 
@@ -334,7 +349,8 @@ impl<T: ExperimentTracker> ExperimentTracker for Audited<T> {
     }
 
     async fn ensure_experiment(&self, spec: &ExperimentSpec) -> Result<Experiment> {
-        self.inner.ensure_experiment(spec).await
+        let change = Change::new(&self.actor, "experiment.ensure", format!("experiment/{}", spec.name));
+        self.around(change, self.inner.ensure_experiment(spec)).await
     }
 
     async fn experiment(&self, name: &ExperimentName) -> Result<Experiment> {

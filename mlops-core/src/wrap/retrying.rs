@@ -37,7 +37,7 @@ use crate::registry::{
     AliasChange, AliasRecord, Direction, Edge, LineageGraph, ModelRef, ModelRegistry, ModelVersion,
     NewModelVersion, Node, Promotion, RegistryCapabilities, RegistryEvent,
 };
-use crate::time::{Clock, Pause, SystemClock, lock};
+use crate::time::{Backoff, Clock, Pause, SystemClock, lock};
 
 /// How often, and how long after one another.
 ///
@@ -99,8 +99,7 @@ impl RetryPolicy {
 
     /// The wait after the `failed`-th attempt.
     fn wait(&self, failed: u32, share: f64) -> Duration {
-        let doubled = 2_u32.checked_pow(failed.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.base.saturating_mul(doubled).min(self.longest).mul_f64(0.5 + share / 2.0)
+        Backoff { base: self.base, longest: self.longest }.wait(failed, 0.5, share)
     }
 }
 

@@ -190,10 +190,12 @@ impl Effect {
 ///   and until it is seen to be none any more, no traffic is moved at all.
 /// * A step follows on another only after the guards passed the one before (or the plan says to go on without data), and the
 ///   step to all traffic only after an approval, where the plan demands one.
-/// * From every state that is not an end, a rollback is one change of traffic or of the mirror away, or none when neither was changed; a
-///   stepped one begins with that change, and each of its changes takes traffic from the candidate.
-/// * While it is paused, waits for approval or drains the guards go on judging, and a failure rolls back. While it is frozen they
-///   judge, and nothing but a person moves traffic.
+/// * From every state that is not an end, a rollback is at most two changes away: first of the mirror, where the candidate may be the
+///   shadow; then of the traffic, where the rollout ever changed it or the candidate was last seen to have any, whoever gave it that. A
+///   stepped one begins so, and each of its changes takes traffic from the candidate.
+/// * [`Phase::RolledBack`] is reached only when the traffic, as it was last seen, is the initial one.
+/// * While it is paused, waits for approval or drains the guards go on judging a candidate that is the shadow or has traffic, whoever
+///   gave it that, and a failure rolls back. While it is frozen they judge, and nothing but a person moves traffic.
 /// * An event that comes twice, too late, or for another epoch changes nothing. An end changes no more.
 /// * A change of traffic by somebody else pauses the rollout. It is undone only by a rollback, and only if it leaves the
 ///   candidate any traffic; else the rollback ends in [`Phase::Failed`] and the traffic stays as it is.
@@ -514,11 +516,8 @@ impl Machine {
     }
 
     fn baseline_taken(&mut self, epoch: u64, baseline: &Baseline) -> Result<()> {
-        let at_a_step = matches!(
-            self.state.phase,
-            Phase::Baking { .. } | Phase::Shadowing { .. } | Phase::Draining { .. }
-        ) || matches!(self.state.phase.held_at(), Some(PausedAt::Step(_) | PausedAt::Shadow));
-        if at_a_step && epoch == self.state.epoch && self.state.baseline.is_none() {
+        let wanted = self.is_watched() && self.is_at_work() && self.state.baseline.is_none();
+        if wanted && epoch == self.state.epoch {
             self.state.baseline = Some(baseline.clone());
         }
         Ok(())
@@ -526,14 +525,7 @@ impl Machine {
 
     fn judged(&mut self, epoch: u64, judgement: &Judgement, findings: &[GuardFinding]) -> Result<()> {
         let held = self.state.phase.held_at().is_some();
-        let judging = matches!(
-            self.state.phase,
-            Phase::Baking { .. }
-                | Phase::Shadowing { .. }
-                | Phase::AwaitingApproval { .. }
-                | Phase::Draining { .. }
-        );
-        if !(judging || held) || epoch != self.state.epoch || !self.is_at_work() {
+        if !self.is_watched() || epoch != self.state.epoch || !self.is_at_work() {
             return Ok(());
         }
         let opinions = self.opinions(judgement, findings);
@@ -729,7 +721,11 @@ impl Machine {
         }
         match &self.state.phase {
             Phase::Shifting { step } => self.observed_shifting(*step, traffic),
-            Phase::RollingBack { .. } => self.observed_rolling_back(traffic, answered),
+            Phase::RollingBack { .. } => {
+                // The answer to a repeated change is of when it was made: what was seen since is newer.
+                let newest = self.state.observed.clone().unwrap_or_else(|| traffic.clone());
+                self.observed_rolling_back(&newest, answered)
+            }
             Phase::Mirroring | Phase::Unmirroring => self.observed_mirroring(traffic),
             Phase::Prechecks { .. }
             | Phase::Deploying { .. }
@@ -775,7 +771,11 @@ impl Machine {
             if traffic.revision <= intent.expected && !answered {
                 return Ok(());
             }
-            return if self.is_shadow(traffic) { self.intend_again() } else { self.rolled_back() };
+            if self.is_shadow(traffic) {
+                return self.intend_again();
+            }
+            self.state.mirrored = false;
+            return self.take_back();
         }
         if traffic.split == intent.split && (answered || traffic.revision > intent.expected) {
             return self.gone_back();
@@ -795,10 +795,10 @@ impl Machine {
     fn gone_back(&mut self) -> Result<()> {
         let plan = &self.state.plan;
         let done = self.state.intent.as_ref().is_none_or(|intent| intent.split == plan.initial_split());
-        let Rollback::Stepped { hold } = plan.options().rollback else { return self.rolled_back() };
-        if done {
-            return self.rolled_back();
-        }
+        let hold = match plan.options().rollback {
+            Rollback::Stepped { hold } if !done => hold,
+            _ => return self.rolled_back(),
+        };
         let since = *self.state.held_since.get_or_insert(self.now);
         (self.state.failures, self.state.problem) = (0, None);
         if elapsed(since, self.now) < hold {
@@ -819,14 +819,18 @@ impl Machine {
         }
     }
 
-    /// The same split again, at the revision seen last: one more try.
+    /// The same again, at the revision seen last: one more try. A step of the way back is chosen anew: what the candidate has now may be
+    /// less than it would give.
     fn intend_again(&mut self) -> Result<()> {
         self.state.held_since = None;
         let Some(intent) = self.state.intent.clone() else { return Ok(()) };
         if self.count_failure("the endpoint's traffic was changed by somebody else at the same time") {
             return self.give_up();
         }
+        let on_the_way_back = matches!(self.state.phase, Phase::RollingBack { .. })
+            && intent.split != self.state.plan.initial_split();
         match intent.mirror {
+            None if on_the_way_back => self.intend(self.way_back()),
             None => self.intend(intent.split),
             Some(target) => self.intend_mirror(target),
         }
@@ -1002,11 +1006,16 @@ impl Machine {
             self.state.failures = 0;
             return self.intend_mirror(MirrorTarget::Off);
         }
-        if !self.state.moved {
-            return self.rolled_back();
-        }
+        self.take_back()
+    }
+
+    /// Takes from the candidate what traffic it has or may have, as it is no shadow any more.
+    fn take_back(&mut self) -> Result<()> {
         if let Some(foreign) = self.taken_over() {
             return self.left_to_others(&foreign);
+        }
+        if !self.may_have_traffic() {
+            return self.rolled_back();
         }
         self.state.failures = 0;
         self.intend(self.way_back())
@@ -1163,19 +1172,35 @@ impl Machine {
         })
     }
 
+    /// Whether the candidate has traffic, as it was last seen, or may have some: a change of this rollout may be on its way.
+    fn may_have_traffic(&self) -> bool {
+        self.state.moved || self.state.share() != Percent::ZERO
+    }
+
     /// Whether there is anything of the candidate to judge: it has traffic, or is the shadow.
     fn is_at_work(&self) -> bool {
-        self.state.moved || self.state.mirrored
+        self.state.mirrored || self.may_have_traffic()
+    }
+
+    /// Whether the guards look at the candidate in this phase, if it is at work.
+    fn is_watched(&self) -> bool {
+        let watched = matches!(
+            self.state.phase,
+            Phase::Baking { .. }
+                | Phase::Shadowing { .. }
+                | Phase::AwaitingApproval { .. }
+                | Phase::Draining { .. }
+        );
+        watched || self.state.phase.held_at().is_some()
     }
 
     /// Looks at traffic and candidate.
     fn watch(&mut self) -> Result<()> {
         let epoch = self.state.epoch;
         self.emit(Effect::ObserveTraffic)?;
-        let at_a_step = self.is_at_work() && !matches!(self.state.phase, Phase::AwaitingApproval { .. });
         if self.state.baseline.is_some() {
             self.emit(Effect::JudgeGuard { epoch })
-        } else if at_a_step {
+        } else if self.is_at_work() {
             self.emit(Effect::TakeBaseline { epoch })
         } else {
             Ok(())

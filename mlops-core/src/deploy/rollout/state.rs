@@ -185,7 +185,8 @@ pub enum Phase {
         /// Why.
         cause: Cause,
     },
-    /// The end: all traffic is back with the stable version.
+    /// The end: all traffic is back with the stable version, as it was last seen. Of a rollout that was aborted before it started nothing
+    /// was seen, and nothing done.
     RolledBack {
         /// Why.
         cause: Cause,
@@ -194,7 +195,7 @@ pub enum Phase {
     Promoted,
     /// The end: the candidate was good as a shadow, and the plan asked for no more. The traffic is as it was.
     Shadowed,
-    /// The end: the rollback itself failed, and a person must look.
+    /// The end: the rollback itself failed, or somebody else had moved the traffic elsewhere, and a person must look.
     Failed {
         /// Why.
         reason: String,
@@ -369,7 +370,7 @@ pub struct RolloutState {
     pub settled: TrafficSplit,
     /// The change of traffic under way.
     pub intent: Option<TrafficIntent>,
-    /// Whether a change of traffic was ever decided.
+    /// Whether this rollout ever decided a change of traffic. What somebody else gave the candidate is in `observed`.
     pub moved: bool,
     /// The counters when the step began.
     pub baseline: Option<Baseline>,

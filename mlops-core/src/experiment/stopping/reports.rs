@@ -57,6 +57,10 @@ struct Entry {
 #[serde(try_from = "Vec<Report>", into = "Vec<Report>")]
 pub struct Reports(Vec<Entry>);
 
+/// Reports that another one took the place of.
+#[derive(Debug)]
+pub(crate) struct Replaced(Vec<Entry>);
+
 impl Reports {
     /// The greatest step: 2⁶³ − 1, as that of a tracker's metrics.
     pub const MAX_STEP: u64 = i64::MAX.unsigned_abs();
@@ -116,6 +120,30 @@ impl Reports {
     pub fn truncate_from(&mut self, step: u64) {
         let keep = self.0.partition_point(|entry| entry.report.step < step);
         self.0.truncate(keep);
+    }
+
+    /// Adds a report in place of those from its step on; what [`restore`](Self::restore) needs to have these again.
+    ///
+    /// O(log n), and the number of reports that it takes the place of.
+    ///
+    /// # Errors
+    /// As [`Self::push`]; nothing has changed then.
+    pub(crate) fn replace_from(&mut self, step: u64, value: f64) -> Result<Replaced, StoppingError> {
+        let keep = self.0.partition_point(|entry| entry.report.step < step);
+        let replaced = Replaced(self.0.split_off(keep));
+        match self.push(step, value) {
+            Ok(()) => Ok(replaced),
+            Err(refused) => {
+                self.0.extend(replaced.0);
+                Err(refused)
+            }
+        }
+    }
+
+    /// Takes the last report back, and has again what it took the place of.
+    pub(crate) fn restore(&mut self, replaced: Replaced) {
+        self.0.pop();
+        self.0.extend(replaced.0);
     }
 
     /// How many reports there are, which is the number of the last interval.
@@ -264,4 +292,27 @@ impl TrialReports {
 /// Every trial but the one with this number.
 pub(super) fn others(trial: u64, all: &[TrialReports]) -> impl Iterator<Item = &TrialReports> {
     all.iter().filter(move |other| other.number != trial)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_that_another_took_the_place_of_come_back() {
+        let whole = TrialReports::new(0).with_values([0.5, f64::NAN, 0.25, 0.75]).unwrap().reports;
+        for step in [1, 2, 3, 4, 5, 9] {
+            let mut reports = whole.clone();
+            let replaced = reports.replace_from(step, -1.0).unwrap();
+            let mut expected = whole.clone();
+            expected.truncate_from(step);
+            expected.push(step, -1.0).unwrap();
+            assert_eq!(reports, expected, "{step}");
+            reports.restore(replaced);
+            assert_eq!(reports, whole, "{step}");
+        }
+        let mut reports = whole.clone();
+        assert!(reports.replace_from(Reports::MAX_STEP + 1, 0.0).is_err());
+        assert_eq!(reports, whole);
+    }
 }

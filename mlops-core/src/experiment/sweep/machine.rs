@@ -418,31 +418,42 @@ impl SweepState {
 
     /// What a report is: nothing new, when an earlier attempt said the same; else an event, with what the policy decides.
     ///
-    /// The trial is at work; the report can be added.
+    /// The trial is at work; the report can be added. It is there while the policy looks, and not after: the event adds it.
     #[cfg(feature = "runtime")]
     pub(super) fn hear(
-        &self,
+        &mut self,
         (number, attempt): (u64, u32),
         (step, value): (u64, f64),
         cost: f64,
         policy: Option<&dyn StoppingPolicy>,
     ) -> Option<SweepEvent> {
-        let known = self.reports.get(usize::try_from(number).ok()?)?;
-        let before = known.reports.at_step(step);
+        let at = usize::try_from(number).ok()?;
+        let before = self.reports.get(at)?.reports.at_step(step);
         if before.is_some_and(|before| bits(before.value) == bits(value)) {
             return None;
         }
-        let decision = policy.and_then(|policy| {
-            let mut trial = known.clone();
-            trial.reports.truncate_from(step);
-            trial.reports.push(step, value).ok()?;
-            match policy.decide(&trial, &self.reports, self.spec.goal) {
-                Verdict::Stop(evidence) => Some(Decision::Stop(evidence)),
-                Verdict::Pause(evidence) => Some(Decision::Pause(evidence)),
-                Verdict::Continue | Verdict::Abstain(_) => None,
-            }
-        });
+        let decision = policy.and_then(|policy| self.decide(at, (step, value), policy));
         Some(SweepEvent::Reported { trial: number, attempt, step, value, cost, decision })
+    }
+
+    /// What the policy decides about a trial after one more report, with all trials as they are just after it.
+    #[cfg(feature = "runtime")]
+    fn decide(
+        &mut self,
+        at: usize,
+        (step, value): (u64, f64),
+        policy: &dyn StoppingPolicy,
+    ) -> Option<Decision> {
+        let replaced = self.reports.get_mut(at)?.reports.replace_from(step, value).ok()?;
+        let verdict = self.reports.get(at).map(|trial| policy.decide(trial, &self.reports, self.spec.goal));
+        if let Some(trial) = self.reports.get_mut(at) {
+            trial.reports.restore(replaced);
+        }
+        match verdict? {
+            Verdict::Stop(evidence) => Some(Decision::Stop(evidence)),
+            Verdict::Pause(evidence) => Some(Decision::Pause(evidence)),
+            Verdict::Continue | Verdict::Abstain(_) => None,
+        }
     }
 
     /// Asks a sampler for the next trial.

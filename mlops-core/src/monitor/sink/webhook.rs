@@ -15,7 +15,7 @@ use crate::hash::Digest;
 use crate::id::{IdempotencyKey, check_text};
 use crate::monitor::{Alert, AlertReceipt, AlertSink};
 use crate::num::Random;
-use crate::time::{Clock, Pause, Timestamp, duration_text, lock};
+use crate::time::{Backoff, Clock, Pause, Timestamp, duration_text, lock};
 
 const DELIVER: &str = "AlertSink::deliver";
 const CHECK: &str = "WebhookAlertSink::new";
@@ -49,16 +49,12 @@ impl Default for WebhookRetry {
 impl WebhookRetry {
     /// The wait after attempt `n`, counted from 1.
     fn wait(&self, n: u32, key: &IdempotencyKey) -> Duration {
-        let doubled = self.base.saturating_mul(1_u32.checked_shl(n.saturating_sub(1)).unwrap_or(u32::MAX));
-        let whole = doubled.min(self.longest);
         let mut seed = [0; 8];
         seed.iter_mut()
             .zip(Digest::of(key.as_str().as_bytes()).as_bytes())
             .for_each(|(to, from)| *to = *from);
         let mut random = Random::new(u64::from_le_bytes(seed)).stream("webhook.wait").nth(n.into());
-        // 53 bits, so that the share lies in [0, 1).
-        let share = (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-        whole.mul_f64(0.5 + share / 2.0)
+        Backoff { base: self.base, longest: self.longest }.wait(n, 0.5, random.next_f64())
     }
 }
 

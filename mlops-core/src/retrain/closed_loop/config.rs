@@ -45,7 +45,7 @@ pub struct LoopConfig {
     pub endpoint: EndpointName,
     /// In whose name the loop acts; cannot approve.
     pub actor: ActorId,
-    /// How traffic moves to a challenger.
+    /// How traffic moves to a challenger. Guards that query metrics need [a source](super::ClosedLoop::with_metrics).
     #[serde(default)]
     pub rollout: RolloutOptions,
     /// Whether somebody must approve the gate's decision before a challenger gets any traffic. Default no.

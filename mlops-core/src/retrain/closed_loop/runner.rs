@@ -12,7 +12,8 @@ use super::{
 };
 use crate::deploy::rollout::judge::Observations;
 use crate::deploy::rollout::{
-    Guard, LabelledPerformance, Phase, RolloutDriver, RolloutJournal, RolloutPlan, RolloutStatus,
+    Guard, LabelledPerformance, MetricProvider, MetricSource, Phase, RolloutDriver, RolloutJournal,
+    RolloutPlan, RolloutStatus,
 };
 use crate::deploy::{Deployer, DeploymentSpec, SmokeTest, TrafficChange, TrafficSplit};
 use crate::error::{Error, ErrorKind, Result};
@@ -115,6 +116,7 @@ pub struct ClosedLoop {
     smoke_test: SmokeTest,
     approver: Option<Arc<dyn Approver>>,
     guards: Vec<Arc<dyn Guard>>,
+    metrics: Option<Arc<dyn MetricProvider>>,
     triggers: Vec<LoopTrigger>,
     rollout: Option<RolloutDriver>,
     journal: Option<Arc<dyn LoopJournal>>,
@@ -151,6 +153,7 @@ impl ClosedLoop {
             smoke_test,
             approver: None,
             guards: Vec::new(),
+            metrics: None,
             triggers: Vec::new(),
             rollout: None,
             journal: None,
@@ -163,7 +166,7 @@ impl ClosedLoop {
     /// A loop that goes on from where the journal says it is, and from `start` if the journal does not know its
     /// [id](LoopState::with_id). The rules are those of `start`: what is under way goes on as it was planned.
     ///
-    /// Triggers, guards and approver are attached anew. The next [`advance`](Self::advance) does again whatever was under way.
+    /// Triggers, guards, source of metrics and approver are attached anew. The next [`advance`](Self::advance) does again whatever was under way.
     ///
     /// # Errors
     /// As [`new`](Self::new); those of the journal; [`ErrorKind::InvalidInput`] when it holds a loop over another model, alias or
@@ -194,6 +197,14 @@ impl ClosedLoop {
     #[must_use]
     pub fn with_guard(mut self, guard: Arc<dyn Guard>) -> Self {
         self.guards.push(guard);
+        self
+    }
+
+    /// Sets where the metrics are that guards of the rollouts [query](MetricSource::Query). Without it a challenger whose rollout has
+    /// such a guard is not deployed: [`advance`](Self::advance) says so.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Arc<dyn MetricProvider>) -> Self {
+        self.metrics = Some(metrics);
         self
     }
 
@@ -404,7 +415,9 @@ impl ClosedLoop {
     ///
     /// # Errors
     /// Those of the backends, where trying again may help: the same call again. [`ErrorKind::Conflict`] when the alias does not
-    /// point to what the loop knows to serve; [`ErrorKind::Rejected`] for an approval that is not valid.
+    /// point to what the loop knows to serve; [`ErrorKind::Rejected`] for an approval that is not valid, where an approval is demanded
+    /// and nobody is there to ask, and where a guard queries metrics and there is [no source](Self::with_metrics) of them: nothing is
+    /// deployed then, and the call may be made again once there is.
     pub async fn advance(&mut self) -> Result<&LoopPhase> {
         self.feed(LoopEvent::Tick).await
     }
@@ -423,17 +436,29 @@ impl ClosedLoop {
     /// # Errors
     /// [`ErrorKind::Conflict`] when there is none; as [`advance`](Self::advance).
     pub async fn abort(&mut self, reason: &str) -> Result<&LoopPhase> {
-        self.settle().await?;
-        let LoopPhase::RollingOut { plan, .. } = self.state.phase.clone() else {
-            let error = Error::new(ErrorKind::Conflict, "ClosedLoop::abort", "no rollout is under way");
-            return Err(error.with("phase", &self.state.phase));
-        };
-        let now = self.backends.clock.now();
-        let status = self.rollout_of(&plan).await?.abort(reason, now).await;
-        match self.ended(status)? {
-            Some(event) => self.feed(event).await,
-            None => Ok(&self.state.phase),
-        }
+        let (rollout, now) = self.under_way("ClosedLoop::abort").await?;
+        let status = rollout.abort(reason, now).await;
+        self.told(status).await
+    }
+
+    /// Holds the traffic of the rollout that is under way where it is; its guards go on judging, and a failure rolls back.
+    ///
+    /// # Errors
+    /// As [`abort`](Self::abort).
+    pub async fn pause(&mut self, reason: &str) -> Result<&LoopPhase> {
+        let (rollout, now) = self.under_way("ClosedLoop::pause").await?;
+        let status = rollout.pause(reason, now).await;
+        self.told(status).await
+    }
+
+    /// Lets the rollout that is under way go on, whoever or whatever paused it; a step bakes anew.
+    ///
+    /// # Errors
+    /// As [`abort`](Self::abort).
+    pub async fn unpause(&mut self) -> Result<&LoopPhase> {
+        let (rollout, now) = self.under_way("ClosedLoop::unpause").await?;
+        let status = rollout.unpause(now).await;
+        self.told(status).await
     }
 
     /// Ends a cycle whose challenger awaits approval, because something newer takes its place: for who knows before the loop does.
@@ -608,6 +633,7 @@ impl ClosedLoop {
     async fn plan_rollout(&self, challenger: &Challenger) -> Result<LoopEvent> {
         let config = &self.state.config;
         let serving = self.state.serving.as_ref();
+        self.require_metrics()?;
         self.require_alias(serving.map(|serving| serving.version)).await?;
         let name = DeploymentName::new(format!("v-{}", challenger.version))?;
         let (endpoint, model) = (config.endpoint.clone(), config.model.clone());
@@ -629,6 +655,20 @@ impl ClosedLoop {
             None => RolloutPlan::first(endpoint, name, actor, options)?,
         };
         Ok(LoopEvent::RolloutPlanned(Box::new(plan.with_key(self.key("rollout", &[])))))
+    }
+
+    /// Refuses to begin a rollout with a guard that would have nobody to ask.
+    fn require_metrics(&self) -> Result<()> {
+        let guards = &self.state.config.rollout.metrics;
+        let query = guards.iter().find(|guard| matches!(guard.source, MetricSource::Query(_)));
+        match query.filter(|_| self.metrics.is_none()) {
+            None => Ok(()),
+            Some(guard) => {
+                let message = "a guard of the rollout queries metrics, but the loop has no source to ask";
+                let error = Error::new(ErrorKind::Rejected, "ClosedLoop::advance", message);
+                Err(error.with("guard", &guard.name))
+            }
+        }
     }
 
     /// Refuses to begin when the alias is not at what the loop knows to serve: somebody else has promoted.
@@ -658,6 +698,25 @@ impl ClosedLoop {
         Ok(self.rollout.insert(driver))
     }
 
+    /// The rollout that is under way, and what time it is.
+    async fn under_way(&mut self, operation: &'static str) -> Result<(&mut RolloutDriver, Timestamp)> {
+        self.settle().await?;
+        let LoopPhase::RollingOut { plan, .. } = self.state.phase.clone() else {
+            let error = Error::new(ErrorKind::Conflict, operation, "no rollout is under way");
+            return Err(error.with("phase", &self.state.phase));
+        };
+        let now = self.backends.clock.now();
+        Ok((self.rollout_of(&plan).await?, now))
+    }
+
+    /// Goes on with what the rollout under way came to after somebody told it something.
+    async fn told(&mut self, status: Result<RolloutStatus>) -> Result<&LoopPhase> {
+        match self.ended(status)? {
+            Some(event) => self.feed(event).await,
+            None => Ok(&self.state.phase),
+        }
+    }
+
     /// A driver that failed may not know whether its last entry was written down; the next one asks the journal.
     fn ended(&mut self, status: Result<RolloutStatus>) -> Result<Option<LoopEvent>> {
         match status {
@@ -672,7 +731,11 @@ impl ClosedLoop {
     async fn resume_rollout(&self, plan: &RolloutPlan) -> Result<RolloutDriver> {
         let LoopBackends { deployer, journal, audit, .. } = self.backends.clone();
         let driver = RolloutDriver::resume(plan.clone(), self.smoke_test.clone(), deployer, journal).await?;
-        let driver = self.guards.iter().cloned().fold(driver.with_audit(audit), RolloutDriver::with_guard);
+        let mut driver =
+            self.guards.iter().cloned().fold(driver.with_audit(audit), RolloutDriver::with_guard);
+        if let Some(metrics) = &self.metrics {
+            driver = driver.with_metrics(metrics.clone());
+        }
         Ok(match &self.approver {
             Some(approver) => driver.with_approver(approver.clone()),
             None => driver,

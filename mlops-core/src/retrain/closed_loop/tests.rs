@@ -3,13 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use super::*;
 use crate::artifact::ArtifactStoreExt as _;
 use crate::deploy::TrafficSplit;
+use crate::deploy::rollout::judge::{Observations, Threshold};
 use crate::deploy::rollout::support::{
     Officer, Shared, TestAudit, TestDeployer, Trouble, actor, at, endpoint_name, name, smoke_test,
 };
-use crate::deploy::rollout::{OperationGuard, RolloutOptions, ThinData, VecJournal};
+use crate::deploy::rollout::{
+    MetricGuard, MetricProvider, MetricQuery, MetricRequest, OperationGuard, RolloutOptions, ThinData,
+    VecJournal,
+};
 use crate::error::{ErrorKind, Result};
 use crate::evaluation::{ChampionRules, CriterionResult, Estimate, EvaluationReport, GateDecision, Verdict};
 use crate::governance::{Approval, ApprovalDecision, AuditLog as _};
@@ -659,6 +665,106 @@ async fn a_rollout_can_be_aborted_and_a_cycle_cancelled() {
     let phase = one.abort("a complaint").await.unwrap();
     assert!(matches!(phase, LoopPhase::RolledBack { .. }), "{phase:?}");
     assert!(plant.serves(1));
+}
+
+/// Observes the same at both versions.
+#[derive(Debug)]
+struct Steady;
+
+#[async_trait]
+impl MetricProvider for Steady {
+    async fn observe(&self, request: &MetricRequest<'_>) -> Result<Option<Observations>> {
+        assert_eq!((request.metric, request.candidate), ("latency_ms", &name("v-2")));
+        Ok(Some(Observations::values(vec![20.0; 30], vec![20.0; 30])))
+    }
+}
+
+/// Something serves, a challenger has passed the gate, and its rollout has a guard that queries a metric.
+async fn queried(plant: &mut Plant) -> (ClosedLoop, ModelVersion) {
+    let mut one = plant.start();
+    let first = plant.register("one").await;
+    cycle(plant, &mut one, &first).await.unwrap();
+    let mut state = one.state().clone();
+    let guard = MetricGuard::query("latency", MetricQuery::new("latency_ms"), Threshold::at_most(30.0));
+    state.config.rollout = state.config.rollout.clone().with_metric(guard);
+    let mut one = plant.run_from(state);
+    let second = plant.register("two").await;
+    one.trigger(&fired("drift")).await.unwrap();
+    one.training_started(&RunId::generate()).await.unwrap();
+    one.training_finished().await.unwrap();
+    (one, second)
+}
+
+#[tokio::test]
+async fn a_guard_that_queries_metrics_asks_the_source_of_the_loop() {
+    let mut plant = Plant::new(Shared::default());
+    let (one, second) = queried(&mut plant).await;
+    let mut one = one.with_metrics(Arc::new(Steady));
+    one.judged(&second, &gate(second.spec.artifact, Verdict::Pass)).await.unwrap();
+    for _ in 0..20 {
+        plant.clock.advance(Duration::from_secs(1));
+        plant.deployer.send_traffic();
+        if one.advance().await.unwrap().is_at_rest() {
+            break;
+        }
+    }
+    assert_eq!(one.state().phase, LoopPhase::Promoted { version: second.version }, "{:?}", one.rollout());
+}
+
+#[tokio::test]
+async fn a_guard_that_queries_metrics_has_no_challenger_deployed_without_a_source() {
+    let mut plant = Plant::new(Shared::default());
+    let (mut one, second) = queried(&mut plant).await;
+    let error = one.judged(&second, &gate(second.spec.artifact, Verdict::Pass)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
+    assert!(error.to_string().contains("latency"), "{error}");
+    assert_eq!(one.advance().await.unwrap_err().kind(), ErrorKind::Rejected);
+    assert!(!lock(&plant.deployer.state).deployed.contains_key(&name("v-2")));
+    // With one it goes on where it was.
+    let mut one = one.with_metrics(Arc::new(Steady));
+    one.advance().await.unwrap();
+    assert!(matches!(one.state().phase, LoopPhase::RollingOut { .. }), "{:?}", one.state().phase);
+}
+
+#[tokio::test]
+async fn a_rollout_is_paused_and_goes_on() {
+    let plant = Plant::new(Shared::default());
+    let mut one = plant.start();
+    assert_eq!(one.pause("no").await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(one.unpause().await.unwrap_err().kind(), ErrorKind::Conflict);
+    let first = plant.register("one").await;
+    cycle(&plant, &mut one, &first).await.unwrap();
+    let second = plant.register("two").await;
+    one.trigger(&fired("drift")).await.unwrap();
+    one.training_started(&RunId::generate()).await.unwrap();
+    one.training_finished().await.unwrap();
+    one.judged(&second, &gate(second.spec.artifact, Verdict::Pass)).await.unwrap();
+    one.advance().await.unwrap();
+    let share = |one: &ClosedLoop| one.rollout().unwrap().share.get();
+    one.pause("lunch").await.unwrap();
+    assert_eq!(one.rollout().unwrap().to_string().split(" (").next(), Some("paused: lunch"));
+    let held = share(&one);
+    for _ in 0..3 {
+        plant.deployer.send_traffic();
+        one.advance().await.unwrap();
+        assert_eq!(share(&one), held);
+    }
+    one.unpause().await.unwrap();
+    let phase = to_rest(&plant, &mut one).await.unwrap();
+    assert_eq!(phase, LoopPhase::Promoted { version: second.version });
+
+    // What pauses by itself goes on, or back, as somebody says; also after a restart.
+    let third = plant.register("three").await;
+    one.trigger(&fired("drift")).await.unwrap();
+    one.training_started(&RunId::generate()).await.unwrap();
+    one.training_finished().await.unwrap();
+    one.judged(&third, &gate(third.spec.artifact, Verdict::Pass)).await.unwrap();
+    one.advance().await.unwrap();
+    one.pause("a complaint").await.unwrap();
+    let mut again = plant.run_from(one.state().clone());
+    again.unpause().await.unwrap();
+    let phase = to_rest(&plant, &mut again).await.unwrap();
+    assert_eq!(phase, LoopPhase::Promoted { version: third.version });
 }
 
 #[tokio::test]

@@ -84,21 +84,15 @@ impl DeployedModel {
             None => only(deployer, endpoint).await?,
         };
         let mut deployments = deployer.deployments(endpoint).await?;
-        let Deployment { spec, artifact, state, .. } =
-            deployments.remove(&name).ok_or_else(|| no_deployment(OP, endpoint, &name))?;
-        if state != DeploymentState::Ready {
+        let deployed = deployments.remove(&name).ok_or_else(|| no_deployment(OP, endpoint, &name))?;
+        if deployed.state != DeploymentState::Ready {
             let error = Error::new(ErrorKind::Conflict, OP, "the deployment is not ready");
             return Err(error.with("endpoint", endpoint).with("deployment", name));
         }
         let models = Models { registry, artifacts, loader };
-        let version = models.version(&spec).await?;
-        if version.spec.artifact != artifact {
-            let error =
-                Error::new(ErrorKind::Integrity, OP, "the registered version is not what was deployed");
-            let error = error.with("model", &spec.model).with("version", spec.version);
-            return Err(error.with("expected", artifact).with("found", version.spec.artifact));
-        }
+        let version = models.deployed(OP, &deployed).await?;
         let predictor = models.load(OP, &version).await?;
+        let Deployment { spec, artifact, .. } = deployed;
         let (endpoint, deployment) = (spec.endpoint, spec.name);
         Ok(Self { endpoint, deployment, model: spec.model, version: spec.version, artifact, predictor })
     }

@@ -11,9 +11,12 @@ use super::host::ModelHost;
 use super::metrics::{DeploymentMetrics, DeploymentState, Metrics};
 use crate::deploy::{Deployment, DeploymentState as State, Mirror, Sticky, StickyKey, TrafficSplit};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{DeploymentName, EndpointName, Version};
+use crate::id::{DeploymentName, EndpointName, Percent, Version};
 use crate::model::Predictor;
-use crate::time::lock;
+use crate::time::{Backoff, lock};
+
+/// When a deployment that could not be loaded is tried again.
+const AGAIN: Backoff = Backoff { base: Duration::from_millis(400), longest: Duration::from_millis(51_200) };
 
 /// How callers are told apart, so that each meets one deployment as long as the traffic allows it.
 ///
@@ -44,6 +47,43 @@ impl From<&Sticky> for RoutingKey {
     }
 }
 
+/// Which shadow a server asks for an endpoint.
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ServedMirror {
+    /// That of the deployer's endpoint, as it is at the time.
+    #[default]
+    Deployer,
+    /// None, whatever the deployer's endpoint has.
+    Off,
+    /// This one, whatever the deployer's endpoint has.
+    On(Mirror),
+}
+
+impl ServedMirror {
+    /// The shadow, where the deployer's endpoint has this one.
+    fn or<'a>(&'a self, deployer: Option<&'a Mirror>) -> Option<&'a Mirror> {
+        match self {
+            Self::Deployer => deployer,
+            Self::Off => None,
+            Self::On(mirror) => Some(mirror),
+        }
+    }
+}
+
+impl From<Mirror> for ServedMirror {
+    fn from(mirror: Mirror) -> Self {
+        Self::On(mirror)
+    }
+}
+
+/// None is no shadow.
+impl From<Option<Mirror>> for ServedMirror {
+    fn from(mirror: Option<Mirror>) -> Self {
+        mirror.map_or(Self::Off, Self::On)
+    }
+}
+
 /// An endpoint to serve.
 ///
 /// ```
@@ -64,14 +104,14 @@ pub struct ServedEndpoint {
     pub access: Access,
     /// How callers are told apart, where the deployer's endpoint does not say.
     pub routing_key: RoutingKey,
-    /// The shadow, at first; without one, that of the deployer's endpoint.
-    pub mirror: Option<Mirror>,
+    /// The shadow, at first. Default that of the deployer's endpoint.
+    pub mirror: ServedMirror,
 }
 
 impl ServedEndpoint {
-    /// An endpoint without a routing key and without a shadow.
+    /// An endpoint without a routing key, with the shadow of the deployer's endpoint.
     pub fn new(name: EndpointName, access: Access) -> Self {
-        Self { name, access, routing_key: RoutingKey::None, mirror: None }
+        Self { name, access, routing_key: RoutingKey::None, mirror: ServedMirror::Deployer }
     }
 
     /// Sets how callers are told apart where the deployer's endpoint does not say.
@@ -81,10 +121,10 @@ impl ServedEndpoint {
         self
     }
 
-    /// Sets a shadow.
+    /// Sets a shadow, or that there is none.
     #[must_use]
-    pub fn with_mirror(mut self, mirror: Mirror) -> Self {
-        self.mirror = Some(mirror);
+    pub fn with_mirror(mut self, mirror: impl Into<ServedMirror>) -> Self {
+        self.mirror = mirror.into();
         self
     }
 }
@@ -149,7 +189,7 @@ pub(super) struct Served {
     pub(super) name: EndpointName,
     routing_key: RoutingKey,
     access: RwLock<Access>,
-    mirror: RwLock<Option<Mirror>>,
+    mirror: RwLock<ServedMirror>,
     host: Arc<dyn ModelHost>,
     view: RwLock<Arc<View>>,
     condition: Mutex<Condition>,
@@ -203,11 +243,7 @@ impl Served {
         write(&self.access, access);
     }
 
-    pub(super) fn mirror(&self) -> Option<Mirror> {
-        read(&self.mirror)
-    }
-
-    pub(super) fn set_mirror(&self, mirror: Option<Mirror>) {
+    pub(super) fn set_mirror(&self, mirror: ServedMirror) {
         write(&self.mirror, mirror);
     }
 
@@ -252,14 +288,17 @@ impl Served {
     async fn look(&self) -> Result<Option<ErrorKind>> {
         let (traffic, mirror, deployments) = self.consistent().await?;
         let old = self.view();
+        // Those that are gone make room; those who have the old traffic are counted as long as they have it.
+        let has_traffic = |name: &DeploymentName| old.traffic.share(name) != Percent::ZERO;
+        self.metrics.retain(&self.name, |name| deployments.contains_key(name) || has_traffic(name));
         let mut slots = BTreeMap::new();
         for (name, deployment) in &deployments {
             if deployment.state != State::Ready {
                 continue;
             }
-            let known = old.slots.get(name).filter(|slot| slot.deployment == *deployment).cloned();
+            let known = old.slots.get(name).filter(|slot| slot.deployment == *deployment);
             let slot = match known {
-                Some(slot) => Some(slot),
+                Some(slot) => Some(self.counted(name, slot)),
                 None => self.load(name, deployment).await,
             };
             slots.extend(slot.map(|slot| (name.clone(), slot)));
@@ -293,6 +332,17 @@ impl Served {
         Err(Error::new(ErrorKind::Conflict, "Server::refresh", "the endpoint changes all the time"))
     }
 
+    /// A deployment that is known, counted apart as soon as there is room.
+    fn counted(&self, name: &DeploymentName, slot: &Arc<Slot>) -> Arc<Slot> {
+        if !self.metrics.has_room_for(&slot.metrics) {
+            return slot.clone();
+        }
+        let (deployment, model) = (slot.deployment.clone(), slot.model.clone());
+        let row_nanos = AtomicU64::new(slot.row_nanos.load(Relaxed));
+        let metrics = self.metrics.deployment(&self.name, name);
+        Arc::new(Slot { deployment, model, metrics, row_nanos })
+    }
+
     /// Loads a deployment; one that could not be loaded is tried again, later each time.
     async fn load(&self, name: &DeploymentName, deployment: &Deployment) -> Option<Arc<Slot>> {
         let failed = lock(&self.condition).unloadable.get(name).cloned();
@@ -309,7 +359,7 @@ impl Served {
             }
             Err(e) => {
                 let attempts = failed.map_or(1, |failed| failed.attempts.saturating_add(1));
-                let again = Instant::now() + Duration::from_millis(200 << attempts.min(8));
+                let again = Instant::now() + AGAIN.most(attempts);
                 let failed = Unloadable { deployment: deployment.clone(), kind: e.kind(), attempts, again };
                 lock(&self.condition).unloadable.insert(name.clone(), failed);
                 None
@@ -370,7 +420,8 @@ impl Served {
     /// The shadow of a request that `live` answers, if it has one.
     pub(super) fn shadow(&self, key: &str, live: &Slot) -> Option<Arc<Slot>> {
         let view = self.view();
-        let mirror = self.mirror().or_else(|| view.mirror.clone())?;
+        let own = read(&self.mirror);
+        let mirror = own.or(view.mirror.as_ref())?;
         if mirror.deployment == live.deployment.spec.name || !mirror.takes(key) {
             return None;
         }
@@ -418,12 +469,13 @@ impl Served {
                         "version": failed.deployment.spec.version,
                         "traffic": view.traffic.share(name).get(),
                         "state": "failed",
-                        "reason": format!("{:?}", failed.kind),
+                        "reason": failed.kind.as_str(),
                         "attempts": failed.attempts,
                     })
                 },
             ),
         );
-        serde_json::json!({ "name": self.name, "behind": condition.behind.map(|k| format!("{k:?}")), "deployments": deployments })
+        let behind = condition.behind.map(ErrorKind::as_str);
+        serde_json::json!({ "name": self.name, "behind": behind, "deployments": deployments })
     }
 }

@@ -15,7 +15,7 @@ use crate::time::lock;
 const BOUNDS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// The most deployments that are counted apart; those beyond are counted together, as `other`.
+/// The most deployments that are counted apart at a time; those beyond are counted together, as `other`.
 const MAX_DEPLOYMENTS: usize = 256;
 
 /// What kind of address was asked.
@@ -92,6 +92,12 @@ impl DeploymentMetrics {
     pub(super) fn mirrored(&self) {
         self.mirrored.fetch_add(1, Relaxed);
     }
+
+    fn is_used(&self) -> bool {
+        [&self.answered, &self.refused, &self.failed, &self.abandoned, &self.mirrored]
+            .iter()
+            .any(|counter| counter.load(Relaxed) > 0)
+    }
 }
 
 /// Everything a server counts. Labels come from the server's own names, never from what callers send.
@@ -150,6 +156,16 @@ impl Metrics {
             return self.other.clone();
         }
         deployments.entry(key).or_default().clone()
+    }
+
+    /// Whether a deployment is counted together with others, and could be counted apart by now.
+    pub(super) fn has_room_for(&self, metrics: &Arc<DeploymentMetrics>) -> bool {
+        Arc::ptr_eq(metrics, &self.other) && lock(&self.deployments).len() < MAX_DEPLOYMENTS
+    }
+
+    /// Forgets the deployments of an endpoint that are gone: their counters end, as those of a process that has stopped.
+    pub(super) fn retain(&self, endpoint: &EndpointName, is_there: impl Fn(&DeploymentName) -> bool) {
+        lock(&self.deployments).retain(|(of, deployment), _| of != endpoint || is_there(deployment));
     }
 
     /// Everything in the text format of Prometheus, version 0.0.4.
@@ -218,7 +234,7 @@ impl Metrics {
         let deployments = lock(&self.deployments);
         let mut all: Vec<(&str, &str, &DeploymentMetrics)> =
             deployments.iter().map(|((e, d), metrics)| (e.as_str(), d.as_str(), &**metrics)).collect();
-        if deployments.len() >= MAX_DEPLOYMENTS {
+        if deployments.len() >= MAX_DEPLOYMENTS || self.other.is_used() {
             all.push(("other", "other", &self.other));
         }
         let name = "mlops_predict_requests_total";
@@ -302,4 +318,38 @@ impl Text {
 /// A label's value: backslash, quote and line feed are escaped.
 fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deployments_that_are_gone_make_room_for_those_that_are_there() {
+        let metrics = Metrics::default();
+        let (scores, others) = ("scores".parse().unwrap(), "others".parse().unwrap());
+        let name = |number: usize| DeploymentName::new(format!("v-{number}")).unwrap();
+        let ended = |endpoint, number| {
+            let counted = metrics.deployment(endpoint, &name(number));
+            counted.ended(RequestOutcome::Answered, 1, Duration::from_millis(1));
+            counted
+        };
+        ended(&others, 1);
+        for number in 1..MAX_DEPLOYMENTS {
+            ended(&scores, number);
+        }
+        let beyond = ended(&scores, MAX_DEPLOYMENTS);
+        let shows = |number: usize| metrics.render(&[]).contains(&format!("deployment=\"v-{number}\""));
+        assert!(shows(1) && !shows(MAX_DEPLOYMENTS) && !metrics.has_room_for(&beyond));
+        assert!(metrics.render(&[]).contains("deployment=\"other\""));
+
+        // The first ones are deleted.
+        metrics.retain(&scores, |deployment| *deployment != name(2));
+        assert!(shows(3) && !shows(2) && metrics.has_room_for(&beyond));
+        let apart = ended(&scores, MAX_DEPLOYMENTS);
+        assert!(shows(MAX_DEPLOYMENTS) && !metrics.has_room_for(&apart) && !Arc::ptr_eq(&apart, &beyond));
+        // What was counted together is still told, and the other endpoint's is its own affair.
+        assert!(metrics.render(&[]).contains("deployment=\"other\""));
+        assert!(metrics.render(&[]).contains("endpoint=\"others\",deployment=\"v-1\""));
+    }
 }

@@ -80,7 +80,7 @@ mod tensor;
 
 pub use access::Access;
 pub use capture::{Capture, CaptureSink, CapturedRows};
-pub use endpoint::{RoutingKey, ServedEndpoint};
+pub use endpoint::{RoutingKey, ServedEndpoint, ServedMirror};
 pub use host::ModelHost;
 pub use limits::Limits;
 pub use redaction::Redaction;

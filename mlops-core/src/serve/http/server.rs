@@ -18,14 +18,14 @@ use tokio::time::Instant;
 use super::app::App;
 use super::capture::{Capture, Queue};
 use super::connection::{self, TOO_MANY};
-use super::endpoint::{Served, ServedEndpoint};
+use super::endpoint::{Served, ServedEndpoint, ServedMirror};
 use super::gate::{Budget, Gate};
 use super::host::ModelHost;
 use super::metrics::Metrics;
 use super::mirror::Shadows;
 use super::routes::router;
 use super::{Access, Limits};
-use crate::deploy::{Mirror, Observers, RequestObserver};
+use crate::deploy::{Observers, RequestObserver};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::EndpointName;
 use crate::time::{Clock, SystemClock};
@@ -343,12 +343,12 @@ impl Running {
         self.served(endpoint).map(|served| served.set_access(access))
     }
 
-    /// Sets or takes away the shadow of an endpoint, from the next request on.
+    /// Sets the shadow of an endpoint, takes it away, or goes by that of the deployer's endpoint, from the next request on.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for an endpoint that is not served.
-    pub fn set_mirror(&self, endpoint: &EndpointName, mirror: Option<Mirror>) -> Result<()> {
-        self.served(endpoint).map(|served| served.set_mirror(mirror))
+    pub fn set_mirror(&self, endpoint: &EndpointName, mirror: impl Into<ServedMirror>) -> Result<()> {
+        self.served(endpoint).map(|served| served.set_mirror(mirror.into()))
     }
 
     /// Stops: `/health/ready` says so, connections that wait in the listener's queue are taken, then no more; requests that were
