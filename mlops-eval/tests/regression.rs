@@ -109,6 +109,33 @@ fn losses_and_their_shares_agree_with_scikit_learn_and_scipy() {
     assert!(seen >= 100, "{seen} shares");
 }
 
+#[derive(Deserialize)]
+struct Deviances {
+    deviances: Vec<[f64; 4]>,
+}
+
+#[test]
+fn deviances_agree_with_mpmath_where_doubles_cancel() {
+    let Deviances { deviances } = serde_json::from_str(include_str!("reference/deviances.json")).unwrap();
+    assert!(deviances.len() > 100);
+    for [power, y, p, expected] in deviances {
+        let got = Loss::Tweedie { power }.of(y, p);
+        assert!((got / expected - 1.0).abs() < 1e-14, "power {power}, {y}, {p}: {got} is not {expected}");
+    }
+}
+
+#[test]
+fn deviances_of_rows_outside_the_domain_are_no_numbers() {
+    for (power, y, p) in
+        [(1.0, -1.0, 1.0), (1.5, 1.0, -1.0), (2.0, 0.0, 1.0), (3.0, 0.0, 1.0), (-1.0, 1.0, 0.0)]
+    {
+        let got = Loss::Tweedie { power }.of(y, p);
+        assert!(!got.is_finite(), "power {power}, {y}, {p}: {got}");
+    }
+    assert_eq!(Loss::Tweedie { power: 0.0 }.of(-1.0, 1.0), 4.0);
+    assert_eq!(Loss::Tweedie { power: 1.7 }.of(1e-300, 1e-300), 0.0);
+}
+
 #[test]
 fn equal_targets_leave_nothing_to_explain() {
     for loss in [Loss::Pinball { alpha: 0.3 }, Loss::Tweedie { power: 1.0 }, Loss::Tweedie { power: 0.0 }] {

@@ -40,6 +40,14 @@ impl Loss for Surprise {
     fn of(self, positive: bool, probability: f64) -> f64 {
         let complement = 1.0 - probability;
         let (given, missed) = if positive { (probability, complement) } else { (complement, probability) };
+        self.of_share(given, missed)
+    }
+}
+
+impl Surprise {
+    /// −ln of `given` = 1 − `missed`.
+    #[inline(always)]
+    pub(crate) fn of_share(self, given: f64, missed: f64) -> f64 {
         // Clipped on both sides, because 1 − eps may round to 1.
         let given = if given > self.eps { given } else { self.eps };
         let missed = if missed > self.eps { missed } else { self.eps };

@@ -4,7 +4,7 @@ use mlops_core::num::parallel::Threads;
 use mlops_core::num::{Measured, StatsError, UndefinedReason};
 use serde::{Deserialize, Serialize};
 
-use super::losses::{Loss, Squared, Surprise, mean_of_rows, mean_of_state};
+use super::losses::{Squared, Surprise, mean_of_rows, mean_of_state};
 use super::scores::ScoreState;
 use crate::input::in_range;
 use mlops_core::num::sum::Sum;
@@ -281,7 +281,8 @@ pub fn brier_from_state(state: &ScoreState) -> Result<Measured, StatsError> {
 /// prevalence (McFadden 1974 for models that were fitted to these rows).
 ///
 /// At most 1; 0 for the prevalence itself, negative for what is worse. Undefined with [`UndefinedReason::SingleClass`] unless
-/// both classes have weight: the prevalence is never surprised then, and scikit-learn returns −4.6e15. O(n). Agrees with
+/// both classes have weight: the prevalence is never surprised then, and scikit-learn returns −4.6e15. The prevalence is moved into
+/// [eps, 1 − eps] like every probability: where the weight of a class is a share below 2.2e-16, clipping decides. O(n). Agrees with
 /// scikit-learn 1.9.1 (`d2_log_loss_score`) to 1e-12.
 ///
 /// ```
@@ -410,7 +411,8 @@ fn d2_of_log_loss(
 ) -> Result<Measured, StatsError> {
     let total = negatives + positives;
     let (absent, present) = (negatives / total, positives / total);
-    let null = absent * surprise.of(false, present) + present * surprise.of(true, present);
+    // Neither share as 1 less the other, which has no digits left near 1.
+    let null = absent * surprise.of_share(absent, present) + present * surprise.of_share(present, absent);
     skill(loss, null, negatives == 0.0 || positives == 0.0)
 }
 
@@ -461,6 +463,23 @@ mod tests {
         for (y_true, p, message) in cases {
             assert_eq!(log_loss(y_true, p).unwrap_err().to_string(), message);
             assert_eq!(brier(y_true, p).unwrap_err().to_string(), message);
+        }
+    }
+
+    /// mpmath 1.4.1 at 50 digits: `1 - log(2) / -(a * log(a) + (1 - a) * log(1 - a))` with a = w/(1 + w).
+    #[test]
+    fn a_prevalence_near_0_or_1_keeps_its_digits() {
+        for (weight, expected) in [
+            (1e-3, -86.7362095530638),
+            (1e-8, -3569117.901914952),
+            (1e-12, -24209656292.921062),
+            (1e-15, -19503968647023.32),
+        ] {
+            for rare in [true, false] {
+                let d2 = d2_log_loss_weighted(&[rare, !rare], &[0.5, 0.5], &[weight, 1.0]).unwrap();
+                let got = d2.value().unwrap();
+                assert!((got / expected - 1.0).abs() < 1e-14, "{weight} {rare}: {got} is not {expected}");
+            }
         }
     }
 

@@ -235,7 +235,7 @@ impl LabelMetric {
                 class_rates(&cells, |tpr, fpr| Measured::Value((tpr - fpr).clamp(-1.0, 1.0)))
             }
             Self::Markedness => markedness_of(&cells),
-            Self::GMean => class_rates(&cells, |tpr, fpr| Measured::Value((tpr * (1.0 - fpr)).sqrt())),
+            Self::GMean => g_mean_of(&cells),
             Self::FowlkesMallows => fowlkes_mallows_of(&cells),
             Self::PositiveLikelihoodRatio => class_rates(&cells, quotient),
             Self::NegativeLikelihoodRatio => negative_likelihood_ratio_of(&cells),
@@ -258,9 +258,19 @@ impl fmt::Display for LabelMetric {
 }
 
 fn balanced_accuracy_of(cells: &WeightedConfusion) -> Measured {
+    both_recalls(cells, f64::midpoint)
+}
+
+fn g_mean_of(cells: &WeightedConfusion) -> Measured {
+    both_recalls(cells, |positive, negative| (positive * negative).sqrt())
+}
+
+/// A number from the recall of both classes, if both occur. The specificity is a share of its own: as 1 − FPR it would lose its
+/// digits where it is small.
+fn both_recalls(cells: &WeightedConfusion, make: impl Fn(f64, f64) -> f64) -> Measured {
     let recalls = [LabelMetric::Recall, LabelMetric::Specificity].map(|m| m.from_counts(*cells).value());
     match recalls {
-        [Some(positive), Some(negative)] => Measured::Value(positive.midpoint(negative)),
+        [Some(positive), Some(negative)] => Measured::Value(make(positive, negative)),
         _ => {
             let present = recalls.iter().flatten().count();
             Measured::none(UndefinedReason::SingleClass, present, 2)
@@ -645,6 +655,20 @@ mod tests {
     fn no_rows_give_no_number() {
         for metric in LabelMetric::ALL {
             assert_eq!(metric.from_counts(Confusion::default()).value(), None, "{metric}");
+        }
+    }
+
+    /// mpmath 1.4.1 at 50 digits: `sqrt(mpf(1) / 2 / (rejected + 1))`.
+    #[test]
+    fn the_g_mean_keeps_a_small_specificity() {
+        for (rejected, expected) in [
+            (1e4, 0.007_070_714_284_989_177),
+            (1e12, 7.071_067_811_861_939e-7),
+            (1e15, 2.236_067_977_499_788_5e-8),
+            (1e18, 7.071_067_811_865_476e-10),
+        ] {
+            let got = g_mean_from_counts(cells(1.0, rejected, 1.0, 1.0)).value().unwrap();
+            assert!((got / expected - 1.0).abs() < 1e-15, "{rejected}: {got} is not {expected}");
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Every function of rows answers "the smallest number with at least this power"; every `…_power` answers the reverse. α is the
 //! level of the whole test: a two-sided one spends half on each side, and the chance of a finding on the wrong side is not counted
-//! as power. Numbers are for the truth put in: plan with the smallest difference that matters, not with the one just seen.
+//! as power, except by [`paired_t_power`] and [`paired_t_rows`], which count as statsmodels does. Numbers are for the truth put in:
+//! plan with the smallest difference that matters, not with the one just seen.
 
 use mlops_core::num::StatsError;
 use mlops_core::num::special::{Binomial, ln_normal_sf, noncentral_t_sf, student_t_quantile};

@@ -127,11 +127,12 @@ fn wilson_limits(k: f64, n: f64, z2: f64) -> (f64, f64) {
 
 /// z with P(|Z| ≤ z) = confidence for a standard normal Z.
 pub(crate) fn normal_quantile(confidence: f64) -> f64 {
-    Normal::standard().inverse_cdf(confidence.midpoint(1.0))
+    // Of the tail: 1 − confidence is exact where (1 + confidence)/2 has few digits left.
+    -Normal::standard().inverse_cdf(0.5 * (1.0 - confidence))
 }
 
 pub(crate) fn check_confidence(confidence: f64) -> Result<(), StatsError> {
-    // From the last f64 below 1 on, the quantile is infinite.
+    // From the last f64 below 1 on, (1 + confidence)/2 is 1.
     if confidence > 0.0 && confidence.midpoint(1.0) < 1.0 {
         return Ok(());
     }
@@ -154,6 +155,23 @@ mod tests {
                     assert!(interval.contains(share), "{k}/{n} {confidence}: {interval:?}");
                 }
             }
+        }
+    }
+
+    /// SciPy 1.17.1: `norm.isf((1 - c) / 2)`.
+    #[test]
+    fn quantiles_keep_their_digits_near_certainty() {
+        for (confidence, z) in [
+            (1e-3, 0.001_253_314_465_432_555_7),
+            (0.5, 0.674_489_750_196_081_7),
+            (0.95, 1.959_963_984_540_054),
+            (0.999_999, 4.891_638_475_692_932_5),
+            (0.999_999_999_999, 7.130_509_892_879_273),
+            (0.999_999_999_999_99, 7.739_357_990_926_661),
+            (0.999_999_999_999_999_8, 8.209_536_151_601_387),
+        ] {
+            let got = normal_quantile(confidence);
+            assert!((got / z - 1.0).abs() < 1e-14, "{confidence}: {got} is not {z}");
         }
     }
 

@@ -179,7 +179,7 @@ impl RateInterval {
             Self::ClopperPearson => (exact_lower(k, n, tail), 1.0 - exact_lower(n - k, n, tail)),
             Self::Jeffreys => (jeffreys_lower(k, n, tail), 1.0 - jeffreys_lower(n - k, n, tail)),
             Self::AgrestiCoull => agresti_coull_limits(k, n, normal_quantile(confidence)),
-            Self::MidP => (mid_p_lower(k, n, tail), 1.0 - mid_p_lower(n - k, n, tail)),
+            Self::MidP => (mid_p_lower(k, n, tail), mid_p_upper(k, n, tail)),
         };
         // What one less a share close to 1 leaves is coarser than a tiny lower limit.
         Interval { lower, upper: upper.max(lower), confidence }
@@ -225,10 +225,19 @@ fn mid_p_lower(k: f64, n: f64, tail: f64) -> f64 {
     if k <= 0.0 {
         return 0.0;
     }
+    if k >= n {
+        // Nothing lies above n: ½ pⁿ is the tail.
+        return ((2.0 * tail).ln() / n).exp();
+    }
     let above = |p: f64, k: f64| if k > n { 0.0 } else { ln_beta_cdf(p, k, n - k + 1.0).exp() };
     // It is half of P(X = k) less than P(X ≥ k): at most that, and at least half of it.
     let (low, high) = (exact_lower(k, n, tail), exact_lower(k, n, (2.0 * tail).min(1.0 - f64::EPSILON)));
     root(low, high, |p| 0.5 * (above(p, k) + above(p, k + 1.0)) - tail)
+}
+
+/// The p at which P(X < k) + ½ P(X = k) is `tail`.
+fn mid_p_upper(k: f64, n: f64, tail: f64) -> f64 {
+    if k <= 0.0 { -((2.0 * tail).ln() / n).exp_m1() } else { 1.0 - mid_p_lower(n - k, n, tail) }
 }
 
 /// An interval around a rate. Rows are taken as independent. Agrees with SciPy 1.17.1 (Wilson, Clopper–Pearson), and
@@ -348,10 +357,54 @@ mod tests {
 
     #[test]
     fn exact_is_widest_and_mid_p_lies_inside_it() {
-        for (k, n) in [(0, 5), (1, 9), (4, 9), (30, 200)] {
-            let of = |method| rate_interval(Rate::new(k, n).unwrap(), 0.95, method).unwrap();
-            let (exact, mid) = (of(RateInterval::ClopperPearson), of(RateInterval::MidP));
-            assert!(exact.lower <= mid.lower && mid.upper < exact.upper, "{k}/{n}");
+        for n in [1, 2, 3, 5, 7, 9, 20, 57, 200, 400] {
+            for k in [0, 1, n / 3, n / 2, n - 1, n] {
+                for confidence in [0.2, 0.5, 0.9, 0.95, 0.999] {
+                    let of = |method| rate_interval(Rate::new(k, n).unwrap(), confidence, method).unwrap();
+                    let (exact, mid) = (of(RateInterval::ClopperPearson), of(RateInterval::MidP));
+                    let context = format!("{k}/{n} {confidence}: {exact:?} {mid:?}");
+                    assert!(if k == 0 { mid.lower == 0.0 } else { exact.lower < mid.lower }, "{context}");
+                    assert!(if k == n { mid.upper == 1.0 } else { mid.upper < exact.upper }, "{context}");
+                }
+            }
+        }
+    }
+
+    /// SciPy 1.17.1: `brentq` on `binom.cdf(k - 1, n, p) + binom.pmf(k, n, p) / 2`, and its mirror.
+    #[test]
+    fn mid_p_agrees_with_the_law_it_is_defined_by() {
+        for (k, n, confidence, lower, upper) in [
+            (0, 7, 0.95, 0.0, 0.348_163_655_131_160_93),
+            (0, 1, 0.9, 0.0, 0.9),
+            (0, 20, 0.5, 0.0, 0.034_063_671_075_154_46),
+            (2, 2, 0.9, 0.316_227_766_016_837_9, 1.0),
+            (0, 399, 0.99, 0.0, 0.011_475_429_087_172_164),
+            (13, 13, 0.8, 0.883_553_957_771_237_2, 1.0),
+            (0, 3, 0.2, 0.0, 0.071_682_233_277_444_22),
+            (1, 9, 0.95, 0.005_557_130_801_527_446, 0.438_641_928_188_638_6),
+            (30, 200, 0.99, 0.093_214_268_613_075_57, 0.223_265_523_245_209_26),
+        ] {
+            let got = rate_interval(Rate::new(k, n).unwrap(), confidence, RateInterval::MidP).unwrap();
+            let off = (got.lower - lower).abs().max((got.upper - upper).abs());
+            assert!(off < 1e-13, "{k}/{n} {confidence}: {got:?}");
+        }
+    }
+
+    #[test]
+    fn mid_p_of_no_successes_leaves_half_a_tail_to_them() {
+        for n in 1..=400 {
+            for confidence in [0.01, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999_999] {
+                let of = |k| rate_interval(Rate::new(k, n).unwrap(), confidence, RateInterval::MidP).unwrap();
+                let (none, all) = (of(0), of(n));
+                // ½(1 − p)ⁿ and ½ pⁿ.
+                let trials = f64::from(u32::try_from(n).unwrap());
+                for ln_share in [(-none.upper).ln_1p(), all.lower.ln()] {
+                    let tail = 0.5 * (trials * ln_share).exp();
+                    let wanted = 0.5 * (1.0 - confidence);
+                    assert!((tail / wanted - 1.0).abs() < 1e-9, "{n} {confidence}: {tail} is not {wanted}");
+                }
+                assert_eq!((none.lower, all.upper), (0.0, 1.0));
+            }
         }
     }
 

@@ -2,10 +2,14 @@
 
 /// A root of `f` between `a` and `b`, at which it has opposite signs or 0, by the method of Chandrupatla (*A new hybrid
 /// quadratic/bisection algorithm*, Advances in Engineering Software 28, 1997): inverse quadratic steps where they are safe,
-/// halving elsewhere. Ends within a few ulps, after 100 steps at most.
+/// halving elsewhere. Ends within a few ulps, after 100 steps at most. Where a root so close to an end that rounding leaves both
+/// signs equal is all there is, the end with the smaller |f|.
 pub(crate) fn root(a: f64, b: f64, f: impl Fn(f64) -> f64) -> f64 {
     let (mut x1, mut x2) = (b, a);
     let (mut f1, mut f2) = (f(x1), f(x2));
+    if (f1 > 0.0) == (f2 > 0.0) || f1 == 0.0 || f2 == 0.0 {
+        return if f1.abs() < f2.abs() { x1 } else { x2 };
+    }
     let mut t = 0.5;
     for _ in 0..100 {
         let x = x1 + t * (x2 - x1);
@@ -45,6 +49,18 @@ mod tests {
         assert!((root(0.0, 2.0, |x| x * x - 2.0) - std::f64::consts::SQRT_2).abs() < 1e-15);
         assert!((root(1e9, -3.0, |x| x.powi(3) - 8.0) - 2.0).abs() < 1e-14);
         assert_eq!(root(0.0, 1.0, |x| x), 0.0);
+        assert_eq!((root(0.0, 1.0, |x| x - 1.0), root(1.0, 0.0, |x| x - 1.0)), (1.0, 1.0));
         assert!((root(0.0, 1.0, |x| if x < 0.3 { -1.0 } else { 1.0 }) - 0.3).abs() < 1e-15);
+    }
+
+    #[test]
+    fn a_bracket_without_a_change_of_sign_answers_its_better_end() {
+        // The root is at 1, where rounding made the sign that of the other end.
+        for (a, b) in [(0.0, 1.0), (1.0, 0.0)] {
+            assert_eq!(root(a, b, |x| x - 1.0 - 1e-17), 1.0);
+            assert_eq!(root(a, b, |x| x - 1.0 - 1e-16), 1.0);
+            assert_eq!(root(a, b, |x| 1.0 + 1e-15 - x), 1.0);
+            assert_eq!(root(a, b, |x| x + 1e-15), 0.0);
+        }
     }
 }

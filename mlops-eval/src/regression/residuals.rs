@@ -170,7 +170,9 @@ impl ResidualState {
         self.runs.iter().map(|(residual, [weight])| (residual, weight))
     }
 
-    /// The quantile of the residuals at the share `p`. Undefined with
+    /// The quantile of the residuals at the share `p`: the smallest residual up to which lies at least the share p of the weight,
+    /// and the mean of it and the next where that is the share exactly (NumPy's `averaged_inverted_cdf`; type 2 of Hyndman and Fan,
+    /// *Sample quantiles in statistical packages*, The American Statistician 50, 1996). Undefined with
     /// [`UndefinedReason::TooFew`](mlops_core::num::UndefinedReason::TooFew) without rows, as all that follow. O(distinct).
     ///
     /// # Errors
