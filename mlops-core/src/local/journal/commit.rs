@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::local::db::{Db, Durability, failed};
 use crate::local::tracker::lease::Leases;
 use crate::local::tracker::points::{self, Point};
-use crate::local::tracker::rows::{self, Standing};
+use crate::local::tracker::rows;
 use crate::local::tracker::touch;
 use crate::time::{Clock, lock};
 
@@ -183,24 +183,24 @@ impl Shared {
             match work {
                 Work::Piece { file, name, salt, start, end } => {
                     let (records, damaged, next) = read(operation, &file, salt, start, end)?;
-                    let closed = self.commit(operation, &records, Some((&name, next)), gone)?;
+                    self.commit(operation, &records, Some((&name, next)), gone)?;
                     let counts = by_run(&records);
                     let mut writer = lock(&self.writer);
                     if damaged {
                         let message = "a part of the journal was damaged on the disk; what was in it is lost";
                         writer.note(Error::new(ErrorKind::Corrupt, operation, message).with("file", &name));
                     }
-                    writer.committed(&counts, false, &closed);
+                    writer.committed(&counts, false);
                     moved(&mut writer, &name, next);
                     // Nobody who logs waits for the disk, or for the removal of a file.
                     drop(writer);
                     self.remove_done(operation, gone)?;
                 }
                 Work::Queue(records) => {
-                    let closed = self.commit(operation, &records, None, gone)?;
+                    self.commit(operation, &records, None, gone)?;
                     let counts = by_run(&records);
                     let mut writer = lock(&self.writer);
-                    writer.committed(&counts, true, &closed);
+                    writer.committed(&counts, true);
                     writer.queue.drain(..records.len());
                 }
             }
@@ -241,28 +241,36 @@ impl Shared {
         Ok(())
     }
 
-    /// One transaction: the points, and how far they came. The runs that take no more points, whose points were left out.
+    /// One transaction: the points, and how far they came. A run that somebody ended, in any process, takes no more from then on; what
+    /// was logged until that is known here is kept, as it is when the journal of a dead process is replayed.
     fn commit(
         &self,
         operation: &'static str,
         records: &[Record],
         file: Option<(&str, u64)>,
         gone: &mut Vec<String>,
-    ) -> Result<Vec<Closed>> {
-        let mut groups = self.groups(records);
-        let closed = self.db.write_now(operation, Durability::Process, |tx| {
-            // Somebody else may have ended the run, in any process.
-            let closed = closed(operation, tx, &groups, &self.leases)?;
-            groups.retain(|group| closed.iter().all(|closed| closed.row != group.run));
+    ) -> Result<()> {
+        let groups = self.groups(records);
+        let mut runs: Vec<i64> = groups.iter().map(|group| group.run).collect();
+        runs.dedup();
+        let ended = self.db.write_now(operation, Durability::Process, |tx| {
             add(operation, tx, groups)?;
             if let Some((name, committed)) = file {
                 note(operation, tx, name, committed)?;
             }
             forget(operation, tx, gone)?;
-            Ok(closed)
+            let mut ended = Vec::new();
+            for run in runs {
+                if rows::is_over(operation, tx, run, &self.leases)? {
+                    ended.push(run);
+                }
+            }
+            Ok(ended)
         })?;
         gone.clear();
-        Ok(closed)
+        let mut writer = lock(&self.writer);
+        ended.into_iter().for_each(|run| writer.close(run));
+        Ok(())
     }
 
     /// The points of each metric of each run, in the order of logging.
@@ -326,34 +334,6 @@ impl Shared {
         let gone: Vec<String> = done.into_iter().map(Writer::remove).collect();
         drop(self.db.write_now(OP, Durability::Process, |tx| forget(OP, tx, &gone)));
     }
-}
-
-/// A run that takes no more points.
-pub(crate) struct Closed {
-    /// The id of its row.
-    pub(crate) row: i64,
-    /// Whether it ended; one that was deleted may come back.
-    pub(crate) ended: bool,
-}
-
-/// Which of these runs take no more points.
-fn closed(
-    operation: &'static str,
-    db: &Connection,
-    groups: &[Group],
-    leases: &Leases,
-) -> Result<Vec<Closed>> {
-    let mut closed = Vec::new();
-    // The groups of a run follow one another.
-    for groups in groups.chunk_by(|left, right| left.run == right.run) {
-        let Some(&Group { run: row, .. }) = groups.first() else { continue };
-        match rows::standing(operation, db, row, leases)? {
-            Standing::Open => {}
-            Standing::Deleted => closed.push(Closed { row, ended: false }),
-            Standing::Ended => closed.push(Closed { row, ended: true }),
-        }
-    }
-    Ok(closed)
 }
 
 /// Gives an open run its lease again; whether it is open.

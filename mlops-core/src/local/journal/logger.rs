@@ -111,8 +111,7 @@ pub struct LogReport {
     pub in_memory: u64,
     /// Of these, how many are lost: the journal could not be written for so long that memory was full.
     pub dropped: u64,
-    /// Values that were not taken, because the run had ended. Where another handle or process ended or deleted it, that is found out
-    /// when the values are to be committed; until then they count as accepted.
+    /// Values that were not taken, because the run had ended.
     pub refused: u64,
     /// What failed last, also when it worked since.
     pub last_error: Option<Arc<Error>>,
@@ -148,7 +147,8 @@ impl LogReport {
 /// While the journal cannot be written (a full disk), up to 65 536 values wait in memory and are tried again; what comes when
 /// memory is full is counted as dropped. [`Self::status`] and [`Self::flush`] say what became of every value.
 ///
-/// A run that has ended takes no more values, whoever ended it: what is not in the database by then is counted as refused.
+/// A run that has ended takes no more values. That another handle or process ended it is found out when values are committed or the
+/// lease is renewed: what was logged until then is kept, what comes after is counted as refused.
 ///
 /// It may be used by many threads at once; a clone logs to the same run. The run's lease is renewed as long as the store
 /// handle lives and the run has not ended, also after its loggers are gone.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::commit::Closed;
 use super::file::JournalFile;
 use super::record::{self, Record};
 use crate::disk::frame::{self, HEAD, Header};
@@ -139,20 +138,12 @@ impl Writer {
         Some((run, self.keys.get(record.key as usize)?.as_str().to_owned()))
     }
 
-    /// So many records of each run are in the database now, but for runs that are closed: theirs are refused. Whether they were in
-    /// memory before.
-    pub(crate) fn committed(&mut self, by_run: &BTreeMap<u32, u64>, from_memory: bool, closed: &[Closed]) {
+    /// So many records of each run are in the database now; whether they were in memory before.
+    pub(crate) fn committed(&mut self, by_run: &BTreeMap<u32, u64>, from_memory: bool) {
         for (run, number) in by_run {
-            let Some(logged) = self.runs.get_mut(*run as usize) else { continue };
-            let counts = &mut logged.counts;
-            counts.in_memory -= if from_memory { *number } else { 0 };
-            match closed.iter().find(|closed| closed.row == logged.row) {
-                None => counts.committed += number,
-                Some(closed) => {
-                    counts.accepted -= number;
-                    counts.refused += number;
-                    logged.closed |= closed.ended;
-                }
+            if let Some(counts) = self.counts(*run) {
+                counts.committed += number;
+                counts.in_memory -= if from_memory { *number } else { 0 };
             }
         }
     }

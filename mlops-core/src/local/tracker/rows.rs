@@ -202,33 +202,13 @@ pub(crate) fn read_bare(
     Ok(row)
 }
 
-/// Whether a run takes writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    Open,
-    /// It is deleted, and may come back.
-    Deleted,
-    /// It has ended, or its lease is over.
-    Ended,
-}
-
-/// Whether a run takes writes, by its row.
-pub(crate) fn standing(
-    operation: &'static str,
-    db: &Connection,
-    id: i64,
-    leases: &Leases,
-) -> Result<Standing> {
-    let sql = "SELECT status >= 2, deleted, lease_until FROM run WHERE id = ?1";
-    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+/// Whether a run, by its row, has ended or its lease is over.
+pub(crate) fn is_over(operation: &'static str, db: &Connection, id: i64, leases: &Leases) -> Result<bool> {
+    let sql = "SELECT status >= 2, lease_until FROM run WHERE id = ?1";
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
     let find = || db.prepare_cached(sql)?.query_row([id], read).optional();
-    let found: Option<(bool, bool, Option<i64>)> = find().map_err(failed(operation))?;
-    Ok(match found {
-        Some((true, ..)) | None => Standing::Ended,
-        Some((_, _, Some(until))) if leases.is_over(id, until) => Standing::Ended,
-        Some((_, true, _)) => Standing::Deleted,
-        Some(_) => Standing::Open,
-    })
+    let found: Option<(bool, Option<i64>)> = find().map_err(failed(operation))?;
+    Ok(found.is_none_or(|(ended, until)| ended || until.is_some_and(|until| leases.is_over(id, until))))
 }
 
 /// Kills a run whose lease is over; whether it did.
