@@ -213,9 +213,12 @@ struct Body {
 }
 
 impl Body {
-    /// The body of an answer, if it is one of Azure's errors.
+    /// The body of an answer, if it is one of Azure's errors: in Resource Manager's envelope, or without one, as the metrics of Azure
+    /// Monitor have it.
     fn of(body: &[u8]) -> Option<Self> {
-        serde_json::from_slice::<Self>(body).ok().filter(|body| body.error.is_some())
+        let enveloped = serde_json::from_slice::<Self>(body).ok().filter(|body| body.error.is_some());
+        let bare = || serde_json::from_slice::<Detail>(body).ok().filter(|detail| detail.code.is_some());
+        enveloped.or_else(|| bare().map(|detail| Self { error: Some(detail), ..Self::default() }))
     }
 }
 
