@@ -217,12 +217,9 @@ impl Body {
     /// The body of an answer, if it is one of Azure's errors: in Resource Manager's envelope, or without one, as the metrics of Azure
     /// Monitor have it.
     fn of(body: &[u8]) -> Option<Self> {
-        let in_envelope = serde_json::from_slice::<Self>(body).ok().filter(|body| body.error.is_some());
-        let bare = || {
-            let detail: Detail = serde_json::from_slice(body).ok()?;
-            detail.code.is_some().then(|| Self { error: Some(detail), ..Self::default() })
-        };
-        in_envelope.or_else(bare)
+        let enveloped = serde_json::from_slice::<Self>(body).ok().filter(|body| body.error.is_some());
+        let bare = || serde_json::from_slice::<Detail>(body).ok().filter(|detail| detail.code.is_some());
+        enveloped.or_else(|| bare().map(|detail| Self { error: Some(detail), ..Self::default() }))
     }
 }
 

@@ -121,7 +121,8 @@ impl AzureDeployerBuilder {
     }
 
     /// How long it is believed without looking which deployments an endpoint has, and with [sticky routing](Self::sticky_routing) what
-    /// its split is; five minutes, if nothing is set. What this deployer changes itself it knows at once.
+    /// its split is; five minutes, if nothing is set. What this deployer changes itself it knows at once. Where and how an endpoint is
+    /// asked is believed until it refuses, and is then looked at anew if it was found out longer ago.
     pub fn known_for(mut self, time: Duration) -> Self {
         self.known_for = time;
         self
