@@ -108,7 +108,7 @@ impl ModelFiles for DatastoreFiles {
         if let Some(there) = self.in_place(content).await? {
             return Ok(there);
         }
-        let path = RelPath::new(&format!("{}/{}/model", self.root, content.blob.digest.hex()))?;
+        let path = RelPath::new(format!("{}/{}/model", self.root, content.blob.digest.hex()))?;
         let (store, tree) = (content.store, content.tree.as_ref());
         self.uploads.stored(&self.datastore, &path, store, &content.blob, tree).await?;
         self.uri(path.as_str())

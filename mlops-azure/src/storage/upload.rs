@@ -240,7 +240,7 @@ impl Uploads {
     /// use mlops_core::artifact::{ArtifactStore, Blob, Manifest};
     /// # async fn f(uploads: Uploads, store: &dyn ArtifactStore, tree: Blob) -> mlops_core::Result<()> {
     /// let files: Manifest = store.tree(&tree.digest).await?;
-    /// let path = RelPath::new(&format!("models/{}/model", tree.digest.hex()))?;
+    /// let path = RelPath::new(format!("models/{}/model", tree.digest.hex()))?;
     /// let uploaded = uploads.stored("workspaceblobstore", &path, store, &tree, Some(&files)).await?;
     /// println!("{}", uploaded.data_uri());
     /// # Ok(()) }
