@@ -153,7 +153,8 @@ impl AzureModelRegistry {
     /// them: everybody who writes here must name the same one.
     ///
     /// Azure takes the content of a registry's models from storage that the registry itself can read; where it is,
-    /// [`with_sources`](Self::with_sources) must say. Models that are [published](Self::publish) from a workspace need none.
+    /// [`with_sources`](Self::with_sources) must say, and for models that are trees [`with_files`](Self::with_files), with
+    /// [`ModelFiles`] of one's own. Models that are [published](Self::publish) from a workspace need none.
     ///
     /// ```
     /// # use std::sync::Arc;

@@ -29,11 +29,11 @@ const ROOT: &str = "mlops/models/sha256";
 /// [`with_content`](Self::with_content) and they are in the datastore's own container. From everywhere else (another container, the
 /// local store, memory) it is uploaded to `mlops/models/sha256/{digest}/model` as a file.
 ///
-/// Files of trees are read from the artifact store and sent, also where both are in one container: the service copies nothing. What
-/// lies there is not collected as garbage by the artifact store, and counts in no quota of its own.
+/// Files of trees are read from the artifact store and sent, also where both are in one container: the service copies nothing.
+/// Nothing here removes them; the artifact store's garbage collection does not see them.
 ///
-/// # Version and permission
-/// Those of [`Datastores`](super::Datastores) and of [`upload`](super::upload).
+/// It is for the models of a workspace. A registry does not read a workspace's datastore: models get there by
+/// [`AzureModelRegistry::publish`](crate::registry::AzureModelRegistry::publish).
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -108,7 +108,7 @@ impl ModelFiles for DatastoreFiles {
         if let Some(there) = self.in_place(content).await? {
             return Ok(there);
         }
-        let path = RelPath::new(&format!("{}/{}/model", self.root, content.blob.digest.hex()))?;
+        let path = RelPath::new(format!("{}/{}/model", self.root, content.blob.digest.hex()))?;
         let (store, tree) = (content.store, content.tree.as_ref());
         self.uploads.stored(&self.datastore, &path, store, &content.blob, tree).await?;
         self.uri(path.as_str())

@@ -14,6 +14,7 @@
 //! | code of *n* files | list, *n* writes, the last one with the mark: *n* + 1 |
 //! | a tree of an artifact store of *n* files ([`Uploads::stored`]) | list, *n* writes, the last one with the mark: *n* + 1 |
 //! | such a tree that is there already | list, look: 2 |
+//! | one content of an artifact store | look, write with the mark: 2, or 1 where it is there already |
 //!
 //! # Resumed
 //! A call that was cut off is made again: files that are there, with their length and MD5, are not sent; of a file of more than
@@ -239,7 +240,7 @@ impl Uploads {
     /// use mlops_core::artifact::{ArtifactStore, Blob, Manifest};
     /// # async fn f(uploads: Uploads, store: &dyn ArtifactStore, tree: Blob) -> mlops_core::Result<()> {
     /// let files: Manifest = store.tree(&tree.digest).await?;
-    /// let path = RelPath::new(&format!("models/{}/model", tree.digest.hex()))?;
+    /// let path = RelPath::new(format!("models/{}/model", tree.digest.hex()))?;
     /// let uploaded = uploads.stored("workspaceblobstore", &path, store, &tree, Some(&files)).await?;
     /// println!("{}", uploaded.data_uri());
     /// # Ok(()) }
