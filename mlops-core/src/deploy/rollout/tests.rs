@@ -482,6 +482,7 @@ fn a_rollback_leaves_traffic_alone_that_somebody_else_took_from_the_candidate() 
 
 #[test]
 fn a_rollback_takes_traffic_from_a_candidate_that_somebody_else_gave_it_to() {
+    type End<'a> = (&'a str, &'a dyn Fn(&mut Desk));
     let late = |desk: &mut Desk| {
         desk.now = 1_000;
         desk.send(Event::Tick);
@@ -498,7 +499,7 @@ fn a_rollback_takes_traffic_from_a_candidate_that_somebody_else_gave_it_to() {
         assert!(desk.effects.contains(&judge), "{:?}", desk.effects);
         desk.judge(GuardVerdict::Fail);
     };
-    let ends: [(&str, &dyn Fn(&mut Desk)); 5] = [
+    let ends: [End<'_>; 5] = [
         ("abort", &|desk| desk.send(abort())),
         ("deadline", &late),
         ("guard", &failing),
