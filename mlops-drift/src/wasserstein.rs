@@ -381,10 +381,18 @@ pub(crate) fn iqr_of_keys(keys: &[u64]) -> f64 {
 }
 
 /// The standard deviation of finite values; infinite or NaN where it does not fit.
-fn deviation(values: &[f64], ddof: usize) -> f64 {
+pub(crate) fn deviation(values: &[f64], ddof: usize) -> f64 {
     let Ok(mean) = mean(values) else { return f64::NAN };
-    let squares: Sum = values.iter().map(|value| (value - mean) * (value - mean)).collect();
-    (squares.value() / values.len().saturating_sub(ddof) as f64).sqrt()
+    let sides = || values.iter().map(|value| value - mean);
+    let farthest = farthest(sides());
+    let squares: Sum = sides().map(|side| (side / farthest).powi(2)).collect();
+    farthest * (squares.value() / values.len().saturating_sub(ddof) as f64).sqrt()
+}
+
+/// The largest distance from the mean: squares of its shares fit whatever the unit is. 1 where all are 0.
+fn farthest(sides: impl Iterator<Item = f64>) -> f64 {
+    let farthest = sides.fold(0.0, |farthest: f64, side| farthest.max(side.abs()));
+    if farthest > 0.0 { farthest } else { 1.0 }
 }
 
 pub(crate) fn deviation_of_keys(keys: &[u64], ddof: usize) -> f64 {
@@ -562,7 +570,8 @@ fn weighted_quantile(pairs: &[(f64, f64)], share: f64) -> f64 {
 /// The standard deviation of weighted values; with `ddof` 1 corrected by the effective size.
 fn weighted_deviation(side: &Weighted, ddof: f64) -> f64 {
     let mean: Sum = side.pairs.iter().map(|(value, weight)| value * weight).collect();
-    let square = |(value, weight): &(f64, f64)| weight * (value - mean.value()) * (value - mean.value());
-    let variance: Sum = side.pairs.iter().map(square).collect();
-    (variance.value() * side.size / (side.size - ddof)).sqrt()
+    let sides = || side.pairs.iter().map(|(value, weight)| (value - mean.value(), weight));
+    let farthest = farthest(sides().map(|(side, _)| side));
+    let variance: Sum = sides().map(|(side, weight)| weight * (side / farthest).powi(2)).collect();
+    farthest * (variance.value() * (side.size / (side.size - ddof))).sqrt()
 }

@@ -109,6 +109,32 @@ fn distances_agree_with_exact_rationals_and_with_scipy() {
     close(got.score, expected, 1e-12, &tool);
 }
 
+/// SciPy 1.17.1 and NumPy 2.4.6 for a unit of 1: `wasserstein_distance(a, b) / numpy.std(a, ddof=ddof)`.
+#[test]
+fn a_deviation_is_divided_by_in_any_unit() {
+    let expected = [
+        (WassersteinScale::Std0, 0.632_052_565_741_072_5),
+        (WassersteinScale::Std1, 0.585_166_969_475_896_7),
+    ];
+    for unit in [1.0, 2.0_f64.powi(-700), 2.0_f64.powi(-1000), 2.0_f64.powi(700), 2.0_f64.powi(1015)] {
+        let a = [1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 9.0].map(|value| value * unit);
+        let b = [1.0, 2.0, 4.0, 4.0, 5.0].map(|value| value * unit);
+        for (scale, expected) in expected {
+            let options = WassersteinOptions::default().with_scale(scale);
+            let weighted = wasserstein_weighted(&a, &[1.0; 7], &b, &[1.0; 5], &options).unwrap();
+            let sorted = wasserstein_with(&a, &b, &options).unwrap();
+            for got in [sorted, weighted] {
+                assert_eq!(got.definition, Definition::Wasserstein(scale), "{unit:e}");
+                close(got.score, expected, 1e-14, &format!("{unit:e}, {scale:?}"));
+            }
+        }
+        // Without an interquartile range the deviation takes its place.
+        let got = wasserstein(&a, &b).unwrap();
+        assert_eq!(got.definition, Definition::Wasserstein(WassersteinScale::Std0), "{unit:e}");
+        close(got.score, expected[0].1, 1e-14, &format!("{unit:e}"));
+    }
+}
+
 #[test]
 fn large_samples_agree_with_their_sorted_selves() {
     let mut random = Random::new(5);

@@ -60,9 +60,10 @@ impl AdwinOptions {
 ///
 /// > cut when |x̄₀ − x̄₁| > √(2 s²/m · ln(2 ln(n)/δ)) + 2/(3m) · ln(2 ln(n)/δ)
 ///
-/// Then the oldest bucket is dropped and the search begins anew, until there is no cut; that is one alarm (Bifet, Gavaldà,
-/// *Learning from time-changing data with adaptive windowing*, SIAM Data Mining 2007; the least length as in MOA). Buckets hold
-/// 2ⁱ values each, at most M of a size (variances after Babcock, Datar, Motwani, O'Callaghan, PODS 2003).
+/// Then the oldest bucket is dropped and the search begins anew, until there is no cut or the window is no longer than the grace
+/// period; that is one alarm (Bifet, Gavaldà, *Learning from time-changing data with adaptive windowing*, SIAM Data Mining 2007;
+/// the least length as in MOA). Buckets hold 2ⁱ values each, at most M of a size (variances after Babcock, Datar, Motwani,
+/// O'Callaghan, PODS 2003).
 ///
 /// Values up to ±1e100; the second term supposes a range of about 1, so standardise others. Amortised O(1) for insertion and
 /// O(M log n) for a check; memory for 48·(M + 1) buckets is taken at construction. After an alarm the recent part of the

@@ -113,7 +113,7 @@ impl Cusum {
         let mut values = sorted(reference.into())?;
         let standard = Standard::of_sorted(&values)?;
         values.iter_mut().for_each(|value| *value = standard.z(*value));
-        let (law, slack) = (Law::Sample(values), shift / 2.0);
+        let (law, slack) = (Law(values), shift / 2.0);
         let threshold = solve(arl, 1.0, |threshold| law.cusum(slack, threshold))?;
         Self::new(CusumOptions { standard, slack, threshold, direction: Direction::Both })
     }

@@ -110,7 +110,7 @@ impl Ewma {
         let mut values = sorted(reference.into())?;
         let standard = Standard::of_sorted(&values)?;
         values.iter_mut().for_each(|value| *value = standard.z(*value));
-        let law = Law::Sample(values);
+        let law = Law(values);
         let limit = solve(arl, 1.0, |limit| law.ewma(lambda, limit))?;
         Self::new(EwmaOptions { standard, lambda, limit })
     }

@@ -4,6 +4,7 @@ use mlops_core::num::{NanPolicy, StatsError, quantile};
 use serde::{Deserialize, Serialize};
 
 use super::check;
+use crate::wasserstein::deviation;
 use crate::{Sample, Value};
 
 /// How values are standardised before a detector looks at them:
@@ -61,7 +62,7 @@ impl Standard {
     pub(super) fn of_sorted(sorted: &[f64]) -> Result<Self, StatsError> {
         let [low, median, high] = [0.25, 0.5, 0.75].map(|p| quantile::quantile_sorted(sorted, p));
         let iqr = (high? - low?) / NORMAL_IQR;
-        let spread = if iqr > 0.0 { iqr } else { deviation(sorted) };
+        let spread = if iqr > 0.0 { iqr } else { deviation(sorted, 0) };
         if spread.is_nan() || spread <= 0.0 {
             let reason = "the reference has one distinct value";
             return Err(StatsError::Unsupported { what: "a scale for values", reason });
@@ -131,12 +132,6 @@ fn named(argument: &'static str, error: StatsError) -> StatsError {
     }
 }
 
-fn deviation(values: &[f64]) -> f64 {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    (values.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n).sqrt()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +150,10 @@ mod tests {
         reference[..10].fill(1.0);
         let standard = Standard::fit(&reference).unwrap();
         assert!((standard.spread - 0.3).abs() < 1e-12 && (standard.centre - 0.1).abs() < 1e-12);
+        // Their squares are too small for an f64.
+        reference[..10].fill(1e-200);
+        let standard = Standard::fit(&reference).unwrap();
+        assert!((standard.spread / 0.3e-200 - 1.0).abs() < 1e-12, "{standard:?}");
     }
 
     #[test]
