@@ -82,7 +82,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 #[cfg(all(feature = "local", not(unix)))]
-compile_error!("the feature `local` of mlops-core is for Unix: say `default-features = false` on this system");
+compile_error!("the feature `local` of mlops-core is for Unix: say `default-features = false` here");
 
 pub mod artifact;
 pub mod config;
