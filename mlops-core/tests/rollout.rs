@@ -180,7 +180,7 @@ impl World {
         }
         let plan = &self.state.plan;
         let all = plan.split(plan.steps().len() - 1);
-        if here && self.traffic.split != all {
+        if here && !self.state.phase.is_terminal() && self.traffic.split != all {
             self.traffic.split = all;
             self.traffic.revision += 1;
             self.given = true;
