@@ -108,7 +108,8 @@ mod tests {
         let ages: Vec<f64> = (0..n).map(|i| ((i * 7919) % 97) as f64 * 0.5 + shift).collect();
         let valid: Vec<bool> = (0..n).map(|i| i % 11 != 0).collect();
         let ages = Column::new("age", Values::F64(ages.into()), Some(Validity::from_bools(&valid))).unwrap();
-        let plan = Column::text("plan", (0..n as usize).map(|i| plans[i % plans.len()])).unwrap();
+        let plan =
+            Column::text("plan", (0..n).map(|i| plans[usize::try_from(i).unwrap() % plans.len()])).unwrap();
         Table::new(vec![ages, plan]).unwrap()
     }
 
