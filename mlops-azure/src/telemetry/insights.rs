@@ -61,11 +61,11 @@ const HOSTS: [&str; 8] = [
 /// | 200 | they are there |
 /// | 206 | those that are named with 401, 403, 408, 429, 439, 500, 502, 503 or 504 wait, the others that are named are lost and counted, the rest is there |
 /// | 307, 308 | sent to the new address if it is one of Azure's for telemetry (from then on for good), else they wait |
-/// | 401, 403, 408, 429, 500, 502, 503, 504, no answer | they wait, for as long as the service asks, else longer after each failure, to five minutes |
 /// | 402, 439 | the quota is used up: they wait for as long as the service asks, else an hour |
 /// | 413 | sent again in halves; one alone is lost and counted |
 /// | 415 to a compressed body | sent again as it is, as everything from then on |
-/// | anything else | they are lost and counted |
+/// | 400, 422 | they are lost and counted |
+/// | anything else, and no answer | they wait, for as long as the service asks, else longer after each failure, to five minutes |
 ///
 /// Bodies of 1 KiB or more are compressed with gzip, as Azure's own clients do ([`AppInsightsBuilder::uncompressed`] turns that off); what
 /// waits in the spool is not.
