@@ -28,7 +28,7 @@ use crate::deploy::{
 };
 use crate::disk::blocking;
 use crate::disk::{self, lock::Sharing};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::id::{DeploymentName, EndpointName, IdempotencyKey, check_tags};
 use crate::model::{ModelLoader, Predictor};
 use crate::page::{Page, PageRequest};

@@ -140,10 +140,9 @@ impl Ledger {
         // Held until their rows are added up.
         let mut dead: Vec<(String, Option<File>)> = Vec::new();
         for writer in writers {
-            match is_dead(&self.folder.join(&writer)) {
-                Ok(Some(held)) => dead.push((writer, held)),
-                // They count as they are.
-                Ok(None) | Err(_) => {}
+            // Others count as they are.
+            if let Ok(Some(held)) = is_dead(&self.folder.join(&writer)) {
+                dead.push((writer, held));
             }
         }
         if dead.is_empty() {
