@@ -105,7 +105,8 @@ pub trait ArtifactStore: Debug + Send + Sync + 'static {
     /// Reads a manifest.
     async fn tree(&self, digest: &Digest) -> Result<Manifest>;
 
-    /// Removes what is not reachable from `roots`; a root that is a manifest keeps its files.
+    /// Removes what is not reachable from `roots`; a root that is a manifest keeps its files. The store does not know what else refers
+    /// to its content: of an embedded store, call [`LocalStore::collect_garbage`](crate::local::LocalStore::collect_garbage).
     async fn collect_garbage(&self, roots: &BTreeSet<Digest>, options: &GcOptions) -> Result<GcReport>;
 }
 

@@ -43,7 +43,7 @@ impl Estimate {
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SliceReport {
-    /// The slice's name, as `age band=60+`.
+    /// The slice's name: column and value, as `region = north`.
     pub name: String,
     /// How many rows it has.
     pub rows: u64,

@@ -254,6 +254,9 @@ impl LocalStore {
 
     /// The content of this store.
     ///
+    /// It knows nothing of who refers to what: to collect garbage through this handle with roots of one's own removes what models
+    /// and data sets of the store need. [`collect_garbage`](Self::collect_garbage) of the store finds the roots itself.
+    ///
     /// ```
     /// use mlops_core::artifact::ArtifactStoreExt as _;
     /// use mlops_core::local::LocalStore;

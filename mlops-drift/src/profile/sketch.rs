@@ -521,12 +521,12 @@ mod tests {
     fn sketches_of_two_sizes_merge_to_the_smaller_one() {
         for (small, large) in [(3, 3), (3, 2000), (2000, 3), (2000, 3000), (0, 5), (5, 0)] {
             let (a, b) = (of(10, 0..small), of(12, 1000..1000 + large));
-            let (mut ab, mut ba) = (a.clone(), b.clone());
-            ab.merge(&b).unwrap();
-            ba.merge(&a).unwrap();
-            assert_eq!((ab.lg_k(), ba.lg_k()), (10, 10), "{small} {large}");
-            assert_eq!(ab.to_bytes(), ba.to_bytes(), "{small} {large}");
-            assert_eq!(ab, of(10, (0..small).chain(1000..1000 + large)), "{small} {large}");
+            let (mut one, mut other) = (a.clone(), b.clone());
+            one.merge(&b).unwrap();
+            other.merge(&a).unwrap();
+            assert_eq!((one.lg_k(), other.lg_k()), (10, 10), "{small} {large}");
+            assert_eq!(one.to_bytes(), other.to_bytes(), "{small} {large}");
+            assert_eq!(one, of(10, (0..small).chain(1000..1000 + large)), "{small} {large}");
         }
     }
 }

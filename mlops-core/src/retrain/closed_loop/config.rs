@@ -68,7 +68,8 @@ pub struct LoopConfig {
     /// What holds reasons to retrain back, besides that one cycle comes after the other. Default: that it was seen already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gates: Option<RetrainGates>,
-    /// What a challenger must show against the champion, on the same rows, once something serves. Default: that it passed the gate.
+    /// What a challenger must show against the champion, on the same rows, once something serves. Default: that it passed the gate,
+    /// so that one that is worse than the champion and good enough for the gate takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion: Option<ChampionRules>,
 }

@@ -84,7 +84,7 @@ pub struct LoopBackends {
 /// # use mlops_core::evaluation::GateDecision;
 /// # use mlops_core::registry::ModelVersion;
 /// # use mlops_core::retrain::Signal;
-/// # use mlops_core::RunId;
+/// # use mlops_core::{Error, ErrorKind, RunId};
 /// async fn close_the_loop(
 ///     start: LoopState,
 ///     journal: Arc<dyn LoopJournal>,
@@ -98,7 +98,10 @@ pub struct LoopBackends {
 ///     if !closed_loop.signal(&signal).await? {
 ///         return Ok(());
 ///     }
-///     let run = RunId::generate();
+///     // The id that follows from the request: a training that is killed goes on as the same run.
+///     let request = closed_loop.state().request.as_ref();
+///     let none = || Error::new(ErrorKind::NotFound, "close_the_loop", "nobody asked for a training");
+///     let run = request.ok_or_else(none)?.run()?;
 ///     closed_loop.training_started(&run).await?;
 ///     let (version, gate) = train(&run).await;
 ///     closed_loop.training_finished().await?;
