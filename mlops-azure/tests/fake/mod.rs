@@ -48,7 +48,7 @@ impl fmt::Debug for Fake {
 impl Fake {
     pub fn client(&self) -> MlflowClient {
         let auth = MlflowAuth::Bearer(Secret::new("token-of-the-server"));
-        let builder = MlflowClient::builder("http://mlflow.example").auth(auth).retry(RetryPolicy::NONE);
+        let builder = MlflowClient::builder("https://mlflow.example").auth(auth).retry(RetryPolicy::NONE);
         builder.transport(Arc::new(self.clone())).build().unwrap()
     }
 

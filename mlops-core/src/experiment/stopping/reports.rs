@@ -58,6 +58,7 @@ struct Entry {
 pub struct Reports(Vec<Entry>);
 
 /// Reports that another one took the place of.
+#[cfg(feature = "runtime")]
 #[derive(Debug)]
 pub(crate) struct Replaced(Vec<Entry>);
 
@@ -128,6 +129,7 @@ impl Reports {
     ///
     /// # Errors
     /// As [`Self::push`]; nothing has changed then.
+    #[cfg(feature = "runtime")]
     pub(crate) fn replace_from(&mut self, step: u64, value: f64) -> Result<Replaced, StoppingError> {
         let keep = self.0.partition_point(|entry| entry.report.step < step);
         let replaced = Replaced(self.0.split_off(keep));
@@ -141,6 +143,7 @@ impl Reports {
     }
 
     /// Takes the last report back, and has again what it took the place of.
+    #[cfg(feature = "runtime")]
     pub(crate) fn restore(&mut self, replaced: Replaced) {
         self.0.pop();
         self.0.extend(replaced.0);
@@ -294,7 +297,7 @@ pub(super) fn others(trial: u64, all: &[TrialReports]) -> impl Iterator<Item = &
     all.iter().filter(move |other| other.number != trial)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "runtime"))]
 mod tests {
     use super::*;
 
