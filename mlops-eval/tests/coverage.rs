@@ -91,7 +91,8 @@ fn the_other_intervals_of_a_rate_cover_about_as_often_as_they_say() {
         (RateInterval::Wilson, 0.12, 0.008),
         (RateInterval::Jeffreys, 0.12, 0.008),
         (RateInterval::AgrestiCoull, 0.06, 0.0),
-        (RateInterval::MidP, 0.03, 0.0),
+        // At 200 rows 0.918961 at least and 0.949242 on average, also by limits from SciPy 1.17.1's `binom`.
+        (RateInterval::MidP, 0.032, 0.001),
     ] {
         for n in [5, 10, 40, 200] {
             let (least, mean) = coverage_of_rate(n, 0.95, method);
