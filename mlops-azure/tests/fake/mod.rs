@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use mlops_azure::http::{
     HeaderMap, HttpBody, HttpFault, HttpRequest, HttpResponse, HttpTransport, Method, RetryPolicy,
+    StorageHosts,
 };
 use mlops_azure::mlflow::{MlflowAuth, MlflowClient};
 use mlops_core::governance::Secret;
@@ -49,7 +50,8 @@ impl Fake {
     pub fn client(&self) -> MlflowClient {
         let auth = MlflowAuth::Bearer(Secret::new("token-of-the-server"));
         let builder = MlflowClient::builder("https://mlflow.example").auth(auth).retry(RetryPolicy::NONE);
-        builder.transport(Arc::new(self.clone())).build().unwrap()
+        let hosts = StorageHosts::object_stores().with("store.example").unwrap();
+        builder.storage_hosts(hosts).transport(Arc::new(self.clone())).build().unwrap()
     }
 
     pub fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
