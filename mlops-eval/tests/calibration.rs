@@ -167,6 +167,12 @@ fn tests_and_ratio_are_the_formulas() {
     }
 }
 
+#[test]
+fn a_z_larger_than_any_f64_is_an_error() {
+    let state = ScoreState::weighted(&[false, false], &[0.1875, 1.0], &[1.0, f64::MAX]).unwrap();
+    assert_eq!(spiegelhalter(&state), Err(StatsError::Overflow { what: "Spiegelhalter's z" }));
+}
+
 #[track_caller]
 fn check_coefficient(context: &str, got: &Coefficient, expected: Option<&Vec<f64>>) {
     let Some(expected) = expected else {

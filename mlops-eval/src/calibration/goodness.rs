@@ -37,7 +37,7 @@ pub struct Spiegelhalter {
 ///
 /// # Errors
 /// [`StatsError::Empty`] and [`StatsError::ZeroTotal`] for a state without rows or weight; [`StatsError::OutOfRange`] for
-/// scores that are no probabilities.
+/// scores that are no probabilities; [`StatsError::Overflow`] for weights near the largest f64, of which z is larger than any.
 pub fn spiegelhalter(state: &ScoreState) -> Result<Spiegelhalter, StatsError> {
     let data = Checked::new(state)?;
     let (mut excess, mut variance) = (Sum::new(), Sum::new());
@@ -47,6 +47,9 @@ pub fn spiegelhalter(state: &ScoreState) -> Result<Spiegelhalter, StatsError> {
         variance.push(point.weight() * (tilt * tilt) * (point.p * (1.0 - point.p)));
     }
     let z = Measured::ratio(excess.value(), variance.value().sqrt());
+    if let Measured::Value(value) = z {
+        crate::input::in_range("Spiegelhalter's z", value)?;
+    }
     Ok(Spiegelhalter { z, p_value: z.map(|z| ln_normal_two_sided(z).exp()) })
 }
 
