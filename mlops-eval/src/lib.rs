@@ -13,11 +13,12 @@
 //! | tell champion from challenger on the same rows | [`compare`] |
 //! | report all of it for a model; compute what a gate wants tested | [`evaluator`], [`evidence`] |
 //!
-//! Every metric comes from a **state that merges** and serialises, so that shards, windows and machines add up, and later numbers
+//! Nearly every metric comes from a **state that merges** and serialises, so that shards, windows and machines add up, and later numbers
 //! need no rows: [`Confusion`](classification::Confusion), [`ConfusionMatrix`](classification::ConfusionMatrix),
 //! [`ScoreState`](classification::ScoreState), [`CalibrationBins`](calibration::CalibrationBins),
-//! [`RegressionState`](regression::RegressionState), [`ForecastState`](forecast::ForecastState),
+//! [`RegressionState`](regression::RegressionState), [`ResidualState`](regression::ResidualState), [`ForecastState`](forecast::ForecastState),
 //! [`RankingState`](ranking::RankingState), [`GroupMetrics`](fairness::GroupMetrics), [`MetricFrame`](fairness::MetricFrame).
+//! What depends on the ranks of all rows (rank correlations, the concordance index) keeps the rows.
 //!
 //! # What it is not
 //! It trains nothing, plots nothing, reads no files. It explains no model and looks for no slices. Thresholds belong to the gate
@@ -104,8 +105,8 @@
 //! ```
 //!
 //! # The metrics
-//! All of [`catalog`]. Each exists as `f` and `f_weighted`; those of labels also as `f_from_counts`, those of scores as
-//! `f_from_state`. Metrics with parameters (κ, top-k, pinball, NDCG, MASE, …) have no name and are in their modules. TP, FP, FN, TN are the confusion
+//! All of [`catalog`]. Most exist as `f` and `f_weighted`; those of labels also as `f_from_counts`, those of scores as
+//! `f_from_state`. Calibration beyond binned errors is read from a [`ScoreState`](classification::ScoreState). Metrics with parameters (κ, top-k, pinball, NDCG, MASE, …) have no name and are in their modules. TP, FP, FN, TN are the confusion
 //! cells.
 //!
 //! | name | function | range | better | undefined when |

@@ -45,7 +45,7 @@
 //! several. Numbers in maps of properties are texts.
 //!
 //! Source: Azure's type definitions of `Microsoft.MachineLearningServices`, version [`API_VERSION`](crate::config::API_VERSION);
-//! the tests hold every body built here against them.
+//! the tests hold every body built here against them, where there is a folder of them.
 
 #[macro_use]
 pub mod open;
