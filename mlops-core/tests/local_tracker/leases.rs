@@ -88,7 +88,9 @@ fn a_logger_keeps_its_run_alive_as_long_as_the_store_is_open() {
     for _ in 0..5 {
         clock.advance(Duration::from_secs(40));
         // The committer renews it when it wakes up next.
+        let patience = std::time::Instant::now() + Duration::from_secs(60);
         let renewed = loop {
+            assert!(std::time::Instant::now() < patience, "nobody renews it");
             let read = block(tracker.run(&run)).unwrap();
             assert_eq!(read.status, RunStatus::Running);
             if read.lease_until != Some(until) {
