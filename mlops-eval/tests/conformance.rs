@@ -7,7 +7,7 @@ use std::sync::Arc;
 fn fresh() -> EvaluatorUnderTest {
     EvaluatorUnderTest::new(
         Arc::new(StandardEvaluator::new(EvaluatorOptions::default()).unwrap()),
-        [Task::BinaryClassification, Task::Regression],
+        [Task::BinaryClassification, Task::MulticlassClassification, Task::Regression],
     )
 }
 mlops_core::evaluator_suite!(standard, fresh());

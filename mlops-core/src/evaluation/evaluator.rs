@@ -22,7 +22,16 @@ pub struct EvaluationInput<'a> {
     pub task: Task,
     /// What the model said.
     pub predictions: &'a Predictions,
-    /// What is true: a [`Bool`](crate::data::DataType::Bool) column for a binary task, numbers for a regression.
+    /// What is true, for every row; a row without truth is refused.
+    ///
+    /// * For a binary task: booleans, or the integers 0 and 1, or text that is `0` and `1`, or `false` and `true` (also `False`,
+    ///   `FALSE`, …). Any other value is refused by row, since it does not say which class is the positive one.
+    /// * For a task of several classes: text, matched with the names of the model's classes whatever the order of its levels;
+    ///   integers, where classes are called so (`0`, `1`, `2`); or booleans, where two of the classes are called `true` and `false`,
+    ///   `True` and `False`, or `1` and `0`. A class that the model does not know is refused, with its row.
+    /// * For a regression: numbers.
+    ///
+    /// Fractions are no classes: cast labels that came as floating point to integers.
     pub truth: &'a Column<'a>,
     /// Columns by which rows are sliced.
     pub slices: &'a Table<'a>,
@@ -68,7 +77,10 @@ impl EvaluationInput<'_> {
 /// # Contract
 /// * `evaluate` is a pure function: the same input gives the same report, bit for bit. (`evaluation_is_deterministic`)
 /// * Parts of different length, no rows, a truth of the wrong type, missing or NaN truth are
-///   [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput); nothing panics. (`bad_input_is_refused`)
+///   [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput); nothing panics. (`bad_input_is_refused`, `bad_truth_is_refused`)
+/// * Where it knows the task: a binary truth of 0 and 1 is that of booleans (`zero_and_one_are_no_and_yes`); of several classes
+///   the truth is matched with the model's classes by name (`classes_are_matched_by_name`), and one that the model does not know
+///   is [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput). (`unknown_classes_are_refused`)
 /// * No number in a report is NaN or infinite: what has no value is a typed
 ///   [`Undefined`](crate::num::Undefined). (`reports_hold_no_nan`)
 /// * The report carries the digests and the time of the input. (`report_names_its_subject`)
