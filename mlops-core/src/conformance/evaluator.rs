@@ -34,6 +34,7 @@ macro_rules! evaluator_suite {
         $crate::__conformance_suite_pure! { $module, $fresh, evaluator, [
             evaluation_is_deterministic,
             report_names_its_subject,
+            metrics_are_named_beforehand,
             bad_input_is_refused,
             bad_truth_is_refused,
             zero_and_one_are_no_and_yes,
@@ -217,6 +218,25 @@ pub fn report_names_its_subject(under: &EvaluatorUnderTest) {
         assert_eq!((report.task, report.at, report.rows), (task, now(), 60));
         assert!(!report.metrics.is_empty());
         assert!(report.metrics.values().all(|estimate| estimate.rows <= 60));
+    }
+}
+
+/// What the evaluator says it can report for a task is all that its reports have, in the same direction.
+pub fn metrics_are_named_beforehand(under: &EvaluatorUnderTest) {
+    let mut any = false;
+    for &task in &under.tasks {
+        let Some(named) = under.evaluator.metrics(task) else { continue };
+        any = true;
+        assert_eq!(under.evaluator.metrics(task).as_ref(), Some(&named), "asked again it says the same");
+        let data = Data::of(task);
+        let rows = [data.clone(), data.clone().says(|_| 0.5), data.take(&[0])];
+        let reports = rows.map(|rows| under.judge(&rows).unwrap());
+        for (key, estimate) in reports.iter().flat_map(|report| &report.metrics) {
+            assert_eq!(named.get(key), Some(&estimate.direction), "{task:?}: {key}");
+        }
+    }
+    if !any {
+        skipped("the evaluator does not say what it measures");
     }
 }
 
@@ -443,6 +463,8 @@ pub fn many_threads_judge_the_same(under: &EvaluatorUnderTest) {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::data::DataType;
     use crate::error::Error;
@@ -514,6 +536,12 @@ pub(crate) mod tests {
                 report.metrics.insert(MetricKey::new(key)?, estimate);
             }
             Ok(report)
+        }
+
+        fn metrics(&self, task: Task) -> Option<BTreeMap<MetricKey, Direction>> {
+            let named = |key: &str| Some((MetricKey::new(key).ok()?, Direction::HigherIsBetter));
+            (task == Task::BinaryClassification)
+                .then(|| ["accuracy", "recall"].into_iter().flat_map(named).collect())
         }
     }
 

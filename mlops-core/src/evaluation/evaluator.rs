@@ -1,5 +1,6 @@
 //! The trait of evaluators.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -7,8 +8,9 @@ use super::EvaluationReport;
 use crate::data::{Column, Table};
 use crate::error::{Error, Result};
 use crate::hash::Digest;
+use crate::id::MetricKey;
 use crate::model::Predictions;
-use crate::problem::Task;
+use crate::problem::{Direction, Task};
 use crate::time::Timestamp;
 
 /// What an evaluator looks at. All parts have one row for each prediction, in the same order.
@@ -84,9 +86,21 @@ impl EvaluationInput<'_> {
 /// * No number in a report is NaN or infinite: what has no value is a typed
 ///   [`Undefined`](crate::num::Undefined). (`reports_hold_no_nan`)
 /// * The report carries the digests and the time of the input. (`report_names_its_subject`)
+/// * Where `metrics` names metrics for a task, they are all that a report on it can have, with their directions.
+///   (`metrics_are_named_beforehand`)
 pub trait Evaluator: Debug + Send + Sync + 'static {
     /// Judges predictions.
     fn evaluate(&self, input: &EvaluationInput<'_>) -> Result<EvaluationReport>;
+
+    /// The metrics that [a report's `metrics`](EvaluationReport::metrics) can have for this task, each with the way that is better;
+    /// `None` when that is not known before the rows are seen, which is what an evaluator that does not implement this says.
+    ///
+    /// A report may lack some of them, where the rows do not allow them. Who sets limits before there are rows asks here, so that a
+    /// misspelt name is an error at once and not a limit that is never held against anything.
+    fn metrics(&self, task: Task) -> Option<BTreeMap<MetricKey, Direction>> {
+        let _ = task;
+        None
+    }
 }
 
 macro_rules! forward {
@@ -95,6 +109,10 @@ macro_rules! forward {
         impl<T: Evaluator + ?Sized> Evaluator for $pointer<T> {
             fn evaluate(&self, input: &EvaluationInput<'_>) -> Result<EvaluationReport> {
                 (**self).evaluate(input)
+            }
+
+            fn metrics(&self, task: Task) -> Option<BTreeMap<MetricKey, Direction>> {
+                (**self).metrics(task)
             }
         }
     };

@@ -634,6 +634,22 @@ impl Evaluator for StandardEvaluator {
         }
         Ok(report)
     }
+
+    fn metrics(&self, task: Task) -> Option<BTreeMap<MetricKey, Direction>> {
+        let reported = |metric: &Metric| match (task, metric) {
+            (Task::BinaryClassification, Metric::Calibration(metric)) => {
+                *metric != CalibrationMetric::SmoothEce
+            }
+            (Task::BinaryClassification, Metric::Label(_) | Metric::Score(_)) => true,
+            (Task::Regression, Metric::Regression(_)) => true,
+            _ => false,
+        };
+        let named: Result<BTreeMap<_, _>> = Metric::all()
+            .filter(reported)
+            .map(|metric| Ok((key(metric.name())?, metric.direction())))
+            .collect();
+        named.ok().filter(|named| !named.is_empty())
+    }
 }
 
 /// A parity criterion of binary decisions, as reports name it.
