@@ -60,6 +60,7 @@ pub enum AndersonDarlingMethod {
 /// let method = AndersonDarlingMethod::Permutation { seed: 7, rounds: 999 };
 /// assert_eq!(AndersonDarlingOptions::default().with_method(method).method, method);
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AndersonDarlingOptions {

@@ -59,6 +59,7 @@ pub enum CramerVonMisesMethod {
 /// let options = CramerVonMisesOptions::default().with_method(CramerVonMisesMethod::Limit);
 /// assert_eq!(options.method, CramerVonMisesMethod::Limit);
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CramerVonMisesOptions {

@@ -68,6 +68,7 @@ pub struct Distance {
 /// let options = CellOptions::default().with_bins(BinRule::EqualWidth(5)).with_missing(Missing::Cell);
 /// assert_eq!(options.missing, Missing::Cell);
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CellOptions {
@@ -94,6 +95,7 @@ impl CellOptions {
 }
 
 /// A two-sided confidence interval.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Interval {

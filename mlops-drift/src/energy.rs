@@ -35,6 +35,7 @@ use crate::weighted::{Weighted, merge};
 /// use mlops_core::num::NanPolicy;
 /// assert_eq!(mlops_drift::EnergyOptions::default().nan, NanPolicy::Raise);
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EnergyOptions {

@@ -55,6 +55,7 @@ impl LogBase {
 /// use mlops_drift::{JsOptions, LogBase};
 /// assert_eq!(JsOptions::default().with_base(LogBase::E).base, LogBase::E);
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JsOptions {

@@ -49,6 +49,7 @@ pub enum KlDirection {
 /// let options = KlOptions::default().with_direction(KlDirection::ReferenceFromCurrent);
 /// assert_eq!(options.direction, KlDirection::ReferenceFromCurrent);
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KlOptions {

@@ -83,6 +83,7 @@ pub enum KsMethod {
 /// let options = KsOptions::default().with_nan(NanPolicy::Omit).with_method(KsMethod::Asymptotic);
 /// assert_eq!(options.nan, NanPolicy::Omit);
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KsOptions {

@@ -55,6 +55,7 @@ pub enum MannWhitneyMethod {
 /// let options = MannWhitneyOptions::default().with_alternative(Alternative::Greater);
 /// assert_eq!(options.alternative, Alternative::Greater);
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MannWhitneyOptions {

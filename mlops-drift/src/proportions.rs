@@ -27,6 +27,7 @@ use crate::two::{Sides, Two};
 /// ```
 /// assert_eq!(mlops_drift::ProportionsOptions::default().level, 0.95);
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProportionsOptions {

@@ -38,6 +38,7 @@ use crate::tally::Tally;
 /// let options = PsiOptions::default().with_bins(BinRule::EqualWidth(20)).with_smoothing(Smoothing::Laplace);
 /// assert_eq!(options.bins, BinRule::EqualWidth(20));
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PsiOptions {

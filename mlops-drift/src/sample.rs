@@ -396,6 +396,7 @@ impl<'a, T: Value> From<&'a Cow<'_, [T]>> for Sample<'a, T> {
 /// assert_eq!((score.current.rows, score.current.used, score.current.unseen), (3, 3, 1));
 /// # Ok::<(), mlops_core::num::StatsError>(())
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Side {

@@ -49,6 +49,7 @@ pub enum TTestMethod {
 /// let options = TTestOptions::default().with_method(TTestMethod::Student);
 /// assert_eq!((options.method, options.level), (TTestMethod::Student, 0.95));
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TTestOptions {

@@ -101,6 +101,7 @@ impl WassersteinScale {
 /// let options = WassersteinOptions::default().with_scale(WassersteinScale::Raw);
 /// assert_eq!(options.scale, WassersteinScale::Raw);
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WassersteinOptions {

@@ -207,15 +207,16 @@ fn methods_that_go_along_decide_nothing() {
 #[test]
 fn single_features_have_rules_of_their_own() {
     let options = DetectorOptions::default()
-        .with_rule("x", FeatureRule { method: Some(Method::Psi), min_score: Some(50.0) })
-        .with_rule("plan", FeatureRule { method: Some(Method::Chi2), min_score: None });
+        .with_rule("x", FeatureRule::default().with_method(Method::Psi).with_min_score(50.0))
+        .with_rule("plan", FeatureRule::default().with_method(Method::Chi2).with_min_score(None));
     let detector = Detector::fit(&table(500, "reference", 0.0), options.clone()).unwrap();
     let report = detector.detect(&table(300, "moved", 1.2), now()).unwrap();
     assert_eq!(score(&report, "x").definition, "psi.jeffreys.quantile10/v1");
     assert_eq!((score(&report, "x").threshold, score(&report, "x").verdict), (50.0, DriftVerdict::NoDrift));
     assert_eq!(score(&report, "plan").definition, "chi2.distance/v1");
     // A method that is not defined for categories is refused before anything is fitted.
-    let wrong = options.with_rule("plan", FeatureRule { method: Some(Method::Energy), min_score: None });
+    let wrong =
+        options.with_rule("plan", FeatureRule::default().with_method(Method::Energy).with_min_score(None));
     assert!(Detector::fit(&table(50, "reference", 0.0), wrong).is_err());
     assert!(
         Detector::fit(&table(50, "r", 0.0), DetectorOptions::default().with_category(Method::Energy))

@@ -201,7 +201,7 @@ const SMALL: [(&str, Measure); 7] = [
         pca_reconstruction_with(a, b, &PcaOptions::new(seed).with_permutations(39)).unwrap().distance
     }),
     ("domain classifier", |a, b, seed| {
-        let learner = Boosting { rounds: 5, depth: 2, min_leaf: 4, ..Boosting::default() };
+        let learner = Boosting::default().with_rounds(5).with_depth(2).with_min_leaf(4);
         let options = DomainClassifierOptions::new(seed).with_importances(false);
         domain_classifier_with(a, b, &options, &learner).unwrap().distance
     }),

@@ -117,89 +117,91 @@ fn like_river(name: &str, river: &Options) -> Result<AnyOnlineDetector, StatsErr
     Ok(match name {
         "ddm" => {
             let d = DdmOptions::default();
-            Ddm::new(DdmOptions {
-                warm_start: river.warm_start.unwrap_or(d.warm_start),
-                warning: river.warning_threshold.unwrap_or(d.warning),
-                drift: river.drift_threshold.unwrap_or(d.drift),
-            })?
+            Ddm::new(
+                DdmOptions::default()
+                    .with_warm_start(river.warm_start.unwrap_or(d.warm_start))
+                    .with_warning(river.warning_threshold.unwrap_or(d.warning))
+                    .with_drift(river.drift_threshold.unwrap_or(d.drift)),
+            )?
             .into()
         }
         "eddm" => {
             let d = EddmOptions::default();
-            Eddm::new(EddmOptions {
-                warm_start: river.warm_start.unwrap_or(d.warm_start),
-                warning: river.alpha.unwrap_or(d.warning),
-                drift: river.beta.unwrap_or(d.drift),
-            })?
+            Eddm::new(
+                EddmOptions::default()
+                    .with_warm_start(river.warm_start.unwrap_or(d.warm_start))
+                    .with_warning(river.alpha.unwrap_or(d.warning))
+                    .with_drift(river.beta.unwrap_or(d.drift)),
+            )?
             .into()
         }
         "hddm_a" => {
             let d = HddmAOptions::default();
-            HddmA::new(HddmAOptions {
-                drift: river.drift_confidence.unwrap_or(d.drift),
-                warning: river.warning_confidence.unwrap_or(d.warning),
-                two_sided: river.two_sided_test,
-            })?
+            HddmA::new(
+                HddmAOptions::default()
+                    .with_drift(river.drift_confidence.unwrap_or(d.drift))
+                    .with_warning(river.warning_confidence.unwrap_or(d.warning))
+                    .with_two_sided(river.two_sided_test),
+            )?
             .into()
         }
         "hddm_w" => {
             let d = HddmWOptions::default();
-            HddmW::new(HddmWOptions {
-                drift: river.drift_confidence.unwrap_or(d.drift),
-                warning: river.warning_confidence.unwrap_or(d.warning),
-                lambda: river.lambda_val.unwrap_or(d.lambda),
-                two_sided: river.two_sided_test,
-            })?
+            HddmW::new(
+                HddmWOptions::default()
+                    .with_drift(river.drift_confidence.unwrap_or(d.drift))
+                    .with_warning(river.warning_confidence.unwrap_or(d.warning))
+                    .with_lambda(river.lambda_val.unwrap_or(d.lambda))
+                    .with_two_sided(river.two_sided_test),
+            )?
             .into()
         }
         "fhddm" => {
             let d = FhddmOptions::default();
-            Fhddm::new(FhddmOptions {
-                window: river.sliding_window_size.unwrap_or(d.window),
-                short_window: river.short_window_size,
-                delta: river.confidence_level.unwrap_or(d.delta),
-            })?
+            Fhddm::new(
+                FhddmOptions::default()
+                    .with_window(river.sliding_window_size.unwrap_or(d.window))
+                    .with_short_window(river.short_window_size)
+                    .with_delta(river.confidence_level.unwrap_or(d.delta)),
+            )?
             .into()
         }
         "adwin" => {
             let d = AdwinOptions::default();
-            Adwin::new(AdwinOptions {
-                delta: river.delta.unwrap_or(d.delta),
-                clock: river.clock.unwrap_or(d.clock),
-                max_buckets: river.max_buckets.unwrap_or(d.max_buckets),
-                min_window: river.min_window_length.unwrap_or(d.min_window),
-                grace_period: river.grace_period.unwrap_or(d.grace_period),
-                restart: true,
-                ..d
-            })?
+            Adwin::new(
+                d.with_delta(river.delta.unwrap_or(d.delta))
+                    .with_clock(river.clock.unwrap_or(d.clock))
+                    .with_max_buckets(river.max_buckets.unwrap_or(d.max_buckets))
+                    .with_min_window(river.min_window_length.unwrap_or(d.min_window))
+                    .with_grace_period(river.grace_period.unwrap_or(d.grace_period))
+                    .with_restart(true),
+            )?
             .into()
         }
         "page_hinkley" => {
             let d = PageHinkleyOptions::default();
-            PageHinkley::new(PageHinkleyOptions {
-                delta: river.delta.unwrap_or(d.delta),
-                threshold: river.threshold.unwrap_or(d.threshold),
-                forgetting: river.alpha.unwrap_or(d.forgetting),
-                min_values: river.min_instances.unwrap_or(d.min_values),
-                direction: match river.mode.as_deref() {
-                    Some("up") => Direction::Up,
-                    Some("down") => Direction::Down,
-                    _ => Direction::Both,
-                },
-                ..d
-            })?
+            PageHinkley::new(
+                d.with_delta(river.delta.unwrap_or(d.delta))
+                    .with_threshold(river.threshold.unwrap_or(d.threshold))
+                    .with_forgetting(river.alpha.unwrap_or(d.forgetting))
+                    .with_min_values(river.min_instances.unwrap_or(d.min_values))
+                    .with_direction(match river.mode.as_deref() {
+                        Some("up") => Direction::Up,
+                        Some("down") => Direction::Down,
+                        _ => Direction::Both,
+                    }),
+            )?
             .into()
         }
         "kswin" => {
             let d = KswinOptions::default();
-            Kswin::new(KswinOptions {
-                alpha: river.alpha.unwrap_or(d.alpha),
-                window: river.window_size.unwrap_or(d.window),
-                recent: river.stat_size.unwrap_or(d.recent),
-                seed: river.seed.unwrap_or(d.seed),
-                restart: true,
-                ..d
-            })?
+            Kswin::new(
+                d.with_alpha(river.alpha.unwrap_or(d.alpha))
+                    .with_window(river.window_size.unwrap_or(d.window))
+                    .with_recent(river.stat_size.unwrap_or(d.recent))
+                    .with_seed(river.seed.unwrap_or(d.seed))
+                    .with_restart(true),
+            )?
             .into()
         }
         other => panic!("no detector {other}"),
@@ -240,10 +242,10 @@ fn every_alarm_and_every_warning_is_that_of_river() {
 
 /// One of each kind, with settings under which the stream of [`stream_for`] gives several alarms.
 fn one_of_each() -> Vec<AnyOnlineDetector> {
-    let standard = Standard { centre: 0.1, spread: 0.7, clip: Some(4.0) };
+    let standard = Standard::new(0.1, 0.7).with_clip(4.0);
     let all: Vec<AnyOnlineDetector> = vec![
         Adwin::default().into(),
-        PageHinkley::new(PageHinkleyOptions { standard, threshold: 20.0, ..Default::default() })
+        PageHinkley::new(PageHinkleyOptions::default().with_standard(standard).with_threshold(20.0))
             .unwrap()
             .into(),
         Cusum::default().into(),
@@ -252,8 +254,8 @@ fn one_of_each() -> Vec<AnyOnlineDetector> {
         Ddm::default().into(),
         Eddm::default().into(),
         HddmA::default().into(),
-        HddmW::new(HddmWOptions { two_sided: true, ..Default::default() }).unwrap().into(),
-        Fhddm::new(FhddmOptions { short_window: Some(25), ..Default::default() }).unwrap().into(),
+        HddmW::new(HddmWOptions::default().with_two_sided(true)).unwrap().into(),
+        Fhddm::new(FhddmOptions::default().with_short_window(25)).unwrap().into(),
     ];
     let mut names: Vec<&str> = all.iter().map(OnlineDetector::definition).collect();
     names.sort_unstable();

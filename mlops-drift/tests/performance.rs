@@ -433,7 +433,7 @@ fn the_errors_of_numbers_are_estimated_under_covariate_shift() {
         &truth,
         &chunks,
         &options,
-        &BoostedTrees { trees: 40, ..BoostedTrees::default() },
+        &BoostedTrees::default().with_trees(40),
     );
     let dle = fitted.unwrap();
     let (x, predicted, truth) = rows(2000, 0.7, 1.0);
@@ -555,7 +555,7 @@ fn references_that_teach_nothing_are_refused() {
         let options = CbpeOptions::default().with_performance(options);
         assert!(matches!(fit(&y, &chunks, &options), StatsError::Parameter { .. }));
     }
-    let learner = BoostedTrees { leaves: 1, ..BoostedTrees::default() };
+    let learner = BoostedTrees::default().with_leaves(1);
     let features = Features::new(&s, 1).unwrap();
     assert!(matches!(learner.fit(&features, &s), Err(StatsError::Parameter { parameter: "leaves", .. })));
     let nan = vec![f64::NAN; 600];

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::policy::{Decision, Event, Policy, State, step};
 
 /// The states of a data set and its features. A feature that a report does not have keeps its state.
+#[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Board {
@@ -29,6 +30,7 @@ impl Board {
 }
 
 /// An alarm that began or ended.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {

@@ -19,7 +19,7 @@
 //! for (day, score) in (1..).zip(scores) {
 //!     let at = format!("2026-03-0{day}T00:00:00Z").parse()?;
 //!     let decision;
-//!     (state, decision) = step(&policy, &state, &Event { at, rows: 500, value: Some(score) });
+//!     (state, decision) = step(&policy, &state, &Event::new(at, 500, Some(score)));
 //!     decisions.push(decision);
 //! }
 //! use Decision::{Calm, Cleared, Kept, Raised};

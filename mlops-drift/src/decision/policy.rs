@@ -159,6 +159,16 @@ fn finite(parameter: &'static str, value: f64) -> Result<(), StatsError> {
 }
 
 /// What one window says.
+///
+/// ```
+/// use mlops_drift::decision::Event;
+///
+/// let at = "2026-03-01T00:00:00Z".parse()?;
+/// assert_eq!(Event::new(at, 500, 0.25).value, Some(0.25));
+/// assert_eq!(Event::new(at, 500, None).value, None);
+/// # Ok::<(), mlops_core::Error>(())
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Event {
     /// When the window was looked at; later than that of the event before.
@@ -167,6 +177,13 @@ pub struct Event {
     pub rows: u64,
     /// The score; `None` where it could not be computed. NaN counts as `None`.
     pub value: Option<f64>,
+}
+
+impl Event {
+    /// A window looked at then, of so many rows, with its score; `None` where it could not be computed.
+    pub fn new(at: Timestamp, rows: u64, value: impl Into<Option<f64>>) -> Self {
+        Self { at, rows, value: value.into() }
+    }
 }
 
 /// What is kept between windows. Constant size; the default is calm and has seen nothing.
@@ -270,7 +287,7 @@ impl Decision {
 /// use mlops_drift::decision::{Decision, Event, Policy, State, step};
 ///
 /// let policy = Policy::above(0.2)?;
-/// let event = Event { at: "2026-03-01T00:00:00Z".parse()?, rows: 10, value: Some(0.5) };
+/// let event = Event::new("2026-03-01T00:00:00Z".parse()?, 10, Some(0.5));
 /// let (state, decision) = step(&policy, &State::default(), &event);
 /// assert_eq!((decision, state.alarm()), (Decision::Raised, Some(event.at)));
 /// // The same event again, after a crash perhaps.

@@ -23,6 +23,14 @@ pub enum DatasetRule {
 }
 
 /// What is different for one feature.
+///
+/// ```
+/// use mlops_drift::detector::{FeatureRule, Method};
+///
+/// let rule = FeatureRule::default().with_method(Method::Psi).with_min_score(0.2);
+/// assert_eq!((rule.method, rule.min_score), (Some(Method::Psi), Some(0.2)));
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FeatureRule {
@@ -30,6 +38,22 @@ pub struct FeatureRule {
     pub method: Option<Method>,
     /// The smallest score that matters.
     pub min_score: Option<f64>,
+}
+
+impl FeatureRule {
+    /// With this method, or that for the feature's kind.
+    #[must_use]
+    pub fn with_method(mut self, method: impl Into<Option<Method>>) -> Self {
+        self.method = method.into();
+        self
+    }
+
+    /// With this smallest score that matters, or the detector's.
+    #[must_use]
+    pub fn with_min_score(mut self, min_score: impl Into<Option<f64>>) -> Self {
+        self.min_score = min_score.into();
+        self
+    }
 }
 
 /// How a detector decides.
@@ -42,6 +66,7 @@ pub struct FeatureRule {
 /// assert_eq!(serde_json::from_str::<DetectorOptions>(&text)?, options);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DetectorOptions {
@@ -106,6 +131,20 @@ impl Default for DetectorOptions {
 }
 
 impl DetectorOptions {
+    /// With this change of the share of missing values that matters, in [0, 1].
+    #[must_use]
+    pub fn with_min_missing(mut self, min_missing: f64) -> Self {
+        self.min_missing = min_missing;
+        self
+    }
+
+    /// With this share of features that must drift for the data set to drift, in [0, 1].
+    #[must_use]
+    pub fn with_min_share(mut self, min_share: f64) -> Self {
+        self.min_share = min_share;
+        self
+    }
+
     /// The default, with a method for numeric features that needs nothing but counts: the Jensen–Shannon distance. For
     /// [`Reference::detect`](crate::profile::Reference::detect).
     ///

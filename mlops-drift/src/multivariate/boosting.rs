@@ -24,6 +24,14 @@ use super::matrix::Matrix;
 /// assert!(scores[1] > scores[0] && scores[1] > scores[2]);
 /// # Ok::<(), mlops_core::num::StatsError>(())
 /// ```
+///
+/// ```
+/// use mlops_drift::multivariate::Boosting;
+///
+/// let learner = Boosting::default().with_rounds(100).with_learning_rate(0.1);
+/// assert_eq!((learner.rounds, learner.learning_rate), (100, 0.1));
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Boosting {
@@ -49,6 +57,48 @@ impl Default for Boosting {
 }
 
 impl Boosting {
+    /// With so many trees.
+    #[must_use]
+    pub fn with_rounds(mut self, rounds: u32) -> Self {
+        self.rounds = rounds;
+        self
+    }
+
+    /// With this share of each tree's answer.
+    #[must_use]
+    pub fn with_learning_rate(mut self, learning_rate: f64) -> Self {
+        self.learning_rate = learning_rate;
+        self
+    }
+
+    /// With trees of so many levels.
+    #[must_use]
+    pub fn with_depth(mut self, depth: u32) -> Self {
+        self.depth = depth;
+        self
+    }
+
+    /// With about so many bins for each column.
+    #[must_use]
+    pub fn with_bins(mut self, bins: u32) -> Self {
+        self.bins = bins;
+        self
+    }
+
+    /// With at least so many rows in a leaf.
+    #[must_use]
+    pub fn with_min_leaf(mut self, min_leaf: u32) -> Self {
+        self.min_leaf = min_leaf;
+        self
+    }
+
+    /// With leaves pulled to 0 by this λ.
+    #[must_use]
+    pub fn with_regularisation(mut self, regularisation: f64) -> Self {
+        self.regularisation = regularisation;
+        self
+    }
+
     fn check(&self) -> Result<(), StatsError> {
         let wrong = |parameter, value, reason| Err(StatsError::Parameter { parameter, value, reason });
         match *self {

@@ -24,6 +24,7 @@ use super::matrix::{Matrix, Real};
 /// let options = CentroidOptions::new(7).with_permutations(999);
 /// assert_eq!((options.permutations, options.max_rows), (999, None));
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CentroidOptions {

@@ -41,6 +41,7 @@ pub enum MultivariateMethod {
 }
 
 /// How a [`MultivariateDetector`] decides.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MultivariateOptions {

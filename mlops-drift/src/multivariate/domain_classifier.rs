@@ -64,6 +64,7 @@ pub trait Scorer: Debug {
 /// let options = DomainClassifierOptions::new(7).with_folds(10).with_importances(false);
 /// assert_eq!((options.folds, options.max_rows), (10, None));
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DomainClassifierOptions {

@@ -26,6 +26,7 @@ use super::pairwise::{GroupSums, Triangle};
 /// let options = EnergyOptions::new(7).with_permutations(999).with_beyond(Beyond::Sample);
 /// assert_eq!((options.seed, options.permutations, options.max_rows), (7, 999, 5_000));
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnergyOptions {

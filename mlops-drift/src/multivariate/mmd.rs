@@ -40,6 +40,7 @@ pub enum Bandwidth {
 /// let options = MmdOptions::new(7).with_bandwidth(Bandwidth::Fixed(2.0));
 /// assert_eq!((options.permutations, options.max_rows, options.frequencies), (499, 5_000, 256));
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MmdOptions {

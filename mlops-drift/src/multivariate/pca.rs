@@ -170,6 +170,7 @@ fn covariance<T: Real>(matrix: &Matrix<'_, T>, units: &[Unit]) -> Vec<f64> {
 /// let options = PcaOptions::new(7).with_share(0.9);
 /// assert_eq!((options.share, options.permutations), (0.9, 499));
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PcaOptions {
@@ -213,6 +214,7 @@ impl PcaOptions {
 }
 
 /// A mean reconstruction error.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MeanError {

@@ -27,6 +27,7 @@ use super::matrix::{Matrix, Real, same_columns};
 /// let options = SlicedWassersteinOptions::new(7).with_projections(50);
 /// assert_eq!((options.projections, options.permutations, options.max_rows), (50, 499, None));
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SlicedWassersteinOptions {

@@ -10,6 +10,16 @@ use super::{OnlineDetector, OnlineState, Standard};
 use crate::{Sample, Value};
 
 /// How an [`Adwin`] decides.
+///
+/// ```
+/// use mlops_drift::online::{Adwin, AdwinOptions};
+///
+/// let options = AdwinOptions::default().with_delta(0.0002).with_clock(8);
+/// assert_eq!((options.delta, options.clock), (0.0002, 8));
+/// Adwin::new(options)?;
+/// # Ok::<(), mlops_core::num::StatsError>(())
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdwinOptions {
     /// How values are standardised first. Default: not at all, which suits values in [0, 1].
@@ -43,6 +53,55 @@ impl Default for AdwinOptions {
 }
 
 impl AdwinOptions {
+    /// With values standardised like this.
+    #[must_use]
+    pub fn with_standard(mut self, standard: Standard) -> Self {
+        self.standard = standard;
+        self
+    }
+
+    /// With checks at this level.
+    #[must_use]
+    pub fn with_delta(mut self, delta: f64) -> Self {
+        self.delta = delta;
+        self
+    }
+
+    /// With a check every so many values.
+    #[must_use]
+    pub fn with_clock(mut self, clock: u32) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// With at most so many buckets of one size.
+    #[must_use]
+    pub fn with_max_buckets(mut self, max_buckets: usize) -> Self {
+        self.max_buckets = max_buckets;
+        self
+    }
+
+    /// With both parts of a cut at least so long.
+    #[must_use]
+    pub fn with_min_window(mut self, min_window: u32) -> Self {
+        self.min_window = min_window;
+        self
+    }
+
+    /// With the first check when the window is longer than this.
+    #[must_use]
+    pub fn with_grace_period(mut self, grace_period: u32) -> Self {
+        self.grace_period = grace_period;
+        self
+    }
+
+    /// With a window that an alarm empties, or not.
+    #[must_use]
+    pub fn with_restart(mut self, restart: bool) -> Self {
+        self.restart = restart;
+        self
+    }
+
     fn check(&self) -> Result<(), StatsError> {
         self.standard.check()?;
         check::open_unit("delta", self.delta)?;
@@ -192,7 +251,7 @@ impl Adwin {
     ///
     /// ```
     /// use mlops_drift::online::{Adwin, AdwinOptions};
-    /// assert!(Adwin::new(AdwinOptions { clock: 0, ..Default::default() }).is_err());
+    /// assert!(Adwin::new(AdwinOptions::default().with_clock(0)).is_err());
     /// ```
     pub fn new(options: AdwinOptions) -> Result<Self, StatsError> {
         options.check()?;

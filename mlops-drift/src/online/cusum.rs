@@ -10,6 +10,16 @@ use super::{Direction, OnlineDetector, OnlineState, Standard};
 use crate::{Sample, Value};
 
 /// How a [`Cusum`] decides.
+///
+/// ```
+/// use mlops_drift::online::{Cusum, CusumOptions, Direction};
+///
+/// let options = CusumOptions::default().with_threshold(4.0).with_direction(Direction::Up);
+/// assert_eq!((options.threshold, options.direction), (4.0, Direction::Up));
+/// Cusum::new(options)?;
+/// # Ok::<(), mlops_core::num::StatsError>(())
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CusumOptions {
     /// How values are standardised first. Default: not at all, which suits values that are standard normal.
@@ -29,6 +39,34 @@ impl Default for CusumOptions {
 }
 
 impl CusumOptions {
+    /// With values standardised like this.
+    #[must_use]
+    pub fn with_standard(mut self, standard: Standard) -> Self {
+        self.standard = standard;
+        self
+    }
+
+    /// With deviations up to this that are none.
+    #[must_use]
+    pub fn with_slack(mut self, slack: f64) -> Self {
+        self.slack = slack;
+        self
+    }
+
+    /// With this sum as the alarm.
+    #[must_use]
+    pub fn with_threshold(mut self, threshold: f64) -> Self {
+        self.threshold = threshold;
+        self
+    }
+
+    /// With alarms for these changes.
+    #[must_use]
+    pub fn with_direction(mut self, direction: Direction) -> Self {
+        self.direction = direction;
+        self
+    }
+
     fn check(&self) -> Result<(), StatsError> {
         self.standard.check()?;
         check::not_negative("slack", self.slack)?;
@@ -78,7 +116,7 @@ impl Cusum {
     ///
     /// ```
     /// use mlops_drift::online::{Cusum, CusumOptions};
-    /// assert!(Cusum::new(CusumOptions { slack: -1.0, ..Default::default() }).is_err());
+    /// assert!(Cusum::new(CusumOptions::default().with_slack(-1.0)).is_err());
     /// ```
     pub fn new(options: CusumOptions) -> Result<Self, StatsError> {
         options.check()?;

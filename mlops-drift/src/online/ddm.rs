@@ -8,6 +8,16 @@ use super::run_length::{Calibration, errors};
 use super::{OnlineDetector, OnlineState};
 
 /// How a [`Ddm`] decides.
+///
+/// ```
+/// use mlops_drift::online::{Ddm, DdmOptions};
+///
+/// let options = DdmOptions::default().with_warning(2.5).with_drift(3.5);
+/// assert_eq!((options.warning, options.drift), (2.5, 3.5));
+/// Ddm::new(options)?;
+/// # Ok::<(), mlops_core::num::StatsError>(())
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DdmOptions {
     /// How many values must have come before anything is said. Default: 30.
@@ -25,6 +35,27 @@ impl Default for DdmOptions {
 }
 
 impl DdmOptions {
+    /// With nothing said before so many values.
+    #[must_use]
+    pub fn with_warm_start(mut self, warm_start: u64) -> Self {
+        self.warm_start = warm_start;
+        self
+    }
+
+    /// With a warning so many standard deviations above the minimum.
+    #[must_use]
+    pub fn with_warning(mut self, warning: f64) -> Self {
+        self.warning = warning;
+        self
+    }
+
+    /// With an alarm so many standard deviations above the minimum.
+    #[must_use]
+    pub fn with_drift(mut self, drift: f64) -> Self {
+        self.drift = drift;
+        self
+    }
+
     fn check(&self) -> Result<(), StatsError> {
         check::not_negative("warning", self.warning)?;
         check::not_negative("drift", self.drift)?;
@@ -82,7 +113,7 @@ impl Ddm {
     ///
     /// ```
     /// use mlops_drift::online::{Ddm, DdmOptions};
-    /// assert!(Ddm::new(DdmOptions { warning: 3.0, drift: 2.0, ..Default::default() }).is_err());
+    /// assert!(Ddm::new(DdmOptions::default().with_warning(3.0).with_drift(2.0)).is_err());
     /// ```
     pub fn new(options: DdmOptions) -> Result<Self, StatsError> {
         options.check()?;

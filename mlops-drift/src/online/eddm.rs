@@ -8,6 +8,16 @@ use super::run_length::{Calibration, errors};
 use super::{OnlineDetector, OnlineState};
 
 /// How an [`Eddm`] decides.
+///
+/// ```
+/// use mlops_drift::online::{Eddm, EddmOptions};
+///
+/// let options = EddmOptions::default().with_warning(0.9).with_drift(0.85);
+/// assert_eq!((options.warning, options.drift), (0.9, 0.85));
+/// Eddm::new(options)?;
+/// # Ok::<(), mlops_core::num::StatsError>(())
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EddmOptions {
     /// How many values, and how many errors, must have come before anything is said. Default: 30.
@@ -25,6 +35,27 @@ impl Default for EddmOptions {
 }
 
 impl EddmOptions {
+    /// With nothing said before so many values and as many errors.
+    #[must_use]
+    pub fn with_warm_start(mut self, warm_start: u64) -> Self {
+        self.warm_start = warm_start;
+        self
+    }
+
+    /// With a warning below this share of the largest level.
+    #[must_use]
+    pub fn with_warning(mut self, warning: f64) -> Self {
+        self.warning = warning;
+        self
+    }
+
+    /// With an alarm below this share of the largest level.
+    #[must_use]
+    pub fn with_drift(mut self, drift: f64) -> Self {
+        self.drift = drift;
+        self
+    }
+
     fn check(&self) -> Result<(), StatsError> {
         check::open_unit("warning", self.warning)?;
         check::open_unit("drift", self.drift)?;
@@ -89,7 +120,7 @@ impl Eddm {
     ///
     /// ```
     /// use mlops_drift::online::{Eddm, EddmOptions};
-    /// assert!(Eddm::new(EddmOptions { warning: 0.8, drift: 0.9, ..Default::default() }).is_err());
+    /// assert!(Eddm::new(EddmOptions::default().with_warning(0.8).with_drift(0.9)).is_err());
     /// ```
     pub fn new(options: EddmOptions) -> Result<Self, StatsError> {
         options.check()?;

@@ -10,6 +10,16 @@ use super::{OnlineDetector, OnlineState, Standard};
 use crate::{Sample, Value};
 
 /// How an [`Ewma`] decides.
+///
+/// ```
+/// use mlops_drift::online::{Ewma, EwmaOptions};
+///
+/// let options = EwmaOptions::default().with_lambda(0.05).with_limit(3.0);
+/// assert_eq!((options.lambda, options.limit), (0.05, 3.0));
+/// Ewma::new(options)?;
+/// # Ok::<(), mlops_core::num::StatsError>(())
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EwmaOptions {
     /// How values are standardised first. Default: not at all, which suits values that are standard normal.
@@ -27,6 +37,27 @@ impl Default for EwmaOptions {
 }
 
 impl EwmaOptions {
+    /// With values standardised like this.
+    #[must_use]
+    pub fn with_standard(mut self, standard: Standard) -> Self {
+        self.standard = standard;
+        self
+    }
+
+    /// With this weight of the newest value.
+    #[must_use]
+    pub fn with_lambda(mut self, lambda: f64) -> Self {
+        self.lambda = lambda;
+        self
+    }
+
+    /// With this limit, in standard deviations of the average.
+    #[must_use]
+    pub fn with_limit(mut self, limit: f64) -> Self {
+        self.limit = limit;
+        self
+    }
+
     fn check(&self) -> Result<(), StatsError> {
         self.standard.check()?;
         let lambda = self.lambda;
@@ -77,7 +108,7 @@ impl Ewma {
     ///
     /// ```
     /// use mlops_drift::online::{Ewma, EwmaOptions};
-    /// assert!(Ewma::new(EwmaOptions { lambda: 0.0, ..Default::default() }).is_err());
+    /// assert!(Ewma::new(EwmaOptions::default().with_lambda(0.0)).is_err());
     /// ```
     pub fn new(options: EwmaOptions) -> Result<Self, StatsError> {
         options.check()?;

@@ -8,6 +8,16 @@ use super::run_length::{Calibration, errors};
 use super::{OnlineDetector, OnlineState};
 
 /// How an [`Fhddm`] decides.
+///
+/// ```
+/// use mlops_drift::online::{Fhddm, FhddmOptions};
+///
+/// let options = FhddmOptions::default().with_window(200).with_short_window(25);
+/// assert_eq!((options.window, options.short_window), (200, Some(25)));
+/// Fhddm::new(options)?;
+/// # Ok::<(), mlops_core::num::StatsError>(())
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FhddmOptions {
     /// The length of the window. Default: 100.
@@ -25,6 +35,27 @@ impl Default for FhddmOptions {
 }
 
 impl FhddmOptions {
+    /// With a window of this length.
+    #[must_use]
+    pub fn with_window(mut self, window: usize) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// With a second window of this length, or without.
+    #[must_use]
+    pub fn with_short_window(mut self, short_window: impl Into<Option<usize>>) -> Self {
+        self.short_window = short_window.into();
+        self
+    }
+
+    /// With comparisons at this level.
+    #[must_use]
+    pub fn with_delta(mut self, delta: f64) -> Self {
+        self.delta = delta;
+        self
+    }
+
     fn check(&self) -> Result<(), StatsError> {
         check::window("window", self.window, 1)?;
         check::open_unit("delta", self.delta)?;
@@ -106,7 +137,7 @@ impl Fhddm {
     ///
     /// ```
     /// use mlops_drift::online::{Fhddm, FhddmOptions};
-    /// assert!(Fhddm::new(FhddmOptions { window: 0, ..Default::default() }).is_err());
+    /// assert!(Fhddm::new(FhddmOptions::default().with_window(0)).is_err());
     /// ```
     pub fn new(options: FhddmOptions) -> Result<Self, StatsError> {
         options.check()?;

@@ -8,6 +8,16 @@ use super::run_length::{Calibration, errors};
 use super::{OnlineDetector, OnlineState};
 
 /// How an [`HddmA`] decides.
+///
+/// ```
+/// use mlops_drift::online::{HddmA, HddmAOptions};
+///
+/// let options = HddmAOptions::default().with_drift(0.0005).with_two_sided(true);
+/// assert_eq!((options.drift, options.two_sided), (0.0005, true));
+/// HddmA::new(options)?;
+/// # Ok::<(), mlops_core::num::StatsError>(())
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HddmAOptions {
     /// The level of an alarm, in (0, 1). Default: 0.001.
@@ -25,6 +35,27 @@ impl Default for HddmAOptions {
 }
 
 impl HddmAOptions {
+    /// With alarms at this level.
+    #[must_use]
+    pub fn with_drift(mut self, drift: f64) -> Self {
+        self.drift = drift;
+        self
+    }
+
+    /// With warnings at this level.
+    #[must_use]
+    pub fn with_warning(mut self, warning: f64) -> Self {
+        self.warning = warning;
+        self
+    }
+
+    /// With falls of the mean counted too, or not.
+    #[must_use]
+    pub fn with_two_sided(mut self, two_sided: bool) -> Self {
+        self.two_sided = two_sided;
+        self
+    }
+
     fn check(&self) -> Result<(), StatsError> {
         check::open_unit("drift", self.drift)?;
         check::open_unit("warning", self.warning)?;
@@ -89,7 +120,7 @@ impl HddmA {
     ///
     /// ```
     /// use mlops_drift::online::{HddmA, HddmAOptions};
-    /// assert!(HddmA::new(HddmAOptions { drift: 0.0, ..Default::default() }).is_err());
+    /// assert!(HddmA::new(HddmAOptions::default().with_drift(0.0)).is_err());
     /// ```
     pub fn new(options: HddmAOptions) -> Result<Self, StatsError> {
         options.check()?;

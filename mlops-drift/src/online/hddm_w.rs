@@ -8,6 +8,16 @@ use super::run_length::{Calibration, errors};
 use super::{OnlineDetector, OnlineState};
 
 /// How an [`HddmW`] decides.
+///
+/// ```
+/// use mlops_drift::online::{HddmW, HddmWOptions};
+///
+/// let options = HddmWOptions::default().with_lambda(0.02).with_two_sided(true);
+/// assert_eq!((options.lambda, options.two_sided), (0.02, true));
+/// HddmW::new(options)?;
+/// # Ok::<(), mlops_core::num::StatsError>(())
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HddmWOptions {
     /// The level of an alarm, in (0, 1). Default: 0.001.
@@ -27,6 +37,34 @@ impl Default for HddmWOptions {
 }
 
 impl HddmWOptions {
+    /// With alarms at this level.
+    #[must_use]
+    pub fn with_drift(mut self, drift: f64) -> Self {
+        self.drift = drift;
+        self
+    }
+
+    /// With warnings at this level.
+    #[must_use]
+    pub fn with_warning(mut self, warning: f64) -> Self {
+        self.warning = warning;
+        self
+    }
+
+    /// With this weight of the newest value.
+    #[must_use]
+    pub fn with_lambda(mut self, lambda: f64) -> Self {
+        self.lambda = lambda;
+        self
+    }
+
+    /// With falls of the mean counted too, or not.
+    #[must_use]
+    pub fn with_two_sided(mut self, two_sided: bool) -> Self {
+        self.two_sided = two_sided;
+        self
+    }
+
     fn check(&self) -> Result<(), StatsError> {
         check::open_unit("drift", self.drift)?;
         check::open_unit("warning", self.warning)?;
@@ -102,7 +140,7 @@ impl HddmW {
     ///
     /// ```
     /// use mlops_drift::online::{HddmW, HddmWOptions};
-    /// assert!(HddmW::new(HddmWOptions { lambda: 1.0, ..Default::default() }).is_err());
+    /// assert!(HddmW::new(HddmWOptions::default().with_lambda(1.0)).is_err());
     /// ```
     pub fn new(options: HddmWOptions) -> Result<Self, StatsError> {
         options.check()?;

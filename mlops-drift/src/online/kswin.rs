@@ -9,6 +9,16 @@ use super::tree::Tree;
 use super::{OnlineDetector, OnlineState};
 
 /// How a [`Kswin`] decides.
+///
+/// ```
+/// use mlops_drift::online::{Kswin, KswinOptions};
+///
+/// let options = KswinOptions::default().with_window(300).with_recent(60);
+/// assert_eq!((options.window, options.recent), (300, 60));
+/// Kswin::new(options)?;
+/// # Ok::<(), mlops_core::num::StatsError>(())
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KswinOptions {
     /// α in (0, 1): the level of one test. Default: 0.005.
@@ -32,6 +42,48 @@ impl Default for KswinOptions {
 }
 
 impl KswinOptions {
+    /// With tests at this level.
+    #[must_use]
+    pub fn with_alpha(mut self, alpha: f64) -> Self {
+        self.alpha = alpha;
+        self
+    }
+
+    /// With a window of this length.
+    #[must_use]
+    pub fn with_window(mut self, window: usize) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// With so many recent values held against as many older ones.
+    #[must_use]
+    pub fn with_recent(mut self, recent: usize) -> Self {
+        self.recent = recent;
+        self
+    }
+
+    /// With alarms only for D above this.
+    #[must_use]
+    pub fn with_min_statistic(mut self, min_statistic: f64) -> Self {
+        self.min_statistic = min_statistic;
+        self
+    }
+
+    /// With this seed.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// With a window that an alarm empties, or not.
+    #[must_use]
+    pub fn with_restart(mut self, restart: bool) -> Self {
+        self.restart = restart;
+        self
+    }
+
     fn check(&self) -> Result<(), StatsError> {
         check::open_unit("alpha", self.alpha)?;
         check::window("recent", self.recent, 2)?;
@@ -203,8 +255,8 @@ impl Kswin {
     ///
     /// ```
     /// use mlops_drift::online::{Kswin, KswinOptions};
-    /// assert!(Kswin::new(KswinOptions { window: 50, ..Default::default() }).is_err());
-    /// assert!(Kswin::new(KswinOptions { recent: 5, alpha: 0.005, ..Default::default() }).is_err());
+    /// assert!(Kswin::new(KswinOptions::default().with_window(50)).is_err());
+    /// assert!(Kswin::new(KswinOptions::default().with_recent(5).with_alpha(0.005)).is_err());
     /// ```
     pub fn new(options: KswinOptions) -> Result<Self, StatsError> {
         options.check()?;

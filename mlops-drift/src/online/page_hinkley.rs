@@ -8,6 +8,16 @@ use super::{Cusum, Direction, OnlineDetector, OnlineState, Standard};
 use crate::{Sample, Value};
 
 /// How a [`PageHinkley`] decides.
+///
+/// ```
+/// use mlops_drift::online::{PageHinkley, PageHinkleyOptions};
+///
+/// let options = PageHinkleyOptions::default().with_threshold(20.0).with_target(0.1);
+/// assert_eq!((options.threshold, options.target), (20.0, Some(0.1)));
+/// PageHinkley::new(options)?;
+/// # Ok::<(), mlops_core::num::StatsError>(())
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PageHinkleyOptions {
     /// How values are standardised first. Default: not at all.
@@ -41,6 +51,55 @@ impl Default for PageHinkleyOptions {
 }
 
 impl PageHinkleyOptions {
+    /// With values standardised like this.
+    #[must_use]
+    pub fn with_standard(mut self, standard: Standard) -> Self {
+        self.standard = standard;
+        self
+    }
+
+    /// With deviations up to this that are none.
+    #[must_use]
+    pub fn with_delta(mut self, delta: f64) -> Self {
+        self.delta = delta;
+        self
+    }
+
+    /// With this distance of the sum from its extreme as the alarm.
+    #[must_use]
+    pub fn with_threshold(mut self, threshold: f64) -> Self {
+        self.threshold = threshold;
+        self
+    }
+
+    /// With this factor of forgetting.
+    #[must_use]
+    pub fn with_forgetting(mut self, forgetting: f64) -> Self {
+        self.forgetting = forgetting;
+        self
+    }
+
+    /// With no alarm before so many values.
+    #[must_use]
+    pub fn with_min_values(mut self, min_values: u64) -> Self {
+        self.min_values = min_values;
+        self
+    }
+
+    /// With alarms for these changes.
+    #[must_use]
+    pub fn with_direction(mut self, direction: Direction) -> Self {
+        self.direction = direction;
+        self
+    }
+
+    /// With this mean when nothing has changed; `None` takes the mean so far.
+    #[must_use]
+    pub fn with_target(mut self, target: impl Into<Option<f64>>) -> Self {
+        self.target = target.into();
+        self
+    }
+
     fn check(&self) -> Result<(), StatsError> {
         self.standard.check()?;
         check::not_negative("delta", self.delta)?;
@@ -106,7 +165,7 @@ impl PageHinkley {
     ///
     /// ```
     /// use mlops_drift::online::{PageHinkley, PageHinkleyOptions};
-    /// assert!(PageHinkley::new(PageHinkleyOptions { threshold: 0.0, ..Default::default() }).is_err());
+    /// assert!(PageHinkley::new(PageHinkleyOptions::default().with_threshold(0.0)).is_err());
     /// ```
     pub fn new(options: PageHinkleyOptions) -> Result<Self, StatsError> {
         options.check()?;

@@ -45,6 +45,14 @@ pub struct RunLength {
 }
 
 /// How streams are simulated.
+///
+/// ```
+/// use mlops_drift::online::run_length::Trials;
+///
+/// let trials = Trials::default().with_streams(8).with_length(1_000);
+/// assert_eq!((trials.streams, trials.length, trials.seed), (8, 1_000, 0));
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trials {
     /// How many streams. Default: 32.
@@ -61,6 +69,29 @@ impl Default for Trials {
     }
 }
 
+impl Trials {
+    /// With so many streams.
+    #[must_use]
+    pub fn with_streams(mut self, streams: u64) -> Self {
+        self.streams = streams;
+        self
+    }
+
+    /// With so many values each.
+    #[must_use]
+    pub fn with_length(mut self, length: u64) -> Self {
+        self.length = length;
+        self
+    }
+
+    /// With this seed.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+}
+
 /// Counts the alarms of a detector on simulated streams, each begun by a detector that has seen nothing.
 ///
 /// # Errors
@@ -72,7 +103,7 @@ impl Default for Trials {
 ///
 /// // Stable streams with one error in five: the defaults of EDDM are no defaults to alarm anybody with.
 /// let error = |random: &mut mlops_core::num::Random| f64::from(u8::from(random.next_f64() < 0.2));
-/// let found = simulate(&Eddm::default(), error, Trials { streams: 4, ..Default::default() })?;
+/// let found = simulate(&Eddm::default(), error, Trials::default().with_streams(4))?;
 /// assert!(found.mean.value().is_some_and(|arl| arl < 1000.0));
 /// # Ok::<(), mlops_core::num::StatsError>(())
 /// ```

@@ -12,6 +12,14 @@ use crate::{Sample, Value};
 /// > z = (x − centre) / spread, held within ±clip
 ///
 /// The default leaves values as they are.
+///
+/// ```
+/// use mlops_drift::online::Standard;
+///
+/// let standard = Standard::new(20.0, 5.0).with_clip(4.0);
+/// assert_eq!((standard.centre, standard.spread, standard.clip), (20.0, 5.0, Some(4.0)));
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Standard {
     /// What becomes 0. Default: 0.
@@ -32,6 +40,18 @@ impl Default for Standard {
 const NORMAL_IQR: f64 = 1.348_979_500_392_163_4;
 
 impl Standard {
+    /// z = (x − centre) / spread, without a clip. A detector refuses a spread that is not positive and numbers that are not finite.
+    pub const fn new(centre: f64, spread: f64) -> Self {
+        Self { centre, spread, clip: None }
+    }
+
+    /// With values held within ±clip, or not held.
+    #[must_use]
+    pub fn with_clip(mut self, clip: impl Into<Option<f64>>) -> Self {
+        self.clip = clip.into();
+        self
+    }
+
     /// Fitted on a reference: the spread is IQR / 1.349, which is the standard deviation of a normal law; clip is 4; the
     /// centre is the median, moved until the clipped values have mean 0 (Huber's estimator of location, *Robust estimation
     /// of a location parameter*, Annals of Mathematical Statistics 35, 1964), so that a skewed column is in control too.

@@ -39,6 +39,7 @@ impl<'a> Binary<'a> {
 }
 
 /// Rows by predicted and true class: counts, or expected counts.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confusion {

@@ -92,6 +92,14 @@ pub trait Predict {
 ///
 /// Each tree grows by its best leaf until it has `leaves`; a split gains GL²/(nL+λ) + GR²/(nR+λ) − G²/(n+λ). O(rows · columns · trees
 /// · depth). After Friedman (Annals of Statistics 29, 2001) and Ke et al., "LightGBM" (NIPS 2017).
+///
+/// ```
+/// use mlops_drift::performance::BoostedTrees;
+///
+/// let learner = BoostedTrees::default().with_trees(50).with_leaves(15);
+/// assert_eq!((learner.trees, learner.leaves), (50, 15));
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BoostedTrees {
@@ -114,6 +122,41 @@ impl Default for BoostedTrees {
 }
 
 impl BoostedTrees {
+    /// With so many trees.
+    #[must_use]
+    pub fn with_trees(mut self, trees: usize) -> Self {
+        self.trees = trees;
+        self
+    }
+
+    /// With this share of each tree.
+    #[must_use]
+    pub fn with_learning_rate(mut self, learning_rate: f64) -> Self {
+        self.learning_rate = learning_rate;
+        self
+    }
+
+    /// With trees of so many leaves.
+    #[must_use]
+    pub fn with_leaves(mut self, leaves: usize) -> Self {
+        self.leaves = leaves;
+        self
+    }
+
+    /// With at least so many rows in a leaf.
+    #[must_use]
+    pub fn with_min_leaf_rows(mut self, min_leaf_rows: usize) -> Self {
+        self.min_leaf_rows = min_leaf_rows;
+        self
+    }
+
+    /// With leaf values held back by this λ.
+    #[must_use]
+    pub fn with_shrinkage(mut self, shrinkage: f64) -> Self {
+        self.shrinkage = shrinkage;
+        self
+    }
+
     const MAX_BINS: usize = 64;
 
     fn check(&self) -> Result<(), StatsError> {

@@ -37,6 +37,7 @@ use super::{
 use crate::chunk::Chunk;
 
 /// How performance is estimated.
+#[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CbpeOptions {

@@ -60,6 +60,7 @@ pub enum Sides {
 }
 
 /// Where a number may lie.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Band {
@@ -121,6 +122,7 @@ pub(super) fn moments(values: &[f64]) -> (f64, f64) {
 }
 
 /// How performance is measured and judged.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PerformanceOptions {

@@ -17,6 +17,7 @@ use super::{Extremes, Grid, NumericProfile};
 use crate::special::ln_kolmogorov_sf;
 
 /// Two ends between which a number certainly lies; infinite where nothing is known on that side.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bounds {

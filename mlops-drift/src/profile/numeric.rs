@@ -28,6 +28,7 @@ pub struct NumericDetail {
 }
 
 /// The smallest and the largest value that is not NaN.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Extremes {

@@ -13,6 +13,7 @@ use super::Grid;
 /// let options = ProfileOptions::default().with_cells(1024).with_quantiles(Some(1024)).with_distinct(None);
 /// assert_eq!(options.bins, 10);
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProfileOptions {

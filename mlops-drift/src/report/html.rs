@@ -20,6 +20,7 @@ const SCRIPT: &str = include_str!("page.js");
 /// let options = mlops_drift::report::HtmlOptions::default().with_title("Week 12").with_max_cards(10);
 /// assert_eq!(options.max_cards, 10);
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HtmlOptions {
     /// The title; the detector's name by default.

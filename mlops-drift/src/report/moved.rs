@@ -5,6 +5,7 @@ use mlops_core::monitor::{CellCounts, CellKind, FeatureScore};
 use super::format::{number, percent};
 
 /// One thing that changed in a feature.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Move {
     /// What, as a sentence without markup. It may hold a category of the data, quoted as [`mlops_core::error::quote`] does.

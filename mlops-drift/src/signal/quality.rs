@@ -10,6 +10,14 @@ use mlops_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// The largest rates that are tolerated; a rate above its limit raises the alarm. The default is Azure's: none at all.
+///
+/// ```
+/// use mlops_drift::signal::QualityLimits;
+///
+/// let limits = QualityLimits::default().with_missing(0.01);
+/// assert_eq!((limits.missing, limits.type_errors), (0.01, 0.0));
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QualityLimits {
@@ -22,6 +30,27 @@ pub struct QualityLimits {
 }
 
 impl QualityLimits {
+    /// With this share of rows without a value tolerated, in [0, 1].
+    #[must_use]
+    pub fn with_missing(mut self, missing: f64) -> Self {
+        self.missing = missing;
+        self
+    }
+
+    /// With this share of values of another type tolerated, in [0, 1].
+    #[must_use]
+    pub fn with_type_errors(mut self, type_errors: f64) -> Self {
+        self.type_errors = type_errors;
+        self
+    }
+
+    /// With this share of values that the reference does not hold tolerated, in [0, 1].
+    #[must_use]
+    pub fn with_out_of_bounds(mut self, out_of_bounds: f64) -> Self {
+        self.out_of_bounds = out_of_bounds;
+        self
+    }
+
     fn check(&self) -> Result<(), StatsError> {
         let limits = [
             ("missing", self.missing),
@@ -38,6 +67,7 @@ impl QualityLimits {
 }
 
 /// A share, and what it is made of.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
@@ -86,6 +116,7 @@ pub enum QualityOutcome {
 }
 
 /// One row of a quality report.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureQuality {
@@ -111,6 +142,7 @@ impl FeatureQuality {
 }
 
 /// What data quality found in one window of data.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QualityReport {

@@ -18,6 +18,7 @@ use crate::decision::AlarmWhen;
 /// assert_eq!(accuracy.judge(None), DriftVerdict::Inconclusive);
 /// # Ok::<(), mlops_core::num::StatsError>(())
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Threshold {

@@ -157,6 +157,7 @@ fn fields<const N: usize>(mut text: &str, designators: [char; N]) -> Option<[u32
 /// assert_eq!((window.start, window.end), ("2026-03-01T00:00:00Z".parse()?, "2026-03-08T00:00:00Z".parse()?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lookback {
@@ -168,6 +169,13 @@ pub struct Lookback {
 }
 
 impl Lookback {
+    /// With a window that ends so long before now.
+    #[must_use]
+    pub fn with_offset(mut self, offset: Span) -> Self {
+        self.offset = offset;
+        self
+    }
+
     /// A window that ends now. Azure's default for production data: as long as the monitor's period.
     ///
     /// ```

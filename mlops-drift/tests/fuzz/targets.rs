@@ -1203,8 +1203,8 @@ fn labels(input: &mut Input<'_>) {
 
 fn standard(input: &mut Input<'_>) -> Standard {
     match input.byte() % 4 {
-        0 => Standard { centre: input.f64(), spread: input.f64(), clip: input.bool().then(|| input.f64()) },
-        1 => Standard { centre: 0.5, spread: 0.25, clip: Some(4.0) },
+        0 => Standard::new(input.f64(), input.f64()).with_clip(input.bool().then(|| input.f64())),
+        1 => Standard::new(0.5, 0.25).with_clip(4.0),
         _ => Standard::default(),
     }
 }
@@ -1229,69 +1229,79 @@ fn new_detector(input: &mut Input<'_>) -> Option<AnyOnlineDetector> {
     let (one, other, third) = (input.byte(), input.byte(), input.bool());
     let length = if input.byte() % 8 == 7 { input.size() } else { usize::from(one % 50) + 2 };
     match input.byte() % 10 {
-        0 => any(online::Adwin::new(online::AdwinOptions {
-            standard,
-            delta: near(input, 0.01),
-            clock: number % 40,
-            max_buckets: length,
-            min_window: u32::from(one % 16),
-            grace_period: u32::from(other % 16),
-            restart: third,
-        })),
-        1 => any(online::PageHinkley::new(online::PageHinkleyOptions {
-            standard,
-            delta: near(input, 0.1),
-            threshold: near(input, 5.0),
-            forgetting: near(input, 0.99),
-            min_values: number.into(),
-            direction,
-            target: third.then(|| input.f64()),
-        })),
-        2 => any(online::Cusum::new(online::CusumOptions {
-            standard,
-            slack: near(input, 0.5),
-            threshold: near(input, 5.0),
-            direction,
-        })),
-        3 => any(online::Ewma::new(online::EwmaOptions {
-            standard,
-            lambda: near(input, 0.1),
-            limit: near(input, 3.0),
-        })),
-        4 => any(online::Kswin::new(online::KswinOptions {
-            alpha: near(input, 0.05),
-            window: length.saturating_mul(2).saturating_add(usize::from(other % 8)),
-            recent: length,
-            min_statistic: near(input, 0.1),
-            seed: number.into(),
-            restart: third,
-        })),
-        5 => any(online::Ddm::new(online::DdmOptions {
-            warm_start: u64::from(one % 32),
-            warning: near(input, 2.0),
-            drift: near(input, 3.0),
-        })),
-        6 => any(online::Eddm::new(online::EddmOptions {
-            warm_start: u64::from(one % 32),
-            warning: near(input, 0.95),
-            drift: near(input, 0.9),
-        })),
-        7 => any(online::HddmA::new(online::HddmAOptions {
-            drift: near(input, 0.001),
-            warning: near(input, 0.005),
-            two_sided: third,
-        })),
-        8 => any(online::HddmW::new(online::HddmWOptions {
-            drift: near(input, 0.001),
-            warning: near(input, 0.005),
-            lambda: near(input, 0.05),
-            two_sided: third,
-        })),
-        _ => any(online::Fhddm::new(online::FhddmOptions {
-            window: length,
-            short_window: third.then_some(usize::from(other % 32)),
-            delta: near(input, 0.001),
-        })),
+        0 => any(online::Adwin::new(
+            online::AdwinOptions::default()
+                .with_standard(standard)
+                .with_delta(near(input, 0.01))
+                .with_clock(number % 40)
+                .with_max_buckets(length)
+                .with_min_window(u32::from(one % 16))
+                .with_grace_period(u32::from(other % 16))
+                .with_restart(third),
+        )),
+        1 => any(online::PageHinkley::new(
+            online::PageHinkleyOptions::default()
+                .with_standard(standard)
+                .with_delta(near(input, 0.1))
+                .with_threshold(near(input, 5.0))
+                .with_forgetting(near(input, 0.99))
+                .with_min_values(number.into())
+                .with_direction(direction)
+                .with_target(third.then(|| input.f64())),
+        )),
+        2 => any(online::Cusum::new(
+            online::CusumOptions::default()
+                .with_standard(standard)
+                .with_slack(near(input, 0.5))
+                .with_threshold(near(input, 5.0))
+                .with_direction(direction),
+        )),
+        3 => any(online::Ewma::new(
+            online::EwmaOptions::default()
+                .with_standard(standard)
+                .with_lambda(near(input, 0.1))
+                .with_limit(near(input, 3.0)),
+        )),
+        4 => any(online::Kswin::new(
+            online::KswinOptions::default()
+                .with_alpha(near(input, 0.05))
+                .with_window(length.saturating_mul(2).saturating_add(usize::from(other % 8)))
+                .with_recent(length)
+                .with_min_statistic(near(input, 0.1))
+                .with_seed(number.into())
+                .with_restart(third),
+        )),
+        5 => any(online::Ddm::new(
+            online::DdmOptions::default()
+                .with_warm_start(u64::from(one % 32))
+                .with_warning(near(input, 2.0))
+                .with_drift(near(input, 3.0)),
+        )),
+        6 => any(online::Eddm::new(
+            online::EddmOptions::default()
+                .with_warm_start(u64::from(one % 32))
+                .with_warning(near(input, 0.95))
+                .with_drift(near(input, 0.9)),
+        )),
+        7 => any(online::HddmA::new(
+            online::HddmAOptions::default()
+                .with_drift(near(input, 0.001))
+                .with_warning(near(input, 0.005))
+                .with_two_sided(third),
+        )),
+        8 => any(online::HddmW::new(
+            online::HddmWOptions::default()
+                .with_drift(near(input, 0.001))
+                .with_warning(near(input, 0.005))
+                .with_lambda(near(input, 0.05))
+                .with_two_sided(third),
+        )),
+        _ => any(online::Fhddm::new(
+            online::FhddmOptions::default()
+                .with_window(length)
+                .with_short_window(third.then_some(usize::from(other % 32)))
+                .with_delta(near(input, 0.001)),
+        )),
     }
 }
 
@@ -1370,7 +1380,8 @@ fn run_lengths(input: &mut Input<'_>) {
         }),
     }
     let Some(detector) = new_detector(input) else { return };
-    let trials = run_length::Trials { streams: input.byte().into(), length: 20, seed };
+    let trials =
+        run_length::Trials::default().with_streams(input.byte().into()).with_length(20).with_seed(seed);
     sound("simulate", simulate(&detector, |random| f64::from(u8::from(random.next_f64() < rate)), trials));
 }
 
@@ -1579,13 +1590,12 @@ fn multiclasses(input: &mut Input<'_>) {
 }
 
 fn boosted_trees(input: &mut Input<'_>) -> BoostedTrees {
-    BoostedTrees {
-        trees: usize::from(input.byte() % 6),
-        learning_rate: near(input, 0.1),
-        leaves: if input.byte() == 9 { input.size() } else { 2 + usize::from(input.byte() % 6) },
-        min_leaf_rows: if input.byte() == 9 { input.size() } else { 1 + usize::from(input.byte() % 6) },
-        shrinkage: near(input, 1.0),
-    }
+    BoostedTrees::default()
+        .with_trees(usize::from(input.byte() % 6))
+        .with_learning_rate(near(input, 0.1))
+        .with_leaves(if input.byte() == 9 { input.size() } else { 2 + usize::from(input.byte() % 6) })
+        .with_min_leaf_rows(if input.byte() == 9 { input.size() } else { 1 + usize::from(input.byte() % 6) })
+        .with_shrinkage(near(input, 1.0))
 }
 
 fn regressions(input: &mut Input<'_>) {
@@ -1728,14 +1738,13 @@ fn multivariates(input: &mut Input<'_>) {
             joint(name, multivariate::sliced_wasserstein(&reference, &current, seed));
         }
         _ => {
-            let learner = multivariate::Boosting {
-                rounds: 1 + permutations,
-                learning_rate: near(input, 0.15),
-                depth: 1 + folds,
-                bins: 2 + u32::from(input.byte() % 16),
-                min_leaf: u32::from(input.byte() % 4),
-                regularisation: near(input, 1.0),
-            };
+            let learner = multivariate::Boosting::default()
+                .with_rounds(1 + permutations)
+                .with_learning_rate(near(input, 0.15))
+                .with_depth(1 + folds)
+                .with_bins(2 + u32::from(input.byte() % 16))
+                .with_min_leaf(u32::from(input.byte() % 4))
+                .with_regularisation(near(input, 1.0));
             let options =
                 multivariate::DomainClassifierOptions::new(seed).with_folds(folds).with_max_rows(rows);
             let options = options.with_importances(seed % 2 == 0).with_missing(missing);
@@ -1827,7 +1836,7 @@ fn decisions(input: &mut Input<'_>) {
     let mut state = State::default();
     let walk = |input: &mut Input<'_>, policy: &Policy, state: &State| {
         let value = input.bool().then(|| input.f64());
-        step(policy, state, &Event { at: time(input), rows: input.count(), value }).0
+        step(policy, state, &Event::new(time(input), input.count(), value)).0
     };
     for _ in 0..input.byte() % 40 {
         state = walk(input, &policy, &state);
@@ -1863,8 +1872,10 @@ fn signals(input: &mut Input<'_>) {
     reread(input, &lookback, |input, read: Lookback| {
         sound("Lookback::window", read.window(time(input)));
     });
-    let limits =
-        QualityLimits { missing: share(input), type_errors: share(input), out_of_bounds: share(input) };
+    let limits = QualityLimits::default()
+        .with_missing(share(input))
+        .with_type_errors(share(input))
+        .with_out_of_bounds(share(input));
     let kinds = kinds(input);
     let reference = table(input, &kinds, 30);
     let current = similar(input, &kinds, 30);
@@ -1939,16 +1950,16 @@ pub fn seeds(random: &mut mlops_core::num::Random) -> Vec<(&'static str, Vec<u8>
     let online: [AnyOnlineDetector; 4] = [
         online::Adwin::default().into(),
         online::HddmW::default().into(),
-        online::Kswin::new(online::KswinOptions { window: 8, recent: 4, alpha: 0.2, ..Default::default() })
+        online::Kswin::new(online::KswinOptions::default().with_window(8).with_recent(4).with_alpha(0.2))
             .unwrap()
             .into(),
-        online::Fhddm::new(online::FhddmOptions { window: 8, ..Default::default() }).unwrap().into(),
+        online::Fhddm::new(online::FhddmOptions::default().with_window(8)).unwrap().into(),
     ];
     let online = online.map(|mut detector| {
         (0..20).for_each(|i| assert!(detector.update(f64::from(i % 3 / 2)).is_ok()));
         detector
     });
-    let trees = BoostedTrees { trees: 2, min_leaf_rows: 2, ..Default::default() };
+    let trees = BoostedTrees::default().with_trees(2).with_min_leaf_rows(2);
     let forest = trees.fit(&Features::new(&numbers, 1).unwrap(), &numbers).unwrap();
     let pca = multivariate::Pca::fit(&Matrix::new(&numbers, 2).unwrap(), 0.8).unwrap();
     let every = Cut::Every { length: Duration::from_secs(60), origin: DateTime::UNIX_EPOCH };
