@@ -25,14 +25,16 @@ use serde::{Deserialize, Serialize};
 pub use crate::calibration::CalibrationMetric;
 use crate::calibration::state_of as calibration_state;
 use crate::calibration::{TopLabels, top_labels};
+pub use crate::classification::ScoreMetric;
 use crate::classification::{
-    Average, BrierScale, Confusion, ConfusionMatrix, LabelMetric, MulticlassScoreState, ScoreOptions, ScoreState,
-    WeightedConfusion, WeightedConfusionMatrix, ZeroDivision, multiclass_brier, multiclass_brier_weighted,
-    multiclass_d2_brier, multiclass_d2_log_loss, multiclass_log_loss, multiclass_log_loss_weighted,
+    Average, BrierScale, Confusion, ConfusionMatrix, LabelMetric, MulticlassScoreState, ScoreOptions,
+    ScoreState, WeightedConfusion, WeightedConfusionMatrix, ZeroDivision, multiclass_brier,
+    multiclass_brier_weighted, multiclass_d2_brier, multiclass_d2_log_loss, multiclass_log_loss,
+    multiclass_log_loss_weighted,
 };
-pub use crate::classification::{MulticlassMetric, ScoreMetric};
 use crate::regression::metric::{of_sums, weight_scale};
 use crate::regression::{RegressionMetric, RegressionState};
+pub use crate::several::MulticlassMetric;
 
 /// What a metric is computed from, beside the truth.
 #[non_exhaustive]
@@ -206,7 +208,9 @@ impl Metric {
             Self::Multiclass(metric) if metric.k().is_some() => {
                 "it needs the scores of more classes than it looks at"
             }
-            Self::Multiclass(_) => "it needs codes of several classes, and probabilities unless it is of labels",
+            Self::Multiclass(_) => {
+                "it needs codes of several classes, and probabilities unless it is of labels"
+            }
             Self::Calibration(_) => "it needs labels, and probabilities",
             Self::Regression(_) => "it needs predicted numbers",
         };
@@ -334,9 +338,7 @@ impl Several {
             (Metric::Score(ScoreMetric::D2Brier), Some(probabilities)) => {
                 multiclass_d2_brier(self.scores(rows, probabilities, weights)?)
             }
-            (Metric::Calibration(of), Some(probabilities)) => {
-                self.of_top(of, rows, probabilities, weights)
-            }
+            (Metric::Calibration(of), Some(probabilities)) => self.of_top(of, rows, probabilities, weights),
             _ => Err(metric.missing()),
         }
     }
@@ -756,7 +758,11 @@ pub(crate) struct Picked {
 }
 
 enum PickedRows {
-    Binary { y_true: Vec<bool>, labels: Option<Vec<bool>>, scores: Option<Vec<f64>> },
+    Binary {
+        y_true: Vec<bool>,
+        labels: Option<Vec<bool>>,
+        scores: Option<Vec<f64>>,
+    },
     Multiclass {
         y_true: Vec<u32>,
         y_pred: Vec<u32>,
@@ -764,7 +770,10 @@ enum PickedRows {
         average: Average,
         probabilities: Option<Vec<f64>>,
     },
-    Regression { y_true: Vec<f64>, y_pred: Vec<f64> },
+    Regression {
+        y_true: Vec<f64>,
+        y_pred: Vec<f64>,
+    },
 }
 
 impl Picked {
@@ -862,7 +871,9 @@ mod tests {
         let wide: Vec<f64> = scores.iter().flat_map(|p| [*p, (1.0 - p) / 4.0, 0.75 * (1.0 - p)]).collect();
         let classes = Input::multiclass(&codes, &said, 3).with_probabilities(&wide);
         let unfit = Input::multiclass(&codes, &said, 3).with_probabilities(&scores);
-        for input in [input, input.with_weights(&weights), bad, classes, classes.with_weights(&weights), unfit] {
+        for input in
+            [input, input.with_weights(&weights), bad, classes, classes.with_weights(&weights), unfit]
+        {
             let mut evaluation = Evaluation::new(input);
             for metric in Metric::all() {
                 assert_eq!(evaluation.value(metric), metric.evaluate(&input), "{metric}");

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use mlops_core::data::{Column, Table};
 use mlops_core::evaluation::{
-    CriterionEvidence, EvaluationInput, EvaluationReport, Evaluator, GateDecision, GateInput, GateSpec, TestName,
-    Verdict,
+    CriterionEvidence, EvaluationInput, EvaluationReport, Evaluator, GateDecision, GateInput, GateSpec,
+    TestName, Verdict,
 };
 use mlops_core::hash::Digest;
 use mlops_core::model::Predictions;
@@ -178,7 +178,11 @@ fn groups_are_compared_as_fairlearn_compares_each_class_with_the_rest() {
             let name = format!("region={group}");
             let found = fairness.groups.iter().find(|found| found.name == name).unwrap();
             close(found.metrics["accuracy"].value, Some(*accuracy), &name);
-            assert!(found.metrics["accuracy"].interval.is_some_and(|(low, high)| low <= *accuracy && *accuracy <= high));
+            assert!(
+                found.metrics["accuracy"]
+                    .interval
+                    .is_some_and(|(low, high)| low <= *accuracy && *accuracy <= high)
+            );
             // What a report has of all rows it has of each group, but for what a class alone has an area of.
             for key in report.metrics.keys().filter(|key| !key.as_str().contains('/')) {
                 assert!(found.metrics.contains_key(key), "{name}: {key}");
@@ -200,9 +204,18 @@ fn groups_are_compared_as_fairlearn_compares_each_class_with_the_rest() {
 fn shares_and_means_have_intervals_and_averages_have_none() {
     let case = &file().cases[0];
     let report = case.rows().report().unwrap();
-    for key in ["accuracy", "zero_one_loss", "top_2_accuracy", "f1_micro", "log_loss", "brier", "recall/pine",
-        "precision/ash", "false_positive_rate/ash", "roc_auc/birch"]
-    {
+    for key in [
+        "accuracy",
+        "zero_one_loss",
+        "top_2_accuracy",
+        "f1_micro",
+        "log_loss",
+        "brier",
+        "recall/pine",
+        "precision/ash",
+        "false_positive_rate/ash",
+        "roc_auc/birch",
+    ] {
         let found = &report.metrics[key];
         let (low, high) = found.interval.unwrap_or_else(|| panic!("{key}"));
         assert!((low..=high).contains(&found.value.value().unwrap()) && low < high, "{key}");
@@ -273,7 +286,10 @@ fn evidence_has_the_p_values_of_scipy() {
     }
     // Rows of the class and of the others, for a gate that asks for so many of each.
     let pines = expected.truth.iter().filter(|truth| *truth == "pine").count() as u64;
-    assert_eq!((evidence["recall"].positives, evidence["recall"].negatives), (Some(pines), Some(240 - pines)));
+    assert_eq!(
+        (evidence["recall"].positives, evidence["recall"].negatives),
+        (Some(pines), Some(240 - pines))
+    );
     assert_eq!(evidence["accuracy"].positives, None);
 }
 
@@ -281,7 +297,9 @@ fn evidence_has_the_p_values_of_scipy() {
 fn every_test_that_fits_answers_and_the_others_are_refused() {
     let (rows, champion, _) = compared();
     let gate = |metric: &str, test: &str| {
-        format!("name = \"g\"\n[[criteria]]\nid = \"c\"\nmetric = \"{metric}\"\nmax_drop = 0.0\ntest = \"{test}\"")
+        format!(
+            "name = \"g\"\n[[criteria]]\nid = \"c\"\nmetric = \"{metric}\"\nmax_drop = 0.0\ntest = \"{test}\""
+        )
     };
     for (metric, test, fits) in [
         ("accuracy", "score", true),
@@ -306,7 +324,10 @@ fn every_test_that_fits_answers_and_the_others_are_refused() {
         let found = rows.decide(&champion, &gate(metric, test));
         if !fits {
             let error = found.expect_err(metric);
-            assert!(matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported), "{metric}: {error}");
+            assert!(
+                matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported),
+                "{metric}: {error}"
+            );
             assert_eq!(error.context("id"), Some("c"), "{metric}: {error}");
             continue;
         }
@@ -422,7 +443,9 @@ fn of_many_classes_only_the_figures_of_all_are_reported() {
     let evaluator = StandardEvaluator::new(options).unwrap();
     let rows = rows.with_groups(&["x", "y"].repeat(120));
     let report = evaluator.evaluate(&rows.input("m", &rows.predictions)).unwrap();
-    assert!(report.metrics.keys().all(|key| !key.as_str().contains('/')) && report.metric("f1_macro").is_some());
+    assert!(
+        report.metrics.keys().all(|key| !key.as_str().contains('/')) && report.metric("f1_macro").is_some()
+    );
     let disparities = &report.fairness[0].disparities;
     assert!(disparities.keys().all(|key| !key.as_str().contains('/')));
     assert!(disparities.contains_key("equal_opportunity_difference"));
@@ -431,11 +454,13 @@ fn of_many_classes_only_the_figures_of_all_are_reported() {
 #[test]
 fn two_classes_are_a_binary_task() {
     let positive: Vec<f64> = (0..200).map(|row| f64::from(row * 37 % 199) / 200.0 + 0.001).collect();
-    let truth: Vec<bool> = positive.iter().enumerate().map(|(row, p)| (*p > 0.45) != (row % 6 == 0)).collect();
+    let truth: Vec<bool> =
+        positive.iter().enumerate().map(|(row, p)| (*p > 0.45) != (row % 6 == 0)).collect();
     let wide: Vec<f64> = positive.iter().flat_map(|p| [1.0 - p, *p]).collect();
     let several = Rows::new(&["false", "true"], wide, Column::bool("y", truth.clone()).unwrap());
     let several = several.report().unwrap();
-    let (predictions, truth) = (Predictions::probability(positive).unwrap(), Column::bool("y", truth).unwrap());
+    let (predictions, truth) =
+        (Predictions::probability(positive).unwrap(), Column::bool("y", truth).unwrap());
     let binary = StandardEvaluator::default().evaluate(&EvaluationInput {
         model: Digest::of(b"m"),
         data: Digest::of(b"data"),

@@ -526,7 +526,8 @@ impl Sides<'_> {
         if let Some((metric, cells)) = self.cells()? {
             return Ok(cells.shares(metric));
         }
-        match (share_of_classes(self.metric, self.champion)?, share_of_classes(self.metric, self.challenger)?) {
+        match (share_of_classes(self.metric, self.champion)?, share_of_classes(self.metric, self.challenger)?)
+        {
             (Some(first), Some(second)) => PairedCounts::of(&first, &second).map(Some),
             _ => Ok(None),
         }
@@ -695,7 +696,9 @@ pub(crate) fn row_losses(metric: Metric, input: &Input<'_>) -> Result<Option<Vec
             input.check()?;
             let of_row = |i: usize| {
                 let row = &said[i * classes..(i + 1) * classes];
-                metric.evaluate(&Input::multiclass(&y_true[i..=i], &y_pred[i..=i], classes).with_probabilities(row))
+                metric.evaluate(
+                    &Input::multiclass(&y_true[i..=i], &y_pred[i..=i], classes).with_probabilities(row),
+                )
             };
             row_values(y_true.len(), of_row).map(Some)
         }
@@ -885,10 +888,8 @@ mod tests {
         let challenger = Input::multiclass(&y, &better.0, 3).with_probabilities(&better.1);
         let options = PairedOptions::default().with_resamples(200);
         for metric in Metric::all().filter(|metric| champion.supports(*metric)) {
-            let calibration = matches!(
-                metric,
-                Metric::Calibration(_) | Metric::Multiclass(MulticlassMetric::ClasswiseEce)
-            );
+            let calibration =
+                matches!(metric, Metric::Calibration(_) | Metric::Multiclass(MulticlassMetric::ClasswiseEce));
             if calibration || metric.direction() == Direction::Neither {
                 assert!(paired(metric, &champion, &challenger, 0.0, &options).is_err(), "{metric}");
                 continue;

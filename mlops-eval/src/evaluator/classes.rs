@@ -70,7 +70,8 @@ impl<'a> Classes<'a> {
             places.push(place);
         }
         let mut probabilities = vec![0.0; self.truth.len() * self.labels.len()];
-        let rows = probabilities.chunks_exact_mut(self.labels.len()).zip(said.as_slice().chunks_exact(places.len()));
+        let rows =
+            probabilities.chunks_exact_mut(self.labels.len()).zip(said.as_slice().chunks_exact(places.len()));
         for (ours, theirs) in rows {
             places.iter().zip(theirs).for_each(|(&place, &probability)| ours[place] = probability);
         }
@@ -90,7 +91,8 @@ impl<'a> Classes<'a> {
     }
 
     pub(crate) fn input(&self) -> Input<'_> {
-        Input::multiclass(&self.truth, &self.predicted, self.labels.len()).with_probabilities(&self.probabilities)
+        Input::multiclass(&self.truth, &self.predicted, self.labels.len())
+            .with_probabilities(&self.probabilities)
     }
 
     /// Whether the rows have this metric: all that they hold enough for but the labels' averages, which say in their names how they
@@ -198,8 +200,29 @@ mod tests {
         let long = "x".repeat(300);
         let longer = "x".repeat(301);
         let labels = [
-            "setosa", "Iris setosa", "größe 家族", ".", "..", "...", "a.b", "a/b", "a:2f:b", "a:b", " a", "a ", "a",
-            "a\n", "<60", "60+", "\u{202e}", "🦀", "../x", "%", ":25:", &long, &longer,
+            "setosa",
+            "Iris setosa",
+            "größe 家族",
+            ".",
+            "..",
+            "...",
+            "a.b",
+            "a/b",
+            "a:2f:b",
+            "a:b",
+            " a",
+            "a ",
+            "a",
+            "a\n",
+            "<60",
+            "60+",
+            "\u{202e}",
+            "🦀",
+            "../x",
+            "%",
+            ":25:",
+            &long,
+            &longer,
         ];
         let keys: std::collections::BTreeSet<String> =
             labels.iter().map(|label| class_key("recall", label).unwrap().as_str().to_owned()).collect();

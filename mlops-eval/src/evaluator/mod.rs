@@ -24,8 +24,8 @@ use crate::catalog::{CalibrationMetric, Evaluation, Input, Metric, Rows, ScoreMe
 use crate::classification::{Confusion, LabelMetric};
 use crate::compare::{Delong, Difference as _, PairedOptions, mean_difference, row_losses, share_of_classes};
 use crate::fairness::{
-    Aggregate, EqualizedOdds, FairnessOptions, GroupErrors, GroupMetrics, GroupStatus, LeftOut, MetricByGroup,
-    SensitiveFeature,
+    Aggregate, EqualizedOdds, FairnessOptions, GroupErrors, GroupMetrics, GroupStatus, LeftOut,
+    MetricByGroup, SensitiveFeature,
 };
 use crate::interval::{CONFIDENCE, Interval, wilson_share};
 use crate::regression::{Domain, RegressionMetric};
@@ -349,7 +349,8 @@ impl StandardEvaluator {
             for (name, found) in part.metrics {
                 slice.metrics.insert(class_key(name.as_str(), label)?, found);
             }
-            let inside = class.truth.iter().zip(cut.mask()).filter(|(positive, inside)| **positive && **inside);
+            let inside =
+                class.truth.iter().zip(cut.mask()).filter(|(positive, inside)| **positive && **inside);
             slice.metrics.insert(support.clone(), count(inside.count(), cut.rows()));
         }
         Ok(())
@@ -407,7 +408,12 @@ impl StandardEvaluator {
         Ok(Slice::bins(name, &values, &edges)?)
     }
 
-    fn parity_of_classes(&self, classes: &Classes<'_>, metrics: &[Metric], groups: &Groups) -> Result<Compared> {
+    fn parity_of_classes(
+        &self,
+        classes: &Classes<'_>,
+        metrics: &[Metric],
+        groups: &Groups,
+    ) -> Result<Compared> {
         let right = classes.right();
         let counted = groups.count(&vec![true; right.len()], &right)?;
         let mut reports = ByGroup::default();
@@ -443,7 +449,8 @@ impl StandardEvaluator {
         }
         for parity in Parity::of_a_class() {
             let found = worst.remove(parity.name());
-            disparities.extend(named(found.map(|found| (key(parity.name()), parity.direction(), found)), rows)?);
+            disparities
+                .extend(named(found.map(|found| (key(parity.name()), parity.direction(), found)), rows)?);
         }
         Ok((reports.finish(), disparities))
     }
@@ -564,7 +571,13 @@ impl ByGroup {
     }
 
     /// Adds metrics of the groups that are there, but for those that are there already.
-    fn add_parts(&mut self, slices: &[Slice], rows: &Input<'_>, metrics: &[Metric], minimum: u64) -> Result<()> {
+    fn add_parts(
+        &mut self,
+        slices: &[Slice],
+        rows: &Input<'_>,
+        metrics: &[Metric],
+        minimum: u64,
+    ) -> Result<()> {
         let minimum = usize::try_from(minimum).unwrap_or(usize::MAX);
         for part in parts(slices, rows, metrics, minimum)? {
             let Some(group) = self.0.get_mut(&part.name) else { continue };
@@ -843,18 +856,16 @@ mod tests {
         sensitive: Table<'_>,
     ) -> Result<EvaluationReport> {
         let options = EvaluatorOptions::default().with_bands("age", [40.0, 60.0]).with_min_group_rows(2);
-        StandardEvaluator::new(EvaluatorOptions { min_slice_rows: 2, ..options })?.evaluate(
-            &EvaluationInput {
-                model: Digest::of(b"m"),
-                data: Digest::of(b"d"),
-                task,
-                predictions: &predictions,
-                truth: &truth,
-                slices: &slices,
-                sensitive: &sensitive,
-                at: "2026-01-01T00:00:00Z".parse().unwrap(),
-            },
-        )
+        StandardEvaluator::new(options.with_min_slice_rows(2))?.evaluate(&EvaluationInput {
+            model: Digest::of(b"m"),
+            data: Digest::of(b"d"),
+            task,
+            predictions: &predictions,
+            truth: &truth,
+            slices: &slices,
+            sensitive: &sensitive,
+            at: "2026-01-01T00:00:00Z".parse().unwrap(),
+        })
     }
 
     fn binary() -> EvaluationReport {

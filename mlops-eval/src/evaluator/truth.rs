@@ -81,7 +81,10 @@ pub(crate) fn codes(truth: &Column<'_>, labels: &[String]) -> Result<Vec<u32>> {
             };
             values.iter().enumerate().map(one).collect()
         }
-        _ => Err(wrong_type(truth, "must be a category, or integers or booleans that classes are called after")),
+        _ => Err(wrong_type(
+            truth,
+            "must be a category, or integers or booleans that classes are called after",
+        )),
     }
 }
 

@@ -212,9 +212,7 @@ enum OwnRows<'a> {
 impl<'a> OwnRows<'a> {
     fn of(evaluator: &StandardEvaluator, input: &EvaluationInput<'a>) -> Result<Self> {
         match input.task {
-            Task::MulticlassClassification => {
-                Classes::of(input.predictions, input.truth).map(Self::Classes)
-            }
+            Task::MulticlassClassification => Classes::of(input.predictions, input.truth).map(Self::Classes),
             Task::BinaryClassification => {
                 let labels = evaluator.labels(input.predictions.as_slice())?;
                 Ok(Self::Binary { truth: booleans(input.truth)?, labels })

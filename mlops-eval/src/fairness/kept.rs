@@ -17,7 +17,11 @@ pub(super) struct KeptRows {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Columns {
-    Binary { y_true: Vec<bool>, labels: Option<Vec<bool>>, scores: Option<Vec<f64>> },
+    Binary {
+        y_true: Vec<bool>,
+        labels: Option<Vec<bool>>,
+        scores: Option<Vec<f64>>,
+    },
     Multiclass {
         y_true: Vec<u32>,
         y_pred: Vec<u32>,
@@ -26,7 +30,10 @@ enum Columns {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         probabilities: Option<Vec<f64>>,
     },
-    Regression { y_true: Vec<f64>, y_pred: Vec<f64> },
+    Regression {
+        y_true: Vec<f64>,
+        y_pred: Vec<f64>,
+    },
 }
 
 fn pick<T: Copy>(values: &[T], rows: &[usize]) -> Vec<T> {

@@ -1,5 +1,6 @@
 use mlops_core::conformance::fuzz::Input;
 use mlops_core::num::parallel::Threads;
+use mlops_eval::catalog::MulticlassMetric;
 use mlops_eval::classification::*;
 
 use super::classification::{average, zero_division};
