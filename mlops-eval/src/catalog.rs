@@ -25,15 +25,16 @@ use serde::{Deserialize, Serialize};
 pub use crate::calibration::CalibrationMetric;
 use crate::calibration::state_of as calibration_state;
 use crate::calibration::{TopLabels, top_labels};
+pub use crate::classification::ScoreMetric;
 use crate::classification::{
     Average, BrierScale, Confusion, ConfusionMatrix, LabelMetric, MulticlassScoreState, ScoreOptions,
     ScoreState, WeightedConfusion, WeightedConfusionMatrix, ZeroDivision, multiclass_brier,
     multiclass_brier_weighted, multiclass_d2_brier, multiclass_d2_log_loss, multiclass_log_loss,
     multiclass_log_loss_weighted,
 };
-pub use crate::classification::{MulticlassMetric, ScoreMetric};
 use crate::regression::metric::{of_sums, weight_scale};
 use crate::regression::{RegressionMetric, RegressionState};
+pub use crate::several::MulticlassMetric;
 
 /// What a metric is computed from, beside the truth.
 #[non_exhaustive]

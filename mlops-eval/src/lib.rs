@@ -236,4 +236,5 @@ pub mod interval;
 pub mod ranking;
 pub mod regression;
 mod runs;
+mod several;
 pub mod slice;

@@ -122,7 +122,8 @@ impl Data {
                 Column::f64("truth", (0..60).map(f64::from).collect::<Vec<_>>()),
             ),
             Task::MulticlassClassification => {
-                let said = |row: usize| surely(if wrong(row) { class(row + 1) } else { class(row) }, score(0));
+                let said =
+                    |row: usize| surely(if wrong(row) { class(row + 1) } else { class(row) }, score(0));
                 let truth = (0..60).map(|row| CLASSES[class(row)]);
                 (classes((0..60).map(said)).unwrap(), Column::text("truth", truth))
             }
@@ -487,7 +488,9 @@ pub(crate) mod tests {
             };
             match truth.data_type() {
                 DataType::Bool | DataType::I64 | DataType::Category => (0..truth.len()).map(of_row).collect(),
-                _ => Err(Error::invalid("Evaluator::evaluate", "truth", "is of no type that means yes and no")),
+                _ => {
+                    Err(Error::invalid("Evaluator::evaluate", "truth", "is of no type that means yes and no"))
+                }
             }
         }
 
@@ -497,7 +500,9 @@ pub(crate) mod tests {
             let right = |row| match (said.likeliest(row), input.truth.label(row)) {
                 (Some(said), Some(truth)) if said == truth => Ok(true),
                 (_, Some(truth)) if said.labels().contains(&truth.clone().into_owned()) => Ok(false),
-                (_, truth) => Err(Error::invalid(OP, "truth", format!("row {row} is of no class: {truth:?}"))),
+                (_, truth) => {
+                    Err(Error::invalid(OP, "truth", format!("row {row} is of no class: {truth:?}")))
+                }
             };
             let rows = said.rows();
             let right = (0..rows).map(right).collect::<Result<Vec<_>>>()?;

@@ -34,7 +34,6 @@ pub mod ks;
 pub mod label_ranking;
 mod losses;
 pub mod matrix;
-mod multiclass_metric;
 pub mod multiclass_scores;
 pub mod multilabel;
 pub mod multilabel_scores;
@@ -61,7 +60,6 @@ pub use label_ranking::{
     label_ranking_loss_weighted,
 };
 pub use matrix::{ConfusionMatrix, Normalize, WeightedConfusionMatrix, WeightedConfusionMatrixState};
-pub use multiclass_metric::MulticlassMetric;
 pub use multiclass_scores::*;
 pub use multilabel::MultilabelConfusion;
 pub use multilabel_scores::*;

@@ -859,8 +859,11 @@ mod tests {
         assert_eq!((comparison.verdict, comparison.method), (Verdict::Shown, Method::BootstrapBca));
     }
 
-    /// Codes of three classes and two models' probabilities: the second is right more often, and surer.
-    fn classes() -> (Vec<u32>, [(Vec<u32>, Vec<f64>); 2]) {
+    /// A model's codes and probabilities.
+    type Said = (Vec<u32>, Vec<f64>);
+
+    /// Codes of three classes and two models: the second is right more often, and surer.
+    fn classes() -> (Vec<u32>, [Said; 2]) {
         let y: Vec<u32> = (0..240).map(|i| i * 5 % 3).collect();
         let model = |wrong_every: usize, sure: f64| {
             let rows = y.iter().enumerate().map(|(i, &class)| {

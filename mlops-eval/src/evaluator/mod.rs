@@ -872,18 +872,16 @@ mod tests {
         sensitive: Table<'_>,
     ) -> Result<EvaluationReport> {
         let options = EvaluatorOptions::default().with_bands("age", [40.0, 60.0]).with_min_group_rows(2);
-        StandardEvaluator::new(EvaluatorOptions { min_slice_rows: 2, ..options })?.evaluate(
-            &EvaluationInput {
-                model: Digest::of(b"m"),
-                data: Digest::of(b"d"),
-                task,
-                predictions: &predictions,
-                truth: &truth,
-                slices: &slices,
-                sensitive: &sensitive,
-                at: "2026-01-01T00:00:00Z".parse().unwrap(),
-            },
-        )
+        StandardEvaluator::new(options.with_min_slice_rows(2))?.evaluate(&EvaluationInput {
+            model: Digest::of(b"m"),
+            data: Digest::of(b"d"),
+            task,
+            predictions: &predictions,
+            truth: &truth,
+            slices: &slices,
+            sensitive: &sensitive,
+            at: "2026-01-01T00:00:00Z".parse().unwrap(),
+        })
     }
 
     fn binary() -> EvaluationReport {

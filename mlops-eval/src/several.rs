@@ -6,14 +6,13 @@ use mlops_core::num::{Measured, StatsError};
 use mlops_core::problem::Direction;
 use serde::{Deserialize, Serialize};
 
-use super::matrix::WeightedConfusionMatrix;
-use super::multiclass_scores::{
-    MulticlassScoreState, multiclass_average_precision, multiclass_roc_auc, multiclass_roc_auc_one_vs_one,
-};
-use super::top_k::{TopKOptions, TopKState};
-use super::{Average, KappaWeights, LabelMetric, ZeroDivision};
 use crate::calibration::{CalibrationOptions, classwise_calibration_error};
 use crate::catalog::Needs;
+use crate::classification::{
+    Average, KappaWeights, LabelMetric, MulticlassScoreState, ScoreOptions, TopKOptions, TopKState,
+    WeightedConfusionMatrix, ZeroDivision, multiclass_average_precision, multiclass_roc_auc,
+    multiclass_roc_auc_one_vs_one,
+};
 
 /// A metric of several classes, as a value. Serialises as its name, which is scikit-learn's where that has one.
 ///
@@ -22,7 +21,8 @@ use crate::catalog::Needs;
 /// [`WeightedConfusionMatrix::average`]. With one label a row the micro averages and the weighted recall are the accuracy.
 ///
 /// ```
-/// use mlops_eval::classification::{ConfusionMatrix, MulticlassMetric};
+/// use mlops_eval::catalog::MulticlassMetric;
+/// use mlops_eval::classification::ConfusionMatrix;
 ///
 /// let cells = ConfusionMatrix::of(&[0, 1, 2, 2], &[0, 1, 2, 1], 3)?.weighted();
 /// let recall = MulticlassMetric::RecallMacro.of_cells(&cells)?.and_then(|recall| recall.value());
@@ -64,13 +64,13 @@ pub enum MulticlassMetric {
     RocAucOvoWeighted,
     /// [`multiclass_average_precision`], the mean of the classes.
     AveragePrecisionMacro,
-    /// [`top_k_accuracy`](super::top_k_accuracy) of two classes, ties averaged.
+    /// [`top_k_accuracy`](crate::classification::top_k_accuracy) of two classes, ties averaged.
     #[serde(rename = "top_2_accuracy")]
     Top2Accuracy,
-    /// [`top_k_accuracy`](super::top_k_accuracy) of three classes, ties averaged.
+    /// [`top_k_accuracy`](crate::classification::top_k_accuracy) of three classes, ties averaged.
     #[serde(rename = "top_3_accuracy")]
     Top3Accuracy,
-    /// [`top_k_accuracy`](super::top_k_accuracy) of five classes, ties averaged.
+    /// [`top_k_accuracy`](crate::classification::top_k_accuracy) of five classes, ties averaged.
     #[serde(rename = "top_5_accuracy")]
     Top5Accuracy,
     /// [`ClasswiseError::ece`](crate::calibration::ClasswiseError::ece)
@@ -159,7 +159,7 @@ impl MulticlassMetric {
     /// How many classes a top-k accuracy looks at; `None` for every other metric.
     ///
     /// ```
-    /// use mlops_eval::classification::MulticlassMetric;
+    /// use mlops_eval::catalog::MulticlassMetric;
     /// assert_eq!(MulticlassMetric::Top3Accuracy.k(), Some(3));
     /// assert_eq!(MulticlassMetric::F1Macro.k(), None);
     /// ```
@@ -196,7 +196,8 @@ impl MulticlassMetric {
     /// The metric of the rows that a state was built from; `None` for one that is not read from it.
     ///
     /// ```
-    /// use mlops_eval::classification::{MulticlassMetric, MulticlassScoreState};
+    /// use mlops_eval::catalog::MulticlassMetric;
+    /// use mlops_eval::classification::MulticlassScoreState;
     ///
     /// let state = MulticlassScoreState::of(&[0, 1], &[0.7, 0.3, 0.2, 0.8], 2)?;
     /// let area = MulticlassMetric::RocAucOvr.from_state(&state)?.and_then(|area| area.value());
@@ -224,7 +225,7 @@ impl MulticlassMetric {
     /// weights that are `None` are all 1.
     ///
     /// ```
-    /// use mlops_eval::classification::MulticlassMetric;
+    /// use mlops_eval::catalog::MulticlassMetric;
     ///
     /// let scores = [0.2, 0.5, 0.3, 0.6, 0.3, 0.1];
     /// let top = MulticlassMetric::Top2Accuracy.of_scores(&[2, 2], &scores, 3, None)?.and_then(|top| top.value());
@@ -253,7 +254,7 @@ impl MulticlassMetric {
             let error = classwise_calibration_error(y_true, scores, classes, weights, &options)?;
             return Ok(Some(error.ece));
         }
-        let options = super::ScoreOptions::default();
+        let options = ScoreOptions::default();
         self.from_state(&MulticlassScoreState::of_with(y_true, scores, classes, weights, &options)?)
     }
 }
