@@ -21,6 +21,7 @@ use crate::evaluation::{EvaluationReport, GateDecision, champion};
 use crate::governance::{ApprovalRequest, Approver, AuditEntry, AuditLog};
 use crate::hash::{Digest, Hasher};
 use crate::id::{DeploymentName, IdempotencyKey, Percent, RunId, Version};
+use crate::monitor::MonitorSpec;
 use crate::registry::{AliasChange, ModelRegistry, ModelVersion, Promotion};
 use crate::retrain::gates::{CauseLevel, GateInput, RetrainCause};
 use crate::retrain::{Signal, TriggerDecision, TriggerOutcome, TriggerState};
@@ -223,6 +224,17 @@ impl ClosedLoop {
         }
         self.triggers.push(trigger);
         Ok(self)
+    }
+
+    /// Checks that every signal that the loop's triggers [look at](crate::retrain::Trigger::watches) or are
+    /// [about](LoopTrigger::about) is one of these monitors', of a kind that the trigger looks at. The loop takes reports from whoever
+    /// [shows](Self::signal) them and cannot know what there is: a trigger with a misspelt name would never find a reason. Call this
+    /// once triggers and monitors are there, with all monitors whose reports the loop is shown.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] that names the trigger, the signal and the one that is near.
+    pub fn check_monitors(&self, monitors: &[MonitorSpec]) -> Result<()> {
+        self.triggers.iter().try_for_each(|trigger| trigger.check_monitors(monitors))
     }
 
     /// Sets another smoke test for the rollouts that begin from now on: one with the predictions of the next challenger.

@@ -24,8 +24,8 @@ use crate::id::{Alias, IdempotencyKey, MetricKey, ModelName, Percent, RunId, Ver
 use crate::memory::{MemoryArtifactStore, MemoryModelRegistry};
 use crate::model::{ModelFormat, Signature};
 use crate::monitor::{
-    DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome, FeatureScore, MonitorReport, SignalKind,
-    SignalOutcome, SignalReport, SignalSpec, Window,
+    DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome, FeatureScore, MonitorReport, MonitorSpec,
+    SignalKind, SignalOutcome, SignalReport, SignalSpec, Window,
 };
 use crate::num::Measured;
 use crate::problem::{Direction, Task};
@@ -895,6 +895,26 @@ fn drifted(day: i64, ratio: f64) -> Signal {
     let window = Window::new(start, end).unwrap();
     let report = MonitorReport::new("watch".parse().unwrap(), window, end, 100, vec![signal]);
     Signal::Monitored(Box::new(report))
+}
+
+#[tokio::test]
+async fn triggers_are_held_against_the_monitors_that_there_are() {
+    let plant = Plant::new(Shared::default());
+    let checked = async |watched: &str, about: &str| {
+        let trigger = Arc::new(DriftTrigger::new(watched, 2, Duration::ZERO).unwrap());
+        let trigger = LoopTrigger::new("drift", CauseKind::Drift, trigger).unwrap().about(about);
+        let one = plant.resume().await.with_trigger(trigger).unwrap();
+        let signals = vec![SignalSpec::new("inputs", SignalKind::DataDrift)];
+        let monitor =
+            MonitorSpec { name: "watch".parse().unwrap(), endpoint: "diabetes".parse().unwrap(), signals };
+        one.check_monitors(&[monitor])
+    };
+    checked("inputs", "inputs").await.unwrap();
+    for (watched, about) in [("input", "inputs"), ("inputs", "input")] {
+        let error = checked(watched, about).await.unwrap_err();
+        assert_eq!(error.message(), "no monitor has a signal `input`; did you mean `inputs`?");
+        assert_eq!(error.context("trigger"), Some("drift"));
+    }
 }
 
 #[tokio::test]
