@@ -324,6 +324,20 @@ impl ClosedLoop {
         }
     }
 
+    /// Begins the cycle again that came to nothing ([`LoopPhase::GateFailed`]), because the machine was lost, say: past the gates, and
+    /// with the [request](LoopState::request) and the [reason](LoopState::reason) it had, to which `why` is added. A cause that was
+    /// seen already would be held back by the gates, and a cycle that is triggered anew would not say what it is for. Whether
+    /// training is to begin; what is held back is recorded, with the reason.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] where the loop is in another phase; those of the journal and the audit log.
+    pub async fn retry(&mut self, why: &str) -> Result<bool> {
+        self.settle().await?;
+        let cycle = self.state.cycle;
+        self.feed(LoopEvent::Retried(why.to_owned())).await?;
+        Ok(self.state.cycle != cycle)
+    }
+
     /// A run trains.
     ///
     /// # Errors
@@ -340,7 +354,7 @@ impl ClosedLoop {
         self.feed(LoopEvent::TrainingFinished).await
     }
 
-    /// It did not make a model; counts like one that failed the gate.
+    /// It did not make a model; counts like one that failed the gate. The cause is not asked for by itself again: [`retry`](Self::retry).
     ///
     /// # Errors
     /// As [`step`]; those of the audit log.
