@@ -219,7 +219,7 @@ async fn run(args: &Args) -> Result<()> {
     let baseline = operate::capture_baseline(&world, &one, &candidate).await?;
 
     step(8, "Watch production: first as usual, then an older cohort takes over");
-    let watch = operate::Watch::new(&world, &candidate, &report, &baseline).await?;
+    let watch = operate::Watch::new(&world, &candidate, &report, &baseline, &one).await?;
     let quiet = operate::usual_day(&world, &mut service, &watch).await?;
     operate::no_alarm(&quiet)?;
     let alarmed = operate::shifted_day(&world, &mut service, &watch).await?;
