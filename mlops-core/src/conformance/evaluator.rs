@@ -230,7 +230,7 @@ pub fn metrics_are_named_beforehand(under: &EvaluatorUnderTest) {
         any = true;
         assert_eq!(under.evaluator.metrics(task).as_ref(), Some(&named), "asked again it says the same");
         let data = Data::of(task);
-        let rows = [data.clone(), data.clone().says(|_| 0.5), data.take(&[0])];
+        let rows = [data.clone(), data.clone().says(|_| 0.5).unwrap(), data.take(&[0])];
         let reports = rows.map(|rows| under.judge(&rows).unwrap());
         for (key, estimate) in reports.iter().flat_map(|report| &report.metrics) {
             assert_eq!(named.get(key), Some(&estimate.direction), "{task:?}: {key}");
