@@ -31,6 +31,7 @@ use crate::slice::{Slice, SliceOptions, SliceResult, SliceValue, evaluate_slices
 const OP: &str = "Evaluator::evaluate";
 
 /// How [`StandardEvaluator`] measures.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvaluatorOptions {
     /// The probability from which on a row is predicted to be positive, in [0, 1]. Default: 0.5.
@@ -127,16 +128,14 @@ impl EvaluatorOptions {
 ///
 /// let predictions = Predictions::probability(vec![0.9, 0.2, 0.7, 0.4])?;
 /// let truth = Column::bool("ill", vec![true, false, false, true])?;
-/// let report = StandardEvaluator::default().evaluate(&EvaluationInput {
-///     model: Digest::of(b"model"),
-///     data: Digest::of(b"data"),
-///     task: Task::BinaryClassification,
-///     predictions: &predictions,
-///     truth: &truth,
-///     slices: &Table::default(),
-///     sensitive: &Table::default(),
-///     at: "2026-01-01T00:00:00Z".parse()?,
-/// })?;
+/// let report = StandardEvaluator::default().evaluate(&EvaluationInput::new(
+///     Digest::of(b"model"),
+///     Digest::of(b"data"),
+///     Task::BinaryClassification,
+///     &predictions,
+///     &truth,
+///     "2026-01-01T00:00:00Z".parse()?,
+/// ))?;
 /// assert_eq!(report.metric("roc_auc"), Some(0.75));
 /// assert_eq!(report.metric("accuracy"), Some(0.5));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -632,16 +631,16 @@ mod tests {
     ) -> Result<EvaluationReport> {
         let options = EvaluatorOptions::default().with_bands("age", [40.0, 60.0]).with_min_group_rows(2);
         StandardEvaluator::new(EvaluatorOptions { min_slice_rows: 2, ..options })?.evaluate(
-            &EvaluationInput {
-                model: Digest::of(b"m"),
-                data: Digest::of(b"d"),
+            &EvaluationInput::new(
+                Digest::of(b"m"),
+                Digest::of(b"d"),
                 task,
-                predictions: &predictions,
-                truth: &truth,
-                slices: &slices,
-                sensitive: &sensitive,
-                at: "2026-01-01T00:00:00Z".parse().unwrap(),
-            },
+                &predictions,
+                &truth,
+                "2026-01-01T00:00:00Z".parse().unwrap(),
+            )
+            .with_slices(&slices)
+            .with_sensitive(&sensitive),
         )
     }
 
