@@ -12,6 +12,7 @@
 //! cargo bench -p mlops-benches --bench store     # the embedded store; peers/store.py times MLflow
 //! python3 benches/peers/validate.py  # validation and profile: pandera, dataframely, Great Expectations, ydata-profiling
 //! MLOPS_BENCH_GB=4 cargo bench -p mlops-benches --bench validate    # a large file: time, and the peak of memory
+//! python3 benches/peers/spark.py FOLDER    # the statements of `mlops_drift::sql` on Spark; its first lines say what FOLDER holds
 //! cargo bench -p mlops-benches       # ours alone
 //! ```
 //!

@@ -115,7 +115,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     step(3, "Describe what is left");
     let profile = profiler.profile()?;
     say(&profile);
-    let page = std::env::temp_dir().join("mlops-profile.html");
+    let page = std::env::temp_dir().join(format!("mlops-profile-{}.html", std::process::id()));
     std::fs::write(&page, profile.html("Diabetes patients"))?;
     say(format!("a page with pictures: {}", page.display()));
 

@@ -95,7 +95,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok((decision, page))
     })?;
     say(&decision);
-    let file = std::env::temp_dir().join("mlops-gate-decision.html");
+    let file = std::env::temp_dir().join(format!("mlops-gate-decision-{}.html", std::process::id()));
     std::fs::write(&file, page)?;
     say(format!("as a page with pictures: {}", file.display()));
     Ok(())

@@ -102,7 +102,7 @@ async fn main() -> Result<()> {
     say(ask(address, "GET", "/health/ready", "", "").await?);
     say(format!("without a key: {}", ask(address, "POST", "/score", "", "{}").await?));
 
-    step(3, "The same row, in three dialects");
+    step(3, "The same row in two dialects, and one deployment asked by name");
     let key = format!("authorization: Bearer {}\r\n", KEY.replace(' ', "-"));
     let row = as_json(&rows.take(&[0])?, &data.features)?;
     say(format!(

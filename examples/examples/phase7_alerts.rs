@@ -13,7 +13,7 @@ use mlops_core::monitor::sink::{
     FileAlertSink, LogAlertSink, WebhookAlertSink, WebhookIo, WebhookRequest, WebhookResponse, WebhookSecret,
     WebhookTarget, WebhookTransport, verify_webhook,
 };
-use mlops_core::monitor::{AlertSink, OperationSeries, RequestOutcome, Window};
+use mlops_core::monitor::{AlertSink, OperationReport, OperationSeries, RequestOutcome, Window};
 use mlops_core::retrain::event_source::{EventFilter, EventGrid, Received};
 use mlops_core::retrain::gates::{CauseKind, GateInput, GatesState, RetrainCause, RetrainGates};
 use mlops_core::time::{ManualClock, NoPause, Timestamp};
@@ -120,6 +120,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("file".to_owned(), Arc::new(FileAlertSink::open(&file)?) as Arc<dyn AlertSink>),
     ]
     .into();
+    // A name that is misspelt would wait for ever: rules and routes are held against what there is before anything happens.
+    rules.check_signals(OperationReport::SIGNALS, &[])?;
+    rules.check_sinks(&sinks)?;
     let mut state = AlertState::default();
     for minute in 1..=40_u32 {
         let now = start + MINUTE * minute;

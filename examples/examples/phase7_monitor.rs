@@ -70,7 +70,7 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
             for moved in drift.drifted().flat_map(what_moved) {
                 say(format!("         {moved}"));
             }
-            let page = std::env::temp_dir().join("mlops-drift-report.html");
+            let page = std::env::temp_dir().join(format!("mlops-drift-report-{}.html", std::process::id()));
             std::fs::write(&page, mlops_drift::report::html(drift))?;
             say(format!("         as a page: {}", page.display()));
         }

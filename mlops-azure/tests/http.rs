@@ -140,7 +140,7 @@ async fn every_exchange_has_a_deadline() {
     for step in [Step::Silence, Step::Drip] {
         let server = Scripted::start(vec![step]).await;
         let builder = MlflowClient::builder(&server.url()).retry(RetryPolicy::NONE);
-        let client = builder.timeout(Duration::from_millis(300)).build().unwrap();
+        let client = builder.timeout(Duration::from_secs(1)).build().unwrap();
         let error = client.get(OP, "x", &[]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
         let error = client.post(OP, "x", &json!({}), Repeat::Never).await.unwrap_err();

@@ -151,7 +151,7 @@ async fn failures_are_errors_that_say_how_often_and_nothing_secret() {
 async fn a_receiver_that_does_not_answer_does_not_hold_up_the_alert() {
     for step in [Step::Silence] {
         let server = Scripted::start(vec![step]).await;
-        let impatient = HttpWebhook::new().unwrap().with_timeout(Duration::from_millis(60)).unwrap();
+        let impatient = HttpWebhook::new().unwrap().with_timeout(Duration::from_millis(500)).unwrap();
         let error = sink(&server.url(), impatient, Arc::default()).deliver(&alert("a-4")).await.unwrap_err();
         assert_eq!((error.kind(), server.seen().len()), (ErrorKind::Timeout, 4), "{error}");
         silent(&error);
@@ -160,7 +160,9 @@ async fn a_receiver_that_does_not_answer_does_not_hold_up_the_alert() {
     let server = Scripted::start(vec![Step::Drip]).await;
     assert!(sink(&server.url(), transport(), Arc::default()).deliver(&alert("a-5")).await.is_ok());
     // Nobody listens.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let free = taken.local_addr().unwrap();
     let error = sink(&format!("http://{free}"), transport(), Arc::default()).deliver(&alert("a-6")).await;
     let error = error.unwrap_err();
     assert_eq!((error.kind(), error.context("attempts")), (ErrorKind::Transport, Some("4")));

@@ -3,7 +3,7 @@
 //!
 //! A module is named after what its user does, in the order in which a model's life goes:
 //!
-//! | phase | module | trait | on Azure | example |
+//! | phase | module | trait | Azure's counterpart | example |
 //! |---|---|---|---|---|
 //! | 1 define the problem | [`problem`] | – | – | `phase1_charter` |
 //! | 2 version, validate, split data | [`data`] | [`DataAssetStore`](data::DataAssetStore) | data assets | `phase2_data` |
@@ -20,8 +20,9 @@
 //! | 8 retrain | [`retrain`], with [`event_source`](retrain::event_source) and [`gates`](retrain::gates) | [`Trigger`](retrain::Trigger), [`LoopJournal`](retrain::closed_loop::LoopJournal) | Event Grid, schedules | `phase8_retrain` |
 //! | across all | [`governance`], with [`policy`](governance::policy); [`oversight`] reads the other phases' stores | [`AuditLog`](governance::AuditLog), [`Approver`](governance::Approver), [`SecretStore`](governance::SecretStore) | Activity log, Key Vault, Policy | `cross_governance`, `cross_signing` |
 //!
-//! Below them lies the ground: [`error`], [`num`], [`id`], [`page`], [`time`], [`hash`]; beside them [`model`], what a model is to its
-//! surroundings. Above them stand the backends: [`memory`], the reference of every trait; `local` (a feature, on by default), every
+//! `mlops_azure` says which of Azure's counterparts it speaks to. Below the phases lies the ground: [`error`], [`num`], [`id`], [`page`], [`time`],
+//! [`hash`], and [`config`], the formats of files; beside them [`model`], what a model is to its
+//! surroundings. Above them stand the backends: [`memory`], the reference of every store (the journals of rollouts and loops are beside their traits); `local` (a feature, on by default), every
 //! stateful trait on one folder without a server; and [`wrap`], what cuts across backends: retrying, auditing, asking who may, keeping
 //! twice, logging while offline. `conformance` (a feature) holds the suites that every backend is held to.
 //!
@@ -70,7 +71,7 @@
 //! | feature | default | brings |
 //! |---|---|---|
 //! | `local` | yes | the embedded backend; brings SQLite, compiled in (needs a C compiler), and tokio's `spawn_blocking` |
-//! | `polars` | no | the frame door: polars data frames as tables, borrowed where possible |
+//! | `polars` | no | polars data frames as tables, borrowed where possible |
 //! | `polars-io` | no | an eager Parquet reader; CSV needs no feature |
 //! | `serve` | no | models over HTTP: Azure's `/score`, MLflow's `/invocations`, the Open Inference Protocol; axum and hyper |
 //! | `onnx-runtime` | no | any ONNX model, answered by ONNX Runtime's dynamic library, loaded at run time |
@@ -78,7 +79,7 @@
 //! | `conformance` | no | the suites for writers of backends; not covered by semantic versioning |
 //! | `runtime` | with `local` | what runs tasks: sweeps with parallel trials; brings tokio |
 //! | `schedule` | no | cron expressions and recurrences in time zones |
-//! | `yaml` | no | gates, schemas, search spaces, sweeps, pipelines and schedules in YAML, read under budgets |
+//! | `yaml` | no | every file that people write but the charter in YAML, read under budgets |
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 #[cfg(all(feature = "local", not(unix)))]

@@ -567,7 +567,9 @@ async fn counts_of_all_processes_add_up_and_outlive_them() {
         ask(&keeps, Some("green")).await.unwrap();
         drop(others);
         assert_eq!(requests(&keeps, "green").await, round * 11);
-        assert_eq!(requests(&world.deployer(), "green").await, round * 10, "what keeps has not written yet");
+        // What keeps writes once a second: it may or may not have by now.
+        let seen = requests(&world.deployer(), "green").await;
+        assert!((round * 10..=round * 11).contains(&seen), "{seen} after {round} rounds");
     }
     drop(keeps);
     assert_eq!(requests(&world.deployer(), "green").await, 44);

@@ -678,3 +678,91 @@ fn the_evidence_of_a_promotion_is_kept() {
         assert_eq!(history.items, [record]);
     });
 }
+
+/// What is protected in the store holds for every handle; the suite sees no difference to what a handle protects.
+mod protected_in_the_store {
+    use super::*;
+
+    fn under_test() -> RegistryUnderTest {
+        let (store, clock) = fresh(NetworkPolicy::Refuse);
+        let [gated, approved] = ["staging", "champion"].map(|alias| Alias::new(alias).unwrap());
+        let protect = |alias: Alias, protection| {
+            let registry = store.registry();
+            // The suite runs inside of a runtime of its own.
+            let protect = move || wait(async { registry.protect(&alias, protection, &actor()).await });
+            std::thread::spawn(protect).join().unwrap().unwrap()
+        };
+        assert_eq!(protect(gated.clone(), Protection::Gate), None);
+        assert_eq!(protect(approved.clone(), Protection::GateAndApproval), None);
+        RegistryUnderTest::new(Arc::new(store.registry()), Arc::new(store.artifacts()))
+            .with_clock(clock)
+            .with_gated(gated)
+            .with_approved(approved)
+    }
+
+    mlops_core::model_registry_suite!(suite, under_test());
+}
+
+#[test]
+fn an_alias_that_the_store_protects_is_protected_for_whoever_opens_it() {
+    use Protection::{Gate, GateAndApproval};
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    wait(async {
+        let store = open(dir.path(), &clock);
+        let made = register(&store, "churn", "content").await;
+        let change = || AliasChange::new(name("churn"), candidate(), made.version, actor());
+        assert_eq!(store.registry().protect(&candidate(), Gate, &actor()).await.unwrap(), None);
+
+        let other = open(dir.path(), &clock).registry();
+        let error = other.set_alias(&change()).await.unwrap_err();
+        assert_eq!((error.kind(), error.context("alias")), (ErrorKind::Rejected, Some("candidate")));
+
+        // The stronger of handle and store holds, either way.
+        let kept = |registry: mlops_core::local::LocalModelRegistry| async move {
+            registry.protections().await.unwrap().get(&candidate()).copied()
+        };
+        assert_eq!(
+            kept(other.clone().with_protected(candidate(), GateAndApproval)).await,
+            Some(GateAndApproval)
+        );
+        assert_eq!(other.protect(&candidate(), GateAndApproval, &actor()).await.unwrap(), Some(Gate));
+        assert_eq!(kept(other.clone().with_protected(candidate(), Gate)).await, Some(GateAndApproval));
+
+        assert_eq!(other.unprotect(&candidate(), &actor()).await.unwrap(), Some(GateAndApproval));
+        assert_eq!(other.unprotect(&candidate(), &actor()).await.unwrap(), None);
+        assert_eq!(kept(store.registry()).await, None);
+        store.registry().set_alias(&change()).await.unwrap();
+        assert_eq!(other.unprotect(&Alias::new("never").unwrap(), &actor()).await.unwrap(), None);
+        assert!(store.verify().await.unwrap().is_sound());
+
+        let reader = LocalStore::options().with_read_only(true).open(dir.path()).unwrap().registry();
+        assert!(reader.protections().await.unwrap().is_empty());
+        let error = reader.protect(&candidate(), Gate, &actor()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Storage);
+    });
+}
+
+#[test]
+fn protection_does_not_end_by_damage() {
+    let cases = [
+        ("UPDATE protected_alias SET protection = NULL", "protected_alias candidate"),
+        ("UPDATE protected_alias SET protection = '\"gate\"'", "protected_alias candidate"),
+        ("DELETE FROM protected_alias", "protected_alias count"),
+        ("UPDATE tally SET value = 0 WHERE name = 'protected aliases'", "tally protected aliases"),
+    ];
+    for (damage, row) in cases {
+        wait(async {
+            let (store, _) = fresh(NetworkPolicy::Refuse);
+            let made = register(&store, "churn", "content").await;
+            let registry = store.registry();
+            registry.protect(&candidate(), Protection::GateAndApproval, &actor()).await.unwrap();
+            sabotage(store.folder(), damage);
+            let change = AliasChange::new(name("churn"), candidate(), made.version, actor());
+            let error = registry.set_alias(&change).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}: {error}");
+            assert!(error.context("row").is_some_and(|found| row.starts_with(found)), "{damage}: {error}");
+            assert!(!store.verify().await.unwrap().is_sound(), "{damage}");
+        });
+    }
+}

@@ -110,7 +110,7 @@ fn config() -> LoopConfig {
     LoopConfig::new(model(), champion(), endpoint(), actor("retraining"))
         .with_rollout(rollout)
         .with_approval()
-        .with_approval_window(Duration::from_millis(120))
+        .with_approval_window(Duration::from_secs(1))
         .with_supersede()
         .with_gates(RetrainGates::new(model()).with_cooldown(Duration::from_millis(40)))
 }

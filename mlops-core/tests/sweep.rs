@@ -320,6 +320,9 @@ async fn failures_are_classed_and_end_their_trial_alone() {
     assert_eq!(class(3).unwrap().0, FailureClass::Transient);
     let attempts: Vec<u32> = state.trials().iter().map(|trial| trial.attempts).collect();
     assert_eq!(attempts, [1, 1, 1, 3, 3, 1]);
+    // What fails for a reason that does not pass is no loss.
+    let losses: Vec<u32> = state.trials().iter().map(|trial| trial.losses).collect();
+    assert_eq!((losses, summary.losses), (vec![0, 0, 0, 3, 2, 0], 5));
     let run = tracker.run(&spec.trial_run(0)).await.unwrap();
     assert_eq!(run.status, RunStatus::Failed);
     assert!(run.tags.get("mlops.trial.failure").unwrap().contains("panic: a canary"));
@@ -333,6 +336,69 @@ async fn too_many_failures_end_the_sweep() {
         (summary.ended, summary.trials.failed, summary.trials.total()),
         (Some(EndReason::Failures), 3, 3)
     );
+}
+
+#[tokio::test]
+async fn a_sweep_of_which_nothing_comes_ends_after_its_first_failures() {
+    let (journal, tracker) = (memory(), Arc::new(MemoryTracker::default()));
+    let hopeless = spec("hopeless", Budget::trials(500));
+    let run = async |spec: &SweepSpec, works_from: u64| {
+        let sweep = Sweep::new(spec.clone(), journal.clone()).unwrap().with_tracker(tracker.clone());
+        let objective = move |trial: TrialContext| async move {
+            if trial.number() < works_from { Err("no such column".into()) } else { Ok(1.0) }
+        };
+        sweep.run(objective).await.unwrap()
+    };
+    let summary = run(&hopeless, u64::MAX).await;
+    assert_eq!((summary.ended, summary.trials.failed), (Some(EndReason::FirstFailures), 10));
+    assert!(summary.to_string().ends_with("ended by first_failures"), "{summary}");
+    assert_eq!(tracker.run(&summary.run).await.unwrap().status, RunStatus::Failed);
+    // The same budget leaves it alone; another one goes on, and the failures of this round count.
+    assert_eq!(run(&hopeless, 0).await.trials.total(), 10);
+    let more = run(&hopeless.clone().with_budget(Budget::trials(40)), 15).await;
+    assert_eq!((more.ended, more.trials.failed, more.trials.completed), (Some(EndReason::Trials), 15, 25));
+
+    for (name, budget, works_from, expected) in [
+        ("last-chance", Budget::trials(60), 9, (EndReason::Trials, 9)),
+        ("never", Budget::trials(60).with_first_failures(0), u64::MAX, (EndReason::Trials, 60)),
+        ("three", Budget::trials(60).with_first_failures(3), u64::MAX, (EndReason::FirstFailures, 3)),
+        ("few", Budget::trials(4), u64::MAX, (EndReason::Trials, 4)),
+    ] {
+        let summary = run(&spec(name, budget), works_from).await;
+        assert_eq!((summary.ended, summary.trials.failed), (Some(expected.0), expected.1), "{name}");
+    }
+}
+
+/// Trials that were stopped early have worked.
+#[tokio::test]
+async fn a_trial_that_was_stopped_early_is_something() {
+    let spec = spec("stopped", Budget::trials(30).with_first_failures(5))
+        .with_stopping(Bandit::new(Slack::Factor(0.1)).unwrap());
+    let sweep = Sweep::new(spec, memory()).unwrap();
+    let objective = move |trial: TrialContext| async move {
+        // The first reports well and fails, the second is stopped for being worse, and all others fail.
+        match trial.number() {
+            0 => trial.report(1, 1.0).await.map(drop)?,
+            1 => trial.report(1, 100.0).await.map(drop)?,
+            _ => {}
+        }
+        Err("no".into())
+    };
+    let summary = sweep.run(objective).await.unwrap();
+    assert_eq!(
+        (summary.ended, summary.trials.pruned, summary.trials.failed),
+        (Some(EndReason::Trials), 1, 29)
+    );
+}
+
+/// A budget that was written down before there was the limit has the default one.
+#[test]
+fn budgets_from_before_the_limit_of_first_failures_are_read() {
+    let old = r#"{"max_trials":7,"max_concurrent":2,"max_attempts":3}"#;
+    assert_eq!(serde_json::from_str::<Budget>(old).unwrap(), Budget::trials(7).with_concurrent(2));
+    let never = Budget::trials(7).with_first_failures(0);
+    let written = serde_json::to_string(&never).unwrap();
+    assert_eq!(serde_json::from_str::<Budget>(&written).unwrap(), never);
 }
 
 #[tokio::test]

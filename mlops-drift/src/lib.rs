@@ -35,7 +35,7 @@
 //! | [two proportions](mod@proportions) | [`proportions()`] | [`proportions_from_counts`] | normal law | statsmodels |
 //! | [Cramér's V](mod@cramer_v), bias-corrected | [`cramer_v()`], [`cramer_v_text`] | [`cramer_v_from_counts`] | χ² law | SciPy |
 //!
-//! Statistics agree to 1e-12 and p-values to 1e-10, down to p = 1e-300 and in ln p beyond; `tests/reference` holds the values
+//! Statistics agree to 1e-12 and p-values to 1e-10, in ln p at any depth (held against values down to 5e-281); `tests/reference` holds the values
 //! and the scripts that made them, with the versions of the tools. Values may be `f64`, `f32`, integers of any width or `bool`
 //! ([`Value`]), with or without a validity bitmap ([`Sample`]).
 //!

@@ -24,13 +24,17 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::calibration::CalibrationMetric;
 use crate::calibration::state_of as calibration_state;
+use crate::calibration::{TopLabels, top_labels};
 pub use crate::classification::ScoreMetric;
 use crate::classification::{
-    Average, Confusion, ConfusionMatrix, LabelMetric, ScoreState, WeightedConfusion, WeightedConfusionMatrix,
-    ZeroDivision,
+    Average, BrierScale, Confusion, ConfusionMatrix, LabelMetric, MulticlassScoreState, ScoreOptions,
+    ScoreState, WeightedConfusion, WeightedConfusionMatrix, ZeroDivision, multiclass_brier,
+    multiclass_brier_weighted, multiclass_d2_brier, multiclass_d2_log_loss, multiclass_log_loss,
+    multiclass_log_loss_weighted,
 };
 use crate::regression::metric::{of_sums, weight_scale};
 use crate::regression::{RegressionMetric, RegressionState};
+pub use crate::several::MulticlassMetric;
 
 /// What a metric is computed from, beside the truth.
 #[non_exhaustive]
@@ -66,6 +70,8 @@ pub enum Metric {
     Label(LabelMetric),
     /// Of scores or probabilities.
     Score(ScoreMetric),
+    /// Of several classes: averages over them, areas, top-k.
+    Multiclass(MulticlassMetric),
     /// Of probabilities: whether they mean what they say.
     Calibration(CalibrationMetric),
     /// Of predicted numbers.
@@ -82,9 +88,10 @@ impl Metric {
     pub fn all() -> impl Iterator<Item = Self> {
         let labels = LabelMetric::ALL.iter().copied().map(Self::Label);
         let scores = ScoreMetric::ALL.iter().copied().map(Self::Score);
+        let classes = MulticlassMetric::ALL.iter().copied().map(Self::Multiclass);
         let calibration = CalibrationMetric::ALL.iter().copied().map(Self::Calibration);
         let numbers = RegressionMetric::ALL.iter().copied().map(Self::Regression);
-        labels.chain(scores).chain(calibration).chain(numbers)
+        labels.chain(scores).chain(classes).chain(calibration).chain(numbers)
     }
 
     /// The name it has in reports and configuration files.
@@ -97,6 +104,7 @@ impl Metric {
         match self {
             Self::Label(metric) => metric.name(),
             Self::Score(metric) => metric.name(),
+            Self::Multiclass(metric) => metric.name(),
             Self::Calibration(metric) => metric.name(),
             Self::Regression(metric) => metric.name(),
         }
@@ -107,6 +115,7 @@ impl Metric {
         match self {
             Self::Label(metric) => metric.direction(),
             Self::Score(metric) => metric.direction(),
+            Self::Multiclass(metric) => metric.direction(),
             Self::Calibration(metric) => metric.direction(),
             Self::Regression(metric) => metric.direction(),
         }
@@ -117,6 +126,7 @@ impl Metric {
         match self {
             Self::Label(metric) => metric.range(),
             Self::Score(metric) => metric.range(),
+            Self::Multiclass(metric) => metric.range(),
             Self::Calibration(metric) => metric.range(),
             Self::Regression(metric) => metric.range(),
         }
@@ -127,12 +137,17 @@ impl Metric {
         match self {
             Self::Label(_) => Needs::Labels,
             Self::Score(metric) => metric.needs(),
+            Self::Multiclass(metric) => metric.needs(),
             Self::Calibration(_) => Needs::Probabilities,
             Self::Regression(_) => Needs::Numbers,
         }
     }
 
     /// The metric of these rows.
+    ///
+    /// Of several classes, `log_loss`, `brier` (halved, so that it lies in [0, 1]) and their skills are those of
+    /// [`multiclass_scores`](crate::classification::multiclass_scores), and every metric of calibration is that of the
+    /// [top label](top_labels): whether the most probable class is as often right as its probability says.
     ///
     /// ```
     /// use mlops_eval::catalog::{Input, Metric};
@@ -151,13 +166,7 @@ impl Metric {
             (Self::Label(metric), Rows::Binary { y_true, labels: Some(labels), .. }) => {
                 Ok(metric.from_counts(binary_cells(y_true, labels, weights)?))
             }
-            (Self::Label(metric), Rows::Multiclass { y_true, y_pred, classes, average }) => {
-                let matrix = match weights {
-                    None => ConfusionMatrix::of(y_true, y_pred, classes)?.weighted(),
-                    Some(weights) => WeightedConfusionMatrix::of(y_true, y_pred, weights, classes)?,
-                };
-                multiclass(metric, &matrix, average)
-            }
+            (metric, Rows::Multiclass(rows)) => Several::default().value(metric, &rows, weights),
             (Self::Score(metric), Rows::Binary { y_true, scores: Some(scores), .. }) => {
                 metric.evaluate(y_true, scores, weights)
             }
@@ -176,8 +185,10 @@ impl Metric {
     pub(crate) const fn resamples(self) -> Result<(), StatsError> {
         match self {
             Self::Calibration(metric) if !metric.resamples() => {
-                let reason = "no test of it on resampled rows keeps its level; ask for `brier` or `log_loss`";
-                Err(StatsError::Unsupported { what: metric.name(), reason })
+                Err(StatsError::Unsupported { what: metric.name(), reason: NO_RESAMPLES })
+            }
+            Self::Multiclass(metric @ MulticlassMetric::ClasswiseEce) => {
+                Err(StatsError::Unsupported { what: metric.name(), reason: NO_RESAMPLES })
             }
             _ => Ok(()),
         }
@@ -186,13 +197,29 @@ impl Metric {
     fn missing(self) -> StatsError {
         let reason = match self {
             Self::Label(_) => "it needs predicted labels",
-            Self::Score(_) => "it needs binary labels and scores",
-            Self::Calibration(_) => "it needs binary labels and probabilities",
+            Self::Score(
+                ScoreMetric::RocAuc
+                | ScoreMetric::AveragePrecision
+                | ScoreMetric::PrAuc
+                | ScoreMetric::Gini
+                | ScoreMetric::Ks,
+            ) => "it needs binary labels and scores; of several classes there is `roc_auc_ovr` and its like",
+            Self::Score(_) => "it needs labels, and probabilities",
+            Self::Multiclass(metric) if metric.k().is_some() => {
+                "it needs the scores of more classes than it looks at"
+            }
+            Self::Multiclass(_) => {
+                "it needs codes of several classes, and probabilities unless it is of labels"
+            }
+            Self::Calibration(_) => "it needs labels, and probabilities",
             Self::Regression(_) => "it needs predicted numbers",
         };
         StatsError::Unsupported { what: self.name(), reason }
     }
 }
+
+/// Why errors of calibration are not resampled.
+const NO_RESAMPLES: &str = "no test of it on resampled rows keeps its level; ask for `brier` or `log_loss`";
 
 /// Evaluates several metrics of the same rows. What several of them are read from is made when the first of them asks. Only
 /// metrics that are computed from these states anyway come from them, so every bit is that of the metric by itself.
@@ -201,17 +228,19 @@ pub(crate) struct Evaluation<'a> {
     calibration: Option<Result<ScoreState, StatsError>>,
     scores: Option<Result<ScoreState, StatsError>>,
     errors: Option<Result<RegressionState, StatsError>>,
+    several: Several,
 }
 
 impl<'a> Evaluation<'a> {
-    pub(crate) const fn new(input: Input<'a>) -> Self {
-        Self { input, calibration: None, scores: None, errors: None }
+    pub(crate) fn new(input: Input<'a>) -> Self {
+        Self { input, calibration: None, scores: None, errors: None, several: Several::default() }
     }
 
     /// What [`Metric::evaluate`] returns, in the same bits.
     pub(crate) fn value(&mut self, metric: Metric) -> Result<Measured, StatsError> {
         let weights = self.input.weights;
         match (metric, self.input.rows) {
+            (metric, Rows::Multiclass(rows)) => self.several.value(metric, &rows, weights),
             (Metric::Calibration(of), Rows::Binary { y_true, scores: Some(scores), .. })
                 if !of.reads_rows() =>
             {
@@ -260,7 +289,101 @@ fn binary_cells(
     }
 }
 
-fn multiclass(
+/// What several metrics of several classes are read from, made when the first of them asks.
+#[derive(Default)]
+struct Several {
+    cells: Option<Result<WeightedConfusionMatrix, StatsError>>,
+    scores: Option<Result<MulticlassScoreState, StatsError>>,
+    top: Option<Result<TopLabels, StatsError>>,
+    calibration: Option<Result<ScoreState, StatsError>>,
+}
+
+impl Several {
+    fn value(
+        &mut self,
+        metric: Metric,
+        rows: &ClassRows<'_>,
+        weights: Option<&[f64]>,
+    ) -> Result<Measured, StatsError> {
+        if !rows.support(metric) {
+            return Err(metric.missing());
+        }
+        let ClassRows { y_true, classes, average, probabilities, .. } = *rows;
+        match (metric, probabilities) {
+            (Metric::Label(label), _) => averaged(label, self.cells(rows, weights)?, average),
+            (Metric::Multiclass(of), _) if of.needs() == Needs::Labels => {
+                of.of_cells(self.cells(rows, weights)?)?.ok_or(metric.missing())
+            }
+            (Metric::Multiclass(of), Some(probabilities)) => {
+                let found = if of.k().is_some() || of == MulticlassMetric::ClasswiseEce {
+                    of.of_scores(y_true, probabilities, classes, weights)?
+                } else {
+                    of.from_state(self.scores(rows, probabilities, weights)?)?
+                };
+                found.ok_or(metric.missing())
+            }
+            (Metric::Score(ScoreMetric::LogLoss), Some(probabilities)) => match weights {
+                None => multiclass_log_loss(y_true, probabilities, classes),
+                Some(weights) => multiclass_log_loss_weighted(y_true, probabilities, classes, weights),
+            },
+            (Metric::Score(ScoreMetric::Brier), Some(probabilities)) => match weights {
+                None => multiclass_brier(y_true, probabilities, classes, BrierScale::Half),
+                Some(weights) => {
+                    multiclass_brier_weighted(y_true, probabilities, classes, weights, BrierScale::Half)
+                }
+            },
+            (Metric::Score(ScoreMetric::D2LogLoss), Some(probabilities)) => {
+                multiclass_d2_log_loss(self.scores(rows, probabilities, weights)?)
+            }
+            (Metric::Score(ScoreMetric::D2Brier), Some(probabilities)) => {
+                multiclass_d2_brier(self.scores(rows, probabilities, weights)?)
+            }
+            (Metric::Calibration(of), Some(probabilities)) => self.of_top(of, rows, probabilities, weights),
+            _ => Err(metric.missing()),
+        }
+    }
+
+    fn cells(
+        &mut self,
+        rows: &ClassRows<'_>,
+        weights: Option<&[f64]>,
+    ) -> Result<&WeightedConfusionMatrix, StatsError> {
+        let ClassRows { y_true, y_pred, classes, .. } = *rows;
+        kept(&mut self.cells, || match weights {
+            None => Ok(ConfusionMatrix::of(y_true, y_pred, classes)?.weighted()),
+            Some(weights) => WeightedConfusionMatrix::of(y_true, y_pred, weights, classes),
+        })
+    }
+
+    fn scores(
+        &mut self,
+        rows: &ClassRows<'_>,
+        probabilities: &[f64],
+        weights: Option<&[f64]>,
+    ) -> Result<&MulticlassScoreState, StatsError> {
+        let options = ScoreOptions::default();
+        let build =
+            || MulticlassScoreState::of_with(rows.y_true, probabilities, rows.classes, weights, &options);
+        kept(&mut self.scores, build)
+    }
+
+    fn of_top(
+        &mut self,
+        metric: CalibrationMetric,
+        rows: &ClassRows<'_>,
+        probabilities: &[f64],
+        weights: Option<&[f64]>,
+    ) -> Result<Measured, StatsError> {
+        let top = kept(&mut self.top, || top_labels(rows.y_true, probabilities, rows.classes))?;
+        if metric.reads_rows() {
+            return metric.evaluate(&top.correct, &top.confidence, weights);
+        }
+        let build = || calibration_state(&top.correct, &top.confidence, weights);
+        metric.from_state(kept(&mut self.calibration, build)?)
+    }
+}
+
+fn averaged(
     metric: LabelMetric,
     matrix: &WeightedConfusionMatrix,
     average: Average,
@@ -402,8 +525,36 @@ pub struct Input<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Rows<'a> {
     Binary { y_true: &'a [bool], labels: Option<&'a [bool]>, scores: Option<&'a [f64]> },
-    Multiclass { y_true: &'a [u32], y_pred: &'a [u32], classes: usize, average: Average },
+    Multiclass(ClassRows<'a>),
     Regression { y_true: &'a [f64], y_pred: &'a [f64] },
+}
+
+/// Rows of several classes: codes, and where there are any the probabilities of all classes, row by row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClassRows<'a> {
+    pub(crate) y_true: &'a [u32],
+    pub(crate) y_pred: &'a [u32],
+    pub(crate) classes: usize,
+    pub(crate) average: Average,
+    pub(crate) probabilities: Option<&'a [f64]>,
+}
+
+impl ClassRows<'_> {
+    const fn support(&self, metric: Metric) -> bool {
+        match metric {
+            Metric::Label(metric) => !matches!(metric, LabelMetric::SelectionRate | LabelMetric::Prevalence),
+            Metric::Multiclass(metric) => match (metric.needs(), metric.k()) {
+                (Needs::Labels, _) => true,
+                (_, Some(k)) => self.probabilities.is_some() && k < self.classes,
+                (_, None) => self.probabilities.is_some(),
+            },
+            Metric::Score(metric) => {
+                matches!(metric.needs(), Needs::Probabilities) && self.probabilities.is_some()
+            }
+            Metric::Calibration(_) => self.probabilities.is_some(),
+            Metric::Regression(_) => false,
+        }
+    }
 }
 
 impl<'a> Input<'a> {
@@ -421,7 +572,8 @@ impl<'a> Input<'a> {
     /// Codes of `classes` classes, averaged by [`Average::Macro`] where a metric is defined class by class.
     pub const fn multiclass(y_true: &'a [u32], y_pred: &'a [u32], classes: usize) -> Self {
         let average = Average::Macro;
-        Self { rows: Rows::Multiclass { y_true, y_pred, classes, average }, weights: None }
+        let rows = ClassRows { y_true, y_pred, classes, average, probabilities: None };
+        Self { rows: Rows::Multiclass(rows), weights: None }
     }
 
     /// Numbers.
@@ -472,8 +624,26 @@ impl<'a> Input<'a> {
     /// ```
     #[must_use]
     pub const fn with_average(mut self, choice: Average) -> Self {
-        if let Rows::Multiclass { average, .. } = &mut self.rows {
-            *average = choice;
+        if let Rows::Multiclass(rows) = &mut self.rows {
+            rows.average = choice;
+        }
+        self
+    }
+
+    /// Adds probabilities to a multiclass input, row by row, in each the classes in the order of their codes; leaves other inputs
+    /// alone. Top-k accuracies take scores of any scale.
+    ///
+    /// ```
+    /// use mlops_eval::catalog::{Input, Metric};
+    /// let probabilities = [0.7, 0.2, 0.1, 0.2, 0.5, 0.3, 0.1, 0.3, 0.6];
+    /// let input = Input::multiclass(&[0, 1, 2], &[0, 1, 2], 3).with_probabilities(&probabilities);
+    /// assert_eq!("roc_auc_ovr".parse::<Metric>()?.evaluate(&input)?.value(), Some(1.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn with_probabilities(mut self, values: &'a [f64]) -> Self {
+        if let Rows::Multiclass(rows) = &mut self.rows {
+            rows.probabilities = Some(values);
         }
         self
     }
@@ -489,7 +659,7 @@ impl<'a> Input<'a> {
     pub const fn rows(&self) -> usize {
         match self.rows {
             Rows::Binary { y_true, .. } => y_true.len(),
-            Rows::Multiclass { y_true, .. } => y_true.len(),
+            Rows::Multiclass(rows) => rows.y_true.len(),
             Rows::Regression { y_true, .. } => y_true.len(),
         }
     }
@@ -513,9 +683,7 @@ impl<'a> Input<'a> {
             (Metric::Label(_), Rows::Binary { labels: Some(_), .. })
             | (Metric::Score(_) | Metric::Calibration(_), Rows::Binary { scores: Some(_), .. })
             | (Metric::Regression(_), Rows::Regression { .. }) => true,
-            (Metric::Label(metric), Rows::Multiclass { .. }) => {
-                !matches!(metric, LabelMetric::SelectionRate | LabelMetric::Prevalence)
-            }
+            (metric, Rows::Multiclass(rows)) => rows.support(metric),
             _ => false,
         }
     }
@@ -532,7 +700,15 @@ impl<'a> Input<'a> {
                 labels.map_or(Ok(()), |labels| same("y_pred", labels.len()))?;
                 scores.map_or(Ok(()), |scores| same("scores", scores.len()))?;
             }
-            Rows::Multiclass { y_pred, .. } => same("y_pred", y_pred.len())?,
+            Rows::Multiclass(ClassRows { y_pred, classes, probabilities, .. }) => {
+                same("y_pred", y_pred.len())?;
+                let (right, needed) = ("rows × classes", rows.checked_mul(classes));
+                if let Some(found) = probabilities.filter(|found| Some(found.len()) != needed) {
+                    let (left, left_len) = ("probabilities", found.len());
+                    let right_len = needed.unwrap_or(usize::MAX);
+                    return Err(StatsError::LengthMismatch { left, left_len, right, right_len });
+                }
+            }
             Rows::Regression { y_pred, .. } => same("y_pred", y_pred.len())?,
         }
         self.weights.map_or(Ok(()), |weights| same("weights", weights.len()))?;
@@ -550,12 +726,16 @@ impl<'a> Input<'a> {
                 },
                 weights: self.weights.map(|weights| picked(weights, mask)),
             },
-            Rows::Multiclass { y_true, y_pred, classes, average } => Picked {
+            Rows::Multiclass(ClassRows { y_true, y_pred, classes, average, probabilities }) => Picked {
                 truth: PickedRows::Multiclass {
                     y_true: picked(y_true, mask),
                     y_pred: picked(y_pred, mask),
                     classes,
                     average,
+                    probabilities: probabilities.map(|values| {
+                        let rows = values.chunks(classes.max(1)).zip(mask).filter(|(_, keep)| **keep);
+                        rows.flat_map(|(row, _)| row).copied().collect()
+                    }),
                 },
                 weights: self.weights.map(|weights| picked(weights, mask)),
             },
@@ -578,9 +758,22 @@ pub(crate) struct Picked {
 }
 
 enum PickedRows {
-    Binary { y_true: Vec<bool>, labels: Option<Vec<bool>>, scores: Option<Vec<f64>> },
-    Multiclass { y_true: Vec<u32>, y_pred: Vec<u32>, classes: usize, average: Average },
-    Regression { y_true: Vec<f64>, y_pred: Vec<f64> },
+    Binary {
+        y_true: Vec<bool>,
+        labels: Option<Vec<bool>>,
+        scores: Option<Vec<f64>>,
+    },
+    Multiclass {
+        y_true: Vec<u32>,
+        y_pred: Vec<u32>,
+        classes: usize,
+        average: Average,
+        probabilities: Option<Vec<f64>>,
+    },
+    Regression {
+        y_true: Vec<f64>,
+        y_pred: Vec<f64>,
+    },
 }
 
 impl Picked {
@@ -589,8 +782,10 @@ impl Picked {
             PickedRows::Binary { y_true, labels, scores } => {
                 Rows::Binary { y_true, labels: labels.as_deref(), scores: scores.as_deref() }
             }
-            PickedRows::Multiclass { y_true, y_pred, classes, average } => {
-                Rows::Multiclass { y_true, y_pred, classes: *classes, average: *average }
+            PickedRows::Multiclass { y_true, y_pred, classes, average, probabilities } => {
+                let (classes, average) = (*classes, *average);
+                let probabilities = probabilities.as_deref();
+                Rows::Multiclass(ClassRows { y_true, y_pred, classes, average, probabilities })
             }
             PickedRows::Regression { y_true, y_pred } => Rows::Regression { y_true, y_pred },
         };
@@ -671,7 +866,14 @@ mod tests {
         let weights: Vec<f64> = (0..60).map(|row| f64::from(row % 4)).collect();
         let input = Input::binary(&y_true).with_scores(&scores);
         let bad = Input::binary(&y_true).with_scores(&weights);
-        for input in [input, input.with_weights(&weights), bad] {
+        let codes: Vec<u32> = (0..60).map(|row| row * 5 % 3).collect();
+        let said: Vec<u32> = (0..60).map(|row| row * 7 % 3).collect();
+        let wide: Vec<f64> = scores.iter().flat_map(|p| [*p, (1.0 - p) / 4.0, 0.75 * (1.0 - p)]).collect();
+        let classes = Input::multiclass(&codes, &said, 3).with_probabilities(&wide);
+        let unfit = Input::multiclass(&codes, &said, 3).with_probabilities(&scores);
+        for input in
+            [input, input.with_weights(&weights), bad, classes, classes.with_weights(&weights), unfit]
+        {
             let mut evaluation = Evaluation::new(input);
             for metric in Metric::all() {
                 assert_eq!(evaluation.value(metric), metric.evaluate(&input), "{metric}");
@@ -686,6 +888,9 @@ mod tests {
             Input::binary(&[true, false]).with_labels(&[true, false]),
             Input::binary(&[true, false]).with_scores(&[0.9, 0.1]),
             Input::multiclass(&[0, 1], &[0, 1], 2).with_weights(&[1.0, 2.0]),
+            Input::multiclass(&[0, 1], &[0, 1], 2).with_probabilities(&[0.9, 0.1, 0.2, 0.8]),
+            Input::multiclass(&[0, 2], &[0, 1], 4)
+                .with_probabilities(&[0.25, 0.25, 0.5, 0.0, 0.0, 1.0, 0.0, 0.0]),
             Input::regression(&[1.0, 2.0], &[1.0, 2.0]),
         ];
         for input in inputs {
@@ -702,7 +907,9 @@ mod tests {
             .with_labels(&[true, true, false])
             .with_scores(&[0.2, 0.9, 0.8]);
         let regression = Input::regression(&[1.0, 2.0, 4.0], &[2.0, 0.0, 9.0]);
-        for input in [binary, regression] {
+        let classes = Input::multiclass(&[0, 1, 3], &[1, 1, 2], 4)
+            .with_probabilities(&[0.25, 0.5, 0.25, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+        for input in [binary, regression, classes] {
             for metric in Metric::all().filter(|metric| input.supports(*metric)) {
                 // A prediction of 0 is no mean of a Poisson or gamma law.
                 let value = match metric.evaluate(&input) {

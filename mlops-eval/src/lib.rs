@@ -13,11 +13,12 @@
 //! | tell champion from challenger on the same rows | [`compare`] |
 //! | report all of it for a model; compute what a gate wants tested | [`evaluator`], [`evidence`] |
 //!
-//! Every metric comes from a **state that merges** and serialises, so that shards, windows and machines add up, and later numbers
+//! Nearly every metric comes from a **state that merges** and serialises, so that shards, windows and machines add up, and later numbers
 //! need no rows: [`Confusion`](classification::Confusion), [`ConfusionMatrix`](classification::ConfusionMatrix),
 //! [`ScoreState`](classification::ScoreState), [`CalibrationBins`](calibration::CalibrationBins),
-//! [`RegressionState`](regression::RegressionState), [`ForecastState`](forecast::ForecastState),
+//! [`RegressionState`](regression::RegressionState), [`ResidualState`](regression::ResidualState), [`ForecastState`](forecast::ForecastState),
 //! [`RankingState`](ranking::RankingState), [`GroupMetrics`](fairness::GroupMetrics), [`MetricFrame`](fairness::MetricFrame).
+//! What depends on the ranks of all rows (rank correlations, the concordance index) keeps the rows.
 //!
 //! # What it is not
 //! It trains nothing, plots nothing, reads no files. It explains no model and looks for no slices. Thresholds belong to the gate
@@ -104,8 +105,9 @@
 //! ```
 //!
 //! # The metrics
-//! All of [`catalog`]. Each exists as `f` and `f_weighted`; those of labels also as `f_from_counts`, those of scores as
-//! `f_from_state`. Metrics with parameters (κ, top-k, pinball, NDCG, MASE, …) have no name and are in their modules. TP, FP, FN, TN are the confusion
+//! All of [`catalog`]. Most exist as `f` and `f_weighted`; those of labels also as `f_from_counts`, those of scores as
+//! `f_from_state`. Calibration beyond binned errors is read from a [`ScoreState`](classification::ScoreState). Metrics with parameters
+//! (weighted κ, top-k for any k, pinball, NDCG, MASE, …) have no name and are in their modules. TP, FP, FN, TN are the confusion
 //! cells.
 //!
 //! | name | function | range | better | undefined when |
@@ -143,6 +145,25 @@
 //! | `brier` | [`brier`](classification::brier) | 0 to 1 | low | never |
 //! | `d2_log_loss` | [`d2_log_loss`](classification::d2_log_loss) | to 1 | high | one class only |
 //! | `d2_brier` | [`d2_brier`](classification::d2_brier) | to 1 | high | one class only |
+//! | `precision_macro` | [`average`](classification::WeightedConfusionMatrix::average) | 0 to 1 | high | a class is never predicted |
+//! | `precision_micro` | [`average`](classification::WeightedConfusionMatrix::average) | 0 to 1 | high | never |
+//! | `precision_weighted` | [`average`](classification::WeightedConfusionMatrix::average) | 0 to 1 | high | a class is never predicted |
+//! | `recall_macro` | [`average`](classification::WeightedConfusionMatrix::average) | 0 to 1 | high | a predicted class does not occur |
+//! | `recall_micro` | [`average`](classification::WeightedConfusionMatrix::average) | 0 to 1 | high | never |
+//! | `recall_weighted` | [`average`](classification::WeightedConfusionMatrix::average) | 0 to 1 | high | a predicted class does not occur |
+//! | `f1_macro` | [`average`](classification::WeightedConfusionMatrix::average) | 0 to 1 | high | never |
+//! | `f1_micro` | [`average`](classification::WeightedConfusionMatrix::average) | 0 to 1 | high | never |
+//! | `f1_weighted` | [`average`](classification::WeightedConfusionMatrix::average) | 0 to 1 | high | never |
+//! | `cohen_kappa` | [`cohen_kappa`](classification::cohen_kappa) | −1 to 1 | high | one class holds everything on both sides |
+//! | `roc_auc_ovr` | [`multiclass_roc_auc`](classification::multiclass_roc_auc) | 0 to 1 | high | a class does not occur, or is the only one |
+//! | `roc_auc_ovr_weighted` | [`multiclass_roc_auc`](classification::multiclass_roc_auc) | 0 to 1 | high | one class only |
+//! | `roc_auc_ovo` | [`multiclass_roc_auc_one_vs_one`](classification::multiclass_roc_auc_one_vs_one) | 0 to 1 | high | a class does not occur |
+//! | `roc_auc_ovo_weighted` | [`multiclass_roc_auc_one_vs_one`](classification::multiclass_roc_auc_one_vs_one) | 0 to 1 | high | one class only |
+//! | `average_precision_macro` | [`multiclass_average_precision`](classification::multiclass_average_precision) | 0 to 1 | high | a class does not occur |
+//! | `top_2_accuracy` | [`top_k_accuracy`](classification::top_k_accuracy) | 0 to 1 | high | never; more than 2 classes |
+//! | `top_3_accuracy` | [`top_k_accuracy`](classification::top_k_accuracy) | 0 to 1 | high | never; more than 3 classes |
+//! | `top_5_accuracy` | [`top_k_accuracy`](classification::top_k_accuracy) | 0 to 1 | high | never; more than 5 classes |
+//! | `classwise_ece` | [`classwise_calibration_error`](calibration::classwise_calibration_error) | 0 to 1 | low | never |
 //! | `ece` | [`ece`](calibration::ece), [`calibration_curve`](calibration::calibration_curve) | 0 to 1 | low | never |
 //! | `mce` | [`mce`](calibration::mce) | 0 to 1 | low | never |
 //! | `rmsce` | [`rmsce`](calibration::rmsce) | 0 to 1 | low | never |
@@ -181,7 +202,9 @@
 //! | `max_error` | [`max_error`](regression::max_error) | from 0 | low | never |
 //!
 //! "Never" means: for at least one row of positive weight; no rows are an error. Classes that are codes have a
-//! [`ConfusionMatrix`](classification::ConfusionMatrix) with per-class values and averages.
+//! [`ConfusionMatrix`](classification::ConfusionMatrix) with per-class values and averages. Of codes, the metrics of labels are
+//! averaged as the [`Input`](catalog::Input) says, `log_loss`, `brier` (halved) and their skills are those of all classes, and
+//! calibration is that of the top label.
 //!
 //! # Policies
 //! - Empty input, unequal lengths, NaN and infinities, probabilities outside \[0, 1\], unknown codes, weights that
@@ -213,4 +236,5 @@ pub mod interval;
 pub mod ranking;
 pub mod regression;
 mod runs;
+mod several;
 pub mod slice;

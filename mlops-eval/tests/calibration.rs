@@ -173,6 +173,16 @@ fn a_z_larger_than_any_f64_is_an_error() {
     assert_eq!(spiegelhalter(&state), Err(StatsError::Overflow { what: "Spiegelhalter's z" }));
 }
 
+/// With logits ±L, positives at 1, at 0 and a negative at 1: 2 exp(−(a + L)) = exp(a − L), so that the intercept is ln 2 / 2.
+#[test]
+fn rows_that_are_surely_wrong_leave_the_intercept_to_the_complements() {
+    for weight in [1.0, 3.0, 0.1, 1e100, 1e-100] {
+        let state = ScoreState::weighted(&[false, true, true], &[1.0, 0.0, 1.0], &[weight; 3]).unwrap();
+        let fit = recalibration(&state, &RecalibrationOptions::default()).unwrap();
+        close(&weight.to_string(), value(fit.in_the_large.estimate), std::f64::consts::LN_2 / 2.0, 1e-12);
+    }
+}
+
 #[track_caller]
 fn check_coefficient(context: &str, got: &Coefficient, expected: Option<&Vec<f64>>) {
     let Some(expected) = expected else {

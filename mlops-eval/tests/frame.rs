@@ -585,3 +585,42 @@ fn a_forged_file_is_refused() {
     assert_eq!(broken, 9);
     assert_eq!(serde_json::from_str::<MetricFrame>(&text).unwrap(), frame);
 }
+
+#[test]
+fn several_classes_have_every_metric_of_their_groups_and_survive_a_file() {
+    let rows = 90;
+    let truth: Vec<u32> = (0..rows).map(|row| row * 7 % 3).collect();
+    let said: Vec<u32> = (0..rows).map(|row| if row % 4 == 0 { row % 3 } else { row * 7 % 3 }).collect();
+    let wide = |row: u32| {
+        let sure = 0.4 + f64::from(row * 13 % 50) / 100.0;
+        let mut shares = [(1.0 - sure) * 0.4; 3];
+        shares[(said[row as usize] as usize + 1) % 3] = (1.0 - sure) * 0.6;
+        shares[said[row as usize] as usize] = sure;
+        shares
+    };
+    let probabilities: Vec<f64> = (0..rows).flat_map(wide).collect();
+    let codes: Vec<u32> = (0..rows).map(|row| row / 10 % 2).collect();
+    let whole = Input::multiclass(&truth, &said, 3).with_probabilities(&probabilities);
+    let metrics: Vec<Metric> = Metric::all().filter(|metric| whole.supports(*metric)).collect();
+    let feature = [SensitiveFeature::new("sex", &codes, ["f", "m"])];
+    let frame = MetricFrame::of(&whole, &metrics, &feature, &[], &FairnessOptions::default()).unwrap();
+    let text = serde_json::to_string(&frame).unwrap();
+    let read: MetricFrame = serde_json::from_str(&text).unwrap();
+    for group in 0..2_u32 {
+        let inside: Vec<usize> = (0..rows as usize).filter(|row| codes[*row] == group).collect();
+        let of = |values: &[u32]| inside.iter().map(|row| values[*row]).collect::<Vec<_>>();
+        let (truth, said) = (of(&truth), of(&said));
+        let shares = inside.iter().flat_map(|row| &probabilities[3 * row..3 * row + 3]);
+        let shares: Vec<f64> = shares.copied().collect();
+        let part = Input::multiclass(&truth, &said, 3).with_probabilities(&shares);
+        for &metric in &metrics {
+            for frame in [&frame, &read] {
+                let found = frame.by_group(metric).unwrap().groups[group as usize].value;
+                assert_eq!(found, metric.evaluate(&part).unwrap(), "{metric} {group}");
+            }
+        }
+    }
+    let cut = text.replacen("\"probabilities\":[", "\"probabilities\":[0.5,", 1);
+    assert_ne!(cut, text);
+    assert!(serde_json::from_str::<MetricFrame>(&cut).is_err(), "more probabilities than rows have");
+}

@@ -72,11 +72,25 @@ struct Columns {
     positive_forecasts: Vec<f64>,
     weights: Vec<f64>,
     groups: Vec<u32>,
+    codes: Vec<u32>,
+    said: Vec<u32>,
+    probabilities: Vec<f64>,
 }
+
+/// The classes of the rows' codes.
+const CLASSES: usize = 6;
 
 impl Columns {
     fn of(rows: &[Row]) -> Self {
+        let code = |side: bool, row: &Row| 2 * row.group + u32::from(side);
+        let wide = |row: &Row| {
+            let rest = 1.0 - row.score;
+            [row.score, 0.05 * rest, 0.1 * rest, 0.15 * rest, 0.3 * rest, 0.4 * rest]
+        };
         Self {
+            codes: rows.iter().map(|row| code(row.t, row)).collect(),
+            said: rows.iter().map(|row| code(row.p, row)).collect(),
+            probabilities: rows.iter().flat_map(wide).collect(),
             t: rows.iter().map(|row| row.t).collect(),
             p: rows.iter().map(|row| row.p).collect(),
             scores: rows.iter().map(|row| row.score).collect(),
@@ -94,6 +108,10 @@ impl Columns {
             Input::binary(&self.t).with_labels(&self.p).with_scores(&self.scores),
             Input::regression(&self.y, &self.forecasts),
         ]
+    }
+
+    fn classes(&self) -> Input<'_> {
+        Input::multiclass(&self.codes, &self.said, CLASSES).with_probabilities(&self.probabilities)
     }
 
     /// What a metric is for: some are defined for positive numbers alone.
@@ -121,8 +139,22 @@ fn all(columns: &Columns, weights: Option<&[f64]>) -> Vec<(Metric, Result<Measur
             results.push((metric, metric.evaluate(&input)));
         }
     }
-    assert_eq!(results.len(), Metric::all().count(), "the laws cover every metric");
+    let only_of_classes = |metric: &Metric| matches!(metric, Metric::Multiclass(_));
+    assert_eq!(results.len(), without_classes(), "the laws cover every metric");
+    // Those that binary rows have too are others here. One takes as long as all the others together.
+    let fit = |metric: &Metric| columns.classes().supports(*metric) && metric.name() != "smooth_ece";
+    for metric in Metric::all().filter(fit) {
+        let input = weights.map_or(columns.classes(), |weights| columns.classes().with_weights(weights));
+        results.push((metric, metric.evaluate(&input)));
+    }
+    let of_classes = results.iter().filter(|(metric, _)| only_of_classes(metric)).count();
+    assert_eq!(of_classes + without_classes(), Metric::all().count(), "the laws cover every metric");
     results
+}
+
+/// How many metrics are not of several classes alone; they come first.
+fn without_classes() -> usize {
+    Metric::all().filter(|metric| !matches!(metric, Metric::Multiclass(_))).count()
 }
 
 fn close(a: &Result<Measured, StatsError>, b: &Result<Measured, StatsError>) -> bool {
@@ -160,10 +192,14 @@ proptest! {
         let codes = &codes[..cut(codes.len())];
         let weights = weights.as_ref().map(|w| &w[..cut(w.len())]);
         let unit: Vec<f64> = a.iter().map(|x| x.abs().min(1.0)).collect();
+        let shares = |p: f64| [0.5 * p, 1.0 - p, 0.25 * p, 0.25 * p];
+        let wide: Vec<f64> = codes.iter().zip(unit.iter().cycle()).flat_map(|(_, p)| shares(*p)).collect();
         let inputs = [
             Input::binary(t).with_labels(p).with_scores(a),
             Input::binary(t).with_scores(&unit),
             Input::multiclass(codes, codes, 3),
+            Input::multiclass(codes, codes, 3).with_probabilities(a),
+            Input::multiclass(codes, codes, 4).with_probabilities(&wide),
             Input::regression(a, b),
         ];
         for input in inputs {
@@ -296,11 +332,16 @@ proptest! {
     fn perfect_predictions_score_best(rows in prop::collection::vec(tame_row(), 2..60)) {
         let mut columns = Columns::of(&rows);
         columns.p = columns.t.clone();
+        columns.said = columns.codes.clone();
+        let sure = |code: &u32| (0..CLASSES as u32).map(|class| f64::from(u8::from(class == *code))).collect::<Vec<_>>();
+        columns.probabilities = columns.codes.iter().flat_map(sure).collect();
         columns.scores = columns.t.iter().map(|&t| f64::from(u8::from(t))).collect();
         columns.forecasts = columns.y.clone();
         columns.positive_forecasts = columns.positive_y.clone();
-        for (metric, result) in all(&columns, None) {
+        for (place, (metric, result)) in all(&columns, None).into_iter().enumerate() {
             let best = match metric.direction() {
+                // All top labels are right: there is nothing to tell apart.
+                _ if metric.name() == "corp_discrimination" && place >= without_classes() => 0.0,
                 // Nothing discriminates better than the truth; what there is to tell apart is the variance of the outcome.
                 mlops_eval::catalog::Direction::HigherIsBetter if metric.name() == "corp_discrimination" => {
                     let share = columns.t.iter().filter(|t| **t).count() as f64 / columns.t.len() as f64;

@@ -10,7 +10,7 @@
 //! `--backend azure` takes the workspace that the environment names (`AZURE_SUBSCRIPTION_ID`, `AZURE_RESOURCE_GROUP`,
 //! `AZUREML_WORKSPACE_NAME`, or a `config.json`) and the credentials that are there, which need the role `AzureML Data Scientist` on the
 //! workspace and `Storage Blob Data Contributor` on its storage. It registers what its deployments need: `serving/score.py` as code, and
-//! `config/serving.conda.yml` as an environment, which Azure builds when it is first used (some ten minutes). `MLOPS_AZURE_INSTANCE` is
+//! `config/serving.conda.yml` as an environment, which Azure builds when it is first used (minutes). `MLOPS_AZURE_INSTANCE` is
 //! another type of machine than `Standard_DS3_v2`; `MLOPS_AZURE_ENVIRONMENT` is the id of an environment to use instead. The endpoint
 //! is called `progression`, must not exist in the region under another owner, and costs money as long as it is there.
 //!
@@ -219,7 +219,7 @@ async fn run(args: &Args) -> Result<()> {
     let baseline = operate::capture_baseline(&world, &one, &candidate).await?;
 
     step(8, "Watch production: first as usual, then an older cohort takes over");
-    let watch = operate::Watch::new(&world, &candidate, &report, &baseline).await?;
+    let watch = operate::Watch::new(&world, &candidate, &report, &baseline, &one).await?;
     let quiet = operate::usual_day(&world, &mut service, &watch).await?;
     operate::no_alarm(&quiet)?;
     let alarmed = operate::shifted_day(&world, &mut service, &watch).await?;

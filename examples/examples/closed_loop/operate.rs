@@ -45,6 +45,7 @@ impl Watch {
         champion: &Trained,
         report: &EvaluationReport,
         baseline: &DeploymentBaseline,
+        one: &ClosedLoop,
     ) -> Result<Self> {
         let inputs = world.first.train.select(&world.prepared.features)?;
         let inputs = Detector::fit(&inputs, DetectorOptions::default().with_name("inputs"))?;
@@ -76,6 +77,8 @@ impl Watch {
             ],
         );
         monitor.define(&spec).await?;
+        // What the loop's triggers look at must be there; a misspelt name would never be a reason to retrain.
+        one.check_monitors(&[spec])?;
         Ok(Self { monitor, alerts: world.platform.store.alerts(), name })
     }
 

@@ -167,7 +167,7 @@ impl Identity {
     /// | environment | `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_CLIENT_SECRET` are set |
     /// | workload identity | `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_FEDERATED_TOKEN_FILE` are set |
     /// | job identity | `MSI_ENDPOINT` and `MSI_SECRET` are set: Azure Machine Learning's compute |
-    /// | managed identity | always; where no `IDENTITY_ENDPOINT` is set it has five seconds to answer, because outside Azure nobody does |
+    /// | managed identity | always; where no `IDENTITY_ENDPOINT` is set it has twelve seconds to answer, because outside Azure nobody does |
     /// | developer tools | always |
     ///
     /// `AZURE_CLIENT_ID`, else `DEFAULT_IDENTITY_CLIENT_ID`, says which managed identity is meant. A service principal by a certificate

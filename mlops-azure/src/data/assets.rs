@@ -365,7 +365,8 @@ impl AzureDataAssets {
         tags.insert(DIGEST, asset.digest.to_string());
         let mut data = DataVersion::new(kind, self.place_of(asset)).with_properties(properties);
         data.tags = Some(tags);
-        data.description = (!asset.description.is_empty()).then(|| shown(&asset.description, SHOWN));
+        data.description =
+            (!asset.description.is_empty()).then(|| shown(&asset.description, SHOWN)).map(Into::into);
         Resource::new(data)
     }
 
@@ -525,7 +526,7 @@ fn foreign(
     let mut spec = NewDataAsset::stored(name.clone(), kind, digest, actor)
         .with_key(IdempotencyKey::from_digest(&key))
         .with_description(data.description.clone().unwrap_or_default());
-    spec.location = Location::External(data.data_uri.clone());
+    spec.location = Location::External(data.data_uri.clone().into_string());
     spec.tags = tags;
     let mut asset = DataAsset::new(spec, version, at);
     asset.archived = data.is_archived.unwrap_or(false);

@@ -64,7 +64,7 @@ impl Once {
         let at = self.place.data(&self.container, name)?;
         let uri = format!("azureml://datastores/workspaceblobstore/paths/{}{text}", self.folder());
         let mut data = DataVersion::new(DataType::UriFile, uri).with_properties(properties);
-        data.description = (!note.is_empty()).then_some(note);
+        data.description = (!note.is_empty()).then(|| note.into());
         match self.service.reply(at.put(operation, &Resource::new(data))?).await {
             Ok(reply) => {
                 let fresh = reply.status == 201;

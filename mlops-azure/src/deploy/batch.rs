@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mlops_core::hash::Hasher;
@@ -61,8 +61,19 @@ struct Inner {
     tokens: Arc<dyn TokenSource>,
     transport: Arc<dyn HttpTransport>,
     /// Where endpoints are called, by their names.
-    known: Mutex<HashMap<String, (Service, Url)>>,
+    known: Mutex<HashMap<String, Scoring>>,
 }
+
+/// Where an endpoint is called, and since when that is known.
+#[derive(Clone)]
+struct Scoring {
+    service: Service,
+    url: Url,
+    since: Instant,
+}
+
+/// How long an address is believed; the same as of online endpoints.
+const KNOWN_FOR: Duration = Duration::from_secs(300);
 
 /// A job that a call has made.
 #[non_exhaustive]
@@ -172,6 +183,9 @@ impl BatchEndpoints {
 
     /// Calls an endpoint, or one of its deployments. With the same key it is the same job, so the call may be repeated.
     ///
+    /// The endpoint's address is asked for once in five minutes, and anew where nobody answers there or the answer is 404 or 410: an
+    /// endpoint that was removed and made again may be elsewhere.
+    ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for an endpoint or a deployment that is not there, and for no default; [`ErrorKind::InvalidInput`] for
     /// data that the service does not take; those of the service.
@@ -183,15 +197,28 @@ impl BatchEndpoints {
         key: &IdempotencyKey,
     ) -> Result<BatchJob> {
         const OP: &str = "BatchEndpoints::invoke";
-        let (service, url) = self.scoring(OP, endpoint).await?;
-        let mut call = Call::<Resource<Job>>::post(OP, url.path())
-            .repeat(Repeat::Safe)
-            .json(data)?
-            .header(HeaderName::from_static("repeatability_request-id"), &request_id(endpoint, key))?;
-        if let Some(deployment) = deployment {
-            call = call.header(HeaderName::from_static(DEPLOYMENT), deployment)?;
+        let (known, fresh) = self.scoring(OP, endpoint).await?;
+        let call = |scoring: Scoring| async move {
+            let mut call = Call::<Resource<Job>>::post(OP, scoring.url.path())
+                .repeat(Repeat::Safe)
+                .json(data)?
+                .header(HeaderName::from_static("repeatability_request-id"), &request_id(endpoint, key))?;
+            if let Some(deployment) = deployment {
+                call = call.header(HeaderName::from_static(DEPLOYMENT), deployment)?;
+            }
+            BatchJob::read(OP, &scoring.service.call(call).await?)
+        };
+        let error = match call(known.clone()).await {
+            Err(error) if !fresh && is_elsewhere(&error) => error,
+            answered => return answered,
+        };
+        self.known().remove(endpoint);
+        match self.scoring(OP, endpoint).await {
+            Ok((found, _)) if found.url != known.url => call(found).await,
+            Err(gone) if gone.kind() == ErrorKind::NotFound => Err(gone),
+            // What was answered first says more.
+            _ => Err(error),
         }
-        BatchJob::read(OP, &service.call(call).await?)
     }
 
     /// A job as it is.
@@ -252,11 +279,15 @@ impl BatchEndpoints {
         }
     }
 
-    /// Where an endpoint is called: found out once.
-    async fn scoring(&self, operation: &'static str, endpoint: &str) -> Result<(Service, Url)> {
-        let known = || self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = known().get(endpoint).cloned() {
-            return Ok(found);
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Scoring>> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where an endpoint is called, and whether that was found out just now.
+    async fn scoring(&self, operation: &'static str, endpoint: &str) -> Result<(Scoring, bool)> {
+        let known = self.known().get(endpoint).filter(|known| known.since.elapsed() < KNOWN_FOR).cloned();
+        if let Some(known) = known {
+            return Ok((known, false));
         }
         let resource = self.0.arm.call(self.0.place.batch_endpoint(endpoint)?.get(operation)).await?;
         let bad = |message| Error::new(ErrorKind::Protocol, operation, message).with("endpoint", endpoint);
@@ -269,9 +300,16 @@ impl BatchEndpoints {
             .register_providers(false)
             .timeout(Duration::from_secs(60))
             .build()?;
-        known().insert(endpoint.to_owned(), (service.clone(), url.clone()));
-        Ok((service, url))
+        let found = Scoring { service, url, since: Instant::now() };
+        self.known().insert(endpoint.to_owned(), found.clone());
+        Ok((found, true))
     }
+}
+
+/// Whether an error may say that the endpoint is at another address by now.
+fn is_elsewhere(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Transport)
+        || error.context("status").is_some_and(|status| status == "410")
 }
 
 /// The id by which the service knows a call again: a GUID that follows from endpoint and key.

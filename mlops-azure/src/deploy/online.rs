@@ -80,7 +80,7 @@ impl OnlineEndpoints {
         const OP: &str = "OnlineEndpoints::logs";
         let call = self.place.online_deployment(endpoint, deployment)?.ask::<Logs>(OP, "getLogs")?;
         let logs = self.arm.call(call.json(&GetLogs { container_type: container, tail: lines })?).await?;
-        Ok(logs.content)
+        Ok(logs.content.into_string())
     }
 
     /// Begins to change the number of a deployment's instances, and nothing else of it. Where an

@@ -59,7 +59,7 @@
 //! * Versions of assets are immutable but for their words; their containers count them; nothing has an `ETag`, and the last write
 //!   wins. A version can be published to a registry.
 //! * What is left of the subscription's limits is told in the headers of every answer.
-//! * Bodies of PUT are judged by Azure's own types, if there are any: [`FakeAzure::judging`]. Those of PATCH and POST, and of services
+//! * Bodies of PUT are judged by Azure's own types, if a folder of them is given: [`FakeAzure::judging`]. Those of PATCH and POST, and of services
 //!   behind other hosts, are judged always, by [what the official clients say](body). What is unknown, of another type or missing is
 //!   refused as each service refuses it. A body that goes to Azure and that nobody judges is answered with 501 and kept in
 //!   [`refused`](FakeAzure::refused): a fake that took it would say nothing about Azure.
@@ -68,13 +68,8 @@
 //! * It runs nothing: a job does not train and an endpoint does not score, unless a part says how.
 //! * It has no roles: whoever has a token may do everything. Roles that were just assigned are known at once.
 //! * Time has no part in it but for metrics: operations take looks, limits never refill, tokens do not expire by themselves.
-//! * Bodies of PATCH and POST are not judged, because the types do not have them.
-//! * Time has no part in it: operations take looks, limits never refill, tokens do not expire by themselves.
 //! * It takes no member of a body that the official clients do not have, so that a misspelt one is found; servers of MLflow pass over such
 //!   members.
-//! * That a version cannot be changed is answered with 409 and `Immutable`, and that an endpoint is busy with 409 and
-//!   `RetryableErrorDueToAnotherOperation`: that is what the service says of jobs and of other resources; what it says of these is
-//!   written nowhere.
 //! * That a version cannot be changed is answered with 409 and `Immutable`: that is what the service says of jobs; what it says of
 //!   versions is written nowhere.
 #![allow(clippy::result_large_err, reason = "an answer that refuses a request is an answer like any other")]

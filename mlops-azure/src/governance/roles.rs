@@ -7,7 +7,8 @@
 //! known everywhere either: calls that depend on it may be refused for some minutes; see [`Call::settling`](crate::http::Call::settling).
 //!
 //! # What Azure has that core has not
-//! Roles of identities in scopes. Core's approvals are about people and steps; nothing here stands behind a trait of core.
+//! Roles of identities in scopes, enforced by Azure itself. Core's roles ([`RoleAuthorizer`](mlops_core::governance::RoleAuthorizer)) say what an
+//! actor may do with backends that are wrapped in them, and know no scopes; nothing here stands behind a trait of core.
 
 use std::time::Duration;
 

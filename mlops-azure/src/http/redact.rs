@@ -52,6 +52,42 @@ pub fn text(text: &str, secrets: &[Secret], limit: usize) -> String {
     escape(&hide_after_names(&hide_after_bearer(&out)), limit)
 }
 
+/// A text of any length without what looks like a secret, and with no user, query or fragment in the addresses in it.
+pub(crate) fn addresses(text: &str) -> String {
+    const MARK: &str = "://";
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(found) = rest.find(MARK) {
+        let (before, after) = rest.split_at(found + MARK.len());
+        out.push_str(before);
+        let ends = |c: char| {
+            c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | ',' | ';' | ')' | ']' | '}')
+        };
+        let (address, behind) = after.split_at(after.find(ends).unwrap_or(after.len()));
+        let (path, query) = address.split_at(address.find(['?', '#']).unwrap_or(address.len()));
+        let (host, path) = path.split_at(path.find('/').unwrap_or(path.len()));
+        // What is before the last `@` is a user; in `abfss` and `wasbs` it is a container, which may be told.
+        match host.rsplit_once('@') {
+            Some((_, host)) if !before.ends_with("abfss://") && !before.ends_with("wasbs://") => {
+                out.push_str(HIDDEN);
+                out.push('@');
+                out.push_str(host);
+            }
+            _ => out.push_str(host),
+        }
+        out.push_str(path);
+        if let Some(mark) = query.chars().next() {
+            out.push(mark);
+            if query.len() > 1 {
+                out.push_str(HIDDEN);
+            }
+        }
+        rest = behind;
+    }
+    out.push_str(rest);
+    hide_after_names(&hide_after_bearer(&out))
+}
+
 /// The text with the value after each name of a secret hidden: after `=` or `:`, with spaces and quotes around them or without.
 fn hide_after_names(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

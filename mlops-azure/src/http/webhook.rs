@@ -22,7 +22,7 @@ const POST: &str = "WebhookTransport::post";
 /// ```
 /// use std::sync::Arc;
 /// use mlops_azure::http::webhook::HttpWebhook;
-/// use mlops_core::monitor::sink::{WebhookAlertSink, WebhookIo, WebhookRetry, WebhookSecret, WebhookTarget};
+/// use mlops_core::monitor::sink::{WebhookAlertSink, WebhookIo, WebhookSecret, WebhookTarget};
 /// use mlops_core::time::SystemClock;
 /// use mlops_core::wrap::Pause;
 ///

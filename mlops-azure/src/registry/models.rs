@@ -456,7 +456,8 @@ impl AzureModelRegistry {
             properties.insert(format!("mlops.data.{i}"), shown(&text, SHOWN));
         }
         let mut model = AzureModel::new(placed.kind.clone(), placed.uri.clone()).with_properties(properties);
-        model.description = (!spec.description.is_empty()).then(|| shown(&spec.description, SHOWN));
+        model.description =
+            (!spec.description.is_empty()).then(|| shown(&spec.description, SHOWN)).map(Into::into);
         model.tags = Some(shown_tags(&kept.tags));
         model.is_archived = kept.archived.then_some(true);
         Resource::new(model)

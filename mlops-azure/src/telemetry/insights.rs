@@ -276,10 +276,8 @@ enum Outcome {
 impl AppInsights {
     /// Begins to set up a client.
     pub fn builder(connection: ConnectionString) -> AppInsightsBuilder {
-        let tags = Texts::from([(
-            "ai.internal.sdkVersion".to_owned(),
-            concat!("mlops:", env!("CARGO_PKG_VERSION")).to_owned(),
-        )]);
+        let tags =
+            Texts::from_iter([("ai.internal.sdkVersion", concat!("mlops:", env!("CARGO_PKG_VERSION")))]);
         AppInsightsBuilder {
             connection,
             tags,
@@ -472,7 +470,7 @@ impl AppInsights {
         report: &mut FlushReport,
         why: String,
     ) -> Result<()> {
-        let error = |index| TrackError { index, status_code: 400, message: String::new() };
+        let error = |index| TrackError { index, status_code: 400, message: String::new().into() };
         let errors: Vec<TrackError> = (0..total).map(error).collect();
         report.failure = Some(why);
         self.settle(batch, total, &errors, report)

@@ -15,8 +15,9 @@
 //! collector asks for, in a header.
 //!
 //! # What is promised, and what is not
-//! What was told is sent at least once, or counted as lost. It is lost when more waits than the spool may hold (the oldest goes first),
-//! when the service refuses an item for what it is, and when a process without a spool on a disk ends. Bodies are not compressed.
+//! What [`AppInsights`] was told is sent at least once, or counted as lost. It is lost when more waits than the spool may hold (the oldest goes first),
+//! when the service refuses an item for what it is, and when a process without a spool on a disk ends. Its bodies
+//! go out compressed from 1 KiB on. [`OtlpExporter`] keeps nothing and tries nothing again: an error says whether a retry may help.
 
 pub mod connection;
 pub mod insights;

@@ -347,7 +347,7 @@ pub fn alert_record(alert: &Alert) -> LogRecord {
         .labels
         .iter()
         .fold(attributes, |all, (name, value)| all.with(format!("mlops.label.{name}"), value));
-    LogRecord { at: alert.at, severity, severity_text, body: alert.message.clone(), attributes }
+    LogRecord { at: alert.at, severity, severity_text, body: alert.message.clone().into(), attributes }
 }
 
 /// Sends core's alerts to a collector as lines of a log.

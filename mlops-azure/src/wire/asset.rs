@@ -1,9 +1,9 @@
 //! The containers of versions, and code.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::data::DataType;
+use super::quiet::{Members, Text};
 use super::resource::Properties;
 use super::text::TextMap;
 
@@ -16,7 +16,7 @@ pub struct Container {
     pub data_type: Option<DataType>,
     /// What it is, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// Whether it is hidden from lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_archived: Option<bool>,
@@ -31,7 +31,7 @@ pub struct Container {
     pub tags: Option<TextMap>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Properties for Container {
@@ -51,7 +51,7 @@ impl Properties for Container {
 #[serde(rename_all = "camelCase")]
 pub struct CodeVersion {
     /// Where it is: an `https` address of a blob.
-    pub code_uri: String,
+    pub code_uri: Text,
     /// Whether nobody gave it a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_anonymous: Option<bool>,
@@ -60,7 +60,7 @@ pub struct CodeVersion {
     pub properties: TextMap,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl CodeVersion {
@@ -74,10 +74,10 @@ impl CodeVersion {
             ("hash_version".to_owned(), Self::HASH_VERSION.to_owned()),
         ];
         Self {
-            code_uri: code_uri.into(),
+            code_uri: Text(code_uri.into()),
             is_anonymous: Some(true),
             properties: properties.into_iter().collect(),
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 }

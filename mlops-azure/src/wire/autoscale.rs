@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use mlops_core::{Error, Result};
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Map, Value};
 
+use super::quiet::{Members, Text, Untyped};
 use super::resource::{Properties, Resource};
 use super::text::IsoDuration;
 use crate::config::Workspace;
@@ -35,10 +35,10 @@ pub struct AutoscaleSetting {
     pub profiles: Vec<Profile>,
     /// Who is told.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub notifications: Option<Vec<Value>>,
+    pub notifications: Option<Vec<Untyped>>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl fmt::Debug for AutoscaleSetting {
@@ -84,13 +84,13 @@ pub struct Profile {
     pub rules: Vec<Rule>,
     /// Members that this crate does not know: the times at which it is in force are among them.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Profile {
     /// A profile that is in force always, without rules.
     pub fn new(name: impl Into<String>, capacity: Capacity) -> Self {
-        Self { name: name.into(), capacity, rules: Vec::new(), other: Map::new() }
+        Self { name: name.into(), capacity, rules: Vec::new(), other: Members::new() }
     }
 
     /// The same with another rule.
@@ -193,7 +193,7 @@ pub struct Rule {
     pub scale_action: ScaleAction,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Rule {
@@ -243,16 +243,16 @@ impl Rule {
             operator,
             threshold,
             dimensions: None,
-            other: Map::new(),
+            other: Members::new(),
         };
         let scale_action = ScaleAction {
             direction,
             kind: "ChangeCount".to_owned(),
-            value: Some(instances.to_string()),
+            value: Some(Text(instances.to_string())),
             cooldown: five_minutes,
-            other: Map::new(),
+            other: Members::new(),
         };
-        Self { metric_trigger, scale_action, other: Map::new() }
+        Self { metric_trigger, scale_action, other: Members::new() }
     }
 
     /// The same where a dimension of the metric has one of some values.
@@ -289,7 +289,7 @@ pub struct MetricTrigger {
     pub dimensions: Option<Vec<Dimension>>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
@@ -321,7 +321,7 @@ pub struct Dimension {
     pub values: Vec<String>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Dimension {
@@ -331,7 +331,7 @@ impl Dimension {
             dimension_name: name.into(),
             operator: Comparison::Equals,
             values: values.into_iter().map(Into::into).collect(),
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 }
@@ -347,12 +347,12 @@ pub struct ScaleAction {
     pub kind: String,
     /// How many, as a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
+    pub value: Option<Text>,
     /// How long nothing else is done then.
     pub cooldown: IsoDuration,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 fn path(workspace: &Workspace, name: &str) -> Result<String> {

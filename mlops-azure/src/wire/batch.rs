@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::deployment::CodeConfiguration;
 use super::endpoint::AuthMode;
 use super::job::input::{InputMode, OutputMode};
 use super::open::ProvisioningState;
+use super::quiet::{Members, Text};
 use super::resource::Properties;
 use super::text::{IsoDuration, TextMap};
 
@@ -21,7 +21,7 @@ pub struct BatchDefaults {
     pub deployment_name: Option<String>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// A batch endpoint. Which deployment is the default can be said once that deployment is there: the endpoint is written again.
@@ -43,7 +43,7 @@ pub struct BatchEndpoint {
     pub defaults: Option<BatchDefaults>,
     /// What it is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// Properties, which can be added and not changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub properties: Option<TextMap>,
@@ -52,10 +52,10 @@ pub struct BatchEndpoint {
     pub provisioning_state: Option<ProvisioningState>,
     /// Where calls go; read only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scoring_uri: Option<String>,
+    pub scoring_uri: Option<Text>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl BatchEndpoint {
@@ -68,7 +68,7 @@ impl BatchEndpoint {
             properties: None,
             provisioning_state: None,
             scoring_uri: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 
@@ -113,13 +113,13 @@ pub struct AssetReference {
     pub asset_id: Option<String>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl AssetReference {
     /// By its Resource Manager id.
     pub fn id(asset_id: impl Into<String>) -> Self {
-        Self { reference_type: ReferenceType::Id, asset_id: Some(asset_id.into()), other: Map::new() }
+        Self { reference_type: ReferenceType::Id, asset_id: Some(asset_id.into()), other: Members::new() }
     }
 }
 
@@ -145,7 +145,7 @@ pub struct BatchRetry {
     pub timeout: Option<IsoDuration>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// A deployment of a batch endpoint.
@@ -201,7 +201,7 @@ pub struct BatchDeployment {
     pub environment_variables: Option<TextMap>,
     /// What it is, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// Properties, which can be added and not changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub properties: Option<TextMap>,
@@ -210,7 +210,7 @@ pub struct BatchDeployment {
     pub provisioning_state: Option<ProvisioningState>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl BatchDeployment {
@@ -231,7 +231,7 @@ impl BatchDeployment {
         self.code_configuration = Some(CodeConfiguration {
             code_id: Some(code_id.into()),
             scoring_script: scoring_script.into(),
-            other: Map::new(),
+            other: Members::new(),
         });
         self
     }
@@ -278,16 +278,16 @@ pub struct BatchInput {
     pub job_input_type: BatchValueType,
     /// The text of a literal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
+    pub value: Option<Text>,
     /// Where data are: an address, or the Resource Manager id of a data asset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uri: Option<String>,
+    pub uri: Option<Text>,
     /// How data reach the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<InputMode>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl BatchInput {
@@ -295,16 +295,16 @@ impl BatchInput {
     pub fn literal(value: impl ToString) -> Self {
         Self {
             job_input_type: BatchValueType::Literal,
-            value: Some(value.to_string()),
+            value: Some(Text(value.to_string())),
             uri: None,
             mode: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 
     /// Data at a place.
     pub fn data(job_input_type: BatchValueType, uri: impl Into<String>) -> Self {
-        Self { job_input_type, value: None, uri: Some(uri.into()), ..Self::literal("") }
+        Self { job_input_type, value: None, uri: Some(Text(uri.into())), ..Self::literal("") }
     }
 }
 
@@ -316,19 +316,19 @@ pub struct BatchOutput {
     pub job_output_type: BatchValueType,
     /// Where it goes; where nothing is said, the service chooses a place in the default datastore.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uri: Option<String>,
+    pub uri: Option<Text>,
     /// How it leaves the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<OutputMode>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl BatchOutput {
     /// What goes to a place.
     pub fn to(job_output_type: BatchValueType, uri: impl Into<String>) -> Self {
-        Self { job_output_type, uri: Some(uri.into()), mode: None, other: Map::new() }
+        Self { job_output_type, uri: Some(Text(uri.into())), mode: None, other: Members::new() }
     }
 }
 
@@ -387,7 +387,7 @@ pub struct BatchInvokeProperties {
     pub properties: Option<TextMap>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// The machines of a call.
@@ -399,7 +399,7 @@ pub struct BatchCompute {
     pub instance_count: Option<u32>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl BatchInvoke {

@@ -2,8 +2,8 @@
 
 use mlops_core::{Error, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
+use super::quiet::Members;
 use super::resource::{Properties, Resource};
 use crate::config::name::{check, is_guid, is_resource_group};
 use crate::http::Call;
@@ -30,7 +30,7 @@ pub struct Retention {
     pub days: Option<u32>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Retention {
@@ -40,7 +40,7 @@ impl Retention {
     /// [`ErrorKind::InvalidInput`](mlops_core::ErrorKind::InvalidInput) for a number that is not from 1 to 365.
     pub fn days(days: u32) -> Result<Self> {
         match (1..=365).contains(&days) {
-            true => Ok(Self { enabled: Some(true), days: Some(days), other: Map::new() }),
+            true => Ok(Self { enabled: Some(true), days: Some(days), other: Members::new() }),
             false => {
                 Err(Error::invalid("Retention::days", "days", "must be from 1 to 365").with("value", days))
             }
@@ -68,7 +68,7 @@ pub struct BlobService {
     pub is_versioning_enabled: Option<bool>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Properties for BlobService {

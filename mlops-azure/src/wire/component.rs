@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use mlops_core::{Error, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
+use super::quiet::{Members, Text, Untyped};
 use super::resource::Properties;
 use super::text::TextMap;
 
@@ -26,28 +26,28 @@ pub struct Port {
     pub kind: String,
     /// The value where none is given, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub default: Option<String>,
+    pub default: Option<Text>,
     /// Whether it may be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
     /// What it is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Port {
     /// Of a kind.
     pub fn of(kind: impl Into<String>) -> Self {
-        Self { kind: kind.into(), default: None, optional: None, description: None, other: Map::new() }
+        Self { kind: kind.into(), default: None, optional: None, description: None, other: Members::new() }
     }
 
     /// The same with a value where none is given.
     #[must_use]
     pub fn with_default(mut self, value: impl ToString) -> Self {
-        self.default = Some(value.to_string());
+        self.default = Some(Text(value.to_string()));
         self
     }
 
@@ -87,7 +87,7 @@ pub struct CommandComponent {
     pub display_name: Option<String>,
     /// What it is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// Whether the same inputs give the same outputs: a step that ran already is then not run again.
     #[serde(default = "yes")]
     pub is_deterministic: bool,
@@ -98,7 +98,7 @@ pub struct CommandComponent {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, Port>,
     /// The command.
-    pub command: String,
+    pub command: Text,
     /// The environment: `azureml:` and its Resource Manager id.
     pub environment: String,
     /// The code: `azureml:` and its Resource Manager id.
@@ -106,7 +106,7 @@ pub struct CommandComponent {
     pub code: Option<String>,
     /// Members that this crate does not know, such as `distribution` and `resources`.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 fn yes() -> bool {
@@ -138,10 +138,10 @@ impl CommandComponent {
             is_deterministic: true,
             inputs: BTreeMap::new(),
             outputs: BTreeMap::new(),
-            command: command.into(),
+            command: Text(command.into()),
             environment: reference(environment_id.into()),
             code: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 
@@ -180,10 +180,10 @@ impl CommandComponent {
 pub struct ComponentVersion {
     /// What it is, in the keys of the service's YAML.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub component_spec: Option<Value>,
+    pub component_spec: Option<Untyped>,
     /// What it is, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// Whether nobody gave it a name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_anonymous: Option<bool>,
@@ -198,7 +198,7 @@ pub struct ComponentVersion {
     pub properties: Option<TextMap>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl ComponentVersion {
@@ -213,7 +213,7 @@ impl ComponentVersion {
         let bad =
             |e| Error::invalid("ComponentVersion", "component", "cannot be written as JSON").with_source(e);
         let spec = serde_json::to_value(component).map_err(|e: serde_json::Error| bad(e))?;
-        Ok(Self { component_spec: Some(spec), ..Self::default() })
+        Ok(Self { component_spec: Some(Untyped(spec)), ..Self::default() })
     }
 
     /// The same, without a name of its own.
@@ -226,7 +226,7 @@ impl ComponentVersion {
     /// The component, if it is a command.
     pub fn as_command(&self) -> Option<CommandComponent> {
         let spec = self.component_spec.as_ref().filter(|spec| spec["type"] == "command")?;
-        CommandComponent::deserialize(spec).ok()
+        CommandComponent::deserialize(&**spec).ok()
     }
 }
 
@@ -245,11 +245,14 @@ mod tests {
             "inputs": { "d": { "type": "uri_folder" }, "n": { "type": "integer", "default": "3", "min": "1" } },
             "_source": "YAML.COMPONENT",
         });
-        let version = ComponentVersion { component_spec: Some(spec.clone()), ..ComponentVersion::default() };
+        let version =
+            ComponentVersion { component_spec: Some(Untyped(spec.clone())), ..ComponentVersion::default() };
         let component = version.as_command().unwrap();
         assert_eq!(component.inputs["n"].default.as_deref(), Some("3"));
         assert_eq!(serde_json::to_value(component).unwrap(), spec);
         let pipeline = serde_json::json!({ "type": "pipeline", "jobs": {} });
-        assert!(ComponentVersion { component_spec: Some(pipeline), ..version }.as_command().is_none());
+        assert!(
+            ComponentVersion { component_spec: Some(Untyped(pipeline)), ..version }.as_command().is_none()
+        );
     }
 }

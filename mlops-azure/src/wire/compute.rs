@@ -5,9 +5,9 @@ use std::time::Duration;
 use mlops_core::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::open::ProvisioningState;
+use super::quiet::{Members, Text, Untyped};
 use super::resource::Properties;
 use super::text::IsoDuration;
 use crate::config::name::check;
@@ -48,7 +48,7 @@ pub struct ScaleSettings {
     pub node_idle_time_before_scale_down: Option<IsoDuration>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl ScaleSettings {
@@ -58,7 +58,7 @@ impl ScaleSettings {
             max_node_count,
             min_node_count: Some(0),
             node_idle_time_before_scale_down: Some(idle.into()),
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 }
@@ -93,7 +93,7 @@ pub struct ClusterProperties {
     pub allocation_state: Option<String>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// When an instance starts or stops by itself.
@@ -111,7 +111,7 @@ pub struct StartStop {
     pub cron: Option<Cron>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// Times as cron writes them.
@@ -125,7 +125,7 @@ pub struct Cron {
     pub time_zone: Option<String>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl StartStop {
@@ -140,13 +140,13 @@ impl StartStop {
     }
 
     fn at(action: &str, expression: String, time_zone: String) -> Self {
-        let cron = Cron { expression, time_zone: Some(time_zone), other: Map::new() };
+        let cron = Cron { expression, time_zone: Some(time_zone), other: Members::new() };
         Self {
             action: action.to_owned(),
             status: "Enabled".to_owned(),
             trigger_type: "Cron".to_owned(),
             cron: Some(cron),
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 }
@@ -159,7 +159,7 @@ pub struct InstanceSchedules {
     pub compute_start_stop: Vec<StartStop>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// A machine for one person.
@@ -174,7 +174,7 @@ pub struct InstanceProperties {
     pub idle_time_before_shutdown: Option<IsoDuration>,
     /// Whether it can be reached by SSH.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ssh_settings: Option<Value>,
+    pub ssh_settings: Option<Untyped>,
     /// When it starts and stops by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedules: Option<InstanceSchedules>,
@@ -183,7 +183,7 @@ pub struct InstanceProperties {
     pub state: Option<String>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// A compute.
@@ -210,7 +210,7 @@ pub struct Compute {
     pub compute_type: ComputeType,
     /// What it is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// Whether keys are refused and only identities let in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disable_local_auth: Option<bool>,
@@ -219,10 +219,10 @@ pub struct Compute {
     pub provisioning_state: Option<ProvisioningState>,
     /// What it is, by its kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub properties: Option<Value>,
+    pub properties: Option<Untyped>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Compute {
@@ -234,8 +234,8 @@ impl Compute {
             description: None,
             disable_local_auth: None,
             provisioning_state: None,
-            properties: Some(properties),
-            other: Map::new(),
+            properties: Some(Untyped(properties)),
+            other: Members::new(),
         })
     }
 
@@ -267,7 +267,7 @@ impl Compute {
 
     fn read<T: DeserializeOwned>(&self, kind: &ComputeType) -> Option<T> {
         let properties = self.properties.as_ref().filter(|_| self.compute_type == *kind)?;
-        T::deserialize(properties).ok()
+        T::deserialize(&**properties).ok()
     }
 }
 

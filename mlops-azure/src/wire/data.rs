@@ -1,8 +1,8 @@
 //! Data assets.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
+use super::quiet::{Members, Text};
 use super::resource::Properties;
 use super::text::TextMap;
 
@@ -34,10 +34,10 @@ pub struct DataVersion {
     /// What it is.
     pub data_type: DataType,
     /// Where it is: `azureml://datastores/NAME/paths/PATH`, or an address.
-    pub data_uri: String,
+    pub data_uri: Text,
     /// What it is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// Whether nobody gave it a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_anonymous: Option<bool>,
@@ -46,7 +46,7 @@ pub struct DataVersion {
     pub is_archived: Option<bool>,
     /// The files of an `mltable`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub referenced_uris: Option<Vec<String>>,
+    pub referenced_uris: Option<Vec<Text>>,
     /// Tags, which can be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<TextMap>,
@@ -55,7 +55,7 @@ pub struct DataVersion {
     pub properties: Option<TextMap>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl DataVersion {
@@ -63,21 +63,21 @@ impl DataVersion {
     pub fn new(data_type: DataType, data_uri: impl Into<String>) -> Self {
         Self {
             data_type,
-            data_uri: data_uri.into(),
+            data_uri: Text(data_uri.into()),
             description: None,
             is_anonymous: None,
             is_archived: None,
             referenced_uris: None,
             tags: None,
             properties: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 
     /// The same with a description.
     #[must_use]
     pub fn with_description(mut self, description: impl Into<String>) -> Self {
-        self.description = Some(description.into());
+        self.description = Some(Text(description.into()));
         self
     }
 

@@ -7,6 +7,7 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
+use super::quiet::{Members, Text};
 use super::resource::Properties;
 use super::text::TextMap;
 
@@ -62,10 +63,10 @@ pub enum Credentials {
         /// The application's secret.
         secret: Option<Secret>,
         /// Members that this crate does not know.
-        other: Map<String, Value>,
+        other: Members,
     },
     /// In a way that this crate does not know.
-    Other(Map<String, Value>),
+    Other(Members),
 }
 
 impl Credentials {
@@ -93,7 +94,7 @@ impl Credentials {
             Self::ServicePrincipal { client_id, tenant_id, secret, .. } => json!({
                 "clientId": client_id, "tenantId": tenant_id, "secrets": secrets("clientSecret", secret),
             }),
-            Self::Other(members) => return Some(members.clone()),
+            Self::Other(members) => return Some(members.clone().0),
         };
         let Value::Object(mut members) = value else { return None };
         members.insert("credentialsType".to_owned(), self.kind().into());
@@ -144,9 +145,9 @@ impl<'de> Deserialize<'de> for Credentials {
                 };
                 let (client_id, tenant_id) = (take("clientId"), take("tenantId"));
                 ["credentialsType", "secrets"].iter().for_each(|name| drop(members.remove(*name)));
-                Self::ServicePrincipal { client_id, tenant_id, secret, other: members }
+                Self::ServicePrincipal { client_id, tenant_id, secret, other: Members(members) }
             }
-            () => Self::Other(members),
+            () => Self::Other(Members(members)),
         })
     }
 }
@@ -193,7 +194,7 @@ pub struct Datastore {
     pub is_default: Option<bool>,
     /// What it is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// Tags.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<TextMap>,
@@ -202,7 +203,7 @@ pub struct Datastore {
     pub properties: Option<TextMap>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Datastore {
@@ -221,7 +222,7 @@ impl Datastore {
             description: None,
             tags: None,
             properties: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::open::{ProvisioningState, Switch};
+use super::quiet::{Members, Text, Untyped};
 use super::resource::Properties;
 use super::text::{IsoDuration, TextMap};
 
@@ -30,7 +30,7 @@ pub struct CodeConfiguration {
     pub scoring_script: String,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// What a deployment does with requests that wait.
@@ -48,7 +48,7 @@ pub struct RequestSettings {
     pub request_timeout: Option<IsoDuration>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// How an instance is asked whether it is well.
@@ -72,7 +72,7 @@ pub struct ProbeSettings {
     pub timeout: Option<IsoDuration>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// What of the requests and answers is kept.
@@ -87,7 +87,7 @@ pub struct Collection {
     pub sampling_rate: Option<f64>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// How requests and answers are kept.
@@ -108,7 +108,7 @@ pub struct DataCollector {
     pub rolling_rate: Option<String>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl DataCollector {
@@ -119,12 +119,12 @@ impl DataCollector {
             let collection = Collection {
                 data_collection_mode: mode,
                 sampling_rate: Some(sampling_rate),
-                other: Map::new(),
+                other: Members::new(),
             };
             (name.into(), collection)
         };
         let rolling_rate = Some("Hour".to_owned());
-        Self { collections: names.into_iter().map(one).collect(), rolling_rate, other: Map::new() }
+        Self { collections: names.into_iter().map(one).collect(), rolling_rate, other: Members::new() }
     }
 }
 
@@ -175,7 +175,7 @@ pub struct OnlineDeployment {
     pub startup_probe: Option<ProbeSettings>,
     /// How instances are added and removed: `{"scaleType":"Default"}` for managed ones, whose scaling is a resource of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scale_settings: Option<Value>,
+    pub scale_settings: Option<Untyped>,
     /// What of requests and answers is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_collector: Option<DataCollector>,
@@ -187,7 +187,7 @@ pub struct OnlineDeployment {
     pub environment_variables: Option<TextMap>,
     /// What it is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// Properties, which can be added and not changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub properties: Option<TextMap>,
@@ -196,7 +196,7 @@ pub struct OnlineDeployment {
     pub provisioning_state: Option<ProvisioningState>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl OnlineDeployment {
@@ -214,14 +214,14 @@ impl OnlineDeployment {
             liveness_probe: None,
             readiness_probe: None,
             startup_probe: None,
-            scale_settings: Some(serde_json::json!({ "scaleType": "Default" })),
+            scale_settings: Some(Untyped(serde_json::json!({ "scaleType": "Default" }))),
             data_collector: None,
             egress_public_network_access: None,
             environment_variables: None,
             description: None,
             properties: None,
             provisioning_state: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 
@@ -237,7 +237,7 @@ impl OnlineDeployment {
         self.code_configuration = Some(CodeConfiguration {
             code_id: Some(code_id.into()),
             scoring_script: scoring_script.into(),
-            other: Map::new(),
+            other: Members::new(),
         });
         self
     }
@@ -286,5 +286,5 @@ pub struct GetLogs {
 #[serde(default)]
 pub struct Logs {
     /// The lines.
-    pub content: String,
+    pub content: Text,
 }

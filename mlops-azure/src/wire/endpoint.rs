@@ -3,9 +3,9 @@
 use mlops_core::governance::Secret;
 use mlops_core::time::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
 
 use super::open::{ProvisioningState, Switch};
+use super::quiet::{Members, Text};
 use super::resource::Properties;
 use super::text::TextMap;
 use super::traffic::{Traffic, TrafficError};
@@ -39,7 +39,7 @@ pub struct OnlineEndpoint {
     pub auth_mode: AuthMode,
     /// What it is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// The cluster of an endpoint on Kubernetes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compute: Option<String>,
@@ -60,13 +60,13 @@ pub struct OnlineEndpoint {
     pub provisioning_state: Option<ProvisioningState>,
     /// Where requests go; read only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scoring_uri: Option<String>,
+    pub scoring_uri: Option<Text>,
     /// Where its description as of OpenAPI is; read only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub swagger_uri: Option<String>,
+    pub swagger_uri: Option<Text>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl OnlineEndpoint {
@@ -83,7 +83,7 @@ impl OnlineEndpoint {
             provisioning_state: None,
             scoring_uri: None,
             swagger_uri: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Environments.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
+use super::quiet::{Members, Text};
 use super::resource::Properties;
 use super::text::TextMap;
 
@@ -11,13 +11,13 @@ use super::text::TextMap;
 #[serde(rename_all = "camelCase")]
 pub struct BuildContext {
     /// The folder: an `https` address of a blob that ends in `/`.
-    pub context_uri: String,
+    pub context_uri: Text,
     /// The path of the `Dockerfile` in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dockerfile_path: Option<String>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// A version of an environment: an image, an image with packages of conda on it, or an image that is built.
@@ -36,7 +36,7 @@ pub struct EnvironmentVersion {
     pub image: Option<String>,
     /// The packages, as conda reads them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub conda_file: Option<String>,
+    pub conda_file: Option<Text>,
     /// What the image is built from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build: Option<BuildContext>,
@@ -45,7 +45,7 @@ pub struct EnvironmentVersion {
     pub os_type: Option<String>,
     /// What it is, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// Whether nobody gave it a name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_anonymous: Option<bool>,
@@ -60,7 +60,7 @@ pub struct EnvironmentVersion {
     pub properties: Option<TextMap>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl EnvironmentVersion {
@@ -71,15 +71,15 @@ impl EnvironmentVersion {
 
     /// An image with packages of conda on it.
     pub fn conda(image: impl Into<String>, conda_file: impl Into<String>) -> Self {
-        Self { conda_file: Some(conda_file.into()), ..Self::image(image) }
+        Self { conda_file: Some(Text(conda_file.into())), ..Self::image(image) }
     }
 
     /// An image that is built from a folder with a `Dockerfile`.
     pub fn build(context_uri: impl Into<String>, dockerfile_path: impl Into<String>) -> Self {
         let build = BuildContext {
-            context_uri: context_uri.into(),
+            context_uri: Text(context_uri.into()),
             dockerfile_path: Some(dockerfile_path.into()),
-            other: Map::new(),
+            other: Members::new(),
         };
         Self { build: Some(build), ..Self::default() }
     }

@@ -9,10 +9,11 @@ use mlops_core::governance::Secret;
 use mlops_core::time::Timestamp;
 use mlops_core::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::arm_scope::{ArmAt, ArmScope};
 use super::open::ProvisioningState;
+use super::quiet::{Hidden, Members, Untyped};
 use super::resource::{Properties, Resource};
 use crate::config::Workspace;
 
@@ -52,7 +53,7 @@ pub struct SystemTopic {
     pub provisioning_state: Option<ProvisioningState>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl SystemTopic {
@@ -86,36 +87,6 @@ open_enum! {
     }
 }
 
-/// A text that is sent and never shown.
-#[derive(Clone)]
-pub struct Hidden(pub Secret);
-
-impl fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
-
-impl PartialEq for Hidden {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.expose() == other.0.expose()
-    }
-}
-
-impl Eq for Hidden {}
-
-impl Serialize for Hidden {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.expose())
-    }
-}
-
-impl<'de> Deserialize<'de> for Hidden {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(Secret::new(String::deserialize(deserializer)?)))
-    }
-}
-
 /// A header that every delivery has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryHeader {
@@ -141,7 +112,7 @@ impl DeliveryHeader {
 
 /// The value of a header.
 #[non_exhaustive]
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum DeliveryValue {
     /// One that anybody may see.
     Open(String),
@@ -149,6 +120,17 @@ pub enum DeliveryValue {
     Secret(Hidden),
     /// That of this member of each event.
     OfEvent(String),
+}
+
+impl fmt::Debug for DeliveryValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // Whoever made the subscription by hand may have left a key open.
+            Self::Open(_) => f.write_str("Open(..)"),
+            Self::Secret(_) => f.write_str("Secret(..)"),
+            Self::OfEvent(member) => f.debug_tuple("OfEvent").field(member).finish(),
+        }
+    }
 }
 
 impl Serialize for DeliveryHeader {
@@ -206,7 +188,7 @@ pub struct Destination {
     pub properties: DestinationProperties,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl fmt::Debug for Destination {
@@ -239,7 +221,7 @@ pub struct DestinationProperties {
     pub delivery_attribute_mappings: Option<Vec<DeliveryHeader>>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl fmt::Debug for DestinationProperties {
@@ -255,7 +237,7 @@ impl Destination {
     pub fn webhook(url: &Secret) -> Self {
         let properties =
             DestinationProperties { endpoint_url: Some(Hidden(url.clone())), ..Default::default() };
-        Self { endpoint_type: EndpointType::WebHook, properties, other: Map::new() }
+        Self { endpoint_type: EndpointType::WebHook, properties, other: Members::new() }
     }
 
     /// With a header on every delivery that says who sends: events are not signed.
@@ -290,13 +272,13 @@ pub struct AdvancedFilter {
     pub key: Option<String>,
     /// With what, of which one has to match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub values: Option<Vec<Value>>,
+    pub values: Option<Vec<Untyped>>,
     /// With what, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<Value>,
+    pub value: Option<Untyped>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 open_enum! {
@@ -325,13 +307,13 @@ impl AdvancedFilter {
         key: impl Into<String>,
         values: impl IntoIterator<Item = S>,
     ) -> Self {
-        let values = values.into_iter().map(|value| Value::String(value.into())).collect();
+        let values = values.into_iter().map(|value| Untyped(Value::String(value.into()))).collect();
         Self {
             operator_type: operator,
             key: Some(key.into()),
             values: Some(values),
             value: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 
@@ -372,7 +354,7 @@ pub struct SubscriptionFilter {
     pub advanced_filters: Option<Vec<AdvancedFilter>>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 open_enum! {
@@ -399,7 +381,7 @@ pub struct DeliveryRetry {
     pub event_time_to_live_in_minutes: Option<u32>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl DeliveryRetry {
@@ -422,7 +404,7 @@ impl DeliveryRetry {
         Ok(Self {
             max_delivery_attempts: Some(attempts),
             event_time_to_live_in_minutes: Some(minutes),
-            other: Map::new(),
+            other: Members::new(),
         })
     }
 }
@@ -437,7 +419,7 @@ pub struct DeadLetter {
     pub properties: DeadLetterProperties,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// Which container undelivered events go to.
@@ -452,7 +434,7 @@ pub struct DeadLetterProperties {
     pub blob_container_name: Option<String>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl DeadLetter {
@@ -461,9 +443,9 @@ impl DeadLetter {
         let properties = DeadLetterProperties {
             resource_id: Some(account_id.into()),
             blob_container_name: Some(container.into()),
-            other: Map::new(),
+            other: Members::new(),
         };
-        Self { endpoint_type: "StorageBlob".to_owned(), properties, other: Map::new() }
+        Self { endpoint_type: "StorageBlob".to_owned(), properties, other: Members::new() }
     }
 }
 
@@ -510,7 +492,7 @@ pub struct EventSubscription {
     pub topic: Option<String>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl EventSubscription {
@@ -606,7 +588,7 @@ pub struct Event {
     /// When it happened.
     pub time: Timestamp,
     /// What it holds.
-    pub data: Value,
+    pub data: Untyped,
 }
 
 impl Event {
@@ -617,7 +599,14 @@ impl Event {
         kind: impl Into<String>,
         time: Timestamp,
     ) -> Self {
-        Self { id: id.into(), source: source.into(), kind: kind.into(), subject: None, time, data: json!({}) }
+        Self {
+            id: id.into(),
+            source: source.into(),
+            kind: kind.into(),
+            subject: None,
+            time,
+            data: Untyped(json!({})),
+        }
     }
 
     /// About something.
@@ -630,7 +619,7 @@ impl Event {
     /// With data.
     #[must_use]
     pub fn with_data(mut self, data: Value) -> Self {
-        self.data = data;
+        self.data = Untyped(data);
         self
     }
 

@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use super::job::JobStatus;
+use super::quiet::{Text, Untyped};
 use super::text::TextMap;
 use crate::config::Workspace;
 use crate::config::name::path_below;
@@ -154,7 +155,7 @@ pub struct RunUpdate {
     pub display_name: Option<String>,
     /// What it is, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// Tags that are added or changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<TextMap>,
@@ -189,7 +190,7 @@ impl RunUpdate {
     /// The same with a description.
     #[must_use]
     pub fn with_description(mut self, text: impl Into<String>) -> Self {
-        self.description = Some(text.into());
+        self.description = Some(Text(text.into()));
         self
     }
 }
@@ -249,7 +250,7 @@ pub struct Run {
     /// Its name for people.
     pub display_name: Option<String>,
     /// What it is, for people.
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// The tags.
     pub tags: TextMap,
     /// The properties.
@@ -400,9 +401,9 @@ impl LoggedRun {
     pub fn metric(&self, name: &str) -> Option<f64> {
         let metric = self.data.metrics.iter().find(|metric| metric.key == name)?;
         match &metric.value {
-            Value::Number(value) => value.as_f64(),
+            Untyped(Value::Number(value)) => value.as_f64(),
             // What JSON has no number for.
-            Value::String(text) => text.parse().ok(),
+            Untyped(Value::String(text)) => text.parse().ok(),
             _ => None,
         }
     }
@@ -439,7 +440,7 @@ pub struct LoggedMetric {
     /// The name.
     pub key: String,
     /// The value: a number, or the text of one that JSON has no number for.
-    pub value: Value,
+    pub value: Untyped,
 }
 
 /// A parameter.
@@ -448,7 +449,7 @@ pub struct LoggedPair {
     /// The name.
     pub key: String,
     /// The value.
-    pub value: String,
+    pub value: Text,
 }
 
 #[cfg(test)]

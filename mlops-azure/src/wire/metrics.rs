@@ -16,9 +16,9 @@ use chrono::SecondsFormat;
 use mlops_core::time::Timestamp;
 use mlops_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
 use super::arm_scope::ArmScope;
+use super::quiet::{Members, Text};
 use super::text::IsoDuration;
 use crate::http::{Call, Page};
 
@@ -397,7 +397,7 @@ pub struct Metrics {
     pub value: Vec<Metric>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Metrics {
@@ -440,7 +440,7 @@ pub struct Metric {
     pub name: LocalizableString,
     /// What it is, for people.
     #[serde(default)]
-    pub display_description: Option<String>,
+    pub display_description: Option<Text>,
     /// What its numbers are of.
     #[serde(default)]
     pub unit: Option<Unit>,
@@ -452,10 +452,10 @@ pub struct Metric {
     pub error_code: Option<String>,
     /// The same for people.
     #[serde(default)]
-    pub error_message: Option<String>,
+    pub error_message: Option<Text>,
     /// Members that this crate does not know; its id and type are among them.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Metric {
@@ -491,7 +491,7 @@ pub struct TimeSeries {
     pub data: Vec<MetricValue>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl TimeSeries {
@@ -540,7 +540,7 @@ pub struct MetricValue {
     pub count: Option<f64>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl MetricValue {
@@ -568,7 +568,7 @@ pub struct MetricDefinition {
     pub namespace: Option<String>,
     /// What it is, for people.
     #[serde(default)]
-    pub display_description: Option<String>,
+    pub display_description: Option<Text>,
     /// What its numbers are of.
     #[serde(default)]
     pub unit: Option<Unit>,
@@ -589,7 +589,7 @@ pub struct MetricDefinition {
     pub is_dimension_required: bool,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// How long values that are so far apart are kept.

@@ -24,6 +24,7 @@
 //! | [`otlp`] | what a collector of OpenTelemetry is told |
 //! | [`pending_upload`] | where code may be put |
 //! | [`place`] | [`Place`] and [`At`]: the calls of Azure Machine Learning's Resource Manager API, by the resource they are about |
+//! | [`quiet`] | what may hold a secret, and prints none: unknown members, untyped values, texts |
 //! | [`resource`] | [`Resource`]: the envelope of every resource |
 //! | [`role`] | role assignments |
 //! | [`schedule`] | what the service does at times |
@@ -40,12 +41,19 @@
 //! So every type keeps members that it does not know under `other`, and every enumeration values that it does not know; what
 //! the service alone may write is left out by [`Resource::body`].
 //!
+//! # Secrets
+//! `Debug` of these types shows what a thing is called, how large it is and how far: names, ids, numbers, enumerations. It shows no value
+//! that anybody may fill with a secret: members that are not known, values without a form, tags, properties, environment variables
+//! and headers show their names ([`Members`], [`Untyped`], [`TextMap`]); addresses, command lines, literals, descriptions and messages show
+//! no query and nothing that looks like a secret ([`Text`]); keys, tokens and signed addresses show nothing. Written as JSON, all
+//! of it is there: it is the service's own form.
+//!
 //! # Spelling
 //! Discriminators and enumerations are written as the schema spells them and read in any case, because the service answers in
 //! several. Numbers in maps of properties are texts.
 //!
 //! Source: Azure's type definitions of `Microsoft.MachineLearningServices`, version [`API_VERSION`](crate::config::API_VERSION);
-//! the tests hold every body built here against them.
+//! the tests hold every body built here against them, where there is a folder of them.
 
 #[macro_use]
 pub mod open;
@@ -70,6 +78,7 @@ pub mod monitor;
 pub mod otlp;
 pub mod pending_upload;
 pub mod place;
+pub mod quiet;
 pub mod resource;
 pub mod role;
 pub mod run_artifact;
@@ -96,6 +105,7 @@ pub use job::{AutoMlJob, CommandJob, Job, PipelineJob, SweepJob};
 pub use model::ModelVersion;
 pub use monitor::ModelMonitor;
 pub use place::{At, Nothing, Place};
+pub use quiet::{Members, Text, Untyped};
 pub use resource::{Identity, Properties, Resource, Sku};
 pub use run_artifact::{ContentInfo, RunArtifact, RunHistory};
 pub use schedule::Schedule;

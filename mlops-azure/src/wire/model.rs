@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
+use super::quiet::{Members, Text};
 use super::resource::Properties;
 use super::text::TextMap;
 
@@ -28,7 +28,7 @@ pub struct Flavor {
     pub data: TextMap,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// A version of a model. Its files cannot be changed; stage, tags, description and whether it is archived can.
@@ -48,7 +48,7 @@ pub struct ModelVersion {
     pub model_type: Option<ModelType>,
     /// Where they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model_uri: Option<String>,
+    pub model_uri: Option<Text>,
     /// The job that made them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_name: Option<String>,
@@ -60,7 +60,7 @@ pub struct ModelVersion {
     pub flavors: Option<BTreeMap<String, Flavor>>,
     /// What it is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// Whether nobody gave it a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_anonymous: Option<bool>,
@@ -75,7 +75,7 @@ pub struct ModelVersion {
     pub properties: Option<TextMap>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl ModelVersion {
@@ -83,7 +83,7 @@ impl ModelVersion {
     pub fn new(model_type: ModelType, model_uri: impl Into<String>) -> Self {
         Self {
             model_type: Some(model_type),
-            model_uri: Some(model_uri.into()),
+            model_uri: Some(Text(model_uri.into())),
             job_name: None,
             stage: None,
             flavors: None,
@@ -92,7 +92,7 @@ impl ModelVersion {
             is_archived: None,
             tags: None,
             properties: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 

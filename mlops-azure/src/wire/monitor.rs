@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use mlops_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::job::JobInput;
 use super::job::input::ValueType;
 use super::open::ProvisioningState;
+use super::quiet::{Members, Text};
 use super::resource::Properties;
 use super::schedule_trigger::ScheduleTrigger;
 use super::text::{IsoDuration, TextMap};
@@ -146,7 +146,7 @@ pub struct InputData {
     /// What kind of asset.
     pub job_input_type: ValueType,
     /// The asset.
-    pub uri: String,
+    pub uri: Text,
     /// What the data is: `model_inputs`, `model_outputs`, `training`, `test`, `validation`, `ground_truth`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_context: Option<String>,
@@ -170,7 +170,7 @@ pub struct InputData {
     pub window_end: Option<Timestamp>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl InputData {
@@ -179,7 +179,7 @@ impl InputData {
         Self {
             input_data_type: InputDataType::Fixed,
             job_input_type: kind,
-            uri: uri.into(),
+            uri: Text(uri.into()),
             data_context: None,
             columns: None,
             preprocessing_component_id: None,
@@ -187,7 +187,7 @@ impl InputData {
             window_offset: None,
             window_start: None,
             window_end: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 
@@ -268,13 +268,13 @@ pub struct FeatureFilter {
     pub top: Option<u32>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl FeatureFilter {
     /// All.
     pub fn all() -> Self {
-        Self { filter_type: FilterType::AllFeatures, features: None, top: None, other: Map::new() }
+        Self { filter_type: FilterType::AllFeatures, features: None, top: None, other: Members::new() }
     }
 
     /// These.
@@ -297,7 +297,7 @@ pub struct Threshold {
     pub value: Option<f64>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// A metric and its threshold.
@@ -324,14 +324,14 @@ pub struct MetricThreshold {
     pub threshold: Option<Threshold>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl MetricThreshold {
     /// Of a metric that is of no kind of feature.
     pub fn new(metric: MonitorMetric, value: f64) -> Self {
-        let threshold = Some(Threshold { value: Some(value), other: Map::new() });
-        Self { data_type: None, metric, threshold, other: Map::new() }
+        let threshold = Some(Threshold { value: Some(value), other: Members::new() });
+        Self { data_type: None, metric, threshold, other: Members::new() }
     }
 
     /// Of numerical features.
@@ -377,7 +377,7 @@ pub struct FeatureImportance {
     pub target_column: Option<String>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl FeatureImportance {
@@ -440,7 +440,7 @@ pub struct Signal {
     pub properties: Option<TextMap>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Signal {
@@ -459,7 +459,7 @@ impl Signal {
             inputs: None,
             notification_types: None,
             properties: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 
@@ -590,7 +590,7 @@ pub struct MonitorCompute {
     pub compute_identity: ComputeIdentity,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 open_enum! {
@@ -614,7 +614,7 @@ pub struct ComputeIdentity {
     pub identity: Option<super::resource::Identity>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl MonitorCompute {
@@ -623,14 +623,14 @@ impl MonitorCompute {
         let compute_identity = ComputeIdentity {
             compute_identity_type: ComputeIdentityType::AmlToken,
             identity: None,
-            other: Map::new(),
+            other: Members::new(),
         };
         Self {
             compute_type: "ServerlessSpark".to_owned(),
             instance_type: instance_type.into(),
             runtime_version: runtime_version.into(),
             compute_identity,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 
@@ -667,18 +667,18 @@ pub struct MonitoringTarget {
     pub model_id: Option<String>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl MonitoringTarget {
     /// A deployment, by its Resource Manager id.
     pub fn deployment(task_type: MonitorTask, id: impl Into<String>) -> Self {
-        Self { task_type, deployment_id: Some(id.into()), model_id: None, other: Map::new() }
+        Self { task_type, deployment_id: Some(id.into()), model_id: None, other: Members::new() }
     }
 
     /// A model, wherever it runs, by its Resource Manager id.
     pub fn model(task_type: MonitorTask, id: impl Into<String>) -> Self {
-        Self { task_type, deployment_id: None, model_id: Some(id.into()), other: Map::new() }
+        Self { task_type, deployment_id: None, model_id: Some(id.into()), other: Members::new() }
     }
 }
 
@@ -691,7 +691,7 @@ pub struct AlertNotification {
     pub email_notification_settings: Option<Emails>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// Addresses.
@@ -703,7 +703,7 @@ pub struct Emails {
     pub emails: Option<Vec<String>>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// What a monitor is.
@@ -722,7 +722,7 @@ pub struct MonitorDefinition {
     pub alert_notification_settings: Option<AlertNotification>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl MonitorDefinition {
@@ -733,7 +733,7 @@ impl MonitorDefinition {
             signals: BTreeMap::new(),
             monitoring_target: None,
             alert_notification_settings: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 
@@ -772,7 +772,7 @@ pub struct MonitorActionBody {
     pub monitor_definition: MonitorDefinition,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// A model monitor: a schedule that compares what a deployment sees and says with a reference.
@@ -807,7 +807,7 @@ pub struct ModelMonitor {
     pub display_name: Option<String>,
     /// What it is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// Whether it looks at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_enabled: Option<bool>,
@@ -822,7 +822,7 @@ pub struct ModelMonitor {
     pub properties: Option<TextMap>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl ModelMonitor {
@@ -833,7 +833,7 @@ impl ModelMonitor {
             action: MonitorActionBody {
                 action_type: MonitorAction::CreateMonitor,
                 monitor_definition: definition,
-                other: Map::new(),
+                other: Members::new(),
             },
             display_name: None,
             description: None,
@@ -841,7 +841,7 @@ impl ModelMonitor {
             provisioning_state: None,
             tags: None,
             properties: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 

@@ -3,12 +3,15 @@
 //! Source: OpenTelemetry protocol 1.x, its JSON encoding: members in camel case, 64-bit integers as texts, enumerations as numbers, ids
 //! in hexadecimal.
 
+use std::fmt;
+
+use super::quiet::{self, Text, Untyped};
 use mlops_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// Attributes: texts and numbers by name, in the order they are given.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Attributes(Vec<(String, Value)>);
 
 impl Attributes {
@@ -28,6 +31,12 @@ impl Attributes {
 
     fn list(&self) -> Value {
         self.0.iter().map(|(name, value)| json!({ "key": name, "value": value })).collect()
+    }
+}
+
+impl fmt::Debug for Attributes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        quiet::names(self.0.iter().map(|(name, _)| name), f)
     }
 }
 
@@ -162,7 +171,7 @@ pub struct LogRecord {
     /// The same as a word.
     pub severity_text: &'static str,
     /// What is said.
-    pub body: String,
+    pub body: Text,
     /// Of what.
     pub attributes: Attributes,
 }
@@ -273,13 +282,13 @@ pub struct ExportAnswer {
 #[serde(rename_all = "camelCase", default)]
 pub struct PartialSuccess {
     /// How many points of metrics.
-    pub rejected_data_points: Option<Value>,
+    pub rejected_data_points: Option<Untyped>,
     /// How many lines.
-    pub rejected_log_records: Option<Value>,
+    pub rejected_log_records: Option<Untyped>,
     /// How many spans.
-    pub rejected_spans: Option<Value>,
+    pub rejected_spans: Option<Untyped>,
     /// Why.
-    pub error_message: Option<String>,
+    pub error_message: Option<Text>,
 }
 
 impl PartialSuccess {
@@ -293,7 +302,7 @@ impl PartialSuccess {
     /// ```
     pub fn rejected(&self) -> u64 {
         let counts = [&self.rejected_data_points, &self.rejected_log_records, &self.rejected_spans];
-        let count = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok());
+        let count = |value: &Untyped| value.as_u64().or_else(|| value.as_str()?.parse().ok());
         counts.into_iter().flatten().filter_map(count).fold(0, u64::saturating_add)
     }
 }

@@ -5,6 +5,7 @@ use mlops_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::quiet::Members;
 use super::text::TextMap;
 
 /// What is in a resource's envelope.
@@ -52,7 +53,7 @@ pub struct Resource<P> {
     pub properties: P,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl<P> Resource<P> {
@@ -67,7 +68,7 @@ impl<P> Resource<P> {
             sku: None,
             system_data: None,
             properties,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 
@@ -184,13 +185,13 @@ pub struct Identity {
     pub kind: IdentityType,
     /// The Resource Manager ids of those that are others', each with what the service says of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_assigned_identities: Option<Map<String, Value>>,
+    pub user_assigned_identities: Option<Members>,
     /// The system's own in the directory; read only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal_id: Option<String>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Identity {
@@ -200,7 +201,7 @@ impl Identity {
             kind: IdentityType::SystemAssigned,
             user_assigned_identities: None,
             principal_id: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 
@@ -223,13 +224,13 @@ pub struct Sku {
     pub capacity: Option<u32>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Sku {
     /// So many instances of a deployment.
     pub fn instances(count: u32) -> Self {
-        Self { name: "Default".to_owned(), capacity: Some(count), other: Map::new() }
+        Self { name: "Default".to_owned(), capacity: Some(count), other: Members::new() }
     }
 }
 
@@ -251,5 +252,5 @@ pub struct SystemData {
     pub last_modified_at: Option<Timestamp>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }

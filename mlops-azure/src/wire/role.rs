@@ -4,10 +4,10 @@
 
 use mlops_core::{Error, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::arm_scope::{ArmAt, ArmScope};
+use super::quiet::{Members, Text};
 use super::resource::{Properties, Resource};
 use crate::config::name::{check, is_guid};
 
@@ -47,13 +47,13 @@ pub struct RoleAssignment {
     pub principal_type: Option<PrincipalType>,
     /// Why, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// What it is of; read only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl RoleAssignment {
@@ -74,7 +74,7 @@ impl RoleAssignment {
             principal_type: Some(kind),
             description: None,
             scope: None,
-            other: Map::new(),
+            other: Members::new(),
         })
     }
 

@@ -11,6 +11,7 @@ use mlops_core::{Error, Result};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
+use super::quiet::Text;
 use crate::config::Workspace;
 use crate::http::{Call, Page, Repeat};
 
@@ -130,7 +131,7 @@ pub struct EntryErrorBody {
     /// The code, such as `UserError`.
     pub code: Option<String>,
     /// The text.
-    pub message: Option<String>,
+    pub message: Option<Text>,
 }
 
 impl EntryErrorBody {
@@ -143,12 +144,12 @@ impl EntryErrorBody {
     /// # Ok::<(), serde_json::Error>(())
     /// ```
     pub fn is_there(&self) -> bool {
-        let says = |text: &Option<String>, words: &str| {
-            text.as_deref().is_some_and(|text| text.to_ascii_lowercase().contains(words))
+        let says = |text: Option<&str>, words: &str| {
+            text.is_some_and(|text| text.to_ascii_lowercase().contains(words))
         };
-        says(&self.message, "already exist")
-            || says(&self.message, "resource conflict")
-            || says(&self.code, "conflict")
+        says(self.message.as_deref(), "already exist")
+            || says(self.message.as_deref(), "resource conflict")
+            || says(self.code.as_deref(), "conflict")
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::job::Job;
 use super::open::ProvisioningState;
+use super::quiet::{Members, Text};
 use super::resource::Properties;
 use super::schedule_trigger::ScheduleTrigger;
 use super::text::TextMap;
@@ -38,9 +39,9 @@ pub enum Action {
     /// A batch endpoint is called, with this: members as they are, because neither Azure's type definitions nor its documentation say which
     /// there are (every client has a map of anything here, and names no page). What a call itself holds is a
     /// [`BatchInvoke`](super::batch::BatchInvoke).
-    InvokeBatchEndpoint(Map<String, Value>),
+    InvokeBatchEndpoint(Members),
     /// Something that has no type here: its members as they are.
-    Other(Map<String, Value>),
+    Other(Members),
 }
 
 impl Action {
@@ -53,10 +54,10 @@ impl Action {
         Ok(match self {
             Self::CreateJob(job) => with(ActionType::CreateJob, "jobDefinition", serde_json::to_value(job)?),
             Self::InvokeBatchEndpoint(definition) => {
-                let definition = Value::Object(definition.clone());
+                let definition = Value::Object(definition.clone().0);
                 with(ActionType::InvokeBatchEndpoint, "endpointInvocationDefinition", definition)
             }
-            Self::Other(members) => members.clone(),
+            Self::Other(members) => members.clone().0,
         })
     }
 }
@@ -83,20 +84,20 @@ impl<'de> Deserialize<'de> for Action {
             Some(ActionType::CreateJob) if plain => {
                 match members.get("jobDefinition").map(Job::deserialize) {
                     Some(Ok(job)) => Ok(Self::CreateJob(job)),
-                    _ => Ok(Self::Other(members)),
+                    _ => Ok(Self::Other(Members(members))),
                 }
             }
             Some(ActionType::InvokeBatchEndpoint) if plain => {
                 match members.remove("endpointInvocationDefinition") {
-                    Some(Value::Object(definition)) => Ok(Self::InvokeBatchEndpoint(definition)),
+                    Some(Value::Object(definition)) => Ok(Self::InvokeBatchEndpoint(Members(definition))),
                     Some(other) => {
                         members.insert("endpointInvocationDefinition".to_owned(), other);
-                        Ok(Self::Other(members))
+                        Ok(Self::Other(Members(members)))
                     }
-                    None => Ok(Self::Other(members)),
+                    None => Ok(Self::Other(Members(members))),
                 }
             }
-            _ => Ok(Self::Other(members)),
+            _ => Ok(Self::Other(Members(members))),
         }
     }
 }
@@ -128,7 +129,7 @@ pub struct Schedule {
     pub display_name: Option<String>,
     /// What it is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// Tags.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<TextMap>,
@@ -140,7 +141,7 @@ pub struct Schedule {
     pub provisioning_state: Option<ProvisioningState>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Schedule {
@@ -155,7 +156,7 @@ impl Schedule {
             tags: None,
             properties: None,
             provisioning_state: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 

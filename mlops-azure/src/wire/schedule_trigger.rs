@@ -1,8 +1,8 @@
 //! When a schedule runs: by cron or by recurrence, in a time zone by its Windows name.
 
+use super::quiet::Members;
 use mlops_core::{Error, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 #[cfg(feature = "schedule")]
 mod of_core;
@@ -71,7 +71,7 @@ pub struct RecurrenceTimes {
     pub week_days: Option<Vec<WeekDay>>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// When a schedule runs. With the feature `schedule`, `ScheduleTrigger::try_from` reads core's schedules.
@@ -114,7 +114,7 @@ pub struct ScheduleTrigger {
     pub schedule: Option<RecurrenceTimes>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl ScheduleTrigger {
@@ -128,7 +128,7 @@ impl ScheduleTrigger {
             frequency: None,
             interval: None,
             schedule: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 

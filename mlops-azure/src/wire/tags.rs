@@ -4,9 +4,9 @@
 
 use mlops_core::{Error, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::arm_scope::{ArmAt, ArmScope};
+use super::quiet::Members;
 use super::resource::{Properties, Resource};
 use super::text::TextMap;
 
@@ -33,7 +33,7 @@ pub struct Tags {
     pub tags: TextMap,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Properties for Tags {

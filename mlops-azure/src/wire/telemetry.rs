@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::quiet::Text;
+use super::text::TextMap;
 use chrono::SecondsFormat;
 use mlops_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -32,7 +34,7 @@ pub fn duration_text(duration: Duration) -> String {
 }
 
 /// Texts by name. What is over the service's limits is cut.
-pub type Texts = BTreeMap<String, String>;
+pub type Texts = TextMap;
 
 /// Numbers by name.
 pub type Numbers = BTreeMap<String, f64>;
@@ -52,7 +54,7 @@ pub struct TelemetryItem {
     /// When it happened.
     pub time: Timestamp,
     /// Tags such as `ai.operation.id`, over those of the client.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "TextMap::is_empty")]
     pub tags: Texts,
     /// Of how many it is told, in per cent; of all where nothing is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,7 +136,7 @@ pub struct RequestData {
     pub measurements: Numbers,
     /// Where it was asked; without a query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
+    pub url: Option<Text>,
 }
 
 /// A request to somebody else.
@@ -162,7 +164,7 @@ pub struct DependencyData {
     pub kind: Option<String>,
     /// The command or the address; without what is secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<String>,
+    pub data: Option<Text>,
     /// The host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
@@ -189,12 +191,12 @@ pub struct ExceptionDetails {
     /// Its type.
     pub type_name: String,
     /// What it says.
-    pub message: String,
+    pub message: Text,
     /// Whether `stack` is all of it.
     pub has_full_stack: bool,
     /// Where it happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stack: Option<String>,
+    pub stack: Option<Text>,
 }
 
 /// A number.
@@ -232,7 +234,7 @@ pub struct MessageData {
     /// The version of the shape: 2.
     pub ver: u8,
     /// What.
-    pub message: String,
+    pub message: Text,
     /// How bad it is: 0 verbose, 1 information, 2 warning, 3 error, 4 critical.
     pub severity_level: u8,
     /// Texts.
@@ -261,7 +263,7 @@ fn cut(text: &str, limit: usize) -> String {
 
 impl TelemetryItem {
     fn new(time: Timestamp, data: Telemetry) -> Self {
-        Self { time, tags: Texts::new(), sample_rate: None, data }
+        Self { time, tags: Texts::default(), sample_rate: None, data }
     }
 
     /// A request that was answered.
@@ -280,7 +282,7 @@ impl TelemetryItem {
             duration: duration_text(duration),
             response_code: status.to_string(),
             success,
-            properties: Texts::new(),
+            properties: Texts::default(),
             measurements: Numbers::new(),
             url: None,
         };
@@ -303,7 +305,7 @@ impl TelemetryItem {
             result_code: status.to_string(),
             duration: duration_text(duration),
             success,
-            properties: Texts::new(),
+            properties: Texts::default(),
             measurements: Numbers::new(),
             kind: Some("HTTP".to_owned()),
             data: None,
@@ -316,11 +318,11 @@ impl TelemetryItem {
     pub fn exception(type_name: &str, message: &str, time: Timestamp) -> Self {
         let details = ExceptionDetails {
             type_name: cut(type_name, 1_024),
-            message: cut(message, MAX_MESSAGE),
+            message: Text(cut(message, MAX_MESSAGE)),
             has_full_stack: false,
             stack: None,
         };
-        let (properties, measurements) = (Texts::new(), Numbers::new());
+        let (properties, measurements) = (Texts::default(), Numbers::new());
         let data = ExceptionData { ver: 2, properties, measurements, exceptions: vec![details] };
         Self::new(time, Telemetry::Exception(data))
     }
@@ -334,7 +336,7 @@ impl TelemetryItem {
             min: None,
             max: None,
         };
-        let data = MetricData { ver: 2, properties: Texts::new(), metrics: vec![point] };
+        let data = MetricData { ver: 2, properties: Texts::default(), metrics: vec![point] };
         let item = Self::new(time, Telemetry::Metric(data));
         if value.is_finite() { item } else { item.with_property("not_finite", value.to_string()) }
     }
@@ -355,9 +357,9 @@ impl TelemetryItem {
     pub fn message(message: &str, severity_level: u8, time: Timestamp) -> Self {
         let data = MessageData {
             ver: 2,
-            message: cut(message, MAX_MESSAGE),
+            message: Text(cut(message, MAX_MESSAGE)),
             severity_level: severity_level.min(4),
-            properties: Texts::new(),
+            properties: Texts::default(),
             measurements: Numbers::new(),
         };
         Self::new(time, Telemetry::Message(data))
@@ -365,7 +367,7 @@ impl TelemetryItem {
 
     /// Anything else.
     pub fn event(name: &str, time: Timestamp) -> Self {
-        let (properties, measurements) = (Texts::new(), Numbers::new());
+        let (properties, measurements) = (Texts::default(), Numbers::new());
         let data = EventData { ver: 2, name: cut(name, MAX_NAME), properties, measurements };
         Self::new(time, Telemetry::Event(data))
     }
@@ -472,7 +474,7 @@ impl<'a> Envelope<'a> {
             time: item.time.to_rfc3339_opts(SecondsFormat::Micros, true),
             key: Key(key),
             sample_rate: item.sample_rate,
-            tags: tags.iter().chain(&item.tags).map(text).collect(),
+            tags: tags.0.iter().chain(&item.tags.0).map(text).collect(),
             data: &item.data,
         }
     }
@@ -499,7 +501,7 @@ pub struct TrackError {
     /// Why, as a status.
     pub status_code: u16,
     /// Why, for people.
-    pub message: String,
+    pub message: Text,
 }
 
 #[cfg(test)]
@@ -517,13 +519,13 @@ mod tests {
         assert!(text.contains(r#""not_finite":"NaN""#) && text.contains(r#""value":0.0"#), "{text}");
         let event = TelemetryItem::event("e", at()).with_measurement("x", f64::INFINITY);
         let Telemetry::Event(data) = event.data else { panic!() };
-        assert_eq!((data.properties["x"].as_str(), data.measurements.len()), ("inf", 0));
+        assert_eq!((data.properties.get("x").unwrap(), data.measurements.len()), ("inf", 0));
     }
 
     #[test]
     fn texts_are_cut_between_characters() {
         let event = TelemetryItem::event(&"é".repeat(600), at()).with_property("p", "x".repeat(9_000));
         let Telemetry::Event(data) = event.data else { panic!() };
-        assert_eq!((data.name.chars().count(), data.properties["p"].len()), (512, 8_192));
+        assert_eq!((data.name.chars().count(), data.properties.get("p").unwrap().len()), (512, 8_192));
     }
 }

@@ -1,14 +1,18 @@
 //! Maps from text to text, and durations.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use super::quiet::{self, Text};
 use crate::http::operation::duration;
 
 /// Tags, properties and environment variables: text to text, in the order of the names.
+///
+/// `Debug` shows the names alone: a value may be a secret, and in environment variables often is.
 ///
 /// Numbers and truth values that a service answers are read as the text that JSON has for them, and `null` as not there: the
 /// schema allows texts alone, but not every client kept to it.
@@ -20,7 +24,7 @@ use crate::http::operation::duration;
 /// assert_eq!(serde_json::to_string(&map)?, r#"{"a":"b","hash_version":"202208"}"#);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct TextMap(pub BTreeMap<String, String>);
 
@@ -38,6 +42,12 @@ impl TextMap {
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for TextMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        quiet::names(self.0.keys(), f)
     }
 }
 
@@ -72,11 +82,11 @@ pub(crate) fn without_nulls(value: &Value) -> Value {
 }
 
 /// Reads a text; numbers and truth values as the text that JSON has for them.
-pub(crate) fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+pub(crate) fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Text>, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::Null => Ok(None),
-        Value::String(text) => Ok(Some(text)),
-        value @ (Value::Number(_) | Value::Bool(_)) => Ok(Some(value.to_string())),
+        Value::String(text) => Ok(Some(Text(text))),
+        value @ (Value::Number(_) | Value::Bool(_)) => Ok(Some(Text(value.to_string()))),
         _ => Err(serde::de::Error::custom("is neither a text nor a number")),
     }
 }

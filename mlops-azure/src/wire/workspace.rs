@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::open::ProvisioningState;
+use super::quiet::{Members, Text};
 use super::resource::Properties;
 
 /// A workspace.
@@ -26,7 +27,7 @@ pub struct WorkspaceProperties {
     pub friendly_name: Option<String>,
     /// What it is, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// The Resource Manager id of its storage account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_account: Option<String>,
@@ -44,10 +45,10 @@ pub struct WorkspaceProperties {
     pub public_network_access: Option<String>,
     /// Where its MLflow is; read only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ml_flow_tracking_uri: Option<String>,
+    pub ml_flow_tracking_uri: Option<Text>,
     /// Where its services are.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub discovery_url: Option<String>,
+    pub discovery_url: Option<Text>,
     /// Its own id; read only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workspace_id: Option<String>,
@@ -56,7 +57,7 @@ pub struct WorkspaceProperties {
     pub provisioning_state: Option<ProvisioningState>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Properties for WorkspaceProperties {
@@ -102,7 +103,7 @@ pub struct Diagnosis {
     pub level: DiagnosisLevel,
     /// What it is, for people.
     #[serde(default)]
-    pub message: String,
+    pub message: Text,
 }
 
 /// What was found, by the thing that was looked at: `storageAccountResults`, `keyVaultResults`, ….

@@ -952,6 +952,62 @@ async fn a_batch_call_makes_one_job_however_often_it_is_sent() {
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_batch_endpoint_that_was_made_again_is_found_at_its_new_address() {
+    let world = World::new();
+    let jobs = FakeBatch::default();
+    world.azure.plug(jobs.clone());
+    let (batch, place) = (batch(&world.azure), world.azure.place());
+    batch.ensure("nightly").await.unwrap();
+    let (model, compute) = (place.model("m", "1").unwrap(), place.compute("cpu").unwrap());
+    batch.deploy("nightly", "first", BatchDeployment::new(model.id(), compute.id())).await.unwrap();
+    let data = BatchInvoke::default()
+        .with_input("in", BatchInput::data(BatchValueType::UriFolder, "azureml:claims:7"));
+    let call = || async {
+        world.azure.forget_requests();
+        let answer = batch.invoke("nightly", Some("first"), &data, &IdempotencyKey::generate()).await;
+        (answer, world.azure.count())
+    };
+    let (first, requests) = call().await;
+    assert_eq!((first.is_ok(), requests), (true, 2), "the address is asked for, and called");
+    let (second, requests) = call().await;
+    assert_eq!((second.is_ok(), requests), (true, 1));
+    // What was found out is believed for five minutes.
+    tokio::time::advance(Duration::from_secs(301)).await;
+    let (later, requests) = call().await;
+    assert_eq!((later.is_ok(), requests), (true, 2));
+    // Somebody makes the endpoint again: it is elsewhere, and nobody answers where it was.
+    let id = format!("{}/batchEndpoints/nightly", world.azure.workspace().id());
+    let endpoint = world.azure.resource(&id).unwrap();
+    let mut elsewhere = endpoint.clone();
+    elsewhere["properties"]["scoringUri"] = json!("https://nightly-7f.eastus.inference.ml.azure.com/jobs");
+    let deployment = world.azure.resource(&format!("{id}/deployments/first")).unwrap();
+    let old = batch.clone();
+    world.azure.set_resource(&id, elsewhere);
+    let other = BatchEndpoints::with_transport(
+        world.azure.arm(),
+        &world.azure.workspace(),
+        "eastus",
+        world.azure.tokens(),
+        world.azure.transport(),
+    );
+    let lost = other.invoke("nightly", Some("first"), &data, &IdempotencyKey::generate()).await.unwrap_err();
+    assert!(matches!(lost.kind(), ErrorKind::NotFound | ErrorKind::Transport), "{lost:?}");
+    world.azure.set_resource(&id, endpoint);
+    let made = jobs.jobs();
+    other.invoke("nightly", Some("first"), &data, &IdempotencyKey::generate()).await.unwrap();
+    assert_eq!(jobs.jobs(), made + 1);
+    // An address that still is the endpoint's own is not called twice, and an endpoint that is gone is named.
+    world.azure.remove_resource(&format!("{id}/deployments/first"));
+    world.azure.forget_requests();
+    let error = old.invoke("nightly", Some("first"), &data, &IdempotencyKey::generate()).await.unwrap_err();
+    assert_eq!((error.kind(), world.azure.count()), (ErrorKind::NotFound, 2), "{error:?}");
+    world.azure.set_resource(&format!("{id}/deployments/first"), deployment);
+    world.azure.remove_resource(&id);
+    let error = old.invoke("nightly", Some("first"), &data, &IdempotencyKey::generate()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
 #[tokio::test]
 async fn a_batch_call_says_what_goes_in_and_where_what_comes_out_goes() {
     let world = World::new();

@@ -207,7 +207,7 @@ async fn what_azure_would_refuse_or_never_compute_is_not_sent() {
         (with(&|s| s.metric_thresholds.as_mut().unwrap().clear()), "metric_thresholds"),
         (with(&|s| s.reference_data = None), "production_data"),
         (with(&|s| s.production_data = None), "production_data"),
-        (with(&|s| s.reference_data.as_mut().unwrap().uri.clear()), "uri"),
+        (with(&|s| s.reference_data.as_mut().unwrap().uri.0.clear()), "uri"),
         (
             with(&|s| {
                 let Some(ProductionData::One(one)) = s.production_data.clone() else { panic!() };

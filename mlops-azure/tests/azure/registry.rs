@@ -572,8 +572,8 @@ mod content {
             let shown = registry.azure("churn", &number.to_string()).await.unwrap().properties;
             let path = format!("mlops/models/sha256/{}/model", artifact.hex());
             let uri = shown.model_uri.unwrap();
-            assert!(uri.starts_with("azureml://subscriptions/"), "{uri}");
-            assert!(uri.ends_with(&format!("/datastores/{STORE}/paths/{path}")), "{uri}");
+            assert!(uri.starts_with("azureml://subscriptions/"), "{uri:?}");
+            assert!(uri.ends_with(&format!("/datastores/{STORE}/paths/{path}")), "{uri:?}");
             assert_eq!(shown.model_type, Some(kind));
             let properties = shown.properties.unwrap();
             assert_eq!(properties.get("mlops.artifact"), Some(artifact.to_string().as_str()));

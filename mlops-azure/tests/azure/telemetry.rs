@@ -61,7 +61,7 @@ fn as_recorded() -> Vec<Vec<TelemetryItem>> {
     .within("da390aed5d93784633dbd86cf99a2562", Some("bd580f55549fed0a"))
     .with_tag("ai.operation.name", "GET /x");
     let Telemetry::Dependency(data) = &mut dependency.data else { panic!() };
-    (data.data, data.target) = (Some("https://sa/x".to_owned()), Some("sa".to_owned()));
+    (data.data, data.target) = (Some("https://sa/x".into()), Some("sa".to_owned()));
     let mut request = TelemetryItem::request(
         "POST /score",
         "bd580f55549fed0a",
@@ -74,14 +74,14 @@ fn as_recorded() -> Vec<Vec<TelemetryItem>> {
     .within("da390aed5d93784633dbd86cf99a2562", None)
     .with_tag("ai.operation.name", "POST /score");
     let Telemetry::Request(data) = &mut request.data else { panic!() };
-    data.url = Some("https://h/score".to_owned());
+    data.url = Some("https://h/score".into());
     let mut exception = TelemetryItem::exception("ValueError", "bad", at("2026-11-23T06:59:50.382619Z"))
         .within("da390aed5d93784633dbd86cf99a2562", Some("bd580f55549fed0a"));
     let Telemetry::Exception(data) = &mut exception.data else { panic!() };
     data.exceptions[0].has_full_stack = true;
     data.exceptions[0].stack = Some(
         "Traceback (most recent call last):\n  File \"run_ai.py\", line 26, in <module>\n    try: raise ValueError('bad')\n         ^^^^^^^^^^^^^^^^^^^^^^^\nValueError: bad\n"
-            .to_owned(),
+            .into(),
     );
     let measured = at("2026-11-23T06:59:50.419652Z");
     let metrics = vec![
@@ -116,8 +116,8 @@ fn what_the_official_exporter_sent_is_what_is_sent_here() {
         ("ai.cloud.roleInstance", "bff3d777-609e-4f04-ac87-a75ab991c61f"),
         ("ai.internal.nodeName", "bff3d777-609e-4f04-ac87-a75ab991c61f"),
     ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into();
+    .into_iter()
+    .collect();
     let requests = recorded.as_array().unwrap();
     assert_eq!(requests.len(), 5);
     for (request, items) in requests.iter().zip(as_recorded()) {
@@ -636,7 +636,7 @@ fn bodies_of_otlp_are_those_of_the_official_messages() {
         at: start,
         severity: 13,
         severity_text: "WARN",
-        body: "age drifted".to_owned(),
+        body: "age drifted".into(),
         attributes: Attributes::default().with("mlops.signal", "inputs"),
     };
     let span = Span {

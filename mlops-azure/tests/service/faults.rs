@@ -19,15 +19,27 @@ const OP: &str = "test";
 /// How long a call may take with everything that is tried again.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A service at a server of this machine, which waits for nothing.
+/// A service at a server of this machine, which waits for nothing but answers, and for those as long as it takes.
 fn service(server: &Scripted, attempts: u32) -> Service {
+    impatient(server, attempts, Duration::from_secs(5))
+}
+
+/// How long a try waits for a server that does this: only one that will never be done is given up on soon.
+fn patience(step: &Step) -> Duration {
+    match step {
+        Step::Silence | Step::Drip => Duration::from_millis(500),
+        _ => Duration::from_secs(5),
+    }
+}
+
+fn impatient(server: &Scripted, attempts: u32, timeout: Duration) -> Service {
     let scope = Scope::new("https://management.azure.com/.default").unwrap();
     let deadline = Some(DEADLINE);
     let retry =
         RetryPolicy::default().with_attempts(attempts).with_initial(Duration::ZERO).with_deadline(deadline);
     let base = server.url().parse().unwrap();
     let builder = Service::builder(base, scope, Tokens::new()).retry(retry).max_answer(64 << 10);
-    builder.timeout(Duration::from_millis(500)).build().unwrap()
+    builder.timeout(timeout).build().unwrap()
 }
 
 fn call(method: &str) -> Call<Value> {
@@ -166,7 +178,7 @@ async fn every_fault_has_its_outcome() {
         for verb in VERBS {
             let server = Scripted::start(vec![step.clone()]).await;
             let began = std::time::Instant::now();
-            let error = service(&server, 3).call(call(verb)).await.unwrap_err();
+            let error = impatient(&server, 3, patience(step)).call(call(verb)).await.unwrap_err();
             let (kind, sent) = if verb == "POST" { expected.once } else { expected.repeated };
             assert_eq!((error.kind(), server.seen().len()), (kind, sent), "{name}, {verb}: {error}");
             assert!(began.elapsed() < DEADLINE.mul_f64(1.1), "{name}, {verb}: {:?}", began.elapsed());
@@ -184,10 +196,10 @@ async fn whatever_is_lost_a_call_with_a_key_is_one_call() {
         .collect();
     assert!(lost.len() >= 20, "{}", lost.len());
     for (name, step, expected) in lost {
-        let server = Scripted::start(vec![step, ok("1")]).await;
+        let (patience, server) = (patience(&step), Scripted::start(vec![step, ok("1")]).await);
         let keyed = call("POST").repeat(Repeat::Safe);
         let keyed = keyed.header("repeatability-request-id".parse().unwrap(), "key-1").unwrap();
-        let result = service(&server, 3).call(keyed).await;
+        let result = impatient(&server, 3, patience).call(keyed).await;
         let seen = server.seen();
         match expected.repeated.1 {
             1 => assert!(result.is_err() && seen.len() == 1, "{name}"),
@@ -215,8 +227,8 @@ async fn what_reaches_nobody_is_not_of_unknown_outcome() {
 #[tokio::test]
 async fn what_is_lost_once_is_found_the_second_time_by_the_same_request() {
     for step in [Step::Hangup, Step::Raw(HALF.to_vec()), Step::Drip, answer(503, &[], "")] {
-        let server = Scripted::start(vec![step, ok("1")]).await;
-        assert!(service(&server, 3).call(call("PUT")).await.is_ok());
+        let (patience, server) = (patience(&step), Scripted::start(vec![step, ok("1")]).await);
+        assert!(impatient(&server, 3, patience).call(call("PUT")).await.is_ok());
         let seen = server.seen();
         assert_eq!((seen.len(), &seen[0]), (2, &seen[1]));
     }
@@ -271,8 +283,15 @@ async fn a_token_goes_in_clear_text_to_this_machine_alone() {
 async fn a_future_that_is_dropped_may_have_been_carried_out_once() {
     let server = Scripted::start(vec![Step::Silence]).await;
     let service = service(&server, 3);
-    let sent = tokio::time::timeout(Duration::from_millis(200), service.call(call("POST")));
-    assert!(sent.await.is_err());
+    let arrived = async {
+        while server.seen().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        _ = service.call(call("POST")) => panic!("nobody answered"),
+        () = arrived => {}
+    }
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(server.seen().len(), 1, "and nothing is sent again behind the caller's back");
 }

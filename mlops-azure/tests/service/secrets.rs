@@ -16,9 +16,10 @@ use mlops_azure::http::{
 use mlops_azure::mlflow::{AzureMlflow, JobRun, MlflowAuth, MlflowClient, RawCall};
 use mlops_azure::telemetry::{AppInsights, ConnectionString, OtlpExporter};
 use mlops_azure::wire::autoscale::AutoscaleSetting;
-use mlops_azure::wire::event::{DeliveryValue, Destination, Hidden};
+use mlops_azure::wire::event::{DeliveryValue, Destination};
 use mlops_azure::wire::history::{RunDetails, SignedUrl};
 use mlops_azure::wire::pending_upload::BlobReference;
+use mlops_azure::wire::quiet::Hidden;
 use mlops_azure::wire::secret::SecretBundle;
 use mlops_azure::wire::{ContentInfo, Credentials, Datastore, DatastoreSecrets, EndpointKeys, EndpointToken};
 use mlops_core::governance::Secret;
@@ -140,7 +141,7 @@ fn no_debug_shows_a_secret() {
         client_id: "c".to_owned(),
         tenant_id: "t".to_owned(),
         secret: Some(Secret::new(CANARY)),
-        other: serde_json::Map::new(),
+        other: Default::default(),
     };
     let store =
         Datastore::blob("sa", "c").with_credentials(Credentials::AccountKey(Some(Secret::new(CANARY))));

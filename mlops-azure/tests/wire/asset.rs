@@ -27,7 +27,7 @@ pub fn built() -> Vec<Built> {
     archived.is_archived = Some(true);
     let minimal = ModelVersion::new(ModelType::Custom, "https://regsa.blob.core.windows.net/c/x/model");
     let mut model = minimal.clone().with_tags(said()).with_properties(said());
-    (model.is_archived, model.description) = (Some(true), Some("a model".to_owned()));
+    (model.is_archived, model.description) = (Some(true), Some("a model".into()));
     let container = Container { tags: Some(said()), is_archived: Some(false), ..Container::default() };
     let shared_at = shared.model("churn", "1").unwrap();
     let model_at = place().model("churn", "1").unwrap();

@@ -103,7 +103,7 @@ fn others() -> Vec<Sent> {
     let topic = "https://t.eastus-1.eventgrid.azure.net/api/events?api-version=2018-01-01";
     let item =
         TelemetryItem::event("prediction", at).with_property("model", "m:1").with_measurement("ms", 3.2);
-    let tags = Texts::new();
+    let tags = Texts::default();
     let envelope = Envelope::new(&item, "00000000-0000-0000-0000-00000000cafe", &tags);
     let track = "https://eastus-1.in.applicationinsights.azure.com/v2.1/track";
     let secret = secret::set("test", &SecretName::new("token").unwrap(), &Secret::new("v")).unwrap();

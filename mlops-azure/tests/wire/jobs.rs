@@ -137,7 +137,7 @@ fn schedules() -> Vec<Built> {
         .on_week_days([WeekDay::Monday])
         .unwrap()
         .between(Some("2026-01-05T00:00:00"), None);
-    let batch = Schedule::new(weekly, Action::InvokeBatchEndpoint(serde_json::Map::new())).enabled(true);
+    let batch = Schedule::new(weekly, Action::InvokeBatchEndpoint(Default::default())).enabled(true);
     let of_core = |text: &str| {
         let schedule = mlops_core::pipeline::schedule::Schedule::parse(text, PipelineFormat::Toml).unwrap();
         let job = Job::from(pipeline());

@@ -11,6 +11,7 @@ mod deploy;
 mod jobs;
 mod monitor;
 mod official;
+mod secrets;
 mod storage;
 
 use std::collections::BTreeMap;
@@ -209,7 +210,7 @@ fn assets() -> Vec<Built> {
         .with_description("a table")
         .with_tags(text(&[("a", "b")]))
         .with_properties(text(&[("mlops.digest", "sha256:00")]));
-    data.referenced_uris = Some(vec!["azureml://datastores/d/paths/t/a.csv".to_owned()]);
+    data.referenced_uris = Some(vec!["azureml://datastores/d/paths/t/a.csv".into()]);
     (data.is_anonymous, data.is_archived) = (Some(false), Some(true));
     let folder = DataVersion::new(DataType::UriFolder, "azureml://datastores/workspaceblobstore/paths/x/");
     let code = CodeVersion::new("https://sa.blob.core.windows.net/c/LocalUpload/x/src", "ab");
@@ -217,7 +218,7 @@ fn assets() -> Vec<Built> {
     let conda = EnvironmentVersion::conda(image, "name: x\ndependencies: [python=3.10]\n");
     let build = EnvironmentVersion::build("https://sa.blob.core.windows.net/c/ctx/", "Dockerfile");
     let container =
-        Container { description: Some("d".to_owned()), tags: Some(text(&[])), ..Container::default() };
+        Container { description: Some("d".into()), tags: Some(text(&[])), ..Container::default() };
     let (data_at, model_at) = (place.data("n", "1").unwrap(), place.model("n", "1").unwrap());
     let environment_at = place.environment("n", "1").unwrap();
     vec![
@@ -263,7 +264,7 @@ fn datastores() -> Vec<Built> {
         client_id: SUBSCRIPTION.to_owned(),
         tenant_id: SUBSCRIPTION.to_owned(),
         secret: Some(Secret::new("x")),
-        other: serde_json::Map::new(),
+        other: Default::default(),
     };
     let mut lake = Datastore::data_lake("sa", "fs1").with_credentials(principal);
     lake.protocol = None;
@@ -292,7 +293,7 @@ fn endpoints() -> Vec<Built> {
     shared.share(Traffic::new([("blue", 90), ("green", 10)]).unwrap(), Traffic::default()).unwrap();
     let mut mirrored = OnlineEndpoint::new(AuthMode::Key);
     mirrored.share(Traffic::new([("blue", 100)]).unwrap(), Traffic::mirror("green", 50).unwrap()).unwrap();
-    mirrored.description = Some("d".to_owned());
+    mirrored.description = Some("d".into());
     let kind = "onlineEndpoints";
     let east = |endpoint| Resource::new(endpoint).with_location("eastus").with_identity(Identity::system());
     vec![
@@ -440,7 +441,7 @@ fn computes() -> Vec<Built> {
     let instance = InstanceProperties {
         vm_size: Some("STANDARD_DS3_V2".to_owned()),
         idle_time_before_shutdown: Some(Duration::from_secs(1800).into()),
-        ssh_settings: Some(json!({ "sshPublicAccess": "Disabled" })),
+        ssh_settings: Some(json!({ "sshPublicAccess": "Disabled" }).into()),
         schedules: Some(schedules),
         ..InstanceProperties::default()
     };
@@ -590,7 +591,7 @@ fn recorded_bodies_pass_through_our_types_unchanged() {
             let path = path.split('?').next().unwrap_or_default();
             let words: Vec<_> = path.split('/').step_by(2).collect();
             let kind = words.join("/");
-            let Some(ours) = pass(&kind, body) else { continue };
+            let Some(Passed { body: ours, .. }) = pass(&kind, body) else { continue };
             let (mut ours_bare, mut theirs) = (ours.clone(), body.clone());
             without_defaults(&mut ours_bare);
             without_defaults(&mut theirs);
@@ -636,13 +637,27 @@ fn recorded_bodies_pass_through_our_types_unchanged() {
     }
 }
 
+/// What became of a body that was read by the type of its kind.
+struct Passed {
+    /// As it is written back.
+    body: Value,
+    /// As it is shown.
+    debug: String,
+}
+
+fn through<P: Properties + DeserializeOwned + std::fmt::Debug>(body: &Value) -> Result<Passed, String> {
+    let resource: Resource<P> = serde_json::from_value(body.clone()).map_err(|e| e.to_string())?;
+    let body = resource.body().map_err(|e| e.to_string())?;
+    Ok(Passed { body, debug: format!("{resource:?} {resource:#?}") })
+}
+
 /// A body through the type of its kind; `None` for kinds without one.
-fn pass(kind: &str, body: &Value) -> Option<Value> {
-    fn through<P: Properties + DeserializeOwned>(body: &Value) -> Value {
-        let resource: Resource<P> =
-            serde_json::from_value(body.clone()).unwrap_or_else(|e| panic!("{e}: {body:#}"));
-        resource.body().unwrap()
-    }
+fn pass(kind: &str, body: &Value) -> Option<Passed> {
+    try_pass(kind, body).map(|passed| passed.unwrap_or_else(|e| panic!("{e}: {body:#}")))
+}
+
+/// The same with an error for a body that the type does not read.
+fn try_pass(kind: &str, body: &Value) -> Option<Result<Passed, String>> {
     Some(match kind {
         "data/versions" => through::<DataVersion>(body),
         "data" | "models" | "environments" | "codes" => through::<Container>(body),
@@ -662,6 +677,17 @@ fn pass(kind: &str, body: &Value) -> Option<Value> {
     })
 }
 
+/// A kind as this crate's tests spell it.
+fn spelt(kind: &str) -> &str {
+    match kind.to_ascii_lowercase().as_str() {
+        "batchendpoints" => "batchEndpoints",
+        "batchendpoints/deployments" => "batchEndpoints/deployments",
+        "onlineendpoints" => "onlineEndpoints",
+        "onlineendpoints/deployments" => "onlineEndpoints/deployments",
+        _ => kind,
+    }
+}
+
 /// Every official example of our kinds is read, and written back as it was.
 #[test]
 fn official_examples_are_read_and_written_back() {
@@ -670,15 +696,8 @@ fn official_examples_are_read_and_written_back() {
     for (name, example) in files(&material.join("examples")) {
         let Some(kind) = example["resourceType"].as_str() else { continue };
         let Some(kind) = kind.strip_prefix("Microsoft.MachineLearningServices/workspaces/") else { continue };
-        let kind = BTreeMap::from([
-            ("batchendpoints", "batchEndpoints"),
-            ("batchendpoints/deployments", "batchEndpoints/deployments"),
-            ("onlineendpoints", "onlineEndpoints"),
-            ("onlineendpoints/deployments", "onlineEndpoints/deployments"),
-        ])
-        .get(kind.to_lowercase().as_str())
-        .map_or(kind, |kind| kind);
-        let Some(ours) = pass(kind, &example["body"]) else { continue };
+        let kind = spelt(kind);
+        let Some(Passed { body: ours, .. }) = pass(kind, &example["body"]) else { continue };
         let mut theirs = example["body"].clone();
         forgive(&mut theirs);
         assert_eq!(ours, theirs, "{name}");
@@ -711,7 +730,8 @@ fn answers_are_read_and_lose_nothing_when_written_back() {
         let Some(kind) = kind.strip_prefix("Microsoft.MachineLearningServices/workspaces/") else { continue };
         for (status, answer) in pair["responses"].as_object().unwrap() {
             let body = &answer["body"];
-            let Some(ours) = Some(body).filter(|body| body.is_object()).and_then(|body| pass(kind, body))
+            let Some(Passed { body: ours, .. }) =
+                Some(body).filter(|body| body.is_object()).and_then(|body| pass(kind, body))
             else {
                 continue;
             };

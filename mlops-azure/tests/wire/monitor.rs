@@ -146,7 +146,7 @@ fn with_everything() -> ModelMonitor {
         .unwrap()
         .between(Some("2026-01-01T00:00:00"), Some("2027-01-01T00:00:00"));
     let mut monitor = ModelMonitor::new(weekly, definition).with_tags(text(&[("a", "b")]));
-    (monitor.display_name, monitor.description) = (Some("d".to_owned()), Some("d".to_owned()));
+    (monitor.display_name, monitor.description) = (Some("d".to_owned()), Some("d".into()));
     (monitor.is_enabled, monitor.properties) = (Some(false), Some(text(&[("a", "b")])));
     monitor
 }

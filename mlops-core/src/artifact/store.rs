@@ -82,8 +82,11 @@ impl GcReport {
 ///   `get_missing_is_not_found`)
 /// * `get` with a range that does not lie within the content is [`ErrorKind::InvalidInput`]. (`get_range`)
 /// * `put_tree` needs every file of the manifest in the store, with the size stated; else [`ErrorKind::NotFound`] or
-///   [`ErrorKind::Integrity`] and nothing is stored. (`put_tree_needs_its_files`)
+///   [`ErrorKind::Integrity`] with the file's path as the [context](Error::context) `path`, and nothing is stored.
+///   (`put_tree_needs_its_files`)
 /// * `tree` of content that is not a manifest is [`ErrorKind::Corrupt`]. (`tree_of_other_content_is_corrupt`)
+/// * What reads the files of a tree, as [`verify_tree`](ArtifactStoreExt::verify_tree) does through `get`, fails with the first that is
+///   damaged, and names it in the context `path` too. (`a_damaged_file_fails_the_tree`)
 /// * `collect_garbage` removes nothing that is a root, is in the tree of a root, or is younger than the grace. Content is
 ///   as old as the last `put` of it, or `put_tree` with it. (`gc_keeps_what_is_reachable`, `gc_keeps_what_is_young`,
 ///   `gc_dry_run_removes_nothing`, `gc_counts_age_from_the_last_put`)
@@ -161,7 +164,7 @@ pub trait ArtifactStoreExt: ArtifactStore {
             let mut stream = self.get(&entry.digest, None).await.map_err(|e| e.with("path", &entry.path))?;
             let mut size = 0;
             while let Some(piece) = stream.next().await {
-                size += piece?.len() as u64;
+                size += piece.map_err(|e| e.with("path", &entry.path))?.len() as u64;
             }
             if size != entry.size {
                 let error = Error::new(ErrorKind::Integrity, "verify_tree", "a file has another length");

@@ -6,9 +6,12 @@
 //!
 //! | variable | what it sets | default |
 //! |---|---|---|
-//! | `MLOPS_FUZZ_SECONDS` | seconds for all targets together | 1 |
+//! | `MLOPS_FUZZ_INPUTS` | how many mutated inputs a target gets | 40 |
+//! | `MLOPS_FUZZ_SECONDS` | seconds for all targets together, instead of a number of inputs | – |
 //! | `MLOPS_FUZZ_SEED` | the order of the mutations | 1 |
 //! | `MLOPS_FUZZ_TARGET` | one target alone | every target |
+//!
+//! A number of inputs is the same inputs on every machine; how far a time reaches depends on how fast it is.
 //!
 //! An input that fails is written to the corpus under the name in the message, so that it is tried first ever after. An input
 //! that takes long is named, and no more: time is not a verdict.
@@ -127,26 +130,28 @@ pub fn random() -> Random {
     Random::new(setting("MLOPS_FUZZ_SEED", 1))
 }
 
-/// Runs the targets of the crate whose root is `root`: each over its kept inputs, then over mutated ones until its share of
-/// the time is over.
+/// Runs the targets of the crate whose root is `root`: each over its kept inputs, then over mutated ones until it had its number of
+/// them, or its share of the time is over.
 ///
 /// # Panics
 /// When a target does, and when there is none of the name in `MLOPS_FUZZ_TARGET`.
 pub fn run(root: &Path, targets: &[Target]) {
-    let seconds = setting("MLOPS_FUZZ_SECONDS", 1);
+    let seconds = env::var_os("MLOPS_FUZZ_SECONDS").map(|_| setting("MLOPS_FUZZ_SECONDS", 0));
+    let inputs = setting("MLOPS_FUZZ_INPUTS", 40);
     let random = random();
     let only = env::var("MLOPS_FUZZ_TARGET").ok();
     let targets: Vec<Target> =
         targets.iter().filter(|(name, _)| only.as_deref().is_none_or(|o| o == *name)).copied().collect();
     assert!(!targets.is_empty(), "there is no target {only:?}");
-    let each = Duration::from_secs(seconds) / u32::try_from(targets.len()).unwrap();
+    let count = u32::try_from(targets.len()).unwrap();
+    let each = seconds.map(|seconds| Duration::from_secs(seconds) / count);
     for target in targets {
         let (name, folder) = (target.0, corpus(root, target.0));
         let mut pool = kept(&folder);
         pool.iter().for_each(|bytes| run_one(&folder, target, bytes));
         let (begin, stream) = (Instant::now(), random.stream(name));
         let mut runs = 0;
-        while begin.elapsed() < each {
+        while each.map_or(runs < inputs, |each| begin.elapsed() < each) {
             let mut random = stream.nth(runs);
             let bytes = mutated(&mut random, &pool);
             run_one(&folder, target, &bytes);

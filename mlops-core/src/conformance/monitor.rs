@@ -723,14 +723,17 @@ pub async fn too_few_labels_are_insufficient(under: &MonitorUnderTest) {
     }
 }
 
-/// A rule about a metric that the evaluation does not have is never met, and never broken.
+/// A rule about a metric that nobody computes is refused where that is known when it is defined; where it is not, it is never met and
+/// never broken.
 pub async fn a_metric_nobody_computes_passes_nothing(under: &MonitorUnderTest) {
     if under.accuracy.is_none() || !under.promised.ground_truth {
         return skipped("performance is not computed here");
     }
     let unknown = accuracy("accuracy", &MetricKey::new("no such metric").unwrap(), -1e300, 1);
     if let Err(error) = under.monitor.define(&under.spec("watch", vec![unknown])).await {
-        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput), "{error}");
+        let checked = under.monitor.check(&monitor_name("watch"), &day()).await;
+        assert_eq!(kind(checked), ErrorKind::NotFound, "nothing is defined");
         return;
     }
     let (ids, said) = (ids("row", 20), MonitorUnderTest::usual_predictions(20));

@@ -5,10 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::support::{at, skipped};
-use crate::evaluation::Verdict;
+use crate::evaluation::{EvaluationReport, Verdict};
+use crate::hash::Digest;
 use crate::id::MonitorName;
-use crate::monitor::{MonitorReport, SignalKind, SignalOutcome, SignalReport, SignalSpec, Window};
-use crate::retrain::{Signal, Trigger, TriggerDecision, TriggerOutcome, TriggerState};
+use crate::monitor::{
+    DriftReport, DriftVerdict, MonitorReport, PerformanceRule, SignalKind, SignalOutcome, SignalReport,
+    SignalSpec, Window,
+};
+use crate::problem::Task;
+use crate::retrain::{Signal, Trigger, TriggerDecision, TriggerOutcome, TriggerState, WatchedSignal};
 use crate::time::Timestamp;
 
 /// Makes a test of every case of the [`Trigger`] suite.
@@ -46,6 +51,7 @@ macro_rules! trigger_suite {
             cooldown_holds_back,
             insufficient_data_is_no_reason,
             clock_going_back_does_no_harm,
+            what_it_watches_is_heard,
         ] }
     };
 }
@@ -221,11 +227,43 @@ pub fn clock_going_back_does_no_harm(under: &TriggerUnderTest) {
     }
 }
 
+/// A bad window of a signal that it says it looks at makes it fire, or is suppressed with a reason; it is not passed over.
+pub fn what_it_watches_is_heard(under: &TriggerUnderTest) {
+    let watched = under.trigger.watches();
+    if watched.is_empty() {
+        return skipped("it says of no signal that it looks at it");
+    }
+    let end = start() + Duration::from_secs(3_600);
+    let window = Window::new(start(), end).unwrap();
+    let (model, data) = (Digest::of(b"model"), Digest::of(b"data"));
+    for signal in watched {
+        let (kind, outcome) = match &signal {
+            WatchedSignal::Performance(_) => {
+                let rule =
+                    PerformanceRule { metric: "accuracy".parse().unwrap(), limit: 0.8, min_labelled: 1 };
+                let report = EvaluationReport::new(model, data, Task::BinaryClassification, end, 9);
+                let outcome = SignalOutcome::Performance { report: Some(report), labelled: 9 };
+                (SignalKind::Performance(rule), outcome)
+            }
+            _ => {
+                let drift = DriftReport::new("ks", end, (99, 9), vec![], DriftVerdict::Drift, "it is bad");
+                (SignalKind::DataDrift, SignalOutcome::Drift(drift))
+            }
+        };
+        assert!(signal.takes(&kind), "{signal:?}");
+        let found =
+            SignalReport::new(&SignalSpec::new(signal.name(), kind), Verdict::Fail, "it is bad", outcome);
+        let monitor = MonitorName::new("diabetes").unwrap();
+        let report = MonitorReport::new(monitor, window, end, 9, vec![found]);
+        let outcome = under.step(&mut TriggerState::default(), &Signal::Monitored(Box::new(report)), end);
+        assert!(outcome != TriggerOutcome::Quiet, "{signal:?} is bad, and it is quiet");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::Result;
-    use crate::monitor::{DriftReport, DriftVerdict};
     use crate::retrain::{AnyTrigger, DriftTrigger, EventTrigger};
 
     const HOUR: Duration = Duration::from_secs(3_600);
@@ -311,6 +349,10 @@ mod tests {
         events(Arc::new(EventTrigger::new("data.registered", HOUR).unwrap()))
     );
     crate::trigger_suite!(drift_trigger, alarms(DriftTrigger::new("inputs", 2, HOUR).unwrap()));
+    crate::trigger_suite!(any_trigger_of_alarms, {
+        let part = DriftTrigger::new("inputs", 2, HOUR).unwrap();
+        alarms(AnyTrigger::new(vec![Arc::new(part)]).unwrap())
+    });
     crate::trigger_suite!(any_trigger, {
         let part = EventTrigger::new("data.*", HOUR).unwrap();
         events(Arc::new(AnyTrigger::new(vec![Arc::new(part)]).unwrap()))

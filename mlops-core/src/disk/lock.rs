@@ -78,7 +78,12 @@ fn wait(
 mod tests {
     use super::*;
 
+    /// Waits for a lock that is free. A process that another test just begins may still hold it for a moment.
     fn hold(path: &Path, sharing: Sharing) -> Result<File> {
+        wait("op", path, sharing, "somebody has it", Duration::from_secs(10))
+    }
+
+    fn try_hold(path: &Path, sharing: Sharing) -> Result<File> {
         wait("op", path, sharing, "somebody has it", Duration::from_millis(20))
     }
 
@@ -88,14 +93,14 @@ mod tests {
         let path = folder.path().join("a.lock");
         let alone = hold(&path, Sharing::Alone).unwrap();
         for sharing in [Sharing::Alone, Sharing::Shared] {
-            let error = hold(&path, sharing).unwrap_err();
+            let error = try_hold(&path, sharing).unwrap_err();
             assert_eq!((error.kind(), error.context("file")), (ErrorKind::Busy, Some("a.lock")));
             assert_eq!(error.message(), "somebody has it");
         }
         drop(alone);
         let shared = hold(&path, Sharing::Shared).unwrap();
         assert!(hold(&path, Sharing::Shared).is_ok());
-        assert!(hold(&path, Sharing::Alone).is_err());
+        assert!(try_hold(&path, Sharing::Alone).is_err());
         drop(shared);
         assert!(hold(&path, Sharing::Alone).is_ok());
         let error = hold(&folder.path().join("none/a.lock"), Sharing::Alone).unwrap_err();

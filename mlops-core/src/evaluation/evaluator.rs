@@ -1,5 +1,6 @@
 //! The trait of evaluators.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -7,8 +8,9 @@ use super::EvaluationReport;
 use crate::data::{Column, Table};
 use crate::error::{Error, Result};
 use crate::hash::Digest;
+use crate::id::MetricKey;
 use crate::model::Predictions;
-use crate::problem::Task;
+use crate::problem::{Direction, Task};
 use crate::time::Timestamp;
 
 /// What an evaluator looks at. All parts have one row for each prediction, in the same order.
@@ -23,7 +25,16 @@ pub struct EvaluationInput<'a> {
     pub task: Task,
     /// What the model said.
     pub predictions: &'a Predictions,
-    /// What is true: a [`Bool`](crate::data::DataType::Bool) column for a binary task, numbers for a regression.
+    /// What is true, for every row; a row without truth is refused.
+    ///
+    /// * For a binary task: booleans, or the integers 0 and 1, or text that is `0` and `1`, or `false` and `true` (also `False`,
+    ///   `FALSE`, …). Any other value is refused by row, since it does not say which class is the positive one.
+    /// * For a task of several classes: text, matched with the names of the model's classes whatever the order of its levels;
+    ///   integers, where classes are called so (`0`, `1`, `2`); or booleans, where two of the classes are called `true` and `false`,
+    ///   `True` and `False`, or `1` and `0`. A class that the model does not know is refused, with its row.
+    /// * For a regression: numbers.
+    ///
+    /// Fractions are no classes: cast labels that came as floating point to integers.
     pub truth: &'a Column<'a>,
     /// Columns by which rows are sliced.
     pub slices: &'a Table<'a>,
@@ -115,13 +126,28 @@ impl EvaluationInput<'_> {
 /// # Contract
 /// * `evaluate` is a pure function: the same input gives the same report, bit for bit. (`evaluation_is_deterministic`)
 /// * Parts of different length, no rows, a truth of the wrong type, missing or NaN truth are
-///   [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput); nothing panics. (`bad_input_is_refused`)
+///   [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput); nothing panics. (`bad_input_is_refused`, `bad_truth_is_refused`)
+/// * Where it knows the task: a binary truth of 0 and 1 is that of booleans (`zero_and_one_are_no_and_yes`); of several classes
+///   the truth is matched with the model's classes by name (`classes_are_matched_by_name`), and one that the model does not know
+///   is [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput). (`unknown_classes_are_refused`)
 /// * No number in a report is NaN or infinite: what has no value is a typed
 ///   [`Undefined`](crate::num::Undefined). (`reports_hold_no_nan`)
 /// * The report carries the digests and the time of the input. (`report_names_its_subject`)
+/// * Where `metrics` names metrics for a task, they are all that a report on it can have, with their directions.
+///   (`metrics_are_named_beforehand`)
 pub trait Evaluator: Debug + Send + Sync + 'static {
     /// Judges predictions.
     fn evaluate(&self, input: &EvaluationInput<'_>) -> Result<EvaluationReport>;
+
+    /// The metrics that [a report's `metrics`](EvaluationReport::metrics) can have for this task, each with the way that is better;
+    /// `None` when that is not known before the rows are seen, which is what an evaluator that does not implement this says.
+    ///
+    /// A report may lack some of them, where the rows do not allow them. Who sets limits before there are rows asks here, so that a
+    /// misspelt name is an error at once and not a limit that is never held against anything.
+    fn metrics(&self, task: Task) -> Option<BTreeMap<MetricKey, Direction>> {
+        let _ = task;
+        None
+    }
 }
 
 macro_rules! forward {
@@ -130,6 +156,10 @@ macro_rules! forward {
         impl<T: Evaluator + ?Sized> Evaluator for $pointer<T> {
             fn evaluate(&self, input: &EvaluationInput<'_>) -> Result<EvaluationReport> {
                 (**self).evaluate(input)
+            }
+
+            fn metrics(&self, task: Task) -> Option<BTreeMap<MetricKey, Direction>> {
+                (**self).metrics(task)
             }
         }
     };

@@ -30,6 +30,7 @@ const MIGRATIONS: &[&[&str]] = &[
     &[include_str!("schema/pipeline.sql")],
     &[include_str!("schema/loop.sql")],
     &[include_str!("schema/approval.sql")],
+    &[include_str!("schema/protection.sql")],
 ];
 
 /// How long a call waits for other writers.

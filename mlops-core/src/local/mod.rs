@@ -62,7 +62,8 @@
 //! * A damaged bit in a journal takes no more than the record it hit, never changes a value, and is reported; the damaged file
 //!   is kept in `journal/damaged/`.
 //! * A run whose process died becomes killed when its lease ends; a run of a live process with a logger does not, whatever is
-//!   done to the wall clock.
+//!   done to the wall clock. Where the process lives on and training does not,
+//!   [the logger ends it](LoggerOptions::end_on_drop).
 
 mod alert;
 mod approval;

@@ -1,4 +1,6 @@
-//! Backends that keep everything in memory: the reference of every trait, always compiled.
+//! Backends that keep everything in memory: the reference of every store, always compiled. The journals of rollouts and loops in
+//! memory are beside their traits: [`VecJournal`](crate::deploy::rollout::VecJournal) and
+//! [`VecLoopJournal`](crate::retrain::closed_loop::VecLoopJournal).
 //!
 //! They keep every promise of the contracts, and they are the first clients of the conformance suites: other backends are
 //! compared with them. What they do not do is outlive the process. They fit tests, examples, services that hold short-lived

@@ -222,13 +222,14 @@ mod tests {
     use crate::conformance::monitor::MonitorUnderTest;
     use crate::data::{Column, Table};
     use crate::error::ErrorKind;
-    use crate::evaluation::Verdict;
+    use crate::evaluation::{EvaluationInput, EvaluationReport, Verdict};
     use crate::id::{DeploymentName, MetricKey};
     use crate::model::Predictions;
     use crate::monitor::{
         DriftReport, DriftVerdict, FeatureOutcome, PerformanceRule, Severity, SignalKind, SignalOutcome,
         SignalSpec,
     };
+    use crate::problem::Direction;
     use crate::time::{ManualClock, Timestamp};
 
     /// Fails in the way its name says.
@@ -334,6 +335,46 @@ mod tests {
                 predictions: said,
             })
             .await
+    }
+
+    /// Says what it measures: the metrics of the other, and one that only describes.
+    #[derive(Debug)]
+    struct Named;
+
+    impl Evaluator for Named {
+        fn evaluate(&self, input: &EvaluationInput<'_>) -> Result<EvaluationReport> {
+            Accuracy.evaluate(input)
+        }
+
+        fn metrics(&self, task: Task) -> Option<BTreeMap<MetricKey, Direction>> {
+            let mut named = Accuracy.metrics(task)?;
+            named.insert(MetricKey::new("prevalence").ok()?, Direction::Neither);
+            Some(named)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_misspelt_metric_is_refused_with_what_is_near() {
+        let clock = Arc::new(ManualClock::at(chrono::DateTime::UNIX_EPOCH));
+        let monitor = MemoryMonitor::new(clock).with_evaluator(Arc::new(Named), Task::BinaryClassification);
+        let endpoint = EndpointName::new("diabetes").unwrap();
+        let spec = |metric: &str| {
+            let metric = MetricKey::new(metric).unwrap();
+            let rule = PerformanceRule { metric, limit: 0.8, min_labelled: 1 };
+            let signals = vec![SignalSpec::new("quality", SignalKind::Performance(rule))];
+            MonitorSpec { name: name(), endpoint: endpoint.clone(), signals }
+        };
+        for (metric, message) in [
+            ("acuracy", "the evaluator has no metric `acuracy`; did you mean `accuracy`?"),
+            ("roc_auc", "the evaluator has no metric `roc_auc`"),
+            ("prevalence", "`prevalence` describes: neither end of it is good or bad"),
+        ] {
+            let error = monitor.define(&spec(metric)).await.unwrap_err();
+            assert_eq!((error.kind(), error.message()), (ErrorKind::InvalidInput, message));
+            assert!(error.context("signal").is_some_and(|signal| signal == "quality"), "{error}");
+        }
+        assert_eq!(monitor.check(&name(), &window()).await.unwrap_err().kind(), ErrorKind::NotFound);
+        monitor.define(&spec("recall")).await.unwrap();
     }
 
     #[tokio::test]

@@ -12,11 +12,12 @@ use super::{
     Observations, PerformanceRule, QualityRule, QualityState, SignalKind, SignalOutcome, SignalReport,
     SignalSpec, Window,
 };
+use crate::config::nearest;
 use crate::data::{Column, Table};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, quote};
 use crate::evaluation::{EvaluationInput, EvaluationReport, Evaluator, Verdict};
 use crate::hash::{Digest, Hasher, canonical_json};
-use crate::id::{DeploymentName, EndpointName};
+use crate::id::{DeploymentName, EndpointName, MetricKey};
 use crate::model::Predictions;
 use crate::num::Measured;
 use crate::problem::{Direction, Task};
@@ -79,7 +80,13 @@ impl Judges {
         let missing = match &signal.kind {
             SignalKind::DataDrift if !self.detectors.contains_key(&signal.name) => "drift detector",
             SignalKind::PredictionDrift if !self.detectors.contains_key(&signal.name) => "drift detector",
-            SignalKind::Performance(_) if self.evaluator.is_none() => "evaluator",
+            SignalKind::Performance(rule) => match &self.evaluator {
+                Some((evaluator, task)) => {
+                    return check_metric(&rule.metric, evaluator.metrics(*task).as_ref())
+                        .map_err(|error| error.with("signal", &signal.name));
+                }
+                None => "evaluator",
+            },
             _ => return Ok(()),
         };
         Err(Error::unsupported("Monitor::define", missing).with("signal", &signal.name))
@@ -164,6 +171,24 @@ impl Judges {
     }
 }
 
+/// Refuses a metric that is not among those an evaluator says it measures, and one that has no good end.
+fn check_metric(metric: &MetricKey, known: Option<&BTreeMap<MetricKey, Direction>>) -> Result<()> {
+    let Some(known) = known else { return Ok(()) };
+    let message = match known.get(metric) {
+        None => {
+            let names: Vec<&str> = known.keys().map(MetricKey::as_str).collect();
+            let near = nearest(metric.as_str(), &names);
+            let near = near.map(|near| format!("; did you mean `{}`?", quote(near))).unwrap_or_default();
+            format!("the evaluator has no metric `{}`{near}", quote(metric.as_str()))
+        }
+        Some(Direction::Neither) => {
+            format!("`{}` describes: neither end of it is good or bad", quote(metric.as_str()))
+        }
+        Some(Direction::HigherIsBetter | Direction::LowerIsBetter) => return Ok(()),
+    };
+    Err(Error::invalid("Monitor::define", "metric", message))
+}
+
 /// What a signal found: verdict, reason, evidence.
 type Found = (Verdict, String, SignalOutcome);
 
@@ -184,7 +209,7 @@ impl Slice {
                 self.batches.iter().map(|b| b.features.select(std::slice::from_ref(name))).collect();
             match parts.and_then(|parts| Table::concat(&parts)) {
                 Ok(column) => columns.extend(column.columns().iter().cloned()),
-                Err(_) => left_out.push(crate::error::quote(name)),
+                Err(_) => left_out.push(quote(name)),
             }
         }
         Ok((Table::new(columns)?, left_out))

@@ -404,6 +404,9 @@ impl MonitorReport {
 /// * `define` makes or replaces a monitor; a signal the backend cannot compute is
 ///   [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), and nothing is defined. (`define_replaces`,
 ///   `unknown_signals_are_unsupported`)
+/// * A performance rule on a metric of which it is known that nobody computes it, or that neither end of it is good, is refused by
+///   `define`; where the evaluator [does not say](crate::evaluation::Evaluator::metrics) what it measures, the signal is insufficient
+///   at every check and its reason names the metric. (`a_metric_nobody_computes_passes_nothing`)
 /// * `observe` keeps every row or none; a row whose id is there already changes nothing. (`observations_are_kept_once`,
 ///   `bad_observations_change_nothing`)
 /// * `label` joins by id, whichever comes first; a label that contradicts an earlier one is

@@ -12,7 +12,7 @@
 //! | what did happen? | [`PipelineJournal`] |
 //! | may it be tried again? | [`StepRetry`], [`ErrorClass`] |
 //!
-//! Executors, caches and journals are held as traits; [`memory`](crate::memory) and `local` have both.
+//! Caches and journals are held as traits; [`memory`](crate::memory) and `local` have both.
 
 mod body;
 mod cache;

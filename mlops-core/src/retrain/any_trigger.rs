@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::cooldown::looked;
-use super::{Signal, Trigger, TriggerDecision, TriggerOutcome, TriggerState};
+use super::{Signal, Trigger, TriggerDecision, TriggerOutcome, TriggerState, WatchedSignal};
 use crate::error::{Error, Result};
 use crate::time::Timestamp;
 
@@ -114,5 +114,10 @@ impl Trigger for AnyTrigger {
             start_cooldown(&mut state, now);
         }
         Ok(TriggerDecision { outcome, state })
+    }
+
+    /// Those of all parts.
+    fn watches(&self) -> Vec<WatchedSignal> {
+        self.parts.iter().flat_map(|part| part.watches()).collect()
     }
 }

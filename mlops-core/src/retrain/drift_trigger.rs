@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::windows::{BadWindows, WindowsWire};
-use super::{Signal, Trigger, TriggerDecision, TriggerState};
+use super::{Signal, Trigger, TriggerDecision, TriggerState, WatchedSignal};
 use crate::error::{Error, Result};
 use crate::monitor::SignalOutcome;
 use crate::time::Timestamp;
@@ -27,7 +27,8 @@ use crate::time::Timestamp;
 /// then they are suppressed.
 ///
 /// The names of signals are unique within a monitor only: where several monitors report, give each its own trigger
-/// and its own state.
+/// and its own state. A report without a signal of the name is not for this trigger, so that a name that is misspelt never fires:
+/// [`check_monitors`](super::TriggerExt::check_monitors) holds it against the monitors that there are.
 ///
 /// As configuration: `signal`, `windows` and `cooldown_seconds`. Cost: proportional to the signals in the report and to
 /// what is remembered.
@@ -108,6 +109,10 @@ impl DriftTrigger {
 impl Trigger for DriftTrigger {
     fn evaluate(&self, state: &TriggerState, signal: &Signal, now: Timestamp) -> Result<TriggerDecision> {
         Ok(self.0.evaluate(state, signal, now, |outcome| matches!(outcome, SignalOutcome::Drift(_))))
+    }
+
+    fn watches(&self) -> Vec<WatchedSignal> {
+        vec![WatchedSignal::Drift(self.signal().to_owned())]
     }
 }
 

@@ -13,6 +13,7 @@ mod seen;
 mod trigger;
 #[cfg(test)]
 mod trigger_laws;
+mod watched;
 mod windows;
 
 pub use crate::governance::{
@@ -24,3 +25,4 @@ pub use event_trigger::EventTrigger;
 pub use performance_trigger::PerformanceTrigger;
 pub use schedule_trigger::ScheduleTrigger;
 pub use trigger::{Signal, Trigger, TriggerDecision, TriggerOutcome, TriggerState};
+pub use watched::{TriggerExt, WatchedSignal};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::windows::{BadWindows, WindowsWire};
-use super::{Signal, Trigger, TriggerDecision, TriggerState};
+use super::{Signal, Trigger, TriggerDecision, TriggerState, WatchedSignal};
 use crate::error::{Error, Result};
 use crate::monitor::SignalOutcome;
 use crate::time::Timestamp;
@@ -27,7 +27,8 @@ use crate::time::Timestamp;
 /// then they are suppressed.
 ///
 /// The names of signals are unique within a monitor only: where several monitors report, give each its own trigger
-/// and its own state.
+/// and its own state. A report without a signal of the name is not for this trigger, so that a name that is misspelt never fires:
+/// [`check_monitors`](super::TriggerExt::check_monitors) holds it against the monitors that there are.
 ///
 /// As configuration: `signal`, `windows` and `cooldown_seconds`. Cost: proportional to the signals in the report and to
 /// what is remembered.
@@ -114,6 +115,10 @@ impl Trigger for PerformanceTrigger {
         Ok(self.0.evaluate(state, signal, now, |outcome| {
             matches!(outcome, SignalOutcome::Performance { report: Some(_), .. })
         }))
+    }
+
+    fn watches(&self) -> Vec<WatchedSignal> {
+        vec![WatchedSignal::Performance(self.signal().to_owned())]
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::WatchedSignal;
 use crate::error::Result;
 use crate::monitor::MonitorReport;
 use crate::time::Timestamp;
@@ -89,9 +90,17 @@ impl TriggerDecision {
 ///   reason. (`cooldown_holds_back`)
 /// * Insufficient data is never a reason. (`insufficient_data_is_no_reason`)
 /// * A clock that goes back does no harm: it fires neither twice nor never again. (`clock_going_back_does_no_harm`)
+/// * A bad window of a signal that `watches` names is not passed over: it fires, or is suppressed with a reason.
+///   (`what_it_watches_is_heard`)
 pub trait Trigger: Debug + Send + Sync + 'static {
     /// Looks at a signal.
     fn evaluate(&self, state: &TriggerState, signal: &Signal, now: Timestamp) -> Result<TriggerDecision>;
+
+    /// The signals of monitors that it looks at; none where it looks at none, or does not say. With it names can be
+    /// [held against the monitors](super::TriggerExt::check_monitors) that there are.
+    fn watches(&self) -> Vec<WatchedSignal> {
+        Vec::new()
+    }
 }
 
 macro_rules! forward {
@@ -105,6 +114,10 @@ macro_rules! forward {
                 now: Timestamp,
             ) -> Result<TriggerDecision> {
                 (**self).evaluate(state, signal, now)
+            }
+
+            fn watches(&self) -> Vec<WatchedSignal> {
+                (**self).watches()
             }
         }
     };

@@ -95,7 +95,9 @@ fn the_committer_commits_without_being_asked() {
     let options = LoggerOptions::default().with_commit_every(Duration::from_millis(1));
     let logger = writer.tracker().logger(&run, options).unwrap();
     logger.metric(&key("loss"), 1.0, 0);
+    let patience = std::time::Instant::now() + Duration::from_secs(60);
     while history(&reader.tracker(), &run, "loss").is_empty() {
+        assert!(std::time::Instant::now() < patience, "nobody commits");
         std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -88,7 +88,9 @@ fn a_logger_keeps_its_run_alive_as_long_as_the_store_is_open() {
     for _ in 0..5 {
         clock.advance(Duration::from_secs(40));
         // The committer renews it when it wakes up next.
+        let patience = std::time::Instant::now() + Duration::from_secs(60);
         let renewed = loop {
+            assert!(std::time::Instant::now() < patience, "nobody renews it");
             let read = block(tracker.run(&run)).unwrap();
             assert_eq!(read.status, RunStatus::Running);
             if read.lease_until != Some(until) {
@@ -104,6 +106,57 @@ fn a_logger_keeps_its_run_alive_as_long_as_the_store_is_open() {
     let tracker = LocalStore::options().with_clock(clock).open(folder.path()).unwrap().tracker();
     let read = block(tracker.run(&run)).unwrap();
     assert_eq!((read.status, read.ended_at), (RunStatus::Killed, Some(until)));
+}
+
+#[test]
+fn a_logger_that_goes_ends_its_run_where_it_was_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracker = LocalStore::open(folder.path()).unwrap().tracker();
+    let ends = LoggerOptions::default().with_end_on_drop(RunStatus::Failed);
+    let status = |run: &_| block(tracker.run(run)).unwrap().status;
+
+    let (run, loss) = (start(&tracker), key("loss"));
+    let logger = tracker.logger(&run, ends.clone()).unwrap();
+    let clone = logger.clone();
+    logger.metric(&loss, 0.5, 1);
+    drop(logger);
+    assert_eq!(status(&run), RunStatus::Running, "a clone lives");
+    drop(clone);
+    let read = block(tracker.run(&run)).unwrap();
+    assert_eq!((read.status, read.metric("loss")), (RunStatus::Failed, Some(0.5)));
+
+    // A panic is an early end as well.
+    let run = start(&tracker);
+    let logger = tracker.logger(&run, ends.clone()).unwrap();
+    let panicked = std::thread::spawn(move || {
+        let _training = logger;
+        panic!("out of memory");
+    });
+    assert!(panicked.join().is_err());
+    assert_eq!(status(&run), RunStatus::Failed);
+
+    // Who ended it first is right: the logger, another logger, the tracker.
+    let run = start(&tracker);
+    tracker.logger(&run, ends.clone()).unwrap().finish(&RunEnd::FINISHED).unwrap();
+    assert_eq!(status(&run), RunStatus::Finished);
+    let run = start(&tracker);
+    let logger = tracker.logger(&run, ends.clone()).unwrap();
+    block(tracker.finish_run(&run, &RunEnd::KILLED)).unwrap();
+    drop(logger);
+    assert_eq!(status(&run), RunStatus::Killed);
+    let run = start(&tracker);
+    let (guard, other) = (tracker.logger(&run, ends), tracker.logger(&run, LoggerOptions::default()));
+    other.unwrap().finish(&RunEnd::FINISHED).unwrap();
+    drop(guard.unwrap());
+    assert_eq!(status(&run), RunStatus::Finished);
+
+    // Not told so, a run goes on; and running is no end.
+    let run = start(&tracker);
+    drop(tracker.logger(&run, LoggerOptions::default()).unwrap());
+    assert_eq!(status(&run), RunStatus::Running);
+    let none = LoggerOptions::default().with_end_on_drop(RunStatus::Running);
+    let error = tracker.logger(&run, none).unwrap_err();
+    assert_eq!((error.kind(), error.context("field")), (ErrorKind::InvalidInput, Some("end_on_drop")));
 }
 
 #[test]

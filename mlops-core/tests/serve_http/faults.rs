@@ -146,20 +146,26 @@ async fn a_slow_caller_is_answered_if_it_is_done_in_time_and_else_told() {
     let whole = post("/score", "", ROW);
     let head = whole.len() - ROW.len();
     // Fifty callers whose bodies come to an end three bytes at a time, while there is one place: who is slow holds none.
+    // They end only after another one was answered.
+    let (go, wait) = tokio::sync::watch::channel(false);
     let slow = (0..50).map(|_| {
-        let whole = whole.clone();
+        let (whole, mut wait) = (whole.clone(), wait.clone());
         tokio::spawn(async move {
             let mut client = Client::to(address).await;
             client.send(&whole.as_bytes()[..head]).await.unwrap();
-            for piece in whole.as_bytes()[head..].chunks(3) {
+            let (last, body) = whole.as_bytes()[head..].split_last().unwrap();
+            for piece in body.chunks(3) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 client.send(piece).await.unwrap();
             }
+            wait.wait_for(|go| *go).await.unwrap();
+            client.send(&[*last]).await.unwrap();
             client.answer().await.expect("an answer").status
         })
     });
     let slow: Vec<JoinHandle<u16>> = slow.collect();
     assert_eq!(score(address, "", ROW).await.status, 200);
+    go.send_replace(true);
     for caller in slow {
         // One place, and nobody waits for it: some may have met another one there.
         assert!([200, 429].contains(&caller.await.unwrap()));
@@ -189,6 +195,7 @@ async fn who_reads_no_answers_is_hung_up_on() {
     // Answers of 200 kB each: the system's buffers hold some of them, and then nobody takes more.
     let rows = vec!["1"; 50_000].join(",");
     let request = post("/score", "", &format!(r#"{{"inputs": {{"age": [{rows}]}}}}"#));
+    let _alone = MEMORY.lock().await;
     let before = memory("VmRSS");
     let sending = async { while deaf.write_all(request.as_bytes()).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(60), sending).await.expect("it is hung up on");
@@ -202,6 +209,7 @@ async fn who_reads_no_answers_is_hung_up_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_texts_and_numbers_are_refused_or_read_and_take_nothing_down() {
+    let _alone = MEMORY.lock().await;
     let running = World::new().await.start(|server| server).await;
     let address = running.local_addr();
     let digits = "9".repeat(2_000_000);
@@ -347,6 +355,7 @@ async fn ten_thousand_idle_connections_cost_little_and_stop_nobody() {
         line.split_whitespace().nth(3)?.parse::<usize>().ok()
     });
     let count = limit.unwrap_or(1024).saturating_sub(400).clamp(50, 10_000);
+    let _alone = MEMORY.lock().await;
     let before = memory("VmRSS");
     let name = "faults::idle_connections_of_another_process";
     let mut other = Command::new(std::env::current_exe().unwrap())

@@ -249,7 +249,7 @@ async fn error_rate_and_latency_are_what_callers_saw_and_alert_rules_fire_on_the
 async fn a_rollout_goes_back_for_answers_that_came_too_late_for_their_callers() {
     let clock = Arc::new(ManualClock::at(start_of_time()));
     let world = World::new().await;
-    world.deploy("tardy", "3 slow 400").await;
+    world.deploy("tardy", "3 slow 1500").await;
     let recorder = recorder(Duration::from_secs(10));
     let limits = Limits::default().with_request_timeout(Duration::from_millis(300));
     let change =

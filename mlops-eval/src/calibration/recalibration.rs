@@ -254,10 +254,17 @@ impl Rows {
             let x = row.logit - center;
             let eta = intercept + slope * x;
             let (share, rest) = (logistic(eta), logistic(-eta));
-            let residual = row.positive * rest - row.negative * share;
             let weight = (row.positive + row.negative) * (share * rest);
-            slopes.gradient[0].push(residual);
-            slopes.gradient[1].push(residual * x);
+            // positive · rest − negative · share, what is next to 1 as 1 less its complement: where rows of probability 0 or 1 are wrong,
+            // the ones cancel, and the complements decide.
+            let terms = match share < 0.5 {
+                true => [row.positive, -(row.positive * share), -(row.negative * share)],
+                false => [-row.negative, row.negative * rest, row.positive * rest],
+            };
+            for term in terms {
+                slopes.gradient[0].push(term);
+                slopes.gradient[1].push(term * x);
+            }
             slopes.information[0].push(weight);
             slopes.information[1].push(weight * x);
             slopes.information[2].push(weight * (x * x));

@@ -54,7 +54,7 @@ impl TopKOptions {
     }
 
     /// How much of a hit a row is, in [0, 1].
-    fn hit(&self, class: usize, scores: &[f64]) -> f64 {
+    pub(crate) fn hit(&self, class: usize, scores: &[f64]) -> f64 {
         let score = scores[class];
         let above = scores.iter().filter(|other| **other > score).count();
         let tied = scores.iter().filter(|other| **other == score).count();

@@ -74,8 +74,8 @@ pub use equivalence::{
     Difference, Judgement, Verdict, Wald, equivalence, intersection_union, non_inferiority, superiority,
 };
 pub use mcnemar::{McnemarKind, mcnemar, mcnemar_with, newcombe_paired, tango};
-pub(crate) use paired::row_losses;
 pub use paired::{LossTest, PairedComparison, PairedOptions, PairedTest, paired, paired_difference};
+pub(crate) use paired::{row_losses, share_of_classes};
 pub use permutation::{permutation, permutation_cells, permutation_cells_of};
 pub use result::{Alternative, Method, TestResult};
 pub use sample_size::{

@@ -14,8 +14,8 @@ use super::permutation::{permutation, permutation_cells};
 use super::result::{Alternative, Method, TestResult, check_finite, check_share};
 use super::sample_size::rows_for_difference;
 use super::wilcoxon::{WilcoxonOptions, wilcoxon_with};
-use crate::catalog::{Direction, Input, Metric, Rows, ScoreMetric};
-use crate::classification::LabelMetric;
+use crate::catalog::{ClassRows, Direction, Input, Metric, MulticlassMetric, Rows, ScoreMetric};
+use crate::classification::{LabelMetric, TopKOptions};
 use crate::interval::{BootstrapInterval, Interval};
 use crate::regression::RegressionMetric;
 
@@ -189,8 +189,9 @@ pub struct PairedComparison {
 /// |---|---|
 /// | ROC AUC | DeLong |
 /// | accuracy, recall, specificity, false positive and false negative rate | Tango's score on the rows the rate counts |
+/// | accuracy and zero-one loss of several classes, and what equals them; top-k accuracy without ties | Tango's score on all rows |
 /// | precision, F1, MCC and the other metrics of binary labels | bootstrap of the paired cells |
-/// | log loss, Brier score, MAE, MSE | Student's t on the rows' differences, or [`PairedOptions::losses`] |
+/// | log loss, Brier score, also of several classes, MAE, MSE | Student's t on the rows' differences, or [`PairedOptions::losses`] |
 /// | everything else, and everything weighted | bootstrap of the rows |
 ///
 /// Errors and tests of calibration are refused: noise makes such an error larger, resampling adds noise, and no test of the
@@ -240,7 +241,7 @@ fn same_rows(champion: &Input<'_>, challenger: &Input<'_>) -> Result<(), StatsEr
     let ((ours, our_weights), (theirs, their_weights)) = (champion.parts(), challenger.parts());
     let same = match (ours, theirs) {
         (Rows::Binary { y_true: a, .. }, Rows::Binary { y_true: b, .. }) => a == b,
-        (Rows::Multiclass { y_true: a, .. }, Rows::Multiclass { y_true: b, .. }) => a == b,
+        (Rows::Multiclass(a), Rows::Multiclass(b)) => a.y_true == b.y_true && a.classes == b.classes,
         (Rows::Regression { y_true: a, .. }, Rows::Regression { y_true: b, .. }) => a == b,
         _ => false,
     };
@@ -522,7 +523,14 @@ impl Sides<'_> {
     }
 
     fn shares(&self) -> Result<Option<PairedCounts>, StatsError> {
-        Ok(self.cells()?.and_then(|(metric, cells)| cells.shares(metric)))
+        if let Some((metric, cells)) = self.cells()? {
+            return Ok(cells.shares(metric));
+        }
+        match (share_of_classes(self.metric, self.champion)?, share_of_classes(self.metric, self.challenger)?)
+        {
+            (Some(first), Some(second)) => PairedCounts::of(&first, &second).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// The rows' differences of a metric that is a mean over rows.
@@ -589,9 +597,85 @@ impl Sides<'_> {
                 let metric = |y_pred: &[f64]| self.metric.evaluate(&Input::regression(y_true, y_pred));
                 both(&|options| permutation(first, second, metric, options))
             }
-            _ => Err(unfit("a permutation test", "the metric is of several classes")),
+            (Rows::Multiclass(first), Rows::Multiclass(second)) => {
+                let (ours, theirs) = (answers(&first)?, answers(&second)?);
+                let metric = |said: &[Answer<'_>]| metric_of_answers(self.metric, &first, said);
+                both(&|options| permutation(&ours, &theirs, metric, options))
+            }
+            _ => Err(unfit("a permutation test", "the inputs do not hold what the metric is computed from")),
         }
     }
+}
+
+/// What a model of several classes said about one row: a code, and the probabilities where there are any.
+type Answer<'a> = (u32, &'a [f64]);
+
+fn answers<'a>(rows: &ClassRows<'a>) -> Result<Vec<Answer<'a>>, StatsError> {
+    let Some(probabilities) = rows.probabilities else {
+        return Ok(rows.y_pred.iter().map(|&code| (code, &[][..])).collect());
+    };
+    if rows.classes == 0 {
+        return Err(StatsError::Parameter { parameter: "classes", value: 0.0, reason: "must be at least 1" });
+    }
+    Ok(rows.y_pred.iter().copied().zip(probabilities.chunks(rows.classes)).collect())
+}
+
+fn metric_of_answers(
+    metric: Metric,
+    rows: &ClassRows<'_>,
+    said: &[Answer<'_>],
+) -> Result<Measured, StatsError> {
+    let y_pred: Vec<u32> = said.iter().map(|(code, _)| *code).collect();
+    let input = Input::multiclass(rows.y_true, &y_pred, rows.classes).with_average(rows.average);
+    if rows.probabilities.is_none() {
+        return metric.evaluate(&input);
+    }
+    let probabilities: Vec<f64> = said.iter().flat_map(|(_, row)| *row).copied().collect();
+    metric.evaluate(&input.with_probabilities(&probabilities))
+}
+
+/// For a metric of several classes that is a share of all rows, which rows it counts: those that are right, wrong, or whose class is
+/// among the top k. `None` for other metrics, and where classes that tie at the k-th place count by a part.
+pub(crate) fn share_of_classes(metric: Metric, input: &Input<'_>) -> Result<Option<Vec<bool>>, StatsError> {
+    let (Rows::Multiclass(rows), true) = (input.parts().0, input.supports(metric)) else { return Ok(None) };
+    let right = |wanted: bool| {
+        input.check()?;
+        if rows.y_true.iter().chain(rows.y_pred).any(|code| *code as usize >= rows.classes) {
+            // Says which.
+            metric.evaluate(input)?;
+        }
+        let pairs = rows.y_true.iter().zip(rows.y_pred);
+        Ok(Some(pairs.map(|(truth, said)| (truth == said) == wanted).collect()))
+    };
+    match metric {
+        // A predicted class that does not occur leaves it undefined, and no share of rows.
+        Metric::Multiclass(MulticlassMetric::RecallWeighted) if metric.evaluate(input)?.value().is_none() => {
+            Ok(None)
+        }
+        Metric::Label(LabelMetric::Accuracy)
+        | Metric::Multiclass(
+            MulticlassMetric::PrecisionMicro
+            | MulticlassMetric::RecallMicro
+            | MulticlassMetric::F1Micro
+            | MulticlassMetric::RecallWeighted,
+        ) => right(true),
+        Metric::Label(LabelMetric::ZeroOneLoss) => right(false),
+        _ => {
+            let hits = top_hits(metric, input)?.unwrap_or_default();
+            let whole = !hits.is_empty() && hits.iter().all(|hit| *hit == 0.0 || *hit == 1.0);
+            Ok(whole.then(|| hits.iter().map(|hit| *hit == 1.0).collect()))
+        }
+    }
+}
+
+/// How much of a hit every row is, for a top-k accuracy.
+fn top_hits(metric: Metric, input: &Input<'_>) -> Result<Option<Vec<f64>>, StatsError> {
+    let (Metric::Multiclass(of), Rows::Multiclass(rows)) = (metric, input.parts().0) else { return Ok(None) };
+    let (Some(k), Some(scores)) = (of.k(), rows.probabilities) else { return Ok(None) };
+    metric.evaluate(&Input::multiclass(rows.y_true, rows.y_pred, rows.classes).with_probabilities(scores))?;
+    let options = TopKOptions::new(k);
+    let rows = rows.y_true.iter().zip(scores.chunks_exact(rows.classes));
+    Ok(Some(rows.map(|(&class, scores)| options.hit(class as usize, scores)).collect()))
 }
 
 /// The metric of every row alone, where it is the mean of these.
@@ -605,7 +689,20 @@ pub(crate) fn row_losses(metric: Metric, input: &Input<'_>) -> Result<Option<Vec
             Metric::Regression(metric @ (RegressionMetric::Mae | RegressionMetric::Mse)),
             Rows::Regression { y_true, y_pred },
         ) => row_values(y_true.len(), |i| metric.evaluate(&y_true[i..=i], &y_pred[i..=i], None)).map(Some),
-        _ => Ok(None),
+        (
+            Metric::Score(ScoreMetric::LogLoss | ScoreMetric::Brier),
+            Rows::Multiclass(ClassRows { y_true, y_pred, classes, probabilities: Some(said), .. }),
+        ) => {
+            input.check()?;
+            let of_row = |i: usize| {
+                let row = &said[i * classes..(i + 1) * classes];
+                metric.evaluate(
+                    &Input::multiclass(&y_true[i..=i], &y_pred[i..=i], classes).with_probabilities(row),
+                )
+            };
+            row_values(y_true.len(), of_row).map(Some)
+        }
+        _ => top_hits(metric, input),
     }
 }
 
@@ -755,7 +852,95 @@ mod tests {
         let challenger = Input::multiclass(&codes, &codes, 3);
         let accuracy = "accuracy".parse().unwrap();
         let comparison = paired(accuracy, &champion, &challenger, 0.0, &options).unwrap();
+        assert_eq!((comparison.verdict, comparison.method), (Verdict::Shown, Method::Tango));
+        let weights = vec![1.0; 90];
+        let weighted = [champion.with_weights(&weights), challenger.with_weights(&weights)];
+        let comparison = paired(accuracy, &weighted[0], &weighted[1], 0.0, &options).unwrap();
         assert_eq!((comparison.verdict, comparison.method), (Verdict::Shown, Method::BootstrapBca));
+    }
+
+    /// A model's codes and probabilities.
+    type Said = (Vec<u32>, Vec<f64>);
+
+    /// Codes of three classes and two models: the second is right more often, and surer.
+    fn classes() -> (Vec<u32>, [Said; 2]) {
+        let y: Vec<u32> = (0..240).map(|i| i * 5 % 3).collect();
+        let model = |wrong_every: usize, sure: f64| {
+            let rows = y.iter().enumerate().map(|(i, &class)| {
+                let off = 1 + (i / wrong_every % 2) as u32;
+                let said = if i % wrong_every == 0 { (class + off) % 3 } else { class };
+                let sure = sure - (i % 7) as f64 / 50.0;
+                let rest = (1.0 - sure) * (0.55 + (i % 5) as f64 / 30.0);
+                let mut row = [0.0; 3];
+                row[said as usize] = sure;
+                row[(said as usize + 1) % 3] = rest;
+                row[(said as usize + 2) % 3] = 1.0 - sure - rest;
+                (said, row)
+            });
+            let (said, rows): (Vec<u32>, Vec<[f64; 3]>) = rows.unzip();
+            (said, rows.into_iter().flatten().collect::<Vec<f64>>())
+        };
+        let models = [model(4, 0.7), model(16, 0.85)];
+        (y, models)
+    }
+
+    #[test]
+    fn metrics_of_several_classes_find_their_test_and_respect_their_direction() {
+        let (y, [worse, better]) = classes();
+        let champion = Input::multiclass(&y, &worse.0, 3).with_probabilities(&worse.1);
+        let challenger = Input::multiclass(&y, &better.0, 3).with_probabilities(&better.1);
+        let options = PairedOptions::default().with_resamples(200);
+        for metric in Metric::all().filter(|metric| champion.supports(*metric)) {
+            let calibration =
+                matches!(metric, Metric::Calibration(_) | Metric::Multiclass(MulticlassMetric::ClasswiseEce));
+            if calibration || metric.direction() == Direction::Neither {
+                assert!(paired(metric, &champion, &challenger, 0.0, &options).is_err(), "{metric}");
+                continue;
+            }
+            let forth = paired(metric, &champion, &challenger, 0.0, &options).unwrap();
+            let back = paired(metric, &challenger, &champion, 0.0, &options).unwrap();
+            assert_eq!(forth.verdict, Verdict::Shown, "{metric} {forth:?}");
+            assert_eq!(back.verdict, Verdict::Refuted, "{metric} {back:?}");
+            let expected = match metric.name() {
+                "accuracy" | "zero_one_loss" | "recall_weighted" | "f1_micro" | "recall_micro"
+                | "precision_micro" | "top_2_accuracy" => Method::Tango,
+                "log_loss" | "brier" => Method::PairedT,
+                _ => Method::BootstrapBca,
+            };
+            assert_eq!(forth.method, expected, "{metric}");
+        }
+    }
+
+    #[test]
+    fn swapped_answers_of_several_classes_test_equality() {
+        let (y, [worse, better]) = classes();
+        let champion = Input::multiclass(&y, &worse.0, 3).with_probabilities(&worse.1);
+        let challenger = Input::multiclass(&y, &better.0, 3).with_probabilities(&better.1);
+        let options = PairedOptions::default().with_resamples(199);
+        for name in ["accuracy", "f1_macro", "log_loss", "roc_auc_ovr"] {
+            let metric: Metric = name.parse().unwrap();
+            let found =
+                paired_difference(metric, &champion, &challenger, PairedTest::Permutation, &options).unwrap();
+            let worse = match metric.direction() {
+                Direction::LowerIsBetter => found.ln_p_at_least(0.0),
+                _ => found.ln_p_at_most(0.0),
+            };
+            // No drawn way was as extreme.
+            assert!((worse.value().unwrap() - (1.0_f64 / 200.0).ln()).abs() < 1e-12, "{name} {worse:?}");
+            let same =
+                paired_difference(metric, &champion, &champion, PairedTest::Permutation, &options).unwrap();
+            assert_eq!(same.ln_p_at_most(0.0), Measured::Value(0.0), "{name}");
+        }
+    }
+
+    #[test]
+    fn ties_at_the_kth_place_leave_a_mean_of_parts() {
+        let scores = [0.4, 0.3, 0.3, 0.5, 0.25, 0.25, 0.6, 0.3, 0.1];
+        let input = Input::multiclass(&[1, 2, 2], &[0, 0, 0], 3).with_probabilities(&scores);
+        let metric: Metric = "top_2_accuracy".parse().unwrap();
+        assert_eq!(share_of_classes(metric, &input), Ok(None));
+        assert_eq!(row_losses(metric, &input), Ok(Some(vec![0.5, 0.5, 0.0])));
+        assert_eq!(metric.evaluate(&input).unwrap().value(), Some(1.0 / 3.0));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Claims about the disparity between groups: every pair of groups is tested, and all have to pass.
 
 use mlops_core::evaluation::{Claim, CriterionEvidence, TestName, Verdict};
+use mlops_core::num::{Measured, UndefinedReason};
 use mlops_core::{Error, Result};
 
 use super::{Asked, OP, OwnRows, unfit};
 use crate::classification::{Confusion, LabelMetric};
-use crate::evaluator::Parity;
+use crate::evaluator::{Classes, Groups, Parity};
 use crate::fairness::{
     GroupMetrics, GroupStatus, MoreTrials, PairwiseOptions, ParityOptions, difference_within,
     disparity_interval, odds_within, ratio_within,
@@ -19,49 +20,125 @@ const SMALLEST: f64 = 1e-15;
 
 impl Asked<'_> {
     pub(super) fn disparity(&self, attribute: &str) -> Result<Option<CriterionEvidence>> {
-        let OwnRows::Binary { truth, labels } = self.rows else {
-            return match self.requirement.claim {
-                None => Ok(Some(CriterionEvidence::new(self.input.predictions.len() as u64))),
-                Some(_) => Err(Error::unsupported(OP, "a test of the disparity of numbers between groups")),
-            };
+        let Some(groups) = self.evaluator.groups(self.input, attribute) else { return Ok(None) };
+        let rows = self.input.predictions.len() as u64;
+        let evidence = CriterionEvidence::new(rows);
+        let (name, class) = self.asked();
+        let (evidence, problems) = match self.rows {
+            OwnRows::Binary { truth, labels } => {
+                let problems = Problems::One { truth: truth.clone(), labels: labels.clone() };
+                (of_classes(evidence, truth), problems)
+            }
+            OwnRows::Classes(classes) => match class {
+                Some(class) => {
+                    let one = classes.one_vs_rest(class);
+                    let evidence = of_classes(evidence, &one.truth);
+                    (evidence, Problems::One { truth: one.truth, labels: one.labels })
+                }
+                None => (evidence, Problems::Every(classes)),
+            },
+            OwnRows::Regression { .. } => {
+                return match self.requirement.claim {
+                    None => Ok(Some(evidence)),
+                    Some(_) => {
+                        Err(Error::unsupported(OP, "a test of the disparity of numbers between groups"))
+                    }
+                };
+            }
         };
-        let Some(counted) = self.evaluator.groups(self.input, attribute, truth, labels)? else {
-            return Ok(None);
-        };
-        let rows = truth.len() as u64;
-        let positives = truth.iter().filter(|positive| **positive).count() as u64;
-        let evidence = CriterionEvidence::new(rows).with_classes(positives, rows - positives);
         let Some(claim) = self.requirement.claim else { return Ok(Some(evidence)) };
         if !matches!(self.requirement.test, TestName::Auto | TestName::IntersectionUnion) {
             return Err(unfit(self.requirement.test, "a disparity between groups"));
         }
-        let name = self.requirement.metric.as_str();
         let parity = Parity::named(name)
             .ok_or_else(|| Error::invalid(OP, "metric", format!("{name} is a disparity without a test")))?;
-        let cells = judged(&counted);
-        let test = Test { parity, cells: &cells, power: self.evaluator.options().power };
-        let (p, more) = match (claim, parity.is_ratio()) {
-            (Claim::AtMost { bound }, false) => test.p(|test, alpha| test.difference(bound, alpha))?,
-            (Claim::AtLeast { bound }, true) => test.p(|test, alpha| test.ratio(bound, alpha))?,
-            _ => {
-                let message = format!(
-                    "a test of {name} shows that it is at {}",
-                    if parity.is_ratio() { "least `min`" } else { "most `max`" }
-                );
-                return Err(Error::invalid(OP, "metric", message));
-            }
-        };
-        let Some(estimate) = parity.of(&counted).0.value() else { return Ok(Some(evidence)) };
-        let evidence = evidence.with_p(TestName::IntersectionUnion, p, estimate);
-        let evidence = match test.interval(self.requirement.confidence(), self.evaluator.options().seed)? {
+        let shown = self.shown(parity, claim, &problems.count(parity, &groups)?)?;
+        let Some(estimate) = shown.estimate.value() else { return Ok(Some(evidence)) };
+        let evidence = evidence.with_p(TestName::IntersectionUnion, shown.p, estimate);
+        let evidence = match shown.interval {
             Some((low, high)) => evidence.with_interval(low, high, self.requirement.confidence()),
             None => evidence,
         };
-        Ok(Some(match more {
+        Ok(Some(match shown.more {
             Some(more) => evidence.with_more_rows(more),
             None => evidence,
         }))
     }
+
+    /// What the cells of the groups show: of each problem, and all of them have to pass.
+    fn shown(&self, parity: Parity, claim: Claim, counted: &[GroupMetrics]) -> Result<Weighed> {
+        let (power, seed) = (self.evaluator.options().power, self.evaluator.options().seed);
+        let mut weighed: Option<Weighed> = None;
+        for groups in counted {
+            let cells = judged(groups);
+            let test = Test { parity, cells: &cells, power };
+            let (p, more) = match (claim, parity.is_ratio()) {
+                (Claim::AtMost { bound }, false) => test.p(|test, alpha| test.difference(bound, alpha))?,
+                (Claim::AtLeast { bound }, true) => test.p(|test, alpha| test.ratio(bound, alpha))?,
+                _ => {
+                    let message = format!(
+                        "a test of {} shows that it is at {}",
+                        self.requirement.metric,
+                        if parity.is_ratio() { "least `min`" } else { "most `max`" }
+                    );
+                    return Err(Error::invalid(OP, "metric", message));
+                }
+            };
+            let estimate = parity.of(groups).0;
+            weighed = Some(match weighed {
+                None => Weighed { estimate, p, more, interval: None },
+                Some(before) => Weighed {
+                    estimate: parity.worse(before.estimate, estimate),
+                    p: before.p.max(p),
+                    more: before.more.max(more),
+                    interval: None,
+                },
+            });
+            // The largest of several has no interval.
+            if let (Some(weighed), true) = (&mut weighed, counted.len() == 1) {
+                weighed.interval = test.interval(self.requirement.confidence(), seed)?;
+            }
+        }
+        let none = Measured::none(UndefinedReason::NothingDefined, 0, 1);
+        Ok(weighed.unwrap_or(Weighed { estimate: none, p: 1.0, more: None, interval: None }))
+    }
+}
+
+fn of_classes(evidence: CriterionEvidence, truth: &[bool]) -> CriterionEvidence {
+    let positives = truth.iter().filter(|positive| **positive).count() as u64;
+    let negatives = truth.len() as u64 - positives;
+    evidence.with_classes(positives, negatives)
+}
+
+/// The binary problems that a criterion is about.
+enum Problems<'a> {
+    One { truth: Vec<bool>, labels: Vec<bool> },
+    Every(&'a Classes<'a>),
+}
+
+impl Problems<'_> {
+    fn count(&self, parity: Parity, groups: &Groups) -> Result<Vec<GroupMetrics>> {
+        match self {
+            Self::One { truth, labels } => Ok(vec![groups.count(truth, labels)?]),
+            Self::Every(classes) if parity.rate() == Some(LabelMetric::Accuracy) => {
+                let right = classes.right();
+                Ok(vec![groups.count(&vec![true; right.len()], &right)?])
+            }
+            Self::Every(classes) => {
+                let all = (0..classes.labels().len()).map(|class| classes.one_vs_rest(class));
+                let occur = all.filter(|one| one.occurs());
+                occur.map(|one| groups.count(&one.truth, &one.labels)).collect()
+            }
+        }
+    }
+}
+
+/// What was found for a criterion.
+struct Weighed {
+    estimate: Measured,
+    p: f64,
+    more: Option<u64>,
+    interval: Option<(f64, f64)>,
 }
 
 /// The cells of the groups that are judged; the report lists the others, and the gate does not pass over them.

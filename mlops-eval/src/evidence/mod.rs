@@ -15,11 +15,16 @@
 //! | | ROC AUC | `delong`, `permutation` about 0, `bootstrap` |
 //! | | a mean over rows | `t`, `sign_flip`, `wilcoxon`, `permutation` about 0, `bootstrap` |
 //! | | any other, but errors of calibration | `bootstrap`, `permutation` about 0 |
-//! | a disparity at most, a ratio at least | demographic parity, equal opportunity, equalized odds, and the other rates of groups | `intersection_union` |
+//! | a disparity at most, a ratio at least | accuracy equality; demographic parity, equal opportunity, equalized odds, and the other rates of groups | `intersection_union` |
 //!
 //! Each p-value is that of the claim's opposite, before the gate's corrections. A test that does not fit the metric is an error, for
 //! the gate asks for what cannot be had; a claim that the rows cannot decide (no variance, no positives) has evidence without a
 //! p-value, and the gate finds it insufficient.
+//!
+//! Of several classes, accuracy and top-k accuracy are shares of all rows, and log loss and Brier score means over rows. A metric of
+//! one class, as `recall/setosa`, is that of the class against the rest and has the tests of a binary task; so have the disparities
+//! of one class. A disparity without a class is shown for every class that occurs, and its p-value is the largest of theirs. The
+//! other model's classes are matched by name.
 
 mod comparison;
 mod disparity;
@@ -37,7 +42,7 @@ use mlops_core::{Error, Result};
 
 use crate::catalog::{Input, Metric, Rows};
 use crate::compare::{Difference, Method};
-use crate::evaluator::{StandardEvaluator, booleans, numbers};
+use crate::evaluator::{Classes, StandardEvaluator, booleans, numbers};
 
 const OP: &str = "StandardEvaluator::evidence";
 
@@ -113,7 +118,7 @@ impl StandardEvaluator {
     /// attribute, there is no evidence for it, and the gate says so.
     ///
     /// ```
-    /// use mlops_core::data::{Column, Table};
+    /// use mlops_core::data::Column;
     /// use mlops_core::evaluation::{EvaluationInput, Evaluator as _, GateInput, GateSpec, Verdict};
     /// use mlops_core::hash::Digest;
     /// use mlops_core::model::Predictions;
@@ -192,14 +197,16 @@ impl StandardEvaluator {
 }
 
 /// The rows as the metrics take them.
-enum OwnRows {
+enum OwnRows<'a> {
     Binary { truth: Vec<bool>, labels: Vec<bool> },
+    Classes(Classes<'a>),
     Regression { truth: Vec<f64> },
 }
 
-impl OwnRows {
-    fn of(evaluator: &StandardEvaluator, input: &EvaluationInput<'_>) -> Result<Self> {
+impl<'a> OwnRows<'a> {
+    fn of(evaluator: &StandardEvaluator, input: &EvaluationInput<'a>) -> Result<Self> {
         match input.task {
+            Task::MulticlassClassification => Classes::of(input.predictions, input.truth).map(Self::Classes),
             Task::BinaryClassification => {
                 let labels = evaluator.labels(input.predictions.as_slice())?;
                 Ok(Self::Binary { truth: booleans(input.truth)?, labels })
@@ -217,7 +224,7 @@ type Answer<'a> = dyn Fn(&Input<'_>, Option<&Input<'_>>) -> Result<Option<Criter
 struct Asked<'a> {
     evaluator: &'a StandardEvaluator,
     input: &'a EvaluationInput<'a>,
-    rows: &'a OwnRows,
+    rows: &'a OwnRows<'a>,
     others: &'a Others<'a>,
     requirement: &'a Requirement,
 }
@@ -227,12 +234,14 @@ impl Asked<'_> {
         if let Some(attribute) = &self.requirement.attribute {
             return self.disparity(attribute);
         }
-        let metric: Metric = self.metric()?;
+        let (name, class) = self.asked();
+        let metric: Metric =
+            name.parse().map_err(|error| Error::invalid(OP, "metric", format!("{error}")))?;
         match &self.requirement.slice {
-            None => self.with_input(&|input, other| self.about(metric, input, other)),
+            None => self.with_input(class, &|input, other| self.about(metric, input, other)),
             Some(slice) => {
                 let Some(mask) = self.evaluator.mask(self.input, slice)? else { return Ok(None) };
-                self.with_input(&|input, other| {
+                self.with_input(class, &|input, other| {
                     let part = input.pick(&mask);
                     let other = other.map(|other| other.pick(&mask));
                     let other = other.as_ref().map(|other| other.input());
@@ -245,16 +254,19 @@ impl Asked<'_> {
         }
     }
 
-    fn metric(&self) -> Result<Metric> {
-        self.requirement
-            .metric
-            .as_str()
-            .parse()
-            .map_err(|error| Error::invalid(OP, "metric", format!("{error}")))
+    /// The name of the metric or disparity, and the class that it is about, if it is about one.
+    fn asked(&self) -> (&str, Option<usize>) {
+        let key = self.requirement.metric.as_str();
+        match self.rows {
+            OwnRows::Classes(classes) => {
+                classes.named(key).map_or((key, None), |(name, class)| (name, Some(class)))
+            }
+            _ => (key, None),
+        }
     }
 
-    /// Calls `answer` with this model's rows and the other's.
-    fn with_input(&self, answer: &Answer<'_>) -> Result<Option<CriterionEvidence>> {
+    /// Calls `answer` with this model's rows and the other's; with a class against the rest, where there is one.
+    fn with_input(&self, class: Option<usize>, answer: &Answer<'_>) -> Result<Option<CriterionEvidence>> {
         let other = self.others.of(self.requirement).filter(|_| self.requirement.is_comparison());
         match self.rows {
             OwnRows::Binary { truth, labels } => {
@@ -264,6 +276,14 @@ impl Asked<'_> {
                 let scores = other.predictions.as_slice();
                 let labels = self.evaluator.labels(scores)?;
                 answer(&input, Some(&Input::binary(truth).with_labels(&labels).with_scores(scores)))
+            }
+            OwnRows::Classes(ours) => {
+                let theirs = other.map(|other| ours.with(other.predictions)).transpose()?;
+                let Some(class) = class else {
+                    return answer(&ours.input(), theirs.as_ref().map(Classes::input).as_ref());
+                };
+                let theirs = theirs.map(|theirs| theirs.one_vs_rest(class));
+                answer(&ours.one_vs_rest(class).input(), theirs.as_ref().map(|class| class.input()).as_ref())
             }
             OwnRows::Regression { truth } => {
                 let input = Input::regression(truth, self.input.predictions.as_slice());

@@ -8,7 +8,9 @@ use mlops_core::num::{Measured, StatsError};
 use super::{Asked, bounds, unfit};
 use crate::catalog::{Input, Metric, Rows, ScoreMetric};
 use crate::classification::Confusion;
-use crate::compare::{Delong, Difference, Method, Wald, bootstrap_rows, mean_difference, row_losses};
+use crate::compare::{
+    Delong, Difference, Method, Wald, bootstrap_rows, mean_difference, row_losses, share_of_classes,
+};
 use crate::interval::{Rate, RateInterval, rate_interval};
 
 impl Asked<'_> {
@@ -120,7 +122,10 @@ impl Asked<'_> {
 fn share(metric: Metric, input: &Input<'_>) -> Result<Option<Share>, StatsError> {
     let (Metric::Label(label), Rows::Binary { y_true, labels: Some(labels), .. }) = (metric, input.parts().0)
     else {
-        return Ok(None);
+        let Some(hits) = share_of_classes(metric, input)? else { return Ok(None) };
+        let successes = hits.iter().filter(|hit| **hit).count() as u64;
+        let rate = Rate::new(successes, hits.len() as u64)?;
+        return Ok(rate.value().value().map(|value| Share { rate, value }));
     };
     let cells = Confusion::of(y_true, labels)?;
     // What is no share of rows has no rate.

@@ -11,7 +11,7 @@ use super::measure::{CustomMetric, Measure};
 use super::metrics::{Cells, GroupMetrics, count, finite as number, too_few};
 use super::options::FairnessOptions;
 use crate::calibration::{Binning, CalibrationMetric, CalibrationOptions, calibration_curve_from_state};
-use crate::catalog::{Direction, Input, Metric, Needs, Rows};
+use crate::catalog::{ClassRows, Direction, Input, Metric, Needs, Rows};
 use crate::classification::ScoreState;
 use crate::input::{finite, named, probabilities, weight_total};
 use crate::regression::metric::of_sums;
@@ -286,7 +286,7 @@ impl Plan {
     fn place(&mut self, metric: Metric, binary: bool) -> &mut bool {
         match metric {
             Metric::Label(_) if binary => &mut self.labels,
-            Metric::Score(_) | Metric::Calibration(_) => &mut self.scores,
+            Metric::Score(_) | Metric::Calibration(_) if binary => &mut self.scores,
             Metric::Regression(metric) if of_sums(metric) => &mut self.errors,
             _ => &mut self.kept,
         }
@@ -793,7 +793,8 @@ impl MetricFrame {
         *plan.place(metric, self.states.labels.is_some()) = true;
         let chosen = match metric {
             Metric::Label(_) if plan.labels => Some(Chosen::Labels),
-            Metric::Score(_) | Metric::Calibration(_) => {
+            // Of several classes they are computed from the rows.
+            Metric::Score(_) | Metric::Calibration(_) if self.states.scores.is_some() => {
                 self.states.scores.as_ref().map(|states| Chosen::Scores(metric, states))
             }
             Metric::Regression(metric) if plan.errors => {
@@ -963,7 +964,7 @@ fn score(metric: Metric, state: &ScoreState) -> Result<Measured, StatsError> {
     match metric {
         Metric::Score(metric) => metric.from_state(state),
         Metric::Calibration(metric) => metric.from_state(state),
-        Metric::Label(_) | Metric::Regression(_) => {
+        Metric::Label(_) | Metric::Multiclass(_) | Metric::Regression(_) => {
             Err(StatsError::Unsupported { what: metric.name(), reason: "it is not read from scores" })
         }
     }
@@ -1095,7 +1096,14 @@ fn check_values(input: &Input<'_>, metrics: &[Metric], kept: bool) -> Result<(),
             }
             weight_total(input.weights, named("y_true", y_true))?;
         }
-        Rows::Multiclass { y_true, .. } => {
+        Rows::Multiclass(ClassRows { y_true, probabilities: said, .. }) => {
+            let needs = |needs| metrics.iter().any(|metric| metric.needs() == needs);
+            if let Some(said) = said {
+                finite("probabilities", said)?;
+                if needs(Needs::Probabilities) {
+                    probabilities("probabilities", said)?;
+                }
+            }
             weight_total(input.weights, named("y_true", y_true))?;
         }
         Rows::Regression { y_true, y_pred } => {

@@ -3,7 +3,7 @@
 use mlops_core::num::StatsError;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Input, Rows};
+use crate::catalog::{ClassRows, Input, Rows};
 use crate::classification::Average;
 
 /// The rows of one group, in order.
@@ -17,9 +17,23 @@ pub(super) struct KeptRows {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Columns {
-    Binary { y_true: Vec<bool>, labels: Option<Vec<bool>>, scores: Option<Vec<f64>> },
-    Multiclass { y_true: Vec<u32>, y_pred: Vec<u32>, classes: usize, average: Average },
-    Regression { y_true: Vec<f64>, y_pred: Vec<f64> },
+    Binary {
+        y_true: Vec<bool>,
+        labels: Option<Vec<bool>>,
+        scores: Option<Vec<f64>>,
+    },
+    Multiclass {
+        y_true: Vec<u32>,
+        y_pred: Vec<u32>,
+        classes: usize,
+        average: Average,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        probabilities: Option<Vec<f64>>,
+    },
+    Regression {
+        y_true: Vec<f64>,
+        y_pred: Vec<f64>,
+    },
 }
 
 fn pick<T: Copy>(values: &[T], rows: &[usize]) -> Vec<T> {
@@ -35,12 +49,20 @@ impl KeptRows {
                 labels: labels.map(|labels| pick(labels, rows)),
                 scores: scores.map(|scores| pick(scores, rows)),
             },
-            Rows::Multiclass { y_true, y_pred, classes, average } => Columns::Multiclass {
-                y_true: pick(y_true, rows),
-                y_pred: pick(y_pred, rows),
-                classes,
-                average,
-            },
+            Rows::Multiclass(ClassRows { y_true, y_pred, classes, average, probabilities }) => {
+                let row = |&row: &usize| row * classes..(row + 1) * classes;
+                let wide: Vec<usize> = match probabilities {
+                    Some(_) => rows.iter().flat_map(row).collect(),
+                    None => Vec::new(),
+                };
+                Columns::Multiclass {
+                    y_true: pick(y_true, rows),
+                    y_pred: pick(y_pred, rows),
+                    classes,
+                    average,
+                    probabilities: probabilities.map(|values| pick(values, &wide)),
+                }
+            }
             Rows::Regression { y_true, y_pred } => {
                 Columns::Regression { y_true: pick(y_true, rows), y_pred: pick(y_pred, rows) }
             }
@@ -58,8 +80,10 @@ impl KeptRows {
             Columns::Binary { y_true, labels, scores } => {
                 Rows::Binary { y_true, labels: labels.as_deref(), scores: scores.as_deref() }
             }
-            Columns::Multiclass { y_true, y_pred, classes, average } => {
-                Rows::Multiclass { y_true, y_pred, classes: *classes, average: *average }
+            Columns::Multiclass { y_true, y_pred, classes, average, probabilities } => {
+                let (classes, average) = (*classes, *average);
+                let probabilities = probabilities.as_deref();
+                Rows::Multiclass(ClassRows { y_true, y_pred, classes, average, probabilities })
             }
             Columns::Regression { y_true, y_pred } => Rows::Regression { y_true, y_pred },
         };
@@ -95,11 +119,18 @@ impl KeptRows {
                 extend(scores.as_mut(), more_scores.as_ref());
             }
             (
-                Columns::Multiclass { y_true, y_pred, classes, average },
-                Columns::Multiclass { y_true: truth, y_pred: predicted, classes: known, average: other },
-            ) if classes == known && average == other => {
+                Columns::Multiclass { y_true, y_pred, classes, average, probabilities },
+                Columns::Multiclass {
+                    y_true: truth,
+                    y_pred: predicted,
+                    classes: known,
+                    average: other,
+                    probabilities: more,
+                },
+            ) if classes == known && average == other && probabilities.is_some() == more.is_some() => {
                 y_true.extend_from_slice(truth);
                 y_pred.extend_from_slice(predicted);
+                extend(probabilities.as_mut(), more.as_ref());
             }
             (
                 Columns::Regression { y_true, y_pred },

@@ -227,13 +227,12 @@ impl RunArtifacts {
                 (Some(uri), _) => Entry::New(uri),
                 (None, Some(failed)) if failed.error.is_there() => Entry::There,
                 (None, Some(failed)) => {
-                    let shown =
-                        |text: &Option<String>| redact::text(text.as_deref().unwrap_or_default(), &[], 400);
+                    let shown = |text: Option<&str>| redact::text(text.unwrap_or_default(), &[], 400);
                     let message = "the service does not take the artifact";
                     return Err(Error::new(ErrorKind::Rejected, operation, message)
                         .with("path", path)
-                        .with("code", shown(&failed.error.code))
-                        .with("said", shown(&failed.error.message)));
+                        .with("code", shown(failed.error.code.as_deref()))
+                        .with("said", shown(failed.error.message.as_deref())));
                 }
                 (None, None) => {
                     let message = "the service does not say where the artifact goes";

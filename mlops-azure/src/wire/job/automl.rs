@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::JobStatus;
 use super::command::{JobIdentity, JobResources, QueueSettings};
 use super::input::{JobInput, JobOutput, ValueType};
+use crate::wire::quiet::{Members, Text, Untyped};
 use crate::wire::text::{IsoDuration, TextMap};
 
 open_enum! {
@@ -78,13 +78,13 @@ pub struct Chosen {
     pub values: Option<Vec<u32>>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Chosen {
     /// The service chooses.
     pub fn auto() -> Self {
-        Self { mode: ChoiceMode::Auto, value: None, values: None, other: Map::new() }
+        Self { mode: ChoiceMode::Auto, value: None, values: None, other: Members::new() }
     }
 
     /// This.
@@ -125,7 +125,7 @@ pub struct AutoMlLimits {
     pub exit_score: Option<f64>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl AutoMlLimits {
@@ -166,7 +166,7 @@ pub struct TrainingSettings {
     pub enable_vote_ensemble: Option<bool>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// What a series is and how far ahead it is forecast.
@@ -199,7 +199,7 @@ pub struct ForecastingSettings {
     pub cv_step_size: Option<u32>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl ForecastingSettings {
@@ -244,7 +244,7 @@ pub struct Task {
     pub training_settings: Option<TrainingSettings>,
     /// What is made of the columns first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub featurization_settings: Option<Value>,
+    pub featurization_settings: Option<Untyped>,
     /// What a series is; of forecasting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecasting_settings: Option<ForecastingSettings>,
@@ -256,7 +256,7 @@ pub struct Task {
     pub weight_column_name: Option<String>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Task {
@@ -276,7 +276,7 @@ impl Task {
             forecasting_settings: None,
             positive_label: None,
             weight_column_name: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 
@@ -368,7 +368,7 @@ pub struct AutoMlJob {
     pub display_name: Option<String>,
     /// What it is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// What comes out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<BTreeMap<String, JobOutput>>,
@@ -395,7 +395,7 @@ pub struct AutoMlJob {
     pub status: Option<JobStatus>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl AutoMlJob {
@@ -418,7 +418,7 @@ impl AutoMlJob {
             tags: None,
             properties: None,
             status: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 

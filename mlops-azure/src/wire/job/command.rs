@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::JobStatus;
 use super::input::{JobInput, JobOutput};
+use crate::wire::quiet::{Members, Text};
 use crate::wire::text::{IsoDuration, TextMap};
 
 open_enum! {
@@ -47,7 +47,7 @@ pub struct Distribution {
     pub parameter_server_count: Option<u32>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Distribution {
@@ -58,7 +58,7 @@ impl Distribution {
             process_count_per_instance: Some(processes),
             worker_count: None,
             parameter_server_count: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 
@@ -74,7 +74,7 @@ impl Distribution {
             process_count_per_instance: None,
             worker_count: Some(workers),
             parameter_server_count: Some(parameter_servers),
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 }
@@ -94,7 +94,7 @@ pub struct JobResources {
     pub shm_size: Option<String>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 open_enum! {
@@ -120,7 +120,7 @@ pub struct QueueSettings {
     pub job_tier: Option<JobTier>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// How long a job may take.
@@ -133,13 +133,13 @@ pub struct CommandLimits {
     pub timeout: Option<IsoDuration>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl CommandLimits {
     /// At most so long.
     pub fn timeout(timeout: Duration) -> Self {
-        Self { job_limits_type: CommandType::Command, timeout: Some(timeout.into()), other: Map::new() }
+        Self { job_limits_type: CommandType::Command, timeout: Some(timeout.into()), other: Members::new() }
     }
 }
 
@@ -166,13 +166,13 @@ pub struct JobIdentity {
     pub client_id: Option<String>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl JobIdentity {
     /// Of a kind.
     pub fn new(identity_type: JobIdentityType) -> Self {
-        Self { identity_type, client_id: None, other: Map::new() }
+        Self { identity_type, client_id: None, other: Members::new() }
     }
 }
 
@@ -196,7 +196,7 @@ impl JobIdentity {
 pub struct CommandJob {
     job_type: CommandType,
     /// The command.
-    pub command: String,
+    pub command: Text,
     /// The environment: a Resource Manager id, or `azureml:NAME:VERSION`.
     pub environment_id: String,
     /// The code that lies in the current folder.
@@ -213,7 +213,7 @@ pub struct CommandJob {
     pub display_name: Option<String>,
     /// What it is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// What goes in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<BTreeMap<String, JobInput>>,
@@ -252,7 +252,7 @@ pub struct CommandJob {
     pub status: Option<JobStatus>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl CommandJob {
@@ -260,7 +260,7 @@ impl CommandJob {
     pub fn new(command: impl Into<String>, environment_id: impl Into<String>) -> Self {
         Self {
             job_type: CommandType::Command,
-            command: command.into(),
+            command: Text(command.into()),
             environment_id: environment_id.into(),
             code_id: None,
             compute_id: None,
@@ -279,7 +279,7 @@ impl CommandJob {
             tags: None,
             properties: None,
             status: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 
@@ -335,7 +335,7 @@ impl CommandJob {
     /// The same in a queue.
     #[must_use]
     pub fn with_tier(mut self, tier: JobTier) -> Self {
-        self.queue_settings = Some(QueueSettings { job_tier: Some(tier), other: Map::new() });
+        self.queue_settings = Some(QueueSettings { job_tier: Some(tier), other: Members::new() });
         self
     }
 

@@ -1,8 +1,8 @@
 //! What goes into a job and comes out of it.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
+use crate::wire::quiet::{Members, Text};
 use crate::wire::text::lenient;
 
 open_enum! {
@@ -73,19 +73,19 @@ pub struct JobInput {
     pub job_input_type: ValueType,
     /// The text of a literal. A number that the service says is read as its text.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
-    pub value: Option<String>,
+    pub value: Option<Text>,
     /// Where data are: an address, or the Resource Manager id of a data asset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uri: Option<String>,
+    pub uri: Option<Text>,
     /// How data reach the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<InputMode>,
     /// What it is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl JobInput {
@@ -93,17 +93,17 @@ impl JobInput {
     pub fn literal(value: impl ToString) -> Self {
         Self {
             job_input_type: ValueType::Literal,
-            value: Some(value.to_string()),
+            value: Some(Text(value.to_string())),
             uri: None,
             mode: None,
             description: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 
     /// Data at a place.
     pub fn data(job_input_type: ValueType, uri: impl Into<String>) -> Self {
-        Self { job_input_type, value: None, uri: Some(uri.into()), ..Self::literal("") }
+        Self { job_input_type, value: None, uri: Some(Text(uri.into())), ..Self::literal("") }
     }
 
     /// The same, reaching the job in another way.
@@ -125,16 +125,16 @@ pub struct JobOutput {
     pub mode: Option<OutputMode>,
     /// Where they go; none lets the service choose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uri: Option<String>,
+    pub uri: Option<Text>,
     /// The asset that they become.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asset_name: Option<String>,
     /// What it is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl JobOutput {
@@ -159,7 +159,7 @@ impl JobOutput {
             uri: None,
             asset_name: None,
             description: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 }

@@ -30,6 +30,7 @@ pub use sweep::SweepJob;
 use self::command::{JobIdentity, JobIdentityType};
 use super::resource::Properties;
 use super::text::{TextMap, without_nulls};
+use crate::wire::quiet::Members;
 
 open_enum! {
     /// How far a job is.
@@ -102,7 +103,7 @@ pub enum Job {
     /// One command for many values of its parameters.
     Sweep(Box<SweepJob>),
     /// A job of a type that has no type here, or one that its type does not fit: its members as they are.
-    Other(Map<String, Value>),
+    Other(Members),
 }
 
 /// A member that the jobs with types of their own have alike.
@@ -229,7 +230,7 @@ impl Serialize for Job {
 impl<'de> Deserialize<'de> for Job {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let members = Map::deserialize(deserializer)?;
-        Ok(typed(&members).unwrap_or(Self::Other(members)))
+        Ok(typed(&members).unwrap_or(Self::Other(Members(members))))
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::JobStatus;
 use super::command::{JobIdentity, JobResources};
 use super::input::{InputMode, JobInput, JobOutput, OutputMode, ValueType};
+use crate::wire::quiet::{Members, Text, Untyped};
 use crate::wire::text::{TextMap, lenient};
 
 open_enum! {
@@ -47,7 +48,7 @@ pub struct PipelineSettings {
     pub force_rerun: Option<bool>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// An input of a step.
@@ -58,16 +59,16 @@ pub struct NodeInput {
     /// The text, or `${{parent.inputs.NAME}}` and `${{parent.jobs.STEP.outputs.NAME}}`. A number that the service says is read as its
     /// text.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
-    pub value: Option<String>,
+    pub value: Option<Text>,
     /// Where data are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uri: Option<String>,
+    pub uri: Option<Text>,
     /// How data reach the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<InputMode>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl NodeInput {
@@ -75,10 +76,10 @@ impl NodeInput {
     pub fn literal(value: impl ToString) -> Self {
         Self {
             job_input_type: ValueType::Literal,
-            value: Some(value.to_string()),
+            value: Some(Text(value.to_string())),
             uri: None,
             mode: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 
@@ -104,7 +105,7 @@ impl NodeInput {
 
     /// Data at a place.
     pub fn data(job_input_type: ValueType, uri: impl Into<String>) -> Self {
-        Self { job_input_type, value: None, uri: Some(uri.into()), ..Self::literal("") }
+        Self { job_input_type, value: None, uri: Some(Text(uri.into())), ..Self::literal("") }
     }
 }
 
@@ -117,7 +118,7 @@ pub struct NodeOutput {
     pub kind: Option<String>,
     /// The output of the pipeline that it is: `${{parent.outputs.NAME}}`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
+    pub value: Option<Text>,
     /// What it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_output_type: Option<ValueType>,
@@ -126,10 +127,10 @@ pub struct NodeOutput {
     pub mode: Option<OutputMode>,
     /// Where they go.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub uri: Option<String>,
+    pub uri: Option<Text>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl NodeOutput {
@@ -144,7 +145,7 @@ impl NodeOutput {
     pub fn of_pipeline(name: &str) -> Self {
         Self {
             kind: Some("literal".to_owned()),
-            value: Some(format!("${{{{parent.outputs.{name}}}}}")),
+            value: Some(Text(format!("${{{{parent.outputs.{name}}}}}"))),
             ..Self::default()
         }
     }
@@ -173,7 +174,7 @@ pub struct Node {
     pub outputs: Option<BTreeMap<String, NodeOutput>>,
     /// On what it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resources: Option<Value>,
+    pub resources: Option<Untyped>,
     /// Environment variables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment_variables: Option<TextMap>,
@@ -182,7 +183,7 @@ pub struct Node {
     pub source: Option<String>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Node {
@@ -198,7 +199,7 @@ impl Node {
             resources: None,
             environment_variables: None,
             source: Some("YAML.COMPONENT".to_owned()),
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 
@@ -271,7 +272,7 @@ pub struct PipelineJob {
     pub display_name: Option<String>,
     /// What it is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// Who it is to others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<JobIdentity>,
@@ -289,7 +290,7 @@ pub struct PipelineJob {
     pub status: Option<JobStatus>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl PipelineJob {
@@ -310,7 +311,7 @@ impl PipelineJob {
             tags: None,
             properties: None,
             status: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 

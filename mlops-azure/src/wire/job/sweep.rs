@@ -1,14 +1,16 @@
 //! Sweep jobs: one command for many values of its parameters.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::JobStatus;
 use super::command::{Distribution, JobIdentity, JobResources, QueueSettings};
 use super::input::{JobInput, JobOutput};
+use crate::wire::quiet::{Members, Text, Untyped};
 use crate::wire::text::{IsoDuration, TextMap};
 
 open_enum! {
@@ -55,13 +57,13 @@ pub struct SamplingAlgorithm {
     pub seed: Option<u32>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl SamplingAlgorithm {
     /// Of a type, as the service does it by itself.
     pub fn new(sampling_algorithm_type: SamplingType) -> Self {
-        Self { sampling_algorithm_type, rule: None, seed: None, other: Map::new() }
+        Self { sampling_algorithm_type, rule: None, seed: None, other: Members::new() }
     }
 
     /// By a sequence of Sobol from a seed.
@@ -90,7 +92,7 @@ pub struct Objective {
     pub goal: Goal,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 /// How many trials there are, and for how long.
@@ -112,7 +114,7 @@ pub struct SweepLimits {
     pub trial_timeout: Option<IsoDuration>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl SweepLimits {
@@ -124,7 +126,7 @@ impl SweepLimits {
             max_concurrent_trials: Some(concurrent),
             timeout: None,
             trial_timeout: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 
@@ -171,7 +173,7 @@ pub struct EarlyTermination {
     pub truncation_percentage: Option<u32>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl EarlyTermination {
@@ -184,7 +186,7 @@ impl EarlyTermination {
             slack_factor: None,
             slack_amount: None,
             truncation_percentage: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 }
@@ -194,7 +196,7 @@ impl EarlyTermination {
 #[serde(rename_all = "camelCase")]
 pub struct Trial {
     /// The command.
-    pub command: String,
+    pub command: Text,
     /// The environment.
     pub environment_id: String,
     /// The code.
@@ -211,20 +213,20 @@ pub struct Trial {
     pub environment_variables: Option<TextMap>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl Trial {
     /// A command in an environment.
     pub fn new(command: impl Into<String>, environment_id: impl Into<String>) -> Self {
         Self {
-            command: command.into(),
+            command: Text(command.into()),
             environment_id: environment_id.into(),
             code_id: None,
             distribution: None,
             resources: None,
             environment_variables: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 }
@@ -236,9 +238,16 @@ impl Trial {
 /// assert_eq!(ParameterValues::uniform(0.001, 0.1).0.to_string(), r#"["uniform",[0.001,0.1]]"#);
 /// assert_eq!(ParameterValues::choice([16, 32]).0.to_string(), r#"["choice",[[16,32]]]"#);
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ParameterValues(pub Value);
+
+impl fmt::Debug for ParameterValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The values are whatever the command takes.
+        f.debug_tuple("ParameterValues").field(&Untyped(self.0.clone())).finish()
+    }
+}
 
 impl ParameterValues {
     /// One of several values.
@@ -302,7 +311,7 @@ pub struct SweepJob {
     pub display_name: Option<String>,
     /// What it is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: Option<Text>,
     /// What goes in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<BTreeMap<String, JobInput>>,
@@ -326,7 +335,7 @@ pub struct SweepJob {
     pub status: Option<JobStatus>,
     /// Members that this crate does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Members,
 }
 
 impl SweepJob {
@@ -340,7 +349,7 @@ impl SweepJob {
         Self {
             job_type: SweepType::Sweep,
             trial,
-            objective: Objective { primary_metric: primary_metric.into(), goal, other: Map::new() },
+            objective: Objective { primary_metric: primary_metric.into(), goal, other: Members::new() },
             sampling_algorithm,
             search_space: BTreeMap::new(),
             early_termination: None,
@@ -356,7 +365,7 @@ impl SweepJob {
             tags: None,
             properties: None,
             status: None,
-            other: Map::new(),
+            other: Members::new(),
         }
     }
 

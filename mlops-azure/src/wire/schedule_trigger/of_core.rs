@@ -59,9 +59,9 @@ impl ScheduleTrigger {
         const OP: &str = "ScheduleTrigger::schedule";
         let bad = |e| Error::invalid(OP, "trigger", "is none that this library reads").with_source(e);
         let mut known = self.clone();
-        known.other = Map::new();
+        known.other = crate::wire::Members::new();
         if let Some(times) = &mut known.schedule {
-            times.other = Map::new();
+            times.other = crate::wire::Members::new();
         }
         let value = serde_json::to_value(&known).map_err(bad)?;
         let wire: AzureTriggerWire = serde_json::from_value(value).map_err(bad)?;

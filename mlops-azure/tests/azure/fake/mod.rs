@@ -58,7 +58,7 @@ async fn a_resource_is_made_read_changed_listed_and_removed() {
     let mut read = arm.call(one.get(OP)).await.unwrap();
     assert_eq!((read.id.as_deref(), read.name.as_deref()), (Some(one.id()), Some("1")));
     assert!(read.system_data.is_some());
-    read.properties.description = Some("the first".to_owned());
+    read.properties.description = Some("the first".into());
     assert_eq!(arm.reply(one.put(OP, &read).unwrap()).await.unwrap().status, 200);
     // Ids have no case.
     let loud = Call::<Value>::get(OP, one.id().to_uppercase().replace("/SUBSCRIPTIONS", "/subscriptions"));

@@ -88,7 +88,7 @@ impl AzureSweep {
         }
     }
 
-    /// What a sweep says in Azure's words.
+    /// What a sweep says in Azure's words. Azure has none for [`Budget::max_first_failures`], which is not sent.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] that names what Azure has no word for: a policy that is not one of its three, a limit of cost

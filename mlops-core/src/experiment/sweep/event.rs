@@ -103,6 +103,8 @@ pub enum EndReason {
     Budget,
     /// Too many trials failed.
     Failures,
+    /// The first trials all failed: [`Budget::max_first_failures`](super::Budget::max_first_failures).
+    FirstFailures,
     /// Somebody cancelled it.
     Cancelled,
 }
@@ -117,6 +119,7 @@ impl EndReason {
             Self::Cost => "cost",
             Self::Budget => "budget",
             Self::Failures => "failures",
+            Self::FirstFailures => "first_failures",
             Self::Cancelled => "cancelled",
         }
     }

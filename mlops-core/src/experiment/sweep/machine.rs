@@ -77,6 +77,7 @@ impl SweepState {
             running: BTreeSet::new(),
             waiting: BTreeSet::new(),
             failed: 0,
+            failed_before: 0,
             exhausted: false,
             paused: false,
             refused: None,
@@ -215,6 +216,7 @@ impl SweepState {
             SweepEvent::Opened { budget } => {
                 if self.ended.is_some() {
                     self.rounds.push(SweepRound { began_at: at, end: None });
+                    self.failed_before = self.failed;
                 }
                 self.spec.budget = budget.clone();
                 (self.paused, self.refused, self.ended) = (false, None, None);
@@ -342,9 +344,11 @@ impl SweepState {
     fn lose(&mut self, number: u64, class: FailureClass, message: &str, at: Timestamp) {
         let most = self.spec.budget.max_attempts;
         let Some(trial) = self.trial_mut(number) else { return };
-        trial.losses = trial.losses.saturating_add(1);
-        if class.is_retryable() && trial.losses < most {
-            return self.to(number, TrialPhase::Queued, at);
+        if class.is_retryable() {
+            trial.losses = trial.losses.saturating_add(1);
+            if trial.losses < most {
+                return self.to(number, TrialPhase::Queued, at);
+            }
         }
         self.failed += 1;
         self.to(number, TrialPhase::Failed { class, message: message.to_owned() }, at);
@@ -403,11 +407,26 @@ impl SweepState {
 
     /// Why everything must end at once, if it must.
     fn must_end(&self, now: Timestamp) -> Option<EndReason> {
-        let Budget { max_time, max_failures, .. } = &self.spec.budget;
+        let Budget { max_time, max_failures, max_first_failures, .. } = &self.spec.budget;
         if max_time.is_some_and(|most| self.worked_until(now) >= most) {
             return Some(EndReason::Time);
         }
-        max_failures.is_some_and(|most| self.failed > most).then_some(EndReason::Failures)
+        if max_failures.is_some_and(|most| self.failed > most) {
+            return Some(EndReason::Failures);
+        }
+        let hopeless = *max_first_failures > 0 && self.failed - self.failed_before >= *max_first_failures;
+        (hopeless && self.is_barren()).then_some(EndReason::FirstFailures)
+    }
+
+    /// Whether nothing has come of any trial yet. Looks at no more trials than have failed, cancelled or open ones aside.
+    fn is_barren(&self) -> bool {
+        let worked = |trial: &Trial| {
+            matches!(
+                trial.phase,
+                TrialPhase::Completed { .. } | TrialPhase::Pruned(_) | TrialPhase::Paused(_)
+            )
+        };
+        self.best.is_none() && !self.trials.iter().any(worked)
     }
 
     /// The next step on the way to an end: every trial that has not ended is cancelled first.

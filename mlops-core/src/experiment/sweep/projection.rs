@@ -257,7 +257,7 @@ impl Projection {
             tracker.write(&run, &batch).await?;
             let status = match end.reason {
                 super::EndReason::Cancelled => RunStatus::Killed,
-                super::EndReason::Failures => RunStatus::Failed,
+                super::EndReason::Failures | super::EndReason::FirstFailures => RunStatus::Failed,
                 _ => RunStatus::Finished,
             };
             tracker.finish_run(&run, &RunEnd { status, at: Some(end.at) }).await?;

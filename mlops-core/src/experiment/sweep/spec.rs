@@ -44,6 +44,11 @@ pub struct Budget {
     /// How many trials may fail; one more ends the sweep. Default without limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_failures: Option<u64>,
+    /// After how many failed trials a sweep ends of which nothing has come yet: no trial has completed, none was stopped early or
+    /// waits at a rung. Counted anew in each [round](super::SweepState::rounds). 0 for never. Default 10: an objective that fails
+    /// whatever it is given costs ten trials and not all of them, and one that fails for half of the space is taken for such a one in
+    /// a thousandth of the sweeps.
+    pub max_first_failures: u64,
     /// How often a trial is tried that was lost or failed for a reason that may pass. Default 3.
     pub max_attempts: u32,
     /// How long a trial may be silent before it counts as lost; reports, checkpoints and heartbeats renew it. Default without
@@ -61,6 +66,7 @@ impl Default for Budget {
             max_trial_time: None,
             max_cost: None,
             max_failures: None,
+            max_first_failures: 10,
             max_attempts: 3,
             lease: None,
         }
@@ -110,6 +116,13 @@ impl Budget {
     #[must_use]
     pub fn with_failures(mut self, trials: u64) -> Self {
         self.max_failures = Some(trials);
+        self
+    }
+
+    /// Sets after how many failed trials a sweep ends of which nothing has come yet; 0 for never.
+    #[must_use]
+    pub fn with_first_failures(mut self, trials: u64) -> Self {
+        self.max_first_failures = trials;
         self
     }
 
@@ -171,6 +184,7 @@ struct Wire {
     max_trial_time: Option<Duration>,
     max_cost: Option<f64>,
     max_failures: Option<u64>,
+    max_first_failures: u64,
     max_attempts: u32,
     #[serde(with = "optional_duration")]
     lease: Option<Duration>,
@@ -179,7 +193,7 @@ struct Wire {
 impl Default for Wire {
     fn default() -> Self {
         let budget = Budget::default();
-        let Budget { max_trials, max_concurrent, max_attempts, .. } = budget;
+        let Budget { max_trials, max_concurrent, max_first_failures, max_attempts, .. } = budget;
         let (max_time, max_trial_time, max_cost, max_failures, lease) = (None, None, None, None, None);
         Self {
             max_trials,
@@ -188,6 +202,7 @@ impl Default for Wire {
             max_trial_time,
             max_cost,
             max_failures,
+            max_first_failures,
             max_attempts,
             lease,
         }
@@ -199,7 +214,7 @@ impl TryFrom<Wire> for Budget {
 
     fn try_from(wire: Wire) -> Result<Self> {
         let Wire { max_trials, max_concurrent, max_time, max_trial_time, .. } = wire;
-        let Wire { max_cost, max_failures, max_attempts, lease, .. } = wire;
+        let Wire { max_cost, max_failures, max_first_failures, max_attempts, lease, .. } = wire;
         let budget = Self {
             max_trials,
             max_concurrent,
@@ -207,6 +222,7 @@ impl TryFrom<Wire> for Budget {
             max_trial_time,
             max_cost,
             max_failures,
+            max_first_failures,
             max_attempts,
             lease,
         };

@@ -135,6 +135,8 @@ pub struct SweepState {
     pub(super) running: BTreeSet<u64>,
     pub(super) waiting: BTreeSet<u64>,
     pub(super) failed: u64,
+    /// How many had failed when the last round began.
+    pub(super) failed_before: u64,
     pub(super) exhausted: bool,
     pub(super) paused: bool,
     pub(super) refused: Option<String>,

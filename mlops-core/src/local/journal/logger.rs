@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::commit::Shared;
 use super::record::Record;
 use super::writer::{Counts, Writer};
 use crate::error::{Error, Result};
-use crate::experiment::{Run, RunEnd};
+use crate::experiment::{Run, RunEnd, RunStatus};
 use crate::id::{MetricKey, RunId};
 use crate::local::db::{Durability, failed};
 use crate::local::tracker::{LocalTracker, rows};
@@ -30,11 +31,16 @@ pub struct LoggerOptions {
     pub lease: Option<Duration>,
     /// How often what was logged is moved into the database, where other processes see it. Default: 200 ms.
     pub commit_every: Duration,
+    /// How the run ends when the logger and all its clones are gone and nobody has ended it: as failed, where a training function
+    /// returns early or panics, as with MLflow's `with mlflow.start_run()`. Default: not at all, the run goes on as long as the store
+    /// handle lives.
+    pub end_on_drop: Option<RunStatus>,
 }
 
 impl Default for LoggerOptions {
     fn default() -> Self {
-        Self { lease: Some(Duration::from_secs(60)), commit_every: Duration::from_millis(200) }
+        let (lease, commit_every) = (Some(Duration::from_secs(60)), Duration::from_millis(200));
+        Self { lease, commit_every, end_on_drop: None }
     }
 }
 
@@ -43,6 +49,13 @@ impl LoggerOptions {
     #[must_use]
     pub fn with_lease(mut self, lease: Option<Duration>) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// Ends the run with this status, which must be a final one, when the logger and all its clones are gone and nobody has ended it.
+    #[must_use]
+    pub fn with_end_on_drop(mut self, status: RunStatus) -> Self {
+        self.end_on_drop = Some(status);
         self
     }
 
@@ -151,7 +164,37 @@ impl LogReport {
 /// lease is renewed: what was logged until then is kept, what comes after is counted as refused.
 ///
 /// It may be used by many threads at once; a clone logs to the same run. The run's lease is renewed as long as the store
-/// handle lives and the run has not ended, also after its loggers are gone.
+/// handle lives and the run has not ended, also after its loggers are gone. In a process that lives on, a run that nobody ends is
+/// therefore running for ever: let the logger [end it](LoggerOptions::end_on_drop) where training can return early or panic.
+///
+/// ```
+/// use mlops_core::experiment::{ExperimentSpec, ExperimentTracker as _, RunEnd, RunSpec, RunStatus};
+/// use mlops_core::local::{LocalStore, LocalTracker, LogReport, LoggerOptions};
+/// use mlops_core::{ActorId, ExperimentName, MetricKey, RunId};
+/// # let dir = tempfile::tempdir()?;
+/// fn train(tracker: &LocalTracker, run: &RunId, losses: &[&str]) -> Result<LogReport, Box<dyn std::error::Error>> {
+///     let logger = tracker.logger(run, LoggerOptions::default().with_end_on_drop(RunStatus::Failed))?;
+///     let loss = logger.handle(&MetricKey::new("loss")?);
+///     for (step, value) in (0..).zip(losses) {
+///         // Whoever returns here leaves a run that has failed.
+///         logger.metric(&loss, value.parse()?, step);
+///     }
+///     Ok(logger.finish(&RunEnd::FINISHED)?)
+/// }
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let tracker = LocalStore::open(dir.path().join(".mlops"))?.tracker();
+/// let name = ExperimentName::new("diabetes")?;
+/// tracker.ensure_experiment(&ExperimentSpec::new(name.clone())).await?;
+/// let mut ended = Vec::new();
+/// for losses in [&["0.5", "0.25"], &["0.5", "oops"]] {
+///     let run = tracker.start_run(&RunSpec::new(name.clone(), "baseline", ActorId::new("trainer")?)).await?;
+///     let _ = train(&tracker, &run.id, losses);
+///     ended.push(tracker.run(&run.id).await?.status);
+/// }
+/// assert_eq!(ended, [RunStatus::Finished, RunStatus::Failed]);
+/// # Ok::<(), mlops_core::Error>(()) })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// ```
 /// use mlops_core::experiment::{ExperimentSpec, ExperimentTracker as _, RunEnd, RunSpec};
@@ -182,6 +225,30 @@ pub struct RunLogger {
     shared: Arc<Shared>,
     run: RunId,
     number: u32,
+    ending: Option<Arc<Ending>>,
+}
+
+/// Ends a run when the last clone of its logger goes.
+struct Ending {
+    tracker: LocalTracker,
+    shared: Arc<Shared>,
+    run: RunId,
+    row: i64,
+    status: RunStatus,
+    /// Whether the logger has ended it.
+    done: AtomicBool,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if self.done.load(Ordering::Acquire) {
+            return;
+        }
+        // A run that somebody else has ended stays as it is. One that cannot be ended now is not kept alive: its lease ends.
+        if self.tracker.finish_run_now(&self.run, &RunEnd { status: self.status, at: None }).is_err() {
+            self.shared.let_go(self.row);
+        }
+    }
 }
 
 impl fmt::Debug for RunLogger {
@@ -195,12 +262,16 @@ impl LocalTracker {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) for no such run, [`ErrorKind::Conflict`](crate::ErrorKind::Conflict)
-    /// for one that has ended or is deleted, [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for an empty lease,
-    /// [`ErrorKind::Storage`](crate::ErrorKind::Storage) where the journal cannot be written.
+    /// for one that has ended or is deleted, [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for an empty lease or an end
+    /// that is none, [`ErrorKind::Storage`](crate::ErrorKind::Storage) where the journal cannot be written.
     pub fn logger(&self, run: &RunId, options: LoggerOptions) -> Result<RunLogger> {
         const OP: &str = "LocalTracker::logger";
         if options.lease.is_some_and(|lease| lease.is_zero()) {
             return Err(Error::invalid(OP, "lease", "must be longer than nothing").with("run", run));
+        }
+        if let Some(status) = options.end_on_drop.filter(|status| !status.is_final()) {
+            let message = format!("must be finished, failed or killed, got {status:?}");
+            return Err(Error::invalid(OP, "end_on_drop", message).with("run", run));
         }
         let inner = self.inner();
         let row = inner.db.write_now(OP, Durability::Process, |tx| {
@@ -224,7 +295,11 @@ impl LocalTracker {
         if let Some(lease) = options.lease {
             shared.keep_alive(row, lease);
         }
-        Ok(RunLogger { tracker: self.clone(), shared, run: run.clone(), number })
+        let ending = options.end_on_drop.map(|status| {
+            let (tracker, shared, run) = (self.clone(), shared.clone(), run.clone());
+            Arc::new(Ending { tracker, shared, run, row, status, done: AtomicBool::new(false) })
+        });
+        Ok(RunLogger { tracker: self.clone(), shared, run: run.clone(), number, ending })
     }
 }
 
@@ -292,6 +367,9 @@ impl RunLogger {
     /// Those of [`Self::flush`] and of [`finish_run`](crate::experiment::ExperimentTracker::finish_run).
     pub fn finish(&self, end: &RunEnd) -> Result<LogReport> {
         let _: Run = self.tracker.finish_run_now(&self.run, end)?;
+        if let Some(ending) = &self.ending {
+            ending.done.store(true, Ordering::Release);
+        }
         Ok(self.status())
     }
 }

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use rusqlite::Connection;
 
 use super::lineage::{EDGES, EdgeRow, NodeRow};
+use super::protection::{PROTECTED, ProtectedRow};
 use super::rows::{AliasRow, CallRow, ContentRow, EVENTS, EventRow, HistoryRow, ModelRow, VersionRow};
 use crate::error::Result;
 use crate::hash::Digest;
 use crate::id::{Alias, ModelName, Version};
+use crate::local::row::Record as _;
 use crate::local::verify::{Contents, FindingKind, Findings, gaps};
 use crate::registry::{AliasRecord, Node};
 use crate::time::Timestamp;
@@ -41,6 +43,7 @@ pub(crate) fn check(connection: &Connection, findings: &mut Findings, contents: 
     aliases(connection, findings, &models, &versions)?;
     calls(connection, findings, &models)?;
     events(connection, findings)?;
+    protected(connection, findings)?;
     lineage(connection, findings)
 }
 
@@ -177,6 +180,13 @@ fn events(connection: &Connection, findings: &mut Findings) -> Result<()> {
     for gap in gaps(counted, events) {
         findings.add(FindingKind::Missing, format!("registry_event {gap}"), "the event is gone");
     }
+    Ok(())
+}
+
+fn protected(connection: &Connection, findings: &mut Findings) -> Result<()> {
+    let rows = findings.rows(connection, "alias", |_: ProtectedRow| ())?.len() as u64;
+    let counted = findings.tally(connection, PROTECTED)?;
+    findings.count(ProtectedRow::TABLE, counted, rows);
     Ok(())
 }
 

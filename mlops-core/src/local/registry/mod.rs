@@ -2,6 +2,7 @@
 
 mod check;
 mod lineage;
+mod protection;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ pub(crate) use self::check::check;
 pub(crate) use self::lineage::{neighbours, reach};
 
 use self::lineage::link;
+use self::protection::protections;
 use self::rows::{
     AliasRow, CallKind, CallRow, ContentRow, EVENTS, EventRow, HistoryRow, ModelRow, VersionRow,
 };
@@ -44,8 +46,8 @@ use crate::time::{Timestamp, truncate};
 /// [`ErrorKind::Corrupt`] with the name of the row: no read answers with a value that was changed. It does not find somebody
 /// who changes rows on purpose and makes their digests anew; keep an [audit log](crate::governance::AuditLog) for that.
 ///
-/// No alias is protected until [`Self::with_protected`] says so, and protection is of the handle: give every handle the
-/// same. A handle is cheap to clone.
+/// No alias is protected until [`Self::protect`] says so, for everybody who opens the store, or [`Self::with_protected`], for one
+/// handle. A handle is cheap to clone.
 ///
 /// ```
 /// use mlops_core::artifact::ArtifactStoreExt as _;
@@ -97,7 +99,8 @@ impl LocalStore {
 }
 
 impl LocalModelRegistry {
-    /// Protects an alias, of every model, from moves through this handle and its clones.
+    /// Protects an alias, of every model, from moves through this handle and its clones; [`protect`](Self::protect) does so for every
+    /// handle.
     ///
     /// ```
     /// use mlops_core::Alias;
@@ -141,7 +144,7 @@ impl LocalModelRegistry {
         let keys = self.approver_keys.clone();
         let work = move |transaction: &Transaction<'_>| {
             let now = truncate(inner.clock.now());
-            work(&Write { operation, transaction, protected: &protected, approver_keys: &keys, now })
+            work(&Write { operation, transaction, handle: &protected, approver_keys: &keys, now })
         };
         self.inner.db.write(operation, Durability::Power, work).await
     }
@@ -251,7 +254,8 @@ fn latest(
 struct Write<'a, 't> {
     operation: &'static str,
     transaction: &'a Transaction<'t>,
-    protected: &'a BTreeMap<Alias, Protection>,
+    /// What is protected through the handle; the store may protect more.
+    handle: &'a BTreeMap<Alias, Protection>,
     approver_keys: &'a ApproverKeys,
     now: Timestamp,
 }
@@ -323,7 +327,7 @@ impl Write<'_, '_> {
         let alias = AliasRow::find(self.operation, self.transaction, &change.model, &change.alias)?;
         if let Some(version) = change.to {
             self.target(&model, version)?;
-            if self.protected.contains_key(&change.alias) && !self.held(alias.as_ref(), version)? {
+            if self.protection(&change.alias)?.is_some() && !self.held(alias.as_ref(), version)? {
                 let message = "a protected alias moves by promotion only";
                 let error = Error::new(ErrorKind::Rejected, self.operation, message);
                 return Err(error.with("alias", &change.alias).with("version", version));
@@ -342,7 +346,7 @@ impl Write<'_, '_> {
         let target = self.target(&model, promotion.version)?;
         promotion.check_evidence(&target.spec.artifact, self.now)?;
         promotion.check_signature(self.approver_keys)?;
-        if self.protected.get(&promotion.alias) == Some(&Protection::GateAndApproval) {
+        if self.protection(&promotion.alias)? == Some(Protection::GateAndApproval) {
             promotion.require_approval()?;
         }
         let alias = AliasRow::find(self.operation, self.transaction, &promotion.model, &promotion.alias)?;
@@ -352,6 +356,11 @@ impl Write<'_, '_> {
         let call = self.call(&promotion.key, CallKind::Promote, promotion, &record)?;
         self.record(model, alias.is_none(), &record, &call)?;
         Ok(record)
+    }
+
+    fn protection(&self, alias: &Alias) -> Result<Option<Protection>> {
+        let all = protections(self.operation, self.transaction, self.handle)?;
+        Ok(all.get(alias).copied())
     }
 
     /// The version an alias is to point to: it must be there, and not archived.

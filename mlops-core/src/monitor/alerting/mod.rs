@@ -52,6 +52,7 @@
 
 mod dispatch;
 mod file;
+mod names;
 mod notice;
 mod rules;
 mod state;

@@ -35,7 +35,7 @@ const MAX_DURATION: Duration = Duration::from_secs(10 * 366 * 86_400);
 pub struct AlertRule {
     /// Its name among the rules: letters, digits, `.`, `_` and `-`.
     pub id: String,
-    /// The signal it looks at: `error_rate`.
+    /// The signal it looks at: `error_rate`. That there is one is for [`AlertRules::check_signals`] to say.
     pub signal: String,
     /// What the labels of a series must hold. Default: nothing.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -237,7 +237,7 @@ pub struct AlertRoute {
     /// The labels that make a group; `rule`, `severity` and `signal` are among them. Default: `rule`.
     #[serde(default = "by_rule")]
     pub group_by: BTreeSet<String>,
-    /// The names of the sinks.
+    /// The names of the sinks. That they are there is for [`AlertRules::check_sinks`] to say.
     pub sinks: BTreeSet<String>,
     /// How long the first notice waits for more. Default: not at all.
     #[serde(default, with = "duration_text")]

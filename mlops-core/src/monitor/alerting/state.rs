@@ -29,6 +29,9 @@ pub enum AlertInput {
 }
 
 impl AlertInput {
+    /// The signal under which reports of monitors are observed.
+    pub const MONITOR_SIGNAL: &str = "monitor_signal";
+
     /// A number without labels.
     pub fn value(signal: impl Into<String>, value: f64) -> Self {
         Self::Observed { signal: signal.into(), labels: BTreeMap::new(), value: Some(value) }
@@ -51,7 +54,7 @@ impl AlertInput {
     /// ```
     pub fn of_monitor(report: &MonitorReport) -> Vec<Self> {
         let observed = |found: &SignalReport| Self::Observed {
-            signal: "monitor_signal".to_owned(),
+            signal: Self::MONITOR_SIGNAL.to_owned(),
             labels: [("monitor", report.monitor.as_str()), ("signal", found.signal.as_str())]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),

@@ -28,6 +28,8 @@ pub enum LoopEvent {
     HeldBack(String),
     /// Somebody wants to retrain, past the gates, for this reason.
     Triggered(String),
+    /// Somebody wants the cycle that came to nothing again, for the reason and the request it had, and says why.
+    Retried(String),
     /// A run trains.
     TrainingStarted(RunId),
     /// It made a model.
@@ -162,6 +164,7 @@ impl Machine {
                 Ok(())
             }
             LoopEvent::Triggered(reason) => self.triggered(reason),
+            LoopEvent::Retried(why) => self.retried(why),
             LoopEvent::TrainingStarted(run) => self.training_started(run),
             LoopEvent::TrainingFinished => self.training_finished(),
             LoopEvent::TrainingFailed(reason) => self.training_failed(reason),
@@ -255,9 +258,25 @@ impl Machine {
         Ok(())
     }
 
+    fn retried(&mut self, why: &str) -> Result<()> {
+        if !matches!(self.state.phase, LoopPhase::GateFailed { .. }) {
+            return self.out_of_place("a retry was asked for");
+        }
+        if let Some(held) = self.state.waits_for_somebody() {
+            self.effects.push(LoopEffect::Suppressed(format!("{held}; held back: a retry, {why}")));
+            return Ok(());
+        }
+        let first = self.state.reason.as_deref().unwrap_or("the reason is not known");
+        let reason = clip(&format!("{first}; again: {why}"), 4_096);
+        let request = self.state.request.clone();
+        self.begin(reason, request);
+        Ok(())
+    }
+
     fn begin(&mut self, reason: String, request: Option<RetrainRequest>) {
         self.state.cycle += 1;
         self.state.request = request;
+        self.state.reason = Some(reason.clone());
         self.state.phase = LoopPhase::Requested { reason: reason.clone() };
         self.effects.push(LoopEffect::Train(reason));
     }
@@ -307,6 +326,8 @@ impl Machine {
         if newer {
             // What took the place of the other one is a cycle of its own, past the gates.
             (self.state.cycle, self.state.request) = (self.state.cycle + 1, None);
+            self.state.reason =
+                Some(format!("version {version} takes the place of one that awaited approval"));
         } else if !matches!(self.state.phase, LoopPhase::Evaluating { .. }) {
             let known = |c: &Challenger| c.version == version && c.artifact == artifact && c.gate == *gate;
             return match &self.state.phase {

@@ -21,6 +21,7 @@ use crate::evaluation::{EvaluationReport, GateDecision, champion};
 use crate::governance::{ApprovalRequest, Approver, AuditEntry, AuditLog};
 use crate::hash::{Digest, Hasher};
 use crate::id::{DeploymentName, IdempotencyKey, Percent, RunId, Version};
+use crate::monitor::MonitorSpec;
 use crate::registry::{AliasChange, ModelRegistry, ModelVersion, Promotion};
 use crate::retrain::gates::{CauseLevel, GateInput, RetrainCause};
 use crate::retrain::{Signal, TriggerDecision, TriggerOutcome, TriggerState};
@@ -239,6 +240,17 @@ impl ClosedLoop {
         Ok(self)
     }
 
+    /// Checks that every signal that the loop's triggers [look at](crate::retrain::Trigger::watches) or are
+    /// [about](LoopTrigger::about) is one of these monitors', of a kind that the trigger looks at. The loop takes reports from whoever
+    /// [shows](Self::signal) them and cannot know what there is: a trigger with a misspelt name would never find a reason. Call this
+    /// once triggers and monitors are there, with all monitors whose reports the loop is shown.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] that names the trigger, the signal and the one that is near.
+    pub fn check_monitors(&self, monitors: &[MonitorSpec]) -> Result<()> {
+        self.triggers.iter().try_for_each(|trigger| trigger.check_monitors(monitors))
+    }
+
     /// Sets another smoke test for the rollouts that begin from now on: one with the predictions of the next challenger.
     pub fn set_smoke_test(&mut self, smoke_test: SmokeTest) {
         self.smoke_test = smoke_test;
@@ -326,6 +338,20 @@ impl ClosedLoop {
         }
     }
 
+    /// Begins the cycle again that came to nothing ([`LoopPhase::GateFailed`]), because the machine was lost, say: past the gates, and
+    /// with the [request](LoopState::request) and the [reason](LoopState::reason) it had, to which `why` is added. A cause that was
+    /// seen already would be held back by the gates, and a cycle that is triggered anew would not say what it is for. Whether
+    /// training is to begin; what is held back is recorded, with the reason.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] where the loop is in another phase; those of the journal and the audit log.
+    pub async fn retry(&mut self, why: &str) -> Result<bool> {
+        self.settle().await?;
+        let cycle = self.state.cycle;
+        self.feed(LoopEvent::Retried(why.to_owned())).await?;
+        Ok(self.state.cycle != cycle)
+    }
+
     /// A run trains.
     ///
     /// # Errors
@@ -342,7 +368,7 @@ impl ClosedLoop {
         self.feed(LoopEvent::TrainingFinished).await
     }
 
-    /// It did not make a model; counts like one that failed the gate.
+    /// It did not make a model; counts like one that failed the gate. The cause is not asked for by itself again: [`retry`](Self::retry).
     ///
     /// # Errors
     /// As [`step`]; those of the audit log.

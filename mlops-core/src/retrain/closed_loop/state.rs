@@ -280,6 +280,10 @@ pub struct LoopState {
     /// The request that the cycle under way, or the last one, answers; `None` where it began past the gates.
     #[serde(default)]
     pub request: Option<RetrainRequest>,
+    /// Why the cycle under way, or the last one, began, as a sentence; kept to its end, also where it answers no request. `None` before
+    /// the first cycle and in states from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What the gates remember.
     #[serde(default)]
     pub gates: GatesState,
@@ -315,6 +319,7 @@ impl LoopState {
             breaker_open: false,
             quarantine: BTreeSet::new(),
             request: None,
+            reason: None,
             gates: GatesState::default(),
             triggers: BTreeMap::new(),
             audited: 0,

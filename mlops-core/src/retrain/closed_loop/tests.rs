@@ -24,8 +24,8 @@ use crate::id::{Alias, IdempotencyKey, MetricKey, ModelName, Percent, RunId, Ver
 use crate::memory::{MemoryArtifactStore, MemoryModelRegistry};
 use crate::model::{ModelFormat, Signature};
 use crate::monitor::{
-    DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome, FeatureScore, MonitorReport, SignalKind,
-    SignalOutcome, SignalReport, SignalSpec, Window,
+    DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome, FeatureScore, MonitorReport, MonitorSpec,
+    SignalKind, SignalOutcome, SignalReport, SignalSpec, Window,
 };
 use crate::num::Measured;
 use crate::problem::{Direction, Task};
@@ -548,8 +548,10 @@ fn nothing_leads_from_an_end_back_to_the_challenger() {
             LoopEvent::Superseded("newer".into()),
             LoopEvent::Cancelled("no".into()),
             LoopEvent::Triggered("drift".into()),
+            LoopEvent::Retried("no disk".into()),
             LoopEvent::TrainingStarted(run("one")),
             LoopEvent::TrainingFinished,
+            LoopEvent::TrainingFailed("no disk".into()),
             judged(1),
             LoopEvent::DeployFailed("no".into()),
             LoopEvent::RolloutPromoted,
@@ -895,6 +897,57 @@ fn drifted(day: i64, ratio: f64) -> Signal {
     let window = Window::new(start, end).unwrap();
     let report = MonitorReport::new("watch".parse().unwrap(), window, end, 100, vec![signal]);
     Signal::Monitored(Box::new(report))
+}
+
+#[tokio::test]
+async fn why_it_ran_is_kept_to_the_end_and_through_a_retry() {
+    let plant = Plant::new(Shared::default());
+    let retried = plant.resume().await.retry("no reason").await;
+    assert_eq!(retried.unwrap_err().kind(), ErrorKind::Conflict, "nothing came to nothing");
+    assert!(plant.resume().await.cause(&cause("a")).await.unwrap());
+    let request = plant.resume().await.state().request.clone();
+    for (number, why) in [(1, "reason a"), (2, "reason a; again: the machine was lost")] {
+        let mut one = plant.resume().await;
+        one.training_started(&run("one")).await.unwrap();
+        let state = one.state();
+        assert_eq!((state.cycle, state.reason.as_deref()), (number, Some(why)));
+        assert_eq!(state.request, request, "{why}");
+        one.training_failed("no disk").await.unwrap();
+        assert_eq!(one.state().reason.as_deref(), Some(why));
+        assert!(one.retry("the machine was lost").await.unwrap());
+    }
+    assert!(!plant.resume().await.cause(&cause("a")).await.unwrap(), "the cause itself was seen already");
+    // Past the gates there is no request, and the reason is kept all the same.
+    plant.resume().await.cancel("enough").await.unwrap();
+    let mut one = plant.resume().await;
+    assert!(one.trigger(&fired("drift")).await.unwrap());
+    one.training_started(&run("two")).await.unwrap();
+    assert_eq!((one.state().reason.as_deref(), &one.state().request), (Some("drift"), &None));
+    // Where somebody must look first, nothing is tried again.
+    one.training_failed("no disk").await.unwrap();
+    assert!(one.state().breaker_open);
+    assert!(!one.retry("once more").await.unwrap());
+    assert!(plant.records().await.last().unwrap().ends_with("held back: a retry, once more"));
+}
+
+#[tokio::test]
+async fn triggers_are_held_against_the_monitors_that_there_are() {
+    let plant = Plant::new(Shared::default());
+    let checked = async |watched: &str, about: &str| {
+        let trigger = Arc::new(DriftTrigger::new(watched, 2, Duration::ZERO).unwrap());
+        let trigger = LoopTrigger::new("drift", CauseKind::Drift, trigger).unwrap().about(about);
+        let one = plant.resume().await.with_trigger(trigger).unwrap();
+        let signals = vec![SignalSpec::new("inputs", SignalKind::DataDrift)];
+        let monitor =
+            MonitorSpec { name: "watch".parse().unwrap(), endpoint: "diabetes".parse().unwrap(), signals };
+        one.check_monitors(&[monitor])
+    };
+    checked("inputs", "inputs").await.unwrap();
+    for (watched, about) in [("input", "inputs"), ("inputs", "input")] {
+        let error = checked(watched, about).await.unwrap_err();
+        assert_eq!(error.message(), "no monitor has a signal `input`; did you mean `inputs`?");
+        assert_eq!(error.context("trigger"), Some("drift"));
+    }
 }
 
 #[tokio::test]

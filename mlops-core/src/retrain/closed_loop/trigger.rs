@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::evaluation::Verdict;
-use crate::monitor::{DriftReport, FeatureOutcome, MonitorReport, SignalOutcome, SignalReport};
+use crate::monitor::{DriftReport, FeatureOutcome, MonitorReport, MonitorSpec, SignalOutcome, SignalReport};
 use crate::problem::Direction;
 use crate::retrain::gates::{CauseKind, CauseLevel, RetrainCause};
-use crate::retrain::{Signal, Trigger};
+use crate::retrain::{Signal, Trigger, WatchedSignal};
 use crate::time::Timestamp;
 
 /// A trigger of a loop: what it is called, what kind of reason it finds, and which signal of a monitor it is about.
@@ -71,6 +71,18 @@ impl LoopTrigger {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Refuses monitors that lack a signal it looks at or is about.
+    pub(super) fn check_monitors(&self, monitors: &[MonitorSpec]) -> Result<()> {
+        let about = self.signal.clone().map(WatchedSignal::Any);
+        let checked = self
+            .trigger
+            .watches()
+            .into_iter()
+            .chain(about)
+            .try_for_each(|watched| watched.check("ClosedLoop::check_monitors", monitors));
+        checked.map_err(|error| error.with("trigger", &self.name))
     }
 
     pub(super) fn trigger(&self) -> &dyn Trigger {

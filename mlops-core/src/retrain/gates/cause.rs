@@ -18,9 +18,9 @@ pub enum CauseKind {
     Drift,
     /// The model is not good enough.
     Performance,
-    /// Something happened outside.
+    /// Something happened outside. It comes once: what the gates drop of it does not come again.
     Event,
-    /// Somebody asks for it.
+    /// Somebody asks for it. It comes once, as an event does.
     Manual,
 }
 

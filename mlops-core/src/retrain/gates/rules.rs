@@ -197,7 +197,11 @@ fn until_week(
 /// 6. **Blackout**: nothing is requested then.
 /// 7. **Concurrency**: at most `max_running` retrainings at a time.
 ///
-/// What dedupe, hysteresis, cooldown and budget hold back is dropped; a cause that lasts comes again. What blackout and
+/// What dedupe, hysteresis, cooldown and budget hold back is dropped, with a record: a cause that lasts comes again, drift and
+/// performance with the next window, a schedule with its next time. [Events](CauseKind::Event) and what a
+/// [person](CauseKind::Manual) asks for come once, and the same again is held back by dedupe: where one of them must not be lost to a
+/// cooldown that something else began, give its kind a cooldown of nothing in `cooldown_by_cause`, and gather bursts with `debounce`.
+/// What blackout and
 /// concurrency hold back is kept, for they end by themselves and the cause may be an event that comes once: it is decided again at
 /// every input, from the hysteresis on. The clock may go back: what lies ahead of it counts as now.
 #[non_exhaustive]

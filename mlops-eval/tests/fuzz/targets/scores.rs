@@ -1,5 +1,6 @@
 use mlops_core::conformance::fuzz::Input;
 use mlops_core::num::parallel::Threads;
+use mlops_eval::catalog::MulticlassMetric;
 use mlops_eval::classification::*;
 
 use super::classification::{average, zero_division};
@@ -178,6 +179,9 @@ pub fn multiclass(input: &mut Input<'_>) {
             multiclass_brier(y, &s, classes, scale),
             multiclass_brier_weighted(y, &s, classes, w, scale),
         ];
+        for metric in MulticlassMetric::ALL {
+            answer(metric.name(), metric.of_scores(y, &s, classes, Some(w)));
+        }
         states.extend(answer("of", MulticlassScoreState::of(y, &s, classes)));
         states.extend(answer("of", MulticlassScoreState::of_with(y, &s, classes, Some(w), &options)));
         let n = rows.y.len() / classes.clamp(1, 64) * classes.clamp(1, 64);

@@ -138,7 +138,7 @@ async fn a_caller_who_stops_waiting_leaves_nothing_behind() {
         assert!(tokio::time::timeout(Duration::from_millis(30), put).await.is_err());
     }
     // What was begun on another thread ends there.
-    for _ in 0..100 {
+    for _ in 0..1_500 {
         if fixture.store.stats().await.unwrap() == ContentStats::default() {
             return;
         }

@@ -4,6 +4,9 @@
 //! it reports is what a gate can ask for: the metrics of the task, the same on slices, and the parity criteria between the
 //! groups of each sensitive column, with the groups that could not be compared named.
 
+mod classes;
+mod truth;
+
 use std::collections::BTreeMap;
 
 use mlops_core::data::{Column, DataType};
@@ -19,20 +22,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{CalibrationMetric, Evaluation, Input, Metric, Rows, ScoreMetric};
 use crate::classification::{Confusion, LabelMetric};
-use crate::compare::{Delong, Difference as _, PairedOptions, mean_difference, row_losses};
+use crate::compare::{Delong, Difference as _, PairedOptions, mean_difference, row_losses, share_of_classes};
 use crate::fairness::{
     Aggregate, EqualizedOdds, FairnessOptions, GroupErrors, GroupMetrics, GroupStatus, LeftOut,
-    SensitiveFeature,
+    MetricByGroup, SensitiveFeature,
 };
 use crate::interval::{CONFIDENCE, Interval, wilson_share};
 use crate::regression::{Domain, RegressionMetric};
 use crate::slice::{Slice, SliceOptions, SliceResult, SliceValue, evaluate_slices};
 
+pub(crate) use classes::Classes;
+use classes::{OneVsRest, PER_CLASS, PER_CLASS_OF_GROUPS, class_key};
+pub(crate) use truth::{booleans, numbers};
+
 const OP: &str = "Evaluator::evaluate";
 
-/// How [`StandardEvaluator`] measures.
+/// How [`StandardEvaluator`] measures. In a file, what is not given is the default.
+///
+/// ```
+/// use mlops_eval::evaluator::EvaluatorOptions;
+/// let options = EvaluatorOptions::default().with_bands("age", [40.0, 60.0]).with_min_slice_rows(30).with_power(0.9);
+/// assert_eq!((options.min_slice_rows, options.power, options.threshold), (30, 0.9, 0.5));
+/// ```
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct EvaluatorOptions {
     /// The probability from which on a row is predicted to be positive, in [0, 1]. Default: 0.5.
     pub threshold: f64,
@@ -51,6 +65,9 @@ pub struct EvaluatorOptions {
     pub power: f64,
     /// How many threads may work. Default: one.
     pub threads: Threads,
+    /// The most classes that are reported one by one; of more than so many classes a report has the figures of all together and
+    /// none of a single class. Default: 100.
+    pub max_reported_classes: usize,
 }
 
 impl Default for EvaluatorOptions {
@@ -64,6 +81,7 @@ impl Default for EvaluatorOptions {
             resamples: 2_000,
             power: 0.8,
             threads: Threads::ONE,
+            max_reported_classes: 100,
         }
     }
 }
@@ -80,6 +98,13 @@ impl EvaluatorOptions {
     #[must_use]
     pub fn with_bands(mut self, column: impl Into<String>, edges: impl Into<Vec<f64>>) -> Self {
         self.bands.insert(column.into(), edges.into());
+        self
+    }
+
+    /// Sets the fewest rows of a slice that is measured.
+    #[must_use]
+    pub fn with_min_slice_rows(mut self, rows: usize) -> Self {
+        self.min_slice_rows = rows;
         self
     }
 
@@ -104,22 +129,82 @@ impl EvaluatorOptions {
         self
     }
 
+    /// Sets the power for which missing rows are planned.
+    #[must_use]
+    pub fn with_power(mut self, power: f64) -> Self {
+        self.power = power;
+        self
+    }
+
     /// Sets how many threads may work.
     #[must_use]
     pub fn with_threads(mut self, threads: Threads) -> Self {
         self.threads = threads;
         self
     }
+
+    /// Sets the most classes that are reported one by one.
+    #[must_use]
+    pub fn with_max_reported_classes(mut self, classes: usize) -> Self {
+        self.max_reported_classes = classes;
+        self
+    }
 }
 
 /// Measures every metric of the catalogue that a task has, but for `smooth_ece`, which costs more than all the others together.
 ///
-/// Binary tasks need probabilities and a truth that is boolean; regressions need values and a numeric truth. A 95 % confidence
-/// interval stands beside every metric that is a share of rows (Wilson), the area under the ROC curve (DeLong) and every metric that
-/// is a mean over rows (Student's t). What a gate wants tested beyond that is in [`evidence`](Self::evidence).
+/// Binary tasks need probabilities and a truth of yes and no, tasks of several classes the probabilities of all classes and the
+/// class of every row, regressions values and a numeric truth; [`EvaluationInput::truth`] says how each is written. A 95 %
+/// confidence interval stands beside every metric that is a share of rows (Wilson), the area under the ROC curve (DeLong) and every
+/// metric that is a mean over rows (Student's t). What a gate wants tested beyond that is in [`evidence`](Self::evidence).
+///
+/// # Several classes
+/// The predicted class is the likeliest, the first of equals; the threshold plays no part. A report has
+///
+/// | what | keys |
+/// |---|---|
+/// | shares of rows | `accuracy`, `zero_one_loss`, `top_2_accuracy`, `top_3_accuracy`, `top_5_accuracy` (of more classes than that) |
+/// | of all classes | `balanced_accuracy`, `mcc`, `cohen_kappa`; `precision_macro`, `f1_weighted` and the others: the average is in the name |
+/// | of the probabilities | `roc_auc_ovr`, `roc_auc_ovo` (also weighted), `average_precision_macro`, `log_loss`, `brier` (halved: 0 to 1), `d2_log_loss`, `d2_brier`, `classwise_ece` |
+/// | calibration of the top label | `ece` and the others: is the likeliest class as often right as its probability says? |
+/// | of each class against the rest | `precision/CLASS`, `recall/CLASS`, `f1/CLASS`, `false_positive_rate/CLASS`, `roc_auc/CLASS`; `support/CLASS`, the number of its rows |
+///
+/// In the name of a class every character that a metric's key may not hold, and `/` and `:`, becomes `:HEX:`, so that `<60` is
+/// asked for as `recall/:3c:60`; a class whose key would be too long goes by the digest of its name. Slices have all of these too.
+/// Where the probabilities of a row do not add up to 1 within 1e-6, as those of a model that scores every class against the rest,
+/// there is no metric of the probabilities and no calibration.
+///
+/// Between groups, `accuracy_equality_difference` and its ratio compare the shares of rows that are right. The other criteria are
+/// about a positive class: each holds for several classes if it holds for every class against the rest.
+/// `demographic_parity_difference/CLASS`, `equal_opportunity_…`, `equalized_odds_…` and `predictive_parity_…` are about one class;
+/// without a class they are the largest difference, or the smallest ratio, of any class that occurs, and undefined if that of one
+/// class is.
 ///
 /// ```
-/// use mlops_core::data::{Column, Table};
+/// use mlops_core::data::Column;
+/// use mlops_core::evaluation::{EvaluationInput, Evaluator as _};
+/// use mlops_core::hash::Digest;
+/// use mlops_core::model::Predictions;
+/// use mlops_core::problem::Task;
+/// use mlops_eval::evaluator::StandardEvaluator;
+///
+/// let predictions = Predictions::classes(
+///     ["low", "mid", "high"],
+///     vec![0.7, 0.2, 0.1, 0.2, 0.5, 0.3, 0.1, 0.3, 0.6, 0.3, 0.6, 0.1],
+/// )?;
+/// let truth = Column::text("risk", ["low", "mid", "high", "low"])?;
+/// let (model, data) = (Digest::of(b"model"), Digest::of(b"data"));
+/// let (task, at) = (Task::MulticlassClassification, "2026-01-01T00:00:00Z".parse()?);
+/// let input = EvaluationInput::new(model, data, task, &predictions, &truth, at);
+/// let report = StandardEvaluator::default().evaluate(&input)?;
+/// assert_eq!(report.metric("accuracy"), Some(0.75));
+/// assert_eq!((report.metric("recall/low"), report.metric("support/low")), (Some(0.5), Some(2.0)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Two classes
+/// ```
+/// use mlops_core::data::Column;
 /// use mlops_core::evaluation::{EvaluationInput, Evaluator as _};
 /// use mlops_core::hash::Digest;
 /// use mlops_core::model::Predictions;
@@ -204,28 +289,9 @@ impl StandardEvaluator {
         Ok(None)
     }
 
-    /// The cells of the groups of a sensitive column, if there is one of this name.
-    pub(crate) fn groups(
-        &self,
-        input: &EvaluationInput<'_>,
-        attribute: &str,
-        truth: &[bool],
-        labels: &[bool],
-    ) -> Result<Option<GroupMetrics>> {
-        let Some(column) = input.sensitive.get(attribute) else { return Ok(None) };
-        let (codes, levels) = levels_of(column);
-        let feature = SensitiveFeature::new(column.name(), &codes, levels);
-        self.counted(truth, labels, &feature).map(Some)
-    }
-
-    fn counted(
-        &self,
-        truth: &[bool],
-        labels: &[bool],
-        feature: &SensitiveFeature<'_>,
-    ) -> Result<GroupMetrics> {
-        let options = FairnessOptions::default().with_minimum_size(self.options.min_group_rows);
-        Ok(GroupMetrics::of(truth, labels, std::slice::from_ref(feature), &options)?)
+    /// The groups of a sensitive column, if there is one of this name.
+    pub(crate) fn groups(&self, input: &EvaluationInput<'_>, attribute: &str) -> Option<Groups> {
+        input.sensitive.get(attribute).map(|column| Groups::of(column, self.options.min_group_rows))
     }
 
     fn binary(&self, input: &EvaluationInput<'_>, report: &mut EvaluationReport) -> Result<()> {
@@ -233,21 +299,53 @@ impl StandardEvaluator {
         let scores = input.predictions.as_slice();
         let labels = self.labels(scores)?;
         let rows = Input::binary(&truth).with_labels(&labels).with_scores(scores);
-        let mut metrics: Vec<Metric> = Vec::new();
-        let mut evaluation = Evaluation::new(rows);
-        // It costs more than all the others together, on every slice.
-        let dear = Metric::Calibration(CalibrationMetric::SmoothEce);
-        for metric in Metric::all().filter(|metric| rows.supports(*metric) && *metric != dear) {
-            let value = match evaluation.value(metric) {
-                // Probabilities next to 0 that are wrong: what does not fit an f64 is not reported, and the rest is.
-                Err(StatsError::Overflow { .. }) if matches!(metric, Metric::Calibration(_)) => continue,
-                value => value?,
-            };
-            metrics.push(metric);
-            report.metrics.insert(key(metric.name())?, estimate(metric, value, &rows)?);
+        let metrics = measure(&rows, |metric| rows.supports(metric), report)?;
+        report.slices = self.slices(&self.cuts(input)?, &rows, &metrics)?;
+        report.fairness = attributes(self, input, |groups| parity(&truth, &labels, groups))?;
+        Ok(())
+    }
+
+    fn multiclass(&self, input: &EvaluationInput<'_>, report: &mut EvaluationReport) -> Result<()> {
+        let classes = Classes::of(input.predictions, input.truth)?;
+        let rows = classes.input();
+        let metrics = measure(&rows, |metric| classes.have(metric), report)?;
+        let cuts = self.cuts(input)?;
+        report.slices = self.slices(&cuts, &rows, &metrics)?;
+        if classes.labels().len() <= self.options.max_reported_classes {
+            for (class, label) in classes.labels().iter().enumerate() {
+                self.one_class(&classes.one_vs_rest(class), label, &cuts, report)?;
+            }
         }
-        report.slices = self.slices(input, &rows, &metrics)?;
-        report.fairness = self.attributes(input, |feature| self.parity(&truth, &labels, feature))?;
+        report.fairness =
+            attributes(self, input, |groups| self.parity_of_classes(&classes, &metrics, groups))?;
+        Ok(())
+    }
+
+    /// Adds the figures of one class against the rest, over all rows and on every slice.
+    fn one_class(
+        &self,
+        class: &OneVsRest,
+        label: &str,
+        cuts: &[Slice],
+        report: &mut EvaluationReport,
+    ) -> Result<()> {
+        let rows = class.input();
+        for metric in PER_CLASS {
+            let found = estimate(metric, metric.evaluate(&rows)?, &rows)?;
+            report.metrics.insert(class_key(metric.name(), label)?, found);
+        }
+        let support = class_key("support", label)?;
+        let truth = class.truth.iter().filter(|positive| **positive).count();
+        report.metrics.insert(support.clone(), count(truth, class.truth.len()));
+        let parts = self.slices(cuts, &rows, &PER_CLASS)?;
+        for ((slice, part), cut) in report.slices.iter_mut().zip(parts).zip(cuts) {
+            for (name, found) in part.metrics {
+                slice.metrics.insert(class_key(name.as_str(), label)?, found);
+            }
+            let inside =
+                class.truth.iter().zip(cut.mask()).filter(|(positive, inside)| **positive && **inside);
+            slice.metrics.insert(support.clone(), count(inside.count(), cut.rows()));
+        }
         Ok(())
     }
 
@@ -265,45 +363,22 @@ impl StandardEvaluator {
         for metric in &metrics {
             report.metrics.insert(key(metric.name())?, estimate(*metric, metric.evaluate(&rows)?, &rows)?);
         }
-        report.slices = self.slices(input, &rows, &metrics)?;
-        report.fairness = self.attributes(input, |feature| self.group_errors(&truth, predicted, feature))?;
+        report.slices = self.slices(&self.cuts(input)?, &rows, &metrics)?;
+        report.fairness = attributes(self, input, |groups| group_errors(&truth, predicted, groups))?;
         Ok(())
     }
 
-    fn slices(
-        &self,
-        input: &EvaluationInput<'_>,
-        rows: &Input<'_>,
-        metrics: &[Metric],
-    ) -> Result<Vec<SliceReport>> {
+    /// The slices of all columns by which rows are sliced.
+    fn cuts(&self, input: &EvaluationInput<'_>) -> Result<Vec<Slice>> {
         let mut slices = Vec::new();
         for column in input.slices.columns() {
             slices.extend(self.cut(column)?);
         }
-        let options = SliceOptions::default().with_minimum_size(self.options.min_slice_rows);
-        let results = match evaluate_slices(rows, &slices, metrics, &options) {
-            // As for the whole: a metric of calibration that does not fit an f64 on some slice is left out of all of them.
-            Err(StatsError::Overflow { .. }) => {
-                let fits = |metric: &Metric| evaluate_slices(rows, &slices, &[*metric], &options).is_ok();
-                let kept = |metric: &&Metric| !matches!(metric, Metric::Calibration(_)) || fits(metric);
-                let metrics: Vec<Metric> = metrics.iter().filter(kept).copied().collect();
-                evaluate_slices(rows, &slices, &metrics, &options)?
-            }
-            results => results?,
-        };
-        let report = |(slice, found): (&Slice, SliceResult)| {
-            let (n, part) = (found.rows as u64, rows.pick(slice.mask()));
-            let estimate = |v: &SliceValue| {
-                let estimate = Estimate::new(v.value, v.metric.direction(), n);
-                // What has no value has no interval either.
-                let of_rows = || v.value.value().map_or(Ok(None), |_| interval(v.metric, &part.input()));
-                let interval = v.interval.map_or_else(of_rows, |interval| Ok(Some(interval)))?;
-                Ok((key(v.metric.name())?, within(estimate, interval)))
-            };
-            let metrics = found.values.iter().map(estimate).collect::<Result<_>>()?;
-            Ok(SliceReport::new(found.name, n, metrics))
-        };
-        slices.iter().zip(results).map(report).collect()
+        Ok(slices)
+    }
+
+    fn slices(&self, slices: &[Slice], rows: &Input<'_>, metrics: &[Metric]) -> Result<Vec<SliceReport>> {
+        parts(slices, rows, metrics, self.options.min_slice_rows)
     }
 
     fn cut(&self, column: &Column<'_>) -> Result<Vec<Slice>> {
@@ -326,79 +401,230 @@ impl StandardEvaluator {
         Ok(Slice::bins(name, &values, &edges)?)
     }
 
-    fn attributes(
+    fn parity_of_classes(
         &self,
-        input: &EvaluationInput<'_>,
-        measure: impl Fn(&SensitiveFeature<'_>) -> Result<(Vec<GroupReport>, BTreeMap<MetricKey, Disparity>)>,
-    ) -> Result<Vec<FairnessReport>> {
-        let report = |column: &Column<'_>| {
-            let (codes, levels) = levels_of(column);
-            let feature = SensitiveFeature::new(column.name(), &codes, levels);
-            let (groups, disparities) = measure(&feature)?;
-            Ok(FairnessReport::new(column.name(), groups, disparities))
-        };
-        input.sensitive.columns().iter().map(report).collect()
-    }
+        classes: &Classes<'_>,
+        metrics: &[Metric],
+        groups: &Groups,
+    ) -> Result<Compared> {
+        let right = classes.right();
+        let counted = groups.count(&vec![true; right.len()], &right)?;
+        let mut reports = ByGroup::default();
+        // The share that is right, which the cells of right and wrong rows have an interval of.
+        reports.add(&counted.by_group(LabelMetric::Accuracy), key("accuracy")?);
+        reports.add_parts(&groups.slices()?, &classes.input(), metrics, groups.minimum)?;
+        let rows = right.len() as u64;
+        let of_all = [Parity::AccuracyEqualityDifference, Parity::AccuracyEqualityRatio];
+        let mut disparities = named(of_all.map(|p| (key(p.name()), p.direction(), p.of(&counted))), rows)?;
 
-    fn parity(
-        &self,
-        truth: &[bool],
-        labels: &[bool],
-        feature: &SensitiveFeature<'_>,
-    ) -> Result<(Vec<GroupReport>, BTreeMap<MetricKey, Disparity>)> {
-        let counted = self.counted(truth, labels, feature)?;
-        let mut groups: BTreeMap<String, GroupReport> = BTreeMap::new();
-        for metric in LabelMetric::ALL {
-            for group in counted.by_group(*metric).groups {
-                let small = group.status != GroupStatus::Judged;
-                let name = group.group.to_string();
-                let entry = groups
-                    .entry(name.clone())
-                    .or_insert_with(|| GroupReport::new(name, group.rows, small, BTreeMap::new()));
-                let mut estimate = Estimate::new(group.value, metric.direction(), group.rows);
-                if let Some(interval) = group.interval {
-                    estimate = estimate.with_interval(interval.lower, interval.upper);
+        let each = classes.labels().len() <= self.options.max_reported_classes;
+        let mut worst: BTreeMap<&str, (Measured, Vec<LeftOut>)> = BTreeMap::new();
+        for (class, label) in classes.labels().iter().enumerate() {
+            let one = classes.one_vs_rest(class);
+            let counted = groups.count(&one.truth, &one.labels)?;
+            if each {
+                for metric in PER_CLASS_OF_GROUPS {
+                    reports.add(&counted.by_group(metric), class_key(metric.name(), label)?);
                 }
-                entry.metrics.insert(key(metric.name())?, estimate);
+            }
+            for parity in Parity::of_a_class() {
+                let found = parity.of(&counted);
+                if one.occurs() {
+                    let entry = worst.entry(parity.name());
+                    let so_far = entry.or_insert_with(|| (found.0, Vec::new()));
+                    *so_far = (parity.worse(so_far.0, found.0), [so_far.1.clone(), found.1.clone()].concat());
+                }
+                if each {
+                    let key = class_key(parity.name(), label);
+                    disparities.extend(named([(key, parity.direction(), found)], rows)?);
+                }
             }
         }
-        let rows = truth.len() as u64;
-        let disparities =
-            Parity::ALL.into_iter().map(|parity| (parity.name(), parity.direction(), parity.of(&counted)));
-        Ok((groups.into_values().collect(), named(disparities, rows)?))
+        for parity in Parity::of_a_class() {
+            let found = worst.remove(parity.name());
+            disparities
+                .extend(named(found.map(|found| (key(parity.name()), parity.direction(), found)), rows)?);
+        }
+        Ok((reports.finish(), disparities))
+    }
+}
+
+/// What was found between the groups of an attribute: every group, and the disparities.
+type Compared = (Vec<GroupReport>, BTreeMap<MetricKey, Disparity>);
+
+/// Measures every metric that the rows have, and says which those are.
+fn measure(
+    rows: &Input<'_>,
+    have: impl Fn(Metric) -> bool,
+    report: &mut EvaluationReport,
+) -> Result<Vec<Metric>> {
+    let mut metrics: Vec<Metric> = Vec::new();
+    let mut evaluation = Evaluation::new(*rows);
+    // It costs more than all the others together, on every slice.
+    let dear = Metric::Calibration(CalibrationMetric::SmoothEce);
+    for metric in Metric::all().filter(|metric| have(*metric) && *metric != dear) {
+        let value = match evaluation.value(metric) {
+            // Probabilities next to 0 that are wrong: what does not fit an f64 is not reported, and the rest is.
+            Err(StatsError::Overflow { .. }) if matches!(metric, Metric::Calibration(_)) => continue,
+            value => value?,
+        };
+        metrics.push(metric);
+        report.metrics.insert(key(metric.name())?, estimate(metric, value, rows)?);
+    }
+    Ok(metrics)
+}
+
+/// Measures metrics on parts of the rows.
+fn parts(
+    slices: &[Slice],
+    rows: &Input<'_>,
+    metrics: &[Metric],
+    min_rows: usize,
+) -> Result<Vec<SliceReport>> {
+    let options = SliceOptions::default().with_minimum_size(min_rows);
+    let results = match evaluate_slices(rows, slices, metrics, &options) {
+        // As for the whole: a metric of calibration that does not fit an f64 on some slice is left out of all of them.
+        Err(StatsError::Overflow { .. }) => {
+            let fits = |metric: &Metric| evaluate_slices(rows, slices, &[*metric], &options).is_ok();
+            let kept = |metric: &&Metric| !matches!(metric, Metric::Calibration(_)) || fits(metric);
+            let metrics: Vec<Metric> = metrics.iter().filter(kept).copied().collect();
+            evaluate_slices(rows, slices, &metrics, &options)?
+        }
+        results => results?,
+    };
+    let report = |(slice, found): (&Slice, SliceResult)| {
+        let (n, part) = (found.rows as u64, rows.pick(slice.mask()));
+        let estimate = |v: &SliceValue| {
+            let estimate = Estimate::new(v.value, v.metric.direction(), n);
+            // What has no value has no interval either.
+            let of_rows = || v.value.value().map_or(Ok(None), |_| interval(v.metric, &part.input()));
+            let interval = v.interval.map_or_else(of_rows, |interval| Ok(Some(interval)))?;
+            Ok((key(v.metric.name())?, within(estimate, interval)))
+        };
+        let metrics = found.values.iter().map(estimate).collect::<Result<_>>()?;
+        Ok(SliceReport::new(found.name, n, metrics))
+    };
+    slices.iter().zip(results).map(report).collect()
+}
+
+/// The groups of a sensitive column.
+pub(crate) struct Groups {
+    name: String,
+    codes: Vec<u32>,
+    levels: Vec<String>,
+    minimum: u64,
+}
+
+impl Groups {
+    fn of(column: &Column<'_>, minimum: u64) -> Self {
+        let (codes, levels) = levels_of(column);
+        Self { name: column.name().to_owned(), codes, levels, minimum }
     }
 
-    fn group_errors(
-        &self,
-        truth: &[f64],
-        predicted: &[f64],
-        feature: &SensitiveFeature<'_>,
-    ) -> Result<(Vec<GroupReport>, BTreeMap<MetricKey, Disparity>)> {
-        let options = FairnessOptions::default().with_minimum_size(self.options.min_group_rows);
-        let errors = GroupErrors::of(truth, predicted, None, std::slice::from_ref(feature), &options)?;
-        let mut groups: BTreeMap<String, GroupReport> = BTreeMap::new();
-        let mut disparities = BTreeMap::new();
-        for metric in [RegressionMetric::Mae, RegressionMetric::Rmse] {
-            let by_group = errors.by_group(metric)?;
-            for group in &by_group.groups {
-                let small = group.status != GroupStatus::Judged;
-                let name = group.group.to_string();
-                let entry = groups
-                    .entry(name.clone())
-                    .or_insert_with(|| GroupReport::new(name, group.rows, small, BTreeMap::new()));
-                entry
-                    .metrics
-                    .insert(key(metric.name())?, Estimate::new(group.value, metric.direction(), group.rows));
-            }
-            let difference = by_group.difference();
-            let name = format!("{}_difference", metric.name());
-            disparities.extend(named(
-                [(name.as_str(), Direction::LowerIsBetter, (difference.value, difference.left_out))],
-                truth.len() as u64,
-            )?);
-        }
-        Ok((groups.into_values().collect(), disparities))
+    fn feature(&self) -> [SensitiveFeature<'_>; 1] {
+        [SensitiveFeature::new(&self.name, &self.codes, self.levels.iter().cloned())]
     }
+
+    fn options(&self) -> FairnessOptions {
+        FairnessOptions::default().with_minimum_size(self.minimum)
+    }
+
+    /// The confusion cells of every group.
+    pub(crate) fn count(&self, truth: &[bool], labels: &[bool]) -> Result<GroupMetrics> {
+        Ok(GroupMetrics::of(truth, labels, &self.feature(), &self.options())?)
+    }
+
+    /// The rows of every group, under the names that reports have for groups.
+    fn slices(&self) -> Result<Vec<Slice>> {
+        let slices = Slice::categories(&self.name, &self.codes, &self.levels)?;
+        let named = |(slice, level): (Slice, &String)| {
+            Slice::new(format!("{}={level}", self.name), slice.mask().to_vec())
+        };
+        Ok(slices.into_iter().zip(&self.levels).map(named).collect())
+    }
+}
+
+/// Reports of groups while their metrics come in.
+#[derive(Default)]
+struct ByGroup(BTreeMap<String, GroupReport>);
+
+impl ByGroup {
+    fn add(&mut self, by_group: &MetricByGroup, key: MetricKey) {
+        let direction = by_group.metric.direction();
+        for group in &by_group.groups {
+            let name = group.group.to_string();
+            let small = group.status != GroupStatus::Judged;
+            let entry = self
+                .0
+                .entry(name.clone())
+                .or_insert_with(|| GroupReport::new(name, group.rows, small, BTreeMap::new()));
+            let estimate = Estimate::new(group.value, direction, group.rows);
+            entry.metrics.insert(key.clone(), within(estimate, group.interval));
+        }
+    }
+
+    /// Adds metrics of the groups that are there, but for those that are there already.
+    fn add_parts(
+        &mut self,
+        slices: &[Slice],
+        rows: &Input<'_>,
+        metrics: &[Metric],
+        minimum: u64,
+    ) -> Result<()> {
+        let minimum = usize::try_from(minimum).unwrap_or(usize::MAX);
+        for part in parts(slices, rows, metrics, minimum)? {
+            let Some(group) = self.0.get_mut(&part.name) else { continue };
+            part.metrics.into_iter().for_each(|(key, found)| {
+                group.metrics.entry(key).or_insert(found);
+            });
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Vec<GroupReport> {
+        self.0.into_values().collect()
+    }
+}
+
+fn attributes(
+    evaluator: &StandardEvaluator,
+    input: &EvaluationInput<'_>,
+    measure: impl Fn(&Groups) -> Result<Compared>,
+) -> Result<Vec<FairnessReport>> {
+    let report = |column: &Column<'_>| {
+        let (groups, disparities) = measure(&Groups::of(column, evaluator.options.min_group_rows))?;
+        Ok(FairnessReport::new(column.name(), groups, disparities))
+    };
+    input.sensitive.columns().iter().map(report).collect()
+}
+
+fn parity(truth: &[bool], labels: &[bool], groups: &Groups) -> Result<Compared> {
+    let counted = groups.count(truth, labels)?;
+    let mut reports = ByGroup::default();
+    for metric in LabelMetric::ALL {
+        reports.add(&counted.by_group(*metric), key(metric.name())?);
+    }
+    let disparities = Parity::ALL.map(|parity| (key(parity.name()), parity.direction(), parity.of(&counted)));
+    Ok((reports.finish(), named(disparities, truth.len() as u64)?))
+}
+
+fn group_errors(truth: &[f64], predicted: &[f64], groups: &Groups) -> Result<Compared> {
+    let errors = GroupErrors::of(truth, predicted, None, &groups.feature(), &groups.options())?;
+    let (mut reports, mut disparities) = (ByGroup::default(), BTreeMap::new());
+    for metric in [RegressionMetric::Mae, RegressionMetric::Rmse] {
+        let by_group = errors.by_group(metric)?;
+        reports.add(&by_group, key(metric.name())?);
+        let difference = by_group.difference();
+        let found = (difference.value, difference.left_out);
+        let name = key(&format!("{}_difference", metric.name()));
+        disparities.extend(named([(name, Direction::LowerIsBetter, found)], truth.len() as u64)?);
+    }
+    Ok((reports.finish(), disparities))
+}
+
+/// A number of rows out of so many.
+fn count(rows: usize, of: usize) -> Estimate {
+    Estimate::new(Measured::Value(rows as f64), Direction::Neither, of as u64)
 }
 
 impl Evaluator for StandardEvaluator {
@@ -408,10 +634,27 @@ impl Evaluator for StandardEvaluator {
         let mut report = EvaluationReport::new(input.model, input.data, input.task, input.at, rows);
         match input.task {
             Task::BinaryClassification => self.binary(input, &mut report)?,
+            Task::MulticlassClassification => self.multiclass(input, &mut report)?,
             Task::Regression => self.regression(input, &mut report)?,
             _ => return Err(Error::unsupported(OP, "this task")),
         }
         Ok(report)
+    }
+
+    fn metrics(&self, task: Task) -> Option<BTreeMap<MetricKey, Direction>> {
+        let reported = |metric: &Metric| match (task, metric) {
+            (Task::BinaryClassification, Metric::Calibration(metric)) => {
+                *metric != CalibrationMetric::SmoothEce
+            }
+            (Task::BinaryClassification, Metric::Label(_) | Metric::Score(_)) => true,
+            (Task::Regression, Metric::Regression(_)) => true,
+            _ => false,
+        };
+        let named: Result<BTreeMap<_, _>> = Metric::all()
+            .filter(reported)
+            .map(|metric| Ok((key(metric.name())?, metric.direction())))
+            .collect();
+        named.ok().filter(|named| !named.is_empty())
     }
 }
 
@@ -443,6 +686,20 @@ impl Parity {
         Self::AccuracyEqualityDifference,
         Self::AccuracyEqualityRatio,
     ];
+
+    /// The criteria that are about one class against the rest; whether a row is right is not.
+    pub(crate) fn of_a_class() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|parity| parity.rate() != Some(LabelMetric::Accuracy))
+    }
+
+    /// The worse of the values of two classes; undefined if one is.
+    pub(crate) fn worse(self, a: Measured, b: Measured) -> Measured {
+        match (a.value(), b.value()) {
+            (Some(x), Some(y)) => Measured::Value(if self.is_ratio() { x.min(y) } else { x.max(y) }),
+            (None, _) => a,
+            (_, None) => b,
+        }
+    }
 
     const fn name(self) -> &'static str {
         match self {
@@ -514,17 +771,15 @@ impl Parity {
     }
 }
 
-type Compared<'a> = (&'a str, Direction, (Measured, Vec<LeftOut>));
+/// A disparity before it goes into a report.
+type Found = (Result<MetricKey>, Direction, (Measured, Vec<LeftOut>));
 
-fn named<'a>(
-    disparities: impl IntoIterator<Item = Compared<'a>>,
-    rows: u64,
-) -> Result<BTreeMap<MetricKey, Disparity>> {
-    let one = |(name, direction, (value, left_out)): Compared<'_>| {
+fn named(disparities: impl IntoIterator<Item = Found>, rows: u64) -> Result<BTreeMap<MetricKey, Disparity>> {
+    let one = |(key, direction, (value, left_out)): Found| {
         let mut names: Vec<String> = left_out.iter().map(|l| l.group.to_string()).collect();
         names.sort();
         names.dedup();
-        Ok((key(name)?, Disparity::new(Estimate::new(value, direction, rows), names)))
+        Ok((key?, Disparity::new(Estimate::new(value, direction, rows), names)))
     };
     disparities.into_iter().map(one).collect()
 }
@@ -557,39 +812,19 @@ fn interval(metric: Metric, rows: &Input<'_>) -> Result<Option<Interval>> {
                 None => area.interval(0, CONFIDENCE)?,
             }
         }
-        _ => match row_losses(metric, rows)? {
-            Some(losses) => mean_difference(&losses)?.interval(CONFIDENCE)?,
-            None => None,
+        _ => match (share_of_classes(metric, rows)?, row_losses(metric, rows)?) {
+            (Some(share), _) => {
+                let hits = share.iter().filter(|hit| **hit).count();
+                Some(wilson_share(hits as f64, share.len() as f64, CONFIDENCE))
+            }
+            (None, Some(losses)) => mean_difference(&losses)?.interval(CONFIDENCE)?,
+            (None, None) => None,
         },
     })
 }
 
 fn key(name: &str) -> Result<MetricKey> {
     Ok(MetricKey::new(name)?)
-}
-
-/// A truth of yes and no: booleans, nothing missing.
-pub(crate) fn booleans(truth: &Column<'_>) -> Result<Vec<bool>> {
-    if truth.data_type() != DataType::Bool {
-        let message = format!("must be boolean for a binary task, is {:?}", truth.data_type());
-        return Err(Error::invalid(OP, "truth", message).with("column", truth.name()));
-    }
-    present(truth)?;
-    Ok(truth.to_f64()?.iter().map(|&v| v == 1.0).collect())
-}
-
-pub(crate) fn numbers(truth: &Column<'_>) -> Result<Vec<f64>> {
-    present(truth)?;
-    Ok(truth.to_f64()?.into_owned())
-}
-
-fn present(truth: &Column<'_>) -> Result<()> {
-    match (0..truth.len()).find(|&row| !truth.is_valid(row)) {
-        Some(row) => {
-            Err(Error::invalid(OP, "truth", "has no value").with("column", truth.name()).with("row", row))
-        }
-        None => Ok(()),
-    }
 }
 
 /// Codes and levels of any column, by the text of its values; what is missing is a level of its own.
@@ -630,7 +865,7 @@ mod tests {
         sensitive: Table<'_>,
     ) -> Result<EvaluationReport> {
         let options = EvaluatorOptions::default().with_bands("age", [40.0, 60.0]).with_min_group_rows(2);
-        StandardEvaluator::new(EvaluatorOptions { min_slice_rows: 2, ..options })?.evaluate(
+        StandardEvaluator::new(options.with_min_slice_rows(2))?.evaluate(
             &EvaluationInput::new(
                 Digest::of(b"m"),
                 Digest::of(b"d"),
