@@ -19,8 +19,8 @@ fn main() -> Result<(), StatsError> {
     let levels = normal(N, 1, 0.0);
     let mut random = Random::new(2);
     let errors: Vec<f64> = (0..N).map(|_| f64::from(u8::from(random.next_f64() < 0.2))).collect();
-    let restarting = Adwin::new(AdwinOptions { restart: true, ..Default::default() })?;
-    let wide = Kswin::new(KswinOptions { window: 10_000, recent: 3000, ..Default::default() })?;
+    let restarting = Adwin::new(AdwinOptions::default().with_restart(true))?;
+    let wide = Kswin::new(KswinOptions::default().with_window(10_000).with_recent(3000))?;
     let detectors: [(&str, &[f64], AnyOnlineDetector); 13] = [
         ("ADWIN update", &levels, Adwin::default().into()),
         ("ADWIN update, restarting", &levels, restarting.into()),

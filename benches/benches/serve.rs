@@ -271,7 +271,7 @@ fn serve(folder: &Path) -> Outcome<()> {
         let spec = DeploymentSpec::new("trees".parse()?, "blue".parse()?, new.model, version, new.actor);
         deployer.deploy(&spec).await?;
         let (key, split) = (IdempotencyKey::generate(), TrafficSplit::all_to("blue".parse()?));
-        deployer.set_traffic(&TrafficChange { key, endpoint, split, expected: None, actor }).await?;
+        deployer.set_traffic(&TrafficChange::new(endpoint, split, actor).with_key(key)).await?;
         let endpoint = ServedEndpoint::new("trees".parse()?, Access::open());
         let running = Server::new(deployer).with_endpoint(endpoint).start("127.0.0.1:0".parse()?).await?;
         println!("{}", running.local_addr());

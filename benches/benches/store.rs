@@ -110,7 +110,7 @@ async fn batches(tracker: &LocalTracker) -> Result<Cost> {
         let run = start(tracker, &format!("batches {repeat}")).await?;
         for batch in 0..BATCHES {
             let point = |i| MetricPoint::new(key.clone(), i as f64, at).with_step(batch * 1000 + i);
-            let batch = LogBatch { metrics: (0..1000).map(point).collect(), ..LogBatch::new() };
+            let batch = LogBatch::new().with_metrics((0..1000).map(point));
             tracker.write(&run, &batch).await?;
         }
         Ok(())

@@ -22,7 +22,7 @@ use mlops_core::registry::{
 };
 use mlops_core::serve::ConstantPredictor;
 use mlops_core::time::{Clock as _, SystemClock};
-use mlops_core::{ActorId, Alias, AssetName, IdempotencyKey, MetricKey, ModelName, RelPath};
+use mlops_core::{ActorId, Alias, AssetName, MetricKey, ModelName, RelPath};
 use mlops_examples::azure::Azure;
 use mlops_examples::narrate::{say, step};
 
@@ -69,12 +69,7 @@ async fn main() -> Result<()> {
     let artifact = content.put_bytes(predictor.to_bytes()?).await?.digest;
     let (model, format) =
         (ModelName::new("mlops-example-progression")?, ModelFormat::new("mlops.constant/v1")?);
-    let input = DataInput {
-        asset: name,
-        version: data.version,
-        digest: data.spec.digest,
-        role: "training".to_owned(),
-    };
+    let input = DataInput::new(name, data.version, data.spec.digest, "training");
     let new =
         NewModelVersion::new(model.clone(), artifact, format, predictor.signature().clone(), me.clone())
             .with_data(input)
@@ -97,16 +92,14 @@ async fn main() -> Result<()> {
         "38 against at most 50",
     )];
     let (gate, report) = (Digest::of(b"gate"), Digest::of(b"report"));
-    let promotion = Promotion {
-        key: IdempotencyKey::generate(),
-        model: model.clone(),
-        version: made.version,
-        alias: champion.clone(),
-        expected,
-        gate: GateDecision::new("release", gate, made.spec.artifact, report, None, clock.now(), passed),
-        approval: None,
-        actor: me.clone(),
-    };
+    let promotion = Promotion::new(
+        model.clone(),
+        made.version,
+        champion.clone(),
+        GateDecision::new("release", gate, made.spec.artifact, report, None, clock.now(), passed),
+        me.clone(),
+    )
+    .expecting(expected);
     let record = models.promote(&promotion).await?;
     say(format!("{}: {}", record.alias, record.reason));
     let origin = Node::Model { name: model.clone(), version: made.version };

@@ -80,7 +80,9 @@ async fn main() -> Result<()> {
     let (key, split) = (IdempotencyKey::generate(), TrafficSplit::all_to("blue".parse()?));
     let (endpoint, expected) = ("risk".parse()?, Some(before.revision));
     deployer
-        .set_traffic(&TrafficChange { key, endpoint, split, expected, actor: "release".parse()? })
+        .set_traffic(
+            &TrafficChange::new(endpoint, split, "release".parse()?).with_key(key).expecting(expected),
+        )
         .await?;
 
     step(2, "Green beside it, without traffic; then a canary");
@@ -164,8 +166,7 @@ async fn roll_out(deployer: &Arc<AzureDeployer>, names: [&str; 2]) -> Result<boo
 /// One caller, who remembers whom they met; the error of an endpoint says so too.
 async fn call(deployer: &AzureDeployer, age: f64, seen: &mut Seen) -> Result<()> {
     let rows = Table::new(vec![Column::f64("age", vec![age])?])?;
-    let request =
-        InvokeRequest { endpoint: "risk".parse()?, deployment: None, routing_key: None, rows: &rows };
+    let request = InvokeRequest::new("risk".parse()?, &rows);
     let (who, failed) = match deployer.invoke(&request).await {
         Ok(answer) => (answer.deployment.to_string(), 0),
         Err(error) => match error.context("deployment") {

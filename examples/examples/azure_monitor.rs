@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     .with_limit(DriftLimit::of_score("js.distance.base2/v1", 0.1))
     .writing_to(["on-call@example.com"]);
     let spec = |signals| -> Result<MonitorSpec, mlops_core::Error> {
-        Ok(MonitorSpec { name: "diabetes".parse()?, endpoint: "diabetes".parse()?, signals })
+        Ok(MonitorSpec::new("diabetes".parse()?, "diabetes".parse()?, signals))
     };
     let watched = spec(vec![
         SignalSpec::new("inputs", SignalKind::DataDrift),
@@ -57,7 +57,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let monitors = ModelMonitors::new(arm.clone(), azure.place());
     monitors.create("diabetes-monitor", &plan.monitor(&watched)?).await?;
     say(azure.requests().map_or_else(|| "made".to_owned(), |count| format!("made in {count} requests")));
-    let rule = PerformanceRule { metric: "accuracy".parse()?, limit: 0.9, min_labelled: 100 };
+    let rule = PerformanceRule::new("accuracy".parse()?, 0.9, 100);
     let performance = spec(vec![SignalSpec::new("accuracy", SignalKind::Performance(rule))])?;
     if let Err(refusal) = plan.monitor(&performance) {
         say(format!("refused: {refusal}"));

@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         SearchSpace::new([("rate", Distribution::log_float(1e-4, 1.0)), ("depth", Distribution::int(2, 8))])?;
     // From the third epoch on, whoever is half as bad again as the best stops.
     let policy = Bandit::new(Slack::Factor(0.5))?
-        .with_schedule(EvaluationSchedule { evaluation_interval: 1, delay_evaluation: 3 });
+        .with_schedule(EvaluationSchedule::default().with_evaluation_interval(1).with_delay_evaluation(3));
     let spec = SweepSpec::new(
         ExperimentName::new("digits")?,
         "rate and depth",

@@ -70,12 +70,8 @@ async fn separate(now: Timestamp) -> Result<()> {
     ask(&duties, "ben", Action::ApprovalDecide)?;
     ask(&duties, "cleo", Action::EndpointDeploy)?;
 
-    let request = ApprovalRequest {
-        subject: model,
-        question: "Deploy churn:1?".to_owned(),
-        requester: ActorId::new("ann")?,
-        expires_at: now + TimeDelta::days(2),
-    };
+    let request =
+        ApprovalRequest::new(model, "Deploy churn:1?", ActorId::new("ann")?, now + TimeDelta::days(2));
     let yes = Approval::answer(&request, ApprovalDecision::Approved, ActorId::new("ben")?, "read it", now);
     let duties = duties.with_approvals([&yes]);
     ask(&duties, "ben", Action::EndpointDeploy)?;
@@ -105,15 +101,12 @@ fn clean_up(now: Timestamp) -> Result<()> {
     // The same sweep, and what runs, tell what is paid for nothing. Where no price is known there is no number.
     let mut inventory = CostInventory::default();
     inventory.storage_price = Some(0.02);
-    inventory.clusters.push(ClusterCost {
-        name: "cpu-train".to_owned(),
-        min_nodes: 2,
-        idle_before_scale_down: std::time::Duration::from_secs(7200),
-        dedicated: true,
-        urgency: Urgency::Interruptible,
-        hourly: Some(0.27),
-        tags: [("owner".to_owned(), "team-churn".to_owned())].into(),
-    });
+    inventory.clusters.push(
+        ClusterCost::new("cpu-train", 2, std::time::Duration::from_secs(7200), true)
+            .with_urgency(Urgency::Interruptible)
+            .with_hourly(0.27)
+            .with_tags([("owner".to_owned(), "team-churn".to_owned())].into()),
+    );
     let findings = cost_findings(&inventory, &found, &CostRules::default(), now)?;
     findings.iter().for_each(|finding| say(finding.to_string()));
     Ok(())
@@ -124,18 +117,20 @@ fn watch_the_budget() -> Result<()> {
     step(4, "The budget");
     let day = |text: &str| text.parse::<NaiveDate>();
     let thresholds = vec![
-        Threshold { percent: 50.0, basis: ThresholdBasis::Actual },
-        Threshold { percent: 100.0, basis: ThresholdBasis::Forecast },
+        Threshold::new(50.0).with_basis(ThresholdBasis::Actual),
+        Threshold::new(100.0).with_basis(ThresholdBasis::Forecast),
     ];
     let budget = Budget::new("churn", 1_800.0, TimeGrain::Monthly, day("2026-01-01")?, thresholds)?;
     // Quiet week-ends, and one day on which somebody forgot a cluster.
-    let cost = |(i, day): (usize, NaiveDate)| DailyCost {
-        day,
-        amount: match i {
-            23 => 900.0,
-            i if i % 7 < 5 => 80.0 + (i % 3) as f64,
-            _ => 20.0,
-        },
+    let cost = |(i, day): (usize, NaiveDate)| {
+        DailyCost::new(
+            day,
+            match i {
+                23 => 900.0,
+                i if i % 7 < 5 => 80.0 + (i % 3) as f64,
+                _ => 20.0,
+            },
+        )
     };
     let costs: Vec<DailyCost> = day("2026-02-02")?.iter_days().take(42).enumerate().map(cost).collect();
     let status = budget.status(&costs)?;
@@ -144,7 +139,7 @@ fn watch_the_budget() -> Result<()> {
         say(format!("until {}: {amount:.0} ({low:.0} to {high:.0}), {daily:.1} a day", status.until));
     }
     for crossed in &status.crossed {
-        let Threshold { percent, basis } = crossed.threshold;
+        let Threshold { percent, basis, .. } = crossed.threshold;
         say(format!("over {percent} % by {basis:?}: {:.0} of {:.0}", crossed.amount, crossed.limit));
     }
     say(format!("a sweep may still spend {:.0}", budget.remaining(&status, 0.0)));
@@ -166,14 +161,13 @@ fn measure_maturity(now: Timestamp) -> Result<()> {
         .into_iter()
         .fold(MaturityEvidence::new(), |e, (measure, good, of)| e.with_count(measure, good, of));
     let word = |criterion: &str| -> Result<Attestation> {
-        Ok(Attestation {
-            criterion: criterion.to_owned(),
-            met: true,
-            by: ActorId::new("platform-owner")?,
-            at: now - TimeDelta::days(30),
-            expires_at: now + TimeDelta::days(335),
-            comment: String::new(),
-        })
+        Ok(Attestation::new(
+            criterion.to_owned(),
+            true,
+            ActorId::new("platform-owner")?,
+            now - TimeDelta::days(30),
+            now + TimeDelta::days(335),
+        ))
     };
     let attested = ["data-pipeline", "builds", "app-tests", "compute", "scripts", "scoring"];
     let evidence = attested

@@ -101,17 +101,18 @@ async fn main() -> Result<()> {
     step(6, "An approval that its approver signed");
     let (officer, now) = (ActorId::new("risk-officer")?, SystemClock::new().now());
     let keys = ApproverKeys::new().with_key(officer.clone(), public.to_pem()?)?;
-    let request = ApprovalRequest {
-        subject: tree.digest,
-        question: format!("May {} serve?", version.reference()),
-        requester: trainer,
-        expires_at: now + std::time::Duration::from_secs(86_400),
-    };
+    let request = ApprovalRequest::new(
+        tree.digest,
+        format!("May {} serve?", version.reference()),
+        trainer,
+        now + std::time::Duration::from_secs(86_400),
+    );
     let yes = Approval::answer(&request, ApprovalDecision::Approved, officer, "read the card", now);
     let yes = yes.signed(&key)?;
     keys.verify(&yes)?;
     say(format!("{} approved, and it was them", yes.approver));
-    let forged = Approval { comment: "read nothing".to_owned(), ..yes };
+    let mut forged = yes;
+    forged.comment = "read nothing".to_owned();
     let refused = keys.verify(&forged).err().ok_or("a changed approval passed")?;
     say(refused.message());
     Ok(())

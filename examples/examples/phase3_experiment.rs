@@ -50,12 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let run = tracker.start_run(&spec.with_capsule(capsule.clone())).await?;
 
         // A batch is kept whole or not at all: parameters, the data by its digest, and the metrics.
-        let input = DataInput {
-            asset: "diabetes".parse()?,
-            version: Version::FIRST,
-            digest: data,
-            role: "train".into(),
-        };
+        let input = DataInput::new("diabetes".parse()?, Version::FIRST, data, "train");
         let mut batch = LogBatch::new().input(input);
         for (name, value) in &model.params {
             batch = batch.param(name.parse()?, value);
@@ -95,14 +90,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// Every metric of a binary classification, on rows the model has not seen.
 fn judge(model: &Candidate, rows: &Table<'_>, data: Digest) -> mlops_core::Result<EvaluationReport> {
-    StandardEvaluator::default().evaluate(&EvaluationInput {
-        model: Digest::of(&model.bytes),
+    StandardEvaluator::default().evaluate(&EvaluationInput::new(
+        Digest::of(&model.bytes),
         data,
-        task: Task::BinaryClassification,
-        predictions: &model.predictor.predict(rows)?,
-        truth: rows.column(LABEL)?,
-        slices: &Table::default(),
-        sensitive: &Table::default(),
-        at: SystemClock::new().now(),
-    })
+        Task::BinaryClassification,
+        &model.predictor.predict(rows)?,
+        rows.column(LABEL)?,
+        SystemClock::new().now(),
+    ))
 }

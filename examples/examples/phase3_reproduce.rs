@@ -62,7 +62,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tracker.finish_run(&run.id, &RunEnd::FINISHED).await?;
 
     // Made again, it gives the same number; the reproduction is a run of its own that says whose it is.
-    let (options, recording) = (ReproduceOptions::default(), Recording { actor: &actor, clock: &clock });
+    let (options, recording) = (ReproduceOptions::default(), Recording::new(&actor, &clock));
     let report =
         reproduce(&tracker, &run.id, &now, &options, Some(recording), |recipe| again(recipe, 0.0)).await?;
     println!("{report}");

@@ -115,17 +115,17 @@ fn judged<R>(
     let options = EvaluatorOptions::default().with_bands(&data.slice, data.bands.clone());
     // Two reports can be compared when they are about the same rows: their digest says so.
     let digest = |hasher: Hasher, row: &Digest| hasher.field(row.as_bytes());
-    let input = EvaluationInput {
-        model: Digest::of(&model.bytes),
-        data: row_digests(rows).iter().fold(Hasher::new("example.rows/v1"), digest).finish(),
-        task: Task::BinaryClassification,
-        predictions: &model.predictor.predict(rows)?,
-        truth: rows.column(LABEL)?,
-        slices: &rows.select(&[&data.slice])?,
-        sensitive: &rows.select(&[&data.sensitive])?,
-        at: SystemClock::new().now(),
-    };
-    judge(&StandardEvaluator::new(options)?, &input)
+    let predictions = model.predictor.predict(rows)?;
+    let (slices, sensitive) = (rows.select(&[&data.slice])?, rows.select(&[&data.sensitive])?);
+    let input = EvaluationInput::new(
+        Digest::of(&model.bytes),
+        row_digests(rows).iter().fold(Hasher::new("example.rows/v1"), digest).finish(),
+        Task::BinaryClassification,
+        &predictions,
+        rows.column(LABEL)?,
+        SystemClock::new().now(),
+    );
+    judge(&StandardEvaluator::new(options)?, &input.with_slices(&slices).with_sensitive(&sensitive))
 }
 
 /// A value with its interval, where there is one; what has no value says why.

@@ -56,16 +56,14 @@ async fn main() -> Result<()> {
         let (seen, task) = (data.partition.manifest().digest, Task::BinaryClassification);
         let mut report = EvaluationReport::new(artifact, seen, task, clock.now(), score.rows);
         report.metrics.insert("roc_auc".parse()?, score);
-        let promotion = Promotion {
-            key: IdempotencyKey::generate(),
-            model: new.model,
+        let promotion = Promotion::new(
+            new.model,
             version,
-            alias: "champion".parse()?,
-            expected: champion,
-            gate: gate.decide(&report, None, clock.now())?,
-            approval: None,
-            actor: new.actor,
-        };
+            "champion".parse()?,
+            gate.decide(&report, None, clock.now())?,
+            new.actor,
+        )
+        .expecting(champion);
         let moved = registry.promote(&promotion).await;
         let outcome = moved.as_ref().map_or_else(|e| e.message().to_owned(), |_| "champion".to_owned());
         say(format!("version {version}, {}: {outcome}", model.name));
@@ -75,7 +73,7 @@ async fn main() -> Result<()> {
     // What the registry recommends serves nobody yet; traffic is a matter of its own. The first version gets all of it.
     let (split, actor) = (TrafficSplit::all_to("blue".parse()?), "release".parse()?);
     let (key, endpoint) = (IdempotencyKey::generate(), "diabetes".parse()?);
-    deployer.set_traffic(&TrafficChange { key, endpoint, split, expected: Some(0), actor }).await?;
+    deployer.set_traffic(&TrafficChange::new(endpoint, split, actor).with_key(key).expecting(0)).await?;
 
     step(2, "Roll out version 2");
     roll_out(&deployer, ["blue", "green"], &rows, &clock).await?;
@@ -98,11 +96,11 @@ async fn roll_out(deployer: &Server, names: [&str; 2], rows: &Table<'_>, clock: 
         for caller in 0..1500 {
             let row = rows.take(&[caller % rows.rows()])?;
             let (endpoint, routing_key) = ("diabetes".parse()?, Some(format!("caller {caller}")));
-            deployer.invoke(&InvokeRequest { endpoint, deployment: None, routing_key, rows: &row }).await?;
+            deployer.invoke(&InvokeRequest::new(endpoint, &row).with_routing_key(routing_key)).await?;
         }
         let (metric, stable) = ("roc_auc".parse()?, score(deployer, &stable, rows).await?);
         let candidate = score(deployer, &candidate, rows).await?;
-        rollout.report_performance(LabelledPerformance { metric, candidate, stable });
+        rollout.report_performance(LabelledPerformance::new(metric, candidate, stable));
         clock.advance(Duration::from_secs(300));
     }
     Ok(())
@@ -111,7 +109,7 @@ async fn roll_out(deployer: &Server, names: [&str; 2], rows: &Table<'_>, clock: 
 /// How well a deployment answers for rows whose truth is known.
 async fn score(deployer: &Server, name: &DeploymentName, rows: &Table<'_>) -> Result<Estimate> {
     let (endpoint, deployment) = ("diabetes".parse()?, Some(name.clone()));
-    let request = InvokeRequest { endpoint, deployment, routing_key: None, rows };
+    let request = InvokeRequest::new(endpoint, rows).with_deployment(deployment);
     let scores = deployer.invoke(&request).await?.predictions;
     let truth: Vec<bool> = rows.column(LABEL)?.to_f64()?.iter().map(|label| *label == 1.0).collect();
     let auc = mlops_eval::classification::roc_auc(&truth, scores.as_slice())?;

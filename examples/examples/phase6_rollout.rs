@@ -81,8 +81,7 @@ async fn main() -> Result<()> {
         say(format!("{deployment} is version {version}"));
     }
     let (key, split) = (mlops_core::IdempotencyKey::generate(), TrafficSplit::all_to("blue".parse()?));
-    let change =
-        TrafficChange { key, endpoint: "risk".parse()?, split, expected: Some(0), actor: "release".parse()? };
+    let change = TrafficChange::new("risk".parse()?, split, "release".parse()?).with_key(key).expecting(0);
     deployer.set_traffic(&change).await?;
 
     step(2, "Roll out green: a shadow of half of the requests, then a canary; looking every minute");
@@ -138,7 +137,7 @@ async fn roll_out(
         for caller in 0..800 {
             let age = Table::new(vec![Column::f64("age", vec![20.0 + 60.0 * callers.next_f64()])?])?;
             let (endpoint, routing_key) = ("risk".parse()?, Some(format!("caller {caller}")));
-            let request = InvokeRequest { endpoint, deployment: None, routing_key, rows: &age };
+            let request = InvokeRequest::new(endpoint, &age).with_routing_key(routing_key);
             // A request that fails is counted; nobody stops for it here.
             unanswered += u32::from(deployer.invoke(&request).await.is_err());
         }

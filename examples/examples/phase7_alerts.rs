@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mlops_core::monitor::alerting::{AlertFormat, AlertInput, AlertRules, AlertState, dispatch};
 use mlops_core::monitor::sink::{
-    FileAlertSink, LogAlertSink, WebhookAlertSink, WebhookIo, WebhookRequest, WebhookResponse, WebhookRetry,
-    WebhookSecret, WebhookTarget, WebhookTransport, verify_webhook,
+    FileAlertSink, LogAlertSink, WebhookAlertSink, WebhookIo, WebhookRequest, WebhookResponse, WebhookSecret,
+    WebhookTarget, WebhookTransport, verify_webhook,
 };
 use mlops_core::monitor::{AlertSink, OperationReport, OperationSeries, RequestOutcome, Window};
 use mlops_core::retrain::event_source::{EventFilter, EventGrid, Received};
@@ -105,15 +105,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = std::env::temp_dir().join(format!("mlops-alerts-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let clock = Arc::new(ManualClock::at(start));
-    let target = WebhookTarget {
-        name: "pager".to_owned(),
-        url: "https://pager.example/hook".to_owned(),
-        source: "/mlops/monitors/diabetes".to_owned(),
-        secrets: vec![WebhookSecret::parse(SECRET)?],
-        retry: WebhookRetry::default(),
-    };
-    let io =
-        WebhookIo { transport: Arc::new(Pager::default()), pause: Arc::new(NoPause), clock: clock.clone() };
+    let target = WebhookTarget::new(
+        "pager",
+        "https://pager.example/hook",
+        "/mlops/monitors/diabetes",
+        vec![WebhookSecret::parse(SECRET)?],
+    );
+    let io = WebhookIo::new(Arc::new(Pager::default()), Arc::new(NoPause), clock.clone());
     let pager = WebhookAlertSink::new(target, io)?;
     let file = folder.join("alerts.jsonl");
     let sinks: BTreeMap<String, Arc<dyn AlertSink>> = [

@@ -37,15 +37,15 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let monitor = MemoryMonitor::new(clock.clone())
         .with_detector("inputs", Arc::new(detector))
         .with_evaluator(Arc::new(StandardEvaluator::default()), Task::BinaryClassification);
-    let rule = PerformanceRule { metric: "roc_auc".parse()?, limit: 0.75, min_labelled: 50 };
-    let spec = MonitorSpec {
-        name: "diabetes".parse()?,
-        endpoint: "diabetes".parse()?,
-        signals: vec![
+    let rule = PerformanceRule::new("roc_auc".parse()?, 0.75, 50);
+    let spec = MonitorSpec::new(
+        "diabetes".parse()?,
+        "diabetes".parse()?,
+        vec![
             SignalSpec::new("inputs", SignalKind::DataDrift),
             SignalSpec::new("quality", SignalKind::Performance(rule)),
         ],
-    };
+    );
     monitor.define(&spec).await?;
 
     // Patients like those of the training data arrive. Nobody knows yet how they will fare.
@@ -95,7 +95,7 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     step(4, "Labels arrive");
     clock.advance(52 * WEEK);
     let truth = later.column(LABEL)?.to_f64()?.into_owned();
-    let labels: Vec<_> = ids.into_iter().zip(truth).map(|(id, value)| GroundTruth { id, value }).collect();
+    let labels: Vec<_> = ids.into_iter().zip(truth).map(|(id, value)| GroundTruth::new(id, value)).collect();
     let receipt = monitor.label(&spec.endpoint, &labels).await?;
     say(format!("{} labels joined, {} waiting for their observation", receipt.joined, receipt.waiting));
     show(&monitor.check(&spec.name, &Window::new(first, first + WEEK)?).await?);
@@ -107,7 +107,7 @@ async fn observe(to: &MemoryMonitor, by: &Candidate, rows: &Table<'_>, at: Times
     let predictions = &by.predictor.predict(rows)?;
     let ids: Vec<String> = (1..=rows.rows()).map(|row| format!("{} {row}", at.date_naive())).collect();
     let (endpoint, deployment) = ("diabetes".parse()?, "blue".parse()?);
-    let seen = Observations { endpoint, deployment, at, ids: &ids, features: rows, predictions };
+    let seen = Observations::new(endpoint, deployment, at, &ids, rows, predictions);
     to.observe(&seen).await?;
     Ok(ids)
 }

@@ -65,8 +65,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let subject = Digest::of(&model.bytes);
     let question = format!("Replace the champion by {} ({reason})?", subject.short());
     say(&question);
-    let request =
-        ApprovalRequest { subject, question, requester: loop_actor.clone(), expires_at: now + 2 * DAY };
+    let request = ApprovalRequest::new(subject, question, loop_actor.clone(), now + 2 * DAY);
 
     // Here a rule stands in for a person. It may take its time: until it decides, the answer is `Pending`.
     let approver = CallbackApprover::new("head of clinic".parse()?, |request| {

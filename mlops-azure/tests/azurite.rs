@@ -61,7 +61,7 @@ fn clear() -> Option<StorageAccount> {
 fn secure() -> Option<(StorageAccount, Arc<dyn HttpTransport>)> {
     let account = StorageAccount::at(ACCOUNT, &variable("MLOPS_TEST_AZURITE_TLS")?).unwrap();
     let pem = std::fs::read(variable("MLOPS_TEST_AZURITE_CERTIFICATE")?).unwrap();
-    let config = ReqwestConfig { extra_roots: vec![pem], ..ReqwestConfig::default() };
+    let config = ReqwestConfig::default().with_extra_roots(vec![pem]);
     Some((account, Arc::new(ReqwestTransport::new(&config).unwrap())))
 }
 
@@ -298,7 +298,7 @@ async fn conditions_hold_and_a_wrong_credential_is_told() {
         container.name(),
         StorageCredential::tokens(token("https://storage.azure.com")),
     );
-    let retry = mlops_azure::http::RetryPolicy { attempts: 1, ..Default::default() };
+    let retry = mlops_azure::http::RetryPolicy::default().with_attempts(1);
     assert_eq!(
         untrusted.retry(retry).build().unwrap().head("x").await.unwrap_err().kind(),
         ErrorKind::Transport

@@ -17,12 +17,7 @@ const OP: &str = "test";
 
 /// A policy that waits for nothing.
 fn quick() -> RetryPolicy {
-    RetryPolicy {
-        attempts: 4,
-        initial: Duration::ZERO,
-        budget: Duration::from_secs(60),
-        ..RetryPolicy::default()
-    }
+    RetryPolicy::default().with_attempts(4).with_initial(Duration::ZERO).with_budget(Duration::from_secs(60))
 }
 
 fn client(url: &str) -> MlflowClient {
@@ -89,7 +84,7 @@ async fn trying_again_has_an_end() {
     assert_eq!((error.kind(), error.context("attempts")), (ErrorKind::Transport, Some("4")));
     assert!(error.is_retryable());
     // A budget that is spent ends it sooner.
-    let policy = RetryPolicy { budget: Duration::ZERO, ..quick() };
+    let policy = quick().with_budget(Duration::ZERO);
     let server = Scripted::start(vec![answer(503, &[], "")]).await;
     let client = MlflowClient::builder(&server.url()).retry(policy).build().unwrap();
     assert!(client.get(OP, "x", &[]).await.is_err());
@@ -132,8 +127,7 @@ async fn a_call_that_may_not_be_repeated_is_sent_once_and_says_that_nobody_knows
 #[tokio::test]
 async fn a_server_may_ask_for_a_wait_but_not_for_any() {
     let server = Scripted::start(vec![answer(503, &[("retry-after", "0")], ""), ok("{}")]).await;
-    let policy =
-        RetryPolicy { initial: Duration::from_secs(3600), max_delay: Duration::from_secs(3600), ..quick() };
+    let policy = quick().with_initial(Duration::from_secs(3600)).with_max_delay(Duration::from_secs(3600));
     let client = MlflowClient::builder(&server.url()).retry(policy).build().unwrap();
     assert!(client.get(OP, "x", &[]).await.is_ok(), "its wait replaces ours of an hour");
     let server = Scripted::start(vec![answer(429, &[("retry-after", "86400")], ""), ok("{}")]).await;

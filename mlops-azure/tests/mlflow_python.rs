@@ -51,12 +51,12 @@ async fn runs(server: &Server) -> (RunId, Value) {
     tracker.ensure_experiment(&ExperimentSpec::new(experiment.clone())).await.unwrap();
     let spec = RunSpec::new(experiment.clone(), "Läufer 1", actor()).with_tag(tag("team"), "risk");
     let run = tracker.start_run(&spec).await.unwrap().id;
-    let input = DataInput {
-        asset: AssetName::new("patients").unwrap(),
-        version: Version::FIRST,
-        digest: Digest::of(b"patients"),
-        role: "training".to_owned(),
-    };
+    let input = DataInput::new(
+        AssetName::new("patients").unwrap(),
+        Version::FIRST,
+        Digest::of(b"patients"),
+        "training",
+    );
     let mut batch = LogBatch::new().param(ParamKey::new("depth").unwrap(), 6).tag(tag("größe"), "家族 👩‍👩‍👧");
     batch = batch.param(ParamKey::new("note").unwrap(), "").input(input.clone());
     let at = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -118,7 +118,7 @@ async fn model(server: &Server, run: RunId, run_on_server: &Value) -> Value {
         registry.set_alias(&change).await.unwrap();
     }
     registry.set_alias(&alias("champion", 2).expecting(Some(at(1)))).await.unwrap();
-    let removal = AliasChange { to: None, ..alias("gone", 2).expecting(Some(at(2))) };
+    let removal = alias("gone", 2).expecting(Some(at(2))).with_to(None);
     registry.set_alias(&removal).await.unwrap();
     registry.set_archived(&churn, Version::FIRST, true, &actor()).await.unwrap();
     assert!(store.head(&first.digest).await.unwrap().is_some());

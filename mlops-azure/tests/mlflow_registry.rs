@@ -303,7 +303,8 @@ async fn mlflow_shows_what_counts(field: Field) {
     assert_eq!(seen, [None, Some("done".to_owned()), Some("true".to_owned())]);
     client.set_archived(&churn(), Version::FIRST, false, &actor).await.unwrap();
     assert_eq!(tag(&shown().await, "mlops.archived"), None);
-    let dotted = AliasChange { alias: Alias::new("eu.west_1").unwrap(), ..moving(None, 1) };
+    let mut dotted = moving(None, 1);
+    dotted.alias = Alias::new("eu.west_1").unwrap();
     client.set_alias(&dotted).await.unwrap();
     assert_eq!(shown().await["aliases"], serde_json::json!(["eu_2e_west_5f_1"]));
 }
@@ -351,14 +352,11 @@ async fn an_alias_that_another_client_moved_does_not_count_and_is_set_right(fiel
         client.register(&new_version(&field.store, content).await).await.unwrap();
     }
     client.set_alias(&moving(None, 2)).await.unwrap();
-    let gone = AliasChange { alias: Alias::new("gone").unwrap(), ..moving(None, 1) };
+    let mut gone = moving(None, 1);
+    gone.alias = Alias::new("gone").unwrap();
     client.set_alias(&gone).await.unwrap();
     client
-        .set_alias(&AliasChange {
-            key: IdempotencyKey::generate(),
-            to: None,
-            ..gone.expecting(Some(Version::FIRST))
-        })
+        .set_alias(&gone.expecting(Some(Version::FIRST)).with_key(IdempotencyKey::generate()).with_to(None))
         .await
         .unwrap();
     for alias in ["candidate", "gone"] {

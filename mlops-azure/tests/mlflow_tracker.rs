@@ -19,7 +19,7 @@ fn server(variable: &str) -> Option<MlflowClient> {
         return None;
     };
     // Test servers are slow, and SQLite is busy with one writer at a time.
-    let retry = RetryPolicy { attempts: 12, budget: Duration::from_secs(600), ..RetryPolicy::default() };
+    let retry = RetryPolicy::default().with_attempts(12).with_budget(Duration::from_secs(600));
     Some(MlflowClient::builder(&url).retry(retry).timeout(Duration::from_secs(300)).build().unwrap())
 }
 
@@ -127,7 +127,7 @@ mod beyond {
         fn lossy(&self) -> MlflowTracker {
             let inner = ReqwestTransport::new(&ReqwestConfig::default()).unwrap();
             let transport = Arc::new(Lossy { inner, seen: Mutex::default() });
-            let retry = RetryPolicy { initial: Duration::ZERO, ..RetryPolicy::default() };
+            let retry = RetryPolicy::default().with_initial(Duration::ZERO);
             let builder = MlflowClient::builder(&std::env::var(self.variable).unwrap()).retry(retry);
             let client = builder.transport(transport).build().unwrap();
             MlflowTracker::new(client).with_namespace(self.namespace.clone()).with_clock(self.clock.clone())
@@ -188,12 +188,10 @@ mod beyond {
         spec.tags.insert(TagKey::new("team").unwrap(), "x".repeat(20_000));
         let tracker = world.lossy();
         tracker.start_run(&spec).await.unwrap();
-        let batch = LogBatch {
-            key: Some(IdempotencyKey::generate()),
-            ..LogBatch::new()
-                .metric(point("loss", f64::INFINITY, 1))
-                .param(ParamKey::new("depth").unwrap(), 6)
-        };
+        let batch = LogBatch::new()
+            .with_key(IdempotencyKey::generate())
+            .metric(point("loss", f64::INFINITY, 1))
+            .param(ParamKey::new("depth").unwrap(), 6);
         assert_eq!(tracker.write(&spec.id, &batch).await.unwrap().new_points, 1);
         tracker.finish_run(&spec.id, &RunEnd::FINISHED).await.unwrap();
         let shown = world.shown().await;
@@ -208,7 +206,8 @@ mod beyond {
     async fn many_processes_agree_on_one_run(world: &World) {
         let spec = world.spec("").await;
         let start = |i: usize| {
-            let (tracker, spec) = (world.process(), RunSpec { name: format!("racer {i}"), ..spec.clone() });
+            let (tracker, mut spec) = (world.process(), spec.clone());
+            spec.name = format!("racer {i}");
             async move { tracker.start_run(&spec).await }
         };
         let (won, lost): (Vec<_>, Vec<_>) =
@@ -276,7 +275,7 @@ mod beyond {
         tracker.start_run(&spec).await.unwrap();
         let digest = Digest::of(b"patients");
         let asset = AssetName::new("patients").unwrap();
-        let input = DataInput { asset, version: Version::FIRST, digest, role: "training".to_owned() };
+        let input = DataInput::new(asset, Version::FIRST, digest, "training");
         let batch = LogBatch::new()
             .metric(point("nan", f64::NAN, 3))
             .metric(point("loss", 0.25, 7))
@@ -284,7 +283,7 @@ mod beyond {
             .tag(TagKey::new("mlflow.note.content").unwrap(), "a note")
             .input(input);
         assert!(tracker.write(&spec.id, &batch).await.unwrap().degraded.is_empty());
-        let end = RunEnd { at: Some(at("2026-01-01T01:00:00.654321Z")), ..RunEnd::FINISHED };
+        let end = RunEnd::FINISHED.with_at(at("2026-01-01T01:00:00.654321Z"));
         tracker.finish_run(&spec.id, &end).await.unwrap();
 
         let shown = world.shown().await;

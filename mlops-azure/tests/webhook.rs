@@ -40,15 +40,15 @@ fn transport() -> HttpWebhook {
 }
 
 fn sink(url: &str, transport: HttpWebhook, waits: Arc<Waits>) -> WebhookAlertSink {
-    let target = WebhookTarget {
-        name: "on-call".into(),
-        url: format!("{url}{PATH}"),
-        source: "/mlops/monitors/diabetes".into(),
-        secrets: vec![WebhookSecret::parse(SECRET).unwrap()],
-        retry: WebhookRetry { attempts: 4, ..WebhookRetry::default() },
-    };
+    let target = WebhookTarget::new(
+        "on-call",
+        format!("{url}{PATH}"),
+        "/mlops/monitors/diabetes",
+        vec![WebhookSecret::parse(SECRET).unwrap()],
+    )
+    .with_retry(WebhookRetry::default().with_attempts(4));
     let clock = Arc::new(ManualClock::at(now()));
-    WebhookAlertSink::new(target, WebhookIo { transport: Arc::new(transport), pause: waits, clock }).unwrap()
+    WebhookAlertSink::new(target, WebhookIo::new(Arc::new(transport), waits, clock)).unwrap()
 }
 
 fn alert(key: &str) -> Alert {

@@ -35,6 +35,7 @@ impl PageToken {
 /// assert_eq!(PageRequest::default().limit, 100);
 /// assert!(PageRequest::first(0).check("list").is_err());
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageRequest {
     /// The most items to return: 1 to 10 000.
@@ -44,6 +45,13 @@ pub struct PageRequest {
 }
 
 impl PageRequest {
+    /// Starting where a page before ended; `None` starts at the beginning.
+    #[must_use]
+    pub fn with_token(mut self, token: impl Into<Option<PageToken>>) -> Self {
+        self.token = token.into();
+        self
+    }
+
     /// The most items that may be asked for at once.
     pub const MAX_LIMIT: usize = 10_000;
 
@@ -82,12 +90,29 @@ impl Default for PageRequest {
 }
 
 /// One page of a list.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page<T> {
     /// The items, in the order the method documents.
     pub items: Vec<T>,
     /// Where the next page starts; `None` when this was the last one.
     pub next: Option<PageToken>,
+}
+
+impl<T> Page<T> {
+    /// A page of these items, with where the next one starts.
+    ///
+    /// ```
+    /// use mlops_core::{Page, PageToken};
+    ///
+    /// let first = Page::new(vec!["a", "b"], PageToken::new("2"));
+    /// assert_eq!(first.next, Some(PageToken::new("2")));
+    /// let last = Page::new(vec!["c"], None);
+    /// assert_eq!((last.items, last.next), (vec!["c"], None));
+    /// ```
+    pub fn new(items: Vec<T>, next: impl Into<Option<PageToken>>) -> Self {
+        Self { items, next: next.into() }
+    }
 }
 
 impl<T> Default for Page<T> {

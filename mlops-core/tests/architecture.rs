@@ -1,6 +1,7 @@
 //! Who may import whom. The table below is the drawing of the house; the test reads the source and holds it against the table.
 //!
-//! Documentation, comments and `#[cfg(test)]` items do not count.
+//! Documentation, comments and `#[cfg(test)]` items do not count. The same way of reading holds the rule by which public structs can
+//! grow, in all crates.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -426,5 +427,171 @@ fn what_does_not_count_is_not_counted() {
         "pub(in crate::evaluation) fn f() {}",
     ] {
         assert_eq!(broken("evaluation/gate.rs", source, &root), Vec::<String>::new(), "{source}");
+    }
+}
+
+/// Structs whose public fields are what they are: another field would be another thing. Every other public struct with nothing but
+/// public fields is `#[non_exhaustive]`. A name that ends in `/` or `.rs` is a folder or a file: all that is in there.
+const OPEN: &[(&str, &str, &str)] = &[
+    ("mlops-core", "Undefined", "a fraction without a value: why, and its two parts"),
+    ("mlops-core", "Binomial", "the parameters of the distribution"),
+    ("mlops-core", "Hypergeometric", "the parameters of the distribution"),
+    ("mlops-core", "Window", "two moments"),
+    ("mlops-core", "Blob", "content is named by its digest; the length goes with it"),
+    ("mlops-core", "Entry", "a line of a manifest, whose digest is over exactly these"),
+    ("mlops-core", "Checkpoint", "where a chain of hashes has come to: its length and its head"),
+    ("mlops-core", "Edge", "two nodes and how they are related"),
+    ("mlops-core", "ModelRef", "a name and which version"),
+    ("mlops-core", "DataRef", "a name and which version"),
+    ("mlops-core", "AssetVersion", "a name and a version"),
+    ("mlops-core", "ComponentRef", "a name and a version"),
+    ("mlops-core", "ItemId", "the identity of a thing"),
+    ("mlops-core", "Count", "so many of so many"),
+    ("mlops-core", "Report", "a point of a curve"),
+    ("mlops-core", "Evidence", "the odds for two statements"),
+    ("mlops-drift", "CountRow", "the columns of a statement's result"),
+    ("mlops-drift", "ValueRow", "the columns of a statement's result"),
+    ("mlops-drift", "CellValues", "the four cells of a table of confusion"),
+    ("mlops-eval", "Confusion", "the four cells of a table of confusion"),
+    ("mlops-eval", "CostMatrix", "the four cells of a table of confusion"),
+    ("mlops-eval", "PairedCounts", "the four cells of a table of pairs"),
+    ("mlops-eval", "PairedCells", "a table of pairs for each class"),
+    ("mlops-azure", "AclPermissions", "the three bits of POSIX"),
+    ("mlops-azure", "fake/", "the stand-in of a service, for tests"),
+    ("mlops-azure", "wire/", "the services' own bodies, which they define"),
+    ("mlops-azure", "mlflow/wire.rs", "MLflow's own bodies, which it defines"),
+];
+
+/// The public structs of a file whose fields are named and public, and whether each is `#[non_exhaustive]`.
+fn plain_structs(source: &str) -> Vec<(String, bool)> {
+    let (tokens, _) = without_tests(&tokens(source));
+    let is = |i: usize, text: &str| tokens.get(i).is_some_and(|t| t.is(text));
+    let (mut structs, mut closed, mut i) = (Vec::new(), false, 0);
+    while i < tokens.len() {
+        if is(i, "#") && is(i + 1, "[") {
+            let end = closing(&tokens, i + 1);
+            closed |= tokens[i..end].iter().any(|t| t.is("non_exhaustive"));
+            i = end;
+            continue;
+        }
+        if is(i, "pub") && is(i + 1, "struct") {
+            let end = end_of_item(&tokens, i);
+            let open = (i..end).find(|&at| is(at, "{") || is(at, "("));
+            if let (Some(Token::Word(name)), Some(open)) = (tokens.get(i + 2), open.filter(|&at| is(at, "{")))
+            {
+                if only_public_fields(&tokens[open + 1..end - 1]) {
+                    structs.push((name.clone(), closed));
+                }
+            }
+            (i, closed) = (end, false);
+            continue;
+        }
+        (i, closed) = (i + 1, false);
+    }
+    structs
+}
+
+/// Whether there are fields, and each is `pub name: Type`.
+fn only_public_fields(body: &[Token]) -> bool {
+    let is = |i: usize, text: &str| body.get(i).is_some_and(|t| t.is(text));
+    let (mut fields, mut i) = (0, 0);
+    while i < body.len() {
+        while is(i, "#") && is(i + 1, "[") {
+            i = closing(body, i + 1);
+        }
+        if !is(i, "pub") || is(i + 1, "(") {
+            return false;
+        }
+        (fields, i) = (fields + 1, after_field(body, i));
+    }
+    fields > 0
+}
+
+/// The index after the comma that ends a field; commas of `<A, B>` and `(A, B)` do not.
+fn after_field(body: &[Token], start: usize) -> usize {
+    let (mut angles, mut i) = (0_usize, start);
+    while i < body.len() {
+        match body[i] {
+            Token::Mark(',') if angles == 0 => return i + 1,
+            Token::Mark('(' | '[' | '{') => {
+                i = closing(body, i);
+                continue;
+            }
+            Token::Mark('<') => angles += 1,
+            Token::Mark('>') if !body[i - 1].is("-") => angles -= 1,
+            _ => {}
+        }
+        i += 1;
+    }
+    i
+}
+
+#[test]
+fn structs_that_may_grow_are_closed() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let (mut faults, mut used, mut seen) = (Vec::new(), vec![false; OPEN.len()], 0);
+    for krate in ["mlops-core", "mlops-drift", "mlops-eval", "mlops-azure"] {
+        let src = workspace.join(krate).join("src");
+        // In a package by itself there is only one of them.
+        if !src.is_dir() && krate != "mlops-core" {
+            OPEN.iter().zip(&mut used).filter(|(open, _)| open.0 == krate).for_each(|(_, used)| *used = true);
+            continue;
+        }
+        let mut files = Vec::new();
+        rust_files(&src, &mut files);
+        files.sort();
+        for file in &files {
+            let path = file.strip_prefix(&src).unwrap().to_str().unwrap().replace('\\', "/");
+            for (name, closed) in plain_structs(&std::fs::read_to_string(file).unwrap()) {
+                seen += 1;
+                let matches = |open: &str| match open.ends_with('/') {
+                    true => path.starts_with(open),
+                    false => open == name || open == path,
+                };
+                let open = OPEN.iter().position(|(of, open, _)| *of == krate && matches(open));
+                match open.filter(|_| !closed) {
+                    Some(at) => used[at] = true,
+                    None if closed => {}
+                    None => faults.push(format!("{krate}/src/{path}: `{name}` is not `#[non_exhaustive]`")),
+                }
+            }
+        }
+    }
+    let stale = OPEN.iter().zip(&used).filter(|(_, used)| !**used);
+    faults.extend(stale.map(|((krate, name, _), _)| format!("{krate}: `{name}` in the list is not open")));
+    assert!(seen > 150, "only {seen} structs were looked at");
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn open_and_closed_structs_are_told_apart() {
+    let one = |source: &str| plain_structs(source);
+    let found = |name: &str, closed| vec![(name.to_owned(), closed)];
+    assert_eq!(one("pub struct A { pub x: u8 }"), found("A", false));
+    assert_eq!(
+        one("#[derive(Debug)]\n#[non_exhaustive]\npub struct A<'a, T> { pub x: &'a T, }"),
+        found("A", true)
+    );
+    assert_eq!(
+        one("pub struct A { #[serde(default)] pub x: BTreeMap<u8, Vec<u8>>, pub y: fn(u8, u8) -> u8 }").len(),
+        1
+    );
+    // What was said of the struct before does not count.
+    let two = one("#[non_exhaustive]\npub struct A { pub x: u8 }\npub struct B { pub x: u8 }");
+    assert_eq!(two, vec![("A".to_owned(), true), ("B".to_owned(), false)]);
+    for other in [
+        "pub struct A { x: u8 }",
+        "pub struct A { pub x: u8, y: BTreeMap<u8, u8> }",
+        "pub struct A { pub x: (u8, u8), pub(crate) y: u8 }",
+        "pub struct A {}",
+        "pub struct A(pub u8);",
+        "pub struct A;",
+        "struct A { pub x: u8 }",
+        "pub(crate) struct A { pub x: u8 }",
+        "pub enum A { B { x: u8 } }",
+        "// pub struct A { pub x: u8 }",
+        "#[cfg(test)]\npub struct A { pub x: u8 }",
+    ] {
+        assert_eq!(one(other), vec![], "{other}");
     }
 }

@@ -38,7 +38,7 @@ struct Line {
 
 impl Line {
     fn new() -> Self {
-        let nullable = Feature { nullable: true, ..Feature::required("plan", DataType::Category) };
+        let nullable = Feature::required("plan", DataType::Category).with_nullable(true);
         let inputs = vec![Feature::required("x", DataType::F64), nullable];
         let signature = Signature::new(Task::Regression, inputs);
         Self { signature, slope: 2.0, asked: AtomicU64::new(0), fails_at: u64::MAX }
@@ -614,7 +614,7 @@ async fn the_model_of_a_deployment_scores_under_its_version() {
     };
     let split = async |split: TrafficSplit| {
         let (key, endpoint, actor) = (IdempotencyKey::generate(), endpoint.clone(), me.clone());
-        deployer.set_traffic(&TrafficChange { key, endpoint, split, expected: None, actor }).await.unwrap();
+        deployer.set_traffic(&TrafficChange::new(endpoint, split, actor).with_key(key)).await.unwrap();
     };
     // Who answers has to be one.
     assert_eq!(find(None).await.unwrap_err().kind(), ErrorKind::Conflict);

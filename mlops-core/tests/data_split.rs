@@ -156,7 +156,9 @@ fn a_surrounding_history_is_purged_on_both_sides_and_keeps_the_embargo() {
         .with_embargo(5);
     let last = CrossValidation::time("day", windows.clone()).apply(&table).unwrap();
     assert_eq!((last.folds()[0].test().first(), last.folds()[0].train().last()), (Some(&90), Some(&86)));
-    let earlier = CrossValidation::time("day", TimeWindows { folds: 5, ..windows }).apply(&table).unwrap();
+    let mut five = windows;
+    five.folds = 5;
+    let earlier = CrossValidation::time("day", five).apply(&table).unwrap();
     // Test 50 to 59, labels until 62: 60 to 62 are purged, 63 to 67 are under the embargo.
     let fold = &earlier.folds()[0];
     assert_eq!(fold.test(), (50..60).collect::<Vec<_>>());

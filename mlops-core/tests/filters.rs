@@ -227,8 +227,7 @@ async fn tracker(reference: &Value) -> MemoryTracker {
         tracker.start_run(&spec).await.unwrap();
         tracker.write(&spec.id, &batch(run)).await.unwrap();
         let status = RunStatus::ALL.into_iter().find(|s| s.as_str().to_uppercase() == text(run, "status"));
-        let end =
-            RunEnd { status: status.unwrap(), at: (!run["end"].is_null()).then(|| millis(&run["end"])) };
+        let end = RunEnd::new(status.unwrap()).with_at((!run["end"].is_null()).then(|| millis(&run["end"])));
         if end.status.is_final() {
             tracker.finish_run(&spec.id, &end).await.unwrap();
         }
@@ -249,12 +248,12 @@ fn batch(run: &Value) -> LogBatch {
         batch = batch.tag(TagKey::new(key).unwrap(), value.as_str().unwrap());
     }
     for input in list(run, "inputs") {
-        batch = batch.input(DataInput {
-            asset: AssetName::new(input[0].as_str().unwrap()).unwrap(),
-            version: Version::FIRST,
-            digest: format!("sha256:{}", input[1].as_str().unwrap().repeat(2)).parse().unwrap(),
-            role: input[2].as_str().unwrap().to_owned(),
-        });
+        batch = batch.input(DataInput::new(
+            AssetName::new(input[0].as_str().unwrap()).unwrap(),
+            Version::FIRST,
+            format!("sha256:{}", input[1].as_str().unwrap().repeat(2)).parse().unwrap(),
+            input[2].as_str().unwrap().to_owned(),
+        ));
     }
     batch
 }
@@ -736,9 +735,7 @@ prop_compose! {
         }
         run.params = params.into_iter().map(|(k, v)| (ParamKey::new(k).unwrap(), v)).collect();
         run.tags = tags.into_iter().map(|(k, v)| (TagKey::new(k).unwrap(), v)).collect();
-        run.inputs = data.into_iter().map(|(asset, version, role)| DataInput {
-            asset, version: Version::new(version).unwrap(), digest: Digest::of(role.as_bytes()), role,
-        }).collect();
+        run.inputs = data.into_iter().map(|(asset, version, role)| DataInput::new(asset, Version::new(version).unwrap(), Digest::of(role.as_bytes()), role)).collect();
         run
     }
 }

@@ -294,10 +294,8 @@ fn journal() -> Vec<PipelineEntry> {
     let outputs = BTreeMap::from([(port("rows"), Content::new(PortType::UriFile, blob))]);
     let key = StepKey::new(Digest::of(b"key"));
     let run = RunId::new("0".repeat(32)).unwrap();
-    let planned = |name: &str, before: &[&str]| PlannedStep {
-        name: step(name),
-        before: before.iter().map(|name| step(name)).collect(),
-    };
+    let planned =
+        |name: &str, before: &[&str]| PlannedStep::new(step(name), before.iter().map(|name| step(name)));
     let steps = vec![planned("a", &[]), planned("b", &[]), planned("c", &["a", "b"]), planned("d", &["a"])];
     let mut plan = RunPlan::new(ComponentName::new("train").unwrap(), Digest::of(b"pipeline"), steps);
     plan.force = Force::Steps([step("a")].into());

@@ -96,12 +96,8 @@ fn record(who: &str, action: &str, digest: Option<Digest>) -> AuditRecord {
 }
 
 fn approval(subject: Digest, approver: &str, decision: ApprovalDecision) -> Approval {
-    let request = ApprovalRequest {
-        subject,
-        question: "Promote?".to_owned(),
-        requester: id("ann"),
-        expires_at: "2026-03-02T00:00:00Z".parse().unwrap(),
-    };
+    let request =
+        ApprovalRequest::new(subject, "Promote?", id("ann"), "2026-03-02T00:00:00Z".parse().unwrap());
     Approval::answer(&request, decision, id(approver), "", now())
 }
 

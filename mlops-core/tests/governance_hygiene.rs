@@ -33,7 +33,7 @@ fn id(kind: ItemKind, group: &str, name: impl ToString) -> ItemId {
 
 fn approval(subject: Digest, expires_at: Timestamp) -> Approval {
     let (requester, approver) = (ActorId::new("ann").unwrap(), ActorId::new("ben").unwrap());
-    let request = ApprovalRequest { subject, question: "?".to_owned(), requester, expires_at };
+    let request = ApprovalRequest::new(subject, "?", requester, expires_at);
     Approval::answer(&request, ApprovalDecision::Approved, approver, "", ago(30))
 }
 
@@ -273,38 +273,26 @@ fn tags() -> BTreeMap<String, String> {
 }
 
 fn cluster() -> ClusterCost {
-    ClusterCost {
-        name: "cpu".to_owned(),
-        min_nodes: 0,
-        idle_before_scale_down: Duration::from_secs(1800),
-        dedicated: false,
-        urgency: Urgency::Interruptible,
-        hourly: Some(0.5),
-        tags: tags(),
-    }
+    ClusterCost::new("cpu", 0, Duration::from_secs(1800), false)
+        .with_urgency(Urgency::Interruptible)
+        .with_hourly(0.5)
+        .with_tags(tags())
 }
 
 fn instance() -> InstanceCost {
-    InstanceCost {
-        name: "ci".to_owned(),
-        idle_shutdown: Some(Duration::from_secs(3600)),
-        scheduled_stop: true,
-        hourly: Some(0.25),
-        tags: tags(),
-    }
+    InstanceCost::new("ci")
+        .with_idle_shutdown(Duration::from_secs(3600))
+        .with_scheduled_stop(true)
+        .with_hourly(0.25)
+        .with_tags(tags())
 }
 
 fn deployment() -> DeploymentCost {
-    DeploymentCost {
-        name: "churn/blue".to_owned(),
-        min_instances: 2,
-        traffic: 100,
-        since: ago(30),
-        peak_rate: Some(80.0),
-        instance_rate: Some(100.0),
-        hourly: Some(1.0),
-        tags: tags(),
-    }
+    DeploymentCost::new("churn/blue", 2, 100, ago(30))
+        .with_peak_rate(80.0)
+        .with_instance_rate(100.0)
+        .with_hourly(1.0)
+        .with_tags(tags())
 }
 
 fn clean() -> CostInventory {
@@ -392,7 +380,7 @@ fn day(text: &str) -> NaiveDate {
 }
 
 fn days(from: &str, amounts: &[f64]) -> Vec<DailyCost> {
-    day(from).iter_days().zip(amounts).map(|(day, amount)| DailyCost { day, amount: *amount }).collect()
+    day(from).iter_days().zip(amounts).map(|(day, amount)| DailyCost::new(day, *amount)).collect()
 }
 
 #[test]
@@ -469,7 +457,7 @@ fn a_forecast_refuses_what_it_cannot_be_made_from() {
 }
 
 fn budget(grain: TimeGrain, thresholds: &[(f64, ThresholdBasis)]) -> Budget {
-    let thresholds = thresholds.iter().map(|(percent, basis)| Threshold { percent: *percent, basis: *basis });
+    let thresholds = thresholds.iter().map(|(percent, basis)| Threshold::new(*percent).with_basis(*basis));
     Budget::new("b", 300.0, grain, day("2025-12-01"), thresholds.collect()).unwrap()
 }
 
@@ -504,7 +492,7 @@ fn thresholds_are_reached_by_what_is_spent_and_by_what_will_be() {
 #[test]
 fn a_budget_that_cannot_be_right_is_refused() {
     let at = |amount, start: &str, percents: &[f64]| {
-        let thresholds = percents.iter().map(|p| Threshold { percent: *p, basis: ThresholdBasis::Actual });
+        let thresholds = percents.iter().map(|p| Threshold::new(*p).with_basis(ThresholdBasis::Actual));
         Budget::new("b", amount, TimeGrain::Monthly, day(start), thresholds.collect())
     };
     assert!(at(1.0, "2026-01-01", &[0.0, 1000.0]).is_ok());
@@ -531,7 +519,7 @@ fn a_budget_that_cannot_be_right_is_refused() {
 /// A guard before a budget with a threshold on what is spent, and one on what is spent and promised.
 fn guarded(amount: f64, spent: f64) -> BudgetGuard {
     let thresholds = [(50.0, ThresholdBasis::Actual), (90.0, ThresholdBasis::Forecast)];
-    let thresholds = thresholds.map(|(percent, basis)| Threshold { percent, basis }).to_vec();
+    let thresholds = thresholds.map(|(percent, basis)| Threshold::new(percent).with_basis(basis)).to_vec();
     let budget = Budget::new("b", amount, TimeGrain::Monthly, day("2026-01-01"), thresholds).unwrap();
     BudgetGuard::new(&budget, spent).unwrap()
 }

@@ -20,14 +20,13 @@ fn now() -> Timestamp {
 }
 
 fn attestation(criterion: &str) -> Attestation {
-    Attestation {
-        criterion: criterion.to_owned(),
-        met: true,
-        by: ActorId::new("platform-owner").unwrap(),
-        at: at("2026-01-01T00:00:00Z"),
-        expires_at: at("2027-01-01T00:00:00Z"),
-        comment: String::new(),
-    }
+    Attestation::new(
+        criterion.to_owned(),
+        true,
+        ActorId::new("platform-owner").unwrap(),
+        at("2026-01-01T00:00:00Z"),
+        at("2027-01-01T00:00:00Z"),
+    )
 }
 
 fn meet(evidence: MaturityEvidence, criterion: &MaturityCriterion) -> MaturityEvidence {

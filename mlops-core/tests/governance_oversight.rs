@@ -56,13 +56,13 @@ fn world() -> World {
     let registry = Arc::new(MemoryModelRegistry::new(artifacts.clone(), clock.clone()));
     let deployer =
         MemoryDeployer::new(registry.clone(), artifacts.clone(), Arc::new(BuiltinLoader), clock.clone());
-    let stores = Stores {
-        data: Arc::new(MemoryDataAssetStore::new(artifacts.clone(), clock.clone())),
-        tracker: Arc::new(MemoryTracker::new(clock.clone())),
-        registry: Arc::new(Audited::new(registry, audit.clone(), actor("pipeline"))),
-        deployer: Arc::new(Audited::new(deployer, audit.clone(), actor("pipeline"))),
+    let stores = Stores::new(
+        Arc::new(MemoryDataAssetStore::new(artifacts.clone(), clock.clone())),
+        Arc::new(MemoryTracker::new(clock.clone())),
+        Arc::new(Audited::new(registry, audit.clone(), actor("pipeline"))),
+        Arc::new(Audited::new(deployer, audit.clone(), actor("pipeline"))),
         audit,
-    };
+    );
     World { clock, artifacts, stores }
 }
 
@@ -73,7 +73,7 @@ impl World {
         let digest = tree.digest;
         let asset = NewDataAsset::stored(name.parse().unwrap(), AssetKind::Table, digest, actor("ingest"));
         let asset = self.stores.data.register(&asset).await.unwrap();
-        DataInput { asset: asset.spec.name, version: asset.version, digest, role: "training".to_owned() }
+        DataInput::new(asset.spec.name, asset.version, digest, "training")
     }
 
     /// A run on data, and the model version it made.
@@ -87,7 +87,7 @@ impl World {
         let point = MetricPoint::new("auc".parse().unwrap(), 0.8, self.clock.now());
         let batch = LogBatch::new().metric(point).param("depth".parse().unwrap(), 3).input(data.clone());
         self.stores.tracker.write(&run.id, &batch).await.unwrap();
-        let end = RunEnd { status: RunStatus::Finished, at: None };
+        let end = RunEnd::new(RunStatus::Finished);
         self.stores.tracker.finish_run(&run.id, &end).await.unwrap();
         let model = ConstantPredictor::new(Task::BinaryClassification, value).unwrap();
         let blob = self.artifacts.put_bytes(model.to_bytes().unwrap()).await.unwrap();
@@ -102,24 +102,18 @@ impl World {
         let (digest, now) = (Digest::of(b"x"), self.clock.now());
         let criteria = vec![CriterionResult::new("auc", Verdict::Pass, None, "good")];
         let gate = GateDecision::new("release", digest, version.spec.artifact, digest, None, now, criteria);
-        let request = ApprovalRequest {
-            subject: gate.digest().unwrap(),
-            question: "Promote?".to_owned(),
-            requester: actor("pipeline"),
-            expires_at: until,
-        };
+        let request = ApprovalRequest::new(gate.digest().unwrap(), "Promote?", actor("pipeline"), until);
         let yes = ApprovalDecision::Approved;
         let approval = Approval::answer(&request, yes, actor("risk-officer"), "", now);
-        let promotion = Promotion {
-            key: IdempotencyKey::generate(),
-            model: version.spec.model.clone(),
-            version: version.version,
-            alias: "champion".parse().unwrap(),
-            expected,
+        let promotion = Promotion::new(
+            version.spec.model.clone(),
+            version.version,
+            "champion".parse().unwrap(),
             gate,
-            approval: Some(approval),
-            actor: actor(by),
-        };
+            actor(by),
+        )
+        .expecting(expected)
+        .with_approval(approval);
         self.stores.registry.promote(&promotion).await.unwrap();
     }
 
@@ -135,7 +129,7 @@ impl World {
     async fn traffic(&self, to: &str, by: &str) {
         let split = TrafficSplit::all_to(to.parse().unwrap());
         let (key, endpoint) = (IdempotencyKey::generate(), "churn-prod".parse().unwrap());
-        let change = TrafficChange { key, endpoint, split, expected: None, actor: actor(by) };
+        let change = TrafficChange::new(endpoint, split, actor(by)).with_key(key);
         self.stores.deployer.set_traffic(&change).await.unwrap();
     }
 }
@@ -285,7 +279,7 @@ impl DriftDetector for Quiet {
 
     fn detect(&self, current: &Table<'_>, at: Timestamp) -> mlops_core::Result<DriftReport> {
         let score = FeatureScore::new("quiet/v1", 0.0, 1.0, DriftVerdict::NoDrift);
-        let feature = FeatureDrift { feature: "age".to_owned(), outcome: FeatureOutcome::Measured(score) };
+        let feature = FeatureDrift::new("age", FeatureOutcome::Measured(score));
         let rows = (1, current.rows() as u64);
         Ok(DriftReport::new("quiet", at, rows, vec![feature], DriftVerdict::NoDrift, "nothing changed"))
     }
@@ -312,7 +306,7 @@ async fn an_endpoint_is_monitored_when_somebody_looked_at_rows_of_it_lately() {
     assert_eq!(counted(&monitor, probe()).await, (0, 1), "nobody defined the monitor");
 
     let signals = vec![SignalSpec::new("inputs", SignalKind::DataDrift)];
-    let spec = MonitorSpec { name: name.clone(), endpoint: endpoint.clone(), signals };
+    let spec = MonitorSpec::new(name.clone(), endpoint.clone(), signals);
     monitor.define(&spec).await.unwrap();
     assert_eq!(counted(&monitor, probe()).await, (0, 1), "a monitor that has not looked watches nothing");
     let window = Window::new(at("2025-01-01T00:00:00Z"), at("2025-01-02T00:00:00Z")).unwrap();
@@ -321,14 +315,9 @@ async fn an_endpoint_is_monitored_when_somebody_looked_at_rows_of_it_lately() {
 
     let features = Table::new(vec![Column::f64("age", vec![59.0, 48.0]).unwrap()]).unwrap();
     let predictions = Predictions::probability(vec![0.1, 0.1]).unwrap();
-    let seen = Observations {
-        endpoint: endpoint.clone(),
-        deployment: "blue".parse().unwrap(),
-        at: at("2025-01-01T06:00:00Z"),
-        ids: &["a".to_owned(), "b".to_owned()],
-        features: &features,
-        predictions: &predictions,
-    };
+    let (blue, ids) = ("blue".parse().unwrap(), ["a".to_owned(), "b".to_owned()]);
+    let when = at("2025-01-01T06:00:00Z");
+    let seen = Observations::new(endpoint.clone(), blue, when, &ids, &features, &predictions);
     monitor.observe(&seen).await.unwrap();
     monitor.check(&name, &window).await.unwrap();
     assert_eq!(counted(&monitor, probe()).await, (1, 1));
@@ -358,12 +347,7 @@ fn fixed() -> (ModelVersion, mlops_core::experiment::Run, LineageGraph, Vec<Mode
     capsule.lock = Some(Digest::of(b"lock"));
     let mut spec = RunSpec::new("churn".parse().unwrap(), "run", actor("pipeline")).with_capsule(capsule);
     spec.id = RunId::new("0190a6c1d2e34f5061728394a5b6c7d8").unwrap();
-    let data = DataInput {
-        asset: "patients".parse().unwrap(),
-        version: Version::FIRST,
-        digest: Digest::of(b"rows"),
-        role: "training".to_owned(),
-    };
+    let data = DataInput::new("patients".parse().unwrap(), Version::FIRST, Digest::of(b"rows"), "training");
     let mut run = mlops_core::experiment::Run::start(spec, started);
     run.ended_at = Some(at("2026-03-01T08:10:00.5Z"));
     run.params.insert("depth".parse().unwrap(), "3 \"é\"".to_owned());

@@ -29,29 +29,22 @@ fn tags(list: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 fn approval(subject: Digest, requester: &str, approver: &str) -> Approval {
-    let request = ApprovalRequest {
+    let request = ApprovalRequest::new(
         subject,
-        question: "Deploy?".to_owned(),
-        requester: ActorId::new(requester).unwrap(),
-        expires_at: at("2026-03-02T00:00:00Z"),
-    };
+        "Deploy?",
+        ActorId::new(requester).unwrap(),
+        at("2026-03-02T00:00:00Z"),
+    );
     let approver = ActorId::new(approver).unwrap();
     Approval::answer(&request, ApprovalDecision::Approved, approver, "", at("2026-02-28T00:00:00Z"))
 }
 
 fn model() -> ModelPlan {
     let artifact = Digest::of(b"model");
-    ModelPlan {
-        name: ModelName::new("churn").unwrap(),
-        version: Version::FIRST,
-        artifact,
-        registry: Some("models-prod".to_owned()),
-        provenance: Some(ModelProvenance {
-            statement: Digest::of(b"statement"),
-            subject: artifact,
-            builder: "https://example.com/builder".to_owned(),
-        }),
-    }
+    let provenance = ModelProvenance::new(Digest::of(b"statement"), artifact, "https://example.com/builder");
+    ModelPlan::new(ModelName::new("churn").unwrap(), Version::FIRST, artifact)
+        .with_registry("models-prod")
+        .with_provenance(provenance)
 }
 
 type Change = Box<dyn Fn(&mut PlannedResource)>;
@@ -366,13 +359,7 @@ fn names_without_hyphens_follow_the_convention_too() {
 }
 
 fn exemption(expires: &str) -> Exemption {
-    Exemption {
-        rule: "private".to_owned(),
-        resource: "kv".to_owned(),
-        reason: "moves in April".to_owned(),
-        granted_by: ActorId::new("platform-owner").unwrap(),
-        expires_at: at(expires),
-    }
+    Exemption::new("private", "kv", "moves in April", ActorId::new("platform-owner").unwrap(), at(expires))
 }
 
 fn public(name: &str) -> ResourcePlan {

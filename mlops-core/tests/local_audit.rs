@@ -62,13 +62,13 @@ fn broken_at(found: &AuditVerification, place: u64, what: &str) {
 fn forge(dir: &Path, keep: u64, forged: usize) {
     let connection = rusqlite::Connection::open(dir.join("mlops.db")).unwrap();
     let row = |row: &rusqlite::Row<'_>| {
-        Ok(AuditRecord {
-            sequence: u64::try_from(row.get::<_, i64>(0)?).unwrap(),
-            at: chrono::DateTime::from_timestamp_micros(row.get(1)?).unwrap(),
-            entry: serde_json::from_str(&row.get::<_, String>(2)?).unwrap(),
-            previous: Digest::from_bytes(row.get(3)?),
-            hash: Digest::from_bytes(row.get(4)?),
-        })
+        Ok(AuditRecord::from_parts(
+            u64::try_from(row.get::<_, i64>(0)?).unwrap(),
+            chrono::DateTime::from_timestamp_micros(row.get(1)?).unwrap(),
+            serde_json::from_str(&row.get::<_, String>(2)?).unwrap(),
+            Digest::from_bytes(row.get(3)?),
+            Digest::from_bytes(row.get(4)?),
+        ))
     };
     let sql = "SELECT sequence, at, doc, previous, hash FROM audit_record WHERE sequence = ?1";
     let mut last = Some(connection.query_row(sql, [i64::try_from(keep).unwrap()], row).unwrap());

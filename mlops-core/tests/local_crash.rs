@@ -671,7 +671,7 @@ fn child_does() {
             let (store, run) = begun(open());
             let blob = now(store.artifacts().put_bytes(b"dear diary".to_vec())).unwrap();
             let path = RelPath::new("deep/notes.txt").unwrap();
-            let link = ArtifactLink { path, digest: blob.digest, size: blob.size };
+            let link = ArtifactLink::new(path, blob.digest, blob.size);
             now(store.tracker().write(&run, &LogBatch::new().artifact(link))).unwrap();
             println!("\nlogged {run}");
             now(store.mlflow().sync()).unwrap();

@@ -271,7 +271,7 @@ impl Deployer for Reopening {
         // Requests without a key are numbered by each deployer: one that is new each time would send all of them one way.
         let number = format!("request {}", unused_number());
         let routing_key = request.routing_key.clone().or(Some(number));
-        self.for_a_request().invoke(&InvokeRequest { routing_key, ..request.clone() }).await
+        self.for_a_request().invoke(&request.clone().with_routing_key(routing_key)).await
     }
 
     async fn stats(&self, endpoint: &EndpointName, name: &DeploymentName) -> Result<OperationStats> {
@@ -468,14 +468,14 @@ async fn set(deployer: &dyn Deployer, green: u8) -> Endpoint {
     let share = Percent::new(green).unwrap();
     let split = TrafficSplit::canary(deployment("blue"), deployment("green"), share).unwrap();
     let key = IdempotencyKey::generate();
-    let change = TrafficChange { key, endpoint: endpoint(), split, expected: None, actor: actor("release") };
+    let change = TrafficChange::new(endpoint(), split, actor("release")).with_key(key);
     deployer.set_traffic(&change).await.unwrap()
 }
 
 async fn ask(deployer: &dyn Deployer, name: Option<&str>) -> Result<f64> {
     let rows = ages(&[10.0]);
     let deployment = name.map(deployment);
-    let request = InvokeRequest { endpoint: endpoint(), deployment, routing_key: None, rows: &rows };
+    let request = InvokeRequest::new(endpoint(), &rows).with_deployment(deployment);
     Ok(deployer.invoke(&request).await?.predictions.as_slice()[0])
 }
 
@@ -720,13 +720,9 @@ async fn rows_that_were_changed_are_refused_by_name() {
     for (sql, table, row) in cases {
         let world = World::new();
         let deployer = serving(&world).await;
-        let change = TrafficChange {
-            key: IdempotencyKey::new("a-change").unwrap(),
-            endpoint: endpoint(),
-            split: TrafficSplit::all_to(deployment("green")),
-            expected: None,
-            actor: actor("release"),
-        };
+        let change =
+            TrafficChange::new(endpoint(), TrafficSplit::all_to(deployment("green")), actor("release"))
+                .with_key(IdempotencyKey::new("a-change").unwrap());
         deployer.set_traffic(&change).await.unwrap();
         drop(deployer);
         damage(&world.folder, sql);
@@ -895,8 +891,7 @@ async fn an_entry_that_cannot_be_kept_exactly_is_not_kept() {
     let score = |value| Estimate::new(Measured::Value(value), Direction::HigherIsBetter, 10);
     let metric = MetricKey::new("accuracy").unwrap();
     let entry = |candidate| {
-        let performance =
-            LabelledPerformance { metric: metric.clone(), candidate: score(candidate), stable: score(0.5) };
+        let performance = LabelledPerformance::new(metric.clone(), score(candidate), score(0.5));
         let evidence = GuardEvidence::new(Percent::ALL, None, None).with_performance(performance);
         let judgement = Judgement::new(GuardVerdict::NoData, "nobody knows");
         let event = Event::GuardJudged { epoch: 1, judgement, evidence: Some(Box::new(evidence)) };
@@ -913,12 +908,12 @@ async fn an_entry_that_cannot_be_kept_exactly_is_not_kept() {
 // ── approvals ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 fn request(subject: &str, hours: u64) -> ApprovalRequest {
-    ApprovalRequest {
-        subject: Digest::of(subject.as_bytes()),
-        question: format!("Promote {subject}?"),
-        requester: actor("trainer"),
-        expires_at: start() + Duration::from_secs(3_600 * hours),
-    }
+    ApprovalRequest::new(
+        Digest::of(subject.as_bytes()),
+        format!("Promote {subject}?"),
+        actor("trainer"),
+        start() + Duration::from_secs(3_600 * hours),
+    )
 }
 
 #[tokio::test]
@@ -1053,7 +1048,8 @@ async fn child_that_changes_traffic() {
             let share = Percent::new(u8::try_from(found.revision % 101).unwrap()).unwrap();
             let split = TrafficSplit::canary(deployment("blue"), deployment("green"), share).unwrap();
             let (key, expected) = (IdempotencyKey::generate(), Some(found.revision));
-            let change = TrafficChange { key, endpoint: endpoint(), split, expected, actor: actor("child") };
+            let change =
+                TrafficChange::new(endpoint(), split, actor("child")).with_key(key).expecting(expected);
             match deployer.set_traffic(&change).await {
                 Ok(_) => break,
                 Err(e) => assert_eq!(e.kind(), ErrorKind::Conflict, "{e}"),

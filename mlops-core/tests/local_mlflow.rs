@@ -53,17 +53,8 @@ async fn world() -> World {
         .metric(MetricPoint::new(metric("auc"), 0.75, at))
         .metric(MetricPoint::new(metric("gone"), f64::NAN, at))
         .metric(MetricPoint::new(metric("high"), f64::INFINITY, at))
-        .input(DataInput {
-            asset,
-            version: Version::FIRST,
-            digest: Digest::of(b"rows"),
-            role: "training".into(),
-        })
-        .artifact(ArtifactLink {
-            path: RelPath::new("notes.txt").unwrap(),
-            digest: notes.digest,
-            size: notes.size,
-        });
+        .input(DataInput::new(asset, Version::FIRST, Digest::of(b"rows"), "training"))
+        .artifact(ArtifactLink::new(RelPath::new("notes.txt").unwrap(), notes.digest, notes.size));
     for step in 0..200 {
         batch = batch.metric(MetricPoint::new(metric("loss"), 1.0 / (step + 1) as f64, at).with_step(step));
     }
@@ -147,7 +138,7 @@ async fn points_that_come_later_are_added() {
             let point = MetricPoint::new(metric("loss"), f64::from(i), run.started_at);
             point.with_step(round * 10_000 + i64::from(i))
         };
-        let batch = LogBatch { metrics: (0..points).map(point).collect(), ..LogBatch::new() };
+        let batch = LogBatch::new().with_metrics((0..points).map(point));
         tracker.write(&run.id, &batch).await.unwrap();
         expected += points;
         assert_eq!(world.sync().await.points, u64::from(points), "round {round}");
@@ -166,8 +157,7 @@ async fn a_file_in_a_file_is_reported_and_the_rest_is_laid_out() {
         let run = tracker.start_run(&RunSpec::new(name.clone(), "paths", actor())).await.unwrap();
         for path in paths {
             let blob = world.store.artifacts().put_bytes(path.as_bytes().to_vec()).await.unwrap();
-            let link =
-                ArtifactLink { path: RelPath::new(path).unwrap(), digest: blob.digest, size: blob.size };
+            let link = ArtifactLink::new(RelPath::new(path).unwrap(), blob.digest, blob.size);
             tracker.write(&run.id, &LogBatch::new().artifact(link)).await.unwrap();
         }
         runs.push(run.id);

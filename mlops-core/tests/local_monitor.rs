@@ -108,9 +108,8 @@ impl DriftDetector for Shares {
     }
 
     fn detect(&self, current: &Table<'_>, at: Timestamp) -> Result<DriftReport> {
-        let measure = |reference: &Column<'_>| FeatureDrift {
-            feature: reference.name().to_owned(),
-            outcome: self.measure(reference, current),
+        let measure = |reference: &Column<'_>| {
+            FeatureDrift::new(reference.name().to_owned(), self.measure(reference, current))
         };
         let features: Vec<_> = self.0.columns().iter().map(measure).collect();
         let any = |verdict| features.iter().any(|feature| feature.verdict() == verdict);
@@ -283,7 +282,7 @@ fn ids(prefix: &str, count: usize) -> Vec<String> {
 }
 
 fn truth(id: &str, value: f64) -> GroundTruth {
-    GroundTruth { id: id.to_owned(), value }
+    GroundTruth::new(id.to_owned(), value)
 }
 
 async fn see(
@@ -294,15 +293,15 @@ async fn see(
     predictions: &Predictions,
 ) -> Result<ObserveReceipt> {
     let deployment = DeploymentName::new("blue").unwrap();
-    monitor.observe(&Observations { endpoint: endpoint(), deployment, at, ids, features, predictions }).await
+    monitor.observe(&Observations::new(endpoint(), deployment, at, ids, features, predictions)).await
 }
 
 async fn define(monitor: &dyn Monitor, signals: Vec<SignalSpec>) {
-    monitor.define(&MonitorSpec { name: name(), endpoint: endpoint(), signals }).await.unwrap();
+    monitor.define(&MonitorSpec::new(name(), endpoint(), signals)).await.unwrap();
 }
 
 fn all_signals() -> Vec<SignalSpec> {
-    let rule = PerformanceRule { metric: accuracy_key(), limit: 0.8, min_labelled: 10 };
+    let rule = PerformanceRule::new(accuracy_key(), 0.8, 10);
     vec![
         SignalSpec::new("inputs", SignalKind::DataDrift),
         SignalSpec::new("predictions", SignalKind::PredictionDrift),
@@ -318,7 +317,7 @@ async fn a_baseline_is_captured_when_a_deployment_goes_live_and_one_schedule_wat
     let stores = || {
         let store = store_in(&folder);
         let (artifacts, registry) = (Arc::new(store.artifacts()), Arc::new(store.registry()));
-        BaselineStores { artifacts, data: Arc::new(store.data_assets()), registry }
+        BaselineStores::new(artifacts, Arc::new(store.data_assets()), registry)
     };
     let deployment = |artifact| {
         let (name, model) = (DeploymentName::new("blue").unwrap(), ModelName::new("diabetes").unwrap());

@@ -27,8 +27,8 @@ use mlops_core::registry::{
 };
 use mlops_core::time::{Clock as _, ManualClock};
 use mlops_core::{
-    ActorId, Alias, AssetName, DeploymentName, EndpointName, ErrorKind, ExperimentName, IdempotencyKey,
-    ModelName, PageRequest, RelPath, RunId, TagKey, Tags, Version, VersionSpec,
+    ActorId, Alias, AssetName, DeploymentName, EndpointName, ErrorKind, ExperimentName, ModelName,
+    PageRequest, RelPath, RunId, TagKey, Tags, Version, VersionSpec,
 };
 
 fn under_test() -> RegistryUnderTest {
@@ -79,7 +79,7 @@ async fn register(store: &LocalStore, model: &str, content: &str) -> ModelVersio
 
 async fn move_candidate(store: &LocalStore, model: &str, expected: Option<u64>, to: Option<u64>) {
     let change = AliasChange::new(name(model), candidate(), Version::FIRST, actor());
-    let change = AliasChange { to: to.map(version), ..change }.expecting(expected.map(version));
+    let change = change.with_to(to.map(version)).expecting(expected.map(version));
     store.registry().set_alias(&change).await.unwrap();
 }
 
@@ -138,12 +138,12 @@ async fn fill(store: &LocalStore, clock: &ManualClock) {
     }
     for model in ["churn", "fraud"] {
         for number in 1..=3 {
-            let input = DataInput {
-                asset: AssetName::new("patients").unwrap(),
-                version: Version::FIRST,
-                digest: Digest::of(b"patients"),
-                role: "training".to_owned(),
-            };
+            let input = DataInput::new(
+                AssetName::new("patients").unwrap(),
+                Version::FIRST,
+                Digest::of(b"patients"),
+                "training",
+            );
             let new = new_version(store, model, &format!("content {}", number % 2)).await;
             let new = new.with_data(input).with_run(RunId::generate()).with_description("a model");
             registry.register(&new).await.unwrap();
@@ -524,19 +524,18 @@ fn what_runs_use_and_make_is_lineage_and_is_not_collected() {
         let tracker = store.tracker();
         tracker.ensure_experiment(&ExperimentSpec::new(experiment.clone())).await.unwrap();
         let run = tracker.start_run(&RunSpec::new(experiment, "one", actor())).await.unwrap().id;
-        let input = DataInput {
-            asset: AssetName::new("patients").unwrap(),
-            version: version(3),
-            digest: Digest::of(b"patients"),
-            role: "training".to_owned(),
-        };
+        let input = DataInput::new(
+            AssetName::new("patients").unwrap(),
+            version(3),
+            Digest::of(b"patients"),
+            "training",
+        );
         let plot = store.artifacts().put_bytes("a plot").await.unwrap();
         let path = RelPath::new("plots/roc.svg").unwrap();
-        let batch = LogBatch {
-            inputs: vec![input.clone(), DataInput { role: "test".to_owned(), ..input.clone() }],
-            artifacts: vec![ArtifactLink { path, digest: plot.digest, size: plot.size }],
-            ..LogBatch::new()
-        };
+        let mut test = input.clone();
+        test.role = "test".to_owned();
+        let link = ArtifactLink::new(path, plot.digest, plot.size);
+        let batch = LogBatch::new().input(input.clone()).input(test).artifact(link);
         tracker.write(&run, &batch).await.unwrap();
         let new = new_version(&store, "churn", "content").await.with_run(run.clone());
         store.registry().register(&new).await.unwrap();
@@ -660,16 +659,13 @@ fn the_evidence_of_a_promotion_is_kept() {
         let (rules, report) = (Digest::of(b"gate.toml"), Digest::of(b"report"));
         let gate =
             GateDecision::new("release", rules, made.spec.artifact, report, None, clock.now(), criteria);
-        let promotion = Promotion {
-            key: IdempotencyKey::generate(),
-            model: name("churn"),
-            version: made.version,
-            alias: Alias::new("champion").unwrap(),
-            expected: None,
-            gate: gate.clone(),
-            approval: None,
-            actor: actor(),
-        };
+        let promotion = Promotion::new(
+            name("churn"),
+            made.version,
+            Alias::new("champion").unwrap(),
+            gate.clone(),
+            actor(),
+        );
         let protect =
             |store: &LocalStore| store.registry().with_protected(promotion.alias.clone(), Protection::Gate);
         let record = protect(&store).promote(&promotion).await.unwrap();

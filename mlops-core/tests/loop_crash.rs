@@ -170,45 +170,34 @@ async fn set_up(folder: &Path) {
     deployer.deploy(&spec).await.unwrap();
     let (key, split) = (IdempotencyKey::new("first").unwrap(), TrafficSplit::all_to(name));
     let actor = actor("release");
-    let change = TrafficChange { key, endpoint: endpoint(), split, expected: Some(0), actor: actor.clone() };
+    let change = TrafficChange::new(endpoint(), split, actor.clone()).with_key(key).expecting(0);
     deployer.set_traffic(&change).await.unwrap();
     let gate = decide(&first, 0);
-    let request = ApprovalRequest {
-        subject: gate.digest().unwrap(),
-        question: "May it serve?".to_owned(),
-        requester: actor.clone(),
-        expires_at: "2100-01-01T00:00:00Z".parse().unwrap(),
-    };
+    let request = ApprovalRequest::new(
+        gate.digest().unwrap(),
+        "May it serve?",
+        actor.clone(),
+        "2100-01-01T00:00:00Z".parse().unwrap(),
+    );
     let approval =
         officer(Arc::default()).decide(&request, "2026-01-01T00:00:00Z".parse().unwrap()).await.unwrap();
-    let promotion = Promotion {
-        key: IdempotencyKey::new("first-promotion").unwrap(),
-        model: model(),
-        version: first.version,
-        alias: champion(),
-        expected: None,
-        gate,
-        approval: Some(approval),
-        actor,
-    };
+    let promotion = Promotion::new(model(), first.version, champion(), gate, actor)
+        .with_key(IdempotencyKey::new("first-promotion").unwrap())
+        .with_approval(approval);
     registry(&store).promote(&promotion).await.unwrap();
 }
 
 async fn resume(store: &LocalStore, deployer: Arc<LocalDeployer>, away: Arc<AtomicBool>) -> ClosedLoop {
     let first = register(store, 0, None).await;
-    let serving = Serving {
-        version: first.version,
-        artifact: first.spec.artifact,
-        deployment: deployment(first.version),
-    };
+    let serving = Serving::new(first.version, first.spec.artifact, deployment(first.version));
     let start = LoopState::new(config(), Some(serving)).with_id(id());
-    let backends = LoopBackends {
-        registry: Arc::new(registry(store)),
+    let backends = LoopBackends::new(
+        Arc::new(registry(store)),
         deployer,
-        journal: Arc::new(store.rollouts()),
-        audit: Arc::new(store.audit_log()),
-        clock: Arc::new(SystemClock::new()),
-    };
+        Arc::new(store.rollouts()),
+        Arc::new(store.audit_log()),
+        Arc::new(SystemClock::new()),
+    );
     let smoke_test = SmokeTest::new(rows()).unwrap();
     let resumed = ClosedLoop::resume(start, Arc::new(store.loops()), backends, smoke_test).await.unwrap();
     resumed.with_approver(Arc::new(officer(away)))
@@ -279,7 +268,8 @@ async fn serve(deployer: &LocalDeployer, cycle: u64) {
     for caller in 0..25 {
         let (deployment, table) = (None, rows());
         let routing_key = Some(format!("caller {caller} of {cycle}"));
-        let request = InvokeRequest { endpoint: endpoint(), deployment, routing_key, rows: &table };
+        let request =
+            InvokeRequest::new(endpoint(), &table).with_deployment(deployment).with_routing_key(routing_key);
         deployer.invoke(&request).await.unwrap();
     }
 }

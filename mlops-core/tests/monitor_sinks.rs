@@ -105,7 +105,7 @@ impl WebhookTransport for Receiver {
 
 fn target(url: &str, retry: WebhookRetry) -> WebhookTarget {
     let (name, source) = ("pager".to_owned(), "/mlops/monitors/diabetes".to_owned());
-    WebhookTarget { name, url: url.to_owned(), source, secrets: vec![secret()], retry }
+    WebhookTarget::new(name, url.to_owned(), source, vec![secret()]).with_retry(retry)
 }
 
 fn webhook(
@@ -114,7 +114,7 @@ fn webhook(
     pause: Arc<dyn Pause>,
 ) -> WebhookAlertSink {
     let clock = Arc::new(ManualClock::at(now()));
-    let through = WebhookIo { transport, pause, clock };
+    let through = WebhookIo::new(transport, pause, clock);
     WebhookAlertSink::new(target("https://example.org/hook", retry), through).unwrap()
 }
 
@@ -255,7 +255,7 @@ fn a_webhook_that_could_not_work_is_refused_when_it_is_made() {
         let clock = Arc::new(ManualClock::at(now()));
         WebhookAlertSink::new(
             target,
-            WebhookIo { transport: Arc::new(Receiver::default()), pause: Arc::new(Waits::default()), clock },
+            WebhookIo::new(Arc::new(Receiver::default()), Arc::new(Waits::default()), clock),
         )
     };
     assert!(made(|_| {}).is_ok());
@@ -368,11 +368,7 @@ fn over_a_real_socket_it_survives_a_lost_connection_and_the_receiver_can_verify_
         seen
     });
     let waits = Arc::new(Waits::default());
-    let through = WebhookIo {
-        transport: Arc::new(Socket(address)),
-        pause: waits.clone(),
-        clock: Arc::new(ManualClock::at(now())),
-    };
+    let through = WebhookIo::new(Arc::new(Socket(address)), waits.clone(), Arc::new(ManualClock::at(now())));
     let sink =
         WebhookAlertSink::new(target(&format!("http://{address}/hook"), WebhookRetry::default()), through)
             .unwrap();
@@ -407,7 +403,8 @@ fn an_alert_is_a_cloud_event() {
         })
     );
     // An attribute that would be empty is left out.
-    let nameless = Alert { signal: String::new(), ..alert("k") };
+    let mut nameless = alert("k");
+    nameless.signal = String::new();
     assert!(alert_event(&nameless, "s").unwrap().get("subject").is_none());
     for bad in ["", "a b", "é", "a\n", "<x>"] {
         assert_eq!(alert_event(&alert("k"), bad).unwrap_err().context("field"), Some("source"), "{bad}");

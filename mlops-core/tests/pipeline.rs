@@ -873,7 +873,7 @@ async fn a_cancelled_run_stops_what_runs_and_begins_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_budget_that_is_shared_lets_nothing_begin_that_it_does_not_hold() {
     let start = "2026-01-01".parse().unwrap();
-    let thresholds = vec![Threshold { percent: 50.0, basis: ThresholdBasis::Actual }];
+    let thresholds = vec![Threshold::new(50.0).with_basis(ThresholdBasis::Actual)];
     let budget = Budget::new("team", 100.0, TimeGrain::Monthly, start, thresholds).unwrap();
     let costs = || StepCosts::new(10.0).unwrap().with(step("fit"), 75.0).unwrap();
     let ran = Ran::default();
@@ -909,7 +909,7 @@ async fn a_budget_that_is_shared_lets_nothing_begin_that_it_does_not_hold() {
 /// one attempt cost more than expected is missing for the next step.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_step_says_that_it_costs_is_what_it_costs() {
-    let thresholds = vec![Threshold { percent: 100.0, basis: ThresholdBasis::Actual }];
+    let thresholds = vec![Threshold::new(100.0).with_basis(ThresholdBasis::Actual)];
     let budget = Budget::new("team", 20.0, TimeGrain::Monthly, "2026-01-01".parse().unwrap(), thresholds);
     let guard = BudgetGuard::new(&budget.unwrap(), 0.0).unwrap();
     let fit = component("fit", "1").with_output(port("out"), PortType::UriFile);
@@ -975,7 +975,7 @@ async fn what_is_at_work_when_a_budget_is_used_up_comes_to_its_end() {
         10.0,
         TimeGrain::Monthly,
         "2026-01-01".parse().unwrap(),
-        vec![Threshold { percent: 100.0, basis: ThresholdBasis::Actual }],
+        vec![Threshold::new(100.0).with_basis(ThresholdBasis::Actual)],
     );
     let guard = BudgetGuard::new(&budget.unwrap(), 0.0).unwrap();
     let slow =

@@ -223,10 +223,8 @@ mod state {
 
     /// `a` and `b`, then `c` behind both.
     fn begun() -> PipelineState {
-        let step = |of: &str, before: &[&str]| PlannedStep {
-            name: name(of),
-            before: before.iter().map(|step| name(step)).collect(),
-        };
+        let step =
+            |of: &str, before: &[&str]| PlannedStep::new(name(of), before.iter().map(|step| name(step)));
         let steps = vec![step("a", &[]), step("b", &[]), step("c", &["a", "b"])];
         PipelineState::begin(RunPlan::new(ComponentName::new("p").unwrap(), Digest::of(b"p"), steps)).unwrap()
     }

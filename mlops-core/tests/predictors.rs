@@ -643,9 +643,9 @@ async fn served(file: &str, bytes: Vec<u8>, rows: &Table<'_>) -> Result<Vec<f64>
     deployer.ensure_endpoint(&EndpointSpec::new(endpoint.clone(), me.clone())).await?;
     deployer.deploy(&DeploymentSpec::new(endpoint.clone(), blue.clone(), model, version, me.clone())).await?;
     let (key, split) = (IdempotencyKey::generate(), TrafficSplit::all_to(blue));
-    let change = TrafficChange { key, endpoint: endpoint.clone(), split, expected: Some(0), actor: me };
+    let change = TrafficChange::new(endpoint.clone(), split, me).with_key(key).expecting(0);
     deployer.set_traffic(&change).await?;
-    let request = InvokeRequest { endpoint, deployment: None, routing_key: None, rows };
+    let request = InvokeRequest::new(endpoint, rows);
     Ok(deployer.invoke(&request).await?.predictions.as_slice().to_vec())
 }
 

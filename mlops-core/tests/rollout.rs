@@ -270,7 +270,7 @@ impl World {
             }
             Effect::SetTraffic { epoch, change } => self.set_traffic(epoch, &change),
             Effect::TakeBaseline { epoch } => {
-                let baseline = Baseline { at: at(self.now), candidate: None, stable: None };
+                let baseline = Baseline::new(at(self.now), None, None);
                 vec![Event::BaselineTaken { epoch, baseline }]
             }
             Effect::JudgeGuard { epoch } => vec![self.judge(epoch)],
@@ -611,12 +611,8 @@ fn approvals_of_one_person_count_once() {
             }
         }
     }
-    let request = ApprovalRequest {
-        subject: world.state.plan.digest().unwrap(),
-        question: "?".into(),
-        requester: ActorId::new("bot").unwrap(),
-        expires_at: at(900),
-    };
+    let request =
+        ApprovalRequest::new(world.state.plan.digest().unwrap(), "?", ActorId::new("bot").unwrap(), at(900));
     let approve = |world: &mut World, by: &str| {
         let by = ActorId::new(by).unwrap();
         let yes = Approval::answer(&request, ApprovalDecision::Approved, by, "", at(world.now));
@@ -747,7 +743,7 @@ async fn shop() -> Shop {
     let spec = DeploymentSpec::new(endpoint.clone(), name("blue"), model, Version::FIRST, actor.clone());
     deployer.deploy(&spec).await.unwrap();
     let (key, split) = (IdempotencyKey::generate(), TrafficSplit::all_to(name("blue")));
-    let change = TrafficChange { key, endpoint, split, expected: None, actor };
+    let change = TrafficChange::new(endpoint, split, actor).with_key(key);
     deployer.set_traffic(&change).await.unwrap();
     Shop { registry, deployer, green }
 }
@@ -792,7 +788,9 @@ impl Shop {
             }
             for deployment in [None, Some(name("green"))] {
                 let (endpoint, routing_key) = ("diabetes".parse().unwrap(), None);
-                let request = InvokeRequest { endpoint, deployment, routing_key, rows: &rows };
+                let request = InvokeRequest::new(endpoint, &rows)
+                    .with_deployment(deployment)
+                    .with_routing_key(routing_key);
                 self.deployer.invoke(&request).await.unwrap();
             }
         }
@@ -957,12 +955,12 @@ fn awaiting(options: RolloutOptions) -> World {
 
 /// What comes of an approval by somebody that expires then.
 fn approve(world: &mut World, by: &str, until: i64) -> Result<bool, ErrorKind> {
-    let request = ApprovalRequest {
-        subject: world.state.plan.digest().unwrap(),
-        question: "?".into(),
-        requester: ActorId::new("bot").unwrap(),
-        expires_at: at(until),
-    };
+    let request = ApprovalRequest::new(
+        world.state.plan.digest().unwrap(),
+        "?",
+        ActorId::new("bot").unwrap(),
+        at(until),
+    );
     let yes = Approval::answer(&request, ApprovalDecision::Approved, by.parse().unwrap(), "", at(world.now));
     let given =
         step(&world.state, &Event::ApprovalGiven(yes), at(world.now)).map_err(|error| error.kind())?;
@@ -1014,17 +1012,18 @@ fn an_approval_counts_only_as_its_approver_signed_it() {
     let options = options().with_approvals(2).with_approver_keys(known.clone());
     let mut world = awaiting(options.clone());
     let answer = |decision, number| {
-        let request = ApprovalRequest {
-            subject: world.state.plan.digest().unwrap(),
-            question: "?".into(),
-            requester: ActorId::new("bot").unwrap(),
-            expires_at: at(900),
-        };
+        let request = ApprovalRequest::new(
+            world.state.plan.digest().unwrap(),
+            "?",
+            ActorId::new("bot").unwrap(),
+            at(900),
+        );
         Approval::answer(&request, decision, officer(number), "seen", at(5))
     };
     let (yes, no) = (ApprovalDecision::Approved, ApprovalDecision::Rejected);
     let good = answer(yes, 0).signed(&keys[0]).unwrap();
-    let tampered = Approval { expires_at: at(990), ..good.clone() };
+    let mut tampered = good.clone();
+    tampered.expires_at = at(990);
     for (bad, expected) in [
         (answer(yes, 0), ErrorKind::Rejected),
         (answer(no, 0), ErrorKind::Rejected),
@@ -1075,12 +1074,12 @@ fn every_role_must_approve_by_as_many_of_its_members_as_it_says() {
 #[test]
 fn who_asks_approves_nothing_whatever_name_the_request_has() {
     let mut world = awaiting(options().with_approval());
-    let request = ApprovalRequest {
-        subject: world.state.plan.digest().unwrap(),
-        question: "?".into(),
-        requester: "somebody-else".parse().unwrap(),
-        expires_at: at(900),
-    };
+    let request = ApprovalRequest::new(
+        world.state.plan.digest().unwrap(),
+        "?",
+        "somebody-else".parse().unwrap(),
+        at(900),
+    );
     let own = Approval::answer(&request, ApprovalDecision::Approved, "bot".parse().unwrap(), "", at(5));
     let error = step(&world.state, &Event::ApprovalGiven(own), at(world.now)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Rejected);
@@ -1135,12 +1134,7 @@ fn an_approval_of_another_plan_approves_nothing() {
     others.push(world.state.plan.clone().with_release(release.with_gate(Digest::of(b"a decision"))));
     let mut digests = vec![world.state.plan.digest().unwrap()];
     for other in others {
-        let request = ApprovalRequest {
-            subject: other.digest().unwrap(),
-            question: "?".into(),
-            requester: "bot".parse().unwrap(),
-            expires_at: at(900),
-        };
+        let request = ApprovalRequest::new(other.digest().unwrap(), "?", "bot".parse().unwrap(), at(900));
         assert!(!digests.contains(&request.subject));
         digests.push(request.subject);
         let yes =
@@ -1217,10 +1211,8 @@ fn who_compares_with_nobody_says_so_and_the_plan_says_what_follows() {
 #[test]
 fn a_score_over_comparisons_holds_nothing_up_where_there_is_nothing_to_compare_with() {
     let score = ScoreGuard::new("canary", ScoreOptions::new(75.0, 50.0)).with_metric("errors", "all");
-    let alone = GuardFinding {
-        guard: "errors".into(),
-        finding: Finding::new("guard.not_compared", GuardVerdict::NoData, "looked"),
-    };
+    let alone =
+        GuardFinding::new("errors", Finding::new("guard.not_compared", GuardVerdict::NoData, "looked"));
     let found = score.judge(&[alone]);
     assert_eq!((found.verdict, found.rule.as_str()), (GuardVerdict::NoData, "guard.not_compared"));
     let mut world = World::new(options().with_score(score), Story::Good, (0, false));

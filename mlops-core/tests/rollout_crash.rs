@@ -110,7 +110,7 @@ async fn set_up(folder: &Path) {
         deployer.deploy(&spec).await.unwrap();
     }
     let (key, split) = (IdempotencyKey::new("first").unwrap(), TrafficSplit::all_to(name("blue")));
-    let change = TrafficChange { key, endpoint: endpoint(), split, expected: Some(0), actor: actor() };
+    let change = TrafficChange::new(endpoint(), split, actor()).with_key(key).expecting(0);
     deployer.set_traffic(&change).await.unwrap();
 }
 
@@ -137,7 +137,9 @@ async fn drive(folder: &Path, kind: Kind, pace: Duration) -> Phase {
         for caller in 0..25 {
             let (deployment, table) = (None, rows());
             let routing_key = Some(format!("caller {caller} of {}", driver.state().epoch));
-            let request = InvokeRequest { endpoint: endpoint(), deployment, routing_key, rows: &table };
+            let request = InvokeRequest::new(endpoint(), &table)
+                .with_deployment(deployment)
+                .with_routing_key(routing_key);
             deployer.invoke(&request).await.unwrap();
         }
         let bad = kind.bad_from.is_some_and(|from| status.share.get() >= from);

@@ -138,8 +138,8 @@ fn start_end_and_calendar_bound_what_fires() {
             Calendar::new(
                 ["2025-12-25", "2025-12-26"].map(|date| date.parse().unwrap()),
                 [
-                    Blackout { from: "2025-12-28".parse().unwrap(), to: "2025-12-31".parse().unwrap() },
-                    Blackout { from: "2025-12-30".parse().unwrap(), to: "2026-01-01".parse().unwrap() },
+                    Blackout::new("2025-12-28".parse().unwrap(), "2025-12-31".parse().unwrap()),
+                    Blackout::new("2025-12-30".parse().unwrap(), "2026-01-01".parse().unwrap()),
                 ],
             )
             .unwrap(),
@@ -160,10 +160,8 @@ fn start_end_and_calendar_bound_what_fires() {
         Some("end_time")
     );
     // A calendar that excludes all that is left.
-    let all = Calendar::new(
-        [],
-        [Blackout { from: "2020-01-01".parse().unwrap(), to: "2262-01-01".parse().unwrap() }],
-    );
+    let all =
+        Calendar::new([], [Blackout::new("2020-01-01".parse().unwrap(), "2262-01-01".parse().unwrap())]);
     assert_eq!(
         cron("* * * * *", "UTC").with_calendar(all.unwrap()).next_after(at("2025-01-01T00:00:00Z")),
         Some(at("2262-01-02T00:00:00Z"))

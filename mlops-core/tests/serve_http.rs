@@ -55,7 +55,7 @@ struct Scaled {
 }
 
 fn signature() -> Signature {
-    let optional = |name: &str, data_type| Feature { nullable: true, ..Feature::required(name, data_type) };
+    let optional = |name: &str, data_type| Feature::required(name, data_type).with_nullable(true);
     let inputs = vec![
         Feature::required("age", DataType::F64),
         optional("visits", DataType::I64),
@@ -186,7 +186,7 @@ fn split(shares: &[(&str, u8)]) -> TrafficSplit {
 
 async fn set_traffic(deployer: &dyn Deployer, shares: &[(&str, u8)]) {
     let (key, split, actor) = (IdempotencyKey::generate(), split(shares), "me".parse().unwrap());
-    let change = TrafficChange { key, endpoint: "scores".parse().unwrap(), split, expected: None, actor };
+    let change = TrafficChange::new("scores".parse().unwrap(), split, actor).with_key(key);
     deployer.set_traffic(&change).await.unwrap();
 }
 
@@ -1190,7 +1190,7 @@ async fn the_deployers_mirror_is_the_shadow_where_the_server_has_none_of_its_own
     let mut client = Client::to(running.local_addr()).await;
     let set = async |mirror: Option<Mirror>| {
         let (key, actor) = (IdempotencyKey::generate(), "me".parse().unwrap());
-        let change = MirrorChange { key, endpoint: "scores".parse().unwrap(), mirror, expected: None, actor };
+        let change = MirrorChange::new("scores".parse().unwrap(), mirror, actor).with_key(key);
         world.deployer.set_mirror(&change).await.unwrap();
     };
     let asked = async || {
@@ -1223,7 +1223,7 @@ async fn a_shadow_that_the_server_takes_away_is_away_whatever_the_deployer_has()
     let green = || Mirror::new("green".parse().unwrap(), Percent::ALL);
     let (key, actor) = (IdempotencyKey::generate(), "me".parse().unwrap());
     let (endpoint, mirror) = (scores.clone(), Some(green()));
-    let change = MirrorChange { key, endpoint, mirror, expected: None, actor };
+    let change = MirrorChange::new(endpoint, mirror, actor).with_key(key);
     world.deployer.set_mirror(&change).await.unwrap();
     let running = world.start_with(by_user().with_mirror(ServedMirror::Off), |server| server).await;
     let mut client = Client::to(running.local_addr()).await;
@@ -1351,7 +1351,7 @@ async fn a_monitor_joins_the_truth_to_what_was_captured() {
     let running = World::new().await.start(|server| server.with_capture(capture)).await;
     let answer = score(running.local_addr(), "", ROW).await;
     running.stop().await;
-    let labels = [GroundTruth { id: answer.header("x-request-id").to_owned(), value: 21.0 }];
+    let labels = [GroundTruth::new(answer.header("x-request-id").to_owned(), 21.0)];
     let receipt = monitor.label(&"scores".parse().unwrap(), &labels).await.unwrap();
     assert_eq!((receipt.joined, receipt.waiting), (1, 0));
 }

@@ -469,9 +469,7 @@ fn what_the_official_program_signs_is_verified_here() {
 #[tokio::test]
 async fn a_promotion_needs_an_approval_that_its_approver_signed() {
     use mlops_core::evaluation::{CriterionResult, GateDecision, Verdict};
-    use mlops_core::governance::{
-        Approval, ApprovalDecision, ApprovalRequest, ApprovalSignature, Approver as _, ApproverKeys,
-    };
+    use mlops_core::governance::{Approval, ApprovalDecision, ApprovalRequest, Approver as _, ApproverKeys};
     use mlops_core::local::LocalStore;
     use mlops_core::registry::{Promotion, Protection};
 
@@ -494,23 +492,21 @@ async fn a_promotion_needs_an_approval_that_its_approver_signed() {
     let criterion = CriterionResult::new("auc", Verdict::Pass, None, "0.8 at least");
     let (rules, report) = (Digest::of(b"gate"), Digest::of(b"report"));
     let gate = GateDecision::new("release", rules, weights.digest, report, None, now, vec![criterion]);
-    let request = ApprovalRequest {
-        subject: gate.digest().unwrap(),
-        question: "Promote churn:1 to champion?".to_owned(),
-        requester: trainer.clone(),
-        expires_at: "2100-01-01T00:00:00Z".parse().unwrap(),
-    };
+    let request = ApprovalRequest::new(
+        gate.digest().unwrap(),
+        "Promote churn:1 to champion?",
+        trainer.clone(),
+        "2100-01-01T00:00:00Z".parse().unwrap(),
+    );
     let promote = async |approval: Approval| {
-        let promotion = Promotion {
-            key: mlops_core::IdempotencyKey::generate(),
-            model: new.model.clone(),
-            version: version.version,
-            alias: champion.clone(),
-            expected: None,
-            gate: gate.clone(),
-            approval: Some(approval),
-            actor: trainer.clone(),
-        };
+        let promotion = Promotion::new(
+            new.model.clone(),
+            version.version,
+            champion.clone(),
+            gate.clone(),
+            trainer.clone(),
+        )
+        .with_approval(approval);
         registry.promote(&promotion).await.map_err(|error| error.kind())
     };
 
@@ -523,12 +519,20 @@ async fn a_promotion_needs_an_approval_that_its_approver_signed() {
     let signed = desk.decide_signed(&open.digest, &officer, yes, "looks good", &key()).await.unwrap();
     assert_eq!(approver.decide(&request, now).await.unwrap(), signed);
 
-    let plain = Approval { signature: None, ..signed.clone() };
+    let changed = |change: fn(&mut Approval)| {
+        let mut approval = signed.clone();
+        change(&mut approval);
+        approval
+    };
+    let plain = changed(|approval| approval.signature = None);
     let foreign = plain.clone().signed(&SigningKey::generate().unwrap()).unwrap();
-    let renamed = Approval { approver: ActorId::new("somebody").unwrap(), ..signed.clone() };
-    let tampered = Approval { comment: "looks very good".to_owned(), ..signed.clone() };
-    let cut = ApprovalSignature { value: String::new(), ..signed.signature.clone().unwrap() };
-    let cut = Approval { signature: Some(cut), ..signed.clone() };
+    let renamed = changed(|approval| approval.approver = ActorId::new("somebody").unwrap());
+    let tampered = changed(|approval| approval.comment = "looks very good".to_owned());
+    let cut = changed(|approval| {
+        if let Some(signature) = &mut approval.signature {
+            signature.value.clear();
+        }
+    });
     for (bad, expected) in [
         (plain, ErrorKind::Rejected),
         (foreign, ErrorKind::Rejected),

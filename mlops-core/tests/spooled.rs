@@ -164,7 +164,7 @@ fn name() -> ExperimentName {
 
 fn spec(id: u128) -> RunSpec {
     let id = RunId::new(uuid_text(id)).unwrap();
-    RunSpec { id, ..RunSpec::new(name(), "a run", ActorId::new("trainer").unwrap()) }
+    RunSpec::new(name(), "a run", ActorId::new("trainer").unwrap()).with_id(id)
 }
 
 fn uuid_text(id: u128) -> String {
@@ -181,13 +181,8 @@ fn training() -> Vec<SpooledCall> {
     child.parent = Some(parent.id.clone());
     let (run, part) = (parent.id.clone(), child.id.clone());
     let digest = mlops_core::hash::Digest::of(b"rows");
-    let input = DataInput {
-        asset: AssetName::new("patients").unwrap(),
-        version: Version::FIRST,
-        digest,
-        role: "training".to_owned(),
-    };
-    let link = ArtifactLink { path: "model.bin".parse().unwrap(), digest, size: 4 };
+    let input = DataInput::new(AssetName::new("patients").unwrap(), Version::FIRST, digest, "training");
+    let link = ArtifactLink::new("model.bin".parse().unwrap(), digest, 4);
     let tag = |value: &str| LogBatch::new().tag(TagKey::new("state").unwrap(), value);
     let mut calls = vec![
         SpooledCall::EnsureExperiment(ExperimentSpec::new(name())),
@@ -485,14 +480,15 @@ async fn answers_from_the_spool_are_those_of_a_tracker() {
     assert_eq!((started.status, started.started_at), (RunStatus::Running, start()));
     let waiting = tracker.waiting();
     assert_eq!(tracker.start_run(&one).await.unwrap(), started, "the same run");
-    let other = RunSpec { name: "another".to_owned(), ..one };
+    let mut other = one;
+    other.name = "another".to_owned();
     assert_eq!(tracker.start_run(&other).await.unwrap_err().context("field"), Some("name"));
     assert_eq!(tracker.waiting(), waiting);
 
     let batch = LogBatch::new().metric(point("loss", 0.5, 1)).param(ParamKey::new("depth").unwrap(), 6);
     let receipt = tracker.write(&run, &batch).await.unwrap();
     assert_eq!((receipt.new_points, receipt.degraded.len()), (1, 1));
-    let bad = RunEnd { status: RunStatus::Running, at: None };
+    let bad = RunEnd::new(RunStatus::Running);
     assert_eq!(tracker.finish_run(&run, &bad).await.unwrap_err().kind(), ErrorKind::InvalidInput);
     let ended = tracker.finish_run(&run, &RunEnd::FINISHED).await.unwrap();
     assert_eq!(
@@ -551,8 +547,7 @@ async fn what_will_never_pass_does_not_wait() {
     let tracker = spooled(far.clone(), folder.path());
     assert_eq!(tracker.start_run(&spec(1)).await.unwrap_err().kind(), ErrorKind::NotFound);
     far.set(Line::LosesRequests);
-    let long =
-        ExperimentSpec { tags: [(TagKey::new("t").unwrap(), "x".repeat(100_000))].into(), name: name() };
+    let long = ExperimentSpec::new(name()).with_tag(TagKey::new("t").unwrap(), "x".repeat(100_000));
     assert_eq!(tracker.ensure_experiment(&long).await.unwrap_err().kind(), ErrorKind::LimitExceeded);
     let batch = LogBatch::new().param(ParamKey::new("p").unwrap(), "x".repeat(100_000));
     assert_eq!(tracker.write(&spec(1).id, &batch).await.unwrap_err().kind(), ErrorKind::LimitExceeded);
@@ -569,7 +564,8 @@ async fn refused_calls_are_kept_until_they_are_discarded() {
     far.set(Line::LosesRequests);
     let (run, depth) = (spec(1).id, ParamKey::new("depth").unwrap());
     let param = |value: i32| LogBatch::new().param(depth.clone(), value);
-    let lost = RunSpec { experiment: ExperimentName::new("nowhere").unwrap(), ..spec(3) };
+    let mut lost = spec(3);
+    lost.experiment = ExperimentName::new("nowhere").unwrap();
     tracker.write(&run, &param(6)).await.unwrap();
     tracker.write(&run, &param(7).metric(point("loss", 0.1, 0))).await.unwrap();
     tracker.start_run(&lost).await.unwrap();

@@ -193,7 +193,7 @@ fn a_ratio_of_what_is_not_positive_is_refused_with_a_reason() {
 
 #[test]
 fn policies_of_azures_are_evaluated_at_their_intervals_alone() {
-    let schedule = EvaluationSchedule { evaluation_interval: 3, delay_evaluation: 5 };
+    let schedule = EvaluationSchedule::default().with_evaluation_interval(3).with_delay_evaluation(5);
     let policies: [StoppingSpec; 3] = [
         Bandit::new(Slack::Amount(0.0)).unwrap().with_schedule(schedule).into(),
         MedianStopping::from(schedule).into(),

@@ -439,7 +439,7 @@ async fn costs_add_up_and_end_the_sweep() {
 
 fn shared_budget(amount: f64, spent: f64) -> BudgetGuard {
     let start = "2026-01-01".parse().unwrap();
-    let thresholds = vec![Threshold { percent: 50.0, basis: ThresholdBasis::Actual }];
+    let thresholds = vec![Threshold::new(50.0).with_basis(ThresholdBasis::Actual)];
     let budget =
         governance::budget::Budget::new("team", amount, TimeGrain::Monthly, start, thresholds).unwrap();
     BudgetGuard::new(&budget, spent).unwrap()
@@ -978,7 +978,7 @@ async fn the_local_store_keeps_sweeps_and_vouches_for_them() {
 // ---------------------------------------------------------------------------------------------------------------- the rules
 
 fn created(budget: Budget) -> SweepEntry {
-    let sampler = SamplerRecord { name: "random".to_owned(), parameters: serde_json::Value::Null };
+    let sampler = SamplerRecord::new("random", serde_json::Value::Null);
     let event = SweepEvent::Created { spec: Box::new(spec("rules", budget)), sampler };
     SweepEntry::new(1, chrono::DateTime::UNIX_EPOCH, event)
 }

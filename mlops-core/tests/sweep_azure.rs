@@ -25,8 +25,11 @@ fn policy(wire: Value) -> Result<Option<StoppingSpec>, mlops_core::Error> {
 /// The shapes of the REST interface's `BanditPolicy`, `MedianStoppingPolicy` and `TruncationSelectionPolicy`.
 #[test]
 fn policies_of_the_rest_interface_are_read_as_they_are_meant() {
-    let at =
-        |evaluation_interval, delay_evaluation| EvaluationSchedule { evaluation_interval, delay_evaluation };
+    let at = |evaluation_interval, delay_evaluation| {
+        EvaluationSchedule::default()
+            .with_evaluation_interval(evaluation_interval)
+            .with_delay_evaluation(delay_evaluation)
+    };
     let bandit = |slack, schedule| Some(Bandit::new(slack).unwrap().with_schedule(schedule).into());
     for (wire, expected) in [
         (
@@ -162,7 +165,9 @@ fn any_sweep() -> impl Strategy<Value = AzureSweep> {
     let policy = prop_oneof![
         Just(None),
         (slack, 0..9_u64, 0..9_u64).prop_map(|(slack, evaluation_interval, delay_evaluation)| {
-            let schedule = EvaluationSchedule { evaluation_interval, delay_evaluation };
+            let schedule = EvaluationSchedule::default()
+                .with_evaluation_interval(evaluation_interval)
+                .with_delay_evaluation(delay_evaluation);
             Some(Bandit::new(slack).unwrap().with_schedule(schedule).into())
         }),
         (1..100_u8, any::<bool>()).prop_map(|(percentage, finished)| {

@@ -169,7 +169,7 @@ fn the_cooldown_is_that_of_the_kind() {
 
 #[test]
 fn the_budget_counts_requests_and_cost_in_any_period() {
-    let of = |requests, cost| RetrainBudget { period: MINUTE * 100, requests, cost };
+    let of = |requests, cost| RetrainBudget::new(MINUTE * 100).with_requests(requests).with_cost(cost);
     let records =
         play(&gates().with_budget(of(Some(2), None)), idle((0..5).map(|i| (i * 49, comes(&i.to_string())))));
     assert_eq!(
@@ -294,12 +294,9 @@ fn rules_inputs_and_states_that_make_no_sense_are_refused() {
         ("debounce", gates().with_debounce(Duration::MAX)),
         ("cooldown_by_cause", gates().with_cooldown_of(CauseKind::Drift, Duration::MAX)),
         ("blackouts", gates().with_blackout(GateBlackout::Span { from: start(), to: start() })),
-        ("period", gates().with_budget(RetrainBudget { period: Duration::ZERO, requests: None, cost: None })),
-        ("cost", gates().with_budget(RetrainBudget { period: MINUTE, requests: None, cost: Some(f64::NAN) })),
-        (
-            "requests",
-            gates().with_budget(RetrainBudget { period: MINUTE, requests: Some(u32::MAX), cost: None }),
-        ),
+        ("period", gates().with_budget(RetrainBudget::new(Duration::ZERO))),
+        ("cost", gates().with_budget(RetrainBudget::new(MINUTE).with_cost(f64::NAN))),
+        ("requests", gates().with_budget(RetrainBudget::new(MINUTE).with_requests(u32::MAX))),
     ];
     for (field, gates) in bad_rules {
         let error = gates.step(&GatesState::default(), &GateInput::Tick, 0, start()).unwrap_err();
@@ -368,7 +365,7 @@ proptest! {
         let gates = gates()
             .with_debounce(MINUTE * 7)
             .with_cooldown(MINUTE * 45)
-            .with_budget(RetrainBudget { period: MINUTE * 300, requests: Some(3), cost: None })
+            .with_budget(RetrainBudget::new(MINUTE * 300).with_requests(3))
             .with_blackout(night.clone())
             .with_max_running(2);
         let mut minute = 400;

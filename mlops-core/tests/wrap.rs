@@ -181,7 +181,7 @@ flaky! { StepCache {}
 /// Many callers share the bad luck, so one call may need many attempts.
 fn stubborn<T>(inner: T) -> Retrying<T> {
     let policy = RetryPolicy::default().with_attempts(10_000);
-    let policy = RetryPolicy { deadline: Duration::MAX, ..policy };
+    let policy = policy.with_deadline(Duration::MAX);
     Retrying::new(inner, policy, Arc::new(NoPause)).unwrap()
 }
 
@@ -417,28 +417,22 @@ async fn duties_are_told_apart_by_the_model_that_is_promoted_deployed_or_given_t
     let deployer = deployer.with_registry(registry);
     assert_eq!(deployer.deploy(&spec("ann")).await.unwrap_err().kind(), ErrorKind::Rejected);
     deployer.deploy(&spec("cleo")).await.unwrap();
-    let traffic = |by: &str| TrafficChange {
-        key: IdempotencyKey::generate(),
-        endpoint: endpoint.clone(),
-        split: TrafficSplit::all_to(blue.clone()),
-        expected: None,
-        actor: id(by),
-    };
+    let traffic = |by: &str| TrafficChange::new(endpoint.clone(), TrafficSplit::all_to(blue.clone()), id(by));
     let error = deployer.set_traffic(&traffic("ben")).await.unwrap_err();
     assert!(matches!(denied(&error).denial, Denial::SameActor { .. }), "{error}");
     assert_eq!(denied(&error).resource, "endpoint/churn-prod");
     // Copying requests to it is giving it requests.
-    let mirror = |by: &str| MirrorChange {
-        key: IdempotencyKey::generate(),
-        endpoint: endpoint.clone(),
-        mirror: Some(Mirror::new(blue.clone(), Percent::new(10).unwrap())),
-        expected: None,
-        actor: id(by),
+    let mirror = |by: &str| {
+        MirrorChange::new(
+            endpoint.clone(),
+            Some(Mirror::new(blue.clone(), Percent::new(10).unwrap())),
+            id(by),
+        )
     };
     let error = deployer.set_mirror(&mirror("ben")).await.unwrap_err();
     assert!(matches!(denied(&error).denial, Denial::SameActor { .. }), "{error}");
     deployer.set_mirror(&mirror("cleo")).await.unwrap();
-    deployer.set_mirror(&MirrorChange { mirror: None, ..mirror("cleo") }).await.unwrap();
+    deployer.set_mirror(&mirror("cleo").with_mirror(None)).await.unwrap();
     deployer.set_traffic(&traffic("cleo")).await.unwrap();
     // Every decision about a model names it.
     let records = log.read(0, 100).await.unwrap();
@@ -646,7 +640,7 @@ async fn waits_grow_vary_and_end() {
         assert!(most.min(policy.longest) / 2 <= *wait && *wait <= most, "wait {n}: {wait:?} of {most:?}");
     }
     let other = Arc::new(Waits::default());
-    let policy = RetryPolicy { seed: 1, ..policy };
+    let policy = policy.with_seed(1);
     let store = Retrying::new(Down(ErrorKind::Transport), policy, other.clone()).unwrap();
     store.names().await.unwrap_err();
     assert_ne!(*other.0.lock().unwrap(), waits, "another seed waits otherwise");
@@ -665,7 +659,7 @@ async fn what_cannot_succeed_later_is_tried_once() {
 #[tokio::test]
 async fn no_wait_is_begun_that_ends_after_the_deadline() {
     let waits = Arc::new(Waits::default());
-    let policy = RetryPolicy { deadline: Duration::from_millis(50), ..RetryPolicy::default() };
+    let policy = RetryPolicy::default().with_deadline(Duration::from_millis(50));
     let store = Retrying::new(Down(ErrorKind::Busy), policy, waits.clone()).unwrap();
     assert_eq!(store.names().await.unwrap_err().context("attempts"), Some("1"));
     assert!(waits.0.lock().unwrap().is_empty());
@@ -729,13 +723,7 @@ async fn a_change_of_traffic_is_written_down_with_what_it_is_to() {
     for change in [&forth, &back, &forth] {
         assert_eq!(deployer.set_traffic(change).await.unwrap_err().kind(), ErrorKind::NotFound);
     }
-    let mirror = |mirror| MirrorChange {
-        key: IdempotencyKey::generate(),
-        endpoint: endpoint.clone(),
-        mirror,
-        expected: Some(3),
-        actor: actor(),
-    };
+    let mirror = |mirror| MirrorChange::new(endpoint.clone(), mirror, actor()).expecting(3);
     let on = mirror(Some(Mirror::new(green.clone(), Percent::new(25).unwrap())));
     let off = mirror(None);
     for change in [&on, &off] {

@@ -195,10 +195,8 @@ fn no_name_or_category_becomes_markup() {
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39; onload=x"));
     balanced(&page);
     // A reason comes from an error that may quote anything.
-    let failed = FeatureDrift {
-        feature: "a\nb".to_owned(),
-        outcome: FeatureOutcome::Failed("<img src=x onerror=alert(1)>\u{0}".to_owned()),
-    };
+    let failed =
+        FeatureDrift::new("a\nb", FeatureOutcome::Failed("<img src=x onerror=alert(1)>\u{0}".to_owned()));
     let mut report =
         DriftReport::new(HOSTILE, now(), (1, 1), vec![failed], DriftVerdict::Inconclusive, "<i>why</i>");
     report.correction = Some("<u>".to_owned());
@@ -217,7 +215,7 @@ fn no_rendering_holds_a_nan() {
     broken.noise_floor = f64::NAN;
     broken.adjusted_p_value = Some(f64::NAN);
     broken.missing_current = f64::NAN;
-    let feature = FeatureDrift { feature: "x".to_owned(), outcome: FeatureOutcome::Measured(broken) };
+    let feature = FeatureDrift::new("x", FeatureOutcome::Measured(broken));
     let broken = DriftReport::new("d", now(), (0, 0), vec![feature], DriftVerdict::Inconclusive, "broken");
     assert!(json(&broken).is_err());
     for report in [report(), broken] {
@@ -264,7 +262,7 @@ fn an_empty_report_and_one_without_pictures_are_pages_too() {
     let empty = DriftReport::new("d", now(), (0, 0), vec![], DriftVerdict::Inconclusive, "there is nothing");
     balanced(&html(&empty));
     let plain = FeatureScore::new("share/v1", 0.5, 0.0, DriftVerdict::Drift);
-    let feature = FeatureDrift { feature: "x".to_owned(), outcome: FeatureOutcome::Measured(plain) };
+    let feature = FeatureDrift::new("x", FeatureOutcome::Measured(plain));
     let report =
         DriftReport::new("d", now(), (9, 9), vec![feature], DriftVerdict::Drift, "1 of 1 features drifted");
     balanced(&html(&report));

@@ -36,16 +36,14 @@ fn it_measures_what_it_says() {
     ];
     for (task, predictions, truth) in answers {
         let report = evaluator
-            .evaluate(&EvaluationInput {
-                model: Digest::of(b"model"),
-                data: Digest::of(b"data"),
+            .evaluate(&EvaluationInput::new(
+                Digest::of(b"model"),
+                Digest::of(b"data"),
                 task,
-                predictions: &predictions,
-                truth: &truth,
-                slices: &Table::default(),
-                sensitive: &Table::default(),
-                at: "2026-01-01T00:00:00Z".parse().unwrap(),
-            })
+                &predictions,
+                &truth,
+                "2026-01-01T00:00:00Z".parse().unwrap(),
+            ))
             .unwrap();
         let reported: BTreeMap<MetricKey, Direction> =
             report.metrics.into_iter().map(|(key, estimate)| (key, estimate.direction)).collect();

@@ -76,16 +76,16 @@ impl Rows {
     }
 
     fn input<'a>(&'a self, name: &str, predictions: &'a Predictions) -> EvaluationInput<'a> {
-        EvaluationInput {
-            model: Digest::of(name.as_bytes()),
-            data: Digest::of(b"data"),
-            task: self.task,
+        EvaluationInput::new(
+            Digest::of(name.as_bytes()),
+            Digest::of(b"data"),
+            self.task,
             predictions,
-            truth: &self.truth,
-            slices: &self.slices,
-            sensitive: &self.sensitive,
-            at: "2026-01-05T09:00:00Z".parse().unwrap(),
-        }
+            &self.truth,
+            "2026-01-05T09:00:00Z".parse().unwrap(),
+        )
+        .with_slices(&self.slices)
+        .with_sensitive(&self.sensitive)
     }
 
     fn decide(&self, gate: &GateSpec) -> Result<(GateDecision, Option<CriterionEvidence>), Error> {

@@ -84,16 +84,16 @@ impl Rows {
     }
 
     fn input<'a>(&'a self, model: &str, predictions: &'a Predictions) -> EvaluationInput<'a> {
-        EvaluationInput {
-            model: Digest::of(model.as_bytes()),
-            data: Digest::of(b"data"),
-            task: Task::MulticlassClassification,
+        EvaluationInput::new(
+            Digest::of(model.as_bytes()),
+            Digest::of(b"data"),
+            Task::MulticlassClassification,
             predictions,
-            truth: &self.truth,
-            slices: &self.slices,
-            sensitive: &self.sensitive,
-            at: "2026-01-01T00:00:00Z".parse().unwrap(),
-        }
+            &self.truth,
+            "2026-01-01T00:00:00Z".parse().unwrap(),
+        )
+        .with_slices(&self.slices)
+        .with_sensitive(&self.sensitive)
     }
 
     fn report(&self) -> Result<EvaluationReport> {
@@ -461,16 +461,14 @@ fn two_classes_are_a_binary_task() {
     let several = several.report().unwrap();
     let (predictions, truth) =
         (Predictions::probability(positive).unwrap(), Column::bool("y", truth).unwrap());
-    let binary = StandardEvaluator::default().evaluate(&EvaluationInput {
-        model: Digest::of(b"m"),
-        data: Digest::of(b"data"),
-        task: Task::BinaryClassification,
-        predictions: &predictions,
-        truth: &truth,
-        slices: &Table::default(),
-        sensitive: &Table::default(),
-        at: "2026-01-01T00:00:00Z".parse().unwrap(),
-    });
+    let binary = StandardEvaluator::default().evaluate(&EvaluationInput::new(
+        Digest::of(b"m"),
+        Digest::of(b"data"),
+        Task::BinaryClassification,
+        &predictions,
+        &truth,
+        "2026-01-01T00:00:00Z".parse().unwrap(),
+    ));
     let binary = binary.unwrap();
     for (of_several, of_two) in [
         ("accuracy", "accuracy"),

@@ -201,12 +201,7 @@ pub fn experiment() -> Result<ExperimentName> {
 
 /// The rows, as something that a model was made from.
 pub fn training_input(rows: &Rows) -> DataInput {
-    DataInput {
-        asset: rows.asset.spec.name.clone(),
-        version: rows.asset.version,
-        digest: rows.asset.spec.digest,
-        role: "training".into(),
-    }
+    DataInput::new(rows.asset.spec.name.clone(), rows.asset.version, rows.asset.spec.digest, "training")
 }
 
 /// Stores a model that was not made by the pipeline, and tracks its run: parameters, data, commit and seed.
@@ -222,7 +217,7 @@ pub async fn track(world: &World, candidate: Candidate, rows: &Rows) -> Result<T
     let mut batch = LogBatch::new()
         .input(input.clone())
         .tag(TagKey::new("rows")?, rows.train.rows().to_string())
-        .artifact(ArtifactLink { path: RelPath::new("model.json")?, digest: blob.digest, size: blob.size });
+        .artifact(ArtifactLink::new(RelPath::new("model.json")?, blob.digest, blob.size));
     for (key, value) in &candidate.params {
         batch = batch.param(ParamKey::new(key)?, value);
     }
@@ -241,16 +236,18 @@ pub async fn track(world: &World, candidate: Candidate, rows: &Rows) -> Result<T
 /// Judges a trained model by the rows it has not seen.
 pub fn evaluate(world: &World, trained: &Trained, rows: &Rows) -> Result<EvaluationReport> {
     let judge = &rows.judge;
-    world.evaluator.evaluate(&EvaluationInput {
-        model: trained.artifact,
-        data: rows.judge_digest()?,
-        task: Task::BinaryClassification,
-        predictions: &trained.predictor.predict(judge)?,
-        truth: judge.column(LABEL)?,
-        slices: &judge.select(&[&world.prepared.slice])?,
-        sensitive: &judge.select(&[&world.prepared.sensitive])?,
-        at: world.now(),
-    })
+    world.evaluator.evaluate(
+        &EvaluationInput::new(
+            trained.artifact,
+            rows.judge_digest()?,
+            Task::BinaryClassification,
+            &trained.predictor.predict(judge)?,
+            judge.column(LABEL)?,
+            world.now(),
+        )
+        .with_slices(&judge.select(&[&world.prepared.slice])?)
+        .with_sensitive(&judge.select(&[&world.prepared.sensitive])?),
+    )
 }
 
 pub fn tell_report(world: &World, report: &EvaluationReport) {

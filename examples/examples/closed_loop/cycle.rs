@@ -41,13 +41,13 @@ pub async fn open(world: &World) -> Result<ClosedLoop> {
             .with_approval()
             .with_champion(ChampionRules::new(MetricKey::new("roc_auc")?))
             .with_gates(RetrainGates::new(model).with_cooldown(DAY));
-    let backends = LoopBackends {
-        registry: Arc::clone(&platform.registry),
-        deployer: Arc::clone(&platform.deployer),
-        journal: Arc::clone(&platform.rollouts),
-        audit: Arc::clone(&platform.audit),
-        clock: Arc::clone(&platform.clock) as _,
-    };
+    let backends = LoopBackends::new(
+        Arc::clone(&platform.registry),
+        Arc::clone(&platform.deployer),
+        Arc::clone(&platform.rollouts),
+        Arc::clone(&platform.audit),
+        Arc::clone(&platform.clock) as _,
+    );
     let start = LoopState::new(config, None).with_id(IdempotencyKey::new("the-closed-loop")?);
     let smoke_test = SmokeTest::new(world.production.take(&[0])?)?;
     let manager = CallbackApprover::new(ActorId::new("release-manager")?, |request: &ApprovalRequest| {

@@ -149,21 +149,22 @@ impl There {
             Ask::Routed { id, caller } => (id.to_owned(), None, Some(caller.to_owned())),
             Ask::Pinned(deployment) => (format!("pinned-{}", self.captured), Some(deployment.clone()), None),
         };
-        let request =
-            InvokeRequest { endpoint: self.endpoint.clone(), deployment, routing_key: caller, rows };
+        let request = InvokeRequest::new(self.endpoint.clone(), rows)
+            .with_deployment(deployment)
+            .with_routing_key(caller);
         let answer = self.deployer.invoke(&request).await?;
         let ids: Vec<String> = match rows.rows() {
             1 => vec![id],
             rows => (0..rows).map(|row| format!("{id}/{row}")).collect(),
         };
-        let seen = Observations {
-            endpoint: self.endpoint.clone(),
-            deployment: answer.deployment.clone(),
-            at: self.clock.now(),
-            ids: &ids,
-            features: rows,
-            predictions: &answer.predictions,
-        };
+        let seen = Observations::new(
+            self.endpoint.clone(),
+            answer.deployment.clone(),
+            self.clock.now(),
+            &ids,
+            rows,
+            &answer.predictions,
+        );
         self.monitor.observe(&seen).await?;
         self.captured += ids.len();
         Ok(Scores { deployment: answer.deployment, predictions: answer.predictions.as_slice().to_vec() })

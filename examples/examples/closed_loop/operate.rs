@@ -62,20 +62,20 @@ impl Watch {
             .with_evaluator(Arc::new(world.evaluator.clone()), Task::BinaryClassification);
         // An alarm when the champion ranks clearly worse than it did when it was released.
         let limit = report.metric("roc_auc").unwrap_or(0.5) - 0.15;
-        let rule = PerformanceRule { metric: MetricKey::new("roc_auc")?, limit, min_labelled: 50 };
+        let rule = PerformanceRule::new(MetricKey::new("roc_auc")?, limit, 50);
         let limits = QualityLimits::default().with_null_rate(0.1).with_out_of_bounds_rate(0.15);
         let quality = baseline.quality().with_limits(limits).with_min_rows(50);
         let name = MonitorName::new("production")?;
-        let spec = MonitorSpec {
-            name: name.clone(),
-            endpoint: world.endpoint()?,
-            signals: vec![
+        let spec = MonitorSpec::new(
+            name.clone(),
+            world.endpoint()?,
+            vec![
                 SignalSpec::new("inputs", SignalKind::DataDrift),
                 SignalSpec::new("predictions", SignalKind::PredictionDrift),
                 SignalSpec::new("quality", SignalKind::DataQuality(Box::new(quality))),
                 SignalSpec::new("performance", SignalKind::Performance(rule)),
             ],
-        };
+        );
         monitor.define(&spec).await?;
         // What the loop's triggers look at must be there; a misspelt name would never be a reason to retrain.
         one.check_monitors(&[spec])?;
@@ -112,7 +112,7 @@ impl Watch {
         let labels: Vec<GroundTruth> = answers
             .iter()
             .zip(truth)
-            .map(|(answer, value)| GroundTruth { id: answer.id.clone(), value })
+            .map(|(answer, value)| GroundTruth::new(answer.id.clone(), value))
             .collect();
         let receipt = self.monitor.label(&service.endpoint, &labels).await?;
         if receipt.joined == answers.len() as u64 {
@@ -208,11 +208,11 @@ pub async fn capture_baseline(
         deployment.ok_or_else(|| Error::not_found("baseline", "deployment", &serving.deployment))?;
     let rows = world.first.judge.select(&world.prepared.features)?;
     let predictions = champion.predictor.predict(&world.first.judge)?;
-    let stores = BaselineStores {
-        artifacts: Arc::clone(&platform.artifacts),
-        data: Arc::clone(&platform.data),
-        registry: Arc::clone(&platform.registry),
-    };
+    let stores = BaselineStores::new(
+        Arc::clone(&platform.artifacts),
+        Arc::clone(&platform.data),
+        Arc::clone(&platform.registry),
+    );
     let captured = DeploymentBaseline::capture(deployment, &rows, &predictions, world.now())?;
     let asset = stores.keep(&captured, deployment).await?;
     say(format_args!(

@@ -148,7 +148,7 @@ impl Service {
         let scores = self.front.score(Ask::Pinned(stable), &rows, &world.prepared.features).await?;
         self.answered += rows.rows();
         let stable = score(&scores.predictions)?;
-        Ok(Some(LabelledPerformance { metric: MetricKey::new("brier")?, candidate, stable }))
+        Ok(Some(LabelledPerformance::new(MetricKey::new("brier")?, candidate, stable)))
     }
 
     /// Closes the endpoint to callers; every request was answered, and every row reached the monitor.

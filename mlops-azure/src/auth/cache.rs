@@ -13,6 +13,15 @@ use mlops_core::{Error, Result};
 use super::token::{AccessToken, Scope, TokenSource};
 
 /// When a token is renewed.
+///
+/// ```
+/// use std::time::Duration;
+/// use mlops_azure::auth::CachePolicy;
+///
+/// let policy = CachePolicy::default().with_early(Duration::from_secs(600));
+/// assert_eq!(policy.early, Duration::from_secs(600));
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CachePolicy {
     /// How long before its end a token is renewed; at most half of its life.
@@ -33,6 +42,36 @@ impl Default for CachePolicy {
             least: Duration::from_secs(60),
             pause: Duration::from_secs(30),
         }
+    }
+}
+
+impl CachePolicy {
+    /// With renewal so long before a token's end.
+    #[must_use]
+    pub fn with_early(mut self, early: Duration) -> Self {
+        self.early = early;
+        self
+    }
+
+    /// With tokens given out until so long before their end.
+    #[must_use]
+    pub fn with_margin(mut self, margin: Duration) -> Self {
+        self.margin = margin;
+        self
+    }
+
+    /// With a new token given out at least so long.
+    #[must_use]
+    pub fn with_least(mut self, least: Duration) -> Self {
+        self.least = least;
+        self
+    }
+
+    /// With so long a wait after a renewal that failed.
+    #[must_use]
+    pub fn with_pause(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
     }
 }
 

@@ -10,6 +10,7 @@ use mlops_core::{Error, ErrorKind, Result};
 use super::token::{AccessToken, Scope, TokenSource};
 
 /// Why a source had no token.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkFailure {
     /// The source.
@@ -19,6 +20,7 @@ pub struct LinkFailure {
 }
 
 /// That no source of a chain had a token: each with its reason, in the order in which they were asked.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoToken {
     /// The sources and their reasons.

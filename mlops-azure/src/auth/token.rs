@@ -70,6 +70,7 @@ impl fmt::Display for Scope {
 /// assert!(!format!("{token:?}").contains("hunter2"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct AccessToken {
     /// The token.

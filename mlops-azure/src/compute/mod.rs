@@ -39,13 +39,12 @@ use crate::wire::{At, Compute, Nothing, Place, Resource};
 /// # use {mlops_azure::{config::Workspace, http::Service}, std::time::Duration};
 /// # async fn example(arm: Service, workspace: Workspace) -> mlops_core::Result<()> {
 /// let computes = Computes::new(arm, &workspace, "eastus")?;
-/// let cluster = Compute::Cluster(Cluster {
-///     size: "Standard_DS3_v2".into(),
-///     min_nodes: 0,
-///     max_nodes: 4,
-///     idle_before_scale_down: Duration::from_secs(120),
-///     tier: Tier::LowPriority,
-/// });
+/// let cluster = Compute::Cluster(
+///     Cluster::new("Standard_DS3_v2", 4)
+///         .with_min_nodes(0)
+///         .with_idle_before_scale_down(Duration::from_secs(120))
+///         .with_tier(Tier::LowPriority),
+/// );
 /// let cpu = computes.create("cpu", of_core(&cluster)?).await?.wait().await?;
 /// println!("{:?}", cpu.properties.provisioning_state);
 /// # Ok(()) }
@@ -309,7 +308,7 @@ fn windows_zone(name: &str) -> Result<String> {
 /// use mlops_azure::compute::serverless;
 /// use mlops_azure::wire::job::CommandJob;
 /// use mlops_core::pipeline::compute::{QueueTier, Serverless};
-/// let spot = Serverless { queue: QueueTier::Spot, size: Some("Standard_NC6s_v3".into()) };
+/// let spot = Serverless::new(QueueTier::Spot).with_size("Standard_NC6s_v3");
 /// let job = serverless(CommandJob::new("python t.py", "azureml:e:1"), &spot);
 /// assert_eq!(serde_json::to_value(job.queue_settings)?["jobTier"], "Spot");
 /// # Ok::<(), serde_json::Error>(())
@@ -338,8 +337,7 @@ mod tests {
     fn a_cluster_of_core_says_all_that_core_says() {
         let idle = Duration::from_secs(300);
         let tier = Tier::LowPriority;
-        let core =
-            Cluster { size: "S".into(), min_nodes: 1, max_nodes: 4, idle_before_scale_down: idle, tier };
+        let core = Cluster::new("S", 4).with_min_nodes(1).with_idle_before_scale_down(idle).with_tier(tier);
         let cluster = of_core(&CoreCompute::Cluster(core)).unwrap().as_cluster().unwrap();
         let scale = cluster.scale_settings.unwrap();
         assert_eq!((scale.min_node_count, scale.max_node_count), (Some(1), 4));
@@ -348,13 +346,12 @@ mod tests {
     }
 
     fn instance(zone: &str) -> CoreCompute {
-        CoreCompute::Instance(Instance {
-            size: "S".into(),
-            idle_shutdown: None,
-            start_cron: Some("0 8 * * *".into()),
-            stop_cron: Some("0 18 * * *".into()),
-            time_zone: zone.to_owned(),
-        })
+        CoreCompute::Instance(
+            Instance::new("S")
+                .with_start_cron("0 8 * * *")
+                .with_stop_cron("0 18 * * *")
+                .with_time_zone(zone.to_owned()),
+        )
     }
 
     #[test]

@@ -118,11 +118,11 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// deployer.ensure_endpoint(&EndpointSpec::new(endpoint.clone(), me.clone())).await?;
 /// deployer.deploy(&DeploymentSpec::new(endpoint.clone(), blue.clone(), model, version, me.clone())).await?;
 /// let (key, split) = (IdempotencyKey::generate(), TrafficSplit::all_to(blue));
-/// let change = TrafficChange { key, endpoint: endpoint.clone(), split, expected: Some(0), actor: me };
+/// let change = TrafficChange::new(endpoint.clone(), split, me).with_key(key).expecting(0);
 /// deployer.set_traffic(&change).await?;
 ///
 /// let rows = Table::new(vec![Column::f64("age", vec![59.0])?])?;
-/// let request = InvokeRequest { endpoint, deployment: None, routing_key: None, rows: &rows };
+/// let request = InvokeRequest::new(endpoint, &rows);
 /// assert_eq!(deployer.invoke(&request).await?.predictions.as_slice(), [0.25]);
 /// # Ok::<(), mlops_core::Error>(()) })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -844,12 +844,10 @@ fn no_traffic(endpoint: &EndpointName) -> Error {
 #[async_trait]
 impl Deployer for AzureDeployer {
     fn capabilities(&self) -> DeployerCapabilities {
-        DeployerCapabilities {
-            sticky_routing: self.0.sticky,
-            compare_and_set: self.0.sole_writer,
-            operation_stats: false,
-            max_mirror: MAX_MIRROR,
-        }
+        DeployerCapabilities::none()
+            .with_sticky_routing(self.0.sticky)
+            .with_compare_and_set(self.0.sole_writer)
+            .with_max_mirror(MAX_MIRROR)
     }
 
     async fn ensure_endpoint(&self, spec: &EndpointSpec) -> Result<Endpoint> {

@@ -262,7 +262,7 @@ mod tests {
 
     fn traffic(split: TrafficSplit) -> TrafficChange {
         let (key, endpoint) = (IdempotencyKey::generate(), "churn".parse().unwrap());
-        TrafficChange { key, endpoint, split, expected: None, actor: "bot".parse().unwrap() }
+        TrafficChange::new(endpoint, split, "bot".parse().unwrap()).with_key(key)
     }
 
     fn written(ledger: &Ledger) -> TextMap {
@@ -290,7 +290,8 @@ mod tests {
         assert!(known >= 20, "{known}");
         assert!(changes.iter().all(|(change, after)| made(change).is_none_or(|then| then == *after)));
         let (last, _) = &changes[99];
-        let other = TrafficChange { split: split(&[("blue", 100)]), ..last.clone() };
+        let mut other = last.clone();
+        other.split = split(&[("blue", 100)]);
         assert_eq!(read.made(&Change::Traffic(&other), &now).unwrap_err().kind(), ErrorKind::Conflict);
     }
 

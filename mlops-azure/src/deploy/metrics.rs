@@ -79,6 +79,7 @@ fn minute(number: i64) -> Timestamp {
 }
 
 /// How a request was answered.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AnswerStatus {
     /// The endpoint's status; 0 where there is none, as for a caller who went away.

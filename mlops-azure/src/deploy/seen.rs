@@ -144,10 +144,11 @@ pub(super) fn deployed(
         let actor = ActorId::new(note(ACTOR)?).ok()?;
         Some((DeploymentSpec::new(endpoint.clone(), name.clone(), model, version, actor), artifact))
     };
-    let Some((spec, artifact)) = read() else { return Ok(None) };
+    let Some((mut spec, artifact)) = read() else { return Ok(None) };
     let tags = tags::gather(operation, resource.tags.as_ref(), own)?;
     let task = note(TASK).and_then(|text| serde_json::from_value(text.into()).ok());
-    Ok(Some(described(DeploymentSpec { tags, ..spec }, artifact, task, resource)))
+    spec.tags = tags;
+    Ok(Some(described(spec, artifact, task, resource)))
 }
 
 /// A deployment that somebody else made, of a model version that is registered.

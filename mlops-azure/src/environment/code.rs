@@ -52,12 +52,20 @@ pub trait CodeSource: fmt::Debug + Send + Sync + 'static {
 fn is_object_safe(_: &dyn CodeSource) {}
 
 /// Where content that is about to be registered goes.
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct PendingUpload {
     /// The container's address, without a signature.
     pub blob_uri: String,
     /// The same with a signature that lets content be written for a while.
     pub signed: SignedUrl,
+}
+
+impl PendingUpload {
+    /// A place for code, and the URL that may write there.
+    pub fn new(blob_uri: impl Into<String>, signed: SignedUrl) -> Self {
+        Self { blob_uri: blob_uri.into(), signed }
+    }
 }
 
 /// Asks where a version of code goes. Asked twice, the service answers with the upload that it has begun.

@@ -41,6 +41,15 @@ pub enum ProxySetting {
 ///
 /// However proxies are set, this machine itself and hosts of the link (169.254.0.0/16, where the platform answers who a process is)
 /// are reached directly.
+///
+/// ```
+/// use std::time::Duration;
+/// use mlops_azure::http::ReqwestConfig;
+///
+/// let config = ReqwestConfig::default().with_connect_timeout(Duration::from_secs(3)).with_idle_per_host(4);
+/// assert_eq!((config.connect_timeout, config.idle_per_host), (Duration::from_secs(3), 4));
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct ReqwestConfig {
     /// How long a connection may take to come about.
@@ -64,6 +73,36 @@ impl Default for ReqwestConfig {
     }
 }
 
+impl ReqwestConfig {
+    /// With so long for a connection to come about.
+    #[must_use]
+    pub fn with_connect_timeout(mut self, connect_timeout: Duration) -> Self {
+        self.connect_timeout = connect_timeout;
+        self
+    }
+
+    /// With these certificates in PEM trusted too.
+    #[must_use]
+    pub fn with_extra_roots(mut self, extra_roots: Vec<Vec<u8>>) -> Self {
+        self.extra_roots = extra_roots;
+        self
+    }
+
+    /// With so many connections kept open for each host.
+    #[must_use]
+    pub fn with_idle_per_host(mut self, idle_per_host: usize) -> Self {
+        self.idle_per_host = idle_per_host;
+        self
+    }
+
+    /// Through this.
+    #[must_use]
+    pub fn with_proxy(mut self, proxy: ProxySetting) -> Self {
+        self.proxy = proxy;
+        self
+    }
+}
+
 /// Sends requests with `reqwest` and rustls. See [the module](super) for what it does not do.
 #[derive(Clone)]
 pub struct ReqwestTransport(Client);
@@ -77,7 +116,7 @@ impl ReqwestTransport {
     /// ```
     /// use mlops_azure::http::{ReqwestConfig, ReqwestTransport};
     /// assert!(ReqwestTransport::new(&ReqwestConfig::default()).is_ok());
-    /// let config = ReqwestConfig { extra_roots: vec![b"no certificate".to_vec()], ..ReqwestConfig::default() };
+    /// let config = ReqwestConfig::default().with_extra_roots(vec![b"no certificate".to_vec()]);
     /// assert!(ReqwestTransport::new(&config).is_err());
     /// ```
     pub fn new(config: &ReqwestConfig) -> Result<Self> {

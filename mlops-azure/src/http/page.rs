@@ -19,6 +19,7 @@ use super::service::Service;
 /// assert!(serde_json::from_str::<Page<u8>>(r#"{"value":[1]}"#).is_ok_and(|page| page.value == [1]));
 /// assert!(serde_json::from_str::<Page<u8>>(r#"{"error":{"code":"X"}}"#).is_err());
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, Deserialize)]
 pub struct Page<T> {
     /// The items; a page may have none and not be the last.

@@ -42,6 +42,14 @@ pub enum Repeat {
 /// assert_eq!(policy.delay(2, 0.0), Duration::ZERO);
 /// assert_eq!(policy.delay(u32::MAX, 1.0), policy.max_delay);
 /// ```
+///
+/// ```
+/// use mlops_azure::http::RetryPolicy;
+///
+/// let policy = RetryPolicy::default().with_attempts(2).with_seed(7);
+/// assert_eq!((policy.attempts, policy.seed), (2, Some(7)));
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// How often a request is sent at most; 1 tries nothing again.
@@ -76,6 +84,55 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// With a request sent at most so often.
+    #[must_use]
+    pub fn with_attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// With this first wait.
+    #[must_use]
+    pub fn with_initial(mut self, initial: Duration) -> Self {
+        self.initial = initial;
+        self
+    }
+
+    /// With this longest wait.
+    #[must_use]
+    pub fn with_max_delay(mut self, max_delay: Duration) -> Self {
+        self.max_delay = max_delay;
+        self
+    }
+
+    /// With so long a wait that a peer can ask for.
+    #[must_use]
+    pub fn with_max_retry_after(mut self, max_retry_after: Duration) -> Self {
+        self.max_retry_after = max_retry_after;
+        self
+    }
+
+    /// With so long for a call and its waits before it gives up.
+    #[must_use]
+    pub fn with_budget(mut self, budget: Duration) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// With so long for a call at all, or as long as its tries take.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
+        self.deadline = deadline.into();
+        self
+    }
+
+    /// With waits drawn from this seed, or from the system's randomness.
+    #[must_use]
+    pub fn with_seed(mut self, seed: impl Into<Option<u64>>) -> Self {
+        self.seed = seed.into();
+        self
+    }
+
     /// Tries nothing again.
     pub const NONE: Self = Self {
         attempts: 1,

@@ -97,6 +97,7 @@ pub struct ServiceBuilder {
 }
 
 /// An answer that is a success, with its whole body.
+#[non_exhaustive]
 #[derive(Clone)]
 pub struct Reply {
     /// The status, from 200 to 299.
@@ -108,6 +109,11 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// An answer whose body is there.
+    pub const fn new(status: u16, headers: HeaderMap, body: Bytes) -> Self {
+        Self { status, headers, body }
+    }
+
     /// The header's value, if it is there and text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())

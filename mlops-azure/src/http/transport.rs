@@ -80,6 +80,7 @@ impl fmt::Debug for HttpBody {
 }
 
 /// A request. Its `Debug` shows neither the query nor any header's value.
+#[non_exhaustive]
 pub struct HttpRequest {
     /// The method.
     pub method: Method,
@@ -140,6 +141,7 @@ pub(crate) fn bare(url: &Url) -> String {
 }
 
 /// The head of an answer, and its body to come.
+#[non_exhaustive]
 pub struct HttpResponse {
     /// The status.
     pub status: u16,
@@ -150,6 +152,11 @@ pub struct HttpResponse {
 }
 
 impl HttpResponse {
+    /// An answer; for transports.
+    pub const fn new(status: u16, headers: HeaderMap, body: ByteStream) -> Self {
+        Self { status, headers, body }
+    }
+
     /// The header's value, if it is there, once, and text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())

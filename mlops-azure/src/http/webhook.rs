@@ -22,21 +22,20 @@ const POST: &str = "WebhookTransport::post";
 /// ```
 /// use std::sync::Arc;
 /// use mlops_azure::http::webhook::HttpWebhook;
-/// use mlops_core::monitor::sink::{WebhookAlertSink, WebhookIo, WebhookRetry, WebhookSecret, WebhookTarget};
+/// use mlops_core::monitor::sink::{WebhookAlertSink, WebhookIo, WebhookSecret, WebhookTarget};
 /// use mlops_core::time::SystemClock;
 /// use mlops_core::wrap::Pause;
 ///
 /// /// `pause` waits between attempts: `mlops_core::wrap::TokioPause`, for one.
 /// fn on_call(pause: Arc<dyn Pause>, secret: WebhookSecret) -> mlops_core::Result<WebhookAlertSink> {
-///     let target = WebhookTarget {
-///         name: "on-call".into(),
-///         url: "https://hooks.example.com/services/T0/B0".into(),
-///         source: "/mlops/monitors/diabetes".into(),
-///         secrets: vec![secret],
-///         retry: WebhookRetry::default(),
-///     };
+///     let target = WebhookTarget::new(
+///         "on-call",
+///         "https://hooks.example.com/services/T0/B0",
+///         "/mlops/monitors/diabetes",
+///         vec![secret],
+///     );
 ///     let (transport, clock) = (Arc::new(HttpWebhook::new()?), Arc::new(SystemClock::new()));
-///     WebhookAlertSink::new(target, WebhookIo { transport, pause, clock })
+///     WebhookAlertSink::new(target, WebhookIo::new(transport, pause, clock))
 /// }
 /// ```
 #[derive(Clone)]

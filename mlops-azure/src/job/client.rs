@@ -79,6 +79,14 @@ impl ListView {
 }
 
 /// Which jobs are listed; what is not said does not count.
+///
+/// ```
+/// use mlops_azure::job::JobFilter;
+///
+/// let sweeps = JobFilter::default().with_job_type("Sweep");
+/// assert_eq!((sweeps.job_type.as_deref(), sweeps.tag), (Some("Sweep"), None));
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobFilter {
     /// Of which type: `Command`, `Sweep`, `Pipeline`, `AutoML`.
@@ -89,6 +97,36 @@ pub struct JobFilter {
     pub properties: Option<String>,
     /// Hidden or not.
     pub view: ListView,
+}
+
+impl JobFilter {
+    /// Of this type.
+    #[must_use]
+    pub fn with_job_type(mut self, job_type: impl Into<String>) -> Self {
+        self.job_type = Some(job_type.into());
+        self
+    }
+
+    /// With a tag of this name.
+    #[must_use]
+    pub fn with_tag(mut self, tag: impl Into<String>) -> Self {
+        self.tag = Some(tag.into());
+        self
+    }
+
+    /// With these properties, as Azure wants them.
+    #[must_use]
+    pub fn with_properties(mut self, properties: impl Into<String>) -> Self {
+        self.properties = Some(properties.into());
+        self
+    }
+
+    /// Hidden or not.
+    #[must_use]
+    pub fn with_view(mut self, view: ListView) -> Self {
+        self.view = view;
+        self
+    }
 }
 
 /// The property of a job that says what its content was.

@@ -73,6 +73,7 @@ impl LogOptions {
 }
 
 /// A piece of a log.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogChunk {
     /// The number of its first byte in the log.

@@ -625,8 +625,7 @@ mod tests {
     }
 
     fn moved(name: &str, from: Option<u64>, to: Option<u64>, second: i64) -> Record {
-        let change =
-            AliasChange { to: to.map(version), ..AliasChange::new(churn(), alias(), version(1), actor()) };
+        let change = AliasChange::new(churn(), alias(), version(1), actor()).with_to(to.map(version));
         let record = AliasRecord::of_change(&change.expecting(from.map(version)), 0, at(second));
         Record::Moved {
             key: key(name),

@@ -48,6 +48,7 @@ struct Inner {
 }
 
 /// A request beyond JSON: artifacts, and whatever the API does not cover. Its `Debug` shows neither the query nor any header's value.
+#[non_exhaustive]
 #[must_use]
 pub struct RawCall {
     /// The method.

@@ -525,7 +525,8 @@ impl MlflowRegistry {
 }
 
 fn made(spec: &NewModelVersion, kept: &Kept) -> ModelVersion {
-    let spec = NewModelVersion { tags: kept.tags.clone(), ..spec.clone() };
+    let mut spec = spec.clone();
+    spec.tags = kept.tags.clone();
     let mut version = ModelVersion::new(spec, kept.version, kept.created_at);
     version.archived = kept.archived;
     version
@@ -866,7 +867,7 @@ impl ModelRegistry for MlflowRegistry {
             })?
         };
         let items = self.all(OP, model, &kept.items).await?.into_iter().flatten().collect();
-        Ok(Page { items, next: kept.next })
+        Ok(Page::new(items, kept.next))
     }
 
     async fn models(&self, page: &PageRequest) -> Result<Page<ModelName>> {

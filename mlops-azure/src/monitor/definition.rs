@@ -17,6 +17,7 @@ use crate::wire::schedule_trigger::ScheduleTrigger;
 const OP: &str = "MonitorPlan::monitor";
 
 /// A definition of drift and its limit, as a detector of core has them in a report: `js.distance.base2/v1`, above 0.1.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
 pub struct DriftLimit {
     /// The definition's id. What comes after its first words, such as the rule of its cells, is the detector's own.
@@ -104,10 +105,14 @@ impl DriftLimit {
 /// use mlops_azure::wire::schedule_trigger::{Frequency, ScheduleTrigger};
 /// use mlops_core::monitor::{MonitorSpec, SignalKind, SignalSpec};
 ///
-/// let spec = MonitorSpec {
-///     name: "churn".parse()?, endpoint: "churn".parse()?,
-///     signals: vec![SignalSpec::new("inputs", SignalKind::DataDrift), SignalSpec::new("outputs", SignalKind::PredictionDrift)],
-/// };
+/// let spec = MonitorSpec::new(
+///     "churn".parse()?,
+///     "churn".parse()?,
+///     vec![
+///         SignalSpec::new("inputs", SignalKind::DataDrift),
+///         SignalSpec::new("outputs", SignalKind::PredictionDrift),
+///     ],
+/// );
 /// let target = MonitoringTarget::deployment(MonitorTask::Classification, "/subscriptions/s/…/onlineEndpoints/churn/deployments/blue");
 /// let plan = MonitorPlan::new(
 ///         ScheduleTrigger::every(1, Frequency::Day)?.at([3], [15])?,

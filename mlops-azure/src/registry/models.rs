@@ -598,7 +598,8 @@ pub(super) fn is_ours(found: &Resource<AzureModel>, asked: &Digest) -> bool {
 /// A version as the ledger has it.
 fn made(operation: &'static str, ledger: &Ledger, model: &ModelName, kept: &Kept) -> Result<ModelVersion> {
     let spec = spec_of(operation, ledger, model, kept.version)?;
-    let spec = NewModelVersion { tags: kept.tags.clone(), ..(*spec).clone() };
+    let mut spec = (*spec).clone();
+    spec.tags = kept.tags.clone();
     let mut version = ModelVersion::new(spec, kept.version, kept.created_at);
     version.archived = kept.archived;
     Ok(version)
@@ -801,7 +802,7 @@ impl ModelRegistry for AzureModelRegistry {
             Ok(older.map(|kept| (kept.version, kept)))
         })?;
         let items = kept.items.into_iter().map(|kept| made(OP, &state.ledger, model, kept));
-        Ok(Page { items: items.collect::<Result<_>>()?, next: kept.next })
+        Ok(Page::new(items.collect::<Result<_>>()?, kept.next))
     }
 
     async fn models(&self, page: &PageRequest) -> Result<Page<ModelName>> {

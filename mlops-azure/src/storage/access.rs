@@ -67,6 +67,7 @@ impl fmt::Display for AclPermissions {
 /// assert!("user::rwz".parse::<AclEntry>().is_err());
 /// # Ok::<(), mlops_core::Error>(())
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AclEntry {
     /// Whether it is what new entries of a folder get, and not what is in force for the folder itself.
@@ -190,6 +191,7 @@ impl AclReport {
 }
 
 /// A path whose list could not be changed.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AclFailure {
     /// The path.
@@ -199,6 +201,14 @@ pub struct AclFailure {
 }
 
 /// How a change of a whole tree goes.
+///
+/// ```
+/// use mlops_azure::storage::AclOptions;
+///
+/// let options = AclOptions::default().with_batch(500).with_go_on(true);
+/// assert_eq!((options.batch, options.go_on), (500, true));
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct AclOptions {
     /// How many entries the service changes in one request, 1 to 2000.
@@ -214,6 +224,36 @@ pub struct AclOptions {
 impl Default for AclOptions {
     fn default() -> Self {
         Self { batch: 2000, max_batches: u32::MAX, go_on: true, continuation: None }
+    }
+}
+
+impl AclOptions {
+    /// With so many entries changed in one request, 1 to 2000.
+    #[must_use]
+    pub fn with_batch(mut self, batch: u32) -> Self {
+        self.batch = batch;
+        self
+    }
+
+    /// With at most so many requests.
+    #[must_use]
+    pub fn with_max_batches(mut self, max_batches: u32) -> Self {
+        self.max_batches = max_batches;
+        self
+    }
+
+    /// Going on after a path that could not be changed, or not.
+    #[must_use]
+    pub fn with_go_on(mut self, go_on: bool) -> Self {
+        self.go_on = go_on;
+        self
+    }
+
+    /// From where an earlier report stopped.
+    #[must_use]
+    pub fn with_continuation(mut self, continuation: impl Into<Option<String>>) -> Self {
+        self.continuation = continuation.into();
+        self
     }
 }
 

@@ -17,23 +17,21 @@ fn computes(azure: &FakeAzure) -> Computes {
 }
 
 fn cluster(min_nodes: u32) -> Compute {
-    Compute::Cluster(Cluster {
-        size: "Standard_DS3_v2".into(),
-        min_nodes,
-        max_nodes: 4,
-        idle_before_scale_down: Duration::from_secs(120),
-        tier: Tier::LowPriority,
-    })
+    Compute::Cluster(
+        Cluster::new("Standard_DS3_v2", 4)
+            .with_min_nodes(min_nodes)
+            .with_idle_before_scale_down(Duration::from_secs(120))
+            .with_tier(Tier::LowPriority),
+    )
 }
 
 fn instance() -> Compute {
-    Compute::Instance(Instance {
-        size: "Standard_DS3_v2".into(),
-        idle_shutdown: Some(Duration::from_secs(1800)),
-        start_cron: None,
-        stop_cron: Some("0 18 * * *".into()),
-        time_zone: "Europe/Vienna".into(),
-    })
+    Compute::Instance(
+        Instance::new("Standard_DS3_v2")
+            .with_idle_shutdown(Duration::from_secs(1800))
+            .with_stop_cron("0 18 * * *")
+            .with_time_zone("Europe/Vienna"),
+    )
 }
 
 #[tokio::test]
@@ -128,7 +126,7 @@ async fn what_is_no_compute_is_refused_before_anything_is_sent() {
         assert_eq!((error.kind(), error.context("field")), (ErrorKind::InvalidInput, Some("name")), "{name}");
     }
     assert!(Computes::new(azure.arm(), &azure.workspace(), "east us/..").is_err());
-    let anywhere = Compute::Serverless(Serverless { queue: Default::default(), size: None });
+    let anywhere = Compute::Serverless(Serverless::new(Default::default()));
     assert_eq!(of_core(&anywhere).unwrap_err().kind(), ErrorKind::Unsupported);
     assert_eq!(azure.count(), 0);
 }

@@ -171,24 +171,17 @@ fn split(shares: &[(&str, u8)]) -> TrafficSplit {
 
 fn traffic(shares: &[(&str, u8)], expected: Option<u64>) -> TrafficChange {
     let key = IdempotencyKey::generate();
-    TrafficChange { key, endpoint: churn(), split: split(shares), expected, actor: actor() }
+    TrafficChange::new(churn(), split(shares), actor()).with_key(key).expecting(expected)
 }
 
 fn mirror(to: &str, share: u8) -> MirrorChange {
     let mirror = Some(Mirror::new(named(to), Percent::new(share).unwrap()));
-    MirrorChange {
-        key: IdempotencyKey::generate(),
-        endpoint: churn(),
-        mirror,
-        expected: None,
-        actor: actor(),
-    }
+    MirrorChange::new(churn(), mirror, actor())
 }
 
 async fn ask(deployer: &AzureDeployer, name: Option<&str>, age: f64) -> mlops_core::Result<InvokeResponse> {
     let rows = ages(vec![age]);
-    let request =
-        InvokeRequest { endpoint: churn(), deployment: name.map(named), routing_key: None, rows: &rows };
+    let request = InvokeRequest::new(churn(), &rows).with_deployment(name.map(named));
     deployer.invoke(&request).await
 }
 
@@ -224,15 +217,10 @@ mlops_core::deployer_suite!(alone, fresh(1, |builder| builder.sole_writer().stic
 fn what_is_promised_is_what_azure_can_do() {
     let world = World::new();
     let capabilities = world.deployer().capabilities();
-    let none = DeployerCapabilities {
-        sticky_routing: false,
-        compare_and_set: false,
-        operation_stats: false,
-        max_mirror: Percent::new(50).unwrap(),
-    };
+    let none = DeployerCapabilities::none().with_max_mirror(Percent::new(50).unwrap());
     assert_eq!(capabilities, none);
     let alone = world.builder().sole_writer().sticky_routing().build().unwrap().capabilities();
-    assert_eq!(alone, DeployerCapabilities { sticky_routing: true, compare_and_set: true, ..none });
+    assert_eq!(alone, none.with_sticky_routing(true).with_compare_and_set(true));
 }
 
 #[tokio::test]
@@ -616,7 +604,7 @@ async fn a_model_that_fails_and_rows_that_are_refused_are_told_apart_and_nothing
     assert_eq!((error.context("deployment"), error.context("reason")), (Some("red"), Some("model_error")));
     assert!(!format!("{error} {error:?}").contains("77.125"), "the container repeats the rows: {error:?}");
     let rows = Table::new(vec![Column::text("age", ["seventy-seven"]).unwrap()]).unwrap();
-    let request = InvokeRequest { endpoint: churn(), deployment: None, routing_key: None, rows: &rows };
+    let request = InvokeRequest::new(churn(), &rows);
     let error = deployer.invoke(&request).await.unwrap_err();
     assert_eq!((error.kind(), error.context("model_status")), (ErrorKind::InvalidInput, Some("400")));
     assert!(!format!("{error} {error:?}").contains("seventy"), "{error:?}");
@@ -737,14 +725,14 @@ async fn traffic_is_whole_whatever_is_done() {
         let made = match draw(&mut random, 4) {
             0 => {
                 let share = draw(&mut random, 60);
-                let change = MirrorChange { expected: Some(before.revision), ..mirror(name, share) };
+                let change = mirror(name, share).expecting(before.revision);
                 let legal = share <= 50 && before.traffic.share(&named(name)) == Percent::ZERO;
                 let made = deployer.set_mirror(&change).await;
                 assert_eq!(made.is_ok(), legal, "{before:?} {change:?} {made:?}");
                 made
             }
             1 => {
-                let none = MirrorChange { mirror: None, ..mirror(name, 1) };
+                let none = mirror(name, 1).with_mirror(None);
                 deployer.set_mirror(&none).await
             }
             2 => {
@@ -756,10 +744,8 @@ async fn traffic_is_whole_whatever_is_done() {
                 continue;
             }
             _ => {
-                let change = TrafficChange {
-                    split: any_split(&mut random, &names),
-                    ..traffic(&[("blue", 100)], None)
-                };
+                let mut change = traffic(&[("blue", 100)], None);
+                change.split = any_split(&mut random, &names);
                 let shadow = before.mirror.as_ref().map(|mirror| change.split.share(&mirror.deployment));
                 let made = deployer.set_traffic(&change).await;
                 assert_eq!(made.is_ok(), shadow.is_none_or(|share| share == Percent::ZERO), "{before:?}");

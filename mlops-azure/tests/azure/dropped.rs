@@ -183,13 +183,7 @@ impl World {
         let one =
             |(name, share): &(&str, u8)| (DeploymentName::new(*name).unwrap(), Percent::new(*share).unwrap());
         let split = TrafficSplit::new(shares.iter().map(one)).unwrap();
-        TrafficChange {
-            key: self.keys["traffic"].clone(),
-            endpoint: endpoint(),
-            split,
-            expected: None,
-            actor: actor(),
-        }
+        TrafficChange::new(endpoint(), split, actor()).with_key(self.keys["traffic"].clone())
     }
 
     fn resource(&self, below: &str) -> Value {
@@ -265,7 +259,7 @@ async fn of_endpoints_and_deployments() {
         |world| async move {
             let mirror = Some(Mirror::new(DeploymentName::new("green").unwrap(), Percent::new(10).unwrap()));
             let key = world.keys["mirror"].clone();
-            let change = MirrorChange { key, endpoint: endpoint(), mirror, expected: None, actor: actor() };
+            let change = MirrorChange::new(endpoint(), mirror, actor()).with_key(key);
             world.deployer().set_mirror(&change).await.map(drop)
         },
         World::endpoint,
@@ -384,13 +378,12 @@ async fn of_jobs_schedules_computes_and_roles() {
         World::new,
         |world| async move {
             let computes = Computes::new(world.arm.clone(), &world.azure.workspace(), "eastus")?;
-            let cluster = Compute::Cluster(Cluster {
-                size: "Standard_DS3_v2".into(),
-                min_nodes: 0,
-                max_nodes: 4,
-                idle_before_scale_down: Duration::from_secs(120),
-                tier: Tier::LowPriority,
-            });
+            let cluster = Compute::Cluster(
+                Cluster::new("Standard_DS3_v2", 4)
+                    .with_min_nodes(0)
+                    .with_idle_before_scale_down(Duration::from_secs(120))
+                    .with_tier(Tier::LowPriority),
+            );
             computes.create("cpu", of_core(&cluster)?).await?.wait().await.map(drop)
         },
         |world| json!(world.resource("/computes/cpu")["properties"]["provisioningState"]),

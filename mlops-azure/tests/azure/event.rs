@@ -214,7 +214,7 @@ async fn a_token_for_somebody_else_and_a_wrong_key_publish_nothing() {
     grid.topic_key("evgt-mlops.eastus-1.eventgrid.azure.net", "hunter2-of-the-topic");
     let with_key = |key: &str| {
         let publisher = EventPublisher::with_key(topic_url(), Secret::new(key), azure.transport()).unwrap();
-        publisher.retry(RetryPolicy { initial: Duration::ZERO, ..RetryPolicy::default() })
+        publisher.retry(RetryPolicy::default().with_initial(Duration::ZERO))
     };
     let error = with_key("hunter2-wrong").publish(&events(1, 1)).await.unwrap_err();
     assert!(

@@ -340,7 +340,7 @@ async fn what_can_be_changed_is_changed_in_run_history() {
     assert_eq!((job.display_name(), job.tags().get("stage")), (Some("first"), Some("canary")));
     jobs.archive("train-1").await.unwrap();
     let names = async |view| {
-        let filter = JobFilter { view, ..JobFilter::default() };
+        let filter = JobFilter::default().with_view(view);
         let all: Vec<_> = jobs.list(&filter).unwrap().try_collect().await.unwrap();
         all.len()
     };
@@ -385,8 +385,8 @@ async fn jobs_are_listed_by_type_and_tag_over_all_pages() {
         all.len()
     };
     assert_eq!(count(JobFilter::default()).await, 8);
-    assert_eq!(count(JobFilter { job_type: Some("Pipeline".into()), ..JobFilter::default() }).await, 1);
-    assert_eq!(count(JobFilter { tag: Some("batch=even".into()), ..JobFilter::default() }).await, 4);
+    assert_eq!(count(JobFilter::default().with_job_type("Pipeline")).await, 1);
+    assert_eq!(count(JobFilter::default().with_tag("batch=even")).await, 4);
 }
 
 async fn read_log(jobs: &Jobs, name: &str, options: LogOptions) -> mlops_core::Result<(String, usize)> {
@@ -499,7 +499,7 @@ fn losses(values: &Assignment) -> Vec<f64> {
 
 fn spec() -> SweepSpec {
     let (experiment, actor) = (ExperimentName::new("churn").unwrap(), ActorId::new("trainer").unwrap());
-    let schedule = EvaluationSchedule { evaluation_interval: 1, delay_evaluation: 3 };
+    let schedule = EvaluationSchedule::default().with_evaluation_interval(1).with_delay_evaluation(3);
     let sampler = SamplerSpec::Sobol(SobolOptions::default());
     SweepSpec::new(
         experiment,

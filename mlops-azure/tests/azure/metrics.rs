@@ -394,7 +394,7 @@ async fn roll_out(fails: bool, callers: u32, guard: MetricGuard, prepare: impl F
         deployer.deploy(&spec).await.unwrap();
     }
     let (key, split) = (IdempotencyKey::generate(), TrafficSplit::all_to(named("blue")));
-    let change = TrafficChange { key, endpoint: churn(), split, expected: None, actor: actor.clone() };
+    let change = TrafficChange::new(churn(), split, actor.clone()).with_key(key);
     deployer.set_traffic(&change).await.unwrap();
 
     let options = RolloutOptions::default()
@@ -418,8 +418,7 @@ async fn roll_out(fails: bool, callers: u32, guard: MetricGuard, prepare: impl F
         for caller in 0..callers {
             let rows =
                 Table::new(vec![Column::f64("age", vec![f64::from(20 + caller % 60)]).unwrap()]).unwrap();
-            let request =
-                InvokeRequest { endpoint: churn(), deployment: None, routing_key: None, rows: &rows };
+            let request = InvokeRequest::new(churn(), &rows);
             drop(deployer.invoke(&request).await);
         }
         clock.advance(Duration::from_secs(30));

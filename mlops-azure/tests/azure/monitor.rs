@@ -26,7 +26,7 @@ use super::event::webhook;
 use crate::judged;
 
 fn spec(signals: Vec<SignalSpec>) -> MonitorSpec {
-    MonitorSpec { name: "watch".parse().unwrap(), endpoint: "churn".parse().unwrap(), signals }
+    MonitorSpec::new("watch".parse().unwrap(), "churn".parse().unwrap(), signals)
 }
 
 fn plan() -> MonitorPlan {
@@ -137,7 +137,7 @@ fn refusal(plan: MonitorPlan, signal: SignalKind) -> Error {
 
 #[test]
 fn what_azure_cannot_compute_is_refused_by_name() {
-    let performance = PerformanceRule { metric: "accuracy".parse().unwrap(), limit: 0.9, min_labelled: 100 };
+    let performance = PerformanceRule::new("accuracy".parse().unwrap(), 0.9, 100);
     let error = refusal(plan(), SignalKind::Performance(performance));
     assert_eq!((error.kind(), error.context("signal")), (ErrorKind::Unsupported, Some("s")));
     assert!(error.context("capability").unwrap().contains("model performance"));

@@ -214,7 +214,7 @@ async fn azure_shows_what_counts_and_is_restored() {
     let tags = azure.arm().call(container.get(OP)).await.unwrap().properties.tags.unwrap();
     assert_eq!((tags.get("mlops.alias.candidate"), tags.get("theirs")), (Some("1"), Some("stays")));
     registry.set_archived(&churn(), version(1), true, &actor()).await.unwrap_err();
-    let removal = AliasChange { to: None, ..candidate(Some(1), 1) };
+    let removal = candidate(Some(1), 1).with_to(None);
     registry.set_alias(&removal).await.unwrap();
     registry.set_archived(&churn(), version(1), true, &actor()).await.unwrap();
     assert_eq!(registry.azure("churn", "1").await.unwrap().properties.is_archived, Some(true));

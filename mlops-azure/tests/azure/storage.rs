@@ -39,7 +39,7 @@ fn now() -> mlops_core::time::Timestamp {
 
 /// Tries again at once.
 fn retry() -> RetryPolicy {
-    RetryPolicy { initial: Duration::ZERO, ..RetryPolicy::default() }
+    RetryPolicy::default().with_initial(Duration::ZERO)
 }
 
 /// The fake with a clock that is turned by hand, and the storage in it.
@@ -398,14 +398,14 @@ async fn no_secret_is_in_anything_that_is_shown() {
             let body = format!("<Error><Code>X</Code><Message>{} {all}</Message></Error>", request.url);
             match request.method.as_str() {
                 "HEAD" => Err(HttpFault::new(Stage::Answer, false, format!("{} {all}", request.url))),
-                _ => Ok(HttpResponse { status: 418, headers: Default::default(), body: body.into() }),
+                _ => Ok(HttpResponse::new(418, Default::default(), body.into())),
             }
         }
     }
     let mut shown = String::new();
     for credential in [fixture.sas(), account_key(), StorageCredential::tokens(fixture.azure.tokens())] {
         let builder = Container::builder(Fixture::account(), "artifacts", credential);
-        let none = RetryPolicy { attempts: 1, ..retry() };
+        let none = retry().with_attempts(1);
         let container = builder.transport(Arc::new(Echo)).retry(none).build().unwrap();
         let store = BlobArtifacts::new(container.clone());
         shown += &format!("{container:?} {store:?} {:?}", container.object_store());
@@ -864,9 +864,7 @@ async fn no_signature_of_a_place_for_code_is_shown() {
             let said = format!("<Error><Code>X</Code><Message>{}</Message></Error>", request.url);
             match (request.method.as_str(), self.1) {
                 (_, true) => Err(HttpFault::new(Stage::Answer, false, said)),
-                ("PUT", _) => {
-                    Ok(HttpResponse { status: 418, headers: Default::default(), body: said.into() })
-                }
+                ("PUT", _) => Ok(HttpResponse::new(418, Default::default(), said.into())),
                 _ => self.0.send(request).await,
             }
         }
@@ -877,7 +875,7 @@ async fn no_signature_of_a_place_for_code_is_shown() {
     let mut shown = format!("{code:?} {:?}", fixture.codes());
     for lost in [false, true] {
         let echo = Arc::new(Echo(fixture.azure.transport(), lost));
-        let none = RetryPolicy { attempts: 1, ..retry() };
+        let none = retry().with_attempts(1);
         let error = fixture.codes().register(&code.clone().transport(echo).retry(none)).await.unwrap_err();
         shown += &format!("{error} {error:?}");
         let mut source = std::error::Error::source(&error);
@@ -1030,7 +1028,7 @@ async fn access_lists_of_a_tree_are_changed_in_batches_and_failures_in_a_success
 
     fixture.storage.lock_path("stlake", "lake", "raw/3/f.csv");
     fixture.azure.forget_requests();
-    let options = AclOptions { batch: 4, ..AclOptions::default() };
+    let options = AclOptions::default().with_batch(4);
     let add = list("user:someone:r-x");
     let report = access.set_recursive("raw", AclChange::Modify, &add, &options).await.unwrap();
     assert_eq!((report.folders, report.files, report.failures), (8, 6, 1));
@@ -1041,15 +1039,15 @@ async fn access_lists_of_a_tree_are_changed_in_batches_and_failures_in_a_success
     assert!(!has(access.get("").await.unwrap()), "what is above is not touched");
 
     // In two calls, the second from where the first one stopped.
-    let first = AclOptions { batch: 4, max_batches: 2, ..AclOptions::default() };
+    let first = AclOptions::default().with_batch(4).with_max_batches(2);
     let report = access.set_recursive("raw", AclChange::Remove, &add, &first).await.unwrap();
     assert_eq!((report.folders + report.files, report.continuation.is_some()), (8, true));
-    let rest = AclOptions { continuation: report.continuation, ..AclOptions::default() };
+    let rest = AclOptions::default().with_continuation(report.continuation);
     let report = access.set_recursive("raw", AclChange::Remove, &add, &rest).await.unwrap();
     assert_eq!((report.folders + report.files, report.failures), (6, 1));
     assert!(!has(access.get("raw/6/f.csv").await.unwrap()));
     // One that must not go on stops at the first failure and says where.
-    let strict = AclOptions { go_on: false, ..AclOptions::default() };
+    let strict = AclOptions::default().with_go_on(false);
     let report = access.set_recursive("raw", AclChange::Set, &whole, &strict).await.unwrap();
     assert!(report.failures == 1 && report.continuation.is_some(), "{report:?}");
     // A flat account has no lists.

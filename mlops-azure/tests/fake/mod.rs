@@ -240,6 +240,6 @@ impl HttpTransport for Fake {
         if let Some(etag) = etag {
             headers.insert("etag", etag.parse().unwrap());
         }
-        Ok(HttpResponse { status, headers, body: body.into() })
+        Ok(HttpResponse::new(status, headers, body.into()))
     }
 }

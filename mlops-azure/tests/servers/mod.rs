@@ -42,7 +42,7 @@ pub fn server(line: u8) -> Option<Server> {
 
 /// A client with the patience that a small machine needs: SQLite is busy with one writer at a time.
 fn client(url: &str, transport: Option<Arc<dyn HttpTransport>>) -> MlflowClient {
-    let retry = RetryPolicy { attempts: 12, budget: Duration::from_secs(600), ..RetryPolicy::default() };
+    let retry = RetryPolicy::default().with_attempts(12).with_budget(Duration::from_secs(600));
     let builder = MlflowClient::builder(url).retry(retry).timeout(Duration::from_secs(300));
     match transport {
         Some(transport) => builder.transport(transport),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use mlops_azure::error::ServiceError;
-use mlops_azure::http::{Call, Page, Repeat, RetryPolicy};
+use mlops_azure::http::{Call, Page, Repeat};
 use mlops_core::{ErrorKind, Result};
 use serde_json::{Value, json as value};
 
@@ -104,7 +104,7 @@ async fn waits_are_those_that_the_service_asks_for() {
 async fn waits_of_a_seed_are_the_same_and_of_others_are_not() {
     let elapsed = async |seed| {
         let memory = Memory::steps(vec![json(503, ""), json(503, ""), json(503, ""), json(200, "1")]);
-        let retry = RetryPolicy { seed, ..quick() };
+        let retry = quick().with_seed(seed);
         let service = builder(&memory, &Tokens::new()).retry(retry).build().unwrap();
         let started = tokio::time::Instant::now();
         service.call(get("/x")).await.unwrap();
@@ -133,7 +133,7 @@ async fn clients_that_failed_together_come_back_apart() {
                 }
             });
             let initial = Duration::from_secs(2);
-            let retry = RetryPolicy { initial, seed: Some(i), ..quick() };
+            let retry = quick().with_initial(initial).with_seed(i);
             let service = builder(&memory, &Tokens::new()).retry(retry).build().unwrap();
             service.call(get("/x")).await.unwrap();
         }
@@ -152,7 +152,8 @@ async fn no_call_lasts_beyond_its_deadline() {
     for step in [Step::Silence, json(503, ""), Step::Lost] {
         let memory = Memory::steps(vec![step.clone()]);
         let deadline = Some(Duration::from_secs(10));
-        let retry = RetryPolicy { attempts: u32::MAX, deadline, initial: Duration::from_secs(1), ..quick() };
+        let retry =
+            quick().with_attempts(u32::MAX).with_deadline(deadline).with_initial(Duration::from_secs(1));
         let service = builder(&memory, &Tokens::new()).retry(retry).build().unwrap();
         let started = tokio::time::Instant::now();
         assert!(service.call(get("/x")).await.is_err());
@@ -166,7 +167,7 @@ async fn no_call_lasts_beyond_its_deadline() {
 async fn a_call_without_time_is_not_sent() {
     for (deadline, first, sent) in [(0, json(200, "1"), 0), (10, with(429, &[("retry-after", "9")], ""), 2)] {
         let memory = Memory::new(move |n, _| if n == 0 { first.clone() } else { json(200, "1") });
-        let retry = RetryPolicy { deadline: Some(Duration::from_secs(deadline)), ..quick() };
+        let retry = quick().with_deadline(Duration::from_secs(deadline));
         let service = builder(&memory, &Tokens::new()).retry(retry).build().unwrap();
         let result = service.call(post()).await;
         assert_eq!(memory.count(), sent);

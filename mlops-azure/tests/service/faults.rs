@@ -35,7 +35,8 @@ fn patience(step: &Step) -> Duration {
 fn impatient(server: &Scripted, attempts: u32, timeout: Duration) -> Service {
     let scope = Scope::new("https://management.azure.com/.default").unwrap();
     let deadline = Some(DEADLINE);
-    let retry = RetryPolicy { attempts, initial: Duration::ZERO, deadline, ..RetryPolicy::default() };
+    let retry =
+        RetryPolicy::default().with_attempts(attempts).with_initial(Duration::ZERO).with_deadline(deadline);
     let base = server.url().parse().unwrap();
     let builder = Service::builder(base, scope, Tokens::new()).retry(retry).max_answer(64 << 10);
     builder.timeout(timeout).build().unwrap()
@@ -216,7 +217,7 @@ async fn whatever_is_lost_a_call_with_a_key_is_one_call() {
 async fn what_reaches_nobody_is_not_of_unknown_outcome() {
     for verb in VERBS {
         let scope = Scope::new("https://management.azure.com/.default").unwrap();
-        let retry = RetryPolicy { attempts: 3, initial: Duration::ZERO, ..RetryPolicy::default() };
+        let retry = RetryPolicy::default().with_attempts(3).with_initial(Duration::ZERO);
         let builder = Service::builder("http://127.0.0.1:1".parse().unwrap(), scope, Tokens::new());
         let error = builder.retry(retry).build().unwrap().call(call(verb)).await.unwrap_err();
         assert_eq!((error.kind(), error.context("attempts")), (ErrorKind::Transport, Some("3")), "{verb}");
@@ -300,7 +301,7 @@ async fn a_proxy_gets_what_is_for_others_and_nothing_that_is_for_this_machine() 
     let proxy = Scripted::start(vec![answer(502, &[], "")]).await;
     let url = proxy.url().replace("http://", &format!("http://user:{CANARY}@"));
     let setting = ProxySetting::Url { url: Secret::new(url), except: "direct.example".to_owned() };
-    let config = ReqwestConfig { proxy: setting, ..ReqwestConfig::default() };
+    let config = ReqwestConfig::default().with_proxy(setting);
     assert!(!format!("{config:?}").contains(CANARY));
     let transport: Arc<dyn HttpTransport> = Arc::new(ReqwestTransport::new(&config).unwrap());
     let scope = Scope::new("https://management.azure.com/.default").unwrap();
@@ -325,7 +326,7 @@ async fn a_proxy_gets_what_is_for_others_and_nothing_that_is_for_this_machine() 
     let _ = transport.send(linked).await;
     assert_eq!(proxy.seen().len(), 1);
     let bad = ProxySetting::Url { url: Secret::new(format!("::{CANARY}")), except: String::new() };
-    let error = ReqwestTransport::new(&ReqwestConfig { proxy: bad, ..ReqwestConfig::default() }).unwrap_err();
+    let error = ReqwestTransport::new(&ReqwestConfig::default().with_proxy(bad)).unwrap_err();
     assert!(error.context("field") == Some("proxy") && !shown(&error).contains(CANARY));
 }
 

@@ -132,7 +132,7 @@ impl HttpTransport for Memory {
                 for (name, value) in pairs {
                     headers.insert(name, value.parse().unwrap());
                 }
-                Ok(HttpResponse { status, headers, body: bytes::Bytes::from(body).into() })
+                Ok(HttpResponse::new(status, headers, bytes::Bytes::from(body).into()))
             }
             Step::Lost => fault(Stage::Answer, false),
             Step::Unreachable => fault(Stage::Connect, false),
@@ -177,12 +177,7 @@ impl TokenSource for Tokens {
 
 /// A policy whose waits are small and the same in every run.
 pub fn quick() -> RetryPolicy {
-    RetryPolicy {
-        attempts: 4,
-        seed: Some(1),
-        deadline: Some(Duration::from_secs(300)),
-        ..RetryPolicy::default()
-    }
+    RetryPolicy::default().with_attempts(4).with_seed(1).with_deadline(Duration::from_secs(300))
 }
 
 /// Resource Manager over a transport.

@@ -165,7 +165,7 @@ fn no_debug_shows_a_secret() {
     let details: RunDetails = serde_json::from_str(&details).unwrap();
     let text = value!(format!("https://sa.blob.core.windows.net/c?sig={CANARY}"));
     let signed: SignedUrl = serde_json::from_value(text.clone()).unwrap();
-    let pending = PendingUpload { blob_uri: "https://sa/c".to_owned(), signed: signed.clone() };
+    let pending = PendingUpload::new("https://sa/c", signed.clone());
     let reference: BlobReference =
         serde_json::from_value(value!({ "blobUri": "https://sa/c", "credential": { "sasUri": text } }))
             .unwrap();
@@ -181,8 +181,8 @@ fn no_debug_shows_a_secret() {
     .unwrap();
     let mut headers = HeaderMap::new();
     headers.insert("x-ms-copy-source", CANARY.parse().unwrap());
-    let reply = Reply { status: 200, headers: headers.clone(), body: CANARY.into() };
-    let response = HttpResponse { status: 200, headers: headers.clone(), body: CANARY.to_owned().into() };
+    let reply = Reply::new(200, headers.clone(), CANARY.into());
+    let response = HttpResponse::new(200, headers.clone(), CANARY.to_owned().into());
     let mut raw = RawCall::new(mlops_azure::http::Method::PUT, "x").query("sig", CANARY).body(CANARY);
     raw.headers = headers;
     let secrets = [Secret::new(CANARY)];
@@ -241,7 +241,7 @@ fn no_debug_shows_a_secret() {
         ProxySetting => proxy.clone(),
         RawCall => raw,
         Reply => reply,
-        ReqwestConfig => ReqwestConfig { proxy, ..ReqwestConfig::default() },
+        ReqwestConfig => ReqwestConfig::default().with_proxy(proxy),
         RunDetails => details,
         SecretBundle => bundle,
         Service => service.build().unwrap(),

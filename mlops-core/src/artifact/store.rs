@@ -25,6 +25,7 @@ pub struct Blob {
 }
 
 /// What garbage collection may remove.
+#[non_exhaustive]
 #[derive(Clone, Debug, Default)]
 pub struct GcOptions {
     /// Content younger than this stays, so that something being registered right now is not lost. Default: zero.

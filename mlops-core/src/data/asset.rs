@@ -8,7 +8,7 @@ use super::{Schema, Table, content_digest};
 use crate::error::{Error, Result};
 use crate::hash::Digest;
 use crate::id::{
-    ActorId, AssetName, IdempotencyKey, Tags, Version, VersionSpec, check_tags, check_text, check_uri,
+    ActorId, AssetName, IdempotencyKey, TagKey, Tags, Version, VersionSpec, check_tags, check_text, check_uri,
 };
 use crate::time::Timestamp;
 
@@ -37,6 +37,7 @@ pub enum Location {
 }
 
 /// A data asset to register.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewDataAsset {
     /// Makes a repeated registration the same registration.
@@ -66,6 +67,13 @@ pub struct NewDataAsset {
 }
 
 impl NewDataAsset {
+    /// With a tag.
+    #[must_use]
+    pub fn with_tag(mut self, key: TagKey, value: impl Into<String>) -> Self {
+        self.tags.insert(key, value.into());
+        self
+    }
+
     /// Stored content with this manifest digest, and nothing else said.
     ///
     /// ```

@@ -655,7 +655,14 @@ pub struct Table<'a> {
     rows: usize,
 }
 
+static NONE: Table<'static> = Table { columns: Vec::new(), rows: 0 };
+
 impl<'a> Table<'a> {
+    /// A table without columns, to refer to.
+    pub(crate) fn none() -> &'a Self {
+        &NONE
+    }
+
     /// A table of these columns.
     ///
     /// # Errors

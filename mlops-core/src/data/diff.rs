@@ -21,6 +21,7 @@ const OP: &str = "diff_tables";
 /// let by_id = DiffOptions::default().with_keys(["patient"]).with_samples(3);
 /// assert_eq!((by_id.keys.len(), by_id.samples), (1, 3));
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DiffOptions {

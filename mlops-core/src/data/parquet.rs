@@ -26,6 +26,7 @@ const OP: &str = "read_parquet";
 /// let two = ParquetOptions::default().with_select(["age", "income"]);
 /// assert_eq!(two.select.map(|names| names.len()), Some(2));
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ParquetOptions {

@@ -12,12 +12,15 @@ use super::{Mirror, MirrorChange, TrafficSplit};
 use crate::data::Table;
 use crate::error::{Error, Result};
 use crate::hash::Digest;
-use crate::id::{ActorId, DeploymentName, EndpointName, IdempotencyKey, ModelName, Percent, Tags, Version};
+use crate::id::{
+    ActorId, DeploymentName, EndpointName, IdempotencyKey, ModelName, Percent, TagKey, Tags, Version,
+};
 use crate::model::Predictions;
 use crate::page::{Page, PageRequest};
 use crate::time::Timestamp;
 
 /// What a deployer can do.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeployerCapabilities {
     /// Requests with one routing key go to one deployment, raising a share moves callers one way only, and a split can
@@ -32,12 +35,57 @@ pub struct DeployerCapabilities {
 }
 
 impl DeployerCapabilities {
+    /// Nothing of it: what a deployer can is said with the setters, and what is added here later it cannot.
+    ///
+    /// ```
+    /// use mlops_core::deploy::DeployerCapabilities;
+    /// let can = DeployerCapabilities::none().with_compare_and_set(true);
+    /// assert!(can.compare_and_set && !can.sticky_routing);
+    /// ```
+    pub const fn none() -> Self {
+        Self {
+            sticky_routing: false,
+            compare_and_set: false,
+            operation_stats: false,
+            max_mirror: Percent::ZERO,
+        }
+    }
+
+    /// With sticky routing, or without.
+    #[must_use]
+    pub const fn with_sticky_routing(mut self, sticky_routing: bool) -> Self {
+        self.sticky_routing = sticky_routing;
+        self
+    }
+
+    /// With traffic changes that are compare-and-set, or not.
+    #[must_use]
+    pub const fn with_compare_and_set(mut self, compare_and_set: bool) -> Self {
+        self.compare_and_set = compare_and_set;
+        self
+    }
+
+    /// With `stats` that answers, or not.
+    #[must_use]
+    pub const fn with_operation_stats(mut self, operation_stats: bool) -> Self {
+        self.operation_stats = operation_stats;
+        self
+    }
+
+    /// With so large a share of requests that can be mirrored.
+    #[must_use]
+    pub const fn with_max_mirror(mut self, max_mirror: Percent) -> Self {
+        self.max_mirror = max_mirror;
+        self
+    }
+
     /// Everything the trait can ask for.
     pub const FULL: Self =
         Self { sticky_routing: true, compare_and_set: true, operation_stats: true, max_mirror: Percent::ALL };
 }
 
 /// An endpoint to make sure of.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointSpec {
     /// The name, which is its identity.
@@ -49,6 +97,13 @@ pub struct EndpointSpec {
 }
 
 impl EndpointSpec {
+    /// With a tag.
+    #[must_use]
+    pub fn with_tag(mut self, key: TagKey, value: impl Into<String>) -> Self {
+        self.tags.insert(key, value.into());
+        self
+    }
+
     /// An endpoint without tags.
     pub fn new(name: EndpointName, actor: ActorId) -> Self {
         Self { name, tags: Tags::new(), actor }
@@ -83,6 +138,7 @@ impl Endpoint {
 }
 
 /// A deployment to make: one model version behind an endpoint.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeploymentSpec {
     /// The endpoint.
@@ -100,6 +156,13 @@ pub struct DeploymentSpec {
 }
 
 impl DeploymentSpec {
+    /// With a tag.
+    #[must_use]
+    pub fn with_tag(mut self, key: TagKey, value: impl Into<String>) -> Self {
+        self.tags.insert(key, value.into());
+        self
+    }
+
     /// A deployment of a model version.
     pub fn new(
         endpoint: EndpointName,
@@ -148,6 +211,7 @@ impl Deployment {
 }
 
 /// A change of an endpoint's traffic.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrafficChange {
     /// Makes a repeated change the same change.
@@ -183,15 +247,16 @@ impl TrafficChange {
         self
     }
 
-    /// Sets the revision the endpoint must have now.
+    /// Sets the revision the endpoint must have now; `None` takes any.
     #[must_use]
-    pub fn expecting(mut self, revision: u64) -> Self {
-        self.expected = Some(revision);
+    pub fn expecting(mut self, revision: impl Into<Option<u64>>) -> Self {
+        self.expected = revision.into();
         self
     }
 }
 
 /// Rows to predict.
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct InvokeRequest<'a> {
     /// The endpoint.
@@ -203,6 +268,39 @@ pub struct InvokeRequest<'a> {
     pub routing_key: Option<String>,
     /// The rows.
     pub rows: &'a Table<'a>,
+}
+
+impl<'a> InvokeRequest<'a> {
+    /// These rows, routed by the endpoint's split.
+    ///
+    /// ```
+    /// use mlops_core::EndpointName;
+    /// use mlops_core::data::Table;
+    /// use mlops_core::deploy::InvokeRequest;
+    ///
+    /// let rows = Table::default();
+    /// let request = InvokeRequest::new(EndpointName::new("churn")?, &rows)
+    ///     .with_routing_key("customer-17".to_owned());
+    /// assert_eq!((request.deployment, request.routing_key.as_deref()), (None, Some("customer-17")));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn new(endpoint: EndpointName, rows: &'a Table<'a>) -> Self {
+        Self { endpoint, deployment: None, routing_key: None, rows }
+    }
+
+    /// To this deployment, past the split.
+    #[must_use]
+    pub fn with_deployment(mut self, deployment: impl Into<Option<DeploymentName>>) -> Self {
+        self.deployment = deployment.into();
+        self
+    }
+
+    /// For who asks under this key.
+    #[must_use]
+    pub fn with_routing_key(mut self, routing_key: impl Into<Option<String>>) -> Self {
+        self.routing_key = routing_key.into();
+        self
+    }
 }
 
 /// What an endpoint answered.

@@ -64,6 +64,7 @@ impl std::fmt::Display for Mirror {
 }
 
 /// A change of an endpoint's mirror.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MirrorChange {
@@ -77,4 +78,42 @@ pub struct MirrorChange {
     pub expected: Option<u64>,
     /// Who.
     pub actor: ActorId,
+}
+
+impl MirrorChange {
+    /// With this shadow, or none.
+    #[must_use]
+    pub fn with_mirror(mut self, mirror: impl Into<Option<Mirror>>) -> Self {
+        self.mirror = mirror.into();
+        self
+    }
+
+    /// This shadow, or none, for an endpoint of any revision, under a new key.
+    ///
+    /// ```
+    /// use mlops_core::deploy::MirrorChange;
+    /// use mlops_core::{ActorId, EndpointName};
+    ///
+    /// let away =
+    ///     MirrorChange::new(EndpointName::new("churn")?, None, ActorId::new("release-bot")?).expecting(7);
+    /// assert_eq!((away.mirror, away.expected), (None, Some(7)));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn new(endpoint: EndpointName, mirror: impl Into<Option<Mirror>>, actor: ActorId) -> Self {
+        Self { key: IdempotencyKey::generate(), endpoint, mirror: mirror.into(), expected: None, actor }
+    }
+
+    /// With this key, that of an earlier try.
+    #[must_use]
+    pub fn with_key(mut self, key: IdempotencyKey) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// Only if the endpoint has this revision; `None` takes any.
+    #[must_use]
+    pub fn expecting(mut self, revision: impl Into<Option<u64>>) -> Self {
+        self.expected = revision.into();
+        self
+    }
 }

@@ -14,6 +14,7 @@ use crate::problem::{Direction, Task};
 use crate::time::Timestamp;
 
 /// What an evaluator looks at. All parts have one row for each prediction, in the same order.
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct EvaluationInput<'a> {
     /// The digest of the model.
@@ -41,6 +42,52 @@ pub struct EvaluationInput<'a> {
     pub sensitive: &'a Table<'a>,
     /// When the evaluation takes place.
     pub at: Timestamp,
+}
+
+impl<'a> EvaluationInput<'a> {
+    /// What a model said of this data and what is true, without slices and groups.
+    ///
+    /// ```
+    /// use mlops_core::Digest;
+    /// use mlops_core::data::{Column, Table};
+    /// use mlops_core::evaluation::EvaluationInput;
+    /// use mlops_core::model::Predictions;
+    /// use mlops_core::problem::Task;
+    ///
+    /// let truth = Column::f64("target", vec![1.0, 2.0])?;
+    /// let predictions = Predictions::Values(vec![1.1, 1.9]);
+    /// let regions = Table::new(vec![Column::text("region", ["north", "south"])?])?;
+    /// let (model, data) = (Digest::of(b"model"), Digest::of(b"data"));
+    /// let at = "2026-03-01T00:00:00Z".parse()?;
+    /// let input = EvaluationInput::new(model, data, Task::Regression, &predictions, &truth, at)
+    ///     .with_slices(&regions);
+    /// assert_eq!((input.slices.rows(), input.sensitive.columns().len()), (2, 0));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn new(
+        model: Digest,
+        data: Digest,
+        task: Task,
+        predictions: &'a Predictions,
+        truth: &'a Column<'a>,
+        at: Timestamp,
+    ) -> Self {
+        Self { model, data, task, predictions, truth, slices: Table::none(), sensitive: Table::none(), at }
+    }
+
+    /// With columns by which rows are sliced.
+    #[must_use]
+    pub fn with_slices(mut self, slices: &'a Table<'a>) -> Self {
+        self.slices = slices;
+        self
+    }
+
+    /// With columns between whose groups fairness is judged.
+    #[must_use]
+    pub fn with_sensitive(mut self, sensitive: &'a Table<'a>) -> Self {
+        self.sensitive = sensitive;
+        self
+    }
 }
 
 impl EvaluationInput<'_> {

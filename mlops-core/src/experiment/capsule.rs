@@ -23,6 +23,7 @@ pub use git::GitOptions;
 pub use machine::Machine;
 
 /// The program that ran.
+#[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
     /// The name of its file.
@@ -32,6 +33,7 @@ pub struct Program {
 }
 
 /// What one needs to make a run again; every part is optional, none may hold a secret.
+#[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capsule {
     /// The version of the code.
@@ -69,6 +71,7 @@ pub struct Capsule {
 /// assert!(capsule.program.digest.is_some());
 /// assert!(capsule.gaps.contains_key("environment.API_TOKEN"));
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptureOptions {
     /// Asks git whether the work tree is what was committed, and for the digest of the difference. This starts a process and
@@ -126,6 +129,20 @@ impl Default for CaptureOptions {
 }
 
 impl Capsule {
+    /// With this version of the code.
+    #[must_use]
+    pub fn with_code(mut self, code: CodeVersion) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// With the digest of this lock file.
+    #[must_use]
+    pub fn with_lock(mut self, lock: impl Into<Option<Digest>>) -> Self {
+        self.lock = lock.into();
+        self
+    }
+
     /// The most entries that seeds, versions, inputs, environment and gaps may have, each.
     pub const MAX_ENTRIES: usize = 1_000;
 

@@ -432,6 +432,7 @@ pub enum Field {
 }
 
 /// One level of an order. Runs without the field, or with NaN in it, come last in either direction.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderBy {
     /// The field.
@@ -516,6 +517,7 @@ pub enum View {
 /// query.check()?;
 /// # Ok::<(), mlops_core::Error>(())
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunQuery {
     /// The experiments to look in; none given looks in all.

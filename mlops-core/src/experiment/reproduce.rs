@@ -62,6 +62,7 @@ impl Recipe {
 }
 
 /// What came out when a run was made again, and what really went in.
+#[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reproduction {
     /// The metrics: of each the last value.
@@ -531,12 +532,20 @@ fn verdict_word(verdict: Reproducibility) -> &'static str {
 }
 
 /// Who records a reproduction, and by which clock.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug)]
 pub struct Recording<'a> {
     /// Who.
     pub actor: &'a ActorId,
     /// The clock.
     pub clock: &'a dyn Clock,
+}
+
+impl<'a> Recording<'a> {
+    /// By this actor and clock.
+    pub fn new(actor: &'a ActorId, clock: &'a dyn Clock) -> Self {
+        Self { actor, clock }
+    }
 }
 
 #[cfg(test)]

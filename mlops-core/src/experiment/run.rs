@@ -14,6 +14,7 @@ use crate::id::{
 use crate::time::Timestamp;
 
 /// An experiment to make sure of.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExperimentSpec {
     /// The name, which is its identity.
@@ -23,6 +24,13 @@ pub struct ExperimentSpec {
 }
 
 impl ExperimentSpec {
+    /// With a tag for an experiment that is made.
+    #[must_use]
+    pub fn with_tag(mut self, key: TagKey, value: impl Into<String>) -> Self {
+        self.tags.insert(key, value.into());
+        self
+    }
+
     /// An experiment without tags.
     pub fn new(name: ExperimentName) -> Self {
         Self { name, tags: Tags::new() }
@@ -49,6 +57,7 @@ impl Experiment {
 }
 
 /// A run to start.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSpec {
     /// The id, made by the client: starting the same run again returns it.
@@ -70,6 +79,20 @@ pub struct RunSpec {
 }
 
 impl RunSpec {
+    /// With this id, that of an earlier try.
+    #[must_use]
+    pub fn with_id(mut self, id: RunId) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// Started then; `None` takes the backend's clock.
+    #[must_use]
+    pub fn with_started_at(mut self, started_at: impl Into<Option<Timestamp>>) -> Self {
+        self.started_at = started_at.into();
+        self
+    }
+
     /// A run with a new id.
     ///
     /// ```
@@ -177,6 +200,7 @@ impl RunStatus {
 }
 
 /// How a run ends.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunEnd {
     /// The final status.
@@ -186,6 +210,18 @@ pub struct RunEnd {
 }
 
 impl RunEnd {
+    /// Ended like this, now.
+    pub const fn new(status: RunStatus) -> Self {
+        Self { status, at: None }
+    }
+
+    /// Ended then; `None` takes the backend's clock.
+    #[must_use]
+    pub fn with_at(mut self, at: impl Into<Option<Timestamp>>) -> Self {
+        self.at = at.into();
+        self
+    }
+
     /// Ended as it should, now.
     pub const FINISHED: Self = Self { status: RunStatus::Finished, at: None };
     /// Ended with an error, now.
@@ -195,6 +231,7 @@ impl RunEnd {
 }
 
 /// One value of a metric. Any `f64` is kept as it is, NaN and infinities too.
+#[non_exhaustive]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MetricPoint {
     /// Which metric.
@@ -236,6 +273,7 @@ impl PartialEq for MetricPoint {
 }
 
 /// Data that went into a run or a model.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DataInput {
     /// The data asset.
@@ -248,7 +286,15 @@ pub struct DataInput {
     pub role: String,
 }
 
+impl DataInput {
+    /// A version of a data asset, used for this.
+    pub fn new(asset: AssetName, version: Version, digest: Digest, role: impl Into<String>) -> Self {
+        Self { asset, version, digest, role: role.into() }
+    }
+}
+
 /// A file of a run, by content.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ArtifactLink {
     /// Where the run keeps it.
@@ -259,7 +305,15 @@ pub struct ArtifactLink {
     pub size: u64,
 }
 
+impl ArtifactLink {
+    /// A blob and where the run keeps it.
+    pub fn new(path: RelPath, digest: Digest, size: u64) -> Self {
+        Self { path, digest, size }
+    }
+}
+
 /// Things to log in one call; all of them or none.
+#[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LogBatch {
     /// Makes a repeated call the same call, for what has no identity of its own: one key for each batch of a run. Optional.
@@ -277,6 +331,20 @@ pub struct LogBatch {
 }
 
 impl LogBatch {
+    /// With a key, by which a repeated batch is written once.
+    #[must_use]
+    pub fn with_key(mut self, key: impl Into<Option<IdempotencyKey>>) -> Self {
+        self.key = key.into();
+        self
+    }
+
+    /// With these points of metrics, and no others.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: impl IntoIterator<Item = MetricPoint>) -> Self {
+        self.metrics = metrics.into_iter().collect();
+        self
+    }
+
     /// A batch with nothing in it.
     pub fn new() -> Self {
         Self::default()
@@ -353,6 +421,7 @@ impl LogBatch {
 }
 
 /// What is known of a metric without reading its history.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MetricSummary {
     /// The point with the greatest step, among those the latest, among those the last logged.

@@ -14,6 +14,7 @@ use crate::page::{Page, PageRequest};
 use crate::time::Timestamp;
 
 /// What a tracker can keep. What it cannot, it reports in the receipt, or refuses as unsupported.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackerCapabilities {
     /// NaN and infinities come back as they were.
@@ -35,6 +36,69 @@ pub struct TrackerCapabilities {
 }
 
 impl TrackerCapabilities {
+    /// Parameters of so many characters, and nothing else: what a tracker can is said with the setters, and what is added here
+    /// later it cannot.
+    ///
+    /// ```
+    /// use mlops_core::experiment::TrackerCapabilities;
+    /// let can = TrackerCapabilities::none(500).with_atomic_batches(true);
+    /// assert!(can.atomic_batches && !can.leases);
+    /// assert_eq!(can.max_param, 500);
+    /// ```
+    pub const fn none(max_param: usize) -> Self {
+        Self {
+            non_finite_metrics: false,
+            atomic_batches: false,
+            leases: false,
+            full_filters: false,
+            summaries: false,
+            exact_times: false,
+            max_param,
+        }
+    }
+
+    /// With NaN and infinities kept, or not.
+    #[must_use]
+    pub const fn with_non_finite_metrics(mut self, non_finite_metrics: bool) -> Self {
+        self.non_finite_metrics = non_finite_metrics;
+        self
+    }
+
+    /// With batches kept whole or not at all, or not.
+    #[must_use]
+    pub const fn with_atomic_batches(mut self, atomic_batches: bool) -> Self {
+        self.atomic_batches = atomic_batches;
+        self
+    }
+
+    /// With heartbeats that are watched, or not.
+    #[must_use]
+    pub const fn with_leases(mut self, leases: bool) -> Self {
+        self.leases = leases;
+        self
+    }
+
+    /// With every filter understood, or not.
+    #[must_use]
+    pub const fn with_full_filters(mut self, full_filters: bool) -> Self {
+        self.full_filters = full_filters;
+        self
+    }
+
+    /// With summaries of the whole history, or not.
+    #[must_use]
+    pub const fn with_summaries(mut self, summaries: bool) -> Self {
+        self.summaries = summaries;
+        self
+    }
+
+    /// With times kept to the microsecond, or not.
+    #[must_use]
+    pub const fn with_exact_times(mut self, exact_times: bool) -> Self {
+        self.exact_times = exact_times;
+        self
+    }
+
     /// Everything the trait can ask for.
     pub const FULL: Self = Self {
         non_finite_metrics: true,
@@ -45,6 +109,13 @@ impl TrackerCapabilities {
         exact_times: true,
         max_param: crate::id::MAX_TEXT,
     };
+
+    /// With parameters of so many characters kept in full.
+    #[must_use]
+    pub const fn with_max_param(mut self, max_param: usize) -> Self {
+        self.max_param = max_param;
+        self
+    }
 }
 
 /// Something a backend could not keep as it was sent.
@@ -82,6 +153,7 @@ impl WriteReceipt {
 }
 
 /// Which part of a metric's history is wanted.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryQuery {
     /// The metric.
@@ -95,6 +167,20 @@ pub struct HistoryQuery {
 }
 
 impl HistoryQuery {
+    /// From this step.
+    #[must_use]
+    pub fn with_from_step(mut self, from_step: i64) -> Self {
+        self.from_step = from_step;
+        self
+    }
+
+    /// To this step, which is included.
+    #[must_use]
+    pub fn with_to_step(mut self, to_step: i64) -> Self {
+        self.to_step = to_step;
+        self
+    }
+
     /// All of a metric's history.
     pub fn new(key: MetricKey) -> Self {
         Self { key, from_step: i64::MIN, to_step: i64::MAX, page: PageRequest::first(PageRequest::MAX_LIMIT) }

@@ -13,6 +13,7 @@ use crate::id::ActorId;
 use crate::time::Timestamp;
 
 /// What somebody is asked.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovalRequest {
     /// The digest of what is to be approved: a gate's decision, a plan, a configuration.
@@ -23,6 +24,18 @@ pub struct ApprovalRequest {
     pub requester: ActorId,
     /// Until when an answer counts.
     pub expires_at: Timestamp,
+}
+
+impl ApprovalRequest {
+    /// A question about this subject, open until it expires.
+    pub fn new(
+        subject: Digest,
+        question: impl Into<String>,
+        requester: ActorId,
+        expires_at: Timestamp,
+    ) -> Self {
+        Self { subject, question: question.into(), requester, expires_at }
+    }
 }
 
 /// What was decided.
@@ -38,6 +51,7 @@ pub enum ApprovalDecision {
 }
 
 /// An answer to a request, bound to its subject.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
     /// The digest of what it is about.
@@ -60,6 +74,13 @@ pub struct Approval {
 }
 
 impl Approval {
+    /// With this signature.
+    #[must_use]
+    pub fn with_signature(mut self, signature: impl Into<Option<ApprovalSignature>>) -> Self {
+        self.signature = signature.into();
+        self
+    }
+
     /// An answer of `approver` to a request, not signed.
     pub fn answer(
         request: &ApprovalRequest,
@@ -91,12 +112,12 @@ impl Approval {
     /// use mlops_core::{ActorId, hash::Digest};
     ///
     /// let now = "2026-01-01T00:00:00Z".parse()?;
-    /// let request = ApprovalRequest {
-    ///     subject: Digest::of(b"decision"),
-    ///     question: "Promote churn:4 to champion?".into(),
-    ///     requester: ActorId::new("trainer")?,
-    ///     expires_at: "2026-01-02T00:00:00Z".parse()?,
-    /// };
+    /// let request = ApprovalRequest::new(
+    ///     Digest::of(b"decision"),
+    ///     "Promote churn:4 to champion?",
+    ///     ActorId::new("trainer")?,
+    ///     "2026-01-02T00:00:00Z".parse()?,
+    /// );
     /// let by = |who| Approval::answer(&request, ApprovalDecision::Approved, who, "", now);
     /// assert!(by(ActorId::new("risk-officer")?).require(&request.subject, now).is_ok());
     /// assert!(by(ActorId::new("trainer")?).require(&request.subject, now).is_err());

@@ -60,12 +60,12 @@ impl Decided {
 /// use mlops_core::{ActorId, hash::Digest};
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// let now = "2026-01-01T00:00:00Z".parse()?;
-/// let request = ApprovalRequest {
-///     subject: Digest::of(b"decision"),
-///     question: "Promote churn:4 to champion?".into(),
-///     requester: ActorId::new("trainer")?,
-///     expires_at: "2026-01-02T00:00:00Z".parse()?,
-/// };
+/// let request = ApprovalRequest::new(
+///     Digest::of(b"decision"),
+///     "Promote churn:4 to champion?",
+///     ActorId::new("trainer")?,
+///     "2026-01-02T00:00:00Z".parse()?,
+/// );
 /// let approver = AutoApprover::new(ActorId::new("auto-approval")?);
 /// let answer = approver.decide(&request, now).await?;
 /// assert_eq!(answer.decision, ApprovalDecision::Approved);
@@ -134,12 +134,12 @@ type Callback = Box<dyn Fn(&ApprovalRequest) -> (ApprovalDecision, String) + Sen
 ///         false => (ApprovalDecision::Pending, String::new()),
 ///     }
 /// });
-/// let request = ApprovalRequest {
-///     subject: Digest::of(b"decision"),
-///     question: "Promote churn:4 to champion?".into(),
-///     requester: ActorId::new("trainer")?,
-///     expires_at: "2026-01-02T00:00:00Z".parse()?,
-/// };
+/// let request = ApprovalRequest::new(
+///     Digest::of(b"decision"),
+///     "Promote churn:4 to champion?",
+///     ActorId::new("trainer")?,
+///     "2026-01-02T00:00:00Z".parse()?,
+/// );
 /// let answer = approver.decide(&request, "2026-01-01T00:00:00Z".parse()?).await?;
 /// assert_eq!((answer.decision, answer.comment.as_str()), (ApprovalDecision::Approved, "looks good"));
 /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;

@@ -13,6 +13,7 @@ use crate::hash::Digest;
 use crate::id::ActorId;
 
 /// Who asks, and in which roles.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
     /// Who.

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::num::sum::sum;
 
 /// What one day cost, in the currency of the budget.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DailyCost {
@@ -22,6 +23,13 @@ pub struct DailyCost {
     pub day: NaiveDate,
     /// What it cost; finite, not negative.
     pub amount: f64,
+}
+
+impl DailyCost {
+    /// What a day cost.
+    pub const fn new(day: NaiveDate, amount: f64) -> Self {
+        Self { day, amount }
+    }
 }
 
 /// How long a budget lasts before it starts again.
@@ -59,6 +67,7 @@ pub enum ThresholdBasis {
 }
 
 /// A share of the budget at which somebody is told.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Threshold {
@@ -69,12 +78,26 @@ pub struct Threshold {
     pub basis: ThresholdBasis,
 }
 
+impl Threshold {
+    /// A share in percent, of what [`ThresholdBasis`] says by default.
+    pub fn new(percent: f64) -> Self {
+        Self { percent, basis: ThresholdBasis::default() }
+    }
+
+    /// Of this.
+    #[must_use]
+    pub fn with_basis(mut self, basis: ThresholdBasis) -> Self {
+        self.basis = basis;
+        self
+    }
+}
+
 /// A budget, checked.
 ///
 /// ```
 /// use mlops_core::governance::budget::{Budget, Threshold, ThresholdBasis, TimeGrain};
 /// let day = |y, m, d| chrono::NaiveDate::from_ymd_opt(y, m, d).ok_or("no such day");
-/// let thresholds = vec![Threshold { percent: 80.0, basis: ThresholdBasis::Actual }];
+/// let thresholds = vec![Threshold::new(80.0).with_basis(ThresholdBasis::Actual)];
 /// assert!(Budget::new("churn", 1000.0, TimeGrain::Monthly, day(2026, 1, 1)?, thresholds.clone()).is_ok());
 /// let error = Budget::new("churn", 1000.0, TimeGrain::Monthly, day(2026, 1, 2)?, thresholds).unwrap_err();
 /// assert_eq!(error.message(), "must be the first of a month, got 2026-01-02");
@@ -306,12 +329,12 @@ impl Budget {
     /// use mlops_core::governance::budget::{Budget, DailyCost, Threshold, ThresholdBasis, TimeGrain};
     /// let day = |m, d| chrono::NaiveDate::from_ymd_opt(2026, m, d).ok_or("no such day");
     /// let thresholds = vec![
-    ///     Threshold { percent: 50.0, basis: ThresholdBasis::Actual },
-    ///     Threshold { percent: 100.0, basis: ThresholdBasis::Forecast },
+    ///     Threshold::new(50.0).with_basis(ThresholdBasis::Actual),
+    ///     Threshold::new(100.0).with_basis(ThresholdBasis::Forecast),
     /// ];
     /// let budget = Budget::new("churn", 290.0, TimeGrain::Monthly, day(1, 1)?, thresholds)?;
     /// let costs: Vec<DailyCost> =
-    ///     day(2, 1)?.iter_days().take(43).map(|day| DailyCost { day, amount: 10.0 }).collect();
+    ///     day(2, 1)?.iter_days().take(43).map(|day| DailyCost::new(day, 10.0)).collect();
     /// let status = budget.status(&costs)?;
     /// assert_eq!((status.from, status.actual), (day(3, 1)?, 150.0));
     /// // 15 days at 10, and 16 to come: 310 of 290.
@@ -365,9 +388,9 @@ impl Budget {
     /// ```
     /// use mlops_core::governance::budget::{Budget, DailyCost, Threshold, ThresholdBasis, TimeGrain};
     /// let day = chrono::NaiveDate::from_ymd_opt(2026, 1, 1).ok_or("no such day")?;
-    /// let thresholds = vec![Threshold { percent: 100.0, basis: ThresholdBasis::Actual }];
+    /// let thresholds = vec![Threshold::new(100.0).with_basis(ThresholdBasis::Actual)];
     /// let budget = Budget::new("churn", 100.0, TimeGrain::Monthly, day, thresholds)?;
-    /// let status = budget.status(&[DailyCost { day, amount: 60.0 }])?;
+    /// let status = budget.status(&[DailyCost::new(day, 60.0)])?;
     /// assert_eq!(budget.remaining(&status, 15.0), 25.0);
     /// assert_eq!(budget.remaining(&status, f64::NAN), 0.0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())

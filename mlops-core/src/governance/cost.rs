@@ -27,6 +27,7 @@ pub enum Urgency {
 }
 
 /// A compute cluster.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClusterCost {
@@ -50,7 +51,49 @@ pub struct ClusterCost {
     pub tags: BTreeMap<String, String>,
 }
 
+impl ClusterCost {
+    /// A cluster that is not urgent by default, without price and tags.
+    pub fn new(
+        name: impl Into<String>,
+        min_nodes: u32,
+        idle_before_scale_down: Duration,
+        dedicated: bool,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            min_nodes,
+            idle_before_scale_down,
+            dedicated,
+            urgency: Urgency::default(),
+            hourly: None,
+            tags: BTreeMap::new(),
+        }
+    }
+
+    /// For this.
+    #[must_use]
+    pub fn with_urgency(mut self, urgency: Urgency) -> Self {
+        self.urgency = urgency;
+        self
+    }
+
+    /// At this price of a node and hour.
+    #[must_use]
+    pub fn with_hourly(mut self, hourly: impl Into<Option<f64>>) -> Self {
+        self.hourly = hourly.into();
+        self
+    }
+
+    /// With these tags.
+    #[must_use]
+    pub fn with_tags(mut self, tags: BTreeMap<String, String>) -> Self {
+        self.tags = tags;
+        self
+    }
+}
+
 /// A compute instance.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InstanceCost {
@@ -70,7 +113,49 @@ pub struct InstanceCost {
     pub tags: BTreeMap<String, String>,
 }
 
+impl InstanceCost {
+    /// An instance that nothing stops, without price and tags.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            idle_shutdown: None,
+            scheduled_stop: false,
+            hourly: None,
+            tags: BTreeMap::new(),
+        }
+    }
+
+    /// That stops after so long without work, or does not.
+    #[must_use]
+    pub fn with_idle_shutdown(mut self, idle_shutdown: impl Into<Option<Duration>>) -> Self {
+        self.idle_shutdown = idle_shutdown.into();
+        self
+    }
+
+    /// That a schedule stops, or does not.
+    #[must_use]
+    pub fn with_scheduled_stop(mut self, scheduled_stop: bool) -> Self {
+        self.scheduled_stop = scheduled_stop;
+        self
+    }
+
+    /// At this price of an hour.
+    #[must_use]
+    pub fn with_hourly(mut self, hourly: impl Into<Option<f64>>) -> Self {
+        self.hourly = hourly.into();
+        self
+    }
+
+    /// With these tags.
+    #[must_use]
+    pub fn with_tags(mut self, tags: BTreeMap<String, String>) -> Self {
+        self.tags = tags;
+        self
+    }
+}
+
 /// A deployment of an endpoint.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeploymentCost {
@@ -94,6 +179,50 @@ pub struct DeploymentCost {
     /// Its tags.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+}
+
+impl DeploymentCost {
+    /// A deployment that has had `traffic` percent since then; rates and price are not known.
+    pub fn new(name: impl Into<String>, min_instances: u32, traffic: u8, since: Timestamp) -> Self {
+        Self {
+            name: name.into(),
+            min_instances,
+            traffic,
+            since,
+            peak_rate: None,
+            instance_rate: None,
+            hourly: None,
+            tags: BTreeMap::new(),
+        }
+    }
+
+    /// That was asked at most so many requests a second lately.
+    #[must_use]
+    pub fn with_peak_rate(mut self, peak_rate: impl Into<Option<f64>>) -> Self {
+        self.peak_rate = peak_rate.into();
+        self
+    }
+
+    /// Of whose instances each can answer so many requests a second.
+    #[must_use]
+    pub fn with_instance_rate(mut self, instance_rate: impl Into<Option<f64>>) -> Self {
+        self.instance_rate = instance_rate.into();
+        self
+    }
+
+    /// At this price of an instance and hour.
+    #[must_use]
+    pub fn with_hourly(mut self, hourly: impl Into<Option<f64>>) -> Self {
+        self.hourly = hourly.into();
+        self
+    }
+
+    /// With these tags.
+    #[must_use]
+    pub fn with_tags(mut self, tags: BTreeMap<String, String>) -> Self {
+        self.tags = tags;
+        self
+    }
 }
 
 /// What runs at one moment.
@@ -280,13 +409,11 @@ impl fmt::Display for CostFinding {
 /// use mlops_core::governance::cost::{CostInventory, CostRule, CostRules, InstanceCost, cost_findings};
 /// use mlops_core::governance::hygiene::Sweep;
 /// let mut inventory = CostInventory::default();
-/// inventory.instances.push(InstanceCost {
-///     name: "ci-ann".into(),
-///     idle_shutdown: None,
-///     scheduled_stop: true,
-///     hourly: Some(0.5),
-///     tags: [("Owner".to_owned(), "ann".to_owned()), ("cost-center".to_owned(), "42".to_owned())].into(),
-/// });
+/// inventory.instances.push(
+///     InstanceCost::new("ci-ann").with_scheduled_stop(true).with_hourly(0.5).with_tags(
+///         [("Owner".to_owned(), "ann".to_owned()), ("cost-center".to_owned(), "42".to_owned())].into(),
+///     ),
+/// );
 /// let found = cost_findings(&inventory, &Sweep::default(), &CostRules::default(), "2026-03-01T00:00:00Z".parse()?)?;
 /// assert_eq!(found.len(), 1);
 /// assert_eq!(found[0].rule, CostRule::NoIdleShutdown);

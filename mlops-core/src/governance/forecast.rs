@@ -68,7 +68,7 @@ pub enum Forecast {
 /// use mlops_core::governance::forecast::{Forecast, forecast};
 /// let day = |d: u32| chrono::NaiveDate::from_ymd_opt(2026, 2, d).ok_or("no such day");
 /// // One day that cost a hundred times as much does not move the rate.
-/// let cost = |d| Ok::<_, &str>(DailyCost { day: day(d)?, amount: if d == 9 { 1000.0 } else { 10.0 } });
+/// let cost = |d| Ok::<_, &str>(DailyCost::new(day(d)?, if d == 9 { 1000.0 } else { 10.0 }));
 /// let history = (1..=28).map(cost).collect::<Result<Vec<_>, _>>()?;
 /// let Forecast::Estimate { amount, low, high, .. } = forecast(&history, 1270.0, 7)? else { return Err("too few days".into()) };
 /// assert_eq!((amount, low, high), (1340.0, 1340.0, 1340.0));

@@ -20,7 +20,7 @@ use crate::time::lock;
 /// use mlops_core::governance::BudgetGuard;
 /// use mlops_core::governance::budget::{Budget, Threshold, ThresholdBasis, TimeGrain};
 /// let start = chrono::NaiveDate::from_ymd_opt(2026, 3, 1).ok_or("no such day")?;
-/// let thresholds = vec![Threshold { percent: 80.0, basis: ThresholdBasis::Actual }];
+/// let thresholds = vec![Threshold::new(80.0).with_basis(ThresholdBasis::Actual)];
 /// let budget = Budget::new("churn", 100.0, TimeGrain::Monthly, start, thresholds)?;
 /// let guard = BudgetGuard::new(&budget, 55.0)?.with_warning(|crossed| eprintln!("{} spent", crossed.amount));
 ///

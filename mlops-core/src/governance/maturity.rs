@@ -326,6 +326,7 @@ pub fn criteria() -> Vec<MaturityCriterion> {
 }
 
 /// Somebody says that a criterion is met, or that it is not.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Attestation {
@@ -344,7 +345,28 @@ pub struct Attestation {
     pub comment: String,
 }
 
+impl Attestation {
+    /// That a criterion is met, or not, until it expires.
+    pub fn new(
+        criterion: impl Into<String>,
+        met: bool,
+        by: ActorId,
+        at: Timestamp,
+        expires_at: Timestamp,
+    ) -> Self {
+        Self { criterion: criterion.into(), met, by, at, expires_at, comment: String::new() }
+    }
+
+    /// On these grounds.
+    #[must_use]
+    pub fn with_comment(mut self, comment: impl Into<String>) -> Self {
+        self.comment = comment.into();
+        self
+    }
+}
+
 /// What is known: counts from the stores, and what people said.
+#[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaturityEvidence {

@@ -11,6 +11,7 @@ use crate::id::ActorId;
 use crate::time::Timestamp;
 
 /// A signature of an approval: ECDSA on P-256 with SHA-256 of the approval's [digest](Approval::digest), deterministic (RFC 6979).
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApprovalSignature {
@@ -18,6 +19,13 @@ pub struct ApprovalSignature {
     pub key: Digest,
     /// The signature in ASN.1 DER, as Base64.
     pub value: String,
+}
+
+impl ApprovalSignature {
+    /// A signature made elsewhere, by the key with this digest.
+    pub fn new(key: Digest, value: impl Into<String>) -> Self {
+        Self { key, value: value.into() }
+    }
 }
 
 impl Approval {
@@ -54,19 +62,20 @@ impl Approval {
     /// use mlops_core::oversight::signing::SigningKey;
     ///
     /// let now = "2026-01-01T00:00:00Z".parse()?;
-    /// let request = ApprovalRequest {
-    ///     subject: Digest::of(b"decision"),
-    ///     question: "Promote churn:4 to champion?".into(),
-    ///     requester: "trainer".parse()?,
-    ///     expires_at: "2026-01-02T00:00:00Z".parse()?,
-    /// };
+    /// let request = ApprovalRequest::new(
+    ///     Digest::of(b"decision"),
+    ///     "Promote churn:4 to champion?",
+    ///     "trainer".parse()?,
+    ///     "2026-01-02T00:00:00Z".parse()?,
+    /// );
     /// let key = SigningKey::generate()?;
     /// let yes = Approval::answer(&request, ApprovalDecision::Approved, "ann".parse()?, "seen", now).signed(&key)?;
     ///
     /// // Elsewhere, with the public keys alone:
     /// let keys = ApproverKeys::new().with_key("ann".parse()?, key.verifying_key().to_pem()?)?;
     /// keys.verify(&yes)?;
-    /// let forged = Approval { comment: "seen twice".into(), ..yes };
+    /// let mut forged = yes;
+    /// forged.comment = "seen twice".to_owned();
     /// assert!(keys.verify(&forged).is_err());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

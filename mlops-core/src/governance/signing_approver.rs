@@ -24,12 +24,12 @@ use crate::time::Timestamp;
 /// let (robot, key) = (ActorId::new("auto-approval")?, SigningKey::generate()?);
 /// let keys = ApproverKeys::new().with_key(robot.clone(), key.verifying_key().to_pem()?)?;
 /// let approver = SigningApprover::new(Arc::new(AutoApprover::new(robot.clone())), robot, key);
-/// let request = ApprovalRequest {
-///     subject: Digest::of(b"decision"),
-///     question: "Promote churn:4 to champion?".into(),
-///     requester: ActorId::new("trainer")?,
-///     expires_at: "2026-01-02T00:00:00Z".parse()?,
-/// };
+/// let request = ApprovalRequest::new(
+///     Digest::of(b"decision"),
+///     "Promote churn:4 to champion?",
+///     ActorId::new("trainer")?,
+///     "2026-01-02T00:00:00Z".parse()?,
+/// );
 /// let answer = approver.decide(&request, "2026-01-01T00:00:00Z".parse()?).await?;
 /// keys.verify(&answer)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;

@@ -39,12 +39,12 @@ const PENDING: &str = "LocalApprovals::pending";
 /// # let folder = dir.path();
 /// // The pipeline asks, and goes on with something else.
 /// let now = SystemClock::new().now();
-/// let request = ApprovalRequest {
-///     subject: Digest::of(b"decision"),
-///     question: "Promote churn:4 to champion?".into(),
-///     requester: ActorId::new("trainer")?,
-///     expires_at: now + std::time::Duration::from_secs(86_400),
-/// };
+/// let request = ApprovalRequest::new(
+///     Digest::of(b"decision"),
+///     "Promote churn:4 to champion?",
+///     ActorId::new("trainer")?,
+///     now + std::time::Duration::from_secs(86_400),
+/// );
 /// let approver = LocalStore::open(folder)?.approvals(ActorId::new("risk-office")?);
 /// assert_eq!(approver.decide(&request, now).await?.decision, ApprovalDecision::Pending);
 ///

@@ -90,7 +90,7 @@ use crate::time::lock;
 /// deployer.ensure_endpoint(&EndpointSpec::new(endpoint.clone(), me.clone())).await?;
 /// deployer.deploy(&DeploymentSpec::new(endpoint.clone(), blue.clone(), model, version, me.clone())).await?;
 /// let (key, split) = (IdempotencyKey::generate(), TrafficSplit::all_to(blue));
-/// let change = TrafficChange { key, endpoint: endpoint.clone(), split, expected: Some(0), actor: me };
+/// let change = TrafficChange::new(endpoint.clone(), split, me).with_key(key).expecting(0);
 /// deployer.set_traffic(&change).await?;
 /// drop((deployer, store));
 ///
@@ -98,7 +98,7 @@ use crate::time::lock;
 /// let store = LocalStore::open(folder)?;
 /// let deployer = store.deployer(Arc::new(store.registry()), Arc::new(BuiltinLoader));
 /// let rows = Table::new(vec![Column::f64("age", vec![59.0, 48.0])?])?;
-/// let request = InvokeRequest { endpoint, deployment: None, routing_key: Some("user-7".into()), rows: &rows };
+/// let request = InvokeRequest::new(endpoint, &rows).with_routing_key("user-7".to_owned());
 /// assert_eq!(deployer.invoke(&request).await?.predictions.as_slice(), [0.25, 0.25]);
 /// # Ok::<(), mlops_core::Error>(()) })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -62,19 +62,15 @@ const VERIFY: &str = "LocalStore::verify";
 /// # let folder = dir.path();
 /// let monitor = LocalStore::open(folder)?.monitor();
 /// let endpoint = EndpointName::new("diabetes")?;
-/// let seen = Observations {
-///     endpoint: endpoint.clone(),
-///     deployment: DeploymentName::new("blue")?,
-///     at: chrono::DateTime::UNIX_EPOCH,
-///     ids: &["patient-7".to_owned()],
-///     features: &Table::new(vec![Column::f64("age", vec![59.0])?])?,
-///     predictions: &Predictions::probability(vec![0.25])?,
-/// };
+/// let (blue, at, ids) = (DeploymentName::new("blue")?, chrono::DateTime::UNIX_EPOCH, ["patient-7".to_owned()]);
+/// let age = Table::new(vec![Column::f64("age", vec![59.0])?])?;
+/// let answers = Predictions::probability(vec![0.25])?;
+/// let seen = Observations::new(endpoint.clone(), blue, at, &ids, &age, &answers);
 /// assert_eq!(monitor.observe(&seen).await?.accepted, 1);
 ///
 /// // The truth arrives weeks later, at another process; the row is still there, and it is there once.
 /// let monitor = LocalStore::open(folder)?.monitor();
-/// let truth = GroundTruth { id: "patient-7".into(), value: 1.0 };
+/// let truth = GroundTruth::new("patient-7", 1.0);
 /// assert_eq!(monitor.label(&endpoint, &[truth]).await?.joined, 1);
 /// assert_eq!(monitor.observe(&seen).await?.duplicates, 1);
 /// # Ok::<(), mlops_core::Error>(()) })?;

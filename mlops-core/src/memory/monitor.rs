@@ -49,11 +49,11 @@ use crate::time::{Clock, lock};
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// let monitor = MemoryMonitor::new(Arc::new(SystemClock::new()));
 /// // It can compute what it was given detectors for: here nothing, and it says so at once.
-/// let spec = MonitorSpec {
-///     name: MonitorName::new("diabetes")?,
-///     endpoint: EndpointName::new("diabetes")?,
-///     signals: vec![SignalSpec::new("inputs", SignalKind::DataDrift)],
-/// };
+/// let spec = MonitorSpec::new(
+///     MonitorName::new("diabetes")?,
+///     EndpointName::new("diabetes")?,
+///     vec![SignalSpec::new("inputs", SignalKind::DataDrift)],
+/// );
 /// assert_eq!(monitor.define(&spec).await.unwrap_err().kind(), ErrorKind::Unsupported);
 /// # Ok::<(), mlops_core::Error>(()) })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())

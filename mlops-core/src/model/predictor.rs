@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::problem::Task;
 
 /// One input of a model.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Feature {
     /// The column's name.
@@ -22,6 +23,13 @@ pub struct Feature {
 }
 
 impl Feature {
+    /// With missing values understood, or not.
+    #[must_use]
+    pub fn with_nullable(mut self, nullable: bool) -> Self {
+        self.nullable = nullable;
+        self
+    }
+
     /// An input that must be present.
     pub fn required(name: impl Into<String>, data_type: DataType) -> Self {
         Self { name: name.into(), data_type, nullable: false }

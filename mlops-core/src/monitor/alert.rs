@@ -50,6 +50,7 @@ impl AlertStatus {
 /// assert_eq!(alert.status, AlertStatus::Firing);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     /// The same alert sent twice is one alert.

@@ -135,6 +135,7 @@ impl DeploymentBaseline {
 }
 
 /// Where baselines are kept: as a data asset, which lineage ties to its deployment.
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct BaselineStores {
     /// Where the content lies.
@@ -146,6 +147,15 @@ pub struct BaselineStores {
 }
 
 impl BaselineStores {
+    /// These stores.
+    pub fn new(
+        artifacts: Arc<dyn ArtifactStore>,
+        data: Arc<dyn DataAssetStore>,
+        registry: Arc<dyn ModelRegistry>,
+    ) -> Self {
+        Self { artifacts, data, registry }
+    }
+
     /// Keeps a baseline, and ties it to its deployment. The same one again changes nothing; another one for the same deployment takes
     /// its place, and the one before is kept.
     ///

@@ -32,6 +32,7 @@ impl fmt::Display for DriftVerdict {
 }
 
 /// A two-sided confidence interval of a score.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScoreInterval {
     /// The share of samples whose interval holds the true value, in (0, 1).
@@ -42,7 +43,15 @@ pub struct ScoreInterval {
     pub high: f64,
 }
 
+impl ScoreInterval {
+    /// From `low` to `high`, at this level in (0, 1).
+    pub const fn new(level: f64, low: f64, high: f64) -> Self {
+        Self { level, low, high }
+    }
+}
+
 /// What became of the values of one side of a comparison.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SideCounts {
     /// How many rows there were.
@@ -55,6 +64,34 @@ pub struct SideCounts {
     pub infinite: u64,
     /// How many lie outside what the reference has: beyond its range, or of a new level.
     pub unseen: u64,
+}
+
+impl SideCounts {
+    /// So many rows, of which the score speaks for `used`.
+    pub const fn new(rows: u64, used: u64) -> Self {
+        Self { rows, used, missing: 0, infinite: 0, unseen: 0 }
+    }
+
+    /// Of which so many were missing.
+    #[must_use]
+    pub fn with_missing(mut self, missing: u64) -> Self {
+        self.missing = missing;
+        self
+    }
+
+    /// Of which so many were infinite.
+    #[must_use]
+    pub fn with_infinite(mut self, infinite: u64) -> Self {
+        self.infinite = infinite;
+        self
+    }
+
+    /// Of which so many lie outside what the reference has.
+    #[must_use]
+    pub fn with_unseen(mut self, unseen: u64) -> Self {
+        self.unseen = unseen;
+        self
+    }
 }
 
 /// What a cell of a histogram holds.
@@ -81,6 +118,7 @@ pub enum CellKind {
 }
 
 /// One cell of a histogram, counted on both sides.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellCounts {
     /// What it holds.
@@ -99,7 +137,29 @@ pub struct CellCounts {
     pub current: u64,
 }
 
+impl CellCounts {
+    /// A cell with so many rows of the reference and of the current data, without ends.
+    pub fn new(kind: CellKind, label: impl Into<String>, reference: u64, current: u64) -> Self {
+        Self { kind, label: label.into(), low: None, high: None, reference, current }
+    }
+
+    /// Beginning here, or holding this number; `None` for an open end.
+    #[must_use]
+    pub fn with_low(mut self, low: impl Into<Option<f64>>) -> Self {
+        self.low = low.into();
+        self
+    }
+
+    /// Ending here, or holding this number; `None` for an open end.
+    #[must_use]
+    pub fn with_high(mut self, high: impl Into<Option<f64>>) -> Self {
+        self.high = high.into();
+        self
+    }
+}
+
 /// A statistic that was computed along with the one that decides.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OtherScore {
     /// The definition of the score, by name and version.
@@ -113,6 +173,40 @@ pub struct OtherScore {
     /// Why there is no score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+}
+
+impl OtherScore {
+    /// A score by this definition; `None` where it could not be computed.
+    pub fn new(definition: impl Into<String>, score: impl Into<Option<f64>>) -> Self {
+        Self {
+            definition: definition.into(),
+            score: score.into(),
+            noise_floor: 0.0,
+            p_value: None,
+            failure: None,
+        }
+    }
+
+    /// With this average when nothing drifts.
+    #[must_use]
+    pub fn with_noise_floor(mut self, noise_floor: f64) -> Self {
+        self.noise_floor = noise_floor;
+        self
+    }
+
+    /// With this p-value of no drift.
+    #[must_use]
+    pub fn with_p_value(mut self, p_value: impl Into<Option<f64>>) -> Self {
+        self.p_value = p_value.into();
+        self
+    }
+
+    /// With why there is no score.
+    #[must_use]
+    pub fn with_failure(mut self, failure: impl Into<String>) -> Self {
+        self.failure = Some(failure.into());
+        self
+    }
 }
 
 /// What was measured on one feature. Every number is finite.
@@ -201,6 +295,7 @@ pub enum FeatureOutcome {
 }
 
 /// One row of a drift report.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FeatureDrift {
     /// The feature.
@@ -210,6 +305,11 @@ pub struct FeatureDrift {
 }
 
 impl FeatureDrift {
+    /// What became of a feature.
+    pub fn new(feature: impl Into<String>, outcome: FeatureOutcome) -> Self {
+        Self { feature: feature.into(), outcome }
+    }
+
     /// The verdict; a feature that failed is inconclusive.
     pub fn verdict(&self) -> DriftVerdict {
         match &self.outcome {

@@ -69,6 +69,7 @@ struct Key {
 }
 
 /// What was recorded for one deployment, by one instance or by several.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordedSeries {

@@ -140,6 +140,7 @@ impl MonitorSchedule {
 }
 
 /// What became of the windows that were due.
+#[non_exhaustive]
 #[derive(Debug)]
 pub struct CheckedWindows {
     /// The end of the last window that was looked at: hand it in as `done` the next time.

@@ -16,6 +16,7 @@ use crate::page::{Page, PageRequest};
 use crate::time::Timestamp;
 
 /// What a monitor can do.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MonitorCapabilities {
     /// Labels are joined to observations by id.
@@ -25,6 +26,31 @@ pub struct MonitorCapabilities {
 }
 
 impl MonitorCapabilities {
+    /// Nothing of it: what a monitor can is said with the setters, and what is added here later it cannot.
+    ///
+    /// ```
+    /// use mlops_core::monitor::MonitorCapabilities;
+    /// let can = MonitorCapabilities::none().with_on_demand(true);
+    /// assert!(can.on_demand && !can.ground_truth);
+    /// ```
+    pub const fn none() -> Self {
+        Self { ground_truth: false, on_demand: false }
+    }
+
+    /// With labels joined to observations, or not.
+    #[must_use]
+    pub const fn with_ground_truth(mut self, ground_truth: bool) -> Self {
+        self.ground_truth = ground_truth;
+        self
+    }
+
+    /// With `check` that computes at once, or not.
+    #[must_use]
+    pub const fn with_on_demand(mut self, on_demand: bool) -> Self {
+        self.on_demand = on_demand;
+        self
+    }
+
     /// Everything the trait can ask for.
     pub const FULL: Self = Self { ground_truth: true, on_demand: true };
 }
@@ -45,6 +71,7 @@ pub enum SignalKind {
 }
 
 /// When performance is bad.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PerformanceRule {
     /// The metric.
@@ -55,7 +82,15 @@ pub struct PerformanceRule {
     pub min_labelled: u64,
 }
 
+impl PerformanceRule {
+    /// A limit for a metric, judged from so many labelled rows on.
+    pub fn new(metric: MetricKey, limit: f64, min_labelled: u64) -> Self {
+        Self { metric, limit, min_labelled }
+    }
+}
+
 /// One thing a monitor watches.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SignalSpec {
     /// Its name within the monitor.
@@ -67,6 +102,13 @@ pub struct SignalSpec {
 }
 
 impl SignalSpec {
+    /// This urgent.
+    #[must_use]
+    pub fn with_severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+
     /// A signal that warns.
     pub fn new(name: impl Into<String>, kind: SignalKind) -> Self {
         Self { name: name.into(), kind, severity: Severity::Warning }
@@ -74,6 +116,7 @@ impl SignalSpec {
 }
 
 /// A monitor to define.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MonitorSpec {
     /// The name, which is its identity.
@@ -85,6 +128,15 @@ pub struct MonitorSpec {
 }
 
 impl MonitorSpec {
+    /// A monitor of an endpoint that watches this.
+    pub fn new(
+        name: MonitorName,
+        endpoint: EndpointName,
+        signals: impl IntoIterator<Item = SignalSpec>,
+    ) -> Self {
+        Self { name, endpoint, signals: signals.into_iter().collect() }
+    }
+
     /// Checks names and limits; backends call this first.
     ///
     /// # Errors
@@ -117,6 +169,7 @@ impl MonitorSpec {
 }
 
 /// What a deployment saw and said.
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct Observations<'a> {
     /// The endpoint.
@@ -131,6 +184,20 @@ pub struct Observations<'a> {
     pub features: &'a Table<'a>,
     /// What it said.
     pub predictions: &'a Predictions,
+}
+
+impl<'a> Observations<'a> {
+    /// What a deployment saw and said, one id a row.
+    pub const fn new(
+        endpoint: EndpointName,
+        deployment: DeploymentName,
+        at: Timestamp,
+        ids: &'a [String],
+        features: &'a Table<'a>,
+        predictions: &'a Predictions,
+    ) -> Self {
+        Self { endpoint, deployment, at, ids, features, predictions }
+    }
 }
 
 impl Observations<'_> {
@@ -176,12 +243,20 @@ impl ObserveReceipt {
 }
 
 /// What was true for one observation: 1 or 0 for a binary task.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GroundTruth {
     /// The observation's id.
     pub id: String,
     /// The truth, finite.
     pub value: f64,
+}
+
+impl GroundTruth {
+    /// The truth about an observation.
+    pub fn new(id: impl Into<String>, value: f64) -> Self {
+        Self { id: id.into(), value }
+    }
 }
 
 /// What became of labels.

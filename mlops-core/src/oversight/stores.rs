@@ -35,13 +35,13 @@ const PAGE: usize = 1_000;
 /// let artifacts = Arc::new(MemoryArtifactStore::new(clock.clone()));
 /// let registry = Arc::new(MemoryModelRegistry::new(artifacts.clone(), clock.clone()));
 /// let loader = Arc::new(BuiltinLoader);
-/// let stores = Stores {
-///     data: Arc::new(MemoryDataAssetStore::new(artifacts.clone(), clock.clone())),
-///     tracker: Arc::new(MemoryTracker::new(clock.clone())),
-///     deployer: Arc::new(MemoryDeployer::new(registry.clone(), artifacts, loader, clock.clone())),
-///     registry,
-///     audit: Arc::new(MemoryAuditLog::new(clock)),
-/// };
+/// let stores = Stores::new(
+///     Arc::new(MemoryDataAssetStore::new(artifacts.clone(), clock.clone())),
+///     Arc::new(MemoryTracker::new(clock.clone())),
+///     registry.clone(),
+///     Arc::new(MemoryDeployer::new(registry, artifacts, loader, clock.clone())),
+///     Arc::new(MemoryAuditLog::new(clock)),
+/// );
 /// let found = sweep(&stores.inventory(&[]).await?, &HygieneRules::default(), now)?;
 /// assert!(found.proposals.is_empty());
 ///
@@ -51,6 +51,7 @@ const PAGE: usize = 1_000;
 /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct Stores {
     /// Data assets.
@@ -93,6 +94,17 @@ fn bounded(got: usize) -> Result<()> {
 }
 
 impl Stores {
+    /// These stores.
+    pub fn new(
+        data: Arc<dyn DataAssetStore>,
+        tracker: Arc<dyn ExperimentTracker>,
+        registry: Arc<dyn ModelRegistry>,
+        deployer: Arc<dyn Deployer>,
+        audit: Arc<dyn AuditLog>,
+    ) -> Self {
+        Self { data, tracker, registry, deployer, audit }
+    }
+
     pub(super) async fn all_data(&self) -> Result<Vec<DataAsset>> {
         let names = all_pages!(page => self.data.names(&page));
         let mut all = Vec::new();

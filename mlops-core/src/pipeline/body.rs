@@ -19,6 +19,7 @@ use crate::id::{AssetName, MetricKey, PortName, RelPath, RunId, StepName, Versio
 use crate::time::lock;
 
 /// Data that goes into or comes out of a step.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Content {

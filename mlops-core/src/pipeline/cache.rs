@@ -16,6 +16,7 @@ use crate::id::{ComponentName, MetricKey, PortName, RunId, StepName};
 use crate::time::{Timestamp, duration_text};
 
 /// A measured value.
+#[non_exhaustive]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StepMetric {
@@ -24,6 +25,13 @@ pub struct StepMetric {
     /// The value; NaN and infinities too.
     #[serde(with = "crate::num::json_float")]
     pub value: f64,
+}
+
+impl StepMetric {
+    /// A value of a metric.
+    pub const fn new(key: MetricKey, value: f64) -> Self {
+        Self { key, value }
+    }
 }
 
 /// Equal bit for bit, so that NaN is NaN.
@@ -137,6 +145,7 @@ pub enum VerifyPolicy {
 ///
 /// `token` fences: it grows with every claim to the key, so that who was given up for dead cannot put its record over that of the
 /// one who took over.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
@@ -148,6 +157,13 @@ pub struct Claim {
     pub token: u64,
     /// When it ends, unless it is renewed.
     pub until: Timestamp,
+}
+
+impl Claim {
+    /// A claim by this holder, that ends then unless it is renewed.
+    pub fn new(key: StepKey, holder: impl Into<String>, token: u64, until: Timestamp) -> Self {
+        Self { key, holder: holder.into(), token, until }
+    }
 }
 
 /// The answer to a claim.
@@ -283,6 +299,7 @@ forward!(Box);
 fn is_object_safe(_: &dyn StepCache) {}
 
 /// Which output of a record is not what it should be, and why.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Damage {

@@ -52,6 +52,7 @@ impl FromStr for ComponentRef {
 as_text!(ComponentRef);
 
 /// An input of a component.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputSpec {

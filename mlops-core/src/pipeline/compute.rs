@@ -37,6 +37,7 @@ pub enum QueueTier {
 }
 
 /// Machines that come and go with the work.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cluster {
@@ -55,7 +56,48 @@ pub struct Cluster {
     pub tier: Tier,
 }
 
+impl Cluster {
+    /// Up to so many machines of a size, none while there is nothing to do, each kept for two minutes without work.
+    ///
+    /// ```
+    /// use mlops_core::pipeline::{Cluster, Tier};
+    /// let cluster = Cluster::new("Standard_DS3_v2", 4).with_tier(Tier::LowPriority);
+    /// assert_eq!((cluster.min_nodes, cluster.max_nodes, cluster.tier), (0, 4, Tier::LowPriority));
+    /// ```
+    pub fn new(size: impl Into<String>, max_nodes: u32) -> Self {
+        Self {
+            size: size.into(),
+            min_nodes: 0,
+            max_nodes,
+            idle_before_scale_down: two_minutes(),
+            tier: Tier::default(),
+        }
+    }
+
+    /// With at least so many machines.
+    #[must_use]
+    pub fn with_min_nodes(mut self, min_nodes: u32) -> Self {
+        self.min_nodes = min_nodes;
+        self
+    }
+
+    /// With machines kept so long without work.
+    #[must_use]
+    pub fn with_idle_before_scale_down(mut self, idle_before_scale_down: Duration) -> Self {
+        self.idle_before_scale_down = idle_before_scale_down;
+        self
+    }
+
+    /// With machines of this tier.
+    #[must_use]
+    pub fn with_tier(mut self, tier: Tier) -> Self {
+        self.tier = tier;
+        self
+    }
+}
+
 /// A machine that somebody works at.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Instance {
@@ -75,7 +117,50 @@ pub struct Instance {
     pub time_zone: String,
 }
 
+impl Instance {
+    /// An instance of a size that nothing starts or stops; times are in UTC.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mlops_core::pipeline::Instance;
+    /// let instance = Instance::new("Standard_DS3_v2").with_idle_shutdown(Duration::from_secs(1800));
+    /// assert_eq!((instance.idle_shutdown, instance.time_zone.as_str()), (Some(Duration::from_secs(1800)), "UTC"));
+    /// ```
+    pub fn new(size: impl Into<String>) -> Self {
+        Self { size: size.into(), idle_shutdown: None, start_cron: None, stop_cron: None, time_zone: utc() }
+    }
+
+    /// That stops after so long without use, or does not.
+    #[must_use]
+    pub fn with_idle_shutdown(mut self, idle_shutdown: impl Into<Option<Duration>>) -> Self {
+        self.idle_shutdown = idle_shutdown.into();
+        self
+    }
+
+    /// That starts at these times, five fields of cron.
+    #[must_use]
+    pub fn with_start_cron(mut self, start_cron: impl Into<String>) -> Self {
+        self.start_cron = Some(start_cron.into());
+        self
+    }
+
+    /// That stops at these times, five fields of cron.
+    #[must_use]
+    pub fn with_stop_cron(mut self, stop_cron: impl Into<String>) -> Self {
+        self.stop_cron = Some(stop_cron.into());
+        self
+    }
+
+    /// With times in this zone.
+    #[must_use]
+    pub fn with_time_zone(mut self, time_zone: impl Into<String>) -> Self {
+        self.time_zone = time_zone.into();
+        self
+    }
+}
+
 /// Machines of others, by queue.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Serverless {
@@ -85,6 +170,20 @@ pub struct Serverless {
     /// The size, in the provider's words, where it matters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<String>,
+}
+
+impl Serverless {
+    /// Of any size, this urgent.
+    pub const fn new(queue: QueueTier) -> Self {
+        Self { queue, size: None }
+    }
+
+    /// Of this size.
+    #[must_use]
+    pub fn with_size(mut self, size: impl Into<String>) -> Self {
+        self.size = Some(size.into());
+        self
+    }
 }
 
 fn two_minutes() -> Duration {
@@ -185,10 +284,10 @@ impl ComputePlan {
     /// ```
     /// use mlops_core::id::PortName;
     /// use mlops_core::pipeline::compute::{Compute, ComputePlan, QueueTier, Serverless};
-    /// let any = Compute::Serverless(Serverless { queue: QueueTier::Spot, size: None });
+    /// let any = Compute::Serverless(Serverless::new(QueueTier::Spot));
     /// let plan = ComputePlan::new().with(PortName::new("any")?, any)?;
     /// assert!(plan.classes().all(|(_, compute)| compute.is_preemptible()));
-    /// let odd = Compute::Serverless(Serverless { queue: QueueTier::Spot, size: Some("a b".into()) });
+    /// let odd = Compute::Serverless(Serverless::new(QueueTier::Spot).with_size("a b"));
     /// assert!(plan.with(PortName::new("odd")?, odd).is_err());
     /// # Ok::<(), mlops_core::Error>(())
     /// ```

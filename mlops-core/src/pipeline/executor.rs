@@ -188,8 +188,9 @@ impl PipelineExecutor {
     /// use mlops_core::governance::BudgetGuard;
     /// use mlops_core::governance::budget::{Budget, Threshold, ThresholdBasis, TimeGrain};
     /// let start = chrono::NaiveDate::from_ymd_opt(2026, 3, 1).ok_or("no such day")?;
-    /// let thresholds = vec![Threshold { percent: 80.0, basis: ThresholdBasis::Actual }];
-    /// let guard = BudgetGuard::new(&Budget::new("team", 100.0, TimeGrain::Monthly, start, thresholds)?, 70.0)?;
+    /// let thresholds = vec![Threshold::new(80.0).with_basis(ThresholdBasis::Actual)];
+    /// let guard =
+    ///     BudgetGuard::new(&Budget::new("team", 100.0, TimeGrain::Monthly, start, thresholds)?, 70.0)?;
     /// let executor = executor.with_guard(guard, StepCosts::new(0.5)?);
     /// assert!(format!("{executor:?}").contains("team"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())

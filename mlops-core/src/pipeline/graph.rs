@@ -185,6 +185,7 @@ fn ring(steps: &[StepName]) -> String {
 }
 
 /// Why a pipeline cannot run: in which step, in which part of it, what.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GraphError {
     /// The step's name and its number in the specification; none where it is about the pipeline.

@@ -47,6 +47,7 @@ impl FromStr for StepKey {
 }
 
 /// Data that goes into a step, as its key sees it: by type and content, not by name or place.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyInput {
@@ -54,6 +55,13 @@ pub struct KeyInput {
     pub r#type: PortType,
     /// The digest of its content.
     pub digest: Digest,
+}
+
+impl KeyInput {
+    /// Data of a type with this digest.
+    pub const fn new(r#type: PortType, digest: Digest) -> Self {
+        Self { r#type, digest }
+    }
 }
 
 /// Everything that a step's outputs depend on.
@@ -274,6 +282,7 @@ impl Preimage {
 }
 
 /// One field in which two keys differ.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Difference {

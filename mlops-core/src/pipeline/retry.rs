@@ -92,6 +92,7 @@ impl From<Error> for StepError {
 /// assert!((Duration::from_millis(500)..=Duration::from_secs(1)).contains(&wait));
 /// assert_eq!(wait, retry.wait(2, &Random::new(1)));
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StepRetry {
@@ -122,6 +123,13 @@ impl Default for StepRetry {
 }
 
 impl StepRetry {
+    /// With this share of a wait drawn, from 0 to 1.
+    #[must_use]
+    pub fn with_jitter(mut self, jitter: f64) -> Self {
+        self.jitter = jitter;
+        self
+    }
+
     /// Sets the most attempts.
     ///
     /// ```

@@ -128,6 +128,7 @@ pub enum RunWhen {
 }
 
 /// A condition on a parameter of the pipeline; the step is skipped where it does not hold.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunIf {
@@ -138,6 +139,7 @@ pub struct RunIf {
 }
 
 /// One step of a pipeline.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StepSpec {
@@ -414,6 +416,7 @@ impl StepSpec {
 }
 
 /// A pipeline as it is written down; [`Pipeline::new`](super::Pipeline::new) checks it.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PipelineSpec {

@@ -221,6 +221,7 @@ pub struct StepStatus {
 }
 
 /// A step as a run begins.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedStep {
@@ -228,6 +229,13 @@ pub struct PlannedStep {
     pub name: StepName,
     /// The steps it waits for.
     pub before: Vec<StepName>,
+}
+
+impl PlannedStep {
+    /// A step that waits for these.
+    pub fn new(name: StepName, before: impl IntoIterator<Item = StepName>) -> Self {
+        Self { name, before: before.into_iter().collect() }
+    }
 }
 
 /// How a run begins.
@@ -405,8 +413,8 @@ impl PipelineEvent {
 ///
 /// let (a, b) = (StepName::new("a")?, StepName::new("b")?);
 /// let steps = vec![
-///     PlannedStep { name: a.clone(), before: vec![] },
-///     PlannedStep { name: b.clone(), before: vec![a.clone()] },
+///     PlannedStep::new(a.clone(), vec![]),
+///     PlannedStep::new(b.clone(), vec![a.clone()]),
 /// ];
 /// let plan = RunPlan::new(ComponentName::new("p")?, Digest::of(b"pipeline"), steps);
 /// let mut state = PipelineState::begin(plan)?;

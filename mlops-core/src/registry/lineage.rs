@@ -87,6 +87,7 @@ pub enum Direction {
 }
 
 /// The part of the lineage that was reached.
+#[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineageGraph {
     /// The nodes, nearest first, each once; the first is where it started.

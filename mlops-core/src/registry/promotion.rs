@@ -10,6 +10,7 @@ use crate::id::{ActorId, Alias, IdempotencyKey, ModelName, Version, check_text};
 use crate::time::Timestamp;
 
 /// A change of an alias that needs no evidence.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AliasChange {
     /// Makes a repeated change the same change.
@@ -29,6 +30,20 @@ pub struct AliasChange {
 }
 
 impl AliasChange {
+    /// With this key, that of an earlier try.
+    #[must_use]
+    pub fn with_key(mut self, key: IdempotencyKey) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// To this version; `None` takes the alias away.
+    #[must_use]
+    pub fn with_to(mut self, to: impl Into<Option<Version>>) -> Self {
+        self.to = to.into();
+        self
+    }
+
     /// Points an alias that is not set to a version.
     pub fn new(model: ModelName, alias: Alias, to: Version, actor: ActorId) -> Self {
         Self {
@@ -44,8 +59,8 @@ impl AliasChange {
 
     /// States what it must point to now.
     #[must_use]
-    pub fn expecting(mut self, expected: Option<Version>) -> Self {
-        self.expected = expected;
+    pub fn expecting(mut self, expected: impl Into<Option<Version>>) -> Self {
+        self.expected = expected.into();
         self
     }
 
@@ -75,6 +90,7 @@ pub enum Protection {
 }
 
 /// A change of an alias on the evidence of a gate.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Promotion {
     /// Makes a repeated promotion the same promotion.
@@ -96,6 +112,33 @@ pub struct Promotion {
 }
 
 impl Promotion {
+    /// A version for an alias that is not set, under a new key and without an approval.
+    pub fn new(model: ModelName, version: Version, alias: Alias, gate: GateDecision, actor: ActorId) -> Self {
+        let key = IdempotencyKey::generate();
+        Self { key, model, version, alias, expected: None, gate, approval: None, actor }
+    }
+
+    /// With this key, that of an earlier try.
+    #[must_use]
+    pub fn with_key(mut self, key: IdempotencyKey) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// Only if the alias points to this version; `None`: only if it is not set.
+    #[must_use]
+    pub fn expecting(mut self, expected: impl Into<Option<Version>>) -> Self {
+        self.expected = expected.into();
+        self
+    }
+
+    /// With this approval, bound to exactly the gate's decision.
+    #[must_use]
+    pub fn with_approval(mut self, approval: impl Into<Option<Approval>>) -> Self {
+        self.approval = approval.into();
+        self
+    }
+
     /// Checks the evidence against the content to be promoted; registries call this, and refuse what it refuses.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use crate::page::{Page, PageRequest};
 use crate::time::Timestamp;
 
 /// What a registry can do.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistryCapabilities {
     /// Alias changes are compare-and-set; without it two writers may overwrite each other.
@@ -29,6 +30,45 @@ pub struct RegistryCapabilities {
 }
 
 impl RegistryCapabilities {
+    /// Nothing of it: what a registry can is said with the setters, and what is added here later it cannot.
+    ///
+    /// ```
+    /// use mlops_core::registry::RegistryCapabilities;
+    /// let can = RegistryCapabilities::none().with_lineage(true);
+    /// assert!(can.lineage && !can.events);
+    /// ```
+    pub const fn none() -> Self {
+        Self { compare_and_set: false, alias_history: false, lineage: false, events: false }
+    }
+
+    /// With alias changes that are compare-and-set, or not.
+    #[must_use]
+    pub const fn with_compare_and_set(mut self, compare_and_set: bool) -> Self {
+        self.compare_and_set = compare_and_set;
+        self
+    }
+
+    /// With the history of aliases kept, or not.
+    #[must_use]
+    pub const fn with_alias_history(mut self, alias_history: bool) -> Self {
+        self.alias_history = alias_history;
+        self
+    }
+
+    /// With lineage kept and followed, or not.
+    #[must_use]
+    pub const fn with_lineage(mut self, lineage: bool) -> Self {
+        self.lineage = lineage;
+        self
+    }
+
+    /// With events kept, or not.
+    #[must_use]
+    pub const fn with_events(mut self, events: bool) -> Self {
+        self.events = events;
+        self
+    }
+
     /// Everything the trait can ask for.
     pub const FULL: Self = Self { compare_and_set: true, alias_history: true, lineage: true, events: true };
 }

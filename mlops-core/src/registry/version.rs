@@ -9,12 +9,14 @@ use crate::error::{Error, Result};
 use crate::experiment::DataInput;
 use crate::hash::Digest;
 use crate::id::{
-    ActorId, IdempotencyKey, MetricKey, ModelName, RunId, Tags, Version, VersionSpec, check_tags, check_text,
+    ActorId, IdempotencyKey, MetricKey, ModelName, RunId, TagKey, Tags, Version, VersionSpec, check_tags,
+    check_text,
 };
 use crate::model::{ModelFormat, Signature};
 use crate::time::Timestamp;
 
 /// A model version to register.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NewModelVersion {
     /// Makes a repeated registration the same registration.
@@ -42,6 +44,13 @@ pub struct NewModelVersion {
 }
 
 impl NewModelVersion {
+    /// With a tag.
+    #[must_use]
+    pub fn with_tag(mut self, key: TagKey, value: impl Into<String>) -> Self {
+        self.tags.insert(key, value.into());
+        self
+    }
+
     /// A version with nothing but its content.
     pub fn new(
         model: ModelName,

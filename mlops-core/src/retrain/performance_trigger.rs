@@ -52,7 +52,7 @@ use crate::time::Timestamp;
 /// let mut fired = Vec::new();
 /// for _ in 0..3 {
 ///     let window = Window::new(start, start + day)?;
-///     let rule = PerformanceRule { metric: "accuracy".parse()?, limit: 0.8, min_labelled: 100 };
+///     let rule = PerformanceRule::new("accuracy".parse()?, 0.8, 100);
 ///     let spec = SignalSpec::new("accuracy", SignalKind::Performance(rule));
 ///     let (model, rows) = (Digest::of(b"model"), Digest::of(b"rows"));
 ///     let report = EvaluationReport::new(model, rows, Task::BinaryClassification, window.end, 200);

@@ -60,6 +60,7 @@ pub enum TriggerOutcome {
 }
 
 /// A decision and what to remember. Suppressed ones are worth recording too.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TriggerDecision {
     /// What was decided.
@@ -69,6 +70,11 @@ pub struct TriggerDecision {
 }
 
 impl TriggerDecision {
+    /// This outcome, and the state to keep.
+    pub fn new(outcome: TriggerOutcome, state: TriggerState) -> Self {
+        Self { outcome, state }
+    }
+
     /// Whether to retrain.
     pub fn fires(&self) -> bool {
         matches!(self.outcome, TriggerOutcome::Fire(_))

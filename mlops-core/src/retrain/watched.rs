@@ -88,7 +88,7 @@ pub trait TriggerExt: Trigger {
     /// use mlops_core::retrain::{DriftTrigger, TriggerExt as _};
     ///
     /// let signals = vec![SignalSpec::new("inputs", SignalKind::DataDrift)];
-    /// let monitor = MonitorSpec { name: "diabetes".parse()?, endpoint: "diabetes".parse()?, signals };
+    /// let monitor = MonitorSpec::new("diabetes".parse()?, "diabetes".parse()?, signals);
     /// let monitors = [monitor];
     /// assert!(DriftTrigger::new("inputs", 2, Duration::ZERO)?.check_monitors(&monitors).is_ok());
     /// let error = DriftTrigger::new("input", 2, Duration::ZERO)?.check_monitors(&monitors).unwrap_err();

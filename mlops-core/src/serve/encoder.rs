@@ -61,6 +61,7 @@ impl Matrix {
 }
 
 /// How a [`FeatureEncoder`] is fitted.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EncoderOptions {
     /// Whether numbers are centred and scaled to unit variance, with missing ones at the mean. Linear models want that. Without,
@@ -77,6 +78,20 @@ impl Default for EncoderOptions {
 }
 
 impl EncoderOptions {
+    /// With numbers centred and scaled, or left.
+    #[must_use]
+    pub fn with_standardise(mut self, standardise: bool) -> Self {
+        self.standardise = standardise;
+        self
+    }
+
+    /// With at most so many levels of a categorical feature.
+    #[must_use]
+    pub fn with_max_levels(mut self, max_levels: usize) -> Self {
+        self.max_levels = max_levels;
+        self
+    }
+
     /// Numbers as they are, missing ones NaN.
     pub fn raw() -> Self {
         Self { standardise: false, ..Self::default() }

@@ -52,6 +52,7 @@ use crate::time::{Backoff, Clock, Pause, SystemClock, lock};
 /// assert!(policy.with_attempts(0).check().is_err());
 /// # Ok::<(), mlops_core::Error>(())
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// The most attempts, the first one included. Default: 4.
@@ -79,6 +80,34 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// With this longest first wait.
+    #[must_use]
+    pub fn with_base(mut self, base: Duration) -> Self {
+        self.base = base;
+        self
+    }
+
+    /// With this longest wait of all.
+    #[must_use]
+    pub fn with_longest(mut self, longest: Duration) -> Self {
+        self.longest = longest;
+        self
+    }
+
+    /// With nothing tried any more so long after the call began.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// With waits drawn from this seed.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
     /// Sets the most attempts.
     #[must_use]
     pub fn with_attempts(mut self, attempts: u32) -> Self {

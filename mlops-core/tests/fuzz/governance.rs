@@ -72,7 +72,7 @@ pub(crate) fn budgets_text(input: &mut Input<'_>) {
     for budget in read(parse_budgets(&text, format)).into_iter().flatten() {
         assert!(budget.amount() > 0.0 && budget.amount().is_finite() && !budget.thresholds().is_empty());
         let day = at().date_naive();
-        read(budget.status(&[DailyCost { day, amount: input.f64() }]));
+        read(budget.status(&[DailyCost::new(day, input.f64())]));
         if let Some(guard) = read(BudgetGuard::new(&budget, input.f64())) {
             if let Ok(ticket) = guard.admit(input.f64()) {
                 ticket.spend(input.f64());

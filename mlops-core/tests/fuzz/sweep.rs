@@ -93,7 +93,7 @@ fn spec() -> SweepSpec {
 fn journal() -> Vec<SweepEntry> {
     let spec = spec();
     let sampler = spec.sampler.build().unwrap();
-    let record = SamplerRecord { name: sampler.name().to_owned(), parameters: sampler.parameters() };
+    let record = SamplerRecord::new(sampler.name().to_owned(), sampler.parameters());
     let created = SweepEvent::Created { spec: Box::new(spec.clone()), sampler: record };
     let mut entries = vec![SweepEntry::new(1, at(), created)];
     let mut state = SweepState::begin(&entries[0]).unwrap();

@@ -110,7 +110,7 @@ fn step() -> impl Strategy<Value = Step> {
 async fn take(tracker: &LocalTracker, id: &RunId, logger: &RunLogger, simple: &mut Simple, step: &Step) {
     match step {
         Step::Write { points, param, .. } => {
-            let mut batch = LogBatch { metrics: points.clone(), ..LogBatch::new() };
+            let mut batch = LogBatch::new().with_metrics(points.clone());
             batch.params = param.iter().map(|(key, value)| (key.clone(), value.to_string())).collect();
             let new = tracker.write(id, &batch).await.ok().map(|receipt| receipt.new_points);
             assert_eq!(new, simple.write(points, param.as_ref()));
@@ -142,7 +142,7 @@ async fn compare(tracker: &LocalTracker, id: &RunId, simple: &Simple) {
         let expected = simple.history(&key);
         assert_eq!(tracker.full_history(id, &key).await.unwrap(), expected);
         assert_eq!(by_pages(tracker, id, &key, 7).await, expected);
-        let window = HistoryQuery { from_step: -3, to_step: 20, ..HistoryQuery::new(key.clone()) };
+        let window = HistoryQuery::new(key.clone()).with_from_step(-3).with_to_step(20);
         let inside: Vec<_> = expected.iter().filter(|p| (-3..=20).contains(&p.step)).cloned().collect();
         assert_eq!(tracker.history(id, &window).await.unwrap().items, inside);
         let Some(summary) = run.metrics.get(&key) else {

@@ -69,12 +69,12 @@ fn content(i: usize) -> LogBatch {
         batch = batch.tag(TagKey::new("t").unwrap(), TEXTS[(i / 3) % 12]);
     }
     if i.is_multiple_of(3) {
-        batch = batch.input(DataInput {
-            asset: AssetName::new(["data", "more"][i % 2]).unwrap(),
-            version: Version::new(1 + i as u64 % 2).unwrap(),
-            digest: Digest::of(&[u8::try_from(i % 4).unwrap()]),
-            role: TEXTS[i % 12].to_owned(),
-        });
+        batch = batch.input(DataInput::new(
+            AssetName::new(["data", "more"][i % 2]).unwrap(),
+            Version::new(1 + i as u64 % 2).unwrap(),
+            Digest::of(&[u8::try_from(i % 4).unwrap()]),
+            TEXTS[i % 12].to_owned(),
+        ));
     }
     batch
 }
@@ -85,7 +85,7 @@ fn finish(tracker: &LocalTracker, run: &Run, i: usize) {
         let at = Some(
             run.started_at + TimeDelta::microseconds(1_000_000 * i64::try_from(i % 3).unwrap() - 500_000),
         );
-        block(tracker.finish_run(&run.id, &RunEnd { status, at })).unwrap();
+        block(tracker.finish_run(&run.id, &RunEnd::new(status).with_at(at))).unwrap();
     }
     if i.is_multiple_of(9) {
         block(tracker.set_deleted(&run.id, true)).unwrap();
@@ -218,17 +218,23 @@ fn field() -> impl Strategy<Value = Field> {
 }
 
 fn query() -> impl Strategy<Value = RunQuery> {
-    let order = (field(), any::<bool>()).prop_map(|(field, descending)| OrderBy { field, descending });
+    let order = (field(), any::<bool>()).prop_map(|(field, descending)| match descending {
+        true => OrderBy::descending(field),
+        false => OrderBy::ascending(field),
+    });
     let experiments = prop::sample::subsequence(vec!["one", "two", "none"], 0..3);
     let view = prop::sample::select(vec![View::Active, View::Deleted, View::All]);
     let limit = prop::sample::select(vec![1, 7, 1000]);
     (filter(), prop::collection::vec(order, 0..4), experiments, view, limit).prop_map(
-        |(filter, order, experiments, view, limit)| RunQuery {
-            experiments: experiments.into_iter().map(|name| ExperimentName::new(name).unwrap()).collect(),
-            filter,
-            order,
-            view,
-            page: PageRequest::first(limit),
+        |(filter, order, experiments, view, limit)| {
+            let query = RunQuery::everywhere()
+                .with_filter(filter)
+                .with_view(view)
+                .with_page(PageRequest::first(limit));
+            let mut query = order.into_iter().fold(query, RunQuery::with_order);
+            query.experiments =
+                experiments.into_iter().map(|name| ExperimentName::new(name).unwrap()).collect();
+            query
         },
     )
 }
@@ -289,9 +295,9 @@ fn filters_that_are_too_much_for_sql_are_answered_all_the_same() {
     for filter in [wide.clone(), Filter::Not(Box::new(wide)), long] {
         for order in [vec![], many.clone(), vec![OrderBy::descending(Field::Name); 100]] {
             for limit in [7, 1000] {
-                let query =
-                    RunQuery { filter: filter.clone(), order: order.clone(), ..RunQuery::everywhere() }
-                        .with_page(PageRequest::first(limit));
+                let mut query =
+                    RunQuery::everywhere().with_filter(filter.clone()).with_page(PageRequest::first(limit));
+                query.order = order.clone();
                 let found = search(tracker, &query);
                 assert_eq!(found.iter().collect::<Vec<_>>(), expected(&query));
             }
@@ -305,7 +311,8 @@ fn tokens_of_orders_that_cannot_move_hold_for_everybody() {
     let (one, two) = (open(folder.path()).tracker(), open(folder.path()).tracker());
     (0..3).for_each(|_| drop(start(&one)));
     for (order, holds) in [(vec![], true), (vec![OrderBy::descending(Field::Ended)], false)] {
-        let query = RunQuery { order, ..RunQuery::everywhere() }.with_page(PageRequest::first(1));
+        let mut query = RunQuery::everywhere().with_page(PageRequest::first(1));
+        query.order = order;
         let first = block(one.search_runs(&query)).unwrap();
         let next = query.clone().with_page(query.page.after(&first).unwrap());
         assert!(block(one.search_runs(&next)).is_ok());

@@ -364,12 +364,7 @@ async fn invoke_all(deployer: &dyn Deployer) {
     let rows = row_with(Column::f64("age", vec![10.0]).unwrap());
     let wrong = row_with(Column::text("age", ["ten"]).unwrap());
     for (deployment, rows, times) in [("blue", &rows, 5), ("blue", &wrong, 2), ("fails", &rows, 3)] {
-        let request = InvokeRequest {
-            endpoint: scores(),
-            deployment: Some(named(deployment)),
-            routing_key: None,
-            rows,
-        };
+        let request = InvokeRequest::new(scores(), rows).with_deployment(named(deployment));
         for _ in 0..times {
             let _answer = deployer.invoke(&request).await;
         }
@@ -442,7 +437,7 @@ impl DriftDetector for MeanShift {
         let score = (values.iter().sum::<f64>() / values.len() as f64 / self.reference - 1.0).abs();
         let verdict = if score > 0.5 { DriftVerdict::Drift } else { DriftVerdict::NoDrift };
         let outcome = FeatureOutcome::Measured(FeatureScore::new("mean-shift/v1", score, 0.5, verdict));
-        let features = vec![FeatureDrift { feature: self.column.to_owned(), outcome }];
+        let features = vec![FeatureDrift::new(self.column.to_owned(), outcome)];
         Ok(DriftReport::new(self.name(), at, (100, values.len() as u64), features, verdict, "by the mean"))
     }
 }
@@ -461,7 +456,7 @@ async fn what_is_asked_and_answered_reaches_the_monitors_of_drift() {
         SignalSpec::new("inputs", SignalKind::DataDrift),
         SignalSpec::new("answers", SignalKind::PredictionDrift),
     ];
-    monitor.define(&MonitorSpec { name, endpoint: scores(), signals }).await.unwrap();
+    monitor.define(&MonitorSpec::new(name, scores(), signals)).await.unwrap();
     let rule = AlertRule::new("drift", "monitor_signal").with_above(0.5, 0.5);
     let rules =
         AlertRules::new("scores".parse().unwrap(), vec![rule], vec![AlertRoute::new("all", ["inbox"])])

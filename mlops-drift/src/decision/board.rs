@@ -52,7 +52,7 @@ pub struct Change {
 /// use mlops_drift::decision::{Board, Policy, step_report};
 ///
 /// let score = FeatureScore::new("psi.jeffreys/v1", 0.3, 0.1, DriftVerdict::Drift);
-/// let age = FeatureDrift { feature: "age".to_owned(), outcome: FeatureOutcome::Measured(score) };
+/// let age = FeatureDrift::new("age", FeatureOutcome::Measured(score));
 /// let at = "2026-03-01T00:00:00Z".parse()?;
 /// let report = DriftReport::new("inputs", at, (900, 900), vec![age], DriftVerdict::Drift, "1 of 1 features drifted");
 ///
@@ -116,7 +116,7 @@ mod tests {
         let row = |&(name, score, q, verdict): &(&str, f64, f64, DriftVerdict)| {
             let mut score = FeatureScore::new("ks/v1", score, 0.1, verdict);
             score.adjusted_p_value = Some(q);
-            FeatureDrift { feature: name.to_owned(), outcome: FeatureOutcome::Measured(score) }
+            FeatureDrift::new(name.to_owned(), FeatureOutcome::Measured(score))
         };
         let drifts = features.iter().any(|f| f.3 == DriftVerdict::Drift);
         let verdict = if drifts { DriftVerdict::Drift } else { DriftVerdict::NoDrift };
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(changes.len(), 1, "the data set is calm again: {changes:?}");
         gone.at = "2026-03-01T02:00:00Z".parse().unwrap();
         let outcome = FeatureOutcome::Failed("is gone".to_owned());
-        gone.features = vec![FeatureDrift { feature: "x".to_owned(), outcome }];
+        gone.features = vec![FeatureDrift::new("x", outcome)];
         let (after, _) = step_report(&policy, &after, &gone);
         assert_eq!(after.alarms().count(), 1);
         let text = serde_json::to_string(&after).unwrap();

@@ -153,7 +153,7 @@ impl Counted<'_> {
     fn side(&self, unseen: u64) -> SideCounts {
         let rows = self.cells.iter().sum();
         let missing = self.cells.last().copied().unwrap_or(0);
-        SideCounts { rows, used: rows, missing, infinite: self.infinite, unseen }
+        SideCounts::new(rows, rows).with_missing(missing).with_infinite(self.infinite).with_unseen(unseen)
     }
 }
 
@@ -201,7 +201,7 @@ impl Fitted {
         }
         let also = options.also.iter().copied().filter(|other| *other != method);
         let also: Vec<Method> = also.filter(|other| !categories || other.on_categories()).collect();
-        let mut side = SideCounts { rows: column.len() as u64, ..SideCounts::default() };
+        let mut side = SideCounts::new(column.len() as u64, 0);
         let methods: Vec<Method> = std::iter::once(method).chain(also.iter().copied()).collect();
         let kind = if categories {
             fit_levels(column, &mut side)
@@ -240,7 +240,7 @@ impl Fitted {
                 (baseline.side(0), Kind::Levels { levels: bins.clone(), counts })
             }
         };
-        let side = SideCounts { unseen: 0, ..side };
+        let side = side.with_unseen(0);
         Ok(Self { name: name.to_owned(), side, method, min_score, also, kind })
     }
 
@@ -371,7 +371,7 @@ impl Fitted {
         let current = count_levels(levels, column, scratch);
         let unseen = current.as_slice().get(levels.len() - 2).copied().unwrap_or(0);
         let rows = column.len() as u64;
-        let side = SideCounts { rows, used: rows, missing: current.missing(), infinite: 0, unseen };
+        let side = SideCounts::new(rows, rows).with_missing(current.missing()).with_unseen(unseen);
         let both = OnCells {
             reference: Tally::new(reference.as_slice()),
             current: Tally::new(current.as_slice()),
@@ -397,7 +397,7 @@ impl Fitted {
     ) -> Result<Measured, Failure> {
         let Scratch { values: buffer, present: left, sorted: in_order, workspace, .. } = scratch;
         let values = numbers(column, buffer);
-        let mut side = SideCounts { rows: values.len() as u64, ..SideCounts::default() };
+        let mut side = SideCounts::new(values.len() as u64, 0);
         (side.missing, side.infinite) = odd(values);
         let counted = cells.map(|(bins, reference)| (bins, reference, bins.count(values)));
         let tests = counted.as_ref().map(|(_, reference, current)| (folded(reference), folded(current)));

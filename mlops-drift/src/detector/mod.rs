@@ -323,7 +323,7 @@ impl Detector {
         let mut score = FeatureScore::new(definition, reading.score, fitted.min_score(), verdict);
         score.noise_floor = reading.noise_floor;
         score.corrected = reading.corrected;
-        score.interval = reading.interval.map(|i| ScoreInterval { level: i.level, low: i.low, high: i.high });
+        score.interval = reading.interval.map(|i| ScoreInterval::new(i.level, i.low, i.high));
         (score.p_value, score.ln_p_value, score.adjusted_p_value) = (p, ln_p, q);
         (score.missing_reference, score.missing_current) = (share(fitted.side()), share(current));
         (score.reference, score.current, score.cells) = (fitted.side(), current, cells);
@@ -338,20 +338,14 @@ impl Detector {
         result: Result<reading::Reading, Failure>,
     ) -> OtherScore {
         match result {
-            Ok(reading) => OtherScore {
-                definition: fitted.definition(method, &reading, &self.options),
-                score: Some(reading.score),
-                noise_floor: reading.noise_floor,
-                p_value: reading.p,
-                failure: None,
-            },
-            Err(failure) => OtherScore {
-                definition: method.title().to_owned(),
-                score: None,
-                noise_floor: 0.0,
-                p_value: None,
-                failure: Some(failure.to_string()),
-            },
+            Ok(reading) => {
+                OtherScore::new(fitted.definition(method, &reading, &self.options), Some(reading.score))
+                    .with_noise_floor(reading.noise_floor)
+                    .with_p_value(reading.p)
+            }
+            Err(failure) => {
+                OtherScore::new(method.title().to_owned(), None).with_failure(failure.to_string())
+            }
         }
     }
 
@@ -375,7 +369,7 @@ impl Detector {
                     }
                 }
             };
-            features.push(FeatureDrift { feature: fitted.name().to_owned(), outcome });
+            features.push(FeatureDrift::new(fitted.name().to_owned(), outcome));
         }
         Ok((features, overall))
     }

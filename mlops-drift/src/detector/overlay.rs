@@ -57,7 +57,7 @@ impl Overlay {
         let counts = self.reference.as_slice().iter().zip(current.as_slice());
         let cells = self.bins.cells().zip(counts).map(|(cell, (&reference, &current))| {
             let (kind, label, low, high) = describe(cell);
-            CellCounts { kind, label, low, high, reference, current }
+            CellCounts::new(kind, label, reference, current).with_low(low).with_high(high)
         });
         // A gap between single values is no place anybody misses; nor are outer cells without a value.
         cells
@@ -195,14 +195,7 @@ pub(super) fn category_cells<'n>(
     known.sort_by(|x, y| share(y.1, y.2).cmp(&share(x.1, x.2)).then(x.0.cmp(y.0)));
     let rest = known.split_off(known.len().min(cells));
     known.sort_by(|x, y| y.1.cmp(&x.1).then(x.0.cmp(y.0)));
-    let cell = |kind, label: String, a, b| CellCounts {
-        kind,
-        label,
-        low: None,
-        high: None,
-        reference: a,
-        current: b,
-    };
+    let cell = |kind, label: String, a, b| CellCounts::new(kind, label, a, b);
     let mut shown: Vec<CellCounts> =
         known.iter().map(|(name, a, b)| cell(CellKind::Level, clip(name), *a, *b)).collect();
     if !rest.is_empty() {

@@ -402,7 +402,7 @@ impl DriftDetector for MultivariateDetector {
                 (score.verdict, FeatureOutcome::Measured(score), reason)
             }
         };
-        let features = vec![FeatureDrift { feature: self.options.feature.clone(), outcome }];
+        let features = vec![FeatureDrift::new(self.options.feature.clone(), outcome)];
         let rows = (self.reference.rows() as u64, current.rows() as u64);
         Ok(DriftReport::new(&self.options.name, at, rows, features, verdict, reason))
     }

@@ -253,13 +253,8 @@ mod tests {
 
     fn score(cells: &[Cell]) -> FeatureScore {
         let mut score = FeatureScore::new("ks/v1", 0.2, 0.1, DriftVerdict::Drift);
-        let cell = |&(kind, label, low, high, reference, current): &Cell| CellCounts {
-            kind,
-            label: str::to_owned(label),
-            low,
-            high,
-            reference,
-            current,
+        let cell = |&(kind, label, low, high, reference, current): &Cell| {
+            CellCounts::new(kind, str::to_owned(label), reference, current).with_low(low).with_high(high)
         };
         score.cells = cells.iter().map(cell).collect();
         score

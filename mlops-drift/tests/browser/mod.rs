@@ -233,9 +233,8 @@ fn names_of_others_run_nothing() {
     let texts: Vec<&str> = HOSTILE.iter().copied().cycle().take(3 * HOSTILE.len()).collect();
     let columns = HOSTILE.iter().map(|name| Column::text(*name, texts.clone()).unwrap()).collect();
     let profile = Profile::of(&Table::new(columns).unwrap()).unwrap();
-    let failed = |name: &&str| FeatureDrift {
-        feature: (*name).to_owned(),
-        outcome: FeatureOutcome::Failed(format!("because of {name}")),
+    let failed = |name: &&str| {
+        FeatureDrift::new((*name).to_owned(), FeatureOutcome::Failed(format!("because of {name}")))
     };
     // Every page has all names in its body; some titles are enough.
     for at in [0, 1, 2, 10] {

@@ -181,7 +181,7 @@ impl EvaluatorOptions {
 /// class is.
 ///
 /// ```
-/// use mlops_core::data::{Column, Table};
+/// use mlops_core::data::Column;
 /// use mlops_core::evaluation::{EvaluationInput, Evaluator as _};
 /// use mlops_core::hash::Digest;
 /// use mlops_core::model::Predictions;
@@ -192,16 +192,11 @@ impl EvaluatorOptions {
 ///     ["low", "mid", "high"],
 ///     vec![0.7, 0.2, 0.1, 0.2, 0.5, 0.3, 0.1, 0.3, 0.6, 0.3, 0.6, 0.1],
 /// )?;
-/// let report = StandardEvaluator::default().evaluate(&EvaluationInput {
-///     model: Digest::of(b"model"),
-///     data: Digest::of(b"data"),
-///     task: Task::MulticlassClassification,
-///     predictions: &predictions,
-///     truth: &Column::text("risk", ["low", "mid", "high", "low"])?,
-///     slices: &Table::default(),
-///     sensitive: &Table::default(),
-///     at: "2026-01-01T00:00:00Z".parse()?,
-/// })?;
+/// let truth = Column::text("risk", ["low", "mid", "high", "low"])?;
+/// let (model, data) = (Digest::of(b"model"), Digest::of(b"data"));
+/// let (task, at) = (Task::MulticlassClassification, "2026-01-01T00:00:00Z".parse()?);
+/// let input = EvaluationInput::new(model, data, task, &predictions, &truth, at);
+/// let report = StandardEvaluator::default().evaluate(&input)?;
 /// assert_eq!(report.metric("accuracy"), Some(0.75));
 /// assert_eq!((report.metric("recall/low"), report.metric("support/low")), (Some(0.5), Some(2.0)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -209,7 +204,7 @@ impl EvaluatorOptions {
 ///
 /// # Two classes
 /// ```
-/// use mlops_core::data::{Column, Table};
+/// use mlops_core::data::Column;
 /// use mlops_core::evaluation::{EvaluationInput, Evaluator as _};
 /// use mlops_core::hash::Digest;
 /// use mlops_core::model::Predictions;
@@ -218,16 +213,14 @@ impl EvaluatorOptions {
 ///
 /// let predictions = Predictions::probability(vec![0.9, 0.2, 0.7, 0.4])?;
 /// let truth = Column::bool("ill", vec![true, false, false, true])?;
-/// let report = StandardEvaluator::default().evaluate(&EvaluationInput {
-///     model: Digest::of(b"model"),
-///     data: Digest::of(b"data"),
-///     task: Task::BinaryClassification,
-///     predictions: &predictions,
-///     truth: &truth,
-///     slices: &Table::default(),
-///     sensitive: &Table::default(),
-///     at: "2026-01-01T00:00:00Z".parse()?,
-/// })?;
+/// let report = StandardEvaluator::default().evaluate(&EvaluationInput::new(
+///     Digest::of(b"model"),
+///     Digest::of(b"data"),
+///     Task::BinaryClassification,
+///     &predictions,
+///     &truth,
+///     "2026-01-01T00:00:00Z".parse()?,
+/// ))?;
 /// assert_eq!(report.metric("roc_auc"), Some(0.75));
 /// assert_eq!(report.metric("accuracy"), Some(0.5));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -872,16 +865,18 @@ mod tests {
         sensitive: Table<'_>,
     ) -> Result<EvaluationReport> {
         let options = EvaluatorOptions::default().with_bands("age", [40.0, 60.0]).with_min_group_rows(2);
-        StandardEvaluator::new(options.with_min_slice_rows(2))?.evaluate(&EvaluationInput {
-            model: Digest::of(b"m"),
-            data: Digest::of(b"d"),
-            task,
-            predictions: &predictions,
-            truth: &truth,
-            slices: &slices,
-            sensitive: &sensitive,
-            at: "2026-01-01T00:00:00Z".parse().unwrap(),
-        })
+        StandardEvaluator::new(options.with_min_slice_rows(2))?.evaluate(
+            &EvaluationInput::new(
+                Digest::of(b"m"),
+                Digest::of(b"d"),
+                task,
+                &predictions,
+                &truth,
+                "2026-01-01T00:00:00Z".parse().unwrap(),
+            )
+            .with_slices(&slices)
+            .with_sensitive(&sensitive),
+        )
     }
 
     fn binary() -> EvaluationReport {

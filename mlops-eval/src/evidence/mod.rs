@@ -118,7 +118,7 @@ impl StandardEvaluator {
     /// attribute, there is no evidence for it, and the gate says so.
     ///
     /// ```
-    /// use mlops_core::data::{Column, Table};
+    /// use mlops_core::data::Column;
     /// use mlops_core::evaluation::{EvaluationInput, Evaluator as _, GateInput, GateSpec, Verdict};
     /// use mlops_core::hash::Digest;
     /// use mlops_core::model::Predictions;
@@ -134,15 +134,9 @@ impl StandardEvaluator {
     /// };
     /// let (challenger, champion) = (model(20)?, model(9)?);
     /// let truth = Column::bool("ill", truth.clone())?;
-    /// let input = |model: &'static str, predictions| EvaluationInput {
-    ///     model: Digest::of(model.as_bytes()),
-    ///     data: Digest::of(b"data"),
-    ///     task: Task::BinaryClassification,
-    ///     predictions,
-    ///     truth: &truth,
-    ///     slices: Box::leak(Box::default()),
-    ///     sensitive: Box::leak(Box::default()),
-    ///     at: "2026-01-01T00:00:00Z".parse().unwrap(),
+    /// let (data, task, at) = (Digest::of(b"data"), Task::BinaryClassification, "2026-01-01T00:00:00Z".parse()?);
+    /// let input = |model: &'static str, predictions| {
+    ///     EvaluationInput::new(Digest::of(model.as_bytes()), data, task, predictions, &truth, at)
     /// };
     /// let (new, old) = (input("challenger", &challenger), input("champion", &champion));
     ///

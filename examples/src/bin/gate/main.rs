@@ -156,19 +156,19 @@ fn evaluator(args: &Args) -> Result<StandardEvaluator> {
 }
 
 fn input<'a>(args: &Args, rows: &'a Rows, model: &'a Model, at: Timestamp) -> EvaluationInput<'a> {
-    EvaluationInput {
-        model: model.digest,
-        data: rows.data,
-        task: match args.task {
+    EvaluationInput::new(
+        model.digest,
+        rows.data,
+        match args.task {
             TaskArg::Binary => Task::BinaryClassification,
             TaskArg::Regression => Task::Regression,
         },
-        predictions: &model.predictions,
-        truth: &rows.truth,
-        slices: &rows.slices,
-        sensitive: &rows.sensitive,
+        &model.predictions,
+        &rows.truth,
         at,
-    }
+    )
+    .with_slices(&rows.slices)
+    .with_sensitive(&rows.sensitive)
 }
 
 fn approval(path: &Path) -> Result<Approval> {

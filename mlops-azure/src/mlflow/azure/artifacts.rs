@@ -326,7 +326,7 @@ impl RunArtifacts {
 }
 
 fn link(path: &RelPath, blob: &Blob) -> ArtifactLink {
-    ArtifactLink { path: path.clone(), digest: blob.digest, size: blob.size }
+    ArtifactLink::new(path.clone(), blob.digest, blob.size)
 }
 
 fn check(operation: &'static str, path: &RelPath, found: &Blob, expected: Option<Digest>) -> Result<()> {

@@ -41,7 +41,9 @@ impl MlflowTracker {
         let tag = |tag: &KeyValue| Some((TagKey::new(&tag.key).ok()?, tag.value.clone()));
         let tags: Tags = body.tags.iter().filter_map(tag).collect();
         let created_at = record::from_ms(body.creation_time.unwrap_or_default());
-        Some(Experiment::new(ExperimentSpec { name, tags }, created_at))
+        let mut spec = ExperimentSpec::new(name);
+        spec.tags = tags;
+        Some(Experiment::new(spec, created_at))
     }
 
     /// The name of an experiment by its id.

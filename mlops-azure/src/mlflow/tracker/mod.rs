@@ -116,13 +116,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl MlflowTracker {
     /// What this tracker can keep, on any MLflow server.
-    pub const CAPABILITIES: TrackerCapabilities = TrackerCapabilities {
-        atomic_batches: false,
-        summaries: false,
-        exact_times: false,
-        max_param: id::MAX_TEXT,
-        ..TrackerCapabilities::FULL
-    };
+    pub const CAPABILITIES: TrackerCapabilities = TrackerCapabilities::FULL
+        .with_atomic_batches(false)
+        .with_summaries(false)
+        .with_exact_times(false)
+        .with_max_param(id::MAX_TEXT);
 
     /// A tracker that sees all experiments of the server.
     ///
@@ -447,7 +445,7 @@ impl ExperimentTracker for MlflowTracker {
             });
             Ok(wanted.map(|(position, value)| {
                 let at = record::from_ms(position.1);
-                (position, MetricPoint { key: query.key.clone(), value, step: position.0, at })
+                (position, MetricPoint::new(query.key.clone(), value, at).with_step(position.0))
             }))
         })
     }

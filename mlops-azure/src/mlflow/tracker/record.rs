@@ -231,33 +231,21 @@ impl Kept {
         let slots = Slots::read(operation, &tags)?;
         let metrics = data.metrics.iter().filter_map(|latest| {
             let key = MetricKey::new(&latest.key).ok()?;
-            let point = MetricPoint {
-                key: key.clone(),
-                value: slots.last(latest),
-                step: latest.step,
-                at: from_ms(latest.timestamp),
-            };
+            let point = MetricPoint::new(key.clone(), slots.last(latest), from_ms(latest.timestamp))
+                .with_step(latest.step);
             Some((key, MetricSummary::of(point)))
         });
         let metrics = metrics.collect();
         let inputs = read_inputs(operation, &tags)?;
-        let mut run = Run::start(
-            RunSpec {
-                id,
-                experiment,
-                // A name that was changed in MLflow's user interface is the name.
-                name: match info.run_name == names::shown(&spec.name) {
-                    true => spec.name.clone(),
-                    false => info.run_name,
-                },
-                parent: spec.parent.clone(),
-                actor: spec.actor.clone(),
-                started_at: None,
-                tags: BTreeMap::new(),
-                capsule: spec.capsule.clone(),
-            },
-            from_us(spec.started_us),
-        );
+        // A name that was changed in MLflow's user interface is the name.
+        let name = match info.run_name == names::shown(&spec.name) {
+            true => spec.name.clone(),
+            false => info.run_name,
+        };
+        let mut started = RunSpec::new(experiment, name, spec.actor.clone()).with_id(id);
+        started.parent = spec.parent.clone();
+        started.capsule = spec.capsule.clone();
+        let mut run = Run::start(started, from_us(spec.started_us));
         run.metrics = metrics;
         run.params = read_texts(operation, &params, &tags, names::LONG_PARAM, |key| ParamKey::new(key).ok())?;
         run.params.retain(|key, _| !names::is_own_param(key.as_str()));
@@ -503,14 +491,10 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let spec = spec();
-        let input = DataInput {
-            asset: AssetName::new("patients").unwrap(),
-            version: Version::FIRST,
-            digest: Digest::of(b"x"),
-            role: "training".to_owned(),
-        };
+        let input =
+            DataInput::new(AssetName::new("patients").unwrap(), Version::FIRST, Digest::of(b"x"), "training");
         let path = RelPath::new("model").unwrap();
-        let link = ArtifactLink { path, digest: Digest::of(b"m"), size: 1 };
+        let link = ArtifactLink::new(path, Digest::of(b"m"), 1);
         let (mut more, long) = (Vec::new(), "家".repeat(7_000));
         put_input("op", 3, &input, &mut more).unwrap();
         put_artifact("op", &link, &mut more).unwrap();

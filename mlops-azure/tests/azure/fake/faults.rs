@@ -30,7 +30,7 @@ impl Line {
 
     fn builder(&self) -> ServiceBuilder {
         let base = "https://management.azure.com".parse().unwrap();
-        let retry = RetryPolicy { attempts: 3, seed: Some(1), ..RetryPolicy::default() };
+        let retry = RetryPolicy::default().with_attempts(3).with_seed(1);
         let builder = self.azure.builder(base, Audience::ResourceManager).transport(self.faulty.clone());
         builder.retry(retry).timeout(Duration::from_secs(10)).max_answer(64 << 10)
     }
@@ -192,7 +192,7 @@ async fn a_hundred_clients_come_through_a_storm_of_429() {
     let azure = fresh();
     azure.faults().busy(500);
     let base: mlops_azure::http::Url = "https://management.azure.com".parse().unwrap();
-    let retry = RetryPolicy { attempts: 1000, initial: Duration::ZERO, ..RetryPolicy::default() };
+    let retry = RetryPolicy::default().with_attempts(1000).with_initial(Duration::ZERO);
     let clients = (1..=100).map(|n| {
         let arm =
             azure.builder(base.clone(), Audience::ResourceManager).retry(retry.clone()).build().unwrap();

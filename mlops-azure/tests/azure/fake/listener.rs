@@ -29,7 +29,7 @@ async fn token(url: &str, form: &'static str) -> (u16, Value) {
 fn service(url: &str, token: &str) -> Service {
     let tokens = FixedToken::new(AccessToken::new(token, "2100-01-01T00:00:00Z".parse().unwrap()));
     let endpoints = Endpoints::of(Cloud::Public).unwrap().with_resource_manager(url).unwrap();
-    let retry = RetryPolicy { initial: Duration::ZERO, ..RetryPolicy::default() };
+    let retry = RetryPolicy::default().with_initial(Duration::ZERO);
     let poll = PollPolicy::default().with_initial(Duration::ZERO).with_longest(Duration::from_millis(1));
     Service::resource_manager(&endpoints, Arc::new(tokens)).retry(retry).poll(poll).build().unwrap()
 }

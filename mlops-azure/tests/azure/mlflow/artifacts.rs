@@ -229,7 +229,7 @@ async fn a_run_says_where_its_artifacts_are() {
     // And the run says what it has.
     let tracker = mlflow.tracker();
     let run = tracker.adopt("amiable_pin_1").await.unwrap().id;
-    tracker.write(&run, &LogBatch { artifacts: vec![link.clone()], ..LogBatch::new() }).await.unwrap();
+    tracker.write(&run, &LogBatch::new().artifact(link.clone())).await.unwrap();
     assert_eq!(tracker.run(&run).await.unwrap().artifacts, [link]);
     assert_eq!(mlflow.artifacts_of("none").await.unwrap_err().kind(), ErrorKind::NotFound);
 }

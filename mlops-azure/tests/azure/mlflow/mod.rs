@@ -32,7 +32,7 @@ fn uri(azure: &FakeAzure) -> TrackingUri {
 
 /// Tries at once and as often as usual.
 fn retry() -> RetryPolicy {
-    RetryPolicy { initial: Duration::ZERO, ..RetryPolicy::default() }
+    RetryPolicy::default().with_initial(Duration::ZERO)
 }
 
 fn mlflow(azure: &FakeAzure) -> AzureMlflow {
@@ -310,8 +310,8 @@ async fn an_ordinary_run_keeps_to_the_limits_of_the_service() {
     assert_eq!(points, batch.metrics);
     // More than it takes is refused with the service's words, and nothing is lost in silence.
     let tags = (0..50).map(|i| (TagKey::new(format!("t{i}")).unwrap(), "x".to_owned()));
-    let error =
-        tracker.write(&spec.id, &LogBatch { tags: tags.collect(), ..LogBatch::new() }).await.unwrap_err();
+    let batch = tags.fold(LogBatch::new(), |batch, (key, value)| batch.tag(key, value));
+    let error = tracker.write(&spec.id, &batch).await.unwrap_err();
     assert!(error.message().contains("50 tags"), "{error}");
 }
 

@@ -18,6 +18,7 @@ use super::OP;
 /// let adult = CsvOptions::default().with_columns(["age", "workclass"]).with_trim(true).with_null_values(["?"]);
 /// assert!(!adult.has_header);
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CsvOptions {

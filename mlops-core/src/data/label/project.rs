@@ -264,6 +264,7 @@ impl std::fmt::Display for LabelValue {
 }
 
 /// One thing to label: an id, and the digest of what is to be looked at, so that nobody labels another version of it.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LabelTask {
@@ -286,6 +287,7 @@ impl LabelTask {
 }
 
 /// What a model suggests for a task. It is never counted as a label.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prelabel {

@@ -76,6 +76,7 @@ pub enum LabelEvent {
 }
 
 /// What happened, and when.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LabelRecord {
@@ -120,6 +121,7 @@ impl LabelStatus {
 }
 
 /// A label that somebody gave.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vote {

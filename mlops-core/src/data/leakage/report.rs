@@ -122,6 +122,7 @@ pub struct Leak {
 }
 
 /// A kind of leak that was not looked for, or not to the end.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotChecked {
     /// The kind.

@@ -36,6 +36,7 @@ const MAX_CHOSEN: usize = 1_000_000;
 /// assert_eq!((fold.train().len(), fold.purged(), fold.embargoed()), (32, 6, 2));
 /// # Ok::<(), mlops_core::Error>(())
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CombinatorialPurged {

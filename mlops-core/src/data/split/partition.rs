@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{Digest, Hasher};
 
 /// How many rows each part has.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sizes {
     /// For training.

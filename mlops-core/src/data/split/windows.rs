@@ -62,6 +62,7 @@ pub enum LabelSpan {
 /// assert_eq!(last.train().last(), Some(&22));
 /// # Ok::<(), mlops_core::Error>(())
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeWindows {

@@ -62,6 +62,7 @@ impl fmt::Display for GuardVerdict {
 }
 
 /// A verdict and why.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Judgement {
     /// The verdict.
@@ -107,6 +108,7 @@ impl fmt::Display for Judgement {
 }
 
 /// How candidate and stable version do on rows whose truth is known; numbers come from whoever joins the labels.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LabelledPerformance {
     /// The metric.
@@ -115,6 +117,13 @@ pub struct LabelledPerformance {
     pub candidate: Estimate,
     /// What the stable version scored.
     pub stable: Estimate,
+}
+
+impl LabelledPerformance {
+    /// What both versions scored by this metric.
+    pub fn new(metric: MetricKey, candidate: Estimate, stable: Estimate) -> Self {
+        Self { metric, candidate, stable }
+    }
 }
 
 /// What a guard looks at: what happened since the step began, not since the deployments were made.
@@ -484,11 +493,7 @@ impl Operation {
 ///
 /// let guard = PerformanceGuard::default().with_margin(0.02);
 /// let accuracy = |value| Estimate::new(Measured::Value(value), Direction::HigherIsBetter, 500);
-/// let performance = LabelledPerformance {
-///     metric: MetricKey::new("accuracy")?,
-///     candidate: accuracy(0.71),
-///     stable: accuracy(0.75),
-/// };
+/// let performance = LabelledPerformance::new(MetricKey::new("accuracy")?, accuracy(0.71), accuracy(0.75));
 /// let evidence = GuardEvidence::new(Percent::ALL, None, None).with_performance(performance);
 /// assert_eq!(guard.judge(&evidence).verdict, GuardVerdict::Fail);
 /// # Ok::<(), mlops_core::Error>(())

@@ -369,12 +369,20 @@ impl MetricGuard {
 pub(super) const NOT_COMPARED: &str = "guard.not_compared";
 
 /// What a guard on a metric, or a score, found.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GuardFinding {
     /// The guard's name.
     pub guard: String,
     /// What it found.
     pub finding: Finding,
+}
+
+impl GuardFinding {
+    /// What this guard found.
+    pub fn new(guard: impl Into<String>, finding: Finding) -> Self {
+        Self { guard: guard.into(), finding }
+    }
 }
 
 /// The failures among the requests that were not bad.

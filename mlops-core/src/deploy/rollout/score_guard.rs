@@ -143,9 +143,8 @@ impl ScoreGuard {
     /// let score = ScoreGuard::new("canary", ScoreOptions::new(90.0, 70.0))
     ///     .with_metric("p99", "latency")
     ///     .with_metric("5xx", "errors");
-    /// let found = |guard: &str, verdict| GuardFinding {
-    ///     guard: guard.to_owned(),
-    ///     finding: Finding::new("kayenta.high", verdict, "looked"),
+    /// let found = |guard: &str, verdict| {
+    ///     GuardFinding::new(guard.to_owned(), Finding::new("kayenta.high", verdict, "looked"))
     /// };
     /// let found = [found("p99", GuardVerdict::Fail), found("5xx", GuardVerdict::Pass)];
     /// let finding = score.judge(&found);

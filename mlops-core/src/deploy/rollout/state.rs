@@ -262,6 +262,7 @@ impl fmt::Display for Phase {
 }
 
 /// An endpoint's traffic as it was seen.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedTraffic {
     /// The split.
@@ -274,6 +275,13 @@ pub struct ObservedTraffic {
 }
 
 impl ObservedTraffic {
+    /// With this shadow, or none.
+    #[must_use]
+    pub fn with_mirror(mut self, mirror: impl Into<Option<Mirror>>) -> Self {
+        self.mirror = mirror.into();
+        self
+    }
+
     /// A split at a revision, without a shadow.
     pub fn new(split: TrafficSplit, revision: u64) -> Self {
         Self { split, revision, mirror: None }
@@ -301,6 +309,7 @@ impl MirrorTarget {
 }
 
 /// A change of traffic, or of the mirror, that was decided and not yet seen to have happened.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrafficIntent {
     /// The split; of a change of the mirror the one that stays.
@@ -325,6 +334,7 @@ impl TrafficIntent {
 }
 
 /// The counters when a step began; `None` where the deployer does not tell.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baseline {
     /// When they were read.
@@ -333,6 +343,17 @@ pub struct Baseline {
     pub candidate: Option<OperationStats>,
     /// The stable version's.
     pub stable: Option<OperationStats>,
+}
+
+impl Baseline {
+    /// The counters at that moment; `None` where there are none.
+    pub const fn new(
+        at: Timestamp,
+        candidate: Option<OperationStats>,
+        stable: Option<OperationStats>,
+    ) -> Self {
+        Self { at, candidate, stable }
+    }
 }
 
 /// Everything there is to know about a rollout: what [`step`](super::step) takes and gives.

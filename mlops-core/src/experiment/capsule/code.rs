@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::hash::Digest;
 
 /// The version of the code that ran.
+#[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodeVersion {
     /// The git commit, as hexadecimal digits.
@@ -30,6 +31,48 @@ pub struct CodeVersion {
 }
 
 impl CodeVersion {
+    /// With this commit.
+    #[must_use]
+    pub fn with_commit(mut self, commit: impl Into<String>) -> Self {
+        self.commit = Some(commit.into());
+        self
+    }
+
+    /// With this branch.
+    #[must_use]
+    pub fn with_branch(mut self, branch: impl Into<String>) -> Self {
+        self.branch = Some(branch.into());
+        self
+    }
+
+    /// With changes that are not committed, or without.
+    #[must_use]
+    pub fn with_dirty(mut self, dirty: impl Into<Option<bool>>) -> Self {
+        self.dirty = dirty.into();
+        self
+    }
+
+    /// With the digest of these changes.
+    #[must_use]
+    pub fn with_diff(mut self, diff: impl Into<Option<Digest>>) -> Self {
+        self.diff = diff.into();
+        self
+    }
+
+    /// With so many untracked files.
+    #[must_use]
+    pub fn with_untracked(mut self, untracked: impl Into<Option<u64>>) -> Self {
+        self.untracked = untracked.into();
+        self
+    }
+
+    /// From this repository.
+    #[must_use]
+    pub fn with_repository(mut self, repository: impl Into<String>) -> Self {
+        self.repository = Some(repository.into());
+        self
+    }
+
     /// Reads commit, branch and repository of the git work tree that holds `dir`, from git's own files: no process is started, no
     /// hook runs. Everything is `None` where there is no work tree or it cannot be read: a run must not fail for that.
     ///

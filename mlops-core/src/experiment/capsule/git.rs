@@ -26,9 +26,10 @@ use crate::hash::{Digest, Hasher, StreamHasher};
 /// ```
 /// use std::time::Duration;
 /// use mlops_core::experiment::GitOptions;
-/// let patient = GitOptions { deadline: Duration::from_secs(30), ..GitOptions::default() };
+/// let patient = GitOptions::default().with_deadline(Duration::from_secs(30));
 /// assert!(patient.max_bytes > 0);
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GitOptions {
     /// How long git, and reading changed files, may take. Default 5 seconds.
@@ -40,6 +41,22 @@ pub struct GitOptions {
 impl Default for GitOptions {
     fn default() -> Self {
         Self { deadline: Duration::from_secs(5), max_bytes: 64 << 20 }
+    }
+}
+
+impl GitOptions {
+    /// With so long for git and for reading changed files.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// With at most so many bytes read for the digest.
+    #[must_use]
+    pub fn with_max_bytes(mut self, max_bytes: u64) -> Self {
+        self.max_bytes = max_bytes;
+        self
     }
 }
 

@@ -8,6 +8,7 @@ use super::code::read_text;
 use crate::experiment::proc_fs;
 
 /// The machine a run ran on; what is not known is `None`.
+#[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// Its name.

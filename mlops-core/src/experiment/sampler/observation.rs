@@ -76,6 +76,7 @@ pub enum Outcome {
 }
 
 /// One trial, as a sampler sees it.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Observation {

@@ -8,6 +8,7 @@ use crate::experiment::space::{Assignment, SearchSpace};
 use crate::num::Random;
 
 /// Everything that a suggestion depends on.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug)]
 pub struct SuggestRequest<'a> {
     /// What can be tried.

@@ -29,6 +29,7 @@ use crate::num::quantile::quantile;
 /// assert_eq!([0, 1, 2].map(goes_on), [true, true, false]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "EvaluationSchedule", into = "EvaluationSchedule")]
 pub struct MedianStopping {

@@ -256,6 +256,7 @@ pub enum Standing {
 }
 
 /// A trial as policies see it.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrialReports {
     /// Its number.

@@ -9,10 +9,18 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use mlops_core::experiment::stopping::EvaluationSchedule;
-/// let schedule = EvaluationSchedule { evaluation_interval: 2, delay_evaluation: 5 };
+/// let schedule = EvaluationSchedule::default().with_evaluation_interval(2).with_delay_evaluation(5);
 /// let due: Vec<u64> = (1..=10).filter(|i| schedule.is_due(*i)).collect();
 /// assert_eq!(due, [6, 8, 10]);
 /// ```
+///
+/// ```
+/// use mlops_core::experiment::stopping::EvaluationSchedule;
+///
+/// let schedule = EvaluationSchedule::default().with_evaluation_interval(2).with_delay_evaluation(5);
+/// assert_eq!((schedule.evaluation_interval, schedule.delay_evaluation), (2, 5));
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvaluationSchedule {
@@ -29,6 +37,20 @@ impl Default for EvaluationSchedule {
 }
 
 impl EvaluationSchedule {
+    /// With this distance between evaluations.
+    #[must_use]
+    pub fn with_evaluation_interval(mut self, evaluation_interval: u64) -> Self {
+        self.evaluation_interval = evaluation_interval;
+        self
+    }
+
+    /// With nothing evaluated before this interval.
+    #[must_use]
+    pub fn with_delay_evaluation(mut self, delay_evaluation: u64) -> Self {
+        self.delay_evaluation = delay_evaluation;
+        self
+    }
+
     /// Whether the policy is evaluated at an interval, counted from 1.
     pub const fn is_due(self, interval: u64) -> bool {
         interval > 0 && self.is_multiple(interval) && interval >= self.delay_evaluation

@@ -132,6 +132,7 @@ impl fmt::Display for EndReason {
 }
 
 /// Which sampler chose, by name and parameters; so that a sweep is not resumed with another.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SamplerRecord {
@@ -139,6 +140,13 @@ pub struct SamplerRecord {
     pub name: String,
     /// Its parameters.
     pub parameters: serde_json::Value,
+}
+
+impl SamplerRecord {
+    /// A sampler by name, with its parameters.
+    pub fn new(name: impl Into<String>, parameters: serde_json::Value) -> Self {
+        Self { name: name.into(), parameters }
+    }
 }
 
 /// One thing that happened.

@@ -177,9 +177,11 @@ impl Sweep {
     /// #     MetricKey::new("loss")?, Goal::Minimize, space, SamplerSpec::Random(RandomOptions::default()),
     /// # );
     /// let start = chrono::NaiveDate::from_ymd_opt(2026, 3, 1).ok_or("no such day")?;
-    /// let thresholds = vec![Threshold { percent: 80.0, basis: ThresholdBasis::Actual }];
-    /// let guard = BudgetGuard::new(&Budget::new("team", 100.0, TimeGrain::Monthly, start, thresholds)?, 70.0)?;
-    /// let sweep = Sweep::new(spec, Arc::new(MemorySweepJournal::default()))?.with_guard(guard.clone(), 10.0);
+    /// let thresholds = vec![Threshold::new(80.0).with_basis(ThresholdBasis::Actual)];
+    /// let guard =
+    ///     BudgetGuard::new(&Budget::new("team", 100.0, TimeGrain::Monthly, start, thresholds)?, 70.0)?;
+    /// let sweep =
+    ///     Sweep::new(spec, Arc::new(MemorySweepJournal::default()))?.with_guard(guard.clone(), 10.0);
     /// let summary = sweep.run(|trial| async move {
     ///     trial.spend(8.0);
     ///     Ok(trial.assignment().float("rate")?)

@@ -9,6 +9,7 @@ use super::kind::ResourceKind;
 
 /// Which characters a name may have, and how long it may be. All characters are ASCII; where Azure takes more than that (names of
 /// Application Insights and of action groups), the rule is the part that every tool takes too.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameRule {
     /// The fewest characters.

@@ -43,6 +43,7 @@ pub enum IdentityKind {
 }
 
 /// Where a model comes from, as a statement says that was made about it.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelProvenance {
@@ -54,7 +55,15 @@ pub struct ModelProvenance {
     pub builder: String,
 }
 
+impl ModelProvenance {
+    /// What a statement says of this subject.
+    pub fn new(statement: Digest, subject: Digest, builder: impl Into<String>) -> Self {
+        Self { statement, subject, builder: builder.into() }
+    }
+}
+
 /// The model of a deployment.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelPlan {
@@ -72,7 +81,29 @@ pub struct ModelPlan {
     pub provenance: Option<ModelProvenance>,
 }
 
+impl ModelPlan {
+    /// A version of a model; where it comes from is not known.
+    pub fn new(name: ModelName, version: Version, artifact: Digest) -> Self {
+        Self { name, version, artifact, registry: None, provenance: None }
+    }
+
+    /// From this registry.
+    #[must_use]
+    pub fn with_registry(mut self, registry: impl Into<String>) -> Self {
+        self.registry = Some(registry.into());
+        self
+    }
+
+    /// With this statement of where it comes from.
+    #[must_use]
+    pub fn with_provenance(mut self, provenance: impl Into<Option<ModelProvenance>>) -> Self {
+        self.provenance = provenance.into();
+        self
+    }
+}
+
 /// One resource of a plan. What is `None` is not stated, and satisfies no rule that asks for it.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedResource {
@@ -122,6 +153,97 @@ pub struct PlannedResource {
 }
 
 impl PlannedResource {
+    /// In this region.
+    #[must_use]
+    pub fn with_region(mut self, region: impl Into<String>) -> Self {
+        self.region = Some(region.into());
+        self
+    }
+
+    /// Of this size or tier.
+    #[must_use]
+    pub fn with_sku(mut self, sku: impl Into<String>) -> Self {
+        self.sku = Some(sku.into());
+        self
+    }
+
+    /// With these tags.
+    #[must_use]
+    pub fn with_tags(mut self, tags: BTreeMap<String, String>) -> Self {
+        self.tags = tags;
+        self
+    }
+
+    /// With data at rest encrypted like this.
+    #[must_use]
+    pub fn with_encryption(mut self, encryption: impl Into<Option<Encryption>>) -> Self {
+        self.encryption = encryption.into();
+        self
+    }
+
+    /// That can be reached from the internet, or cannot.
+    #[must_use]
+    pub fn with_public_access(mut self, public_access: impl Into<Option<bool>>) -> Self {
+        self.public_access = public_access.into();
+        self
+    }
+
+    /// With keys and passwords of its own accepted, or not.
+    #[must_use]
+    pub fn with_local_auth(mut self, local_auth: impl Into<Option<bool>>) -> Self {
+        self.local_auth = local_auth.into();
+        self
+    }
+
+    /// Reached through a private endpoint, or not.
+    #[must_use]
+    pub fn with_private_link(mut self, private_link: impl Into<Option<bool>>) -> Self {
+        self.private_link = private_link.into();
+        self
+    }
+
+    /// In a virtual network, or not.
+    #[must_use]
+    pub fn with_virtual_network(mut self, virtual_network: impl Into<Option<bool>>) -> Self {
+        self.virtual_network = virtual_network.into();
+        self
+    }
+
+    /// With at least so many nodes or instances.
+    #[must_use]
+    pub fn with_min_nodes(mut self, min_nodes: impl Into<Option<u32>>) -> Self {
+        self.min_nodes = min_nodes.into();
+        self
+    }
+
+    /// That stops, or gives nodes back, after so long without work.
+    #[must_use]
+    pub fn with_idle_shutdown(mut self, idle_shutdown: impl Into<Option<Duration>>) -> Self {
+        self.idle_shutdown = idle_shutdown.into();
+        self
+    }
+
+    /// Acting as this.
+    #[must_use]
+    pub fn with_identity(mut self, identity: impl Into<Option<IdentityKind>>) -> Self {
+        self.identity = identity.into();
+        self
+    }
+
+    /// Serving this model.
+    #[must_use]
+    pub fn with_model(mut self, model: impl Into<Option<ModelPlan>>) -> Self {
+        self.model = model.into();
+        self
+    }
+
+    /// With these approvals of [exactly this resource](PlannedResource::digest).
+    #[must_use]
+    pub fn with_approvals(mut self, approvals: Vec<Approval>) -> Self {
+        self.approvals = approvals;
+        self
+    }
+
     /// A resource of which nothing but name and kind is stated.
     pub fn new(name: impl Into<String>, kind: ResourceKind) -> Self {
         Self {

@@ -9,6 +9,7 @@ use crate::id::IdempotencyKey;
 use crate::monitor::{AlertReceipt, AlertSink};
 
 /// What became of a notice at a sink.
+#[non_exhaustive]
 #[derive(Debug)]
 pub struct NoticeDelivery {
     /// The notice.

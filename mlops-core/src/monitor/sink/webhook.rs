@@ -27,6 +27,7 @@ const RECORDS: usize = 1_000;
 /// The n-th wait is drawn evenly from the upper half of `base` · 2ⁿ⁻¹, at most `longest`; what is drawn follows from the key of
 /// the alert and n alone. A receiver that asks for more with `Retry-After` gets it, up to `longest`: if it asks for more than
 /// that, the delivery ends with an error that can be tried again later.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebhookRetry {
@@ -47,6 +48,27 @@ impl Default for WebhookRetry {
 }
 
 impl WebhookRetry {
+    /// With at most so many attempts, 1 to 100.
+    #[must_use]
+    pub fn with_attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// With this longest first wait.
+    #[must_use]
+    pub fn with_base(mut self, base: Duration) -> Self {
+        self.base = base;
+        self
+    }
+
+    /// With this longest wait of all.
+    #[must_use]
+    pub fn with_longest(mut self, longest: Duration) -> Self {
+        self.longest = longest;
+        self
+    }
+
     /// The wait after attempt `n`, counted from 1.
     fn wait(&self, n: u32, key: &IdempotencyKey) -> Duration {
         let mut seed = [0; 8];
@@ -77,6 +99,7 @@ pub struct WebhookAttempt {
 }
 
 /// Where a webhook leads.
+#[non_exhaustive]
 #[derive(Clone)]
 pub struct WebhookTarget {
     /// What it is called in receipts and errors, which never say the URL.
@@ -91,6 +114,31 @@ pub struct WebhookTarget {
     pub retry: WebhookRetry,
 }
 
+impl WebhookTarget {
+    /// A receiver, tried as often as [`WebhookRetry`] says by default.
+    pub fn new(
+        name: impl Into<String>,
+        url: impl Into<String>,
+        source: impl Into<String>,
+        secrets: impl IntoIterator<Item = WebhookSecret>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            url: url.into(),
+            source: source.into(),
+            secrets: secrets.into_iter().collect(),
+            retry: WebhookRetry::default(),
+        }
+    }
+
+    /// Tried like this.
+    #[must_use]
+    pub fn with_retry(mut self, retry: WebhookRetry) -> Self {
+        self.retry = retry;
+        self
+    }
+}
+
 impl fmt::Debug for WebhookTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebhookTarget")
@@ -101,6 +149,7 @@ impl fmt::Debug for WebhookTarget {
 }
 
 /// Through what a webhook works.
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct WebhookIo {
     /// What posts.
@@ -109,6 +158,13 @@ pub struct WebhookIo {
     pub pause: Arc<dyn Pause>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+}
+
+impl WebhookIo {
+    /// This transport, pause and clock.
+    pub fn new(transport: Arc<dyn WebhookTransport>, pause: Arc<dyn Pause>, clock: Arc<dyn Clock>) -> Self {
+        Self { transport, pause, clock }
+    }
 }
 
 /// Posts alerts as CloudEvents, signed as Standard Webhooks ask.

@@ -11,6 +11,7 @@ use crate::pipeline::{Cancel, Content, Force, ParamValue, PipelineJournal, StepC
 use crate::time::{Clock, Pause};
 
 /// What an executor works on.
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct Backends {
     /// Where content lies.
@@ -168,6 +169,7 @@ impl ExecutorOptions {
 }
 
 /// One run of a pipeline.
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct RunOptions {
     /// Its id. Default: a new one.

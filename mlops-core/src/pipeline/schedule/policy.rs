@@ -78,10 +78,10 @@ impl Overlap {
 ///
 /// ```
 /// use mlops_core::pipeline::schedule::{Blackout, Calendar};
-/// let calendar = Calendar::new(["2026-12-25".parse()?], [Blackout {
-///     from: "2026-12-28".parse()?,
-///     to: "2026-12-31".parse()?,
-/// }])?;
+/// let calendar = Calendar::new(
+///     ["2026-12-25".parse()?],
+///     [Blackout::new("2026-12-28".parse()?, "2026-12-31".parse()?)],
+/// )?;
 /// assert!(calendar.excludes("2026-12-30".parse()?));
 /// assert!(!calendar.excludes("2026-12-26".parse()?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -113,6 +113,7 @@ impl TryFrom<CalendarWire> for Calendar {
 }
 
 /// A stretch of dates, both ends included.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Blackout {
@@ -120,6 +121,13 @@ pub struct Blackout {
     pub from: NaiveDate,
     /// The last date.
     pub to: NaiveDate,
+}
+
+impl Blackout {
+    /// From this day to that, both included.
+    pub const fn new(from: NaiveDate, to: NaiveDate) -> Self {
+        Self { from, to }
+    }
 }
 
 impl Calendar {

@@ -74,6 +74,7 @@ impl WeekDay {
 }
 
 /// At which times of the day, and on which days, a recurrence fires. Hours and minutes are all combined with each other.
+#[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RecurrencePattern {
@@ -89,6 +90,36 @@ pub struct RecurrencePattern {
     /// Days of the month, 1 to 31, for months; a month without such a day is left out. Default: that of the start.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub month_days: BTreeSet<u8>,
+}
+
+impl RecurrencePattern {
+    /// At these hours, 0 to 23.
+    #[must_use]
+    pub fn with_hours(mut self, hours: impl IntoIterator<Item = u8>) -> Self {
+        self.hours = hours.into_iter().collect();
+        self
+    }
+
+    /// At these minutes, 0 to 59.
+    #[must_use]
+    pub fn with_minutes(mut self, minutes: impl IntoIterator<Item = u8>) -> Self {
+        self.minutes = minutes.into_iter().collect();
+        self
+    }
+
+    /// On these days of the week.
+    #[must_use]
+    pub fn with_week_days(mut self, week_days: impl IntoIterator<Item = WeekDay>) -> Self {
+        self.week_days = week_days.into_iter().collect();
+        self
+    }
+
+    /// On these days of the month, 1 to 31.
+    #[must_use]
+    pub fn with_month_days(mut self, month_days: impl IntoIterator<Item = u8>) -> Self {
+        self.month_days = month_days.into_iter().collect();
+        self
+    }
 }
 
 /// Every so many minutes, hours, days, weeks or months.
@@ -164,7 +195,7 @@ impl Recurrence {
     ///
     /// ```
     /// # use mlops_core::pipeline::schedule::{Frequency, Recurrence, RecurrencePattern};
-    /// let pattern = RecurrencePattern { hours: [9].into(), ..RecurrencePattern::default() };
+    /// let pattern = RecurrencePattern::default().with_hours([9]);
     /// assert!(Recurrence::new(Frequency::Day, 1)?.with_schedule(pattern.clone()).is_ok());
     /// assert!(Recurrence::new(Frequency::Minute, 5)?.with_schedule(pattern).is_err());
     /// # Ok::<(), mlops_core::Error>(())

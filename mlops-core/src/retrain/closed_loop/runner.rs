@@ -28,6 +28,7 @@ use crate::retrain::{Signal, TriggerDecision, TriggerOutcome, TriggerState};
 use crate::time::{Clock, Timestamp};
 
 /// What a loop works through.
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct LoopBackends {
     /// Where versions and aliases are.
@@ -40,6 +41,19 @@ pub struct LoopBackends {
     pub audit: Arc<dyn AuditLog>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+}
+
+impl LoopBackends {
+    /// These backends.
+    pub fn new(
+        registry: Arc<dyn ModelRegistry>,
+        deployer: Arc<dyn Deployer>,
+        journal: Arc<dyn RolloutJournal>,
+        audit: Arc<dyn AuditLog>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { registry, deployer, journal, audit, clock }
+    }
 }
 
 /// A loop from a reason to retrain to the version that serves, and back.

@@ -17,6 +17,7 @@ use crate::retrain::gates::{GatesState, RetrainRequest};
 use crate::time::Timestamp;
 
 /// A version that serves.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Serving {
     /// The version.
@@ -27,7 +28,15 @@ pub struct Serving {
     pub deployment: DeploymentName,
 }
 
+impl Serving {
+    /// A version and the deployment that answers with it.
+    pub fn new(version: Version, artifact: Digest, deployment: DeploymentName) -> Self {
+        Self { version, artifact, deployment }
+    }
+}
+
 /// A version that passed the gate.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Challenger {
     /// The version.

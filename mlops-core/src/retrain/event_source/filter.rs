@@ -7,6 +7,7 @@ use super::IncomingEvent;
 use crate::error::{Error, Result};
 
 /// What a value in an event's data must be. Texts match in either case, as in Event Grid's advanced filters.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataFilter {

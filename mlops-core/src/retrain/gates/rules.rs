@@ -17,6 +17,7 @@ use crate::time::{Timestamp, duration_text};
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 86_400);
 
 /// What retraining may use up in any stretch of time of one length, ending now.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RetrainBudget {
@@ -29,6 +30,27 @@ pub struct RetrainBudget {
     /// The most cost, in whatever unit causes state theirs. A cause that states none does not pass. Default: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
+}
+
+impl RetrainBudget {
+    /// A period without a limit.
+    pub const fn new(period: Duration) -> Self {
+        Self { period, requests: None, cost: None }
+    }
+
+    /// With at most so many requests.
+    #[must_use]
+    pub fn with_requests(mut self, requests: impl Into<Option<u32>>) -> Self {
+        self.requests = requests.into();
+        self
+    }
+
+    /// With at most this cost.
+    #[must_use]
+    pub fn with_cost(mut self, cost: impl Into<Option<f64>>) -> Self {
+        self.cost = cost.into();
+        self
+    }
 }
 
 /// A time during which nothing is retrained.

@@ -62,7 +62,7 @@ use crate::time::{Clock, SystemClock};
 /// # deployer.deploy(&blue).await?;
 /// # let split = TrafficSplit::all_to("blue".parse()?);
 /// # let (key, endpoint, actor) = (IdempotencyKey::generate(), "diabetes".parse()?, "me".parse()?);
-/// # deployer.set_traffic(&TrafficChange { key, endpoint, split, expected: None, actor }).await?;
+/// # deployer.set_traffic(&TrafficChange::new(endpoint, split, actor).with_key(key)).await?;
 /// // A deployer that serves `diabetes` already, here with the prior of the positive class.
 /// let deployer: Arc<MemoryDeployer> = deployer;
 /// let access = Access::keys(&Secret::new("5f0c7d88-c7de-45b8"), None)?;

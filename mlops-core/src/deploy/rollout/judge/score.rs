@@ -9,6 +9,7 @@ use crate::deploy::rollout::GuardVerdict;
 use crate::num::StatsError;
 
 /// A metric that was classified, and what it counts for.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassifiedMetric {
