@@ -35,7 +35,14 @@ pub enum NameFault {
         /// The minimum in characters.
         min: usize,
     },
-    /// The character at this position (counted in characters) is not allowed there.
+    /// More parts between `/` than allowed.
+    TooDeep {
+        /// The limit in parts.
+        limit: usize,
+        /// What was sent.
+        got: usize,
+    },
+    /// The character at this position (counted from 0, in characters) is not allowed there.
     Character {
         /// The position.
         position: usize,
@@ -52,6 +59,7 @@ impl fmt::Display for NameFault {
             Self::Empty => f.write_str("must not be empty"),
             Self::TooLong { limit, got } => write!(f, "has {got} characters, at most {limit} are allowed"),
             Self::TooShort { min } => write!(f, "needs at least {min} characters"),
+            Self::TooDeep { limit, got } => write!(f, "has {got} parts, at most {limit} are allowed"),
             Self::Character { position } => {
                 write!(f, "has a character that is not allowed at position {position}")
             }
@@ -61,29 +69,38 @@ impl fmt::Display for NameFault {
     }
 }
 
-/// A text that is not a valid name: which type refused it, why, and the text itself, escaped and cut.
+/// A text that is not a valid name: which type refused it, why, what is allowed, and the text itself, escaped and cut.
 ///
 /// ```
 /// use mlops_core::id::{ModelName, NameFault};
 /// let error = ModelName::new("../../evil").unwrap_err();
 /// assert_eq!(error.what(), "model name");
 /// assert_eq!(error.fault(), NameFault::Character { position: 0 });
+/// assert_eq!(error.rule(), ModelName::RULE);
 /// assert_eq!(
 ///     error.to_string(),
-///     r#"model name "../../evil" has a character that is not allowed at position 0"#
+///     "model name \"../../evil\" has `.` at position 0 (from 0); allowed: 1 to 255 ASCII letters, \
+///      digits, `-` and `_`, the first a letter or digit, and no device names as `con`"
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} \"{shown}\" {fault}")]
+#[error("{what} \"{shown}\" {}", self.reason())]
 pub struct NameError {
     what: &'static str,
     fault: NameFault,
+    rule: &'static str,
+    /// The character that is not allowed, where the fault is one.
+    found: Option<char>,
     shown: String,
 }
 
 impl NameError {
-    fn new(what: &'static str, fault: NameFault, value: &str) -> Self {
-        Self { what, fault, shown: quote(value) }
+    fn new(what: &'static str, fault: NameFault, rule: &'static str, value: &str) -> Self {
+        let found = match fault {
+            NameFault::Character { position } => value.chars().nth(position),
+            _ => None,
+        };
+        Self { what, fault, rule, found, shown: quote(value) }
     }
 
     /// The type that refused, in words.
@@ -95,19 +112,59 @@ impl NameError {
     pub fn fault(&self) -> NameFault {
         self.fault
     }
+
+    /// What is allowed, in words.
+    pub fn rule(&self) -> &'static str {
+        self.rule
+    }
+
+    /// The character that is not allowed, where the fault is one.
+    pub fn found(&self) -> Option<char> {
+        self.found
+    }
+
+    /// The fault with what is at fault, and what is allowed.
+    fn reason(&self) -> String {
+        let Self { fault, rule, .. } = self;
+        match (self.found, fault) {
+            (Some(found), NameFault::Character { position }) => {
+                let found = quote(found.encode_utf8(&mut [0; 4]));
+                let place = format!("at position {position} (from 0)");
+                format!("has `{found}` {place}; allowed: {rule}")
+            }
+            _ => format!("{fault}; allowed: {rule}"),
+        }
+    }
 }
 
 impl From<NameError> for Error {
     fn from(error: NameError) -> Self {
         let kind = match error.fault {
-            NameFault::TooLong { .. } => ErrorKind::LimitExceeded,
+            NameFault::TooLong { .. } | NameFault::TooDeep { .. } => ErrorKind::LimitExceeded,
             _ => ErrorKind::InvalidInput,
         };
-        Self::new(kind, error.what, error.fault.to_string())
-            .with("field", error.what)
-            .with("value", &error.shown)
+        Self::new(kind, error.what, error.reason()).with("field", error.what).with("value", &error.shown)
     }
 }
+
+// What errors say is allowed; each beside its check.
+const AZURE_ASSET: &str =
+    "1 to 255 ASCII letters, digits, `-` and `_`, the first a letter or digit, and no device names as `con`";
+const AZURE_COMPONENT: &str =
+    "1 to 255 lower-case ASCII letters, digits and `_`, the first a letter, and no device names as `con`";
+const AZURE_PORT: &str = "1 to 255 lower-case ASCII letters, digits and `_`, the first a letter, and no names of devices or of the environment as `path`";
+const COMPONENT_VERSION: &str =
+    "1 to 255 ASCII letters, digits, `-`, `_` and `.`, the first a letter or digit";
+const AZURE_ENDPOINT: &str = "3 to 32 ASCII letters, digits and `-`, the first a letter, the last not `-`, and no device names as `con`";
+const MLFLOW_KEY: &str = "1 to 250 letters, digits, spaces, `_`, `-`, `.`, `:` and `/`, no space at an end, no part between `/` that is empty, `.` or `..`";
+const ALIAS: &str = "1 to 255 ASCII letters, digits, `-`, `_` and `.`, the first a letter or digit, and neither `latest` nor a number as `3` or `v3`";
+const RUN_ID: &str = "32 of `0` to `9` and `a` to `f`";
+const LINE: &str = "1 to 256 visible characters on one line, no space at an end";
+const SECRET_NAME: &str = "1 to 127 ASCII letters, digits and `-`";
+const KEY_128: &str = "1 to 128 visible ASCII characters without spaces";
+const REL_PATH: &str = "up to 1024 characters in 1 to 64 parts with `/` between them, each of 1 to 255 bytes, without `\\`, `:`, `*`, `?`, `\"`, `<`, `>`, `|` and what cannot be seen, none `.`, `..`, a device name, with `~` or a space at its start, `.` or a space at its end, or with `%` and two hexadecimal digits";
+const VERSION: &str = "a whole number from 1 to 2^63 - 1, without zeros before it";
+const DIGEST: &str = "`sha256:` and 64 of `0` to `9` and `a` to `f`";
 
 /// Windows device names; a file of that name cannot exist there, with or without an extension.
 fn is_device(name: &str) -> bool {
@@ -211,7 +268,7 @@ fn rel_path(value: &str) -> Result<(), NameFault> {
     })?;
     let segments = || value.split('/');
     if segments().count() > 64 {
-        return Err(NameFault::TooLong { limit: 64, got: segments().count() });
+        return Err(NameFault::TooDeep { limit: 64, got: segments().count() });
     }
     for segment in segments() {
         if segment.is_empty()
@@ -240,12 +297,15 @@ fn looks_encoded(segment: &str) -> bool {
 }
 
 macro_rules! names {
-    ($($(#[$doc:meta])* $name:ident = $what:literal, $check:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $what:literal, $check:expr, $rule:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(std::sync::Arc<str>);
 
         impl $name {
+            /// Which texts are one, as errors say it.
+            pub const RULE: &str = $rule;
+
             #[doc = concat!("Checks and takes a ", $what, ".")]
             ///
             /// # Errors
@@ -254,7 +314,7 @@ macro_rules! names {
                 let value = value.as_ref();
                 match $check(value) {
                     Ok(()) => Ok(Self(value.into())),
-                    Err(fault) => Err(NameError::new($what, fault, value)),
+                    Err(fault) => Err(NameError::new($what, fault, $rule, value)),
                 }
             }
 
@@ -328,7 +388,7 @@ names! {
     ///     assert!(AssetName::new(bad).is_err(), "{bad:?}");
     /// }
     /// ```
-    AssetName = "asset name", azure_asset;
+    AssetName = "asset name", azure_asset, AZURE_ASSET;
 
     /// A registered model's name, by Azure ML's rule for assets.
     ///
@@ -337,7 +397,7 @@ names! {
     /// assert_eq!(ModelName::new("churn")?.as_str(), "churn");
     /// # Ok::<(), mlops_core::id::NameError>(())
     /// ```
-    ModelName = "model name", azure_asset;
+    ModelName = "model name", azure_asset, AZURE_ASSET;
 
     /// A component's name, by Azure ML's rule for components: lower-case ASCII letters, digits and `_`, the first a letter.
     ///
@@ -348,7 +408,7 @@ names! {
     ///     assert!(ComponentName::new(bad).is_err(), "{bad:?}");
     /// }
     /// ```
-    ComponentName = "component name", azure_component;
+    ComponentName = "component name", azure_component, AZURE_COMPONENT;
 
     /// A component's version: letters, digits, `-`, `_` and `.`, the first a letter or digit.
     ///
@@ -357,7 +417,7 @@ names! {
     /// assert!(ComponentVersion::new("1.0.2").is_ok());
     /// assert!(ComponentVersion::new("1:2").is_err());
     /// ```
-    ComponentVersion = "component version", component_version;
+    ComponentVersion = "component version", component_version, COMPONENT_VERSION;
 
     /// The name of an input, an output or a parameter of a component, by Azure ML's rule; the names of environment variables
     /// that Azure ML reserves (`path`, `home`, …) are refused.
@@ -367,7 +427,7 @@ names! {
     /// assert!(PortName::new("training_data").is_ok());
     /// assert!(PortName::new("path").is_err());
     /// ```
-    PortName = "port name", azure_port;
+    PortName = "port name", azure_port, AZURE_PORT;
 
     /// The name of a step of a pipeline, by the rule for component names.
     ///
@@ -376,21 +436,21 @@ names! {
     /// assert!(StepName::new("train_2").is_ok());
     /// assert!(StepName::new("Train 2").is_err());
     /// ```
-    StepName = "step name", azure_component;
+    StepName = "step name", azure_component, AZURE_COMPONENT;
 
     /// An experiment's name, by Azure ML's rule for assets.
     ///
     /// ```
     /// assert!(mlops_core::ExperimentName::new("diabetes-progression").is_ok());
     /// ```
-    ExperimentName = "experiment name", azure_asset;
+    ExperimentName = "experiment name", azure_asset, AZURE_ASSET;
 
     /// A monitor's name, by Azure ML's rule for assets.
     ///
     /// ```
     /// assert!(mlops_core::MonitorName::new("diabetes-drift").is_ok());
     /// ```
-    MonitorName = "monitor name", azure_asset;
+    MonitorName = "monitor name", azure_asset, AZURE_ASSET;
 
     /// An online endpoint's name: 3 to 32 letters, digits and `-`, as Azure ML demands.
     ///
@@ -401,14 +461,14 @@ names! {
     /// assert!(EndpointName::new("1st").is_err());
     /// assert!(EndpointName::new("x".repeat(33)).is_err());
     /// ```
-    EndpointName = "endpoint name", azure_endpoint;
+    EndpointName = "endpoint name", azure_endpoint, AZURE_ENDPOINT;
 
     /// A deployment's name within an endpoint (`blue`, `green`), by the same rule as [`EndpointName`].
     ///
     /// ```
     /// assert!(mlops_core::DeploymentName::new("blue").is_ok());
     /// ```
-    DeploymentName = "deployment name", azure_endpoint;
+    DeploymentName = "deployment name", azure_endpoint, AZURE_ENDPOINT;
 
     /// A metric's key, by MLflow's rule.
     ///
@@ -418,21 +478,21 @@ names! {
     /// assert!(MetricKey::new("Güte @ 5").is_err());
     /// assert!(MetricKey::new("../x").is_err());
     /// ```
-    MetricKey = "metric key", mlflow_key;
+    MetricKey = "metric key", mlflow_key, MLFLOW_KEY;
 
     /// A parameter's key, by MLflow's rule.
     ///
     /// ```
     /// assert!(mlops_core::ParamKey::new("learning_rate").is_ok());
     /// ```
-    ParamKey = "parameter key", mlflow_key;
+    ParamKey = "parameter key", mlflow_key, MLFLOW_KEY;
 
     /// A tag's key, by MLflow's rule.
     ///
     /// ```
     /// assert!(mlops_core::TagKey::new("mlflow.source.git.commit").is_ok());
     /// ```
-    TagKey = "tag key", mlflow_key;
+    TagKey = "tag key", mlflow_key, MLFLOW_KEY;
 
     /// An alias of a model version (`champion`): letters, digits, `-`, `_`, `.`; not `latest`, not a version number.
     ///
@@ -443,7 +503,7 @@ names! {
     ///     assert!(Alias::new(bad).is_err(), "{bad:?}");
     /// }
     /// ```
-    Alias = "alias", alias;
+    Alias = "alias", alias, ALIAS;
 
     /// A run's id: 32 lower-case hexadecimal digits, made by the client and ordered by time.
     ///
@@ -453,14 +513,14 @@ names! {
     /// assert_eq!(id.as_str().len(), 32);
     /// assert!(RunId::new("not-a-run").is_err());
     /// ```
-    RunId = "run id", run_id;
+    RunId = "run id", run_id, RUN_ID;
 
     /// Who does something: a person, a service or a job, as one line of text.
     ///
     /// ```
     /// assert!(mlops_core::ActorId::new("training-pipeline").is_ok());
     /// ```
-    ActorId = "actor", line(256);
+    ActorId = "actor", line(256), LINE;
 
     /// A secret's name, by Azure Key Vault's rule.
     ///
@@ -469,7 +529,7 @@ names! {
     /// assert!(SecretName::new("tracking-token").is_ok());
     /// assert!(SecretName::new("TRACKING_TOKEN").is_err());
     /// ```
-    SecretName = "secret name", secret_name;
+    SecretName = "secret name", secret_name, SECRET_NAME;
 
     /// A key made by the client that makes a repeated call the same call: 1 to 128 visible ASCII characters.
     ///
@@ -478,7 +538,7 @@ names! {
     /// assert_ne!(IdempotencyKey::generate(), IdempotencyKey::generate());
     /// assert!(IdempotencyKey::new("two words").is_err());
     /// ```
-    IdempotencyKey = "idempotency key", key_128;
+    IdempotencyKey = "idempotency key", key_128, KEY_128;
 
     /// A path inside a store: relative, `/`-separated, with no `.` or `..`, no empty segment, nothing that any file system
     /// or URL reads as something else.
@@ -490,7 +550,7 @@ names! {
     ///     assert!(RelPath::new(bad).is_err(), "{bad:?}");
     /// }
     /// ```
-    RelPath = "relative path", rel_path;
+    RelPath = "relative path", rel_path, REL_PATH;
 }
 
 /// Tags of anything: keys to text.
@@ -663,7 +723,7 @@ impl FromStr for Version {
     fn from_str(text: &str) -> Result<Self, NameError> {
         let plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
         let number = if plain { text.parse().ok() } else { None };
-        number.and_then(Self::new).ok_or_else(|| NameError::new("version", NameFault::Form, text))
+        number.and_then(Self::new).ok_or_else(|| NameError::new("version", NameFault::Form, VERSION, text))
     }
 }
 
@@ -715,7 +775,7 @@ impl FromStr for VersionSpec {
             return Alias::new(alias).map(Self::Alias);
         }
         if text.starts_with("sha256:") {
-            let bad = |_| NameError::new("version", NameFault::Form, text);
+            let bad = |_| NameError::new("version", NameFault::Form, DIGEST, text);
             return text.parse().map(Self::Digest).map_err(bad);
         }
         text.parse().map(Self::Exact)
@@ -871,6 +931,80 @@ mod tests {
     }
 
     #[test]
+    fn an_error_says_what_is_allowed_and_what_is_not() {
+        let endpoint = "3 to 32 ASCII letters, digits and `-`, the first a letter, the last not `-`, and no device names as `con`";
+        for (name, said) in [
+            ("my_endpoint", "has `_` at position 2 (from 0)"),
+            ("größe", "has `ö` at position 2 (from 0)"),
+            ("a\u{200b}b", r"has `\u{200b}` at position 1 (from 0)"),
+            ("7up", "has `7` at position 0 (from 0)"),
+            ("blue-", "has `-` at position 4 (from 0)"),
+            ("ab", "needs at least 3 characters"),
+            ("", "must not be empty"),
+            ("nul", "is reserved"),
+        ] {
+            let error = EndpointName::new(name).unwrap_err();
+            let shown = quote(name);
+            assert_eq!(error.to_string(), format!("endpoint name \"{shown}\" {said}; allowed: {endpoint}"));
+            let error = Error::from(error);
+            assert_eq!(error.message(), format!("{said}; allowed: {endpoint}"));
+            assert_eq!(
+                (error.context("field"), error.context("value")),
+                (Some("endpoint name"), Some(&*shown))
+            );
+        }
+        let error = EndpointName::new("e".repeat(33)).unwrap_err();
+        assert!(
+            error.to_string().contains("has 33 characters, at most 32 are allowed; allowed: 3 to 32"),
+            "{error}"
+        );
+        assert_eq!((error.rule(), error.found()), (endpoint, None));
+        assert_eq!(EndpointName::new("a b").unwrap_err().found(), Some(' '));
+        let error = "03".parse::<Version>().unwrap_err();
+        assert!(error.to_string().contains("a whole number from 1 to"), "{error}");
+    }
+
+    /// What a rule says in words is what its check does: every ASCII character, first and later, and the lengths.
+    #[test]
+    fn rules_say_what_is_checked() {
+        type Takes = fn(&str) -> bool;
+        type Rule = (&'static str, Takes, usize, usize, fn(char) -> bool, &'static str);
+        // The rule, the check, the least and the greatest length, what may come first, and what later.
+        let alphanumeric = |c: char| c.is_ascii_alphanumeric();
+        let rules: [Rule; 6] = [
+            (ModelName::RULE, |s| ModelName::new(s).is_ok(), 1, 255, alphanumeric, "-_"),
+            (EndpointName::RULE, |s| EndpointName::new(s).is_ok(), 3, 32, |c| c.is_ascii_alphabetic(), "-"),
+            (ComponentVersion::RULE, |s| ComponentVersion::new(s).is_ok(), 1, 255, alphanumeric, "-_."),
+            (Alias::RULE, |s| Alias::new(s).is_ok(), 1, 255, alphanumeric, "-_."),
+            (
+                SecretName::RULE,
+                |s| SecretName::new(s).is_ok(),
+                1,
+                127,
+                |c| c.is_ascii_alphanumeric() || c == '-',
+                "-",
+            ),
+            (IdempotencyKey::RULE, |s| IdempotencyKey::new(s).is_ok(), 1, 128, |c| c.is_ascii_graphic(), "-"),
+        ];
+        for (rule, takes, least, most, first, marks) in rules {
+            assert!(rule.starts_with(&format!("{least} to {most} ")), "{rule}");
+            assert!(takes(&"x".repeat(least)) && takes(&"x".repeat(most)), "{rule}");
+            assert!(!takes(&"x".repeat(least - 1)) && !takes(&"x".repeat(most + 1)), "{rule}");
+            for c in (0..128_u8).map(char::from) {
+                assert_eq!(takes(&format!("{c}xyz")), first(c), "{rule}: {c:?} first");
+                let later = c.is_ascii_alphanumeric()
+                    || marks.contains(c)
+                    || rule == IdempotencyKey::RULE && c.is_ascii_graphic();
+                assert_eq!(takes(&format!("x{c}yz")), later, "{rule}: {c:?} later");
+                assert!(
+                    !marks.contains(c) || rule.contains(&format!("`{c}`")) || rule == IdempotencyKey::RULE,
+                    "{rule}: {c:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn accepted_text_is_kept_exactly() {
         for key in ["loss", "val/loss", "größe", "a:b c", "läs är"] {
             assert_eq!(MetricKey::new(key).unwrap().as_str(), key);
@@ -905,7 +1039,9 @@ mod tests {
         ] {
             assert!(RelPath::new(bad).is_err(), "{bad:?}");
         }
-        assert!(RelPath::new(vec!["d"; 65].join("/")).is_err());
+        let error = RelPath::new(vec!["d"; 65].join("/")).unwrap_err();
+        assert_eq!(error.fault(), NameFault::TooDeep { limit: 64, got: 65 });
+        assert_eq!(Error::from(error).kind(), ErrorKind::LimitExceeded);
         assert!(RelPath::new("a".repeat(256)).is_err());
         for good in [".hidden", "a/b/c.txt", "Äpfel/ß", "100% done", "model"] {
             assert!(RelPath::new(good).is_ok(), "{good:?}");
