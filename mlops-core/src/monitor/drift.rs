@@ -319,6 +319,16 @@ impl FeatureDrift {
     }
 }
 
+/// A column of the reference that is not watched, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnwatchedFeature {
+    /// The column.
+    pub feature: String,
+    /// Why, as a clause.
+    pub reason: String,
+}
+
 /// What a detector found in one window of data.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -344,6 +354,10 @@ pub struct DriftReport {
     /// How p-values were adjusted for the number of features, by name. Since schema 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correction: Option<String>,
+    /// The columns of the reference that the detector does not watch though nobody asked it not to: the verdict says nothing of
+    /// them. Since schema 2.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unwatched: Vec<UnwatchedFeature>,
     /// The verdict over all features.
     pub verdict: DriftVerdict,
     /// Why, as a sentence.
@@ -373,6 +387,7 @@ impl DriftReport {
             p_value: None,
             alpha: None,
             correction: None,
+            unwatched: Vec::new(),
             verdict,
             reason: reason.into(),
         }
@@ -478,7 +493,9 @@ mod tests {
         ];
         let feature = FeatureDrift { feature: "x".to_owned(), outcome: FeatureOutcome::Measured(score) };
         let at = "2026-01-01T00:00:00Z".parse().unwrap();
-        let report = DriftReport::new("d", at, (9, 9), vec![feature], DriftVerdict::Drift, "1 of 1");
+        let mut report = DriftReport::new("d", at, (9, 9), vec![feature], DriftVerdict::Drift, "1 of 1");
+        report.unwatched =
+            vec![UnwatchedFeature { feature: "id".to_owned(), reason: "is an identifier".to_owned() }];
         let text = serde_json::to_string(&report).unwrap();
         assert!(text.starts_with(r#"{"schema":2,"#), "{text}");
         assert_eq!(serde_json::from_str::<DriftReport>(&text).unwrap(), report);

@@ -23,7 +23,7 @@ pub use baseline::{BaselineStores, DeploymentBaseline};
 pub use capture::MonitorSink;
 pub use drift::{
     CellCounts, CellKind, DriftDetector, DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome,
-    FeatureScore, OtherScore, ScoreInterval, SideCounts,
+    FeatureScore, OtherScore, ScoreInterval, SideCounts, UnwatchedFeature,
 };
 pub use latency::{LatencyHistogram, LatencySummary};
 pub use operation::{OperationCounts, OperationReport, OperationSeries};

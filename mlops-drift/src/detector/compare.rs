@@ -45,7 +45,7 @@ where
 /// use mlops_core::data::{Column, Table};
 /// use mlops_drift::detector::{DetectorOptions, compare_at};
 ///
-/// let table = Table::new(vec![Column::i64("n", (0..99).collect::<Vec<_>>())?])?;
+/// let table = Table::new(vec![Column::i64("n", (0..99).map(|i| i % 7).collect::<Vec<_>>())?])?;
 /// let report = compare_at(&table, &table, &DetectorOptions::default(), "2026-01-01T00:00:00Z".parse()?)?;
 /// assert_eq!(report.drifted().count(), 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

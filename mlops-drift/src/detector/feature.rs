@@ -12,6 +12,7 @@ use super::method::{Family, Method, with_rule};
 use super::options::DetectorOptions;
 use super::overlay::{Overlay, category_cells, new_levels};
 use super::reading::{Failure, OnCells, Reading, folded};
+use super::unwatched;
 use crate::ks::refine::MOST;
 use crate::profile::ColumnCells;
 use crate::{Bins, CategoryBins, Counts, Missing, SortedReference, Tally, Workspace, chi2_homogeneity};
@@ -161,9 +162,16 @@ impl Fitted {
         &self.name
     }
 
-    /// Whether nothing was present to fit on.
-    pub(super) fn is_nothing(&self) -> bool {
-        matches!(self.kind, Kind::Nothing { .. })
+    /// Why it is not watched unless it is named, if it is not.
+    pub(super) fn unwatched(&self, options: &DetectorOptions) -> Option<String> {
+        match &self.kind {
+            Kind::Nothing { .. } => Some("no value is present".to_owned()),
+            Kind::Levels { levels, counts } if !options.rules.contains_key(&self.name) => {
+                let known = counts.as_slice().get(..levels.len() - 2).unwrap_or_default();
+                unwatched::identifiers(known, options.min_rows)
+            }
+            _ => None,
+        }
     }
 
     pub(super) fn side(&self) -> SideCounts {

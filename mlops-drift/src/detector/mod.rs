@@ -17,6 +17,7 @@ mod options;
 mod overlay;
 mod profiles;
 mod reading;
+mod unwatched;
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +25,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use mlops_core::data::{DataType, Table};
 use mlops_core::monitor::{
     DriftDetector, DriftReport, DriftVerdict, FeatureDrift, FeatureOutcome, FeatureScore, OtherScore,
-    ScoreInterval,
+    ScoreInterval, UnwatchedFeature,
 };
 use mlops_core::time::Timestamp;
 use mlops_core::{Error, Result};
@@ -39,6 +40,39 @@ use self::reading::Failure;
 use mlops_core::num::multiple::{adjust, simes};
 
 /// Holds current data against a reference it was fitted on.
+///
+/// # What is watched
+/// The [features](DetectorOptions::features) that are named, or every column of the reference but these, which say nothing about
+/// drift. They are watched when they are named or have a [rule](DetectorOptions::rules); else every report has their names and
+/// reasons ([`DriftReport::unwatched`]), and so has its sentence.
+///
+/// * **Texts and categories that are identifiers**: of `n` present values `n₁` occur once, `n₁/n ≥ ½`. By Good and Turing (Good 1953,
+///   doi:10.1093/biomet/40.3-4.237) that share of a further sample is expected to be of levels that the reference does not have: at
+///   least half of the rows would be new where nothing drifts.
+/// * **Integers that are numbered**: no value occurs twice, and `n(n − 1)/2R ≥ ln 10⁶` for a range of `R` integers. Of `n` values drawn
+///   independently from `R`, all are distinct with a probability of at most `exp(−n(n − 1)/2R)`, which is reached where all are
+///   equally likely: what has no repetition where one was a million times likelier is a counter, and counters go on.
+/// * Columns of times, which go on too, and columns without a present value.
+///
+/// Identifiers are looked for in references with at least [`min_rows`](DetectorOptions::min_rows) present values; with fewer there is
+/// no verdict. Random identifiers among the integers, sparse ones and those that repeat are not found: name the features.
+///
+/// ```
+/// use mlops_core::data::{Column, Table};
+/// use mlops_core::monitor::{DriftDetector as _, DriftVerdict};
+/// use mlops_drift::detector::{Detector, DetectorOptions};
+///
+/// let customers = |from: usize| {
+///     let ages = Column::f64("age", (0..400).map(|i| f64::from(20 + i % 40)).collect::<Vec<_>>())?;
+///     Table::new(vec![Column::text("customer", (from..from + 400).map(|i| format!("C{i}")))?, ages])
+/// };
+/// let detector = Detector::fit(&customers(0)?, DetectorOptions::default())?;
+/// let report = detector.detect(&customers(400)?, "2026-01-01T00:00:00Z".parse()?)?;
+/// assert_eq!(report.verdict, DriftVerdict::NoDrift);
+/// assert_eq!(report.reason, "0 of 1 features drifted, 1 could be judged; not watched: customer");
+/// assert_eq!(report.unwatched[0].reason, "400 of 400 values occur once: identifiers, most of which are new in any other rows");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// Serialises with a version, so that it is fitted once and kept with the model; a method on values keeps the values of the
 /// reference, a method on cells only their counts.
@@ -66,6 +100,7 @@ use mlops_core::num::multiple::{adjust, simes};
 pub struct Detector {
     options: DetectorOptions,
     features: Vec<Fitted>,
+    unwatched: Vec<UnwatchedFeature>,
     rows: u64,
 }
 
@@ -77,12 +112,14 @@ struct Stored {
     options: DetectorOptions,
     rows: u64,
     features: Vec<Fitted>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unwatched: Vec<UnwatchedFeature>,
 }
 
 impl From<Detector> for Stored {
     fn from(detector: Detector) -> Self {
-        let Detector { options, features, rows } = detector;
-        Self { version: Detector::VERSION, options, rows, features }
+        let Detector { options, features, unwatched, rows } = detector;
+        Self { version: Detector::VERSION, options, rows, features, unwatched }
     }
 }
 
@@ -90,7 +127,7 @@ impl TryFrom<Stored> for Detector {
     type Error = String;
 
     fn try_from(stored: Stored) -> Result<Self, String> {
-        let Stored { version, options, rows, features } = stored;
+        let Stored { version, options, rows, features, unwatched } = stored;
         if version != Self::VERSION {
             return Err(format!("detectors of version {version} are not known, only {}", Self::VERSION));
         }
@@ -105,7 +142,7 @@ impl TryFrom<Stored> for Detector {
             }
         }
         let features = features.into_iter().map(Fitted::ready).collect();
-        Ok(Self { options, features, rows })
+        Ok(Self { options, features, unwatched, rows })
     }
 }
 
@@ -122,6 +159,7 @@ impl Detector {
     /// [`ErrorKind::InvalidInput`](mlops_core::ErrorKind::InvalidInput) for options out of range, no rows, no feature to watch, a
     /// feature of a type that is not watched, a method that is not defined for it, or a rule for a feature that is not watched;
     /// [`ErrorKind::NotFound`](mlops_core::ErrorKind::NotFound) for a feature that is not there.
+    /// Columns that are [not watched unless they are named](Self#what-is-watched) are no errors, but where no other is left.
     /// A feature that was named and has no present value is fitted as such: it is a failed row in every report.
     pub fn fit(reference: &Table<'_>, options: DetectorOptions) -> Result<Self> {
         const OP: &str = "Detector::fit";
@@ -129,35 +167,70 @@ impl Detector {
         if reference.rows() == 0 {
             return Err(Error::invalid(OP, "reference", "has no rows"));
         }
-        let watched = |t: DataType| t != DataType::Time;
-        let names: Vec<String> = match &options.features {
-            Some(names) => names.clone(),
-            None => {
-                let columns = reference.columns().iter().filter(|c| watched(c.data_type()));
-                columns.map(|c| c.name().to_owned()).collect()
-            }
+        let (features, unwatched) = match &options.features {
+            Some(names) => (Self::fit_named(reference, names, &options)?, Vec::new()),
+            None => Self::fit_all(reference, &options)?,
         };
-        if names.is_empty() {
-            return Err(Error::invalid(OP, "features", "there is no feature to watch"));
-        }
-        let mut features = Vec::with_capacity(names.len());
-        for name in &names {
-            let column = reference.column(name)?;
-            if !watched(column.data_type()) {
-                return Err(
-                    Error::invalid(OP, "features", "a column of times is not watched").with("feature", name)
-                );
-            }
-            let fitted = Fitted::fit(column, &options)?;
-            if options.features.is_some() || !fitted.is_nothing() {
-                features.push(fitted);
-            }
-        }
         if features.is_empty() {
-            return Err(Error::invalid(OP, "features", "no column has a value that is present"));
+            let none = Error::invalid(OP, "features", "there is no feature to watch");
+            return Err(match unwatched::named(&unwatched) {
+                Some(names) => none.with("unwatched", names),
+                None => none,
+            });
         }
         options.check_rules(OP, |name| features.iter().any(|fitted| fitted.name() == name))?;
-        Ok(Self { options, features, rows: reference.rows() as u64 })
+        Ok(Self { options, features, unwatched, rows: reference.rows() as u64 })
+    }
+
+    /// Fits the columns that are named, whatever they hold.
+    fn fit_named(reference: &Table<'_>, names: &[String], options: &DetectorOptions) -> Result<Vec<Fitted>> {
+        let fit = |name: &String| {
+            let column = reference.column(name)?;
+            if column.data_type() == DataType::Time {
+                let error = Error::invalid("Detector::fit", "features", "a column of times is not watched");
+                return Err(error.with("feature", name));
+            }
+            Fitted::fit(column, options)
+        };
+        names.iter().map(fit).collect()
+    }
+
+    /// Fits every column that says something about drift; the others, and why they do not.
+    fn fit_all(
+        reference: &Table<'_>,
+        options: &DetectorOptions,
+    ) -> Result<(Vec<Fitted>, Vec<UnwatchedFeature>)> {
+        let (mut features, mut unwatched) = (Vec::new(), Vec::new());
+        for column in reference.columns() {
+            let reason = if column.data_type() == DataType::Time {
+                Some(unwatched::TIMES.to_owned())
+            } else if options.rules.contains_key(column.name()) {
+                None
+            } else {
+                unwatched::numbered(column, options.min_rows)
+            };
+            let reason = match reason {
+                Some(reason) => reason,
+                None => {
+                    let fitted = Fitted::fit(column, options)?;
+                    match fitted.unwatched(options) {
+                        Some(reason) => reason,
+                        None => {
+                            features.push(fitted);
+                            continue;
+                        }
+                    }
+                }
+            };
+            unwatched.push(UnwatchedFeature { feature: column.name().to_owned(), reason });
+        }
+        Ok((features, unwatched))
+    }
+
+    /// The columns of the reference that are not watched because they would drift by nature, or hold nothing, each with its
+    /// reason. Empty where the features to watch were [named](DetectorOptions::features).
+    pub fn unwatched(&self) -> &[UnwatchedFeature] {
+        &self.unwatched
     }
 
     /// How it decides.
@@ -303,12 +376,16 @@ impl Detector {
 
     fn report(&self, rows: u64, found: Found, at: Timestamp) -> Result<DriftReport> {
         let (features, overall) = self.decide(rows, found)?;
-        let (verdict, reason) = self.verdict(rows, &features, &overall);
+        let (verdict, mut reason) = self.verdict(rows, &features, &overall);
+        if let Some(names) = unwatched::named(&self.unwatched) {
+            reason += &format!("; not watched: {names}");
+        }
         let mut report =
             DriftReport::new(&self.options.name, at, (self.rows, rows), features, verdict, reason);
         report.p_value = overall.simes;
         report.alpha = Some(self.options.alpha);
         report.correction = Some(self.options.correction.name().to_owned());
+        report.unwatched = self.unwatched.clone();
         Ok(report)
     }
 
@@ -555,6 +632,95 @@ mod tests {
         let only = Table::new(vec![nothing]).unwrap();
         let error = Detector::fit(&only, DetectorOptions::default()).unwrap_err();
         assert_eq!(error.context("field"), Some("features"));
+    }
+
+    /// With a text that differs in every row, a number of the row, a time, and nothing.
+    fn numbered(rows: usize, from: i64, seed: u64) -> Table<'static> {
+        let rows_from = from..from + i64::try_from(rows).unwrap();
+        let time =
+            Column::new("at", Values::Time(rows_from.clone().collect::<Vec<_>>().into()), None).unwrap();
+        table(rows, seed, 0.0)
+            .with_column(Column::text("customer", rows_from.clone().map(|i| format!("C{i}"))).unwrap())
+            .unwrap()
+            .with_column(Column::i64("row", rows_from.collect::<Vec<_>>()).unwrap())
+            .unwrap()
+            .with_column(time)
+            .unwrap()
+            .with_column(Column::f64("nothing", vec![f64::NAN; rows]).unwrap())
+            .unwrap()
+    }
+
+    #[test]
+    fn identifiers_are_left_out_and_named() {
+        let reference = numbered(500, 0, 1);
+        let detector = Detector::fit(&reference, DetectorOptions::default()).unwrap();
+        assert_eq!(detector.features(), ["x", "noise", "plan"]);
+        let kept: Detector = serde_json::from_str(&serde_json::to_string(&detector).unwrap()).unwrap();
+        for detector in [detector, kept] {
+            let report = detector.detect(&numbered(400, 500, 2), now()).unwrap();
+            assert_eq!(report.verdict, DriftVerdict::NoDrift, "{}", report.reason);
+            assert_eq!(
+                report.reason,
+                "0 of 3 features drifted, 3 could be judged; not watched: customer, row, at, nothing"
+            );
+            let reasons: Vec<&str> = report.unwatched.iter().map(|column| column.reason.as_str()).collect();
+            assert!(reasons[0].starts_with("500 of 500 values occur once"), "{reasons:?}");
+            assert!(reasons[1].starts_with("500 integers from 0 to 499 without a repetition"), "{reasons:?}");
+            assert_eq!(reasons[2..], [unwatched::TIMES, "no value is present"]);
+            assert_eq!(detector.unwatched(), report.unwatched);
+            // What is too few to judge, and what has drifted, says it too.
+            for current in [numbered(9, 500, 2), table(400, 2, 2.0)] {
+                let report = detector.detect(&current, now()).unwrap();
+                assert!(
+                    report.reason.ends_with("; not watched: customer, row, at, nothing"),
+                    "{}",
+                    report.reason
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn identifiers_are_watched_where_they_are_named() {
+        let (reference, current) = (numbered(500, 0, 1), numbered(400, 500, 2));
+        let named = DetectorOptions::default().with_features(["x", "customer", "row"]);
+        let detector = Detector::fit(&reference, named).unwrap();
+        assert!(detector.unwatched().is_empty());
+        let report = detector.detect(&current, now()).unwrap();
+        let watched: Vec<&str> = report.features.iter().map(|f| f.feature.as_str()).collect();
+        assert_eq!(watched, ["x", "customer", "row"]);
+        assert_eq!(report.features[2].verdict(), DriftVerdict::Drift, "a counter has gone on");
+        let FeatureOutcome::Measured(customer) = &report.features[1].outcome else { panic!("{report:?}") };
+        assert_eq!(customer.current.unseen, 400, "all customers are new");
+        assert!(report.unwatched.is_empty() && !report.reason.contains("not watched"), "{}", report.reason);
+        // A rule names it as well.
+        for name in ["customer", "row"] {
+            let ruled = DetectorOptions::default().with_rule(name, FeatureRule::default());
+            let report = Detector::fit(&reference, ruled).unwrap().detect(&current, now()).unwrap();
+            assert!(report.features.iter().any(|f| f.feature == name));
+            assert!(
+                report.unwatched.len() == 3 && report.unwatched.iter().all(|column| column.feature != name)
+            );
+        }
+    }
+
+    #[test]
+    fn a_table_of_identifiers_alone_is_refused_with_their_names() {
+        let only = numbered(500, 0, 1).without(&["x", "noise", "plan"]);
+        let error = Detector::fit(&only, DetectorOptions::default()).unwrap_err();
+        assert_eq!(error.context("field"), Some("features"));
+        assert_eq!(error.context("unwatched"), Some("customer, row, at, nothing"));
+    }
+
+    #[test]
+    fn detectors_from_before_identifiers_were_left_out_are_read() {
+        let reference = numbered(500, 0, 1);
+        let named = DetectorOptions::default().with_features(["x", "customer"]);
+        let detector = Detector::fit(&reference, named).unwrap();
+        let text = serde_json::to_string(&detector).unwrap();
+        assert!(!text.contains("unwatched"), "what is empty is not written");
+        let old: Detector = serde_json::from_str(&text).unwrap();
+        assert_eq!(old.features(), ["x", "customer"]);
     }
 
     #[test]

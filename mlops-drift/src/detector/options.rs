@@ -72,8 +72,9 @@ impl FeatureRule {
 pub struct DetectorOptions {
     /// The detector's name in reports. Default: `drift`.
     pub name: String,
-    /// The features watched; `None` takes every numeric, boolean and categorical column of the reference that has a present value.
-    /// Columns of times are not watched: they drift by nature. So do identifiers: name the features, or leave such columns out.
+    /// The features watched; `None` takes every numeric, boolean and categorical column of the reference that has a present value,
+    /// but for [identifiers and counters](super::Detector#what-is-watched), which drift by nature as times do: reports name what is
+    /// left out.
     pub features: Option<Vec<String>>,
     /// The method for numeric and boolean features. Default: Kolmogorov–Smirnov.
     pub numeric: Method,

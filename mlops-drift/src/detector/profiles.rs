@@ -1,12 +1,13 @@
 //! Detection on profiles: counts that were made elsewhere, shard by shard, and merged.
 
-use mlops_core::monitor::DriftReport;
+use mlops_core::monitor::{DriftReport, UnwatchedFeature};
 use mlops_core::time::Timestamp;
 use mlops_core::{Error, Result};
 
 use super::Detector;
 use super::feature::{Counted, Fitted};
 use super::options::DetectorOptions;
+use super::unwatched::named;
 use crate::BinRule;
 use crate::profile::{ColumnProfile, Profile, Reference};
 
@@ -22,7 +23,9 @@ impl Reference {
     ///
     /// A profile has counts and no values, so every method must be one on cells: [`DetectorOptions::on_counts`] has such methods, and
     /// those of [`DetectorOptions::also`] that need values are passed over. The cells are those of the reference;
-    /// [`DetectorOptions::bins`] is not looked at, and histograms in the report show these cells. O(cells) a column.
+    /// [`DetectorOptions::bins`] is not looked at, and histograms in the report show these cells. O(cells) a column. Identifiers among
+    /// the categories are [not watched unless they are named](Detector#what-is-watched); counters among the integers are not told
+    /// from other numbers by their counts.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](mlops_core::ErrorKind::InvalidInput) for options out of range, a method that needs values, and a rule
@@ -59,15 +62,26 @@ impl Reference {
         let mut options = options.clone();
         options.bins = BinRule::Quantile(self.options().bins);
         let (mut features, mut found) = (Vec::with_capacity(names.len()), Vec::with_capacity(names.len()));
+        let mut unwatched = Vec::new();
         for name in names {
             let (column, _) = self.counted_column(current, name)?;
             let before = self.counted_as(self.baseline(), name, &[])?;
             let fitted = Fitted::of_counts(name, column.cells(), &before, &options)?;
+            let reason = fitted.unwatched(&options).filter(|_| options.features.is_none());
+            if let Some(reason) = reason {
+                unwatched.push(UnwatchedFeature { feature: name.to_owned(), reason });
+                continue;
+            }
             let new = self.new_levels(current, name)?;
             found.push(fitted.measure_counts(&self.counted_as(current, name, &new)?, &options));
             features.push(fitted);
         }
-        let detector = Detector { options, features, rows: self.baseline().rows() };
+        if features.is_empty() {
+            let none = Error::invalid(OP, "features", "there is no feature to watch");
+            let names = named(&unwatched).unwrap_or_default();
+            return Err(none.with("unwatched", names));
+        }
+        let detector = Detector { options, features, unwatched, rows: self.baseline().rows() };
         detector.report(current.rows(), found, at)
     }
 
@@ -132,6 +146,27 @@ mod tests {
             (report.verdict, report.current_rows, report.reference_rows),
             (DriftVerdict::Drift, 400, 900)
         );
+    }
+
+    #[test]
+    fn identifiers_are_left_out_and_named() {
+        let customers = |from: i64| {
+            let names = Column::text("customer", (from..from + 400).map(|i| format!("C{i}"))).unwrap();
+            table(400, 0.0, &["a", "b"]).with_column(names).unwrap()
+        };
+        let reference = Reference::fit(&customers(0)).unwrap();
+        let current = reference.profile(&customers(400)).unwrap();
+        let options = DetectorOptions::on_counts();
+        let report = reference.detect(&current, &options, now()).unwrap();
+        assert_eq!(report.verdict, DriftVerdict::NoDrift);
+        assert_eq!(report.reason, "0 of 2 features drifted, 2 could be judged; not watched: customer");
+        assert_eq!(report.unwatched.len(), 1);
+        let named = options.clone().with_features(["age", "customer"]);
+        let report = reference.detect(&current, &named, now()).unwrap();
+        assert_eq!((report.verdict, report.unwatched.len()), (DriftVerdict::Drift, 0));
+        let only = Reference::fit(&customers(0).without(&["age", "plan"])).unwrap();
+        let error = only.detect(&only.profile(&customers(0)).unwrap(), &options, now()).unwrap_err();
+        assert_eq!(error.context("unwatched"), Some("customer"));
     }
 
     /// On the same cells a detector on the table and the profile say the same of every feature.

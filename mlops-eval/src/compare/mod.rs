@@ -77,6 +77,7 @@ pub use mcnemar::{McnemarKind, mcnemar, mcnemar_with, newcombe_paired, tango};
 pub use paired::{LossTest, PairedComparison, PairedOptions, PairedTest, paired, paired_difference};
 pub(crate) use paired::{row_losses, share_of_classes};
 pub use permutation::{permutation, permutation_cells, permutation_cells_of};
+pub(crate) use result::normal_at;
 pub use result::{Alternative, Method, TestResult};
 pub use sample_size::{
     auc_difference_rows, auc_rows, hanley_mcneil_variance, paired_proportion_power, paired_proportion_rows,

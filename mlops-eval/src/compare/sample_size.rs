@@ -5,10 +5,12 @@
 //! as power, except by [`paired_t_power`] and [`paired_t_rows`], which count as statsmodels does. Numbers are for the truth put in:
 //! plan with the smallest difference that matters, not with the one just seen.
 
-use mlops_core::num::StatsError;
-use mlops_core::num::special::{Binomial, ln_normal_sf, noncentral_t_sf, student_t_quantile};
+use std::f64::consts::LN_2;
 
-use super::result::{Alternative, check_finite, check_share, normal_at};
+use mlops_core::num::StatsError;
+use mlops_core::num::special::{Binomial, ln_normal_sf, noncentral_t_sf};
+
+use super::result::{Alternative, check_finite, check_share, normal_above, normal_at, student_above};
 
 /// The largest number of rows that is planned for.
 const MOST: f64 = 9.0e15;
@@ -16,6 +18,8 @@ const MOST: f64 = 9.0e15;
 /// z at the level of one side.
 fn z_level(alpha: f64, alternative: Alternative) -> f64 {
     match alternative {
+        // Half of the smallest number is none.
+        Alternative::TwoSided if alpha < f64::MIN_POSITIVE => normal_above(alpha.ln() - LN_2),
         Alternative::TwoSided => -normal_at(alpha / 2.0),
         _ => -normal_at(alpha),
     }
@@ -113,7 +117,7 @@ pub fn paired_t_power(n: u64, effect: f64, alpha: f64, alternative: Alternative)
     }
     let dof = (n - 1) as f64;
     let shift = effect * (n as f64).sqrt();
-    let critical = |tail: f64| student_t_quantile(1.0 - 2.0 * tail, dof);
+    let critical = |tail: f64| student_above(tail, dof);
     Ok(match alternative {
         Alternative::TwoSided => {
             let t = critical(alpha / 2.0);

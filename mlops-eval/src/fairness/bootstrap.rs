@@ -8,6 +8,7 @@ use mlops_core::num::{Measured, Random, StatsError, UndefinedReason};
 use serde::{Deserialize, Serialize};
 
 use crate::classification::Confusion;
+use crate::compare::normal_at;
 use crate::interval::{BootstrapInterval, Interval, check_confidence};
 
 /// The most cells of all resamples together: half a gibibyte.
@@ -375,17 +376,6 @@ fn whole(index: f64) -> usize {
 /// P(Z ≤ z).
 fn normal_below(z: f64) -> f64 {
     ln_normal_sf(-z).exp()
-}
-
-/// The z with P(Z ≤ z) = `share`, in (0, 1).
-fn normal_at(share: f64) -> f64 {
-    if share == 0.5 {
-        0.0
-    } else if share > 0.5 {
-        normal_quantile(2.0 * share - 1.0)
-    } else {
-        -normal_quantile(1.0 - 2.0 * share)
-    }
 }
 
 #[cfg(test)]
