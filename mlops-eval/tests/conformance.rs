@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mlops_core::MetricKey;
 use mlops_core::conformance::evaluator::EvaluatorUnderTest;
-use mlops_core::data::{Column, Table};
+use mlops_core::data::Column;
 use mlops_core::evaluation::{EvaluationInput, Evaluator as _};
 use mlops_core::hash::Digest;
 use mlops_core::model::Predictions;
