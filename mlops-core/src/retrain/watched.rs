@@ -147,7 +147,7 @@ mod tests {
             (drift("said"), None),
             (worse("auc"), None),
             (events.clone(), None),
-            (drift("inpust"), Some("no monitor has a signal `inpust`; did you mean `inputs`?")),
+            (drift("input"), Some("no monitor has a signal `input`; did you mean `inputs`?")),
             (drift("elsewhere"), Some("no monitor has a signal `elsewhere`")),
             (drift("auc"), Some("no monitor has a signal `auc` of drift")),
             (drift("rows"), Some("no monitor has a signal `rows` of drift")),

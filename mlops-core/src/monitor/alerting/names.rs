@@ -27,8 +27,8 @@ impl AlertRules {
     /// let rule = |signal| AlertRule::new("errors", signal).with_above(0.05, 0.02);
     /// let rules = |signal| AlertRules::new("diabetes".parse()?, vec![rule(signal)], vec![AlertRoute::new("all", ["inbox"])]);
     /// assert!(rules("error_rate")?.check_signals(OperationReport::SIGNALS, &[]).is_ok());
-    /// let error = rules("eror_rate")?.check_signals(OperationReport::SIGNALS, &[]).unwrap_err();
-    /// assert_eq!(error.message(), "no signal is called `eror_rate`; did you mean `error_rate`?");
+    /// let error = rules("error_rates")?.check_signals(OperationReport::SIGNALS, &[]).unwrap_err();
+    /// assert_eq!(error.message(), "no signal is called `error_rates`; did you mean `error_rate`?");
     /// # Ok::<(), mlops_core::Error>(())
     /// ```
     pub fn check_signals<'a>(
