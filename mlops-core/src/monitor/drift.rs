@@ -320,6 +320,13 @@ impl FeatureDrift {
 }
 
 /// A column of the reference that is not watched, and why.
+///
+/// ```
+/// use mlops_core::monitor::UnwatchedFeature;
+/// let left = UnwatchedFeature::new("id", "is an identifier");
+/// assert_eq!((left.feature.as_str(), left.reason.as_str()), ("id", "is an identifier"));
+/// ```
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnwatchedFeature {
@@ -327,6 +334,13 @@ pub struct UnwatchedFeature {
     pub feature: String,
     /// Why, as a clause.
     pub reason: String,
+}
+
+impl UnwatchedFeature {
+    /// A column that is not watched, for this reason.
+    pub fn new(feature: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { feature: feature.into(), reason: reason.into() }
+    }
 }
 
 /// What a detector found in one window of data.

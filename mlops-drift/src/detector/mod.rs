@@ -222,7 +222,7 @@ impl Detector {
                     }
                 }
             };
-            unwatched.push(UnwatchedFeature { feature: column.name().to_owned(), reason });
+            unwatched.push(UnwatchedFeature::new(column.name(), reason));
         }
         Ok((features, unwatched))
     }

@@ -69,7 +69,7 @@ impl Reference {
             let fitted = Fitted::of_counts(name, column.cells(), &before, &options)?;
             let reason = fitted.unwatched(&options).filter(|_| options.features.is_none());
             if let Some(reason) = reason {
-                unwatched.push(UnwatchedFeature { feature: name.to_owned(), reason });
+                unwatched.push(UnwatchedFeature::new(name, reason));
                 continue;
             }
             let new = self.new_levels(current, name)?;

@@ -94,9 +94,7 @@ mod tests {
     #[test]
     fn a_sentence_names_the_first_ones() {
         let of = |names: &[&str]| {
-            let unwatched = names
-                .iter()
-                .map(|name| UnwatchedFeature { feature: (*name).to_owned(), reason: String::new() });
+            let unwatched = names.iter().map(|name| UnwatchedFeature::new(*name, ""));
             named(&unwatched.collect::<Vec<_>>())
         };
         assert_eq!(of(&[]), None);
