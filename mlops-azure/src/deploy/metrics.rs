@@ -88,6 +88,19 @@ pub struct AnswerStatus {
     pub model: Option<u16>,
 }
 
+impl AnswerStatus {
+    /// The endpoint's status, and the model's own where it is known.
+    ///
+    /// ```
+    /// use mlops_azure::deploy::metrics::AnswerStatus;
+    /// assert_eq!(AnswerStatus::new(424, 500).model, Some(500));
+    /// assert_eq!(AnswerStatus::new(401, None).model, None);
+    /// ```
+    pub fn new(status: u16, model: impl Into<Option<u16>>) -> Self {
+        Self { status, model: model.into() }
+    }
+}
+
 /// Which answers of a deployment are failures, and of which requests.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -109,8 +122,8 @@ impl FailureRule {
     ///
     /// ```
     /// use mlops_azure::deploy::metrics::{AnswerStatus, FailureRule};
-    /// let raised = AnswerStatus { status: 424, model: Some(500) };
-    /// let refused = AnswerStatus { status: 424, model: Some(422) };
+    /// let raised = AnswerStatus::new(424, 500);
+    /// let refused = AnswerStatus::new(424, 422);
     /// assert_eq!(FailureRule::Deployment.is_failure(raised), Some(true));
     /// assert_eq!(FailureRule::Deployment.is_failure(refused), None);
     /// assert_eq!(FailureRule::ServerErrors.is_failure(raised), Some(false));
@@ -142,9 +155,9 @@ impl Answers {
     /// use mlops_azure::deploy::metrics::{Answers, AnswerStatus, FailureRule};
     /// use mlops_core::deploy::rollout::judge::Count;
     /// let mut answers = Answers::default();
-    /// answers.add(AnswerStatus { status: 200, model: Some(200) }, 95.0);
-    /// answers.add(AnswerStatus { status: 424, model: Some(500) }, 3.0);
-    /// answers.add(AnswerStatus { status: 401, model: None }, 2.0);
+    /// answers.add(AnswerStatus::new(200, 200), 95.0);
+    /// answers.add(AnswerStatus::new(424, 500), 3.0);
+    /// answers.add(AnswerStatus::new(401, None), 2.0);
     /// assert_eq!((answers.requests(), answers.of_class(4)), (100, 5));
     /// assert_eq!(answers.count(FailureRule::Deployment)?, Count::new(3, 98)?);
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -55,7 +55,7 @@ impl<'a> EvaluationInput<'a> {
     /// use mlops_core::problem::Task;
     ///
     /// let truth = Column::f64("target", vec![1.0, 2.0])?;
-    /// let predictions = Predictions::Values(vec![1.1, 1.9]);
+    /// let predictions = Predictions::Value(vec![1.1, 1.9]);
     /// let regions = Table::new(vec![Column::text("region", ["north", "south"])?])?;
     /// let (model, data) = (Digest::of(b"model"), Digest::of(b"data"));
     /// let at = "2026-03-01T00:00:00Z".parse()?;
