@@ -103,7 +103,7 @@ impl<T> Page<T> {
     /// A page of these items, with where the next one starts.
     ///
     /// ```
-    /// use mlops_core::{Page, PageToken};
+    /// use mlops_core::page::{Page, PageToken};
     ///
     /// let first = Page::new(vec!["a", "b"], PageToken::new("2"));
     /// assert_eq!(first.next, Some(PageToken::new("2")));

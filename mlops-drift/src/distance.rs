@@ -111,8 +111,9 @@ impl Interval {
     /// Whether a value lies inside, ends included.
     ///
     /// ```
-    /// use mlops_drift::Interval;
-    /// assert!(Interval { level: 0.95, low: 0.1, high: 0.2 }.contains(0.2));
+    /// let half = mlops_drift::proportions(&[true, false, false, false], &[true, true, true, false])?.interval;
+    /// assert!(half.contains(0.5) && half.contains(half.high) && !half.contains(1.0));
+    /// # Ok::<(), mlops_core::num::StatsError>(())
     /// ```
     pub fn contains(&self, value: f64) -> bool {
         (self.low..=self.high).contains(&value)

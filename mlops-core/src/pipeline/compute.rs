@@ -60,7 +60,7 @@ impl Cluster {
     /// Up to so many machines of a size, none while there is nothing to do, each kept for two minutes without work.
     ///
     /// ```
-    /// use mlops_core::pipeline::{Cluster, Tier};
+    /// use mlops_core::pipeline::compute::{Cluster, Tier};
     /// let cluster = Cluster::new("Standard_DS3_v2", 4).with_tier(Tier::LowPriority);
     /// assert_eq!((cluster.min_nodes, cluster.max_nodes, cluster.tier), (0, 4, Tier::LowPriority));
     /// ```
@@ -122,7 +122,7 @@ impl Instance {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use mlops_core::pipeline::Instance;
+    /// use mlops_core::pipeline::compute::Instance;
     /// let instance = Instance::new("Standard_DS3_v2").with_idle_shutdown(Duration::from_secs(1800));
     /// assert_eq!((instance.idle_shutdown, instance.time_zone.as_str()), (Some(Duration::from_secs(1800)), "UTC"));
     /// ```

@@ -166,7 +166,7 @@ fn finite(parameter: &'static str, value: f64) -> Result<(), StatsError> {
 /// let at = "2026-03-01T00:00:00Z".parse()?;
 /// assert_eq!(Event::new(at, 500, 0.25).value, Some(0.25));
 /// assert_eq!(Event::new(at, 500, None).value, None);
-/// # Ok::<(), mlops_core::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq)]
