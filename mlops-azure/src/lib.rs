@@ -50,7 +50,7 @@
 //! let service = Service::resource_manager(&Endpoints::of(Cloud::Public)?, tokens).build()?;
 //! let workspace = Workspace::discover()?;
 //! let model = service.call(Place::from(&workspace).model("churn", "3")?.get("example")).await?;
-//! println!("{}", model.properties.model_uri.unwrap_or_default());
+//! println!("{}", model.properties.model_uri.unwrap_or_default().as_str());
 //! # Ok::<(), mlops_core::Error>(()) })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

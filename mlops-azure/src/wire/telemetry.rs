@@ -461,7 +461,7 @@ impl<'a> Envelope<'a> {
     /// ```
     /// use mlops_azure::wire::telemetry::{Envelope, TelemetryItem, Texts};
     /// let item = TelemetryItem::event("prediction", "2026-01-01T00:00:00Z".parse()?);
-    /// let tags = Texts::from([("ai.cloud.role".into(), "scorer".into())]);
+    /// let tags = Texts::from_iter([("ai.cloud.role", "scorer")]);
     /// let envelope = Envelope::new(&item, "guid", &tags);
     /// assert_eq!(serde_json::to_value(&envelope)?["tags"]["ai.cloud.role"], "scorer");
     /// assert!(!format!("{envelope:?}").contains("guid"));

@@ -33,7 +33,13 @@ impl Bounds {
     /// Whether a value lies inside, ends included.
     ///
     /// ```
-    /// assert!(mlops_drift::profile::Bounds { low: 0.1, high: 0.2 }.contains(0.2));
+    /// use mlops_core::data::{Column, Table};
+    /// use mlops_drift::profile::Reference;
+    ///
+    /// let reference = Reference::fit(&Table::new(vec![Column::i64("n", (0..100).collect::<Vec<i64>>())?])?)?;
+    /// let median = reference.quantile(reference.baseline(), "n", 0.5)?;
+    /// assert!(median.contains(median.low) && median.contains(median.high) && !median.contains(99.0));
+    /// # Ok::<(), mlops_core::Error>(())
     /// ```
     pub fn contains(&self, value: f64) -> bool {
         (self.low..=self.high).contains(&value)

@@ -26,9 +26,7 @@ const STRIKING: f64 = 3.0;
 /// ```
 /// use mlops_core::monitor::{CellCounts, CellKind, DriftVerdict, FeatureScore};
 ///
-/// let level = |label: &str, reference, current| CellCounts {
-///     kind: CellKind::Level, label: label.to_owned(), low: None, high: None, reference, current,
-/// };
+/// let level = |label: &str, reference, current| CellCounts::new(CellKind::Level, label, reference, current);
 /// let mut score = FeatureScore::new("js.distance.base2/v1", 0.3, 0.1, DriftVerdict::Drift);
 /// score.cells = vec![level("basic", 700, 200), level("pro", 300, 300)];
 /// let moves = mlops_drift::report::moves(&score, 3);
