@@ -487,13 +487,7 @@ async fn of_changes_that_read_first() {
         "scale a cluster",
         || async {
             let world = World::new().await;
-            let cluster = Compute::Cluster(Cluster {
-                size: "Standard_DS3_v2".into(),
-                min_nodes: 0,
-                max_nodes: 4,
-                idle_before_scale_down: Duration::from_secs(120),
-                tier: Tier::LowPriority,
-            });
+            let cluster = Compute::Cluster(Cluster::new("Standard_DS3_v2", 4).with_tier(Tier::LowPriority));
             computes(&world).create("cpu", of_core(&cluster).unwrap()).await.unwrap().wait().await.unwrap();
             world
         },
