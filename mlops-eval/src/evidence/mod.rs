@@ -156,7 +156,7 @@ impl StandardEvaluator {
     /// let (report, champion) = (evaluator.evaluate(&new)?, evaluator.evaluate(&old)?);
     /// let decided = GateInput::new(&report).with_champion(&champion).with_evidence(&evidence);
     /// assert_eq!(gate.decide_with(&decided, new.at)?.verdict, Verdict::Pass);
-    /// # Ok::<(), mlops_core::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
