@@ -48,9 +48,9 @@ impl<'a> EvaluationInput<'a> {
     /// What a model said of this data and what is true, without slices and groups.
     ///
     /// ```
-    /// use mlops_core::Digest;
     /// use mlops_core::data::{Column, Table};
     /// use mlops_core::evaluation::EvaluationInput;
+    /// use mlops_core::hash::Digest;
     /// use mlops_core::model::Predictions;
     /// use mlops_core::problem::Task;
     ///
@@ -62,7 +62,7 @@ impl<'a> EvaluationInput<'a> {
     /// let input = EvaluationInput::new(model, data, Task::Regression, &predictions, &truth, at)
     ///     .with_slices(&regions);
     /// assert_eq!((input.slices.rows(), input.sensitive.columns().len()), (2, 0));
-    /// # Ok::<(), mlops_core::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn new(
         model: Digest,
