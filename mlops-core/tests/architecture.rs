@@ -478,10 +478,9 @@ fn plain_structs(source: &str) -> Vec<(String, bool)> {
             let end = end_of_item(&tokens, i);
             let open = (i..end).find(|&at| is(at, "{") || is(at, "("));
             if let (Some(Token::Word(name)), Some(open)) = (tokens.get(i + 2), open.filter(|&at| is(at, "{")))
+                && only_public_fields(&tokens[open + 1..end - 1])
             {
-                if only_public_fields(&tokens[open + 1..end - 1]) {
-                    structs.push((name.clone(), closed));
-                }
+                structs.push((name.clone(), closed));
             }
             (i, closed) = (end, false);
             continue;
