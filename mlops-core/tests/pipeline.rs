@@ -1481,7 +1481,7 @@ fn an_error_in_a_file_has_its_place() {
             "did you mean `weight`?",
         ),
         ("id = \"fit\"", "id = \"load\"", "23", Some("load"), "is the name of two steps"),
-        ("id = \"fit\"", "id = \"Fit it\"", "23", Some("Fit it"), "not allowed"),
+        ("id = \"fit\"", "id = \"Fit it\"", "23", Some("Fit it"), "has `F` at position 0"),
         ("default = 0.5", "default = 5", "4", None, "must be at most 1"),
         ("name = \"diabetes\"", "nmae = \"diabetes\"", "2", None, "did you mean `name`?"),
     ] {

@@ -129,7 +129,7 @@ mod compute {
                 "5 fields",
             ),
             ("[me]", "1", "me", "must be one of"),
-            ("[Me.serverless]", "1", "file", "not allowed"),
+            ("[Me.serverless]", "1", "file", "has `M` at position 0"),
         ] {
             let error = ComputePlan::parse(text, PipelineFormat::Toml).unwrap_err();
             assert_eq!(error.context("line"), Some(line), "{text}: {error}");

@@ -238,20 +238,16 @@ fn no_debug_of_what_is_read_shows_a_secret() {
                 let mut mutant = body.clone();
                 *mutant.pointer_mut(at).unwrap() = value;
                 // What is no body of this kind any more is an error, of which clients show nothing but where it is.
-                match passed(&kind, &mutant).unwrap() {
-                    Ok(passed) => {
-                        tried += 1;
-                        kinds.insert(kind.to_ascii_lowercase());
-                        if passed.debug.contains(MARK) && old.is_string() && SHOWN.contains(&member) {
-                            shown.insert(member.to_owned());
-                        } else if passed.debug.contains(MARK) {
-                            let line =
-                                passed.debug.lines().find(|line| line.contains(MARK) && line.len() < 400);
-                            let line = line.unwrap_or_default().trim();
-                            leaks.insert(member.to_owned(), format!("{name} {at}: {line}"));
-                        }
+                if let Ok(passed) = passed(&kind, &mutant).unwrap() {
+                    tried += 1;
+                    kinds.insert(kind.to_ascii_lowercase());
+                    if passed.debug.contains(MARK) && old.is_string() && SHOWN.contains(&member) {
+                        shown.insert(member.to_owned());
+                    } else if passed.debug.contains(MARK) {
+                        let line = passed.debug.lines().find(|line| line.contains(MARK) && line.len() < 400);
+                        let line = line.unwrap_or_default().trim();
+                        leaks.insert(member.to_owned(), format!("{name} {at}: {line}"));
                     }
-                    Err(_) => {}
                 }
             }
         }

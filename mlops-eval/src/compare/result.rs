@@ -237,6 +237,7 @@ pub(crate) fn check_finite(parameter: &'static str, value: f64) -> Result<(), St
 }
 
 #[cfg(test)]
+#[allow(clippy::excessive_precision, reason = "reference values stand as mpmath printed them")]
 mod tests {
     use super::*;
 
