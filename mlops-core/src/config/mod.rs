@@ -283,6 +283,11 @@ fn suggest(what: &str, name: &str, known: &[&str]) -> String {
     }
 }
 
+/// What a message about an unknown name ends with: the known one that is near, or nothing.
+pub(crate) fn hint(name: &str, known: &[&str]) -> String {
+    nearest(name, known).map(|near| format!("; did you mean `{}`?", quote(near))).unwrap_or_default()
+}
+
 /// The known name with the fewest edits, if they are few enough for a slip: one, or up to a third of the letters.
 pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     // A name of more letters than this is no slip, and the cost grows with the square.

@@ -1,7 +1,7 @@
 //! Which number of a report a rule speaks of, whether it can be used, and how it compares with a bound.
 
 use super::{Estimate, EvaluationReport};
-use crate::config::nearest;
+use crate::config::hint;
 use crate::error::{Error, Result, quote};
 use crate::id::MetricKey;
 
@@ -78,10 +78,6 @@ fn only<'r, T>(
             Err(format!("the report has no {what} `{}`{}", quote(name), hint(name, &known)))
         }
     }
-}
-
-fn hint(name: &str, known: &[&str]) -> String {
-    nearest(name, known).map(|near| format!("; did you mean `{}`?", quote(near))).unwrap_or_default()
 }
 
 impl<'a> Found<'a> {

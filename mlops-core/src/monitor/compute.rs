@@ -12,7 +12,7 @@ use super::{
     Observations, PerformanceRule, QualityRule, QualityState, SignalKind, SignalOutcome, SignalReport,
     SignalSpec, Window,
 };
-use crate::config::nearest;
+use crate::config::hint;
 use crate::data::{Column, Table};
 use crate::error::{Error, ErrorKind, Result, quote};
 use crate::evaluation::{EvaluationInput, EvaluationReport, Evaluator, Verdict};
@@ -177,9 +177,8 @@ fn check_metric(metric: &MetricKey, known: Option<&BTreeMap<MetricKey, Direction
     let message = match known.get(metric) {
         None => {
             let names: Vec<&str> = known.keys().map(MetricKey::as_str).collect();
-            let near = nearest(metric.as_str(), &names);
-            let near = near.map(|near| format!("; did you mean `{}`?", quote(near))).unwrap_or_default();
-            format!("the evaluator has no metric `{}`{near}", quote(metric.as_str()))
+            let hint = hint(metric.as_str(), &names);
+            format!("the evaluator has no metric `{}`{hint}", quote(metric.as_str()))
         }
         Some(Direction::Neither) => {
             format!("`{}` describes: neither end of it is good or bad", quote(metric.as_str()))

@@ -1,7 +1,7 @@
 //! The signals that triggers look at, held against the monitors that there are.
 
 use super::Trigger;
-use crate::config::nearest;
+use crate::config::hint;
 use crate::error::{Error, Result, quote};
 use crate::monitor::{MonitorSpec, SignalKind};
 
@@ -53,9 +53,7 @@ impl WatchedSignal {
             Some(_) => format!("no monitor has a signal `{shown}` of {}", self.kind()),
             None => {
                 let known: Vec<&str> = signals().map(|signal| signal.name.as_str()).collect();
-                let near =
-                    nearest(self.name(), &known).map(|near| format!("; did you mean `{}`?", quote(near)));
-                format!("no monitor has a signal `{shown}`{}", near.unwrap_or_default())
+                format!("no monitor has a signal `{shown}`{}", hint(self.name(), &known))
             }
         };
         Err(Error::invalid(operation, "signal", message))

@@ -8,7 +8,7 @@ use super::criterion::Criterion;
 use super::input::GateInput;
 use super::spec::GateSpec;
 use super::words::TestName;
-use crate::config::nearest;
+use crate::config::hint;
 use crate::error::{Error, Result, quote};
 use crate::hash::{Digest, digest_json};
 
@@ -265,7 +265,6 @@ impl GateEvidence {
 
 fn unknown(operation: &'static str, gate: &GateSpec, id: &str) -> Error {
     let known: Vec<&str> = gate.criteria().iter().map(|c| c.id.as_str()).collect();
-    let near = nearest(id, &known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-    let message = format!("the gate has no criterion `{}`{near}", quote(id));
+    let message = format!("the gate has no criterion `{}`{}", quote(id), hint(id, &known));
     Error::invalid(operation, "evidence", message)
 }

@@ -7,7 +7,7 @@ use super::criterion::Criterion;
 use super::evidence::CriterionEvidence;
 use super::input::GateInput;
 use super::words::IntervalEnd;
-use crate::config::nearest;
+use crate::config::hint;
 use crate::error::quote;
 use crate::evaluation::subject::{Found, Subject, at_least, magnitude, number, show};
 use crate::evaluation::{CriterionResult, EvaluationReport, Tested, Verdict};
@@ -169,10 +169,8 @@ impl Case<'_> {
     fn baseline(&self, name: &str) -> Result<&EvaluationReport, Finding> {
         self.input.baselines.get(name).copied().ok_or_else(|| {
             let known: Vec<&str> = self.input.baselines.keys().map(String::as_str).collect();
-            let near = nearest(name, &known).map(|near| format!("; did you mean `{}`?", quote(near)));
-            let near = near.unwrap_or_default();
-            let subject = self.subject;
-            let reason = format!("there is no baseline `{}` to compare {subject} with{near}", quote(name));
+            let (subject, hint) = (self.subject, hint(name, &known));
+            let reason = format!("there is no baseline `{}` to compare {subject} with{hint}", quote(name));
             (Verdict::Insufficient, reason)
         })
     }

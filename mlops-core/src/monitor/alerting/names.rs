@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{AlertInput, AlertRule, AlertRules};
-use crate::config::nearest;
+use crate::config::hint;
 use crate::error::{Error, Result, quote};
 use crate::monitor::{AlertSink, MonitorSpec};
 
@@ -101,8 +101,7 @@ fn check_monitor(rule: &AlertRule, monitors: &[MonitorSpec]) -> Result<(), (&'st
 }
 
 fn unknown(what: &str, name: &str, known: &[&str]) -> String {
-    let near = nearest(name, known).map(|near| format!("; did you mean `{}`?", quote(near)));
-    format!("{what} `{}`{}", quote(name), near.unwrap_or_default())
+    format!("{what} `{}`{}", quote(name), hint(name, known))
 }
 
 #[cfg(test)]
