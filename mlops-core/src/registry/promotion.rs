@@ -73,14 +73,14 @@ impl AliasChange {
 }
 
 /// What it takes to move a protected alias forward. Every protected alias moves by [`Promotion`] only; moving it back to
-/// a version that held it before, or removing it, takes nothing.
+/// a version that held it before, or removing it, takes nothing. Ordered from weak to strong.
 ///
 /// ```
 /// use mlops_core::registry::Protection;
-/// assert_ne!(Protection::Gate, Protection::GateAndApproval);
+/// assert!(Protection::Gate < Protection::GateAndApproval);
 /// ```
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Protection {
     /// A gate that passed.

@@ -59,10 +59,7 @@ pub(super) fn protections(
     let mut all = handle.clone();
     for ProtectedRow { alias, protection, .. } in rows {
         let Some(stored) = protection else { continue };
-        let protection = all.entry(alias).or_insert(stored);
-        if stored == Protection::GateAndApproval {
-            *protection = stored;
-        }
+        all.entry(alias).and_modify(|handle| *handle = stored.max(*handle)).or_insert(stored);
     }
     Ok(all)
 }
