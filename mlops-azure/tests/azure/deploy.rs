@@ -9,7 +9,7 @@ use mlops_azure::deploy::{
     AutoscaleSettings, AzureDeployer, AzureDeployerBuilder, BatchEndpoints, DeploymentTemplate,
 };
 use mlops_azure::environment::Codes;
-use mlops_azure::fake::{FakeAzure, FakeBatch, FakeOnline};
+use mlops_azure::fake::{FakeAzure, FakeBatch, FakeOnline, Fault, FaultRule, FaultyTransport};
 use mlops_azure::http::{Call, PollPolicy};
 use mlops_azure::storage::LocalCode;
 use mlops_azure::wire::autoscale::{AutoscaleSetting, Capacity, Profile, Rule};
@@ -983,20 +983,26 @@ async fn a_batch_endpoint_that_was_made_again_is_found_at_its_new_address() {
     elsewhere["properties"]["scoringUri"] = json!("https://nightly-7f.eastus.inference.ml.azure.com/jobs");
     let deployment = world.azure.resource(&format!("{id}/deployments/first")).unwrap();
     let old = batch.clone();
-    world.azure.set_resource(&id, elsewhere);
-    let other = BatchEndpoints::with_transport(
-        world.azure.arm(),
-        &world.azure.workspace(),
-        "eastus",
-        world.azure.tokens(),
-        world.azure.transport(),
-    );
-    let lost = other.invoke("nightly", Some("first"), &data, &IdempotencyKey::generate()).await.unwrap_err();
-    assert!(matches!(lost.kind(), ErrorKind::NotFound | ErrorKind::Transport), "{lost:?}");
-    world.azure.set_resource(&id, endpoint);
-    let made = jobs.jobs();
-    other.invoke("nightly", Some("first"), &data, &IdempotencyKey::generate()).await.unwrap();
-    assert_eq!(jobs.jobs(), made + 1);
+    for fault in [Fault::Status(404, None), Fault::Status(410, None), Fault::Unreachable, Fault::Reset] {
+        let rule = FaultRule::new(fault.clone()).host("nightly-7f.eastus.inference.ml.azure.com");
+        let transport = FaultyTransport::new(world.azure.transport());
+        transport.add(rule);
+        world.azure.set_resource(&id, elsewhere.clone());
+        let other = BatchEndpoints::with_transport(
+            world.azure.arm(),
+            &world.azure.workspace(),
+            "eastus",
+            world.azure.tokens(),
+            Arc::new(transport),
+        );
+        // It was just asked for, and is the endpoint's own.
+        let lost = other.invoke("nightly", Some("first"), &data, &IdempotencyKey::generate()).await;
+        assert!(lost.is_err(), "{fault:?}");
+        world.azure.set_resource(&id, endpoint.clone());
+        let made = jobs.jobs();
+        let found = other.invoke("nightly", Some("first"), &data, &IdempotencyKey::generate()).await;
+        assert!(found.is_ok() && jobs.jobs() == made + 1, "{fault:?}: {found:?}");
+    }
     // An address that still is the endpoint's own is not called twice, and an endpoint that is gone is named.
     world.azure.remove_resource(&format!("{id}/deployments/first"));
     world.azure.forget_requests();

@@ -302,7 +302,11 @@ async fn a_job_is_cancelled_and_removed() {
     azure.jobs().script("train-1", JobScript::never_ends());
     jobs.submit("train-1", command(0.1)).await.unwrap();
     // Whoever does not want to wait for ever says so. It runs by then, so that one look is enough to see it.
-    while jobs.get("train-1").await.unwrap().properties.status() != Some(JobStatus::Running) {}
+    let mut looks = 0;
+    while jobs.get("train-1").await.unwrap().properties.status() != Some(JobStatus::Running) {
+        looks += 1;
+        assert!(looks < 100, "it never runs");
+    }
     let impatient = jobs.clone().with_deadline(Duration::from_millis(20));
     let error = impatient.wait("train-1").await.unwrap_err();
     assert_eq!((error.kind(), error.context("state")), (ErrorKind::Timeout, Some("Running")));
