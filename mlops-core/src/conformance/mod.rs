@@ -44,8 +44,12 @@
 //! is the same everywhere: control characters, right-to-left text, emoji, SQL and `LIKE` metacharacters, combining
 //! characters in both normal forms.
 
-// A case is a test: it fails by panicking, and runs in nothing but tests.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a case is a test: it fails by panicking, and runs in nothing but tests"
+)]
 
 pub mod alert;
 pub mod approver;

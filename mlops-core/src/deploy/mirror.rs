@@ -81,13 +81,6 @@ pub struct MirrorChange {
 }
 
 impl MirrorChange {
-    /// With this shadow, or none.
-    #[must_use]
-    pub fn with_mirror(mut self, mirror: impl Into<Option<Mirror>>) -> Self {
-        self.mirror = mirror.into();
-        self
-    }
-
     /// This shadow, or none, for an endpoint of any revision, under a new key.
     ///
     /// ```
@@ -101,6 +94,13 @@ impl MirrorChange {
     /// ```
     pub fn new(endpoint: EndpointName, mirror: impl Into<Option<Mirror>>, actor: ActorId) -> Self {
         Self { key: IdempotencyKey::generate(), endpoint, mirror: mirror.into(), expected: None, actor }
+    }
+
+    /// With this shadow, or none.
+    #[must_use]
+    pub fn with_mirror(mut self, mirror: impl Into<Option<Mirror>>) -> Self {
+        self.mirror = mirror.into();
+        self
     }
 
     /// With this key, that of an earlier try.

@@ -50,6 +50,10 @@ pub(super) fn named(unwatched: &[UnwatchedFeature]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
+    use mlops_core::num::Random;
+
     use super::*;
 
     fn integers(values: Vec<i64>) -> Option<String> {
@@ -72,11 +76,8 @@ mod tests {
     #[test]
     fn integers_drawn_from_a_range_are_watched() {
         // 400 of 20 000: a run of 400 draws has no repetition with a probability of 0.02.
-        let mut state = 7_u64;
-        let mut draw = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            i64::try_from((state >> 33) % 20_000).unwrap()
-        };
+        let (mut random, numbers) = (Random::new(7), NonZeroU64::new(20_000).unwrap());
+        let mut draw = || i64::try_from(random.below(numbers)).unwrap();
         let found = (0..200).filter(|_| integers((0..400).map(|_| draw()).collect()).is_some()).count();
         assert_eq!(found, 0);
     }
